@@ -1,0 +1,82 @@
+// Package reason lists every Reason that Ratchet gives a person or a machine: stable kebab-case
+// words, the same in evidence, on the command line and over MQTT, each with what it means and what
+// to do about it. A word is never reused for something else and never removed.
+package reason
+
+// Reason is one stable word; the zero value means "none".
+type Reason string
+
+// Decisions of policy: why an offer was not taken. Final ones are not decided again for the same
+// envelope; the others are deferrals.
+const (
+	None               Reason = ""
+	WrongVendor        Reason = "wrong-vendor"
+	WrongClass         Reason = "wrong-class"
+	WrongDevice        Reason = "wrong-device"
+	SequenceBelowFloor Reason = "sequence-below-floor"
+	SequenceReused     Reason = "sequence-reused"
+	VersionCondition   Reason = "version-condition"
+	Expired            Reason = "expired"
+	ClockUnknown       Reason = "clock-unknown"
+	Quarantined        Reason = "quarantined"
+	AlreadyInstalled   Reason = "already-installed"
+	ImageTooLarge      Reason = "image-too-large"
+	SlotMissing        Reason = "slot-missing"
+	LowBattery         Reason = "low-battery"
+	OutsideWindow      Reason = "outside-window"
+	LinkMetered        Reason = "link-metered"
+	ApprovalRequired   Reason = "approval-required"
+	Decommissioned     Reason = "decommissioned"
+	ConditionFailed    Reason = "condition-failed"
+	SourceNotAllowed   Reason = "source-not-allowed"
+	NoSpace            Reason = "no-space"
+	Superseded         Reason = "superseded"
+	UpdateInProgress   Reason = "update-in-progress"
+	RunningUnproven    Reason = "running-unproven"
+	RunningUnconfirmed Reason = "running-unconfirmed"
+	BootSafeMode       Reason = "boot-safe-mode"
+)
+
+// Refusals of the manifest itself.
+const (
+	EnvelopeMalformed   Reason = "envelope-malformed"
+	SignatureInvalid    Reason = "signature-invalid"
+	SignerUnknown       Reason = "signer-unknown"
+	DigestMismatch      Reason = "digest-mismatch"
+	ManifestUnsupported Reason = "manifest-unsupported"
+	AlgorithmNotAllowed Reason = "algorithm-not-allowed"
+)
+
+// Causes: what happened to an update.
+const (
+	SourceUnreachable   Reason = "source-unreachable"
+	SourceGone          Reason = "source-gone"
+	SourceChanged       Reason = "source-changed"
+	ImageCorrupt        Reason = "image-corrupt"
+	ReadBackMismatch    Reason = "read-back-mismatch"
+	SlotBusy            Reason = "slot-busy"
+	SlotIO              Reason = "slot-io-error"
+	BootMetadataInvalid Reason = "boot-metadata-invalid"
+	BootMetadataIO      Reason = "boot-metadata-io-error"
+	HealthFailed        Reason = "health-failed"
+	HealthTimeout       Reason = "health-timeout"
+	TrialBootsExhausted Reason = "trial-boots-exhausted"
+	FellBack            Reason = "fell-back"
+	NeverTried          Reason = "never-tried"
+	ArmNotLanded        Reason = "arm-not-landed"
+	RebootFailed        Reason = "reboot-failed"
+	ConfirmedExternally Reason = "confirmed-externally"
+	LostAfterConfirm    Reason = "lost-after-confirm"
+	RevertImpossible    Reason = "revert-impossible"
+	DisablePending      Reason = "disable-pending"
+	FloorPending        Reason = "floor-pending"
+	OperatorRevert      Reason = "operator-revert"
+	OperatorConfirm     Reason = "operator-confirm"
+	Withdrawn           Reason = "withdrawn"
+	JournalLost         Reason = "journal-lost"
+	JournalUnwritable   Reason = "journal-unwritable"
+	RecordUnknown       Reason = "record-unknown"
+	ConfigInvalid       Reason = "config-invalid"
+	AnchorsInvalid      Reason = "anchors-invalid"
+	Interrupted         Reason = "interrupted"
+)
