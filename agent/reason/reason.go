@@ -22,6 +22,7 @@ const (
 	AlreadyInstalled   Reason = "already-installed"
 	ImageTooLarge      Reason = "image-too-large"
 	SlotMissing        Reason = "slot-missing"
+	WrongSlot          Reason = "wrong-slot"
 	LowBattery         Reason = "low-battery"
 	OutsideWindow      Reason = "outside-window"
 	LinkMetered        Reason = "link-metered"
@@ -58,6 +59,7 @@ const (
 	SlotIO              Reason = "slot-io-error"
 	BootMetadataInvalid Reason = "boot-metadata-invalid"
 	BootMetadataIO      Reason = "boot-metadata-io-error"
+	BootMetadataChanged Reason = "boot-metadata-changed"
 	HealthFailed        Reason = "health-failed"
 	HealthTimeout       Reason = "health-timeout"
 	TrialBootsExhausted Reason = "trial-boots-exhausted"
@@ -75,8 +77,19 @@ const (
 	Withdrawn           Reason = "withdrawn"
 	JournalLost         Reason = "journal-lost"
 	JournalUnwritable   Reason = "journal-unwritable"
+	JournalFull         Reason = "journal-full"
 	RecordUnknown       Reason = "record-unknown"
 	ConfigInvalid       Reason = "config-invalid"
 	AnchorsInvalid      Reason = "anchors-invalid"
 	Interrupted         Reason = "interrupted"
+	ClockJumped         Reason = "clock-jumped"
+	EvidencePruned      Reason = "evidence-pruned"
+)
+
+// Answers to a person or a program that asked for something.
+const (
+	NotPermitted  Reason = "not-permitted"
+	RequestBad    Reason = "request-invalid"
+	NothingToDo   Reason = "nothing-to-do"
+	InternalError Reason = "internal-error"
 )
