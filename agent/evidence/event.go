@@ -1,0 +1,85 @@
+// Package evidence makes and checks the record of what happened on a device and why.
+//
+// A record is deterministic CBOR and names the SHA-256 of the record before it, so that a chain
+// can be checked offline, record by record, by whoever holds the device's public key. A chain is
+// never continued after a loss: a new one begins, which says why and what the last known head was
+// (invariant I10). Records are data of the journal; this package does no I/O and keeps no state,
+// so nothing of it can be lost with the power.
+package evidence
+
+import (
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+// Limits. Every record that Begin and Next make keeps them, and Decode refuses one that does not.
+const (
+	MaxRecord  = 4096 // bytes of an encoded record
+	MaxSigned  = 5120 // bytes of a signed record
+	MaxStatus  = 8192 // bytes of a signed status
+	MaxText    = 256  // bytes of a detail value and of any other text; longer ones are cut with "…"
+	MaxDetails = 16   // details of one event
+	MaxName    = 64   // bytes of a kind, a detail's key, a device id
+)
+
+// Kind says what an event is about.
+type Kind string
+
+// Kinds. Kinds of newer versions are kept and shown as they are.
+const (
+	KindChain    Kind = "chain"     // first record of a chain
+	KindStart    Kind = "start"     // the agent started
+	KindDecision Kind = "decision"  // an offer was taken, deferred or refused
+	KindPhase    Kind = "phase"     // From -> To
+	KindProgress Kind = "progress"  // a stretch of work was done or given up
+	KindBoot     Kind = "boot"      // what runs, what was armed, confirmed, disabled
+	KindHealth   Kind = "health"    // a check or the whole trial
+	KindVerdict  Kind = "verdict"   // how an update ended
+	KindOperator Kind = "operator"  // a person asked for something
+	KindSafeMode Kind = "safe-mode" // the agent entered or left boot-safe mode
+	KindJournal  Kind = "journal"   // loss, pruning, lack of space
+	KindConfig   Kind = "config"    // configuration or anchors changed
+	KindClock    Kind = "clock"     // the clock jumped
+)
+
+// Event is what happened.
+type Event struct {
+	Kind      Kind
+	Reason    reason.Reason
+	From, To  string // phases, or a state before and after
+	Slot      string
+	Component string
+	Manifest  string // digest "sha256:<hex>" of the manifest
+	Image     string // digest of the image
+	Sequence  uint64 // of the manifest, 0 = none
+	Actor     string // who asked: "network", "uid:0", "file:<name>"
+	Detail    map[string]string
+}
+
+// Stamp is when and by whom a record was made.
+type Stamp struct {
+	Wall    time.Time     // milliseconds are kept; zero = not known
+	Quality string        // of Wall: "unknown", "local", "synced"
+	Uptime  time.Duration // CLOCK_BOOTTIME, milliseconds are kept
+	BootID  string
+	Agent   string // version
+}
+
+// Head is the last record of a chain. Seq starts at 1.
+type Head struct {
+	Chain [16]byte
+	Seq   uint64
+	Hash  [32]byte // SHA-256 of the encoded record
+}
+
+// Record is one decoded record.
+type Record struct {
+	Chain  [16]byte
+	Seq    uint64
+	Prev   [32]byte // SHA-256 of the record before, zero in the first
+	Device string
+	Stamp
+	Event
+	Last *Head // first record only: the last known head of the chain before, nil = none known
+}
