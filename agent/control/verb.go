@@ -1,0 +1,161 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Verb is what a client asks for.
+type Verb string
+
+// The verbs, with their arguments, descriptors and result types.
+const (
+	// VerbStatus: no arguments. Result Status.
+	VerbStatus Verb = "status"
+	// VerbSlots: no arguments. Result Slots.
+	VerbSlots Verb = "slots"
+	// VerbHistory: "n" entries, 1..MaxHistory, default 20. Result History, oldest first.
+	VerbHistory Verb = "history"
+	// VerbInstall: "step" is StepCheck or StepInstall, "envelope" the envelope's file name. File 0 is
+	// the envelope; with StepInstall files 1.. are payloads, and "names" is a JSON array with one
+	// name of InstallCheck.Need for each. Result InstallCheck, or Done after Progress.
+	VerbInstall Verb = "install"
+	// VerbConfirm: "note" of the operator, for the evidence. Result Done.
+	VerbConfirm Verb = "confirm"
+	// VerbRevert: "note". Result Done.
+	VerbRevert Verb = "revert"
+	// VerbApprove: "manifest" is the digest of the update that is approved ("sha256:..."), "note". Result Done.
+	VerbApprove Verb = "approve"
+	// VerbEvidence: "from" is the first sequence number, default the oldest. File 0 receives the
+	// export. Result EvidenceExport.
+	VerbEvidence Verb = "evidence"
+)
+
+// Steps of VerbInstall.
+const (
+	StepCheck   = "check"   // verify and decide, nothing is written
+	StepInstall = "install" // verify and decide again, then install
+)
+
+// MaxNote is the longest "note" in bytes.
+const MaxNote = 200
+
+// Right is what a peer must have for a verb.
+type Right int
+
+const (
+	// None lets nobody in but root.
+	None Right = iota
+	// Read is for verbs that change nothing.
+	Read
+	// Write is for verbs that change the device.
+	Write
+)
+
+// rule is a row of the verb table.
+type rule struct {
+	right    Right
+	args     []string // allowed names
+	min, max int      // descriptors
+	within   time.Duration
+}
+
+// verbs is the verb table: what is not in it is refused. within 0 leaves the time to the handler.
+var verbs = map[Verb]rule{
+	VerbStatus:   {right: Read, within: 10 * time.Second},
+	VerbSlots:    {right: Read, within: 10 * time.Second},
+	VerbHistory:  {right: Read, args: []string{"n"}, within: 20 * time.Second},
+	VerbEvidence: {right: Read, args: []string{"from"}, min: 1, max: 1, within: 10 * time.Minute},
+	VerbInstall:  {right: Write, args: []string{"step", "envelope", "names"}, min: 1, max: MaxFiles},
+	VerbConfirm:  {right: Write, args: []string{"note"}, within: time.Minute},
+	VerbRevert:   {right: Write, args: []string{"note"}, within: time.Minute},
+	VerbApprove:  {right: Write, args: []string{"manifest", "note"}, within: time.Minute},
+}
+
+// check holds a request against the verb table.
+func (r Request) check() (rule, error) {
+	row, ok := verbs[r.Verb]
+	if !ok {
+		return rule{}, fmt.Errorf("unknown verb %q", clip(string(r.Verb)))
+	}
+	for name, value := range r.Args {
+		if !slices.Contains(row.args, name) {
+			return rule{}, fmt.Errorf("verb %s has no argument %q", r.Verb, clip(name))
+		}
+		if strings.ContainsRune(value, 0) {
+			return rule{}, fmt.Errorf("argument %q has a zero byte", name)
+		}
+		if name == "note" && len(value) > MaxNote {
+			return rule{}, fmt.Errorf("note is longer than %d bytes", MaxNote)
+		}
+	}
+	if n := len(r.Files); n < row.min || n > row.max {
+		return rule{}, fmt.Errorf("verb %s takes %d to %d descriptors, got %d", r.Verb, row.min, row.max, n)
+	}
+	if r.Verb == VerbInstall {
+		return row, r.checkInstall()
+	}
+	return row, nil
+}
+
+// checkInstall holds the two steps of install against their forms.
+func (r Request) checkInstall() error {
+	names, err := r.Names()
+	if err != nil {
+		return err
+	}
+	switch step := r.Args["step"]; {
+	case step == StepCheck && len(r.Files) == 1 && len(names) == 0:
+	case step == StepInstall && len(names) == len(r.Files)-1:
+	case step == StepCheck || step == StepInstall:
+		return fmt.Errorf("install step %s: %d descriptors with %d names do not fit", step, len(r.Files), len(names))
+	default:
+		return fmt.Errorf("install has no step %q", clip(step))
+	}
+	return nil
+}
+
+// Names are the payload names of an install request: Names()[i] is the name of Files[i+1]. They are
+// distinct file names without a path.
+func (r Request) Names() ([]string, error) {
+	raw, ok := r.Args["names"]
+	if !ok {
+		return nil, nil
+	}
+	var names []string
+	if err := json.Unmarshal([]byte(raw), &names); err != nil {
+		return nil, fmt.Errorf("names is not a JSON array of strings")
+	}
+	if len(names) >= MaxFiles {
+		return nil, fmt.Errorf("%d payloads are more than %d", len(names), MaxFiles-1)
+	}
+	for i, n := range names {
+		if !FileName(n) {
+			return nil, fmt.Errorf("payload name %q is not a plain file name", clip(n))
+		}
+		if slices.Contains(names[:i], n) {
+			return nil, fmt.Errorf("payload name %q is there twice", clip(n))
+		}
+	}
+	return names, nil
+}
+
+// FileName tells whether s can name a payload beside its envelope: one path element of at most 255
+// bytes without control characters, and none of "", ".", "..".
+func FileName(s string) bool {
+	if s == "" || s == "." || s == ".." || len(s) > 255 {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(c rune) bool { return c == '/' || c < ' ' || c == 0x7f || c == '\uFFFD' })
+}
+
+// clip shortens what a stranger sent before it is quoted back.
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "..."
+	}
+	return s
+}
