@@ -111,8 +111,8 @@ func (k Keys) Verify1(msg, aad []byte, typ string) (payload []byte, signer strin
 		return nil, "", fmt.Errorf("cannot verify message: %w", err)
 	}
 	got, present := m.Headers.Protected[cose.HeaderLabelType]
-	if s, ok := got.(string); present != (typ != "") || present && (!ok || s != typ) {
-		return nil, "", fmt.Errorf("cannot verify message: typ is %.60q, want %q: %w", fmt.Sprint(got), typ, ErrMalformed)
+	if s, ok := got.(string); present != (typ != "") || present && (!ok || s != mediaType(typ)) {
+		return nil, "", fmt.Errorf("cannot verify message: typ is %.60q, want %q: %w", fmt.Sprint(got), mediaType(typ), ErrMalformed)
 	}
 	signer, err = k.check(signature{
 		alg: alg, kid: kid(m.Headers),
@@ -256,6 +256,9 @@ func detachedSign(b, payload []byte) ([]signature, error) {
 	protected, err := m.Headers.MarshalProtected()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if bytes.Equal(protected, []byte{0x41, 0xa0}) {
+		protected = []byte{0x40} // RFC 9052 section 4.4: an empty map is signed as the empty string
 	}
 	var sigs []signature
 	for _, s := range m.Signatures {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"strings"
 
 	"github.com/veraison/go-cose"
 )
@@ -104,8 +105,9 @@ func (s *Signer) Sign(payload, aad []byte) ([]byte, error) {
 	return m.MarshalCBOR()
 }
 
-// Sign1 makes a tagged COSE_Sign1 that carries payload: protected alg and typ (RFC 9596, left out
-// when empty), unprotected kid.
+// Sign1 makes a tagged COSE_Sign1 that carries payload: protected alg and typ (left out when empty),
+// unprotected kid. A typ without a slash stands for the media type application/<typ>, which is what
+// RFC 9596 wants to see in the header.
 func (s *Signer) Sign1(payload, aad []byte, typ string) ([]byte, error) {
 	m, err := s.message(payload, aad, typ)
 	if err != nil {
@@ -126,13 +128,21 @@ func (s *Signer) message(payload, aad []byte, typ string) (*cose.Sign1Message, e
 	m.Payload = payload
 	m.Headers.Protected.SetAlgorithm(cose.Algorithm(s.key.alg))
 	if typ != "" {
-		m.Headers.Protected[cose.HeaderLabelType] = typ
+		m.Headers.Protected[cose.HeaderLabelType] = mediaType(typ)
 	}
 	m.Headers.Unprotected[cose.HeaderLabelKeyID] = kid
 	if err := m.Sign(nil, aad, raw{s}); err != nil {
 		return nil, fmt.Errorf("cannot sign with key %.16s: %w", s.key.id, err)
 	}
 	return m, nil
+}
+
+// mediaType completes the short form of a typ.
+func mediaType(typ string) string {
+	if typ == "" || strings.Contains(typ, "/") {
+		return typ
+	}
+	return "application/" + typ
 }
 
 // raw is the cose.Signer of a Signer. The library's own one neither knows the fully specified
