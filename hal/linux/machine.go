@@ -1,0 +1,172 @@
+//go:build linux
+
+package linux
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// Clock is the kernel's clocks.
+type Clock struct {
+	// Floor is the earliest believable time (the build's, the newest verified signed time). A clock
+	// that stands before it is TimeUnknown.
+	Floor time.Time
+}
+
+var _ hal.Clock = Clock{}
+
+// Wall implements hal.Clock. TimeSynced is what adjtimex(2) says, which only a time daemon clears.
+func (c Clock) Wall() (time.Time, hal.TimeQuality) {
+	now := time.Now().UTC()
+	if now.Before(c.Floor) {
+		return now, hal.TimeUnknown
+	}
+	var tx unix.Timex
+	state, err := unix.Adjtimex(&tx)
+	if err != nil || state == unix.TIME_ERROR || tx.Status&unix.STA_UNSYNC != 0 {
+		return now, hal.TimeLocal
+	}
+	return now, hal.TimeSynced
+}
+
+// Uptime implements hal.Clock; 0 on a kernel without CLOCK_BOOTTIME (before 2.6.39).
+func (Clock) Uptime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}
+
+// After implements hal.Clock. The timer stands still while the machine is suspended and so fires
+// late, never early; who waits for a deadline compares Uptime again when it fires.
+func (Clock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+
+// Identity reads which system runs. Empty fields have the defaults named.
+type Identity struct {
+	CmdlinePath string // /proc/cmdline
+	// Key of the kernel command line whose value is the boot name of the slot. "" is
+	// "ratchet.slot" and, where that is missing, "rauc.slot".
+	Key string
+	// RootPath is the mount point whose device runs; "" is "/". Where "/" is an overlay, name the
+	// mount point of its lower layer, or use RootFile.
+	RootPath string
+	// RootFile, when set, is a file that holds the path of the running device, written by the
+	// initramfs: for roots whose mount does not tell the device (overlay, btrfs, dm-verity).
+	RootFile   string
+	BootIDPath string // /proc/sys/kernel/random/boot_id
+}
+
+var _ hal.Identity = Identity{}
+
+// Root implements hal.Identity.
+func (i Identity) Root() (hal.DeviceID, error) {
+	if i.RootFile != "" {
+		b, err := readSmall(i.RootFile)
+		if err != nil {
+			return hal.DeviceID{}, fmt.Errorf("cannot read the root file: %w", err)
+		}
+		path := strings.TrimSpace(b)
+		if !strings.HasPrefix(path, "/") {
+			return hal.DeviceID{}, fmt.Errorf("cannot use root file %s: its content %q is no absolute path", i.RootFile, path)
+		}
+		return Blocks{}.Identify(path)
+	}
+	path := orDefault(i.RootPath, "/")
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return hal.DeviceID{}, fmt.Errorf("cannot find the device behind %s: %w", path, err)
+	}
+	dev := uint64(st.Dev)
+	if unix.Major(dev) == 0 {
+		return hal.DeviceID{}, fmt.Errorf("cannot find the device behind %s: it is no plain block device file system (overlay, btrfs, tmpfs); set a root file", path)
+	}
+	return hal.DeviceID{Block: true, Major: dev}, nil
+}
+
+// Marker implements hal.Identity. A key that is there twice with different values is an error:
+// nobody could say which one the boot loader meant.
+func (i Identity) Marker() (string, error) {
+	line, err := readSmall(orDefault(i.CmdlinePath, "/proc/cmdline"))
+	if err != nil {
+		return "", fmt.Errorf("cannot read the kernel command line: %w", err)
+	}
+	keys := []string{i.Key}
+	if i.Key == "" {
+		keys = []string{"ratchet.slot", "rauc.slot"}
+	}
+	for _, key := range keys {
+		if v, err := parameter(line, key); v != "" || err != nil {
+			return v, err
+		}
+	}
+	return "", nil
+}
+
+// parameter returns the value of key on a kernel command line, by the rules of the kernel's own
+// parser (Documentation/admin-guide/kernel-parameters): double quotes protect spaces, "--" ends it.
+func parameter(line, key string) (string, error) {
+	value, quoted := "", false
+	words := strings.FieldsFunc(line, func(r rune) bool {
+		if r == '"' {
+			quoted = !quoted
+		}
+		return !quoted && (r == ' ' || r == '\t' || r == '\n')
+	})
+	for _, word := range words {
+		if word == "--" {
+			break
+		}
+		k, v, ok := strings.Cut(strings.Trim(word, `"`), "=")
+		if !ok || k != key {
+			continue
+		}
+		v = strings.Trim(v, `"`)
+		if value != "" && v != value {
+			return "", fmt.Errorf("cannot tell the booted slot: %s is %q and %q on the kernel command line", key, value, v)
+		}
+		value = v
+	}
+	return value, nil
+}
+
+// BootID implements hal.Identity.
+func (i Identity) BootID() (string, error) {
+	b, err := readSmall(orDefault(i.BootIDPath, "/proc/sys/kernel/random/boot_id"))
+	if err != nil {
+		return "", fmt.Errorf("cannot read the boot id: %w", err)
+	}
+	id := strings.TrimSpace(b)
+	if id == "" {
+		return "", errors.New("cannot read the boot id: it is empty")
+	}
+	return id, nil
+}
+
+// readSmall reads a file of at most 64 KiB: /proc and /sys show no size, so that hal.ReadFile,
+// which asks for it first, does not serve here.
+func readSmall(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b := make([]byte, 64<<10)
+	n := 0
+	for n < len(b) {
+		k, err := f.Read(b[n:])
+		n += k
+		if err != nil || k == 0 {
+			break
+		}
+	}
+	return string(b[:n]), nil
+}

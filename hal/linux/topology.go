@@ -1,0 +1,130 @@
+//go:build linux
+
+package linux
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// maxStack bounds the walk through stacked devices; real stacks are four or five deep.
+const maxStack = 64
+
+// topology is what sysfs knows about which devices share bytes. What sysfs does not know is not
+// found: the exclusive open stands behind it.
+type topology struct{ sys string }
+
+func (b Blocks) topology() topology { return topology{orDefault(b.SysPath, "/sys")} }
+
+// apart returns ErrRunning when writing to target could change bytes of running.
+func (t topology) apart(target, running hal.DeviceID) error {
+	if target == running {
+		return hal.ErrRunning
+	}
+	below := t.below(running)
+	for _, id := range below {
+		if id == target {
+			return fmt.Errorf("%w: the running system lies on this device", hal.ErrRunning)
+		}
+		if disk, ok := t.disk(id); ok && disk == target {
+			return fmt.Errorf("%w: this is the whole disk that the running system lies on", hal.ErrRunning)
+		}
+	}
+	if disk, ok := t.disk(target); ok {
+		for _, id := range below {
+			if id == disk {
+				return fmt.Errorf("%w: this is a partition of the disk that runs", hal.ErrRunning)
+			}
+		}
+	}
+	return nil
+}
+
+// below returns id and every device or file that it is made of (device mapper, md, loop).
+func (t topology) below(id hal.DeviceID) []hal.DeviceID {
+	all := []hal.DeviceID{id}
+	for i := 0; i < len(all) && len(all) < maxStack; i++ {
+		if !all[i].Block {
+			continue
+		}
+		dir := t.dir(all[i])
+		slaves, _ := os.ReadDir(filepath.Join(dir, "slaves"))
+		for _, s := range slaves {
+			if dev, ok := t.number(filepath.Join(dir, "slaves", s.Name())); ok {
+				all = append(all, dev)
+			}
+		}
+		if file, ok := backing(dir); ok {
+			all = append(all, file)
+		}
+	}
+	return all
+}
+
+// disk returns the whole disk that a partition belongs to.
+func (t topology) disk(id hal.DeviceID) (hal.DeviceID, bool) {
+	if !id.Block {
+		return hal.DeviceID{}, false
+	}
+	dir, err := filepath.EvalSymlinks(t.dir(id))
+	if err != nil {
+		return hal.DeviceID{}, false
+	}
+	if _, err := os.Stat(filepath.Join(dir, "partition")); err != nil {
+		return hal.DeviceID{}, false
+	}
+	return t.number(filepath.Dir(dir))
+}
+
+// loopOn returns the name of a loop device set up on the file, "" for none.
+func (t topology) loopOn(file hal.DeviceID) string {
+	dirs, _ := filepath.Glob(filepath.Join(t.sys, "block", "loop*"))
+	for _, dir := range dirs {
+		if id, ok := backing(dir); ok && id == file {
+			return filepath.Base(dir)
+		}
+	}
+	return ""
+}
+
+// dir is the sysfs folder of a block device.
+func (t topology) dir(id hal.DeviceID) string {
+	return filepath.Join(t.sys, "dev", "block", fmt.Sprintf("%d:%d", unix.Major(id.Major), unix.Minor(id.Major)))
+}
+
+// number reads the device number of a sysfs folder.
+func (t topology) number(dir string) (hal.DeviceID, bool) {
+	b, err := os.ReadFile(filepath.Join(dir, "dev"))
+	if err != nil {
+		return hal.DeviceID{}, false
+	}
+	a, c, ok := strings.Cut(strings.TrimSpace(string(b)), ":")
+	major, err1 := strconv.ParseUint(a, 10, 32)
+	minor, err2 := strconv.ParseUint(c, 10, 32)
+	if !ok || err1 != nil || err2 != nil {
+		return hal.DeviceID{}, false
+	}
+	return hal.DeviceID{Block: true, Major: unix.Mkdev(uint32(major), uint32(minor))}, true
+}
+
+// backing is the file that the loop device of a sysfs folder is set up on.
+func backing(dir string) (hal.DeviceID, bool) {
+	b, err := os.ReadFile(filepath.Join(dir, "loop", "backing_file"))
+	if err != nil {
+		return hal.DeviceID{}, false
+	}
+	var st unix.Stat_t
+	path := strings.TrimSuffix(string(b), "\n")
+	if err := unix.Stat(path, &st); err != nil {
+		return hal.DeviceID{}, false
+	}
+	id, err := identify(path, &st)
+	return id, err == nil
+}
