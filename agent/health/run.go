@@ -31,6 +31,9 @@ func Run(ctx context.Context, clock hal.Clock, p Plan, began time.Duration, repo
 			v.Healthy = true
 			return v
 		}
+		if round.At >= t.end {
+			break
+		}
 		select {
 		case <-ctx.Done():
 			return t.verdict("", context.Cause(ctx))

@@ -85,8 +85,10 @@ func (u Unit) active(ctx context.Context) error {
 		return u.unclear(ctx, out, err)
 	}
 	for i, state := range states {
-		switch state {
-		case "active", "reloading", "refreshing":
+		switch {
+		case state == "active" || state == "reloading" || state == "refreshing":
+		case state == "" || strings.ContainsRune(state, ' '):
+			return u.unclear(ctx, out, err)
 		default:
 			return fmt.Errorf("unit %s is %s", u.Units[i], plain(state, maxSaid))
 		}
