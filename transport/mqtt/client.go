@@ -1,16 +1,54 @@
+// Package mqtt is the control plane over MQTT 3.1.1: offers come in, status and evidence go out.
+//
+// Topics (all at QoS 1):
+//
+//	ratchet/v1/offer/<channel>          in, retained   an envelope for everybody on the channel
+//	ratchet/v1/device/<id>/offer        in, retained   an envelope for this device
+//	ratchet/v1/device/<id>/resend       in             CBOR uint: evidence again from this number
+//	ratchet/v1/device/<id>/status       out, retained  signed snapshot; the newest replaces the older
+//	ratchet/v1/device/<id>/evidence     out            one signed record
+//	ratchet/v1/device/<id>/presence     out, retained  "online" or "offline" (also the last will); for display only
+//
+// MQTT is a hint, never a queue: sessions are clean, documents are retained and come again at each
+// connection, receivers are idempotent. Nothing is kept here over a power loss. The broker is not
+// trusted: what it may send is checked and bounded before it is decoded, and what it says in
+// messages is bytes until package manifest has verified them.
+//
+// At rest the client holds one connection, and wakes once per keep-alive.
 package mqtt
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
+// askAgain is how often a subscription that the broker refused is asked for again on the same
+// connection: an access list may have been put right.
+const askAgain = time.Hour
+
 // Client is a device's end of the control plane: transport.Inbox and transport.Outbox.
 type Client struct {
-	options Options
-	out     chan transport.Message
+	options   Options
+	broker    endpoint
+	keepAlive time.Duration
+	backoff   transport.Backoff
+	log       *slog.Logger
+	topics    []string // subscribed to
+	box       *mailbox
+	connects  chan struct{}
+
+	mu      sync.Mutex
+	started bool
+	now     *session // nil while offline
+	since   time.Time
 }
 
 // New checks the options; nothing is dialled before Run.
@@ -18,20 +56,186 @@ func New(o Options) (*Client, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	return &Client{options: o, out: make(chan transport.Message)}, nil
+	broker, err := o.endpoint()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		options:   o,
+		broker:    broker,
+		keepAlive: cmp.Or(o.KeepAlive, DefaultKeepAlive),
+		backoff:   cmp.Or(o.Backoff, transport.Backoff{Min: DefaultBackoffMin, Max: DefaultBackoffMax}),
+		log:       cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
+		connects:  make(chan struct{}, 1),
+		since:     time.Now(),
+	}
+	if o.Channel != "" {
+		c.topics = append(c.topics, "ratchet/v1/offer/"+o.Channel)
+	}
+	c.topics = append(c.topics, c.topic("offer"), c.topic("resend"))
+	c.box = newMailbox(len(c.topics))
+	return c, nil
 }
 
-// Run holds a connection to the broker until ctx ends.
+// topic returns one of the device's own topics.
+func (c *Client) topic(leaf string) string {
+	return "ratchet/v1/device/" + c.options.DeviceID + "/" + leaf
+}
+
+// Messages implements transport.Inbox. The channel is unbuffered and never closed. While nobody
+// receives, the newest message of each topic waits and replaces the older one.
+func (c *Client) Messages() <-chan transport.Message { return c.box.out }
+
+// Online reports whether messages can be exchanged, and since when that has been so.
+func (c *Client) Online() (online bool, since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now != nil, c.since
+}
+
+// Connects delivers a value after each new connection, so that what could not be sent is sent now
+// without polling. It holds one value at most.
+func (c *Client) Connects() <-chan struct{} { return c.connects }
+
+// Run holds a connection to the broker until ctx ends, and returns ctx's error; a lost or refused
+// connection is tried again with back-off, for ever. It may be called once.
 func (c *Client) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
+	c.mu.Lock()
+	again := c.started
+	c.started = true
+	c.mu.Unlock()
+	if again {
+		return errors.New("internal error: mqtt client is already running")
+	}
+	var pump sync.WaitGroup
+	pump.Go(func() { c.box.run(ctx) })
+	defer pump.Wait()
+
+	// A building that gets its power back is a fleet that connects at one instant: spread it.
+	pause := time.Duration(rand.Float64() * float64(c.backoff.Min))
+	said := ""
+	for attempt := 0; ; attempt++ {
+		if !sleep(ctx, pause) {
+			return ctx.Err()
+		}
+		up, err := c.hold(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if up > 0 {
+			said = ""
+		}
+		if up > c.backoff.Max {
+			attempt = 0
+		}
+		pause = c.backoff.Delay(attempt, rand.Float64())
+		level := slog.LevelDebug // a device may be out of reach for weeks: say it once
+		if err.Error() != said {
+			level, said = slog.LevelWarn, err.Error()
+		}
+		c.log.Log(ctx, level, "broker not connected", "broker", c.broker.address, "error", err, "retry", pause.Round(time.Millisecond))
+	}
 }
 
-// Messages implements transport.Inbox.
-func (c *Client) Messages() <-chan transport.Message { return c.out }
+// hold keeps one connection for as long as it lasts and returns how long it was of use, and why it
+// ended.
+func (c *Client) hold(ctx context.Context) (up time.Duration, err error) {
+	s, err := c.connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer s.link.fail(errors.New("session ended"))
+	refused, err := c.subscribe(ctx, s, c.topics)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	c.set(s)
+	defer c.set(nil)
+	// The will covers any end from here on, so presence may be late but does not lie for long.
+	if err := s.publish(ctx, c.topic("presence"), true, []byte("online")); err != nil && ctx.Err() == nil {
+		return time.Since(began), err
+	}
+	select {
+	case c.connects <- struct{}{}:
+	default:
+	}
+	c.log.Info("broker connected", "broker", c.broker.address, "device", c.options.DeviceID)
+	for {
+		var retry <-chan time.Time
+		if len(refused) > 0 {
+			retry = time.After(askAgain)
+		}
+		select {
+		case <-s.link.done:
+			return time.Since(began), s.link.err()
+		case <-ctx.Done():
+			s.goodbye(c.topic("presence"))
+			return time.Since(began), ctx.Err()
+		case <-retry:
+			if refused, err = c.subscribe(ctx, s, refused); err != nil {
+				return time.Since(began), err
+			}
+		}
+	}
+}
 
-// Send implements transport.Outbox.
-func (c *Client) Send(ctx context.Context, m transport.Message) error { return transport.ErrOffline }
+// subscribe says which topics the broker refuses. A refusal does not end the connection: status
+// and evidence still go out, and that is how the fleet's operator sees the device.
+func (c *Client) subscribe(ctx context.Context, s *session, topics []string) (refused []string, err error) {
+	refused, err = s.subscribe(ctx, topics)
+	if err != nil {
+		return nil, fmt.Errorf("cannot subscribe: %w", err)
+	}
+	for _, topic := range refused {
+		c.log.Error("subscription refused by the broker: no offers will come on this topic; check the broker's access list",
+			"topic", topic, "retry", askAgain)
+	}
+	return refused, nil
+}
 
-// Online reports whether offers can arrive, and since when that has been so.
-func (c *Client) Online() (online bool, since time.Time) { return false, time.Time{} }
+func (c *Client) set(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now, c.since = s, time.Now()
+}
+
+// Send implements transport.Outbox for Status and Evidence: nil once the broker has acknowledged
+// the message. Otherwise the error wraps transport.ErrOffline (not connected, connection lost, or
+// ctx ended; the message may have arrived all the same), save for a message that can never be sent.
+func (c *Client) Send(ctx context.Context, m transport.Message) error {
+	var topic string
+	switch m.Kind {
+	case transport.Status:
+		topic = c.topic("status")
+	case transport.Evidence:
+		topic = c.topic("evidence")
+	default:
+		return fmt.Errorf("cannot send %v: a device sends only status and evidence", m.Kind)
+	}
+	if n := len(m.Body); n == 0 || n > transport.MaxMessage {
+		return fmt.Errorf("cannot send %v: body of %d bytes, need 1 to %d", m.Kind, n, transport.MaxMessage)
+	}
+	c.mu.Lock()
+	s := c.now
+	c.mu.Unlock()
+	if s == nil {
+		return fmt.Errorf("cannot send %v: %w", m.Kind, transport.ErrOffline)
+	}
+	if err := s.publish(ctx, topic, m.Kind == transport.Status, m.Body); err != nil {
+		return fmt.Errorf("cannot send %v: %w: %w", m.Kind, transport.ErrOffline, err)
+	}
+	return nil
+}
+
+// sleep reports whether d passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

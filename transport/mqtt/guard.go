@@ -1,0 +1,145 @@
+package mqtt
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+)
+
+// ErrPacket: the broker sent a packet that this client does not accept; the connection is closed
+// before the packet's body is read.
+var ErrPacket = errors.New("packet from the broker is not allowed")
+
+// Packet types in use (MQTT 3.1.1, table 2.1): the client never unsubscribes and never uses QoS 2.
+const (
+	typeConnect  = 1
+	typeConnack  = 2
+	typePublish  = 3
+	typePuback   = 4
+	typeSuback   = 9
+	typePingreq  = 12
+	typePingresp = 13
+)
+
+// guard passes an MQTT byte stream through and checks each fixed header before a byte of it is
+// seen by the decoder behind. That decoder allocates whatever length a header announces (up to
+// 256 MiB), keeps QoS 2 messages until they are released, and trusts the length of a SUBACK.
+type guard struct {
+	r       *bufio.Reader
+	limit   int           // largest remaining length of a PUBLISH
+	suback  atomic.Int32  // return codes that a SUBACK must carry now
+	arrived func(typ int) // called at each accepted header; may be nil
+
+	head [5]byte // accepted fixed header
+	have []byte  // the part of head not yet passed on
+	left int     // bytes of the packet's body not yet passed on
+	err  error
+}
+
+func newGuard(r io.Reader, limit int) *guard {
+	return &guard{r: bufio.NewReaderSize(r, 2048), limit: limit}
+}
+
+// Read implements io.Reader. After an error it returns the same error for good.
+func (g *guard) Read(p []byte) (int, error) {
+	if g.err != nil {
+		return 0, g.err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if len(g.have) == 0 && g.left == 0 {
+		if g.err = g.next(); g.err != nil {
+			return 0, g.err
+		}
+	}
+	if len(g.have) > 0 {
+		n := copy(p, g.have)
+		g.have = g.have[n:]
+		return n, nil
+	}
+	n, err := g.r.Read(p[:min(len(p), g.left)])
+	g.left -= n
+	if err != nil {
+		g.err = cut(err)
+	}
+	if n > 0 {
+		return n, nil
+	}
+	return 0, g.err
+}
+
+// next reads and checks one fixed header (MQTT 3.1.1, section 2.2).
+func (g *guard) next() error {
+	first, err := g.r.ReadByte()
+	if err != nil {
+		return err // between packets: a plain end of stream
+	}
+	g.head[0] = first
+	length, n := 0, 1
+	for {
+		b, err := g.r.ReadByte()
+		if err != nil {
+			return cut(err)
+		}
+		g.head[n] = b
+		length |= int(b&0x7f) << (7 * (n - 1))
+		n++
+		if b&0x80 == 0 {
+			if b == 0 && n > 2 {
+				return fmt.Errorf("%w: remaining length is not in its shortest form", ErrPacket)
+			}
+			break
+		}
+		if n == len(g.head) {
+			return fmt.Errorf("%w: remaining length has more than four bytes", ErrPacket)
+		}
+	}
+	if err := g.check(int(first>>4), first&0x0f, length); err != nil {
+		return err
+	}
+	g.have, g.left = g.head[:n], length
+	if g.arrived != nil {
+		g.arrived(int(first >> 4))
+	}
+	return nil
+}
+
+// check judges one fixed header. Every packet but PUBLISH has one exact length.
+func (g *guard) check(typ int, flags byte, length int) error {
+	want := 0
+	switch typ {
+	case typePublish:
+		if qos := flags >> 1 & 3; qos > 1 {
+			return fmt.Errorf("%w: message at QoS %d, the subscriptions are for 1", ErrPacket, qos)
+		}
+		if length > g.limit {
+			return fmt.Errorf("%w: %d bytes announced, at most %d are accepted", ErrPacket, length, g.limit)
+		}
+		return nil
+	case typeConnack, typePuback:
+		want = 2
+	case typeSuback:
+		want = 2 + int(g.suback.Load())
+	case typePingresp:
+	default:
+		return fmt.Errorf("%w: a broker does not send type %d", ErrPacket, typ)
+	}
+	if flags != 0 {
+		return fmt.Errorf("%w: reserved flags %#x in type %d", ErrPacket, flags, typ)
+	}
+	if length != want {
+		return fmt.Errorf("%w: %d bytes announced for type %d, expected %d", ErrPacket, length, typ, want)
+	}
+	return nil
+}
+
+// cut turns an end of stream inside a packet into io.ErrUnexpectedEOF.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
