@@ -1,0 +1,363 @@
+package sim
+
+import (
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// sector is what a medium writes whole or not at all.
+const sector = 512
+
+// store is sparse bytes with a volatile write cache in front: pending holds the writes since the
+// last flush, oldest first. Reads see them.
+type store struct {
+	sectors map[int64][]byte // durable, by sector number; absent reads as zeros
+	size    int64            // durable
+	pending []change
+	now     int64 // size with all pending changes
+}
+
+// change is one unsynced write, or, where data is nil, a new size.
+type change struct {
+	off  int64
+	data []byte
+	size int64
+}
+
+func newStore(size int64) *store {
+	return &store{sectors: map[int64][]byte{}, size: size, now: size}
+}
+
+// read copies what a process sees into p, which lies inside the size.
+func (s *store) read(p []byte, off int64) {
+	clear(p)
+	for n := off / sector; n*sector < off+int64(len(p)); n++ {
+		if b := s.sectors[n]; b != nil {
+			overlay(p, off, b, n*sector)
+		}
+	}
+	for _, c := range s.pending {
+		if c.data != nil {
+			overlay(p, off, c.data, c.off)
+			continue
+		}
+		if gone := max(c.size-off, 0); gone < int64(len(p)) {
+			clear(p[gone:])
+		}
+	}
+}
+
+// overlay copies the part of src at srcOff that falls into dst at dstOff.
+func overlay(dst []byte, dstOff int64, src []byte, srcOff int64) {
+	from, to := max(dstOff, srcOff), min(dstOff+int64(len(dst)), srcOff+int64(len(src)))
+	if from < to {
+		copy(dst[from-dstOff:], src[from-srcOff:to-srcOff])
+	}
+}
+
+// write caches p, or with part only some of its sectors.
+func (s *store) write(p []byte, off int64, part *rand.Rand) {
+	for from := int64(0); from < int64(len(p)); {
+		to := int64(len(p))
+		if part != nil {
+			to = min(to, sector-(off+from)%sector+from)
+		}
+		if part == nil || part.IntN(2) == 0 {
+			s.pending = append(s.pending, change{off: off + from, data: slices.Clone(p[from:to])})
+			s.now = max(s.now, off+to)
+		}
+		from = to
+	}
+}
+
+func (s *store) truncate(size int64) {
+	s.pending = append(s.pending, change{size: size})
+	s.now = size
+}
+
+// flush makes everything durable, or with part each sector of each change by chance; then the rest
+// stays pending, since the caller of a failed flush must not believe anything.
+func (s *store) flush(part *rand.Rand) {
+	if part != nil {
+		for _, c := range s.pending {
+			s.apply(c, part)
+		}
+		return
+	}
+	for _, c := range s.pending {
+		s.apply(c, nil)
+	}
+	s.pending, s.size = nil, s.now
+}
+
+// crash drops the cache: a seeded part of it, sector by sector, has reached the medium. Now and
+// then all or nothing of it has, which are the likely cases in the field.
+func (s *store) crash(rng *rand.Rand) {
+	switch rng.IntN(4) {
+	case 0:
+		s.flush(nil)
+	case 1:
+	default:
+		s.flush(rng)
+	}
+	s.pending, s.now = nil, s.size
+}
+
+// apply makes one change durable, or with part some of its sectors.
+func (s *store) apply(c change, part *rand.Rand) {
+	if c.data == nil {
+		if part != nil && part.IntN(2) == 0 {
+			return
+		}
+		for n := range s.sectors {
+			if end := c.size - n*sector; end <= 0 {
+				delete(s.sectors, n)
+			} else if end < sector {
+				clear(s.sectors[n][end:])
+			}
+		}
+		s.size = c.size
+		return
+	}
+	end := c.off + int64(len(c.data))
+	for n := c.off / sector; n*sector < end; n++ {
+		if part != nil && part.IntN(2) == 0 {
+			continue
+		}
+		b := s.sectors[n]
+		if b == nil {
+			b = make([]byte, sector)
+			s.sectors[n] = b
+		}
+		overlay(b, n*sector, c.data, c.off)
+		s.size = max(s.size, min(end, (n+1)*sector))
+	}
+}
+
+// disk is a block device that can be a slot.
+type disk struct {
+	*store
+	id      hal.DeviceID
+	held    *life
+	mounted bool
+	bad     map[int64]bool // unreadable sectors
+}
+
+func (d *disk) flush() { d.store.flush(nil) }
+
+// AddDisk adds a block device of size bytes, a multiple of 512, all zeros.
+func (w *World) AddDisk(path string, size int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if size <= 0 || size%sector != 0 {
+		panic(fmt.Sprintf("internal error: simulated disk of %d bytes", size))
+	}
+	w.disks[path] = &disk{store: newStore(size), bad: map[int64]bool{},
+		id: hal.DeviceID{Block: true, Major: uint64(0x800 + len(w.disks) + 1)}}
+}
+
+// SetMounted says whether something has the disk mounted.
+func (w *World) SetMounted(path string, mounted bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mustDisk(path).mounted = mounted
+}
+
+// Disk returns what a reader of the disk sees now at off. It is no operation of the machine.
+func (w *World) Disk(path string, off, n int64) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := make([]byte, n)
+	w.mustDisk(path).read(p, off)
+	return p
+}
+
+// Poke changes bytes of a disk durably, behind everybody's back (decay, a hostile hand).
+func (w *World) Poke(path string, off int64, p []byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := w.mustDisk(path)
+	d.apply(change{off: off, data: p}, nil)
+	for i := range d.pending {
+		if d.pending[i].data != nil {
+			overlay(d.pending[i].data, d.pending[i].off, p, off)
+		}
+	}
+}
+
+// Spoil makes the sector at off unreadable; writing it heals it.
+func (w *World) Spoil(path string, off int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mustDisk(path).bad[off/sector] = true
+}
+
+func (w *World) mustDisk(path string) *disk {
+	d := w.disks[path]
+	if d == nil {
+		panic("internal error: no simulated disk " + path)
+	}
+	return d
+}
+
+type blocks struct {
+	w *World
+	l *life
+}
+
+// Blocks returns the slots of the process that runs now: after PowerOn or Kill, ask again.
+func (w *World) Blocks() hal.Blocks {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return blocks{w, w.life}
+}
+
+func (b blocks) Identify(path string) (hal.DeviceID, error) {
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	if err := b.w.alive(b.l); err != nil {
+		return hal.DeviceID{}, err
+	}
+	d := b.w.disks[path]
+	if d == nil {
+		return hal.DeviceID{}, &fs.PathError{Op: "identify", Path: path, Err: fs.ErrNotExist}
+	}
+	return d.id, nil
+}
+
+func (b blocks) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error) {
+	if !running.Known() {
+		return nil, fmt.Errorf("cannot open %s for writing: it is not known which slot runs: %w", path, hal.ErrRunning)
+	}
+	return b.open(path, running, true)
+}
+
+func (b blocks) OpenMedium(path string) (hal.Medium, error) {
+	return b.open(path, hal.DeviceID{}, false)
+}
+
+func (b blocks) open(path string, running hal.DeviceID, write bool) (hal.Medium, error) {
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	if err := b.w.alive(b.l); err != nil {
+		return nil, err
+	}
+	d := b.w.disks[path]
+	switch {
+	case d == nil:
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	case write && d.id == running:
+		return nil, fmt.Errorf("cannot open %s for writing: %w", path, hal.ErrRunning)
+	case write && path == b.w.running:
+		// The caller believes that something else runs. On hardware this destroys the system.
+		return nil, fmt.Errorf("cannot open %s for writing: invariant I3 is broken, the caller does not know what runs: %w", path, hal.ErrRunning)
+	case d.mounted || d.held != nil:
+		return nil, fmt.Errorf("cannot open %s: %w", path, hal.ErrBusy)
+	}
+	d.held = &life{}
+	return &diskHandle{w: b.w, l: b.l, d: d, path: path, write: write, claim: d.held}, nil
+}
+
+// diskHandle is an exclusively opened disk.
+type diskHandle struct {
+	w      *World
+	l      *life
+	d      *disk
+	path   string
+	write  bool
+	claim  *life
+	closed bool
+	failed error
+}
+
+func (h *diskHandle) usable() error {
+	if err := h.w.alive(h.l); err != nil {
+		return err
+	}
+	if h.closed {
+		return fs.ErrClosed
+	}
+	return nil
+}
+
+func (h *diskHandle) ReadAt(p []byte, off int64) (int, error) {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	if err := h.usable(); err != nil {
+		return 0, err
+	}
+	if err := hal.CheckAccess(h.d.now, off, p); err != nil {
+		return 0, err
+	}
+	for n := off / sector; n*sector < off+int64(len(p)); n++ {
+		if h.d.bad[n] {
+			return 0, fmt.Errorf("input/output error at byte %d of %s", n*sector, h.path)
+		}
+	}
+	h.d.read(p, off)
+	return len(p), nil
+}
+
+func (h *diskHandle) WriteAt(p []byte, off int64) (int, error) {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	if err := h.usable(); err != nil {
+		return 0, err
+	}
+	if err := hal.CheckAccess(h.d.now, off, p); err != nil {
+		return 0, err
+	}
+	switch {
+	case !h.write:
+		return 0, fmt.Errorf("cannot write %s: opened for reading", h.path)
+	case h.path == h.w.running:
+		return 0, fmt.Errorf("cannot write %s: invariant I3: %w", h.path, hal.ErrRunning)
+	}
+	err := h.w.do(h.l, "write", fmt.Sprintf("%s %d+%d", h.path, off, len(p)), func(part *rand.Rand) error {
+		h.d.write(p, off, part)
+		for n := off / sector; n*sector < off+int64(len(p)); n++ {
+			delete(h.d.bad, n)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Sync is sticky, as it is on Linux: a handle on which it failed once never says that all is well.
+func (h *diskHandle) Sync() error {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	if err := h.usable(); err != nil {
+		return err
+	}
+	if h.failed == nil {
+		h.failed = h.w.do(h.l, "sync", h.path, func(part *rand.Rand) error {
+			h.d.store.flush(part)
+			return nil
+		})
+	}
+	return h.failed
+}
+
+func (h *diskHandle) Size() int64 {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	return h.d.size
+}
+
+func (h *diskHandle) Close() error {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.closed = true
+	if h.d.held == h.claim {
+		h.d.held = nil
+	}
+	return nil
+}
