@@ -37,6 +37,9 @@ type SlotState struct {
 	Confirmed bool
 	// Tries left, 0..MaxTries; -1 where the loader keeps no counter for this slot.
 	Tries int
+	// Exhausted: the slot was armed and the loader has used up all its tries, as opposed to a slot
+	// that was disabled. False where the metadata cannot tell the two apart.
+	Exhausted bool
 }
 
 // State is one validated reading of the metadata.

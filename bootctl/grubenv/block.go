@@ -1,0 +1,185 @@
+package grubenv
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+const (
+	// Size is the size of an environment block in bytes (grub-editenv's DEFAULT_ENVBLK_SIZE).
+	Size      = 1024
+	signature = "# GRUB Environment Block\n"
+	// warning is the comment that newer grub-editenv puts behind the signature.
+	sector = 512
+)
+
+// block is the content of an environment block between signature and padding: lines as they stand,
+// each with its newline. A line is "name=value", where value may hold escaped newlines, or a comment.
+type block [][]byte
+
+var errBroken = errors.New("broken environment block")
+
+// parseBlock splits a block as GRUB's envblk.c does (grub_envblk_iterate, find_next_line): lines that
+// begin with '#' are comments, a backslash takes the next byte with it, everything up to '=' is the
+// name, newlines too. What GRUB gives up on is an error here.
+func parseBlock(b []byte) (block, error) {
+	if len(b) != Size {
+		return nil, fmt.Errorf("%w: %d bytes where %d are wanted", errBroken, len(b), Size)
+	}
+	if !bytes.HasPrefix(b, []byte(signature)) {
+		return nil, fmt.Errorf("%w: no signature", errBroken)
+	}
+	used := bytes.TrimRight(b, "#")
+	// save_env looks for its free space behind the last newline and gives up without one.
+	if used[len(used)-1] != '\n' {
+		return nil, fmt.Errorf("%w: the last line does not end", errBroken)
+	}
+	var lines block
+	for rest := used[len(signature):]; len(rest) > 0; {
+		n := 0
+		if rest[0] != '#' {
+			if n = bytes.IndexByte(rest, '='); n < 0 {
+				return nil, fmt.Errorf("%w: a line without '='", errBroken)
+			}
+		}
+		end := nextLine(rest[n:])
+		if end < 0 {
+			return nil, fmt.Errorf("%w: the last line does not end", errBroken)
+		}
+		lines = append(lines, rest[:n+end])
+		rest = rest[n+end:]
+	}
+	return lines, nil
+}
+
+// nextLine is the number of bytes up to and with the newline that ends a line, -1 for none.
+func nextLine(b []byte) int {
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '\\':
+			i++
+		case '\n':
+			return i + 1
+		}
+	}
+	return -1
+}
+
+// cut splits a line into name and raw value; ok is false for a comment.
+func cut(line []byte) (name string, value []byte, ok bool) {
+	if line[0] == '#' {
+		return "", nil, false
+	}
+	n, v, _ := bytes.Cut(line, []byte("="))
+	return string(n), bytes.TrimSuffix(v, []byte("\n")), true
+}
+
+// get returns the unescaped value of a variable. Of a name that stands twice the last counts, as in load_env.
+func (b block) get(name string) (value string, found bool) {
+	for _, line := range b {
+		if n, v, ok := cut(line); ok && n == name {
+			value, found = unescape(v), true
+		}
+	}
+	return value, found
+}
+
+func unescape(v []byte) string {
+	var s strings.Builder
+	for i := 0; i < len(v); i++ {
+		if v[i] == '\\' && i+1 < len(v) {
+			i++
+		}
+		s.WriteByte(v[i])
+	}
+	return s.String()
+}
+
+func escape(v string) string {
+	return strings.NewReplacer(`\`, `\\`, "\n", "\\\n").Replace(v)
+}
+
+// set puts name=value where the variable stands first, or at the end, and removes its other lines.
+func (b block) set(name, value string) block {
+	line := []byte(name + "=" + escape(value) + "\n")
+	out, done := make(block, 0, len(b)+1), false
+	for _, l := range b {
+		if n, _, ok := cut(l); !ok || n != name {
+			out = append(out, l)
+		} else if !done {
+			out, done = append(out, line), true
+		}
+	}
+	if !done {
+		out = append(out, line)
+	}
+	return out
+}
+
+// without returns the lines whose names are not among names.
+func (b block) without(names []string) block {
+	return slices.DeleteFunc(slices.Clone(b), func(l []byte) bool {
+		n, _, ok := cut(l)
+		return ok && slices.Contains(names, n)
+	})
+}
+
+func (b block) equal(c block) bool { return slices.EqualFunc(b, c, bytes.Equal) }
+
+// used is the number of bytes before the padding.
+func (b block) used() int {
+	n := len(signature)
+	for _, l := range b {
+		n += len(l)
+	}
+	return n
+}
+
+// encode lays the block out, padded with '#'.
+func (b block) encode() ([]byte, error) {
+	if n := b.used(); n > Size {
+		return nil, fmt.Errorf("the variables need %d bytes, the environment block has %d", n, Size)
+	}
+	out := make([]byte, 0, Size)
+	out = append(out, signature...)
+	for _, l := range b {
+		out = append(out, l...)
+	}
+	return append(out, bytes.Repeat([]byte("#"), Size-len(out))...), nil
+}
+
+// Encode makes a new environment block from "name=value" variables in the order they are to stand
+// in, for provisioning and tests.
+func Encode(vars []string) ([]byte, error) {
+	var b block
+	for _, v := range vars {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || name == "" || name[0] == '#' || strings.ContainsAny(name, "\n\\") {
+			return nil, fmt.Errorf("cannot make an environment block: %q is not name=value", v)
+		}
+		b = append(b, []byte(name+"="+escape(value)+"\n"))
+	}
+	out, err := b.encode()
+	if err != nil {
+		return nil, fmt.Errorf("cannot make an environment block: %w", err)
+	}
+	return out, nil
+}
+
+// Decode returns the variables of an environment block as "name=value", unescaped, in their order.
+func Decode(b []byte) ([]string, error) {
+	lines, err := parseBlock(b)
+	if err != nil {
+		return nil, err
+	}
+	var vars []string
+	for _, l := range lines {
+		if n, v, ok := cut(l); ok {
+			vars = append(vars, n+"="+unescape(v))
+		}
+	}
+	return vars, nil
+}

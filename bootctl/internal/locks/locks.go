@@ -1,0 +1,35 @@
+// Package locks takes the advisory locks of other programs on boot metadata.
+package locks
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// Take takes all locks at paths in this order and returns what releases them. It waits until ctx
+// ends. optional leaves out a lock whose directory is not there: nobody else can hold it either.
+// Two paths that lead to one file wait for each other until ctx ends.
+func Take(ctx context.Context, fsys hal.FS, paths []string, optional bool) (release func(), err error) {
+	var held []func()
+	release = func() {
+		for _, f := range slices.Backward(held) {
+			f()
+		}
+	}
+	for _, path := range paths {
+		f, err := fsys.Lock(ctx, path)
+		if optional && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			release()
+			return nil, err
+		}
+		held = append(held, f)
+	}
+	return release, nil
+}

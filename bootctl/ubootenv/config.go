@@ -1,0 +1,104 @@
+package ubootenv
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// maxConfig bounds a configuration file in bytes.
+const maxConfig = 64 << 10
+
+// ParseConfig reads fw_env.config, the file of fw_printenv(8) and fw_setenv(8): one line for each
+// copy with device, offset and size, in the order of the copies; what follows on the line concerns
+// MTD only and is ignored. The offset is a C literal (0x for hexadecimal, 0 for octal), negative from
+// the end of a block device. The size is hexadecimal with or without 0x, because that is how the tools
+// read it: "4000" is 16 KiB.
+//
+// Unlike the tools it refuses what it cannot read: a damaged second line would otherwise turn two
+// copies into one without a word. MTD and UBI devices are refused.
+func ParseConfig(b []byte) ([]Location, error) {
+	if len(b) > maxConfig {
+		return nil, fmt.Errorf("cannot read the environment's configuration: %d bytes are more than %d", len(b), maxConfig)
+	}
+	var locs []Location
+	for i, line := range strings.Split(string(b), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || fields[0][0] == '#' {
+			continue
+		}
+		loc, err := parseLine(fields)
+		if err == nil && len(locs) == 2 {
+			err = fmt.Errorf("a third copy, U-Boot has two at most")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read line %d of the environment's configuration: %w", i+1, err)
+		}
+		locs = append(locs, loc)
+	}
+	if err := checkCopies(locs); err != nil {
+		return nil, fmt.Errorf("cannot use the environment's configuration: %w", err)
+	}
+	return locs, nil
+}
+
+func parseLine(fields []string) (Location, error) {
+	if strings.HasSuffix(fields[0], ":") {
+		return Location{}, fmt.Errorf("%q looks like YAML; the format with one line for each copy is wanted", fields[0])
+	}
+	if len(fields) < 3 {
+		return Location{}, fmt.Errorf("device, offset and size are wanted")
+	}
+	loc := Location{Path: fields[0]}
+	var err error
+	if loc.Offset, err = strconv.ParseInt(cLiteral(fields[1]), 0, 64); err != nil {
+		return Location{}, fmt.Errorf("the offset %q is no number", fields[1])
+	}
+	digits := strings.TrimPrefix(strings.TrimPrefix(fields[2], "0x"), "0X")
+	size, err := strconv.ParseUint(digits, 16, 32)
+	if err != nil {
+		return Location{}, fmt.Errorf("the size %q is no hexadecimal number", fields[2])
+	}
+	loc.Size = int64(size)
+	return loc, nil
+}
+
+// cLiteral takes away what Go reads as a number and C does not.
+func cLiteral(s string) string {
+	if strings.ContainsAny(s, "_oO") || strings.HasPrefix(strings.TrimLeft(s, "+-"), "0b") || strings.HasPrefix(strings.TrimLeft(s, "+-"), "0B") {
+		return ""
+	}
+	return s
+}
+
+// checkCopies validates one or two locations.
+func checkCopies(locs []Location) error {
+	if len(locs) != 1 && len(locs) != 2 {
+		return fmt.Errorf("%d copies of the environment are configured, one or two are possible", len(locs))
+	}
+	for _, l := range locs {
+		switch {
+		case !strings.HasPrefix(l.Path, "/"):
+			return fmt.Errorf("%q is no absolute path", l.Path)
+		case strings.HasPrefix(l.Path, "/dev/mtd"), strings.HasPrefix(l.Path, "/dev/ubi"):
+			return fmt.Errorf("%s: MTD and UBI are not supported, put the environment on a block device or in files", l.Path)
+		case l.Size < minSize || l.Size > maxSize:
+			return fmt.Errorf("%s: %d bytes are no environment's size, %d to %d are possible", l.Path, l.Size, minSize, maxSize)
+		case l.Offset < -(1<<50) || l.Offset > 1<<50:
+			return fmt.Errorf("%s: the offset %d is outside of any device", l.Path, l.Offset)
+		case l.Offset < 0 && -l.Offset < l.Size:
+			return fmt.Errorf("%s: %d bytes do not fit %d bytes before the end", l.Path, l.Size, -l.Offset)
+		}
+	}
+	if len(locs) == 1 {
+		return nil
+	}
+	a, b := locs[0], locs[1]
+	if a.Size != b.Size {
+		return fmt.Errorf("the copies have different sizes, %d and %d bytes", a.Size, b.Size)
+	}
+	if a.Path == b.Path && (a.Offset < 0) == (b.Offset < 0) && a.Offset < b.Offset+b.Size && b.Offset < a.Offset+a.Size {
+		return fmt.Errorf("the copies overlap")
+	}
+	return nil
+}

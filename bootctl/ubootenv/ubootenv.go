@@ -1,0 +1,432 @@
+// Package ubootenv is the boot control of U-Boot's environment, in one copy or two, in regular files
+// or on block devices at an offset.
+//
+// # Variables
+//
+// The dialect is RAUC's, with one variable more for each slot:
+//
+//	BOOT_ORDER      slots separated by blanks; the first with tries left boots. Absent: the slots as configured.
+//	BOOT_<s>_LEFT   tries left, one digit 0..9. Absent: the loader's default, Options.FullTries.
+//	BOOT_<s>_GOOD   "1" confirmed, "0" on trial or disabled, absent unknown.
+//
+// The boot script that comes with this package (boot.cmd, Script) counts down a slot on trial, saves,
+// and boots it; a confirmed slot it never counts and never saves for. When no slot is left it refills
+// the confirmed slots, and only them, and resets. Disable takes a slot out of BOOT_ORDER, too, so that
+// a script which refills all slots does not revive it.
+//
+// Of a slot without GOOD nobody said whether it is confirmed: the board was set up for RAUC, or U-Boot
+// lost its environment and the script made the variables anew. Such a slot is taken as confirmed while
+// it is the one that would boot; Try and Disable write that down, and Refresh writes it down for the
+// slot that runs. A trial of ours always has GOOD=0, so that this never confirms one.
+//
+// With RAUC's own script (Options.CountsConfirmed) LEFT is hexadecimal, every boot is counted, confirmed
+// or not, and Refresh has to be called in every healthy boot. No tries left revives every slot that is
+// in BOOT_ORDER there. The same variables are read by U-Boot's bootmeth_rauc, as decimal: hence one digit.
+//
+// # Format
+//
+// u-boot include/env_internal.h: a CRC-32 in the target's byte order (little endian here) over the data,
+// then, where there are two copies, one byte with a serial number, which the CRC does not cover, then the
+// data: "name=value" entries that end with a NUL, an empty one at the end. U-Boot escapes a backslash in
+// a value with another one when it saves, and takes the escape away when it loads. See copies.go for which
+// copy counts. Entries of other programs are kept byte for byte, in their order.
+//
+// # Power loss
+//
+// Two copies: a change goes into the copy that does not count, with the next serial number. Until it is
+// whole the old copy is the one that boots. U-Boot's saveenv does the same. One copy on a block device is
+// overwritten in place: a cut inside leaves no valid environment, and U-Boot boots with its built-in
+// defaults, which know of no slot. One copy in a file of its own is replaced by rename; that is safe on
+// ext4, while U-Boot's own saveenv into that file is not.
+//
+// An environment that does not validate is never changed, except by Refresh, which restores the minimum:
+// the running slot, and the variables of other programs from the shadow copy. Without those it refuses,
+// because an environment without bootcmd ends at U-Boot's prompt, while none at all boots the defaults.
+package ubootenv
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/locks"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/shadow"
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// Script is the reference boot script, U-Boot hush source for "mkimage -T script".
+//
+//go:embed boot.cmd
+var Script string
+
+// Kind says what a Location is.
+type Kind int
+
+const (
+	// Auto takes a path below /dev/ as a block device and any other as a file. Resolve symbolic
+	// links before: a link elsewhere that leads to a device would be taken for a file.
+	Auto Kind = iota
+	Block
+	File
+)
+
+// Location is the place of one copy.
+type Location struct {
+	Path   string // absolute
+	Offset int64  // bytes; negative from the end of the device
+	Size   int64  // bytes of the environment (CONFIG_ENV_SIZE), header included
+	Kind   Kind
+}
+
+// Options describe one board's environment.
+type Options struct {
+	Copies []Location // one, or two in U-Boot's order
+	// Locks are taken in this order while reading and writing. nil means the locks of fw_setenv:
+	// /run/fw_printenv.lock (u-boot tools) and /var/lock/fw_printenv.lock (libubootenv); of these
+	// one whose directory is not there is left out. Empty means none.
+	Locks []string
+	// Shadow is the file of the shadow copy, "" for none. Its directory exists.
+	Shadow string
+	// Defaults are "name=value" variables to restore with when there is no shadow copy, such as the
+	// board's u-boot-initial-env. They must make the board boot. nil: Refresh restores from the shadow only.
+	Defaults []string
+	Slots    []bootctl.Slot // in the order of the boot script's default
+	// FullTries is what a confirmed slot is filled to, 1..9; zero means 3, the boot script's default.
+	FullTries int
+	// CountsConfirmed: the board's script counts confirmed slots (RAUC's does).
+	CountsConfirmed bool
+	// Watchdog: the board's U-Boot starts a watchdog that runs on into the kernel.
+	Watchdog bool
+}
+
+// Backend is one board's environment. It is safe for concurrent use as far as Locks are taken.
+type Backend struct {
+	fs            hal.FS
+	o             Options
+	optionalLocks bool
+}
+
+var _ bootctl.Backend = (*Backend)(nil)
+
+// New validates o. It touches no file.
+func New(fsys hal.FS, o Options) (*Backend, error) {
+	b := &Backend{fs: fsys, o: o}
+	if err := checkCopies(o.Copies); err != nil {
+		return nil, fmt.Errorf("cannot use the U-Boot environment: %w", err)
+	}
+	if err := choice.CheckSlots(o.Slots); err != nil {
+		return nil, fmt.Errorf("cannot use the U-Boot environment: %w", err)
+	}
+	if o.FullTries == 0 {
+		b.o.FullTries = 3
+	}
+	if b.o.FullTries < 1 || b.o.FullTries > bootctl.MaxTries {
+		return nil, fmt.Errorf("cannot use the U-Boot environment: %d tries are outside of 1 to %d", o.FullTries, bootctl.MaxTries)
+	}
+	if o.Locks == nil {
+		b.o.Locks = []string{"/run/fw_printenv.lock", "/var/lock/fw_printenv.lock"}
+		b.optionalLocks = true
+	}
+	for _, v := range o.Defaults {
+		if name, value, ok := strings.Cut(v, "="); !ok || name == "" || value == "" {
+			return nil, fmt.Errorf("cannot use the U-Boot environment: the default %q is not name=value", v)
+		}
+	}
+	return b, nil
+}
+
+// State implements bootctl.Backend. It wraps ErrInvalid when U-Boot would take its built-in defaults.
+func (b *Backend) State(ctx context.Context) (bootctl.State, error) {
+	const cannot = "cannot read the boot state: %w"
+	unlock, err := b.lock(ctx)
+	if err != nil {
+		return bootctl.State{}, fmt.Errorf(cannot, err)
+	}
+	defer unlock()
+	e, err := b.read()
+	if err != nil {
+		return bootctl.State{}, fmt.Errorf(cannot, err)
+	}
+	cur, err := e.valid()
+	if err != nil {
+		return bootctl.State{}, fmt.Errorf(cannot, err)
+	}
+	c := b.choice(cur.list)
+	return bootctl.State{Slots: c.Slots(), Next: bootctl.Slot(c.Next()), Caps: b.caps()}, nil
+}
+
+// Refresh implements bootctl.Backend. It also keeps the shadow copy: call it in every healthy boot.
+func (b *Backend) Refresh(ctx context.Context, running bootctl.Slot) error {
+	const cannot = "cannot refresh slot %s: %w"
+	unlock, err := b.lock(ctx)
+	if err != nil {
+		return fmt.Errorf(cannot, running, err)
+	}
+	defer unlock()
+	e, err := b.read()
+	if err != nil {
+		return fmt.Errorf(cannot, running, err)
+	}
+	cur, invalid := e.valid()
+	if invalid != nil {
+		if err := b.restore(e, running, invalid); err != nil {
+			return fmt.Errorf(cannot, running, err)
+		}
+		return nil
+	}
+	old := b.choice(cur.list)
+	next, err := old.Refresh(running, b.o.FullTries)
+	if err == nil {
+		err = b.apply(e, cur.list, old, next)
+	}
+	if err != nil {
+		return fmt.Errorf(cannot, running, err)
+	}
+	if err := b.keepShadow(cur.list); err != nil {
+		return fmt.Errorf("cannot keep the shadow copy of the environment: %w", err)
+	}
+	return nil
+}
+
+// Disable implements bootctl.Backend: tries 0, GOOD=0 and out of BOOT_ORDER, in one record.
+func (b *Backend) Disable(ctx context.Context, target bootctl.Slot) error {
+	err := b.change(ctx, func(c choice.Choice) (choice.Choice, error) { return c.Disable(target) })
+	if err != nil {
+		return fmt.Errorf("cannot disable slot %s: %w", target, err)
+	}
+	return nil
+}
+
+// Try implements bootctl.Backend: GOOD=0, tries, first in BOOT_ORDER, the fallback refilled, in one record.
+func (b *Backend) Try(ctx context.Context, target bootctl.Slot, tries int) error {
+	err := b.change(ctx, func(c choice.Choice) (choice.Choice, error) { return c.Try(target, tries, b.o.FullTries) })
+	if err != nil {
+		return fmt.Errorf("cannot arm slot %s: %w", target, err)
+	}
+	return nil
+}
+
+// Confirm implements bootctl.Backend: GOOD=1, full tries, first in BOOT_ORDER, in one record.
+func (b *Backend) Confirm(ctx context.Context, slot bootctl.Slot) error {
+	err := b.change(ctx, func(c choice.Choice) (choice.Choice, error) { return c.Confirm(slot, b.o.FullTries) })
+	if err != nil {
+		return fmt.Errorf("cannot confirm slot %s: %w", slot, err)
+	}
+	return nil
+}
+
+// change reads, decides and writes under the lock.
+func (b *Backend) change(ctx context.Context, decide func(choice.Choice) (choice.Choice, error)) error {
+	unlock, err := b.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	e, err := b.read()
+	if err != nil {
+		return err
+	}
+	cur, err := e.valid()
+	if err != nil {
+		return err
+	}
+	old := b.choice(cur.list)
+	next, err := decide(old)
+	if err != nil {
+		return err
+	}
+	return b.apply(e, cur.list, old, next)
+}
+
+// apply writes what differs between old and next, and nothing when nothing does.
+func (b *Backend) apply(e env, l list, old, next choice.Choice) error {
+	if next.Equal(old) {
+		return nil
+	}
+	return b.write(e, b.record(l, old, next))
+}
+
+// restore makes the minimum out of invalid metadata.
+//
+// Crash: before and torn -> still no valid copy, U-Boot boots its defaults as it did; after -> running
+// boots, and nothing else (I1).
+func (b *Backend) restore(e env, running bootctl.Slot, invalid error) error {
+	next, err := choice.Restore(b.o.Slots, running, b.o.FullTries)
+	if err != nil {
+		return err
+	}
+	l, err := b.foreign()
+	if err != nil {
+		return fmt.Errorf("%w; and nothing to restore it from: %w", invalid, err)
+	}
+	return b.write(e, b.record(l, choice.Choice{}, next))
+}
+
+// record is l with the variables of next where they differ from old.
+func (b *Backend) record(l list, old, next choice.Choice) list {
+	if !slices.Equal(old.Order, next.Order) {
+		l = l.set(orderVar, strings.Join(next.Order, " "))
+	}
+	for _, s := range b.o.Slots {
+		was, known := old.Entries[string(s)]
+		e := next.Entries[string(s)]
+		if known && was == e {
+			continue
+		}
+		l = l.set(leftVar(s), strconv.Itoa(min(e.Tries, bootctl.MaxTries)))
+		switch e.Good {
+		case choice.Confirmed:
+			l = l.set(goodVar(s), "1")
+		case choice.Trial:
+			l = l.set(goodVar(s), "0")
+		}
+	}
+	return l
+}
+
+const orderVar = "BOOT_ORDER"
+
+func leftVar[S ~string](s S) string { return "BOOT_" + string(s) + "_LEFT" }
+func goodVar[S ~string](s S) string { return "BOOT_" + string(s) + "_GOOD" }
+
+// choice reads the variables as the boot script does.
+func (b *Backend) choice(l list) choice.Choice {
+	c := choice.Choice{Known: b.o.Slots, Entries: map[string]choice.Entry{}}
+	order, _ := l.get(orderVar)
+	c.Order = choice.ParseOrder(order)
+	names := slices.Clone(c.Order)
+	for _, s := range b.o.Slots {
+		if order == "" {
+			c.Order = append(c.Order, string(s))
+		}
+		if !slices.Contains(names, string(s)) {
+			names = append(names, string(s))
+		}
+	}
+	for _, name := range names {
+		e := choice.Entry{Tries: b.o.FullTries}
+		if left, found := l.get(leftVar(name)); found {
+			e.Tries = b.tries(left)
+		}
+		switch good, _ := l.get(goodVar(name)); good {
+		case "":
+		case "1":
+			e.Good = choice.Confirmed
+		default:
+			e.Good = choice.Trial
+		}
+		c.Entries[name] = e
+	}
+	return c
+}
+
+// tries reads LEFT: our script takes one digit and nothing else, RAUC's takes leading hexadecimal digits.
+func (b *Backend) tries(left string) int {
+	if !b.o.CountsConfirmed {
+		if len(left) == 1 && left[0] >= '1' && left[0] <= '9' {
+			return int(left[0] - '0')
+		}
+		return 0
+	}
+	digits := len(left) - len(strings.TrimLeft(left, "0123456789abcdefABCDEF"))
+	n, err := strconv.ParseUint(left[:digits], 16, 31)
+	if errors.Is(err, strconv.ErrRange) {
+		return bootctl.MaxTries
+	}
+	return int(n)
+}
+
+func (b *Backend) caps() bootctl.Caps {
+	c := bootctl.Caps{
+		Backend: "u-boot", MaxTries: bootctl.MaxTries,
+		CountsConfirmed: b.o.CountsConfirmed, Watchdog: b.o.Watchdog,
+	}
+	file := !b.o.Copies[0].device()
+	switch {
+	case len(b.o.Copies) == 2 && file:
+		c.Layout, c.PowerSafe = "redundant environment in files", true
+	case len(b.o.Copies) == 2:
+		c.Layout, c.PowerSafe = "redundant environment", true
+	case file:
+		c.Layout = "single environment file"
+		c.Weakness = "U-Boot's saveenv overwrites the only copy in place, and on FAT our rename is not one step either; configure a redundant environment"
+	default:
+		c.Layout = "single environment"
+		c.Weakness = "the only copy is overwritten in place, a power cut inside a write loses the environment; configure a redundant environment"
+	}
+	return c
+}
+
+// lock is held over reading, deciding and writing. Only waiting for it ends with ctx: what is begun
+// under it is finished.
+func (b *Backend) lock(ctx context.Context) (func(), error) {
+	return locks.Take(ctx, b.fs, b.o.Locks, b.optionalLocks)
+}
+
+// ours are the names of all variables that this package writes.
+func (b *Backend) ours() []string {
+	names := []string{orderVar}
+	for _, s := range b.o.Slots {
+		names = append(names, leftVar(s), goodVar(s))
+	}
+	return names
+}
+
+// foreign returns the variables of other programs from the shadow copy, else the defaults.
+func (b *Backend) foreign() (list, error) {
+	err := errors.New("no shadow copy is configured")
+	if b.o.Shadow != "" {
+		var l list
+		if l, err = b.loadShadow(); err == nil {
+			return l.without(b.ours()), nil
+		}
+	}
+	if b.o.Defaults == nil {
+		return nil, err
+	}
+	l := make(list, len(b.o.Defaults))
+	for i, v := range b.o.Defaults {
+		l[i] = []byte(v)
+	}
+	return l.without(b.ours()), nil
+}
+
+// loadShadow reads a shadow copy of an environment of the configured size. Another size is refused: a
+// wrong size in the configuration makes any environment look torn, and nothing may be restored then.
+func (b *Backend) loadShadow() (list, error) {
+	raw, err := shadow.Load(b.fs, b.o.Shadow, maxSize)
+	if err != nil {
+		return nil, err
+	}
+	if size := b.o.Copies[0].Size; int64(len(raw)) != size {
+		return nil, fmt.Errorf("%w: it is of an environment of %d bytes, %d are configured", shadow.ErrInvalid, len(raw), size)
+	}
+	c := parseCopy(raw, false)
+	if c.fault != nil {
+		return nil, fmt.Errorf("%w: %w", shadow.ErrInvalid, c.fault)
+	}
+	return c.list, nil
+}
+
+// keepShadow stores l as the shadow copy when the variables of other programs differ from those in it.
+// Ours change with every trial and are made anew by restore.
+func (b *Backend) keepShadow(l list) error {
+	if b.o.Shadow == "" {
+		return nil
+	}
+	l = l.without(b.ours())
+	if kept, err := b.loadShadow(); err == nil && kept.equal(l) {
+		return nil
+	}
+	raw, err := l.encode(b.o.Copies[0].Size, -1)
+	if err != nil {
+		return err
+	}
+	return shadow.Store(b.fs, b.o.Shadow, raw)
+}
