@@ -2,7 +2,14 @@
 // handed; which slot that is, and whether it may be written, is decided above.
 //
 // One pass: fetch -> decompress -> hash -> aligned write, in bounded memory, without temporary
-// storage. A power cut costs at most one checkpoint of bytes.
+// storage. The stages run at the same time on a few buffers.
+//
+// A power cut costs at most Options.Every bytes of the image, counted from what was fetched. To
+// keep that while the flush of one checkpoint overlaps the fetching of the next bytes, checkpoints
+// stand half of Every apart, and fetching waits when it is Every ahead of the last one saved. With
+// zstd a checkpoint can only stand at a frame's start, so frames should be at most half of Every;
+// with larger ones a cut costs up to Every and a frame. What is in the slot behind the last
+// checkpoint is written again; nothing of it is trusted.
 package slots
 
 import (
@@ -51,6 +58,7 @@ type Checkpoint struct {
 	Alg       int    `cbor:"4,keyasint"`
 	Validator string `cbor:"5,keyasint,omitempty"` // of the source (HTTP ETag ...)
 	Version   int    `cbor:"6,keyasint"`           // CheckpointVersion; another version is discarded
+	Image     []byte `cbor:"7,keyasint"`           // digest of the image
 }
 
 // Source is where the payload comes from; see transport.Source for the contract of Open.
@@ -58,25 +66,31 @@ type Source interface {
 	Open(ctx context.Context, off int64, validator string) (body io.ReadCloser, newValidator string, err error)
 }
 
-// Progress is told at most a few times a second.
+// Progress is told at most a few times a second, and once at the end.
 type Progress struct {
-	Written, Size    int64 // image bytes
-	Fetched, Payload int64 // payload bytes; Payload 0 when unknown
+	Written, Size    int64 // image bytes in the slot, those of earlier calls included; Check: bytes read back
+	Fetched, Payload int64 // payload position, and size; Payload 0 when unknown. Check leaves both 0
 }
 
 // Options of Write.
 type Options struct {
-	// Every is the number of image bytes between checkpoints; 0 is DefaultCheckpoint. A multiple of hal.Align.
+	// Every is the number of image bytes that a power cut may cost; 0 is DefaultCheckpoint, less than
+	// 32 KiB counts as that. A multiple of hal.Align.
 	Every int64
 	// From resumes; nil starts at zero. A checkpoint that does not fit image or version is an error (ErrCheckpoint).
 	From *Checkpoint
 	// Save is called after each checkpoint's bytes are durable; it must make the checkpoint durable
 	// before it returns. It may run while later bytes are being written, never concurrently with itself.
+	// The last call is for the complete image, with the digest proven. nil saves nothing.
 	Save func(Checkpoint) error
-	// Progress may be nil.
+	// Progress may be nil. It is called by the goroutine that called Write.
 	Progress func(Progress)
-	// MinInterval spaces checkpoints in time too, so that a slow link does not wear the journal; 0 is none.
+	// MinInterval spaces checkpoints in time too, so that a fast medium does not wear the journal; a
+	// power cut then costs what was written in that time. 0 is none.
 	MinInterval time.Duration
+	// Serial flushes and saves each checkpoint before anything more is written. The order of
+	// operations on medium and journal is then the same in every run, as the simulator needs it.
+	Serial bool
 }
 
 // Result of a complete Write.

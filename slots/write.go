@@ -1,0 +1,303 @@
+package slots
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+const (
+	// buffers in the ring, of at most maxBuffer bytes each: all of a Write's memory but the decoder's.
+	buffers   = 4
+	maxBuffer = 1 << 20
+	// minEvery keeps a buffer at one hal.Align at least: half of Every is one ring.
+	minEvery = 2 * buffers * hal.Align
+	// progressEvery is the pause between two calls of Progress.
+	progressEvery = 250 * time.Millisecond
+)
+
+// Write writes img into dev, which is opened for writing and at least as large, and proves the
+// digest of what it fetched. It returns when all of it is durable. The slot is not proven by that:
+// Check reads it back.
+//
+// Errors: ErrDigest, ErrTooLarge, ErrShort, ErrEncoding, ErrCheckpoint (From does not fit, nothing
+// was done), *MediumError, the error of Save, and what src returned, wrapped. When ctx ends or the
+// source fails, the newest position is saved first, so that the next call goes on from there; an
+// end of ctx never divides a Sync and its Save. src's body must return from Read when it is closed.
+func Write(ctx context.Context, dev hal.Medium, img Image, src Source, o Options) (Result, error) {
+	if o.Every == 0 {
+		o.Every = DefaultCheckpoint
+	}
+	if o.Every < 0 || o.Every%hal.Align != 0 {
+		return Result{}, fmt.Errorf("cannot write image: %d bytes between checkpoints is no multiple of %d", o.Every, hal.Align)
+	}
+	o.Every = max(o.Every, minEvery)
+	if err := img.fits(dev.Size()); err != nil {
+		return Result{}, fmt.Errorf("cannot write image: %w", err)
+	}
+	w := &writer{dev: dev, slot: dev.Size(), img: img, o: o}
+	w.track = tracker{img: img, latest: Checkpoint{Alg: img.Alg, Version: CheckpointVersion, Image: img.Digest}}
+	if o.From == nil {
+		w.track.h, _ = newHash(img.Alg) // fits has tried it
+	} else {
+		var err error
+		if w.track.h, err = o.From.restore(img); err != nil {
+			return Result{}, err
+		}
+		w.from, w.fromPayload, w.track.latest.Validator = o.From.Written, o.From.Payload, o.From.Validator
+	}
+	res := Result{Written: w.from, Resumed: w.from}
+	if w.from == img.Size {
+		return res, digest(w.track.h, img)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	rc, validator, err := src.Open(ctx, w.fromPayload, w.track.latest.Validator)
+	if err != nil {
+		return res, fmt.Errorf("cannot open payload at byte %d: %w", w.fromPayload, err)
+	}
+	// A body in the middle of a Read is set free by closing it.
+	closeBody := sync.OnceFunc(func() { rc.Close() })
+	defer closeBody()
+	defer context.AfterFunc(ctx, closeBody)()
+	w.track.latest.Validator = validator
+	err = w.run(ctx, cancel, rc)
+	res.Written, res.Fetched = w.written.Load(), w.fetched.Load()
+	return res, err
+}
+
+// digest compares the running hash, over the whole image, with the manifest's digest.
+func digest(h hash.Hash, img Image) error {
+	if got := h.Sum(nil); !bytes.Equal(got, img.Digest) {
+		return fmt.Errorf("%w: it is %x, not %x", ErrDigest, got, img.Digest)
+	}
+	return nil
+}
+
+// writer is one Write. Buffers go round: fetch -> hash -> store -> fetch; marked ones leave a
+// checkpoint with the committer on their way. Each field belongs to the stage that is named.
+type writer struct {
+	dev  hal.Medium
+	slot int64
+	img  Image
+	o    Options
+	from int64 // image bytes that were there; fromPayload likewise
+
+	fromPayload int64
+	track       tracker // hash
+	fetched     atomic.Int64
+	written     atomic.Int64
+	marked      atomic.Int64 // position of the newest checkpoint that was made
+	saved       atomic.Int64 // position of the newest one that is durable
+	moved       chan struct{}
+	size        int64 // of a buffer
+}
+
+// block is a buffer on its way, in image order.
+type block struct {
+	buf []byte // nil in a last block without content
+	off int64
+	piece
+	mark *Checkpoint // to be made durable once everything up to this block is written
+	end  *end        // in the last block
+}
+
+// end is why nothing follows: err nil when the image is complete.
+type end struct {
+	err     error
+	payload int64 // length of the payload of a complete image
+}
+
+// run runs the stages until all have stopped.
+func (w *writer) run(ctx context.Context, cancel func(), rc io.Reader) error {
+	w.written.Store(w.from)
+	w.saved.Store(w.from)
+	w.marked.Store(w.from)
+	w.moved = make(chan struct{}, 1)
+
+	b := &body{ctx: ctx, r: rc, pos: w.fromPayload, limit: w.img.maxPayload(), fetched: &w.fetched}
+	var dec decoder = rawDecoder{b}
+	if w.img.Encoding == Zstd {
+		z, err := newZstdDecoder(b, w.fromPayload)
+		if err != nil {
+			return err
+		}
+		defer z.close()
+		dec = z
+	}
+	// No stage ever waits to hand a block on: there is room for all of them and the end.
+	free, full, hashed := make(chan []byte, buffers), make(chan block, buffers+1), make(chan block, buffers+1)
+	w.size = min(w.o.Every/(2*buffers)/hal.Align*hal.Align, maxBuffer, (w.img.Size-w.from+hal.Align-1)/hal.Align*hal.Align)
+	for range buffers {
+		free <- hal.AlignedBuffer(int(w.size))
+	}
+	var stages sync.WaitGroup
+	stages.Go(func() { defer close(full); w.fetch(ctx, dec, free, full) })
+	stages.Go(func() { defer close(hashed); w.hash(full, hashed) })
+	com := &committer{w: w, serial: w.o.Serial, stop: cancel}
+	com.start()
+	err := w.store(com, free, hashed)
+	cancel()
+	for range hashed {
+	}
+	stages.Wait()
+	return err
+}
+
+// fetch fills buffers.
+func (w *writer) fetch(ctx context.Context, dec decoder, free chan []byte, full chan block) {
+	stop := func(bl block, err error) {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("interrupted at image byte %d: %w", bl.off+int64(bl.n), ctx.Err())
+		} else if err == io.EOF {
+			err = fmt.Errorf("%w: %d of %d bytes", ErrShort, bl.off+int64(bl.n), w.img.Size)
+		}
+		// Only what ends at a place to resume from is worth writing.
+		bl.n = max(bl.cut, 0)
+		bl.end = &end{err: err}
+		full <- bl
+	}
+	for off := w.from; ; {
+		if err := w.room(ctx, off); err != nil {
+			stop(block{off: off, piece: piece{cut: -1}}, err)
+			return
+		}
+		var buf []byte
+		select {
+		case buf = <-free:
+		case <-ctx.Done():
+			stop(block{off: off, piece: piece{cut: -1}}, ctx.Err())
+			return
+		}
+		p := buf[:min(int64(len(buf)), w.img.Size-off)]
+		got, err := dec.fill(p, off)
+		bl := block{buf: buf, off: off, piece: got}
+		if err != nil {
+			stop(bl, err)
+			return
+		}
+		if off += int64(got.n); off == w.img.Size {
+			payload, err := dec.end()
+			if err != nil {
+				// Everything was fetched and yet it is not the image: there is nothing to resume.
+				bl.n, bl.cut = 0, -1
+			}
+			bl.end = &end{err: err, payload: payload}
+			full <- bl
+			return
+		}
+		full <- bl
+	}
+}
+
+// room waits while the next buffer would go further than a power cut may cost. Without a
+// checkpoint under way there is nothing to wait for.
+func (w *writer) room(ctx context.Context, off int64) error {
+	for {
+		saved := w.saved.Load()
+		if w.marked.Load() == saved || off+w.size <= saved+w.o.Every {
+			return ctx.Err()
+		}
+		select {
+		case <-w.moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// hash hashes, and makes a checkpoint of a position when one is due.
+func (w *writer) hash(full, hashed chan block) {
+	last, at := w.from, time.Now()
+	for bl := range full {
+		done := 0
+		if bl.cut >= 0 && bl.off+int64(bl.cut) > w.from {
+			w.track.h.Write(bl.buf[:bl.cut])
+			done = bl.cut
+			if err := w.track.at(bl.off+int64(bl.cut), bl.payload); err != nil {
+				bl.end = &end{err: err}
+			}
+		}
+		w.track.h.Write(bl.buf[done:bl.n])
+		switch {
+		case bl.end != nil && bl.end.err == nil:
+			bl.end.err = digest(w.track.h, w.img)
+			if bl.end.err == nil {
+				bl.end.err = w.track.at(w.img.Size, bl.end.payload)
+			}
+			if bl.end.err == nil {
+				bl.mark = w.track.take()
+			}
+		case bl.end != nil && !errors.Is(bl.end.err, ErrTooLarge):
+			bl.mark = w.track.take() // whatever there is
+		case bl.end == nil && w.o.Save != nil && w.track.latest.Written-last >= w.o.Every/2 && time.Since(at) >= w.o.MinInterval:
+			bl.mark = w.track.take()
+			last, at = bl.mark.Written, time.Now()
+			w.marked.Store(last)
+		}
+		hashed <- bl
+	}
+}
+
+// store writes blocks and hands their checkpoints to the committer.
+func (w *writer) store(com *committer, free chan []byte, hashed chan block) error {
+	var told time.Time
+	for bl := range hashed {
+		if err := w.put(bl); err != nil {
+			com.wait()
+			return err
+		}
+		if bl.n > 0 {
+			w.written.Store(bl.off + int64(bl.n))
+		}
+		if bl.end == nil && time.Since(told) >= progressEvery {
+			w.tell()
+			told = time.Now()
+		}
+		if bl.mark != nil {
+			com.commit(*bl.mark)
+		}
+		if bl.end != nil {
+			// A failed commit has ended the fetching: it is the cause, the end is not.
+			if err := com.wait(); err != nil {
+				return err
+			}
+			w.tell()
+			return bl.end.err
+		}
+		free <- bl.buf
+	}
+	return errors.New("internal error: the stages stopped without an end")
+}
+
+// put writes one block, with zeros behind the image's end up to the access unit.
+func (w *writer) put(bl block) error {
+	if bl.n == 0 {
+		return nil
+	}
+	for _, s := range spans(w.slot, bl.off, bl.n) {
+		from := int(s.off - bl.off)
+		if end := from + s.n; end > bl.n {
+			clear(bl.buf[bl.n:end])
+		}
+		if _, err := w.dev.WriteAt(bl.buf[from:from+s.n], s.off); err != nil {
+			return &MediumError{Op: "write", Off: s.off, Err: err}
+		}
+	}
+	return nil
+}
+
+func (w *writer) tell() {
+	if w.o.Progress != nil {
+		w.o.Progress(Progress{Written: w.written.Load(), Size: w.img.Size,
+			Fetched: w.fromPayload + w.fetched.Load(), Payload: w.img.payload()})
+	}
+}
