@@ -3,9 +3,12 @@ package control
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Verb is what a client asks for.
@@ -60,6 +63,7 @@ type rule struct {
 	right    Right
 	args     []string // allowed names
 	min, max int      // descriptors
+	output   bool     // they are written (files or pipes); otherwise they are read, and regular files
 	within   time.Duration
 }
 
@@ -68,7 +72,7 @@ var verbs = map[Verb]rule{
 	VerbStatus:   {right: Read, within: 10 * time.Second},
 	VerbSlots:    {right: Read, within: 10 * time.Second},
 	VerbHistory:  {right: Read, args: []string{"n"}, within: 20 * time.Second},
-	VerbEvidence: {right: Read, args: []string{"from"}, min: 1, max: 1, within: 10 * time.Minute},
+	VerbEvidence: {right: Read, args: []string{"from"}, min: 1, max: 1, output: true, within: 10 * time.Minute},
 	VerbInstall:  {right: Write, args: []string{"step", "envelope", "names"}, min: 1, max: MaxFiles},
 	VerbConfirm:  {right: Write, args: []string{"note"}, within: time.Minute},
 	VerbRevert:   {right: Write, args: []string{"note"}, within: time.Minute},
@@ -99,6 +103,39 @@ func (r Request) check() (rule, error) {
 		return row, r.checkInstall()
 	}
 	return row, nil
+}
+
+// checkFiles holds the kinds and the access modes of descriptors against the row: what a client could
+// not read itself, the daemon does not read for it.
+func (row rule) checkFiles(files []*os.File) error {
+	for i, f := range files {
+		st, err := f.Stat()
+		if err != nil {
+			return fmt.Errorf("descriptor %d is not accepted: %w", i, err)
+		}
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return fmt.Errorf("descriptor %d is not accepted: %w", i, err)
+		}
+		var flags int
+		if e := raw.Control(func(fd uintptr) { flags, err = unix.FcntlInt(fd, unix.F_GETFL, 0) }); e != nil {
+			err = e
+		}
+		access := flags & unix.O_ACCMODE
+		switch {
+		case err != nil:
+			return fmt.Errorf("descriptor %d is not accepted: %w", i, err)
+		case flags&unix.O_PATH != 0:
+			return fmt.Errorf("descriptor %d is not open for reading or writing", i)
+		case row.output && access == unix.O_RDONLY:
+			return fmt.Errorf("descriptor %d is not open for writing", i)
+		case !row.output && access == unix.O_WRONLY:
+			return fmt.Errorf("descriptor %d is not open for reading", i)
+		case !row.output && !st.Mode().IsRegular():
+			return fmt.Errorf("descriptor %d is not a regular file", i)
+		}
+	}
+	return nil
 }
 
 // checkInstall holds the two steps of install against their forms.
