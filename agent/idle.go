@@ -1,0 +1,212 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// tendEvery is how often an idle agent looks after the boot metadata.
+const tendEvery = 6 * time.Hour
+
+// idle looks after the running slot, then waits for an offer, a request, or the time to decide again.
+func (a *Agent) idle(ctx context.Context) error {
+	if !a.tended {
+		a.tended = true
+		if err := a.tend(ctx); err != nil {
+			a.fail("cannot look after the boot metadata", err)
+		}
+		if a.rec.Phase != Idle {
+			return nil
+		}
+		a.wakeWaiting()
+	}
+	if err := a.judge(); err != nil {
+		return err
+	}
+	wait := tendEvery
+	if a.retryAt > 0 {
+		wait = min(wait, max(a.retryAt-a.o.Clock.Uptime(), 0))
+	}
+	if _, ok := a.judging(""); ok {
+		wait = min(wait, 15*time.Second)
+	}
+	var inbox <-chan transport.Message
+	if a.o.Inbox != nil && len(a.safe) == 0 {
+		inbox = a.o.Inbox.Messages()
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case r := <-a.requests:
+		r.done <- r.run(ctx)
+		return nil
+	case m := <-inbox:
+		return a.receive(ctx, m)
+	case <-a.o.Clock.After(wait):
+	}
+	if a.retryAt > 0 && a.o.Clock.Uptime() >= a.retryAt {
+		return a.retryWaiting(ctx)
+	}
+	a.tended = wait < tendEvery
+	return nil
+}
+
+// receive takes one message from outside.
+func (a *Agent) receive(ctx context.Context, m transport.Message) error {
+	switch m.Kind {
+	case transport.Offer:
+		if len(m.Body) == 0 {
+			return nil // an empty retained message means nothing
+		}
+		return ignoreRefused(a.consider(ctx, offer{envelope: m.Body, origin: m.Origin}))
+	case transport.Resend:
+		return a.resend(m.Body)
+	}
+	return nil
+}
+
+func ignoreRefused(err error) error {
+	var r *Refused
+	if errors.As(err, &r) {
+		return nil // decided and recorded
+	}
+	return err
+}
+
+// wakeWaiting makes a start of the daemon, or a changed fact, decide a waiting offer again (loss 21).
+func (a *Agent) wakeWaiting() {
+	var w storedOffer
+	if a.st.load(keyWaiting, &w) && len(a.safe) == 0 {
+		a.retryAt = max(a.o.Clock.Uptime(), 1)
+		if w.Failures > 0 {
+			a.retryAt += a.backoff(w.Failures)
+		}
+	}
+}
+
+// backoff after n failed tries: 1, 2, 4 ... minutes, at most RetryMax.
+func (a *Agent) backoff(n int) time.Duration {
+	return min(time.Minute<<min(n-1, 12), a.o.RetryMax)
+}
+
+func (a *Agent) retryWaiting(ctx context.Context) error {
+	a.retryAt = 0
+	var w storedOffer
+	if !a.st.load(keyWaiting, &w) {
+		return nil
+	}
+	return ignoreRefused(a.consider(ctx, offer{envelope: w.Envelope, origin: "waiting"}))
+}
+
+// tend keeps the running slot bootable: tries refilled before network and policy (brick 1), a stray
+// armed slot disabled (loop 8), a pending raise or disable done.
+func (a *Agent) tend(ctx context.Context) error {
+	st, err := a.o.Boot.State(ctx)
+	if err != nil && !errors.Is(err, bootctl.ErrInvalid) {
+		return err
+	}
+	if err == nil && !st.Slots[a.run].Confirmed && !a.frozen {
+		return a.synthetic(reason.FellBack)
+	}
+	if err := a.o.Boot.Refresh(ctx, a.run); err != nil {
+		return err
+	}
+	after, serr := a.o.Boot.State(ctx)
+	if serr != nil {
+		return serr
+	}
+	if err != nil {
+		e := evidence.Event{Kind: evidence.KindBoot, Reason: reason.BootMetadataInvalid, Slot: string(a.run), Detail: map[string]string{"restored": "running bootable, others disabled"}}
+		if nerr := a.note(e); nerr != nil {
+			return nerr
+		}
+	}
+	other := a.other(a.run).Name
+	if s := after.Slots[other]; s.Bootable && !s.Confirmed {
+		if err := a.o.Boot.Disable(ctx, other); err != nil {
+			return err
+		}
+		e := evidence.Event{Kind: evidence.KindBoot, Slot: string(other), Detail: map[string]string{"disabled": "it was armed outside of a trial"}}
+		if err := a.note(e); err != nil {
+			return err
+		}
+	}
+	return a.pending(ctx)
+}
+
+// pending retries what an update left open.
+func (a *Agent) pending(ctx context.Context) error {
+	switch a.rec.Ext.Pending {
+	case "":
+		return nil
+	case reason.DisablePending: // tend has just disabled it
+	case reason.FloorPending:
+		if a.o.Counter == nil {
+			break
+		}
+		if err := a.o.Counter.Raise(ctx, a.o.RootVersion); err != nil {
+			return err
+		}
+	}
+	return a.move(Idle, a.rec.Ext.Pending, func(r *Record) { r.Ext.Pending = "" }, evidence.Event{Detail: map[string]string{"done": "yes"}})
+}
+
+// keyJudge: a trial failed because the broker was out of reach. Whether the image is to blame is
+// known once the old system reaches the broker, or cannot reach it either (DESIGN 5, loss 24).
+const keyJudge = "judge"
+
+type storedJudge struct {
+	Digest string        `cbor:"1,keyasint"`
+	Images []string      `cbor:"2,keyasint"`
+	Cause  reason.Reason `cbor:"3,keyasint"`
+}
+
+func (a *Agent) judging(digest string) (storedJudge, bool) {
+	var j storedJudge
+	ok := a.st.load(keyJudge, &j) && (digest == "" || j.Digest == digest)
+	return j, ok
+}
+
+// judge ends a pending question: the old system reaches the broker -> quarantine; it cannot, for as
+// long as a trial may take -> the image is not to blame.
+func (a *Agent) judge() error {
+	j, ok := a.judging("")
+	if !ok || len(a.safe) > 0 {
+		return nil
+	}
+	online, _ := a.o.Online()
+	gone := func(tx journal.Tx) error { return tx.Delete(journal.State, keyJudge) }
+	switch {
+	case online:
+		a.q.add(quarantineEntry{Digest: j.Digest, Images: j.Images, Cause: j.Cause})
+		if err := a.q.save(evidenceHead(a.st.lastSeq())); err != nil {
+			return err
+		}
+		return a.note(evidence.Event{Kind: evidence.KindVerdict, Reason: reason.Quarantined, Manifest: j.Digest,
+			Detail: map[string]string{"why": "the old system reaches the broker, the new one did not"}}, gone)
+	case a.o.Clock.Uptime() > a.o.Health.Deadline:
+		return a.note(evidence.Event{Kind: evidence.KindVerdict, Reason: j.Cause, Manifest: j.Digest,
+			Detail: map[string]string{"why": "the old system does not reach the broker either; not quarantined"}}, gone)
+	}
+	return nil
+}
+
+// newer looks, without waiting, whether a newer offer has come that would be installed.
+func (a *Agent) newer(m transport.Message) bool {
+	if m.Kind != transport.Offer || len(m.Body) == 0 {
+		return false
+	}
+	man, err := a.verify(offer{envelope: m.Body, origin: m.Origin})
+	if err != nil || man.Sequence() <= a.rec.Ext.Sequence {
+		return false
+	}
+	return a.decide(man, policy.Download, false, a.other(a.run)).Outcome == policy.Install
+}

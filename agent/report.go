@@ -1,0 +1,265 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/slots"
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// snapshot is what other goroutines may see of the state that Run owns.
+type snapshot struct {
+	phase   Phase
+	rec     Record
+	hold    reason.Reason
+	safe    []string
+	running bootctl.Slot
+	since   time.Duration // uptime at which the phase was entered
+	wall    time.Time
+	wait    reason.Reason
+	waitFor string
+	barred  []string // quarantined
+}
+
+// progress is how far the present action is.
+type progress struct {
+	component string
+	done      int64
+	size      int64
+	rate      int64 // bytes a second, smoothed
+	at        time.Duration
+}
+
+func (a *Agent) snapshot() snapshot {
+	if s := a.snap.Load(); s != nil {
+		return *s
+	}
+	return snapshot{phase: Idle}
+}
+
+// publish shows the present state to others. It waits for nobody (I7).
+func (a *Agent) publish() {
+	old := a.snapshot()
+	wall, _ := a.o.Clock.Wall()
+	s := snapshot{phase: a.rec.Phase, rec: a.rec, hold: a.hold, safe: a.safe, running: a.run,
+		since: old.since, wall: old.wall, wait: old.wait, waitFor: old.waitFor, barred: a.q.list()}
+	if old.phase != s.phase || old.wall.IsZero() {
+		s.since, s.wall, s.wait, s.waitFor = a.o.Clock.Uptime(), wall, "", ""
+		a.progress.Store(nil)
+	}
+	a.snap.Store(&s)
+	a.signal()
+}
+
+func (a *Agent) waiting(why reason.Reason, text string) {
+	s := a.snapshot()
+	s.wait, s.waitFor = why, text
+	a.snap.Store(&s)
+	a.signal()
+}
+
+func (a *Agent) signal() {
+	select {
+	case a.changed <- struct{}{}:
+	default:
+	}
+}
+
+// showProgress smooths the rate over the calls of one action.
+func (a *Agent) showProgress(component string) func(slots.Progress) {
+	return func(p slots.Progress) {
+		now := a.o.Clock.Uptime()
+		next := progress{component: component, done: p.Written, size: p.Size, at: now}
+		if old := a.progress.Load(); old != nil && old.component == component && now > old.at && p.Written >= old.done {
+			rate := int64(float64(p.Written-old.done) / (now - old.at).Seconds())
+			next.rate = rate
+			if old.rate > 0 {
+				next.rate = (3*old.rate + rate) / 4
+			}
+		}
+		a.progress.Store(&next)
+		a.signal()
+	}
+}
+
+const (
+	statusEvery   = 2 * time.Second // at most one status in this time
+	sendTimeout   = 30 * time.Second
+	drainBatch    = 16 // records between two notes of how far the drain is
+	drainIdle     = time.Minute
+	flushBeforeUp = 2 * time.Second
+)
+
+// Report hands evidence and status to the outbox until ctx ends. It reads the journal and snapshots
+// and has no say in what the agent does (I7). Evidence is delivered at least once, in order.
+func (a *Agent) Report(ctx context.Context, connected <-chan struct{}) {
+	if a.o.Outbox == nil || a.o.Signer == nil {
+		<-ctx.Done()
+		return
+	}
+	var last time.Duration
+	failing := false
+	for {
+		ok := a.drain(ctx)
+		now := a.o.Clock.Uptime()
+		if ok && (last == 0 || now-last >= statusEvery) {
+			last = now
+			ok = a.sendStatus(ctx)
+		}
+		var again <-chan time.Time
+		switch {
+		case !ok && !failing:
+			again = a.o.Clock.After(statusEvery) // once; then the next connection or change
+		case ok && now-last < statusEvery && len(a.changed) > 0:
+			again = a.o.Clock.After(statusEvery - (now - last))
+		}
+		failing = !ok
+		changed := a.changed
+		if again != nil && ok {
+			changed = nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-connected:
+			last, failing = 0, false
+		case <-a.st.wake:
+		case <-changed:
+			if now := a.o.Clock.Uptime(); now-last < statusEvery {
+				a.wait(ctx, statusEvery-(now-last))
+			}
+		case <-again:
+		}
+	}
+}
+
+// drain sends what was not acknowledged yet. Where it is is noted in batches: after a cut some
+// records are sent twice, none is left out.
+func (a *Agent) drain(ctx context.Context) bool {
+	var sent uint64
+	a.st.load(keySent, &sent)
+	noted := sent
+	note := func() {
+		if sent == noted {
+			return
+		}
+		if err := a.st.commit(nil, nil, func(tx journal.Tx) error { return put(tx, keySent, sent) }); err == nil {
+			noted = sent
+		}
+	}
+	defer note()
+	for ctx.Err() == nil {
+		type item struct {
+			seq uint64
+			rec []byte
+		}
+		var batch []item
+		err := a.st.records(sent+1, func(seq uint64, rec []byte) bool {
+			batch = append(batch, item{seq, append([]byte(nil), rec...)})
+			return len(batch) < drainBatch
+		})
+		if err != nil {
+			a.log.Warn("evidence cannot be read", "error", err)
+			return false
+		}
+		if len(batch) == 0 {
+			return true
+		}
+		for _, i := range batch {
+			msg, err := evidence.Sign(i.rec, a.o.Signer)
+			if err != nil {
+				a.log.Error("evidence cannot be signed", "seq", i.seq, "error", err)
+				return false
+			}
+			if !a.send(ctx, transport.Message{Kind: transport.Evidence, Seq: i.seq, Body: msg}) {
+				return false
+			}
+			sent = i.seq
+		}
+		note()
+	}
+	return false
+}
+
+func (a *Agent) send(ctx context.Context, m transport.Message) bool {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	if err := a.o.Outbox.Send(ctx, m); err != nil {
+		a.log.Debug("not handed over", "kind", m.Kind.String(), "seq", m.Seq, "error", err)
+		return false
+	}
+	return true
+}
+
+func (a *Agent) sendStatus(ctx context.Context) bool {
+	s := a.snapshot()
+	head := a.st.lastSeq()
+	st := evidence.Status{Device: a.o.Device, Running: string(s.running), Version: a.o.Running, Phase: string(s.phase),
+		Target: string(s.rec.Target), Manifest: s.rec.Digest, Sequence: s.rec.Ext.Sequence,
+		Head: evidenceHead(head), Stamp: a.stamp(), Problem: s.hold}
+	if len(s.safe) > 0 {
+		st.Problem = reason.BootSafeMode
+	}
+	if p := a.progress.Load(); p != nil && p.size > 0 {
+		st.Progress = int(p.done * 100 / p.size)
+	}
+	var o Outcome
+	if a.st.load(keyOutcome, &o) {
+		st.Last = evidence.Outcome{Result: o.Result, Reason: o.Reason, Sequence: o.Sequence, Time: o.Wall}
+	}
+	msg, err := evidence.SignStatus(st, a.o.Signer)
+	if err != nil {
+		a.log.Error("status cannot be signed", "error", err)
+		return true // trying again does not help
+	}
+	return a.send(ctx, transport.Message{Kind: transport.Status, Body: msg})
+}
+
+// flush gives the reporter a moment before the machine goes down. It never holds a reboot up for long.
+func (a *Agent) flush(ctx context.Context) {
+	if online, _ := a.o.Online(); !online || a.o.Outbox == nil || a.o.Signer == nil {
+		return
+	}
+	select {
+	case a.st.wake <- struct{}{}:
+	default:
+	}
+	for i := 0; i < 10; i++ {
+		var sent uint64
+		if a.st.load(keySent, &sent); sent >= a.st.lastSeq().Seq {
+			return
+		}
+		if !a.wait(ctx, flushBeforeUp/10) {
+			return
+		}
+	}
+}
+
+// resend sets the drain back to a sequence number that the desk asks for.
+func (a *Agent) resend(body []byte) error {
+	var from uint64
+	if err := cbor.Unmarshal(body, &from); err != nil || from == 0 {
+		a.log.Warn("resend request is not a sequence number", "bytes", len(body))
+		return nil
+	}
+	var sent uint64
+	if a.st.load(keySent, &sent); from > sent {
+		return nil
+	}
+	if err := a.st.commit(nil, nil, func(tx journal.Tx) error { return put(tx, keySent, from-1) }); err != nil {
+		return fmt.Errorf("cannot send evidence again: %w", err)
+	}
+	a.signal()
+	select {
+	case a.st.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}

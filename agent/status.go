@@ -1,0 +1,299 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/bootctl"
+)
+
+// Status is the whole device at one moment, for people and their tools. It may be called at any
+// time from any goroutine.
+func (a *Agent) Status(ctx context.Context) control.Status {
+	s := a.snapshot()
+	wall, q := a.o.Clock.Wall()
+	st := control.Status{Schema: control.Schema, Device: a.o.Device, Agent: a.o.Version, Mode: control.ModeNormal, Phase: string(s.phase),
+		Time: control.TimeStatus{Wall: wall, Quality: q.String(), UptimeSeconds: int64(a.o.Clock.Uptime() / time.Second)}}
+	if len(s.safe) > 0 {
+		st.Mode, st.ModeReason, st.ModeWhy = control.ModeBootSafe, reason.BootSafeMode, strings.Join(s.safe, "; ")
+	}
+	all := a.Slots(ctx)
+	st.Boot = all.Boot
+	for _, x := range all.Slots {
+		if x.Running {
+			st.Running = x
+		} else {
+			st.Other = x
+		}
+	}
+	st.Update = a.updateStatus(s)
+	var o Outcome
+	if a.st.load(keyOutcome, &o) {
+		info := o.Reason.Info()
+		st.Last = &control.Outcome{Result: o.Result, Reason: o.Reason, Slot: string(o.Slot), Sequence: o.Sequence, Manifest: o.Manifest,
+			When: o.Wall, TimeQuality: o.Quality, Says: info.Says, Advice: info.Advice}
+		if o.Reason == reason.None {
+			st.Last.Says, st.Last.Advice = outcomeSays(o), ""
+		} else if o.Detail != "" {
+			st.Last.Says += " (" + o.Detail + ")"
+		}
+	}
+	online, since := a.o.Online()
+	st.Broker = control.BrokerStatus{Configured: a.o.Inbox != nil, Online: online, Since: since}
+	var f storedFloor
+	a.st.load(keyFloor, &f)
+	st.Floor.Sequence = f.Sequence
+	if a.o.Counter != nil {
+		st.Counter.Kind = a.o.Counter.Kind()
+		st.Counter.Weak = st.Counter.Kind == "file"
+		st.Counter.Value, _ = a.o.Counter.Read(ctx)
+	}
+	head := a.st.lastSeq()
+	st.Evidence = control.EvidenceStatus{Seq: head.Seq, Chain: fmt.Sprintf("%x", head.Chain)}
+	a.st.load(keySent, &st.Evidence.Sent)
+	free, err := a.st.j.Free()
+	st.Journal.FreeBytes = free
+	if err != nil {
+		st.Journal.FreeBytes, st.Journal.Error = -1, err.Error()
+	} else if t := a.trouble.Load(); t != nil {
+		st.Journal.Error = *t
+	}
+	st.Advice = a.advice(s, st)
+	return st
+}
+
+func outcomeSays(o Outcome) string {
+	switch o.Result {
+	case "updated":
+		return "The update was installed, proven healthy and confirmed."
+	case "reverted":
+		return "The device went back to the system before."
+	}
+	return ""
+}
+
+// Slots tells what both slots are.
+func (a *Agent) Slots(ctx context.Context) control.Slots {
+	s := a.snapshot()
+	out := control.Slots{Schema: control.Schema}
+	st, err := a.o.Boot.State(ctx)
+	out.Boot = control.BootStatus{Backend: st.Caps.Backend, Layout: st.Caps.Layout, PowerSafe: st.Caps.PowerSafe, Weakness: st.Caps.Weakness, Next: string(st.Next)}
+	if err != nil {
+		out.Boot.Error = err.Error()
+	}
+	for _, def := range a.o.Slots {
+		b := st.Slots[def.Name]
+		x := control.SlotStatus{Name: string(def.Name), Running: def.Name == s.running && s.running != "",
+			Bootable: b.Bootable, Confirmed: b.Confirmed, Tries: b.Tries}
+		for c, p := range def.Parts {
+			x.Devices = append(x.Devices, c+"="+p)
+		}
+		var c SlotContent
+		if a.st.load(prefixSlot+string(def.Name), &c) {
+			x.Holds = &control.SlotHolds{Version: c.Version, Sequence: c.Sequence, Manifest: c.Manifest}
+			if len(c.Images) > 0 {
+				x.Holds.Image = c.Images[0].text()
+			}
+		}
+		x.State = slotState(s, def.Name, b, err)
+		out.Slots = append(out.Slots, x)
+	}
+	return out
+}
+
+func slotState(s snapshot, name bootctl.Slot, b bootctl.SlotState, err error) string {
+	target := s.rec.Target == name
+	switch {
+	case err != nil:
+		return "unknown: the boot metadata cannot be read"
+	case target && s.phase == Trial:
+		return "on trial"
+	case target && s.phase == Writing:
+		return "being written"
+	case target && s.phase == Checking:
+		return "being checked"
+	case target && s.phase == Ready:
+		return "written and checked, waiting to be armed"
+	case target && (s.phase == Arming || s.phase == Rebooting):
+		return "armed for its trial"
+	case target && s.phase == Reverting:
+		return "being left"
+	case b.Confirmed && b.Bootable:
+		return "confirmed"
+	case b.Bootable:
+		return "bootable, never confirmed"
+	case b.Exhausted:
+		return "given up by the bootloader"
+	}
+	return "disabled"
+}
+
+func (a *Agent) updateStatus(s snapshot) *control.UpdateStatus {
+	var w storedOffer
+	if s.phase == Idle {
+		if !a.st.load(keyWaiting, &w) {
+			return nil
+		}
+		return &control.UpdateStatus{Manifest: w.Digest, Sequence: w.Sequence, Reason: w.Reason, WaitingFor: w.Said, ETASeconds: -1}
+	}
+	p := a.nowProgress()
+	u := &control.UpdateStatus{Manifest: s.rec.Digest, Sequence: s.rec.Ext.Sequence, Component: p.Component, Percent: max(p.Percent, 0),
+		Written: p.Done, Size: p.Size, RateBytes: p.RateBytes, ETASeconds: p.ETASeconds, Since: s.wall, Reason: s.wait, WaitingFor: s.waitFor}
+	if s.phase == Reverting {
+		u.Reason = s.rec.Ext.Cause
+	}
+	if t := a.trialNow.Load(); t != nil {
+		u.Trial = &control.TrialStatus{Boots: t.boots, MaxBoots: t.maxBoots, SoakSeconds: int64(t.soak / time.Second),
+			SoakLeftSeconds: int64(t.round.SoakLeft / time.Second), DeadlineLeftSeconds: int64(t.round.DeadlineLeft / time.Second)}
+		for _, r := range t.round.Results {
+			c := control.CheckStatus{Name: r.Name, OK: r.Err == nil}
+			if r.Err != nil {
+				c.Error = r.Err.Error()
+			}
+			u.Trial.Checks = append(u.Trial.Checks, c)
+		}
+	}
+	return u
+}
+
+func (a *Agent) nowProgress() control.Progress {
+	s := a.snapshot()
+	out := control.Progress{Phase: string(s.phase), Percent: -1, ETASeconds: -1, Says: s.waitFor}
+	if p := a.progress.Load(); p != nil && p.size > 0 {
+		out.Component, out.Done, out.Size, out.RateBytes = p.component, p.done, p.size, p.rate
+		out.Percent = int(p.done * 100 / p.size)
+		if p.rate > 0 {
+			out.ETASeconds = (p.size - p.done) / p.rate
+		}
+	}
+	return out
+}
+
+// advice is what a person should do now, most urgent first.
+func (a *Agent) advice(s snapshot, st control.Status) []string {
+	var out []string
+	if s.hold != "" {
+		out = append(out, s.hold.Info().Says+" "+s.hold.Info().Advice)
+	}
+	if len(s.safe) > 0 {
+		out = append(out, "Boot-safe mode: "+s.safe[0]+". Nothing is installed until this is corrected and the daemon restarted.")
+	}
+	if st.Boot.Error != "" {
+		out = append(out, "The boot metadata cannot be read: "+st.Boot.Error)
+	}
+	if st.Journal.Error != "" {
+		out = append(out, "The journal has trouble: "+st.Journal.Error)
+	}
+	if st.Last != nil && st.Last.Result == "stuck" {
+		out = append(out, st.Last.Advice)
+	}
+	if st.Time.Quality == "unknown" {
+		out = append(out, "The clock is not set; rules that need the time make updates wait.")
+	}
+	for _, b := range s.barred {
+		out = append(out, "Quarantined on this device: "+b)
+	}
+	return out
+}
+
+// History returns the last n records, oldest first.
+func (a *Agent) History(n int) (control.History, error) {
+	head := a.st.lastSeq()
+	from := uint64(1)
+	if head.Seq > uint64(n) {
+		from = head.Seq - uint64(n) + 1
+	}
+	out := control.History{Schema: control.Schema, Entries: []control.HistoryEntry{}, Older: from > 1}
+	err := a.st.records(from, func(_ uint64, rec []byte) bool {
+		r, err := evidence.Decode(rec)
+		if err == nil {
+			out.Entries = append(out.Entries, entry(r))
+		}
+		return true
+	})
+	return out, err
+}
+
+func entry(r evidence.Record) control.HistoryEntry {
+	return control.HistoryEntry{Seq: r.Seq, Chain: fmt.Sprintf("%x", r.Chain), When: r.Wall, Quality: r.Quality, Kind: string(r.Kind),
+		Reason: r.Reason, Text: text(r), From: r.From, To: r.To, Slot: r.Slot, Component: r.Component, Sequence: r.Sequence,
+		Manifest: r.Manifest, Actor: r.Actor}
+}
+
+// text is one record as a sentence.
+func text(r evidence.Record) string {
+	var b strings.Builder
+	switch r.Kind {
+	case evidence.KindChain:
+		b.WriteString("evidence begins")
+	case evidence.KindStart:
+		fmt.Fprintf(&b, "agent started in phase %s, slot %s runs", r.Detail["phase"], orNone(r.Detail["running"]))
+	case evidence.KindDecision:
+		fmt.Fprintf(&b, "offer %s: %s", seq(r.Sequence), map[string]string{"install": "taken", "defer": "deferred", "refuse": "refused"}[r.To])
+	case evidence.KindVerdict:
+		fmt.Fprintf(&b, "update %s %s", seq(r.Sequence), orNone(r.Detail["result"]))
+		if r.Detail["confirmed"] != "" {
+			b.Reset()
+			fmt.Fprintf(&b, "slot %s confirmed", r.Slot)
+		}
+	case evidence.KindHealth:
+		if r.To == "holds" || r.To == "fails" {
+			fmt.Fprintf(&b, "health %s", r.To)
+		} else {
+			fmt.Fprintf(&b, "slot %s proven healthy", r.Slot)
+		}
+	case evidence.KindProgress:
+		fmt.Fprintf(&b, "%s written: %s bytes, %s fetched, resumed from %s", r.Component, r.Detail["written"], r.Detail["fetched"], r.Detail["resumed-from"])
+	case evidence.KindBoot:
+		b.WriteString("boot")
+		for _, k := range []string{"armed", "tries", "trial", "trial-boot", "reboot", "disabled", "restored"} {
+			if v := r.Detail[k]; v != "" {
+				fmt.Fprintf(&b, " %s=%s", k, v)
+			}
+		}
+	case evidence.KindPhase:
+		fmt.Fprintf(&b, "%s -> %s", r.From, r.To)
+	default:
+		b.WriteString(string(r.Kind))
+	}
+	if why := r.Detail["why"]; why != "" {
+		fmt.Fprintf(&b, " (%s)", why)
+	}
+	return b.String()
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func seq(n uint64) string {
+	if n == 0 {
+		return "unverified"
+	}
+	return strconv.FormatUint(n, 10)
+}
+
+// versionText writes a SUIT version (draft-ietf-suit-update-management): 1.2-rc.3 is [1,2,-1,3].
+func versionText(v []int64) string {
+	var b strings.Builder
+	for i, n := range v {
+		switch {
+		case n < 0:
+			b.WriteString(map[int64]string{-1: "-rc", -2: "-beta", -3: "-alpha"}[n])
+			continue
+		case i > 0:
+			b.WriteByte('.')
+		}
+		b.WriteString(strconv.FormatInt(n, 10))
+	}
+	return b.String()
+}

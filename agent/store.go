@@ -1,0 +1,315 @@
+package agent
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/slots"
+)
+
+// Keys of the journal's state bucket. Values are CBOR unless said.
+const (
+	keySchema   = "schema"   // uint, schemaVersion
+	keyRecord   = "record"   // Record
+	keyHead     = "head"     // storedHead: the last evidence record
+	keySent     = "sent"     // uint: evidence handed over up to here
+	keyFloor    = "floor"    // storedFloor: highest confirmed sequence
+	keyOutcome  = "outcome"  // Outcome of the last update
+	keyEnvelope = "envelope" // bytes: the envelope of the update in progress
+	keyWaiting  = "waiting"  // storedOffer: a deferred or failed offer, decided again later
+	keyApproved = "approved" // string: manifest digest an operator approved
+	prefixSlot  = "slot/"    // + slot name: SlotContent
+	prefixBound = "bound/"   // + sequence, 8 bytes big-endian: manifest digest confirmed under it
+	prefixFinal = "final/"   // + manifest digest: storedVerdict
+	prefixCheck = "check/"   // + component: slots.Checkpoint
+)
+
+const (
+	schemaVersion = 1
+	maxFinals     = 64
+	maxBound      = 256
+)
+
+type storedHead struct {
+	Chain []byte `cbor:"1,keyasint"`
+	Seq   uint64 `cbor:"2,keyasint"`
+	Hash  []byte `cbor:"3,keyasint"`
+	First uint64 `cbor:"4,keyasint"` // oldest record still held
+	Bytes int64  `cbor:"5,keyasint"` // held
+}
+
+type storedFloor struct {
+	Sequence uint64 `cbor:"1,keyasint"`
+	Digest   string `cbor:"2,keyasint"`
+}
+
+type storedOffer struct {
+	Envelope []byte        `cbor:"1,keyasint"`
+	Digest   string        `cbor:"2,keyasint"`
+	Sequence uint64        `cbor:"3,keyasint"`
+	Reason   reason.Reason `cbor:"4,keyasint"`
+	Failures int           `cbor:"5,keyasint"` // updates begun and failed for causes outside the image
+	Said     string        `cbor:"6,keyasint"` // the verdict that is on record, so that it is recorded once per change
+}
+
+type storedVerdict struct {
+	At     uint64        `cbor:"1,keyasint"` // evidence sequence, to drop the oldest
+	Reason reason.Reason `cbor:"2,keyasint"`
+}
+
+// SlotContent is what the agent knows a slot to hold. It is dropped before the slot is written.
+type SlotContent struct {
+	Manifest  string        `cbor:"1,keyasint"`
+	Sequence  uint64        `cbor:"2,keyasint"`
+	Version   string        `cbor:"3,keyasint"`
+	Images    []SlotImage   `cbor:"4,keyasint"`
+	Confirmed bool          `cbor:"5,keyasint"`
+	Cause     reason.Reason `cbor:"6,keyasint,omitempty"` // why it is not to be used
+}
+
+// Outcome is how the last update ended.
+type Outcome struct {
+	Result   string        `cbor:"1,keyasint"` // updated, reverted, failed, refused, deferred, stuck
+	Reason   reason.Reason `cbor:"2,keyasint"`
+	Detail   string        `cbor:"3,keyasint"`
+	Sequence uint64        `cbor:"4,keyasint"`
+	Manifest string        `cbor:"5,keyasint"`
+	Slot     bootctl.Slot  `cbor:"6,keyasint"`
+	Wall     time.Time     `cbor:"7,keyasint"`
+	Quality  string        `cbor:"8,keyasint"`
+}
+
+// store is the typed view of the journal. A commit holds a record and its evidence (I6).
+type store struct {
+	j      journal.Store
+	device string
+	limit  int64 // bytes of evidence kept
+	stamp  func() evidence.Stamp
+
+	mu   sync.Mutex
+	head storedHead
+	wake chan struct{} // evidence was added
+}
+
+func openStore(j journal.Store, device string, limit int64, stamp func() evidence.Stamp) (*store, error) {
+	s := &store{j: j, device: device, limit: limit, stamp: stamp, wake: make(chan struct{}, 1)}
+	err := j.View(func(tx journal.Tx) error {
+		var v uint64
+		if get(tx, keySchema, &v) && v > schemaVersion {
+			// Never discarded: the other slot's agent still reads it. The core record is frozen.
+			return fmt.Errorf("cannot read journal: schema %d is newer than %d", v, schemaVersion)
+		}
+		get(tx, keyHead, &s.head)
+		return nil
+	})
+	return s, err
+}
+
+// begin starts a chain when there is none: why says whether evidence was lost (I10).
+func (s *store) begin(why reason.Reason, last *evidence.Head) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.head.Chain) == 16 {
+		return nil
+	}
+	var chain [16]byte
+	if _, err := rand.Read(chain[:]); err != nil {
+		return fmt.Errorf("cannot begin evidence: %w", err)
+	}
+	rec, head, err := evidence.Begin(s.device, chain, why, last, s.stamp())
+	if err != nil {
+		return fmt.Errorf("cannot begin evidence: %w", err)
+	}
+	next := storedHead{Chain: head.Chain[:], Seq: head.Seq, Hash: head.Hash[:], First: head.Seq, Bytes: int64(len(rec))}
+	err = s.j.Update(func(tx journal.Tx) error {
+		return errors.Join(put(tx, keySchema, schemaVersion), put(tx, keyHead, next),
+			tx.Put(journal.Evidence, seqKey(head.Seq), rec))
+	})
+	if err != nil {
+		return fmt.Errorf("cannot begin evidence: %w", err)
+	}
+	s.head = next
+	return nil
+}
+
+// commit makes a transition durable: the record (nil: unchanged), its evidence, and what also belongs to it.
+//
+// Crash: one journal transaction -> before: the old phase and no evidence of the new one; after: both.
+func (s *store) commit(rec *Record, events []evidence.Event, also ...func(journal.Tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.head
+	err := s.j.Update(func(tx journal.Tx) error {
+		next = s.head
+		if rec != nil {
+			b, err := rec.encode()
+			if err != nil {
+				return err
+			}
+			if err := tx.Put(journal.State, keyRecord, b); err != nil {
+				return err
+			}
+		}
+		h := evidenceHead(next)
+		for _, e := range events {
+			b, after, err := h.Next(s.device, e, s.stamp())
+			if err != nil {
+				return err
+			}
+			if err := tx.Put(journal.Evidence, seqKey(after.Seq), b); err != nil {
+				return err
+			}
+			h = after
+			next.Bytes += int64(len(b))
+		}
+		next.Seq, next.Hash = h.Seq, h.Hash[:]
+		for _, f := range also {
+			if err := f(tx); err != nil {
+				return err
+			}
+		}
+		if err := s.prune(tx, &next); err != nil {
+			return err
+		}
+		if len(events) == 0 {
+			return nil
+		}
+		return put(tx, keyHead, next)
+	})
+	if err != nil {
+		return err
+	}
+	s.head = next
+	if len(events) > 0 {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// prune drops the oldest records while more bytes are held than the limit. What was dropped shows
+// in the export as a beginning later than 1; the chain stays checkable from there.
+func (s *store) prune(tx journal.Tx, h *storedHead) error {
+	for h.Bytes > s.limit && h.First < h.Seq {
+		k := seqKey(h.First)
+		h.Bytes -= int64(len(tx.Get(journal.Evidence, k)))
+		if err := errors.Join(tx.Delete(journal.Evidence, k), tx.Delete(journal.Signed, k)); err != nil {
+			return err
+		}
+		h.First++
+	}
+	return nil
+}
+
+func (s *store) lastSeq() storedHead {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.head
+}
+
+// records calls fn with each record from seq on.
+func (s *store) records(from uint64, fn func(seq uint64, rec []byte) bool) error {
+	return s.j.View(func(tx journal.Tx) error {
+		return tx.Scan(journal.Evidence, seqKey(from), func(k string, v []byte) bool {
+			return fn(binary.BigEndian.Uint64([]byte(k)), v)
+		})
+	})
+}
+
+func (s *store) load(key string, v any) bool {
+	ok := false
+	err := s.j.View(func(tx journal.Tx) error { ok = get(tx, key, v); return nil })
+	return ok && err == nil
+}
+
+func (s *store) record() (Record, bool, error) {
+	var raw []byte
+	err := s.j.View(func(tx journal.Tx) error {
+		raw = append(raw, tx.Get(journal.State, keyRecord)...)
+		return nil
+	})
+	if err != nil || len(raw) == 0 {
+		return Record{Phase: Idle}, false, err
+	}
+	r, err := decodeRecord(raw)
+	return r, true, err
+}
+
+func (s *store) checkpoint(component string) *slots.Checkpoint {
+	var c slots.Checkpoint
+	if !s.load(prefixCheck+component, &c) {
+		return nil
+	}
+	return &c
+}
+
+func evidenceHead(s storedHead) evidence.Head {
+	h := evidence.Head{Seq: s.Seq}
+	copy(h.Chain[:], s.Chain)
+	copy(h.Hash[:], s.Hash)
+	return h
+}
+
+func seqKey(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
+
+func get(tx journal.Tx, key string, v any) bool {
+	b := tx.Get(journal.State, key)
+	return len(b) > 0 && cbor.Unmarshal(b, v) == nil
+}
+
+func put(tx journal.Tx, key string, v any) error {
+	b, err := cbor.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.Put(journal.State, key, b)
+}
+
+// forget deletes every state key with the prefix.
+func forget(tx journal.Tx, prefix string) error {
+	var keys []string
+	err := tx.Scan(journal.State, prefix, func(k string, _ []byte) bool {
+		if len(k) < len(prefix) || k[:len(prefix)] != prefix {
+			return false
+		}
+		keys = append(keys, k)
+		return true
+	})
+	for _, k := range keys {
+		err = errors.Join(err, tx.Delete(journal.State, k))
+	}
+	return err
+}
+
+// setFinal remembers a final verdict; the oldest is dropped.
+func setFinal(tx journal.Tx, digest string, at uint64, why reason.Reason) error {
+	oldest, n := "", 0
+	low := uint64(0)
+	err := tx.Scan(journal.State, prefixFinal, func(k string, v []byte) bool {
+		if len(k) < len(prefixFinal) || k[:len(prefixFinal)] != prefixFinal {
+			return false
+		}
+		var d storedVerdict
+		_ = cbor.Unmarshal(v, &d)
+		if n == 0 || d.At < low {
+			oldest, low = k, d.At
+		}
+		n++
+		return true
+	})
+	if err == nil && n >= maxFinals {
+		err = tx.Delete(journal.State, oldest)
+	}
+	return errors.Join(err, put(tx, prefixFinal+digest, storedVerdict{At: at, Reason: why}))
+}

@@ -1,0 +1,377 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/slots"
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// again verifies and decides the update in progress once more, at a stop point. A revert by an
+// operator has no manifest to decide: its plan is zero.
+func (a *Agent) again(stage policy.Stage) (policy.Decision, error) {
+	if a.rec.Ext.Revert {
+		return policy.Decision{Outcome: policy.Install}, nil
+	}
+	var raw []byte
+	err := a.st.j.View(func(tx journal.Tx) error {
+		raw = append(raw, tx.Get(journal.State, keyEnvelope)...)
+		return nil
+	})
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	m, err := a.verify(offer{envelope: raw, origin: "journal"})
+	var r *Refused
+	if errors.As(err, &r) {
+		return policy.Decision{Outcome: policy.Refuse, Findings: []policy.Finding{{Reason: r.Reason, Detail: r.Detail, Final: true}}}, nil
+	}
+	if err != nil {
+		return policy.Decision{}, err
+	}
+	if m.Digest().String() != a.rec.Digest {
+		return policy.Decision{Outcome: policy.Refuse, Findings: []policy.Finding{{Reason: reason.DigestMismatch, Final: true}}}, nil
+	}
+	return a.decide(m, stage, a.rec.Ext.Local, a.slot(a.rec.Target)), nil
+}
+
+// stop ends the update at a stop point whose decision is not to install. It returns false to go on.
+func (a *Agent) stop(d policy.Decision) (bool, error) {
+	if d.Outcome == policy.Install {
+		return false, nil
+	}
+	why, said, _ := summary(d)
+	if d.Outcome == policy.Defer && !a.rec.Ext.Local {
+		return true, a.give(why, said, false)
+	}
+	return true, a.end("failed", why, said)
+}
+
+// preparing makes the target unbootable before its first byte is written.
+//
+// Crash: before Disable -> the target may hold a bootable older system: it stays what it is; after ->
+// it cannot boot, and the running slot, confirmed, can (I1).
+func (a *Agent) preparing(ctx context.Context) error {
+	d, err := a.again(policy.Download)
+	if err != nil {
+		return err
+	}
+	if done, err := a.stop(d); done || err != nil {
+		return err
+	}
+	st, err := a.o.Boot.State(ctx)
+	if err != nil {
+		return a.end("failed", reason.BootMetadataInvalid, err.Error())
+	}
+	if !st.Slots[a.run].Confirmed || !st.Slots[a.run].Bootable {
+		// Brick 3: the only good slot may be the target. Nothing is touched.
+		return a.end("failed", reason.RunningUnconfirmed, "slot "+string(a.run))
+	}
+	ctx, done := a.abort.arm(ctx)
+	defer done()
+	for _, i := range d.Plan.Installs() {
+		if err := a.answers(ctx, i); err != nil {
+			return a.writeFailed(ctx, i.Component, err)
+		}
+	}
+	if err := a.disableTarget(ctx); err != nil {
+		return a.end("failed", reason.BootMetadataIO, err.Error())
+	}
+	return a.move(Writing, reason.None, nil, evidence.Event{})
+}
+
+func (a *Agent) disableTarget(ctx context.Context) error {
+	if err := a.o.Boot.Disable(ctx, a.rec.Target); err != nil {
+		return err
+	}
+	st, err := a.o.Boot.State(ctx)
+	if err != nil {
+		return err
+	}
+	if st.Slots[a.rec.Target].Bootable || st.Next == a.rec.Target {
+		return fmt.Errorf("slot %s is still bootable after it was disabled", a.rec.Target)
+	}
+	return nil
+}
+
+// answers asks the source for a first byte, so that nothing is disabled for an image that is not there.
+func (a *Agent) answers(ctx context.Context, i manifest.Install) error {
+	src, err := a.source(i)
+	if err != nil {
+		return err
+	}
+	body, _, err := src.Open(ctx, 0, "")
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}
+
+// source is where an image comes from: inside the envelope, from a technician's hand, or the network.
+func (a *Agent) source(i manifest.Install) (slots.Source, error) {
+	switch {
+	case i.Content != nil:
+		return content(i.Content), nil
+	case a.rec.Ext.Local:
+		if s := a.local[PayloadName(i.URI)]; s != nil {
+			return s, nil
+		}
+		return nil, fmt.Errorf("%w: the file %s was handed over to a daemon that has ended since", errInterrupted, PayloadName(i.URI))
+	case a.o.Fetch == nil:
+		return nil, fmt.Errorf("%w: no network is configured", transport.ErrForbidden)
+	}
+	return a.o.Fetch(append([]string{i.URI}, i.Mirrors...), i.PayloadSize)
+}
+
+var errInterrupted = errors.New("the local install was interrupted")
+
+// PayloadName is the file name under which a local install finds the payload of a URI.
+func PayloadName(uri string) string { return path.Base(uri) }
+
+// storedCheckpoint binds a checkpoint to the update that made it.
+type storedCheckpoint struct {
+	Digest string           `cbor:"1,keyasint"`
+	Image  []byte           `cbor:"2,keyasint"`
+	Done   bool             `cbor:"3,keyasint"`
+	At     slots.Checkpoint `cbor:"4,keyasint"`
+}
+
+// writing streams every image of the plan into its part of the target.
+//
+// Crash: before a checkpoint's commit -> the bytes since the one before are written again, the same
+// bytes to the same place; after -> writing resumes behind them. The target is disabled throughout.
+func (a *Agent) writing(ctx context.Context) error {
+	d, err := a.again(policy.Download)
+	if err != nil {
+		return err
+	}
+	if done, err := a.stop(d); done || err != nil {
+		return err
+	}
+	if err := a.disableTarget(ctx); err != nil { // no-op but for a second writer (loss 27)
+		return a.end("failed", reason.BootMetadataIO, err.Error())
+	}
+	step, done := a.abort.arm(ctx)
+	defer done()
+	for _, i := range d.Plan.Installs() {
+		if err := a.write(step, i); err != nil {
+			if ctx.Err() != nil {
+				return nil // shutdown: taken up again by the next start
+			}
+			return a.writeFailed(ctx, i.Component, err)
+		}
+	}
+	a.local = nil
+	return a.move(Checking, reason.None, nil, evidence.Event{})
+}
+
+func (a *Agent) write(ctx context.Context, i manifest.Install) error {
+	var c storedCheckpoint
+	key := prefixCheck + i.Component
+	ours := a.st.load(key, &c) && c.Digest == a.rec.Digest && string(c.Image) == i.Image.Sum
+	if ours && c.Done {
+		return nil
+	}
+	dev, err := a.openTarget(i.Component)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	src, err := a.source(i)
+	if err != nil {
+		return err
+	}
+	img := slots.Image{Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size, Encoding: slots.Encoding(i.Encoding), PayloadSize: i.PayloadSize}
+	save := func(at slots.Checkpoint, done bool) error {
+		s := storedCheckpoint{Digest: a.rec.Digest, Image: []byte(i.Image.Sum), Done: done, At: at}
+		return a.st.commit(nil, nil, func(tx journal.Tx) error { return put(tx, key, s) })
+	}
+	o := slots.Options{Every: a.o.Checkpoint, Progress: a.showProgress(i.Component),
+		Save: func(at slots.Checkpoint) error { return save(at, false) }}
+	if ours {
+		o.From = &c.At
+		a.log.Info("writing resumes", "component", i.Component, "at", c.At.Written, "of", i.Size)
+	}
+	res, err := slots.Write(ctx, dev, img, src, o)
+	if errors.Is(err, slots.ErrCheckpoint) {
+		o.From = nil
+		res, err = slots.Write(ctx, dev, img, src, o)
+	}
+	if err != nil {
+		return err
+	}
+	if err := save(slots.Checkpoint{}, true); err != nil {
+		return err
+	}
+	return a.note(evidence.Event{Kind: evidence.KindProgress, Slot: string(a.rec.Target), Component: i.Component,
+		Manifest: a.rec.Digest, Sequence: a.rec.Ext.Sequence, Image: i.Image.String(),
+		Detail: map[string]string{"written": fmt.Sprint(res.Written), "fetched": fmt.Sprint(res.Fetched), "resumed-from": fmt.Sprint(res.Resumed)}})
+}
+
+// openTarget opens a part of the target; hal refuses the running slot by identity (I3).
+func (a *Agent) openTarget(component string) (hal.Medium, error) {
+	root, err := a.o.Blocks.Identify(a.slot(a.run).Parts[component])
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell the running slot apart: %w", err)
+	}
+	return a.o.Blocks.OpenTarget(a.slot(a.rec.Target).Parts[component], root)
+}
+
+// writeFailed decides the fate of a failed download or write: try again, begin again, or give up.
+func (a *Agent) writeFailed(ctx context.Context, component string, err error) error {
+	if why := a.abort.take(); why != "" {
+		return a.end("failed", why, "ended by an operator")
+	}
+	var medium *slots.MediumError
+	clear := func(tx journal.Tx) error { return forget(tx, prefixCheck) }
+	switch {
+	case errors.As(err, &medium):
+		return a.end("failed", reason.SlotIO, err.Error(), clear)
+	case errors.Is(err, hal.ErrRunning):
+		return a.end("failed", reason.RunningUnproven, err.Error())
+	case errors.Is(err, hal.ErrBusy):
+		return a.give(reason.SlotBusy, err.Error(), true)
+	case errors.Is(err, errInterrupted):
+		return a.end("failed", reason.Interrupted, err.Error())
+	case errors.Is(err, transport.ErrForbidden):
+		return a.end("failed", reason.SourceNotAllowed, err.Error())
+	case errors.Is(err, transport.ErrGone):
+		return a.give(reason.SourceGone, err.Error(), true)
+	case errors.Is(err, slots.ErrDigest), errors.Is(err, slots.ErrEncoding), errors.Is(err, slots.ErrShort),
+		errors.Is(err, slots.ErrTooLarge), errors.Is(err, transport.ErrChanged):
+		why := reason.ImageCorrupt
+		if errors.Is(err, transport.ErrChanged) {
+			why = reason.SourceChanged
+		}
+		if a.rec.Phase == Writing && a.rec.Ext.Restarts == 0 {
+			return a.move(Writing, why, func(r *Record) { r.Ext.Restarts++ },
+				evidence.Event{Component: component, Detail: map[string]string{"why": err.Error(), "again": "from zero"}}, clear)
+		}
+		return a.give(why, err.Error(), true, clear)
+	}
+	return a.give(reason.SourceUnreachable, err.Error(), true)
+}
+
+// give puts a network update back among the waiting offers: it is decided again later, with what
+// was written so far kept. failed counts toward the back-off.
+func (a *Agent) give(why reason.Reason, detail string, failed bool, also ...txFunc) error {
+	if a.rec.Ext.Local || a.rec.Ext.Revert {
+		return a.end("failed", why, detail, also...)
+	}
+	var w storedOffer
+	a.st.load(keyWaiting, &w)
+	w.Reason, w.Said = why, string(why)+": "+detail
+	if failed {
+		w.Failures++
+	}
+	a.retryAt = a.o.Clock.Uptime() + a.backoff(max(w.Failures, 1))
+	also = append(also, func(tx journal.Tx) error { return put(tx, keyWaiting, w) })
+	return a.endAs(ending{result: "failed", why: why, detail: detail, keep: true}, also...)
+}
+
+// checking reads the target back from the medium and compares. The target stays held exclusively
+// until it is armed, so that nothing alters it in between (loss 23, I2).
+func (a *Agent) checking(ctx context.Context) error {
+	a.release()
+	step, done := a.abort.arm(ctx)
+	defer done()
+	for _, i := range a.rec.Ext.Images {
+		dev, err := a.o.Blocks.OpenMedium(a.slot(a.rec.Target).Parts[i.Component])
+		if err == nil {
+			a.held = append(a.held, dev)
+			err = slots.Check(step, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size}, a.showProgress(i.Component))
+		}
+		switch {
+		case err == nil:
+			continue
+		case ctx.Err() != nil:
+			return nil
+		}
+		a.release()
+		if why := a.abort.take(); why != "" {
+			return a.end("failed", why, "ended by an operator")
+		}
+		clear := func(tx journal.Tx) error { return forget(tx, prefixCheck) }
+		switch {
+		case errors.Is(err, hal.ErrBusy):
+			return a.give(reason.SlotBusy, err.Error(), true)
+		case !errors.Is(err, slots.ErrDigest):
+			return a.end("failed", reason.SlotIO, err.Error(), clear)
+		case a.rec.Ext.Revert || a.rec.Ext.Local || a.rec.Ext.Restarts > 0:
+			return a.end("failed", reason.ReadBackMismatch, err.Error(), clear)
+		}
+		// What was written is not what is there: once more from zero, then the medium is given up.
+		return a.move(Writing, reason.ReadBackMismatch, func(r *Record) { r.Ext.Restarts++ },
+			evidence.Event{Component: i.Component, Detail: map[string]string{"again": "from zero"}}, clear)
+	}
+	if len(a.rec.Ext.Images) == 0 { // an extension that was lost: nothing says what the target must hold
+		return a.end("failed", reason.RecordUnknown, "the record does not say what the target holds")
+	}
+	return a.move(Ready, reason.None, nil, evidence.Event{Detail: map[string]string{"read-back": "equal"}})
+}
+
+// readyFor is how long a checked target may wait before it is read back again.
+const readyFor = time.Hour
+
+// ready waits for window, power and consent, and decides again before arming.
+func (a *Agent) ready(ctx context.Context) error {
+	if len(a.held) == 0 {
+		return a.move(Checking, reason.Interrupted, nil, evidence.Event{})
+	}
+	began := a.o.Clock.Uptime()
+	for said := ""; ; {
+		d, err := a.again(policy.Arm)
+		if err != nil {
+			return err
+		}
+		if d.Outcome == policy.Install {
+			return a.move(Arming, reason.None, func(r *Record) { r.Ext.Arms++ }, evidence.Event{})
+		}
+		why, text, detail := summary(d)
+		if d.Outcome == policy.Refuse {
+			return a.end("failed", why, text)
+		}
+		if text != said {
+			said = text
+			e := evidence.Event{Kind: evidence.KindDecision, Reason: why, To: "defer", Manifest: a.rec.Digest, Sequence: a.rec.Ext.Sequence, Detail: detail}
+			if err := a.note(e); err != nil {
+				return err
+			}
+		}
+		a.waiting(why, text)
+		var inbox <-chan transport.Message
+		if a.o.Inbox != nil && !a.rec.Ext.Local && !a.rec.Ext.Revert {
+			inbox = a.o.Inbox.Messages()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case r := <-a.requests:
+			r.done <- r.run(ctx)
+			if a.rec.Phase != Ready {
+				return nil
+			}
+		case m := <-inbox:
+			if a.newer(m) {
+				if err := a.end("failed", reason.Superseded, "a newer release came"); err != nil {
+					return err
+				}
+				return a.receive(ctx, m)
+			}
+		case <-a.o.Clock.After(min(retryAfter(d), readyFor)):
+		}
+		if a.o.Clock.Uptime()-began > readyFor {
+			return a.move(Checking, reason.None, nil, evidence.Event{Detail: map[string]string{"why": "waited long; reading back again"}})
+		}
+	}
+}
