@@ -220,7 +220,7 @@ func (b *bolt) Update(fn func(Tx) error) error {
 	if err := b.usable(); err != nil {
 		return err
 	}
-	free, err := b.free()
+	free, err := b.reclaim()
 	if err != nil {
 		return b.stop("read", err)
 	}
@@ -289,16 +289,43 @@ func (b *bolt) settle(txid, now uint64, err error) error {
 	return err
 }
 
-// free counts the bytes that can still be allocated. The caller holds mu.
-func (b *bolt) free() (n int64, err error) {
+// free counts the bytes that can still be allocated, and how many of them were released by the
+// last transactions and may still be in use by a View. The caller holds mu.
+func (b *bolt) free() (n, pending int64, err error) {
 	err = guard(func() error {
 		return b.db.View(func(t *bbolt.Tx) error {
 			s := b.db.Stats()
-			n = int64(s.FreePageN+s.PendingPageN)*pageSize + max(0, b.size-2*pageSize-t.Size())
+			pending = int64(s.PendingPageN) * pageSize
+			n = int64(s.FreePageN)*pageSize + pending + max(0, b.size-2*pageSize-t.Size())
 			return nil
 		})
 	})
-	return n, err
+	return n, pending, err
+}
+
+// reclaim is free, and waits a little for Views that hold back the pages that a commit needs: a
+// slow reader is to cost time, not a phase, and only where there is no other room.
+func (b *bolt) reclaim() (free int64, err error) {
+	for end := time.Now().Add(time.Second); ; time.Sleep(time.Millisecond) {
+		free, pending, err := b.free()
+		if err != nil || free-pending >= floor || pending == 0 || time.Now().After(end) {
+			return free, err
+		}
+		// Beginning to write takes back what no View needs any more.
+		err = guard(func() error {
+			t, err := b.db.Begin(true)
+			if err != nil {
+				return err
+			}
+			return t.Rollback()
+		})
+		if err != nil {
+			return 0, err
+		}
+		if free, pending, err = b.free(); err != nil || free-pending >= floor || pending == 0 {
+			return free, err
+		}
+	}
 }
 
 func (b *bolt) Free() (int64, error) {
@@ -307,7 +334,7 @@ func (b *bolt) Free() (int64, error) {
 	if err := b.usable(); err != nil {
 		return 0, err
 	}
-	n, err := b.free()
+	n, _, err := b.free()
 	if err != nil {
 		return 0, b.stop("read", err)
 	}

@@ -62,7 +62,9 @@ type Tx interface {
 // Store is a journal. Update is atomic and durable when it returns nil: after a cut, all of it or
 // nothing of it is there. Errors wrap ErrFull or ErrReadOnly where those are the cause.
 //
-// An Update or View inside of an Update of the same goroutine is a deadlock.
+// A View sees one state and holds nobody up, yet what is written meanwhile cannot reuse the pages it
+// sees: keep it short, and talk to nobody in it. An Update or View inside of an Update of the same
+// goroutine is a deadlock.
 type Store interface {
 	View(fn func(Tx) error) error
 	Update(fn func(Tx) error) error
