@@ -17,7 +17,8 @@ const (
 	// frameSlack is how much longer than its content a frame may be: headers, and three bytes for
 	// each block, of which there may be small ones. It bounds frames made of empty blocks.
 	frameSlack = 64 << 10
-	readAhead  = 64 << 10
+	// readAhead spares a system call for each block header. The bytes of a cut count it.
+	readAhead = 64 << 10
 )
 
 // zstdDecoder is a payload of zstd frames. Each frame stands alone, so that decoding resumes at any
@@ -29,13 +30,13 @@ type zstdDecoder struct {
 	open bool // inside a frame
 }
 
-func newZstdDecoder(b *body, at int64) (*zstdDecoder, error) {
+func newZstdDecoder(b *body, at, ahead int64) (*zstdDecoder, error) {
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxMemory(MaxFrame), zstd.WithDecoderMaxWindow(MaxFrame))
 	if err != nil {
 		return nil, fmt.Errorf("internal error: zstd: %w", err)
 	}
-	return &zstdDecoder{f: frame{src: bufio.NewReaderSize(b, readAhead), body: b, pos: at}, dec: dec}, nil
+	return &zstdDecoder{f: frame{src: bufio.NewReaderSize(b, int(ahead)), body: b, pos: at}, dec: dec}, nil
 }
 
 func (d *zstdDecoder) close() { d.dec.Close() }
@@ -90,10 +91,10 @@ func (d *zstdDecoder) read(p []byte) (int, error) {
 	case err == nil && d.f.content == d.f.announced:
 		// Known to be the last byte: the end is taken at once, so that this is a place to resume.
 		var more [1]byte
-		if n, err = d.dec.Read(more[:]); n > 0 {
+		var extra int
+		if extra, err = d.dec.Read(more[:]); extra > 0 {
 			return 0, d.bad(errors.New("more content than announced"))
 		}
-		n = len(p)
 	}
 	switch {
 	case err == nil:

@@ -4,12 +4,11 @@
 // One pass: fetch -> decompress -> hash -> aligned write, in bounded memory, without temporary
 // storage. The stages run at the same time on a few buffers.
 //
-// A power cut costs at most Options.Every bytes of the image, counted from what was fetched. To
-// keep that while the flush of one checkpoint overlaps the fetching of the next bytes, checkpoints
-// stand half of Every apart, and fetching waits when it is Every ahead of the last one saved. With
-// zstd a checkpoint can only stand at a frame's start, so frames should be at most half of Every;
-// with larger ones a cut costs up to Every and a frame. What is in the slot behind the last
-// checkpoint is written again; nothing of it is trusted.
+// A power cut costs at most Options.Every bytes, counted in image bytes that were fetched. To keep
+// that while the flush of one checkpoint overlaps the fetching of what follows, checkpoints stand
+// half of Every apart, and fetching waits when it is Every ahead of the last one saved. With zstd a
+// checkpoint can only stand at a frame's start, so that a cut may cost a frame more. What is in the
+// slot behind the last checkpoint is written again; nothing of it is trusted.
 package slots
 
 import (

@@ -98,7 +98,7 @@ type writer struct {
 	marked      atomic.Int64 // position of the newest checkpoint that was made
 	saved       atomic.Int64 // position of the newest one that is durable
 	moved       chan struct{}
-	size        int64 // of a buffer
+	size, ahead int64 // of a buffer; of what the decoder reads ahead
 }
 
 // block is a buffer on its way, in image order.
@@ -123,10 +123,13 @@ func (w *writer) run(ctx context.Context, cancel func(), rc io.Reader) error {
 	w.marked.Store(w.from)
 	w.moved = make(chan struct{}, 1)
 
+	w.size = min(w.o.Every/(2*buffers)/hal.Align*hal.Align, maxBuffer, (w.img.Size-w.from+hal.Align-1)/hal.Align*hal.Align)
+
 	b := &body{ctx: ctx, r: rc, pos: w.fromPayload, limit: w.img.maxPayload(), fetched: &w.fetched}
 	var dec decoder = rawDecoder{b}
 	if w.img.Encoding == Zstd {
-		z, err := newZstdDecoder(b, w.fromPayload)
+		w.ahead = min(readAhead, w.size)
+		z, err := newZstdDecoder(b, w.fromPayload, w.ahead)
 		if err != nil {
 			return err
 		}
@@ -135,7 +138,6 @@ func (w *writer) run(ctx context.Context, cancel func(), rc io.Reader) error {
 	}
 	// No stage ever waits to hand a block on: there is room for all of them and the end.
 	free, full, hashed := make(chan []byte, buffers), make(chan block, buffers+1), make(chan block, buffers+1)
-	w.size = min(w.o.Every/(2*buffers)/hal.Align*hal.Align, maxBuffer, (w.img.Size-w.from+hal.Align-1)/hal.Align*hal.Align)
 	for range buffers {
 		free <- hal.AlignedBuffer(int(w.size))
 	}
@@ -203,7 +205,7 @@ func (w *writer) fetch(ctx context.Context, dec decoder, free chan []byte, full 
 func (w *writer) room(ctx context.Context, off int64) error {
 	for {
 		saved := w.saved.Load()
-		if w.marked.Load() == saved || off+w.size <= saved+w.o.Every {
+		if w.marked.Load() == saved || off+w.size+w.ahead <= saved+w.o.Every {
 			return ctx.Err()
 		}
 		select {
