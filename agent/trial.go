@@ -12,10 +12,6 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
-// BrokerCheck is the name of the health check that asks for the broker. Its failure alone does not
-// blame the image until the old system has shown that it reaches the broker.
-const BrokerCheck = "broker"
-
 // trialView is a trial for people.
 type trialView struct {
 	round    health.Round
@@ -133,7 +129,7 @@ func (a *Agent) judged(ctx context.Context, v health.Verdict) error {
 func onlyBroker(v health.Verdict) bool {
 	n := 0
 	for _, r := range v.Last.Results {
-		if r.Err != nil && r.Name != BrokerCheck {
+		if r.Err != nil && r.Name != health.BrokerName {
 			return false
 		}
 		if r.Err != nil {

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 )
 
@@ -61,3 +62,12 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// refused makes an *Error of any error; one that is an *Error already stays as it is.
+func refused(err error, code Code, what string) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Code: code, Offset: -1, What: what, Err: err}
+}
