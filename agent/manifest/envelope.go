@@ -1,0 +1,153 @@
+package manifest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// Sentinels that callers branch on, found with errors.Is within an *Error. An Authority's own
+// errors are found the same way.
+var (
+	// ErrDigest: the manifest does not match the digest that is signed.
+	ErrDigest = errors.New("manifest digest mismatch")
+	// ErrUnsigned: the envelope carries no authentication block.
+	ErrUnsigned = errors.New("envelope is not signed")
+)
+
+// Keys of the envelope (draft-ietf-suit-manifest section 8.3); the severable ones are also keys of
+// the manifest.
+const (
+	keyAuthentication = 2
+	keyManifest       = 3
+	keyFetch          = 16 // payload-fetch
+	keyInstall        = 20
+	keyText           = 23
+)
+
+// Envelope is what Parse saw: the outer map and the authentication wrapper. Nothing of it is
+// trusted.
+type Envelope struct {
+	raw        []byte
+	claimed    Digest
+	signed     []byte             // encoded SUIT_Digest, what the blocks sign
+	blocks     [][]byte           // authentication blocks
+	manifest   element            // key 3
+	severable  map[int64]element  // keys 16, 20, 23
+	integrated map[string]element // by name
+}
+
+// element is a byte string of the envelope.
+type element struct {
+	item    []byte // with its head: what digests cover
+	content []byte
+}
+
+// Raw returns a copy of the envelope's bytes as they came.
+func (e Envelope) Raw() []byte { return bytes.Clone(e.raw) }
+
+// ClaimedDigest is the manifest digest that the wrapper states. It is good for recognising an
+// envelope that was seen before, and for nothing else.
+func (e Envelope) ClaimedDigest() Digest { return e.claimed }
+
+// Parse reads the outer map and the authentication wrapper of a tagged envelope
+// (draft-ietf-suit-manifest sections 8.2 and 8.3) and nothing beyond. It keeps a copy of b. An
+// error is an *Error.
+func Parse(b []byte) (Envelope, error) {
+	if len(b) > MaxEnvelope {
+		return Envelope{}, &Error{Code: CodeParse, Offset: -1, What: fmt.Sprintf("envelope is %d bytes, at most %d", len(b), MaxEnvelope)}
+	}
+	e := Envelope{raw: bytes.Clone(b), severable: map[int64]element{}, integrated: map[string]element{}}
+	if err := e.parse(); err != nil {
+		return Envelope{}, refused(err, CodeParse, "envelope is malformed")
+	}
+	return e, nil
+}
+
+func (e *Envelope) parse() error {
+	r := &reader{b: e.raw}
+	if tag, err := r.expect(majorTag, "tag 107 (SUIT envelope)"); err != nil {
+		return err
+	} else if tag != 107 {
+		return fmt.Errorf("tag %d found, want 107 (SUIT envelope)", tag)
+	}
+	err := r.pairs(2, 5+MaxIntegrated, func(key []byte) error {
+		start := r.pos
+		content, err := r.bytes(MaxEnvelope)
+		if err != nil {
+			return err
+		}
+		el := element{item: r.b[start:r.pos:r.pos], content: content}
+		if k, ok := intKey(key); ok {
+			return e.element(k, el)
+		}
+		if key[0]>>5 != majorText {
+			return errors.New("envelope key is neither an integer nor a text")
+		}
+		name, err := (&reader{b: key}).text(MaxName)
+		if err != nil {
+			return err
+		}
+		if len(e.integrated) == MaxIntegrated {
+			return fmt.Errorf("more than %d integrated payloads", MaxIntegrated)
+		}
+		e.integrated[name] = el
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.end(); err != nil {
+		return err
+	}
+	if e.signed == nil {
+		return errors.New("authentication wrapper is missing")
+	}
+	if e.manifest.item == nil {
+		return errors.New("manifest is missing")
+	}
+	return nil
+}
+
+func (e *Envelope) element(key int64, el element) error {
+	switch key {
+	case keyAuthentication:
+		return wrapped(el.content, e.authentication)
+	case keyManifest:
+		e.manifest = el
+		return nil
+	case keyFetch, keyInstall, keyText:
+		e.severable[key] = el
+		return nil
+	}
+	if k, ok := elements[key]; ok {
+		return &Error{Code: CodeSevering, Offset: -1, What: fmt.Sprintf("envelope element %s (%d) is not supported", k, key)}
+	}
+	return fmt.Errorf("envelope key %d is unknown", key)
+}
+
+// authentication reads the wrapper: the digest, then the blocks, all as byte strings.
+func (e *Envelope) authentication(r *reader) error {
+	n, err := r.array(1, 1+MaxBlocks)
+	if err != nil {
+		return err
+	}
+	if e.signed, err = r.bytes(MaxBlock); err != nil {
+		return err
+	}
+	err = wrapped(e.signed, func(r *reader) (err error) {
+		e.claimed, err = r.digest()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for range n - 1 {
+		b, err := r.bytes(MaxBlock)
+		if err != nil {
+			return err
+		}
+		e.blocks = append(e.blocks, b)
+	}
+	return nil
+}

@@ -1,0 +1,266 @@
+package manifest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Authority says who signed an envelope.
+type Authority interface {
+	// Authenticate returns the distinct signers that it accepts of blocks, which are detached COSE
+	// blocks over payload with empty external data. It fails when they do not suffice.
+	Authenticate(payload []byte, blocks [][]byte) (signers []string, err error)
+}
+
+// Manifest is a verified manifest, parsed completely. Only Verify makes one. The zero value is no
+// manifest: Digest().IsZero().
+type Manifest struct {
+	env        Envelope
+	signers    []string
+	sequence   uint64
+	uri        string
+	setVersion []int64
+	components []ComponentID
+	shared     sequence
+	sections   []section // in the order in which they run
+	text       map[string]texts
+}
+
+// section is one command sequence of the manifest.
+type section struct {
+	key     int
+	seq     sequence
+	severed bool // its digest is signed, the envelope does not carry it
+}
+
+// Verify checks, in this order, that the manifest has the digest that the wrapper states, that the
+// Authority accepts the signatures over that digest, and only then parses the manifest, completely
+// (draft-ietf-suit-manifest sections 6.2 and 6.3). An error is an *Error; ErrDigest, ErrUnsigned and
+// the Authority's errors are found within it.
+func Verify(e Envelope, a Authority) (Manifest, error) {
+	if e.raw == nil {
+		return Manifest{}, &Error{Code: CodeParse, Offset: -1, What: "there is no envelope"}
+	}
+	if sum(e.claimed.Alg, e.manifest.item) != e.claimed {
+		return Manifest{}, &Error{Code: CodeUnauthorised, Offset: -1, What: "envelope was changed or damaged", Err: ErrDigest}
+	}
+	if len(e.blocks) == 0 {
+		return Manifest{}, &Error{Code: CodeUnauthorised, Offset: -1, What: "no signature", Err: ErrUnsigned}
+	}
+	signers, err := a.Authenticate(e.signed, e.blocks)
+	if err != nil {
+		return Manifest{}, &Error{Code: CodeUnauthorised, Offset: -1, What: "signatures are not accepted", Err: err}
+	}
+	if len(signers) == 0 {
+		return Manifest{}, &Error{Code: CodeUnauthorised, Offset: -1, What: "nobody signed", Err: ErrUnsigned}
+	}
+	m := Manifest{env: e, signers: slices.Clone(signers)}
+	if err := m.parse(); err != nil {
+		return Manifest{}, refused(err, CodeParse, "manifest is malformed")
+	}
+	return m, nil
+}
+
+// Digest is the manifest's digest, its identity.
+func (m Manifest) Digest() Digest { return m.env.claimed }
+
+// Sequence is the sequence number; a higher one is newer.
+func (m Manifest) Sequence() uint64 { return m.sequence }
+
+// Components lists the components in the order of their indices.
+func (m Manifest) Components() []ComponentID {
+	list := make([]ComponentID, len(m.components))
+	for i, c := range m.components {
+		for _, part := range c {
+			list[i] = append(list[i], bytes.Clone(part))
+		}
+	}
+	return list
+}
+
+// Signers are the distinct signers that the Authority accepted.
+func (m Manifest) Signers() []string { return slices.Clone(m.signers) }
+
+// ReferenceURI is where the full manifest can be found, "" when not said. It is printable ASCII.
+func (m Manifest) ReferenceURI() string { return m.uri }
+
+// SetVersion is the version of the whole release, nil when not said.
+func (m Manifest) SetVersion() []int64 { return slices.Clone(m.setVersion) }
+
+// Envelope returns the envelope's bytes as they came, to be stored, parsed and verified again.
+func (m Manifest) Envelope() []byte { return m.env.Raw() }
+
+// parse reads the whole manifest (draft-ietf-suit-manifest section 8.4).
+func (m *Manifest) parse() error {
+	var (
+		b        = &builder{uris: map[string]bool{}}
+		seen     = map[int64]bool{}
+		sections = map[int]section{}
+	)
+	r := &reader{b: m.env.manifest.content}
+	err := r.pairs(3, 16, func(key []byte) error {
+		k, ok := intKey(key)
+		if !ok {
+			return errors.New("manifest key is not an integer")
+		}
+		if len(seen) == 0 && k != 1 {
+			return errors.New("manifest-version is missing")
+		}
+		seen[k] = true
+		var err error
+		switch k {
+		case 1:
+			var v uint64
+			if v, err = r.uint(); err == nil && v != 1 {
+				return fmt.Errorf("manifest-version %d is not supported, only 1", v)
+			}
+		case 2:
+			m.sequence, err = r.uint()
+		case 3:
+			err = m.common(r, b)
+		case 4:
+			m.uri, err = r.uri()
+		case 6:
+			var content []byte
+			if content, err = r.bytes(MaxBlock); err == nil {
+				err = wrapped(content, func(r *reader) (err error) {
+					m.setVersion, err = r.version()
+					return err
+				})
+			}
+		case keyValidate, keyFetch, keyInstall:
+			if !seen[3] {
+				return errors.New("common is missing")
+			}
+			var s section
+			if s, err = m.section(r, b, int(k)); err == nil {
+				sections[int(k)] = s
+			}
+		case keyText:
+			err = m.readText(r)
+		case 8, 9:
+			return &Error{Code: CodeCommand, Section: int(k), Offset: -1, What: "section " + elements[k] + " is not supported: " + whyLoader}
+		case 15, 18, 24:
+			return &Error{Code: CodeCommand, Section: int(k), Offset: -1, What: "section " + elements[k] + " is not supported: " + whyDependency}
+		case 5, 14:
+			return &Error{Code: CodeParse, Offset: -1, What: "manifest element " + elements[k] + " is not supported"}
+		default:
+			return fmt.Errorf("manifest key %d is unknown", k)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", elements[k], err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.end(); err != nil {
+		return err
+	}
+	if !seen[2] || b.components == 0 {
+		return errors.New("manifest-sequence-number or the components are missing")
+	}
+	for key := range m.env.severable {
+		if !seen[key] {
+			return fmt.Errorf("envelope carries %s, of which the manifest says nothing", elements[key])
+		}
+	}
+	for name := range m.env.integrated {
+		if !b.uris[name] {
+			return fmt.Errorf("envelope carries the payload %.60q, which nothing fetches", name)
+		}
+	}
+	// draft-ietf-suit-manifest section 6.5, the Update procedure without dependencies.
+	for _, key := range []int{keyFetch, keyInstall, keyValidate} {
+		if s, ok := sections[key]; ok {
+			m.sections = append(m.sections, s)
+		}
+	}
+	return nil
+}
+
+// common reads the components and the shared sequence.
+func (m *Manifest) common(r *reader, b *builder) error {
+	content, err := r.bytes(MaxEnvelope)
+	if err != nil {
+		return err
+	}
+	return wrapped(content, func(r *reader) error {
+		return r.pairs(1, 3, func(key []byte) error {
+			k, _ := intKey(key)
+			switch k {
+			case 1:
+				return &Error{Code: CodeComponent, Offset: -1, What: whyDependency}
+			case 2:
+				n, err := r.array(1, MaxComponents)
+				if err != nil {
+					return &Error{Code: CodeComponent, Offset: -1, What: "components are not acceptable", Err: err}
+				}
+				names := map[string]bool{}
+				for range n {
+					id, err := r.component()
+					if err != nil {
+						return err
+					}
+					if names[id.String()] {
+						return fmt.Errorf("component %s is listed twice", id)
+					}
+					names[id.String()] = true
+					m.components = append(m.components, id)
+				}
+				b.components = n
+				return nil
+			case 4:
+				if b.components == 0 {
+					return errors.New("components are missing")
+				}
+				content, err := r.bytes(MaxEnvelope)
+				if err != nil {
+					return err
+				}
+				m.shared, err = b.section(SectionShared, content)
+				return err
+			}
+			return errors.New("key of common is unknown")
+		})
+	})
+}
+
+// section reads a command sequence that stands in the manifest, or the digest of one that stands in
+// the envelope.
+func (m *Manifest) section(r *reader, b *builder, key int) (section, error) {
+	if b.components == 0 {
+		return section{}, errors.New("components are missing")
+	}
+	content, severed, err := m.severable(r, int64(key))
+	if err != nil || severed {
+		return section{key: key, severed: severed}, err
+	}
+	seq, err := b.section(key, content)
+	return section{key: key, seq: seq}, err
+}
+
+// severable reads an element that stands either in the manifest as a byte string or, under its
+// digest, in the envelope (draft-ietf-suit-manifest section 8.4.12). The digest covers the whole
+// item, its head included. An absent element is severed.
+func (m *Manifest) severable(r *reader, key int64) (content []byte, severed bool, err error) {
+	el, present := m.env.severable[key]
+	if r.peek() == majorBytes || key == keyValidate {
+		if present {
+			return nil, false, errors.New("element stands in the manifest and in the envelope")
+		}
+		content, err = r.bytes(MaxEnvelope)
+		return content, false, err
+	}
+	d, err := r.digest()
+	if err != nil || !present {
+		return nil, err == nil, err
+	}
+	if sum(d.Alg, el.item) != d {
+		return nil, false, &Error{Code: CodeUnauthorised, Offset: -1, What: "severable element " + elements[key] + " was changed or damaged", Err: ErrDigest}
+	}
+	return el.content, false, nil
+}

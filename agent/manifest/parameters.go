@@ -1,0 +1,237 @@
+package manifest
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+)
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// Parameters that other code names.
+const (
+	parVendor      = 1
+	parClass       = 2
+	parDigest      = 3
+	parUseBefore   = 4
+	parSlot        = 5
+	parStrictOrder = 12
+	parSoftFailure = 13
+	parSize        = 14
+	parContent     = 18
+	parURI         = 21
+	parDevice      = 24
+	parFetchArgs   = 25
+	parBattery     = 26
+	parPriority    = 27
+	parVersion     = 28
+)
+
+// parameter is one row of the parameter table (draft-ietf-suit-manifest section 8.4.8).
+type parameter struct {
+	name    string
+	read    func(r *reader) (any, error) // the value, fully checked
+	refused string                       // why recognised but refused
+}
+
+// parameters is the table; scope is the component, but for strict-order and soft-failure, which are
+// the processor's.
+var parameters = map[int64]parameter{
+	parVendor:      {"vendor-identifier", readUUID, ""},
+	parClass:       {"class-identifier", readUUID, ""},
+	parDigest:      {"image-digest", readDigest, ""},
+	parUseBefore:   {"use-before", readUint, ""},
+	parSlot:        {"component-slot", readUint, ""},
+	parStrictOrder: {"strict-order", readBool, ""},
+	parSoftFailure: {"soft-failure", readBool, ""},
+	parSize:        {"image-size", readSize, ""},
+	parContent:     {"content", readContent, ""},
+	19:             {"encryption-info", nil, "encrypted payloads are not supported"},
+	parURI:         {"uri", readURI, ""},
+	22:             {"source-component", nil, "copying between components is not supported"},
+	23:             {"invoke-args", nil, whyLoader},
+	parDevice:      {"device-identifier", readUUID, ""},
+	parFetchArgs:   {"fetch-arguments", readFetchArguments, ""},
+	parBattery:     {"minimum-battery", readUint, ""},
+	parPriority:    {"update-priority", readInt, ""},
+	parVersion:     {"version", readVersionMatch, ""},
+	29:             {"wait-info", nil, "when to install is decided by the device's policy"},
+	30:             {"component-metadata", nil, "components are slots, not files"},
+}
+
+// setting is a parameter with its value in an override-parameters or set-parameters.
+type setting struct {
+	key   int64
+	value any
+}
+
+// values are the parameters of one component.
+type values map[int64]any
+
+// get returns a parameter of its table type.
+func get[T any](v values, key int64) (T, bool) {
+	t, ok := v[key].(T)
+	return t, ok
+}
+
+func readUint(r *reader) (any, error) { return r.uint() }
+func readInt(r *reader) (any, error)  { return r.int() }
+func readBool(r *reader) (any, error) { return r.bool() }
+
+func readSize(r *reader) (any, error) {
+	n, err := r.uint()
+	if err == nil && (n == 0 || n > math.MaxInt64) {
+		return nil, r.errorf("size %d is out of range", n)
+	}
+	return int64(n), err
+}
+
+func readUUID(r *reader) (any, error) {
+	if r.peek() == majorTag {
+		return nil, &Error{Code: CodeParameter, Offset: -1, What: "identifiers by private enterprise number are not supported, use a UUID"}
+	}
+	b, err := r.bytes(16)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) != 16 {
+		return nil, r.errorf("UUID of %d bytes, want 16", len(b))
+	}
+	return UUID(b), nil
+}
+
+func readDigest(r *reader) (any, error) {
+	b, err := r.bytes(MaxBlock)
+	if err != nil {
+		return nil, err
+	}
+	var d Digest
+	err = wrapped(b, func(r *reader) (err error) {
+		d, err = r.digest()
+		return err
+	})
+	return d, err
+}
+
+func readContent(r *reader) (any, error) {
+	b, err := r.bytes(MaxEnvelope)
+	if err == nil && len(b) == 0 {
+		return nil, r.errorf("content is empty")
+	}
+	return b, err
+}
+
+func readURI(r *reader) (any, error) { return r.uri() }
+
+// uri reads a URI reference (RFC 3986): printable ASCII without spaces, so that it can be shown and
+// handed on as it is.
+func (r *reader) uri() (string, error) {
+	s, err := r.text(MaxURI)
+	if err != nil {
+		return "", err
+	}
+	if s == "" {
+		return "", r.errorf("URI is empty")
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return "", r.errorf("URI has a byte that is not allowed in URIs: 0x%02x", s[i])
+		}
+	}
+	return s, nil
+}
+
+// Encodings of a payload (fetch-arguments key 2).
+const (
+	EncodingRaw  = 0 // the payload is the image
+	EncodingZstd = 1 // concatenated zstd frames (RFC 8878)
+)
+
+// Keys of fetch-arguments, which SUIT leaves to the implementation.
+const (
+	argMirrors     = 1 // array of URIs with the same payload
+	argEncoding    = 2
+	argPayloadSize = 3 // bytes to fetch
+)
+
+// fetchArguments is parameter 25. Mirrors stand here and not in a try-each, because a directive that
+// fails inside a try-each aborts the update.
+type fetchArguments struct {
+	mirrors     []string
+	encoding    int
+	payloadSize int64 // 0 = not said
+}
+
+func readFetchArguments(r *reader) (any, error) {
+	b, err := r.bytes(MaxEnvelope)
+	if err != nil {
+		return nil, err
+	}
+	var a fetchArguments
+	err = wrapped(b, func(r *reader) error {
+		return r.pairs(0, 3, func(key []byte) error {
+			k, _ := intKey(key)
+			switch k {
+			case argMirrors:
+				n, err := r.array(0, MaxMirrors)
+				if err != nil {
+					return err
+				}
+				for range n {
+					s, err := r.uri()
+					if err != nil {
+						return err
+					}
+					a.mirrors = append(a.mirrors, s)
+				}
+				return nil
+			case argEncoding:
+				n, err := r.uint()
+				if err == nil && n != EncodingRaw && n != EncodingZstd {
+					return &Error{Code: CodeParameter, Offset: -1, What: fmt.Sprintf("payload encoding %d is not supported", n)}
+				}
+				a.encoding = int(n)
+				return err
+			case argPayloadSize:
+				n, err := readSize(r)
+				if err == nil {
+					a.payloadSize = n.(int64)
+				}
+				return err
+			}
+			return &Error{Code: CodeParameter, Offset: -1, What: "fetch-arguments have an unknown key"}
+		})
+	})
+	return a, err
+}
+
+// parameters reads the argument of override-parameters and set-parameters.
+func (r *reader) parameters(set, nested bool) ([]setting, error) {
+	var list []setting
+	err := r.pairs(1, MaxParameters, func(key []byte) error {
+		k, ok := intKey(key)
+		if !ok {
+			return r.errorf("parameter is not an integer")
+		}
+		p, known := parameters[k]
+		switch {
+		case !known && k <= -256:
+			return &Error{Code: CodeParameter, Offset: -1, What: "custom parameter " + itoa(k) + " is not supported"}
+		case !known:
+			return &Error{Code: CodeParameter, Offset: -1, What: "parameter " + itoa(k) + " is unknown"}
+		case p.refused != "":
+			return &Error{Code: CodeParameter, Offset: -1, What: "parameter " + p.name + " is not supported: " + p.refused}
+		case k == parSoftFailure && !nested:
+			return &Error{Code: CodeParameter, Offset: -1, What: "soft-failure may be set within try-each and run-sequence only"}
+		case set && (k == parDigest || k == parStrictOrder || k == parSoftFailure):
+			return &Error{Code: CodeParameter, Offset: -1, What: "parameter " + p.name + " must be set with override-parameters"}
+		}
+		v, err := p.read(r)
+		if err != nil {
+			return fmt.Errorf("parameter %s: %w", p.name, err)
+		}
+		list = append(list, setting{k, v})
+		return nil
+	})
+	return list, err
+}

@@ -1,0 +1,204 @@
+package manifest
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Device holds the facts that the processor asks for.
+type Device struct {
+	Vendors, Classes, Devices []UUID
+	Version                   []int64 // running version, nil = unknown
+	Now                       time.Time
+	TimeKnown                 bool
+	BatteryMWh                int64                     // -1 = unknown
+	Components                map[string]Target         // by ComponentID.String(); an absent one is not supported
+	Authorized                func(priority int64) bool // nil = yes
+}
+
+// Target is where a component would be installed.
+type Target struct {
+	Slot  int    // number of the inactive slot, for condition-component-slot
+	Holds Digest // content that was verified there, zero = unknown
+}
+
+// Finding is a condition that failed where its failing refuses the manifest.
+type Finding struct {
+	Condition       int    // command code; 15 when no branch of a try-each applies, for various reasons
+	Component       string // the component it was asked for
+	Section, Offset int    // of the command, as in Error
+	Detail          string // what was asked and what is, for people
+}
+
+// Install is one image to write. Its digest is bound: an image-match follows its fetch.
+type Install struct {
+	Component   string
+	URI         string   // where to fetch, "" with Content of a write
+	Mirrors     []string // other places of the same payload, in order
+	Content     []byte   // payload that came with the manifest, nil otherwise
+	Encoding    int      // of the payload: EncodingRaw, EncodingZstd
+	PayloadSize int64    // bytes to fetch, 0 when unknown
+	Image       Digest   // of the image, decoded
+	Size        int64    // bytes of the image, > 0
+}
+
+// Update is what a manifest means for a device. It may be carried out only when Findings is empty.
+type Update struct {
+	Installs []Install // in the order of their fetches
+	Findings []Finding
+	Priority int64 // update-priority, smaller is more urgent; 0 when not said
+}
+
+// Resolve runs the Update procedure (draft-ietf-suit-manifest section 6.5: payload-fetch, install,
+// validate, each after the shared sequence) symbolically. Nothing is fetched, written or remembered:
+// the same manifest and device always give the same result, but for what Authorized answers.
+//
+// Where a failed condition would end the procedure it is recorded and processing goes on, so that
+// all failing conditions are found. Within try-each and soft run-sequence a failed condition does
+// what the standard says. A fetched image is taken to match the first digest that it is compared
+// with, which becomes binding.
+//
+// An error is an *Error: the manifest can never be carried out on this device. Findings come first:
+// what goes wrong only after one of them is its consequence and not reported.
+func (m Manifest) Resolve(d Device) (Update, error) {
+	if m.env.raw == nil {
+		return Update{}, &Error{Code: CodeParse, Offset: -1, What: "there is no manifest"}
+	}
+	p := &processor{m: m, d: d, seen: map[Finding]bool{}, sums: map[sumKey]Digest{}}
+	for _, id := range m.components {
+		name := id.String()
+		target, ok := d.Components[name]
+		p.components = append(p.components, component{
+			name: name, supported: ok, slot: target.Slot, holds: target.Holds, values: values{},
+		})
+	}
+	err := p.procedure()
+	if err == nil {
+		err = p.complete()
+	}
+	u := Update{Findings: p.findings, Priority: p.priority}
+	if len(p.findings) > 0 {
+		return u, nil
+	}
+	if err != nil {
+		return u, err
+	}
+	for _, i := range p.order {
+		in := *p.components[i].install
+		in.Mirrors, in.Content = slices.Clone(in.Mirrors), bytes.Clone(in.Content)
+		u.Installs = append(u.Installs, in)
+	}
+	return u, nil
+}
+
+// processor is the abstract machine of draft-ietf-suit-manifest section 6.4.
+type processor struct {
+	m          Manifest
+	d          Device
+	components []component
+	order      []int // components in the order of their fetches
+	section    int
+	steps      int
+	priority   int64
+	findings   []Finding
+	seen       map[Finding]bool // the shared sequence runs several times
+	sums       map[sumKey]Digest
+}
+
+// sumKey names content within the envelope by where it lies.
+type sumKey struct {
+	first *byte
+	n     int
+	alg   int
+}
+
+// sum digests content of the envelope once, however often a hostile manifest asks for it.
+func (p *processor) sum(alg int, b []byte) Digest {
+	k := sumKey{&b[0], len(b), alg}
+	d, ok := p.sums[k]
+	if !ok {
+		d = sum(alg, b)
+		p.sums[k] = d
+	}
+	return d
+}
+
+// component is a component's parameters and what it would hold at this point.
+type component struct {
+	name      string
+	supported bool
+	slot      int
+	values    values
+
+	// What it holds: content when that is known, else the image of digest holds, else (with install
+	// set and unbound) what install fetches, else something unknown.
+	content []byte
+	holds   Digest
+	install *Install // last fetch or write
+}
+
+// unbound reports that a fetch has not been compared with a digest yet.
+func (c *component) unbound() bool { return c.install != nil && c.install.Image.IsZero() }
+
+// procedure runs all sections, each after the shared sequence.
+func (p *processor) procedure() error {
+	sections := p.m.sections
+	if len(sections) == 0 {
+		sections = []section{{key: SectionShared}} // its conditions are asked all the same
+	}
+	for _, s := range sections {
+		if err := p.top(SectionShared, p.m.shared); err != nil {
+			return err
+		}
+		if s.severed {
+			return &Error{Code: CodeSevering, Section: s.key, Offset: -1, What: "section " + elements[int64(s.key)] + " is needed, and was severed from the envelope"}
+		}
+		if err := p.top(s.key, s.seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *processor) top(key int, s sequence) error {
+	p.section = key
+	fail, err := p.run(s, &frame{index: []int{0}})
+	if fail != nil {
+		panic("internal error: a condition failed at the top without a finding")
+	}
+	return err
+}
+
+// complete checks that what would be installed is fully described.
+func (p *processor) complete() error {
+	for i := range p.components {
+		if c := &p.components[i]; !c.supported {
+			return &Error{Code: CodeComponent, Offset: -1, What: fmt.Sprintf("component %s does not exist on this device", c.name)}
+		}
+	}
+	for _, i := range p.order {
+		in := p.components[i].install
+		switch {
+		case in.Image.IsZero():
+			return &Error{Code: CodeOperation, Offset: -1, What: fmt.Sprintf("component %s is fetched and never compared with a digest", in.Component)}
+		case in.Size == 0:
+			return &Error{Code: CodeOperation, Offset: -1, What: fmt.Sprintf("component %s is fetched and its image-size is not said", in.Component)}
+		case in.Encoding == EncodingRaw && in.PayloadSize != 0 && in.PayloadSize != in.Size:
+			return &Error{Code: CodeOperation, Offset: -1, What: fmt.Sprintf("component %s: a raw payload of %d bytes cannot be an image of %d", in.Component, in.PayloadSize, in.Size)}
+		}
+	}
+	return nil
+}
+
+// find records a failed condition, once.
+func (p *processor) find(f failure) {
+	if f.missing && len(p.findings) > 0 {
+		return // a parameter that an earlier, failed part would have set
+	}
+	if !p.seen[f.Finding] {
+		p.seen[f.Finding] = true
+		p.findings = append(p.findings, f.Finding)
+	}
+}

@@ -1,0 +1,328 @@
+package manifest
+
+import (
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// shape says how Dump shows an item: what a byte string holds, what keys and elements are called.
+// The zero shape shows any item plainly.
+type shape struct {
+	inner    func() shape                // byte string: its CBOR content
+	nested   bool                        // inner is part of the section around it, offsets go on
+	sequence bool                        // array of commands and arguments
+	keys     func(int64) (string, shape) // map: integer keys
+	other    func() shape                // map: values under text and array keys
+	elements func(int) (string, shape)   // array
+	content  func([]byte) string         // byte string: a note
+	number   func(item) string           // integer: a note
+	tag      func(uint64) shape          // what a tag holds
+}
+
+func (s shape) tagged(tag uint64) shape {
+	if s.tag != nil {
+		return s.tag(tag)
+	}
+	return s
+}
+
+func (s shape) element(i int) (string, shape) {
+	if s.elements != nil {
+		return s.elements(i)
+	}
+	return "", shape{}
+}
+
+// pair names a map's key and gives the shape of its value.
+func (s shape) pair(key []byte) (string, shape) {
+	c := &cursor{b: key, end: len(key)}
+	if n, err := c.integer(); err == nil && c.pos == c.end {
+		if s.keys == nil {
+			return strconv.FormatInt(n, 10) + ": ", shape{}
+		}
+		name, sub := s.keys(n)
+		if name == "" {
+			name = "unknown"
+		}
+		return fmt.Sprintf("/ %s / %d: ", name, n), sub
+	}
+	sub := shape{}
+	if s.other != nil {
+		sub = s.other()
+	}
+	c.pos = 0
+	if h, err := c.head(); err == nil && h.major == majorText && utf8.Valid(key[c.pos:]) {
+		return strconv.Quote(Printable(string(key[c.pos:]))) + ": ", sub
+	}
+	r := &reader{b: key}
+	if id, err := r.component(); err == nil {
+		return fmt.Sprintf("/ component %s / %s: ", id, brief(key)), sub
+	}
+	return brief(key) + ": ", sub
+}
+
+// wrap is a byte string that holds CBOR of shape s.
+func wrap(s func() shape) shape { return shape{inner: s} }
+
+func tagNames(tag uint64) string {
+	switch tag {
+	case 107:
+		return "SUIT envelope"
+	case 1070:
+		return "SUIT manifest"
+	case 18:
+		return "COSE_Sign1"
+	case 98:
+		return "COSE_Sign"
+	case 17:
+		return "COSE_Mac0"
+	case 97:
+		return "COSE_Mac"
+	case 16:
+		return "COSE_Encrypt0"
+	case 96:
+		return "COSE_Encrypt"
+	}
+	return ""
+}
+
+func shapeDocument() shape {
+	return shape{tag: func(tag uint64) shape {
+		switch tag {
+		case 107:
+			return shapeEnvelope()
+		case 1070:
+			return shapeManifest()
+		}
+		return shape{}
+	}}
+}
+
+func shapeEnvelope() shape {
+	return shape{keys: func(k int64) (string, shape) {
+		switch k {
+		case keyAuthentication:
+			return "authentication-wrapper", wrap(shapeWrapper)
+		case keyManifest:
+			return "manifest", wrap(shapeManifest)
+		case keyText:
+			return elements[k], wrap(shapeText)
+		case 14:
+			return elements[k], shape{}
+		case 15, keyFetch, 18, keyInstall:
+			return elements[k], wrap(shapeSequence)
+		}
+		return "", shape{}
+	}}
+}
+
+func shapeWrapper() shape {
+	return shape{elements: func(i int) (string, shape) {
+		if i == 0 {
+			return "/ digest / ", wrap(shapeDigest)
+		}
+		return fmt.Sprintf("/ block %d / ", i), wrap(shapeCOSE)
+	}}
+}
+
+func shapeDigest() shape {
+	return shape{elements: func(i int) (string, shape) {
+		switch i {
+		case 0:
+			return "/ algorithm / ", shape{number: func(h item) string {
+				if h.major == majorNint && h.arg < 1<<16 {
+					return digestName(-1 - int(h.arg))
+				}
+				return ""
+			}}
+		case 1:
+			return "/ digest / ", shape{}
+		}
+		return "", shape{}
+	}}
+}
+
+func shapeCOSE() shape {
+	plain := func() shape { return shape{} }
+	return shape{tag: func(tag uint64) shape {
+		switch tag {
+		case 18:
+			return shapeLayer("signature", plain)
+		case 98:
+			return shapeLayer("signatures", func() shape { return shapeLayer("", plain) })
+		case 17, 97:
+			return shapeLayer("tag", plain)
+		case 96:
+			return shapeLayer("recipients", plain)
+		}
+		return shape{}
+	}}
+}
+
+// shapeLayer is one layer of a COSE structure: headers, payload, and last with elements of shape
+// sub; a signature of a COSE_Sign has no payload and an empty last.
+func shapeLayer(last string, sub func() shape) shape {
+	return shape{elements: func(i int) (string, shape) {
+		switch i {
+		case 0:
+			return "/ protected / ", wrap(shapeHeaders)
+		case 1:
+			return "/ unprotected / ", shapeHeaders()
+		case 2:
+			if last == "" {
+				return "/ signature / ", shape{}
+			}
+			return "/ payload / ", shape{}
+		case 3:
+			return "/ " + last + " / ", shape{elements: func(int) (string, shape) { return "", sub() }}
+		}
+		return "", shape{}
+	}}
+}
+
+func shapeHeaders() shape {
+	return shape{keys: func(k int64) (string, shape) {
+		name := map[int64]string{1: "alg", 2: "crit", 3: "content type", 4: "kid", 5: "IV", 16: "typ"}[k]
+		if k == 1 {
+			return name, shape{number: algorithmName}
+		}
+		return name, shape{}
+	}}
+}
+
+func algorithmName(h item) string {
+	if h.major != majorNint {
+		return ""
+	}
+	switch h.arg {
+	case 8:
+		return "ESP256"
+	case 18:
+		return "Ed25519"
+	case 50:
+		return "ESP384"
+	case 6:
+		return "ES256"
+	case 7:
+		return "EdDSA"
+	}
+	return ""
+}
+
+func shapeManifest() shape {
+	return shape{keys: func(k int64) (string, shape) {
+		switch k {
+		case 3:
+			return elements[k], wrap(shapeCommon)
+		case 6:
+			return elements[k], wrap(func() shape { return shape{} })
+		case 7, 8, 9, 15, keyFetch, 18, keyInstall, 24:
+			s := shapeDigest() // where it is severable and stands in the envelope
+			s.inner = shapeSequence
+			return elements[k], s
+		case keyText:
+			s := shapeDigest()
+			s.inner = shapeText
+			return elements[k], s
+		case 14:
+			return elements[k], shapeDigest()
+		}
+		return elements[k], shape{}
+	}}
+}
+
+func shapeCommon() shape {
+	return shape{keys: func(k int64) (string, shape) {
+		switch k {
+		case 1:
+			return "dependencies", shape{}
+		case 2:
+			return "components", shape{elements: func(i int) (string, shape) {
+				return fmt.Sprintf("/ component %d / ", i), shape{elements: func(int) (string, shape) { return "", shape{content: ascii} }}
+			}}
+		case 4:
+			return "shared-sequence", wrap(shapeSequence)
+		}
+		return "", shape{}
+	}}
+}
+
+// ascii shows the bytes of a component identifier that are text.
+func ascii(b []byte) string {
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return ""
+		}
+	}
+	return strconv.Quote(string(b))
+}
+
+func shapeText() shape {
+	names := func(list ...string) func(int64) (string, shape) {
+		return func(k int64) (string, shape) {
+			if k >= 1 && int(min(k, 1<<20)) <= len(list) {
+				return list[k-1], shape{}
+			}
+			return "", shape{}
+		}
+	}
+	component := func() shape {
+		return shape{keys: names("vendor-name", "model-name", "vendor-domain", "model-info",
+			"component-description", "component-version", "version-required", "current-version")}
+	}
+	return shape{other: func() shape {
+		return shape{
+			keys:  names("manifest-description", "update-description", "manifest-json-source", "manifest-yaml-source"),
+			other: component,
+		}
+	}}
+}
+
+func shapeSequence() shape { return shape{sequence: true} }
+
+// shapeArgument is the shape of a command's argument.
+func shapeArgument(code int64) shape {
+	switch code {
+	case cmdTryEach:
+		return shape{elements: func(i int) (string, shape) {
+			return fmt.Sprintf("/ branch %d / ", i), shape{inner: shapeSequence, nested: true}
+		}}
+	case cmdRunSequence:
+		return shape{inner: shapeSequence, nested: true}
+	case cmdOverride, cmdSetParams:
+		return shape{keys: shapeParameter}
+	case 34:
+		return shape{keys: func(k int64) (string, shape) { return fmt.Sprintf("index %d", k), shape{keys: shapeParameter} }}
+	}
+	return shape{}
+}
+
+func shapeParameter(k int64) (string, shape) {
+	name := parameters[k].name
+	plain := func() shape { return shape{} }
+	switch k {
+	case parVendor, parClass, parDevice:
+		return name, shape{content: func(b []byte) string {
+			if len(b) != 16 {
+				return ""
+			}
+			return UUID(b).String()
+		}}
+	case parDigest:
+		return name, wrap(shapeDigest)
+	case parUseBefore:
+		return name, shape{number: func(h item) string { return epoch(h.arg) }}
+	case parVersion, 29, 30:
+		return name, wrap(plain)
+	case 19:
+		return name, wrap(shapeCOSE)
+	case parFetchArgs:
+		return name, wrap(func() shape {
+			return shape{keys: func(k int64) (string, shape) {
+				return map[int64]string{argMirrors: "mirrors", argEncoding: "encoding", argPayloadSize: "payload-size"}[k], shape{}
+			}}
+		})
+	}
+	return name, shape{}
+}
