@@ -190,6 +190,11 @@ func (b *bolt) View(fn func(Tx) error) error {
 			_ = b.fail(err)
 		}
 	}()
+	defer func() {
+		if t.scanned { // while the transaction is open: Close waits, and the map is where it was
+			forget(b.db.Info().Data, b.size)
+		}
+	}()
 	err = fn(t)
 	if t.err != nil {
 		return b.stop("read", t.err)
@@ -257,10 +262,11 @@ func (b *bolt) Update(fn func(Tx) error) error {
 		return inner.Commit()
 	})
 	t.done = true
-	if err == nil {
-		return nil
+	if err != nil {
+		return b.failed(txid, err)
 	}
-	return b.failed(txid, err)
+	forget(b.db.Info().Data, b.size)
+	return nil
 }
 
 // failed says what a commit that failed has left behind.

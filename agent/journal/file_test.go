@@ -295,3 +295,40 @@ func TestWritesOnlyChanges(t *testing.T) {
 		t.Errorf("a small change beside a large value wrote %d pages", pages)
 	}
 }
+
+// TestMapIsNotMemory: what was read of the journal does not stay resident.
+func TestMapIsNotMemory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	s := open(t, path, 4<<20)
+	defer s.Close()
+	for n := range 10 {
+		if err := s.Update(func(tx journal.Tx) error {
+			var err error
+			for i := range 300 {
+				err = errors.Join(err, tx.Put(journal.Evidence, fmt.Sprintf("%02d/%d", n, i), make([]byte, 600)))
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	if err := s.View(func(tx journal.Tx) error {
+		return tx.Scan(journal.Evidence, "", func(string, []byte) bool { n++; return true })
+	}); err != nil || n != 3000 {
+		t.Fatalf("%d keys, %v", n, err)
+	}
+	maps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Skip("no /proc/self/smaps")
+	}
+	_, entry, found := strings.Cut(string(maps), path)
+	_, entry, _ = strings.Cut(entry, "Rss:")
+	kib := 0
+	if _, err := fmt.Sscan(entry, &kib); !found || err != nil {
+		t.Fatalf("the journal is not mapped: %v", err)
+	}
+	if kib > 512 {
+		t.Errorf("%d KiB of the journal are resident", kib)
+	}
+}

@@ -17,6 +17,7 @@ type tx struct {
 	err      error
 	scanning []string
 
+	scanned    bool
 	changed    bool
 	state      bool  // State was changed: the reserve may be used
 	put, freed int64 // bytes of values
@@ -217,6 +218,7 @@ func (t *tx) Scan(bucket, from string, fn func(key string, value []byte) bool) e
 	if err := check(bucket, "-", nil); err != nil {
 		return err
 	}
+	t.scanned = true
 	t.scanning = append(t.scanning, bucket)
 	defer func() { t.scanning = t.scanning[:len(t.scanning)-1] }()
 	var c *bbolt.Cursor

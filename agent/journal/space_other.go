@@ -5,3 +5,5 @@ package journal
 import "os"
 
 func reserve(*os.File, int64, int64) error { return nil }
+
+func forget(uintptr, int64) {}
