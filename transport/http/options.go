@@ -1,58 +1,147 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	nethttp "net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
+// Defaults of Options.
+const (
+	DefaultMaxRedirects = 5
+	DefaultMaxBytes     = 16 << 30
+	DefaultConnect      = 30 * time.Second
+	DefaultStall        = 60 * time.Second
+	DefaultRetries      = 8
+	DefaultBackoffMin   = 1 * time.Second
+	DefaultBackoffMax   = 2 * time.Minute
+)
+
 // Options of New. The zero value of a field that has a default means the default.
 type Options struct {
 	// AllowPlain lists the origins ("http://host[:port]") from which a payload may come without TLS.
+	// The manifest's digest still protects the content, not the credentials and not the privacy.
 	AllowPlain []string
 	// Credentials by origin ("https://host[:port]"): they go to that origin and to no other,
 	// wherever a server redirects to.
 	Credentials map[string]Credentials
-	// TLS holds the trusted CAs (nil: the system's). It is cloned; TLS 1.2 is the minimum.
+	// TLS holds the trusted CAs (nil: the system's). It is cloned; TLS 1.2 is the minimum and
+	// InsecureSkipVerify is refused. A device whose clock may be wrong sets Time.
 	TLS *tls.Config
-	// Proxy is used for every request; nil means none. The environment is not consulted.
+	// Proxy (http:// or https://) is used for every request; nil means none. The environment is not
+	// consulted. Behind a proxy the addresses that names stand for cannot be checked here.
 	Proxy *url.URL
 
-	MaxRedirects int           // per request; default 5, -1 none
-	MaxBytes     int64         // of one payload; default 16 GiB
-	Connect      time.Duration // to establish TCP and, once more, TLS; default 30 s
-	Stall        time.Duration // longest wait for an answer, and for 4 KiB of body; default 60 s
+	MaxRedirects int           // per request; -1 none
+	MaxBytes     int64         // of one payload
+	Connect      time.Duration // to establish TCP, and once more for TLS
+	Stall        time.Duration // longest wait for an answer, and for each 4 KiB of a body
 	Limit        int64         // bytes/s of all bodies together; 0 is no limit
-	Retries      int           // rounds without progress before a body gives up; default 8, -1 none
+	Retries      int           // rounds over all mirrors without progress before a body gives up; -1 none
 	Backoff      transport.Backoff
 
-	// DialContext replaces the TCP dialer. It must run Control-like checks of its own.
+	// DialContext replaces the TCP dialer (tests, a VPN in user space). What it connects to is
+	// checked after it has connected, before anything is sent.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Credentials of one origin.
+// Credentials of one origin. Secrets are read from files by the caller; they appear in no error.
 type Credentials struct {
-	Bearer             string // Authorization: Bearer
-	Username, Password string // Authorization: Basic
-	Header             nethttp.Header
-	Certificate        *tls.Certificate
+	Bearer      string           // Authorization: Bearer (RFC 6750)
+	Username    string           // Authorization: Basic (RFC 7617)
+	Password    string           //
+	Header      nethttp.Header   // further header fields
+	Certificate *tls.Certificate // client certificate
 }
 
+// own are the header fields that credentials may not set: they decide what an answer means.
+var own = []string{"Accept-Encoding", "Connection", "Content-Length", "Host", "If-Range", "Range", "Transfer-Encoding"}
+
 // Validate reports the first thing that New would refuse.
-func (o Options) Validate() error { return nil }
-
-// Fetcher opens payloads over HTTP.
-type Fetcher struct{ options Options }
-
-// New checks the options; nothing is dialled before a Source is opened.
-func New(o Options) (*Fetcher, error) {
-	if err := o.Validate(); err != nil {
-		return nil, err
+func (o Options) Validate() error {
+	plain := map[string]bool{}
+	for _, s := range o.AllowPlain {
+		u, err := parseOrigin(s)
+		if err != nil || u.Scheme != "http" {
+			return fmt.Errorf("cannot allow plain origin %q: need http://host[:port]", s)
+		}
+		plain[origin(u)] = true
 	}
-	return &Fetcher{options: o}, nil
+	for s, c := range o.Credentials {
+		u, err := parseOrigin(s)
+		if err != nil {
+			return fmt.Errorf("cannot use credentials for %q: need https://host[:port]", s)
+		}
+		if u.Scheme != "https" && !plain[origin(u)] {
+			return fmt.Errorf("cannot use credentials for %q: it is not encrypted and not listed as a plain origin", s)
+		}
+		if err := c.validate(); err != nil {
+			return fmt.Errorf("cannot use credentials for %q: %w", s, err)
+		}
+	}
+	if o.TLS != nil && o.TLS.InsecureSkipVerify && o.TLS.VerifyConnection == nil && o.TLS.VerifyPeerCertificate == nil {
+		return errors.New("cannot use TLS without verifying the server's certificate: name its CA instead")
+	}
+	if p := o.Proxy; p != nil && (p.Scheme != "http" && p.Scheme != "https" || p.Hostname() == "") {
+		return errors.New("cannot use proxy: need http://host:port or https://host:port")
+	}
+	if o.MaxRedirects < -1 || o.Retries < -1 || o.MaxBytes < 0 || o.Limit < 0 || o.Connect < 0 || o.Stall < 0 {
+		return errors.New("cannot use negative limits; -1 stands for none in redirects and retries")
+	}
+	if o.Limit > 0 && o.Limit < 128 {
+		return fmt.Errorf("cannot use limit of %d bytes/s: need at least 128", o.Limit)
+	}
+	if o.Backoff != (transport.Backoff{}) {
+		return o.Backoff.Validate()
+	}
+	return nil
+}
+
+func (c Credentials) validate() error {
+	if c.Bearer != "" && c.Username != "" {
+		return errors.New("both a bearer token and a user name")
+	}
+	if c.Password != "" && c.Username == "" {
+		return errors.New("a password without a user name")
+	}
+	for name := range c.Header {
+		if slices.Contains(own, nethttp.CanonicalHeaderKey(name)) {
+			return fmt.Errorf("header field %s is not theirs to set", name)
+		}
+	}
+	return nil
+}
+
+// set adds the credentials to a request.
+func (c Credentials) set(r *nethttp.Request) {
+	for name, values := range c.Header {
+		r.Header[nethttp.CanonicalHeaderKey(name)] = values
+	}
+	switch {
+	case c.Bearer != "":
+		r.Header.Set("Authorization", "Bearer "+c.Bearer)
+	case c.Username != "":
+		r.SetBasicAuth(c.Username, c.Password)
+	}
+}
+
+// withDefaults fills in the defaults; -1 becomes 0.
+func (o Options) withDefaults() Options {
+	count := func(n, d int) int { return max(cmp.Or(n, d), 0) }
+	o.MaxRedirects = count(o.MaxRedirects, DefaultMaxRedirects)
+	o.Retries = count(o.Retries, DefaultRetries)
+	o.MaxBytes = cmp.Or(o.MaxBytes, int64(DefaultMaxBytes))
+	o.Connect = cmp.Or(o.Connect, DefaultConnect)
+	o.Stall = cmp.Or(o.Stall, DefaultStall)
+	o.Backoff = cmp.Or(o.Backoff, transport.Backoff{Min: DefaultBackoffMin, Max: DefaultBackoffMax})
+	return o
 }

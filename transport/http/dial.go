@@ -1,0 +1,110 @@
+package http
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	nethttp "net/http"
+	"net/netip"
+	"syscall"
+
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// hop is what a connection must know of the request that it is made for. Connections are never
+// shared between requests, so it cannot be another's.
+type hop struct {
+	origin string
+	reach  reach
+}
+
+type hopKey struct{}
+
+func hopOf(ctx context.Context) hop {
+	h, _ := ctx.Value(hopKey{}).(hop)
+	return h
+}
+
+// newRoundTripper makes the one http.Transport: HTTP/1.1 only, a connection per request (a payload
+// is one request; what would stay idle costs memory and goroutines), small buffers, no environment.
+func newRoundTripper(f *Fetcher) *nethttp.Transport {
+	t := &nethttp.Transport{
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		Protocols:              new(nethttp.Protocols),
+		ReadBufferSize:         4 << 10,
+		WriteBufferSize:        1 << 10,
+		MaxResponseHeaderBytes: 16 << 10,
+		TLSHandshakeTimeout:    f.options.Connect,
+		ResponseHeaderTimeout:  f.options.Stall,
+		TLSClientConfig:        f.tlsConfig(),
+	}
+	t.Protocols.SetHTTP1(true)
+	if f.options.Proxy != nil {
+		t.Proxy = nethttp.ProxyURL(f.options.Proxy)
+	}
+	// Keep-alive probes would wake a radio; a silent peer is what Stall is for.
+	dialer := &net.Dialer{Timeout: f.options.Connect, KeepAlive: -1}
+	dialer.ControlContext = func(ctx context.Context, _, address string, _ syscall.RawConn) error {
+		return f.admitAddress(ctx, address)
+	}
+	t.DialContext = dialer.DialContext
+	if dial := f.options.DialContext; dial != nil {
+		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+				if err := f.admitAddress(ctx, a.String()); err != nil {
+					c.Close()
+					return nil, err
+				}
+			}
+			return c, nil
+		}
+	}
+	return t
+}
+
+// admitAddress judges the address that is really dialled, after names have been resolved.
+func (f *Fetcher) admitAddress(ctx context.Context, address string) error {
+	if f.options.Proxy != nil {
+		return nil // the proxy's own address; it was configured
+	}
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return errors.Join(transport.ErrForbidden, err)
+	}
+	return hopOf(ctx).reach.admit(a.Addr())
+}
+
+// tlsConfig presents the client certificate of the origin that is talked to, and no other.
+func (f *Fetcher) tlsConfig() *tls.Config {
+	c := &tls.Config{}
+	if f.options.TLS != nil {
+		c = f.options.TLS.Clone()
+	}
+	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
+	if c.ClientSessionCache == nil { // a resumed download saves the certificates' bytes
+		c.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	}
+	fallback := c.GetClientCertificate
+	certificates := c.Certificates
+	c.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if own := f.credentials[hopOf(r.Context()).origin].Certificate; own != nil {
+			return own, nil
+		}
+		if fallback != nil {
+			return fallback(r)
+		}
+		for i := range certificates {
+			if r.SupportsCertificate(&certificates[i]) == nil {
+				return &certificates[i], nil
+			}
+		}
+		return &tls.Certificate{}, nil
+	}
+	return c
+}

@@ -1,0 +1,158 @@
+// Package http is the payload plane over HTTP/1.1 (RFC 9110, RFC 9112): a payload is read from any
+// offset by ranged requests, and a broken connection is resumed at the exact byte.
+//
+// A server is not trusted. Whatever it answers is checked against what was asked for; a range is
+// asked for with If-Range, so that bytes of two contents are never mixed, and only with a validator
+// that is strong. What cannot be proven to be the same content is ErrChanged, and the caller starts
+// at zero. Bytes, time, redirects and attempts are bounded. HTTPS unless an origin is listed;
+// credentials stay with their origin; neither a redirect nor a name leads to this machine or its
+// link.
+//
+// Nothing is durable here: the caller keeps offset and validator over a power loss and passes them
+// to Open.
+package http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	nethttp "net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// Fetcher opens payloads over HTTP. All its sources share one bandwidth limit.
+type Fetcher struct {
+	options     Options
+	plain       map[string]bool        // by origin
+	credentials map[string]Credentials // by origin
+	limit       limiter
+	http        *nethttp.Transport
+}
+
+// New checks the options; nothing is dialled before a Source is opened.
+func New(o Options) (*Fetcher, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	f := &Fetcher{options: o.withDefaults(), plain: map[string]bool{}, credentials: map[string]Credentials{}}
+	for _, s := range o.AllowPlain {
+		if u, err := parseOrigin(s); err == nil {
+			f.plain[origin(u)] = true
+		}
+	}
+	for s, c := range o.Credentials {
+		if u, err := parseOrigin(s); err == nil {
+			f.credentials[origin(u)] = c
+		}
+	}
+	f.limit.rate = o.Limit
+	f.http = newRoundTripper(f)
+	return f, nil
+}
+
+// get asks for the payload from w.off on and follows redirects. ctx governs the body too.
+func (f *Fetcher) get(ctx context.Context, start *url.URL, w want) (*nethttp.Response, *trouble) {
+	u := start
+	var seen []string
+	h := hop{reach: reachFrom(start)}
+	for {
+		h.origin = origin(u)
+		r, err := nethttp.NewRequestWithContext(context.WithValue(ctx, hopKey{}, h), nethttp.MethodGet, u.String(), nil)
+		if err != nil {
+			return nil, final("%w: not a URL to ask for", transport.ErrForbidden)
+		}
+		f.credentials[h.origin].set(r)
+		r.Header.Set("Accept-Encoding", "identity")
+		r.Header.Set("User-Agent", "ratchet")
+		if w.off > 0 {
+			r.Header.Set("Range", "bytes="+strconv.FormatInt(w.off, 10)+"-")
+			r.Header.Set("If-Range", w.validator)
+		}
+		resp, err := f.http.RoundTrip(r)
+		if err != nil {
+			if cause := context.Cause(ctx); cause != nil {
+				err = cause
+			}
+			t := passing("%w", err)
+			t.final = errors.Is(err, transport.ErrForbidden)
+			return nil, t
+		}
+		switch resp.StatusCode {
+		case nethttp.StatusMovedPermanently, nethttp.StatusFound, nethttp.StatusSeeOther,
+			nethttp.StatusTemporaryRedirect, nethttp.StatusPermanentRedirect:
+		default:
+			return resp, nil
+		}
+		resp.Body.Close()
+		seen = append(seen, u.String())
+		next, err := u.Parse(resp.Header.Get("Location"))
+		switch {
+		case err != nil || resp.Header.Get("Location") == "" || len(next.String()) > maxURL:
+			return nil, passing("server redirects to nowhere")
+		case len(seen) > f.options.MaxRedirects:
+			return nil, final("%w: more than %d redirects", transport.ErrForbidden, f.options.MaxRedirects)
+		case slices.Contains(seen, next.String()):
+			return nil, final("%w: redirects go in a circle", transport.ErrForbidden)
+		}
+		if err := f.admitRedirect(start, u, next); err != nil {
+			return nil, final("%w", err)
+		}
+		u, h.reach = next, h.reach.onward()
+	}
+}
+
+// Source returns a payload of size bytes (0: unknown) that can be had at any of the urls, in order
+// of preference. The addresses are checked when the source is opened.
+func (f *Fetcher) Source(urls []string, size int64) transport.Source {
+	return &source{f: f, urls: slices.Clone(urls), size: size}
+}
+
+type source struct {
+	f    *Fetcher
+	urls []string
+	size int64
+}
+
+// Open implements transport.Source. It tries the mirrors in turn, round after round, with
+// back-off between rounds. Its errors:
+//
+//   - ErrChanged: content was served, but it is not, or not provably, what validator stands for
+//     (also: validator is empty and off is not 0; the server cannot serve ranges and off is more
+//     than MaxSkip). Start at zero.
+//   - ErrGone: every mirror that is allowed says for good that it has no such content.
+//   - ErrForbidden: no mirror is allowed (scheme, form of the address, size, redirect target).
+//   - anything else: no mirror answered properly in Options.Retries further rounds. Try later.
+func (s *source) Open(ctx context.Context, off int64, validator string) (io.ReadCloser, string, error) {
+	if off < 0 || s.size < 0 || (s.size > 0 && off > s.size) {
+		return nil, "", fmt.Errorf("cannot open payload at byte %d of %d", off, s.size)
+	}
+	if s.size > s.f.options.MaxBytes {
+		return nil, "", fmt.Errorf("cannot open payload: %w: %d bytes, at most %d are allowed",
+			transport.ErrForbidden, s.size, s.f.options.MaxBytes)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, "", fmt.Errorf("cannot open payload: %w", err)
+	}
+	b := newBody(ctx, s, off, validator)
+	if off > 0 && off == s.size {
+		return b, validator, nil // all there: nothing to ask for
+	}
+	if off > 0 && validator == "" {
+		b.Close()
+		return nil, "", fmt.Errorf("cannot open payload at byte %d: %w: nothing is known of what the earlier bytes came from",
+			off, transport.ErrChanged)
+	}
+	if off == 0 {
+		b.validator = ""
+	}
+	if err := b.connect(); err != nil {
+		b.Close()
+		return nil, "", fmt.Errorf("cannot open payload at byte %d: %w", off, err)
+	}
+	return b, b.validator, nil
+}
