@@ -147,7 +147,7 @@ func (s *store) begin(why reason.Reason, last *evidence.Head) error {
 func (s *store) commit(rec *Record, events []evidence.Event, also ...func(journal.Tx) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := s.head
+	next, at := s.head, s.stamp()
 	err := s.j.Update(func(tx journal.Tx) error {
 		next = s.head
 		if rec != nil {
@@ -161,7 +161,7 @@ func (s *store) commit(rec *Record, events []evidence.Event, also ...func(journa
 		}
 		h := evidenceHead(next)
 		for _, e := range events {
-			b, after, err := h.Next(s.device, e, s.stamp())
+			b, after, err := h.Next(s.device, e, at)
 			if err != nil {
 				return err
 			}

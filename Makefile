@@ -1,0 +1,58 @@
+# Needs: go, make, git. `make help` lists the targets.
+
+GO      ?= go
+BIN     ?= bin
+FLAGS   := -trimpath -ldflags '-s -w'
+STATIC  := CGO_ENABLED=0
+
+.PHONY: all build demo test race lint cross test386 fuzz interop bench idle size clean help
+
+all: build
+
+help: ## list the targets
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: ## build the three programs into bin/
+	@mkdir -p $(BIN)
+	$(STATIC) $(GO) build $(FLAGS) -o $(BIN)/ ./cmd/...
+
+demo: build ## the whole main job on this machine, in less than a minute
+	$(BIN)/ratchet-lab demo
+
+test: ## all tests that need nothing but Go
+	$(GO) vet ./...
+	$(GO) test ./...
+
+race: ## the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	$(GO) vet ./... && $(GO) vet -tags interop ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+
+cross: ## build for the devices' processors
+	GOARCH=arm GOARM=7 $(STATIC) $(GO) build -o /dev/null ./cmd/ratchet
+	GOARCH=arm64 $(STATIC) $(GO) build -o /dev/null ./cmd/ratchet
+	GOARCH=riscv64 $(STATIC) $(GO) build -o /dev/null ./cmd/ratchet
+
+test386: ## the tests as a 32-bit program
+	GOARCH=386 $(STATIC) $(GO) test ./...
+
+fuzz: ## every fuzz target for FUZZTIME (default 5s) each
+	scripts/fuzz.sh $${FUZZTIME:-5s}
+
+interop: build ## against mosquitto, fw_setenv, grub-editenv, loop devices, mke2fs (scripts/deps.sh interop)
+	$(GO) test -count=1 -tags interop -run 'Interop' ./...
+
+bench: build ## install speed and memory against the physical limit (root, loop devices)
+	$(GO) run ./scripts/bench
+
+idle: build ## memory and wake-ups of the daemon at rest
+	scripts/idle.sh
+
+size: build ## size of the device's program
+	@ls -l $(BIN)/ratchet | awk '{printf "ratchet: %.2f MiB\n", $$5/1048576}'; file $(BIN)/ratchet 2>/dev/null | cut -d, -f1-4 || true
+
+clean: ## remove what was built
+	rm -rf $(BIN)

@@ -1,0 +1,409 @@
+package agent_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/health"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/bootctl/bootmodel"
+	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/hal/sim"
+	"github.com/ratchet-ota/ratchet/slots"
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+const (
+	slotSize   = 256 << 10
+	imageSize  = 200 << 10
+	checkpoint = 64 << 10
+	envSize    = 4096
+)
+
+// rig is one device: the real agent, boot control and slot writer on the simulated machine, with
+// the model of U-Boot booting the same bytes.
+type rig struct {
+	t       testing.TB
+	w       *sim.World
+	mem     journal.Store // what is durable of the journal
+	signer  *trust.Signer // release key
+	device  *trust.Signer
+	keys    trust.Keys
+	inbox   chan transport.Message
+	images  map[string][]byte // by URI
+	options func(*agent.Options)
+
+	mu      sync.Mutex
+	sick    map[byte]bool // first byte of the image that runs -> its health check fails
+	panics  map[byte]bool // its kernel panics
+	online  bool
+	source  func(uri string, off int64) (io.ReadCloser, error) // nil: images
+	opened  []int64
+	crashes int
+	lostLog bool // the next start finds no journal
+}
+
+func newRig(t testing.TB, seed uint64) *rig {
+	t.Helper()
+	w := sim.New(seed)
+	r := &rig{t: t, w: w, mem: journal.NewMemory(), inbox: make(chan transport.Message), images: map[string][]byte{},
+		sick: map[byte]bool{}, panics: map[byte]bool{}, online: true}
+	w.AddDisk("/dev/a", slotSize)
+	w.AddDisk("/dev/b", slotSize)
+	w.PutFile("/env/0", make([]byte, envSize))
+	w.PutFile("/env/1", make([]byte, envSize))
+	w.Poke("/dev/a", 0, image(1))
+	b := r.backend()
+	if err := b.Refresh(context.Background(), "A"); err != nil {
+		t.Fatalf("cannot provision the environment: %v", err)
+	}
+	w.Restart()
+	var err error
+	if r.signer, err = trust.Generate(trust.ESP256); err != nil {
+		t.Fatal(err)
+	}
+	if r.device, err = trust.Generate(trust.Ed25519); err != nil {
+		t.Fatal(err)
+	}
+	if r.keys, err = trust.NewKeys([]trust.Key{r.signer.Key()}, false); err != nil {
+		t.Fatal(err)
+	}
+	w.SetRunning("/dev/a", "A")
+	return r
+}
+
+// image n is imageSize bytes that begin with n.
+func image(n byte) []byte {
+	rng := rand.New(rand.NewPCG(uint64(n), 7))
+	b := make([]byte, imageSize)
+	for i := range b {
+		b[i] = byte(rng.Uint32())
+	}
+	b[0] = n
+	return b
+}
+
+func (r *rig) backend() bootctl.Backend {
+	b, err := ubootenv.New(r.w.FS(), ubootenv.Options{
+		Copies:   []ubootenv.Location{{Path: "/env/0", Size: envSize}, {Path: "/env/1", Size: envSize}},
+		Locks:    []string{},
+		Defaults: []string{"bootcmd=run ratchet"},
+		Slots:    []bootctl.Slot{"A", "B"},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return b
+}
+
+var (
+	vendor = manifest.VendorUUID("example.com")
+	class  = manifest.ClassUUID(vendor, "gateway")
+)
+
+// release builds and signs an envelope for image n under sequence seq.
+func (r *rig) release(seq uint64, n byte, edit ...func(*manifest.Release)) []byte {
+	r.t.Helper()
+	img := image(n)
+	sum := sha256.Sum256(img)
+	uri := fmt.Sprintf("https://images.example.com/%d.img", n)
+	r.images[uri] = img
+	rel := manifest.Release{Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: seq, ReferenceURI: "https://images.example.com/manifest",
+		Components: []manifest.Component{{Name: "rootfs", Images: []manifest.Image{{Slot: manifest.AnySlot,
+			Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])}, Size: imageSize, URI: uri, PayloadSize: imageSize}}}}}
+	for _, f := range edit {
+		f(&rel)
+	}
+	env, err := manifest.Build(rel)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if env, err = manifest.Sign(env, r.signer); err != nil {
+		r.t.Fatal(err)
+	}
+	return env
+}
+
+// simJournal makes each transaction one operation of the machine: old or new, never half.
+type simJournal struct {
+	w *sim.World
+	journal.Store
+}
+
+func (j simJournal) Update(fn func(journal.Tx) error) (err error) {
+	if cut := j.w.Atomic("journal", func() { err = j.Store.Update(fn) }); cut != nil {
+		return cut
+	}
+	return err
+}
+
+func (j simJournal) Close() error { return nil }
+
+type simSource struct {
+	r   *rig
+	uri string
+}
+
+func (s simSource) Open(_ context.Context, off int64, _ string) (io.ReadCloser, string, error) {
+	s.r.mu.Lock()
+	s.r.opened = append(s.r.opened, off)
+	fault := s.r.source
+	s.r.mu.Unlock()
+	if fault != nil {
+		body, err := fault(s.uri, off)
+		return body, "v1", err
+	}
+	img, ok := s.r.images[s.uri]
+	if !ok {
+		return nil, "", transport.ErrGone
+	}
+	return io.NopCloser(bytes.NewReader(img[off:])), "v1", nil
+}
+
+type healthCheck struct{ r *rig }
+
+func (healthCheck) Name() string { return "service" }
+func (h healthCheck) Run(context.Context) error {
+	if h.r.isSick() {
+		return errors.New("the service does not answer")
+	}
+	return nil
+}
+
+func (r *rig) isSick() bool {
+	marker, _ := r.w.Identity().Marker()
+	dev := map[string]string{"A": "/dev/a", "B": "/dev/b"}[marker]
+	if dev == "" {
+		return true
+	}
+	first := r.w.Disk(dev, 0, 1)[0]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sick[first]
+}
+
+func (r *rig) isOnline() (bool, time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.online, time.Time{}
+}
+
+func (r *rig) agent() *agent.Agent {
+	r.t.Helper()
+	o := agent.Options{Device: "dev-1", Version: "test", Running: "1.0.0",
+		Facts: manifest.Device{Vendors: []manifest.UUID{vendor}, Classes: []manifest.UUID{class}, BatteryMWh: -1},
+		Slots: [2]agent.SlotDef{{Name: "A", Index: 0, Parts: map[string]string{"rootfs": "/dev/a"}}, {Name: "B", Index: 1, Parts: map[string]string{"rootfs": "/dev/b"}}},
+		Boot:  r.backend(), Blocks: r.w.Blocks(), FS: r.w.FS(), Counter: r.w.Counter(), Power: r.w.Power(), Clock: r.w.Clock(), Identity: r.w.Identity(),
+		NeedMarker: true, Journal: simJournal{r.w, r.mem}, StateDir: "/state", Authority: r.keys, RootVersion: 1, Signer: r.device,
+		Inbox: r, Online: r.isOnline, Checkpoint: checkpoint, ForceAfter: 30 * time.Second,
+		Fetch:  func(urls []string, _ int64) (slots.Source, error) { return simSource{r, urls[0]}, nil },
+		Rules:  policy.Rules{},
+		Health: health.Plan{Checks: []health.Check{healthCheck{r}}, Soak: 20 * time.Second, Deadline: 2 * time.Minute, Interval: 5 * time.Second},
+		Log:    slog.New(slog.DiscardHandler)}
+	if r.options != nil {
+		r.options(&o)
+	}
+	a, err := agent.New(o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return a
+}
+
+// Messages implements transport.Inbox.
+func (r *rig) Messages() <-chan transport.Message { return r.inbox }
+
+// loader boots the machine with the model of U-Boot; a kernel that panics boots again.
+func (r *rig) loader() {
+	r.t.Helper()
+	for i := 0; i < 20; i++ {
+		slot, _, err := bootmodel.UBoot{FS: r.w.FS(), Copies: []bootmodel.Copy{{Path: "/env/0", Size: envSize}, {Path: "/env/1", Size: envSize}}}.Boot()
+		if errors.Is(err, sim.ErrPowerCut) {
+			r.w.PowerOn()
+			continue
+		}
+		if err != nil || slot == "" {
+			r.t.Fatalf("brick: the loader boots nothing: %v (seed %d)", err, r.w.Seed())
+		}
+		dev := map[string]string{"A": "/dev/a", "B": "/dev/b"}[slot]
+		r.mu.Lock()
+		panics := r.panics[r.w.Disk(dev, 0, 1)[0]]
+		r.mu.Unlock()
+		if panics {
+			r.crashes++
+			r.w.PowerOn()
+			continue
+		}
+		r.w.SetRunning(dev, slot)
+		return
+	}
+	r.t.Fatalf("brick: the machine boots for ever (seed %d)", r.w.Seed())
+}
+
+// play runs the device through boots until it is idle and stays so, handing the envelopes in when
+// it is idle for the first time. It returns the number of boots.
+func (r *rig) play(envelopes ...[]byte) int {
+	r.t.Helper()
+	for boots := 0; boots < 30; boots++ {
+		again := r.live(&envelopes, nil)
+		if !again {
+			return boots
+		}
+		r.loader()
+	}
+	r.t.Fatalf("the device never comes to rest (seed %d)", r.w.Seed())
+	return 0
+}
+
+// live is one boot: it returns true when the machine must boot again.
+func (r *rig) live(envelopes *[][]byte, during func(*agent.Agent)) bool {
+	r.t.Helper()
+	asked := len(r.w.Reboots())
+	ctx, cancel := context.WithCancel(context.Background())
+	a := r.agent()
+	done := make(chan struct{})
+	go func() { defer close(done); _ = a.Run(ctx) }()
+	stop := func() {
+		cancel()
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+				r.w.Advance(0)
+			}
+		}
+	}
+	if during != nil {
+		during(a)
+	}
+	idle := 0
+	for step := 0; step < 20000; step++ {
+		if down, _ := r.w.Down(); down {
+			cancel()
+			<-done
+			r.w.PowerOn()
+			return true
+		}
+		if len(r.w.Reboots()) > asked {
+			stop()
+			r.w.Restart()
+			return true
+		}
+		st := a.Status(ctx)
+		if st.Phase == "idle" || st.Phase == "ready" {
+			if len(*envelopes) > 0 {
+				select {
+				case r.inbox <- transport.Message{Kind: transport.Offer, Origin: "test", Body: (*envelopes)[0]}:
+					*envelopes = (*envelopes)[1:]
+					idle = 0
+				case <-time.After(200 * time.Microsecond):
+				}
+				continue
+			}
+			if idle++; idle > 40 {
+				stop()
+				return false
+			}
+		}
+		time.Sleep(20 * time.Microsecond)
+		if d, ok := r.w.NextTimer(); ok && d < 10*time.Minute {
+			r.w.Advance(d)
+		}
+	}
+	stop()
+	r.t.Fatalf("the device does not come to rest in this boot: %+v (seed %d)", a.Status(context.Background()), r.w.Seed())
+	return false
+}
+
+// story is the evidence as lines, and its check: whole, in order, by the device's key.
+func (r *rig) story() []string {
+	r.t.Helper()
+	keys, err := trust.NewKeys([]trust.Key{r.device.Key()}, false)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var lines []string
+	var b bytes.Buffer
+	a := r.agent()
+	if _, err := a.Export(context.Background(), &b, 1); err != nil {
+		r.t.Fatal(err)
+	}
+	_, err = evidence.VerifyExport(&b, keys, func(rec evidence.Record) error {
+		var d []string
+		for _, k := range []string{"result", "why", "trial-boot", "armed", "resumed-from", "read-back", "confirmed"} {
+			if v := rec.Detail[k]; v != "" {
+				d = append(d, k+"="+v)
+			}
+		}
+		line := fmt.Sprintf("%-9s %s", rec.Kind, strings.TrimSpace(fmt.Sprintf("%s>%s slot=%s seq=%d %s %s", rec.From, rec.To, rec.Slot, rec.Sequence, rec.Reason, strings.Join(d, " "))))
+		lines = append(lines, line)
+		return nil
+	})
+	if err != nil {
+		r.t.Errorf("evidence does not verify: %v", err)
+	}
+	return lines
+}
+
+// state is what the loader's metadata says.
+func (r *rig) state() bootctl.State {
+	r.t.Helper()
+	st, err := r.backend().State(context.Background())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return st
+}
+
+func (r *rig) runs() string {
+	m, _ := r.w.Identity().Marker()
+	return m
+}
+
+func (r *rig) holds(dev string, n byte) bool {
+	return bytes.Equal(r.w.Disk(dev, 0, imageSize), image(n))
+}
+
+// live2 is one boot in which poke is called again and again, until the machine must boot again.
+func (r *rig) live2(poke func(*agent.Agent) bool) {
+	r.t.Helper()
+	asked := len(r.w.Reboots())
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	a := r.agent()
+	done := make(chan struct{})
+	go func() { defer close(done); _ = a.Run(ctx) }()
+	for step := 0; step < 5000; step++ {
+		if len(r.w.Reboots()) > asked {
+			cancel()
+			<-done
+			r.w.Restart()
+			return
+		}
+		poke(a)
+		time.Sleep(200 * time.Microsecond)
+		if d, ok := r.w.NextTimer(); ok && d < 10*time.Minute {
+			r.w.Advance(d)
+		}
+	}
+	r.t.Fatalf("no reboot was asked for: %+v", a.Status(ctx))
+}
+
+func (r *rig) backendSlot() bootctl.Slot { return bootctl.Slot(r.runs()) }

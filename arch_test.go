@@ -1,0 +1,141 @@
+package ratchet_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/ratchet-ota/ratchet/"
+
+// allowed lists, for each package, the packages of this module that it may import, and why. Arrows
+// point down only; what is not here is not allowed. "cmd/" stands for every command.
+var allowed = map[string]map[string]string{
+	"hal":         {},
+	"hal/linux":   {"hal": "implements it"},
+	"hal/sim":     {"hal": "implements it"},
+	"hal/haltest": {"hal": "one suite for all machines"},
+
+	"bootctl":                 {},
+	"bootctl/internal/choice": {"bootctl": "the arithmetic of slots that backends share"},
+	"bootctl/internal/locks":  {"hal": "takes the locks of other tools"},
+	"bootctl/internal/shadow": {"hal": "keeps the shadow copy"},
+	"bootctl/ubootenv":        {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/locks": "", "bootctl/internal/shadow": ""},
+	"bootctl/grubenv":         {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/locks": "", "bootctl/internal/shadow": ""},
+	"bootctl/hook":            {"bootctl": "a backend", "bootctl/internal/choice": ""},
+	"bootctl/bootmodel":       {"hal": "reads the same bytes; never a backend, which it checks"},
+	"bootctl/boottest":        {"bootctl": "one suite for all backends", "bootctl/bootmodel": "boots the bytes", "hal": ""},
+
+	"slots": {"hal": "writes media"},
+
+	"transport":               {},
+	"transport/mqtt":          {"transport": "an inbox and an outbox"},
+	"transport/http":          {"transport": "a source"},
+	"transport/file":          {"transport": "a source"},
+	"transport/transporttest": {"transport": "one suite for all of them"},
+
+	"agent/reason":              {},
+	"agent/manifest":            {},
+	"agent/trust":               {},
+	"agent/policy":              {"agent/manifest": "decides manifests", "agent/reason": "says why"},
+	"agent/evidence":            {"agent/reason": "says why", "agent/trust": "signs and verifies"},
+	"agent/journal":             {},
+	"agent/journal/journaltest": {"agent/journal": "one suite for all stores"},
+	"agent/health":              {"hal": "the clock"},
+	"agent/control":             {"agent/reason": "says why"},
+	"agent": {"agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
+		"agent/policy": "", "agent/reason": "", "agent/trust": "the device's signer", "bootctl": "", "hal": "", "slots": "", "transport": "the contracts only"},
+}
+
+// TestArrows holds the imports of every package, tests left out, against the table.
+func TestArrows(t *testing.T) {
+	used := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != "." || d.Name() == "testdata" || d.Name() == "bin") {
+			return fs.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		pkg := filepath.ToSlash(filepath.Dir(path))
+		if strings.HasPrefix(pkg, "cmd/") || strings.HasPrefix(pkg, "scripts/") {
+			return nil // commands wire everything together
+		}
+		table, known := allowed[pkg]
+		if !known {
+			t.Errorf("package %s is not in the table: say what it may import, and why", pkg)
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, i := range f.Imports {
+			name, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			if in, ok := strings.CutPrefix(name, module); ok {
+				if _, ok := table[in]; !ok {
+					t.Errorf("%s imports %s, which %s may not know", path, in, pkg)
+				}
+				used[pkg+" "+in] = true
+			}
+			checkForeign(t, path, pkg, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stale []string
+	for pkg, table := range allowed {
+		for in := range table {
+			if !used[pkg+" "+in] {
+				stale = append(stale, pkg+" -> "+in)
+			}
+		}
+	}
+	sort.Strings(stale)
+	if len(stale) > 0 {
+		t.Errorf("allowed and not used, remove them: %s", strings.Join(stale, ", "))
+	}
+}
+
+// checkForeign keeps each dependency in the one place that may know it.
+func checkForeign(t *testing.T, path, pkg, name string) {
+	t.Helper()
+	only := map[string][]string{
+		"go.etcd.io/bbolt":                    {"agent/journal"},
+		"github.com/eclipse/paho.mqtt.golang": {"transport/mqtt"},
+		"github.com/klauspost/compress":       {"slots"},
+		"github.com/veraison/go-cose":         {"agent/trust", "agent/manifest"},
+		"github.com/mochi-mqtt/server":        {},
+		"github.com/pelletier/go-toml":        {},
+		"github.com/coreos/go-systemd":        {},
+		"golang.org/x/sys":                    {"hal/linux", "agent/control", "agent/journal"},
+	}
+	for dep, where := range only {
+		if !strings.HasPrefix(name, dep) {
+			continue
+		}
+		for _, w := range where {
+			if pkg == w {
+				return
+			}
+		}
+		t.Errorf("%s imports %s, which belongs to %v and to commands", path, name, where)
+	}
+	pure := map[string]bool{"agent/manifest": true, "agent/trust": true, "agent/policy": true, "agent/evidence": true, "agent/reason": true}
+	if pure[pkg] && (name == "os" || name == "net" || name == "net/http" || name == "syscall" || name == "os/exec") {
+		t.Errorf("%s imports %s: %s is pure", path, name, pkg)
+	}
+}

@@ -1,0 +1,52 @@
+// Command ratchet-lab is the laboratory: it plays a whole device on one machine. Nothing of it is
+// on a device.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/ratchet-ota/ratchet/agent"
+)
+
+const usage = `ratchet-lab is the laboratory of Ratchet.
+
+  ratchet-lab demo [--keep] [--dir DIR] [--bin DIR]   the whole main job on this machine, in less than a minute
+  ratchet-lab version
+
+Each takes -h. Exit codes: 0 as expected, 1 something differs, 2 usage.
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	switch args[0] {
+	case "-h", "--help", "help":
+		fmt.Fprint(stdout, usage)
+		return 0
+	case "version", "--version":
+		fmt.Fprintln(stdout, "ratchet-lab", agent.Version)
+		return 0
+	case "demo":
+		return runDemo(ctx, args[1:], stdout, stderr)
+	case healthVerb:
+		return runHealth(args[1:], stderr)
+	case buttonVerb:
+		return runButton(args[1:], stderr)
+	}
+	fmt.Fprintf(stderr, "ratchet-lab: unknown command %q\n%s", args[0], usage)
+	return 2
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// pki is a throw-away certificate authority for the demo's TLS: broker, image server, device, desk.
+type pki struct {
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	n    int64
+}
+
+func newPKI(dir string) (*pki, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "demo CA"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(48 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	p := &pki{dir: dir, key: key, n: 1}
+	if p.cert, err = x509.ParseCertificate(der); err != nil {
+		return nil, err
+	}
+	return p, writePEM(p.ca(), "CERTIFICATE", der, 0o644)
+}
+
+func (p *pki) ca() string { return filepath.Join(p.dir, "ca.pem") }
+
+// issue writes NAME.pem and NAME.key for a server on loopback and for a client of that name.
+func (p *pki) issue(name string) (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	p.n++
+	t := &x509.Certificate{SerialNumber: big.NewInt(p.n), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}}
+	der, err := x509.CreateCertificate(rand.Reader, t, p.cert, &key.PublicKey, p.key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	priv, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	cert, secret := filepath.Join(p.dir, name+".pem"), filepath.Join(p.dir, name+".key")
+	if err := writePEM(cert, "CERTIFICATE", der, 0o644); err != nil {
+		return tls.Certificate{}, err
+	}
+	if err := writePEM(secret, "PRIVATE KEY", priv, 0o600); err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.LoadX509KeyPair(cert, secret)
+}
+
+// server is the TLS of a server that asks for client certificates.
+func (p *pki) server(c tls.Certificate, clients bool) *tls.Config {
+	t := &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS13}
+	if clients {
+		t.ClientCAs = x509.NewCertPool()
+		t.ClientCAs.AddCert(p.cert)
+		t.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return t
+}
+
+func writePEM(path, kind string, der []byte, mode os.FileMode) error {
+	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), mode)
+}

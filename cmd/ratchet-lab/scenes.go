@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+const sceneTime = 30 * time.Second
+
+// publish releases an image: build, sign, publish, as a release engineer would.
+func (d *demo) publish(ctx context.Context, version, compress string, seed byte, sick bool) error {
+	d.sequence++
+	return d.publishAs(ctx, version, compress, seed, sick, d.sequence, "gateway-v1")
+}
+
+func (d *demo) publishAs(ctx context.Context, version, compress string, seed byte, sick bool, seq int, class string) error {
+	image := filepath.Join(d.desk(), "v"+version+".img")
+	if _, err := makeImage(ctx, d.dir, image, d.content(version, seed, sick)); err != nil {
+		return err
+	}
+	name := "release-" + strconv.Itoa(len(d.rows)) + "-" + version
+	release := fmt.Sprintf("version = %q\nsequence = %d\nclass = %q\n\n[[component]]\nname = \"rootfs\"\nfile = %q\ncompress = %q\n",
+		version, seq, class, image, compress)
+	toml, suit := filepath.Join(d.desk(), name+".toml"), filepath.Join(d.desk(), name+".suit")
+	if err := os.WriteFile(toml, []byte(release), 0o644); err != nil {
+		return err
+	}
+	if err := d.release(ctx, "build", "--dir", d.desk(), "-o", suit, toml); err != nil {
+		return err
+	}
+	if err := d.release(ctx, "sign", "--dir", d.desk(), suit); err != nil {
+		return err
+	}
+	return d.release(ctx, "publish", "--dir", d.desk(), suit)
+}
+
+// outcome waits for the next verdict, or refusal, after record k, and says it in words.
+func (d *demo) outcome(ctx context.Context, k int) (string, error) {
+	var last evidence.Record
+	err := d.waitFor(ctx, sceneTime, "the device's verdict", func() bool {
+		for _, r := range d.net.since(k) {
+			if r.Kind == evidence.KindVerdict && r.To == "idle" || r.Kind == evidence.KindDecision && r.To == "refuse" {
+				last = r
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return err.Error(), err
+	}
+	if last.Kind == evidence.KindDecision {
+		return "refused: " + string(last.Reason), nil
+	}
+	out := last.Detail["result"]
+	if last.Reason != reason.None {
+		out += ": " + string(last.Reason)
+	}
+	return out + "; slot " + d.board.slot + " runs", nil
+}
+
+func (d *demo) healthy(ctx context.Context) error {
+	d.chapter("1. A healthy update: 2.0.0, zstd, over HTTPS")
+	k := d.net.count()
+	if err := d.publish(ctx, "2.0.0", "zstd", 2, false); err != nil {
+		return err
+	}
+	got, err := d.outcome(ctx, k)
+	d.expect("healthy update", "updated; slot B runs", got)
+	return err
+}
+
+func (d *demo) powerCut(ctx context.Context) error {
+	d.chapter("2. The power is cut in the middle of writing 3.0.0")
+	k := d.net.count()
+	d.net.rate.Store(24 << 20)
+	from := d.net.served.Load()
+	if err := d.publish(ctx, "3.0.0", "none", 3, false); err != nil {
+		return err
+	}
+	err := d.waitFor(ctx, sceneTime, "half of the image", func() bool { return d.net.served.Load()-from > imageBytes/2 })
+	if err != nil {
+		return err
+	}
+	d.board.pulled()
+	d.net.rate.Store(0)
+	d.say("    *** power cut (SIGKILL) after %d of %d MiB; power is back", (d.net.served.Load()-from)>>20, imageBytes>>20)
+	if err := d.board.boot(); err != nil {
+		return err
+	}
+	d.say("    U-Boot boots slot %s", d.board.slot)
+	got, err := d.outcome(ctx, k)
+	for _, r := range d.net.since(k) {
+		if at, _ := strconv.Atoi(r.Detail["resumed-from"]); r.Kind == evidence.KindProgress && at > 0 {
+			got += ", resumed"
+		}
+	}
+	d.expect("power cut while writing", "updated; slot A runs, resumed", got)
+	return err
+}
+
+func (d *demo) sick(ctx context.Context) error {
+	d.chapter("3. A sick update: 4.0.0 boots, but its service does not answer")
+	k := d.net.count()
+	if err := d.publish(ctx, "4.0.0", "zstd", 4, true); err != nil {
+		return err
+	}
+	got, err := d.outcome(ctx, k)
+	d.expect("sick update", "reverted: health-failed; slot A runs", got)
+	return err
+}
+
+// tampered changes one byte of a signed manifest on its way.
+func (d *demo) tampered(ctx context.Context) error {
+	d.chapter("4. Somebody with access to the broker changes a signed manifest")
+	k := d.net.count()
+	files, err := filepath.Glob(filepath.Join(d.desk(), "*2.0.0.suit"))
+	if err != nil || len(files) != 1 {
+		return fmt.Errorf("the release 2.0.0 is not where it was put: %v %v", files, err)
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		return err
+	}
+	b[len(b)-20] ^= 1
+	d.say("publishing the altered manifest past the desk")
+	if err := d.net.inject("ratchet/v1/device/demo-1/offer", b); err != nil {
+		return err
+	}
+	got, err := d.outcome(ctx, k)
+	d.expect("tampered manifest", "refused: digest-mismatch", got)
+	return err
+}
+
+func (d *demo) rollback(ctx context.Context) error {
+	d.chapter("5. An old release, genuine and signed, is offered again: a rollback")
+	k := d.net.count()
+	if err := d.publishAs(ctx, "1.5.0", "none", 5, false, 1, "gateway-v1"); err != nil {
+		return err
+	}
+	got, err := d.outcome(ctx, k)
+	d.expect("rollback", "refused: sequence-below-floor", got)
+	return err
+}
+
+func (d *demo) foreign(ctx context.Context) error {
+	d.chapter("6. A release for another class of device")
+	k := d.net.count()
+	if err := d.publishAs(ctx, "6.0.0", "none", 6, false, 60, "toaster"); err != nil {
+		return err
+	}
+	got, err := d.outcome(ctx, k)
+	d.expect("foreign class", "refused: wrong-class", got)
+	return err
+}
+
+// audit exports the evidence at the device and verifies it at the desk.
+func (d *demo) audit(ctx context.Context) error {
+	d.chapter("7. The auditor: evidence exported on the device verifies offline at the desk")
+	file := filepath.Join(d.dir, "evidence.cbor")
+	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "ratchet"), "evidence", "export", "--socket", d.socket(), "-o", file)
+	d.say("$ ratchet evidence export -o evidence.cbor")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot export: %w: %s", err, out)
+	}
+	got := "verified, nothing missing"
+	if err := d.release(ctx, "evidence", "verify", "--key", d.board.path("state", "device.pem"), file); err != nil {
+		got = err.Error()
+	}
+	d.expect("evidence", "verified, nothing missing", got)
+	d.chapter("What the technician sees")
+	out, err := exec.CommandContext(ctx, filepath.Join(d.bin, "ratchet"), "status", "--socket", d.socket()).CombinedOutput()
+	fmt.Fprintf(d.out, "%s", out)
+	return err
+}
+
+// storyLine is a record for the timeline; "" for those that say nothing to a spectator.
+func storyLine(r evidence.Record) string {
+	why := ""
+	if r.Reason != reason.None {
+		why = " (" + string(r.Reason) + ")"
+	}
+	switch r.Kind {
+	case evidence.KindStart:
+		return fmt.Sprintf("agent starts in slot %s, phase %s", r.Detail["running"], r.Detail["phase"])
+	case evidence.KindDecision:
+		return fmt.Sprintf("offer %d: %s%s", r.Sequence, r.To, why)
+	case evidence.KindPhase:
+		return fmt.Sprintf("%s -> %s%s", r.From, r.To, why)
+	case evidence.KindProgress:
+		return fmt.Sprintf("%s: %s bytes in slot %s, %s fetched, resumed from %s", r.Component, r.Detail["written"], r.Slot, r.Detail["fetched"], r.Detail["resumed-from"])
+	case evidence.KindHealth:
+		if r.To != "" && r.Detail["service"] != "" {
+			return fmt.Sprintf("health %s: %s", r.To, r.Detail["service"])
+		}
+		return fmt.Sprintf("%s -> %s, health proven%s", r.From, r.To, why)
+	case evidence.KindVerdict:
+		return fmt.Sprintf("%s -> %s%s %s", r.From, r.To, why, r.Detail["result"])
+	case evidence.KindBoot:
+		if r.From != r.To {
+			return fmt.Sprintf("%s -> %s%s", r.From, r.To, why)
+		}
+	case "forged":
+		return "a record that does not verify: " + r.Detail["why"]
+	}
+	return ""
+}

@@ -1,0 +1,445 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+)
+
+// Config is the daemon's configuration file, TOML. Every key is in FORMATS.md. An unknown key is an
+// error with its line: a misspelt rule must not be a rule that does not hold.
+type Config struct {
+	Device   deviceConfig          `toml:"device"`
+	State    stateConfig           `toml:"state"`
+	Running  runningConfig         `toml:"running"`
+	Slots    map[string]slotConfig `toml:"slots"`
+	Boot     bootConfig            `toml:"boot"`
+	MQTT     *mqttConfig           `toml:"mqtt"`
+	HTTP     httpConfig            `toml:"http"`
+	Trust    trustConfig           `toml:"trust"`
+	Policy   policyConfig          `toml:"policy"`
+	Health   healthConfig          `toml:"health"`
+	Evidence evidenceConfig        `toml:"evidence"`
+	Control  controlConfig         `toml:"control"`
+	Reboot   rebootConfig          `toml:"reboot"`
+	Log      logConfig             `toml:"log"`
+}
+
+type deviceConfig struct {
+	ID          string   `toml:"id"`
+	IDFile      string   `toml:"id-file"`
+	Vendor      []string `toml:"vendor"` // UUIDs, or domain names
+	Class       []string `toml:"class"`  // UUIDs, or names below the first vendor
+	UUID        []string `toml:"uuid"`   // SUIT device identifiers
+	Version     string   `toml:"version"`
+	VersionFile string   `toml:"version-file"`
+}
+
+type stateConfig struct {
+	Directory    string `toml:"directory"`
+	JournalBytes int64  `toml:"journal-bytes"`
+}
+
+type runningConfig struct {
+	Root          string `toml:"root"`
+	RootFile      string `toml:"root-file"`
+	RootComponent string `toml:"root-component"`
+	Cmdline       string `toml:"cmdline"`
+	MarkerKey     string `toml:"marker-key"`
+	NoMarker      bool   `toml:"no-marker"`
+	BootID        string `toml:"boot-id"`
+}
+
+type slotConfig struct {
+	Index *int              `toml:"index"`
+	Parts map[string]string `toml:"parts"`
+}
+
+type bootConfig struct {
+	Backend         string           `toml:"backend"`
+	Tries           int              `toml:"tries"`
+	MaxBoots        int              `toml:"max-trial-boots"`
+	CountsConfirmed bool             `toml:"counts-confirmed"`
+	Watchdog        bool             `toml:"loader-watchdog"`
+	FwEnvConfig     string           `toml:"fw-env-config"`
+	Copies          []bootCopyConfig `toml:"copies"`
+	Defaults        string           `toml:"default-environment"`
+	Grubenv         string           `toml:"grubenv"`
+	Hook            []string         `toml:"hook"`
+	Locks           []string         `toml:"locks"`
+}
+
+type bootCopyConfig struct {
+	Path   string `toml:"path"`
+	Offset int64  `toml:"offset"`
+	Size   int64  `toml:"size"`
+}
+
+type mqttConfig struct {
+	URL          string   `toml:"url"`
+	Channel      string   `toml:"channel"`
+	AllowPlain   bool     `toml:"allow-plain"`
+	Username     string   `toml:"username"`
+	PasswordFile string   `toml:"password-file"`
+	CA           string   `toml:"ca"`
+	Certificate  string   `toml:"certificate"`
+	Key          string   `toml:"key"`
+	KeepAlive    duration `toml:"keep-alive"`
+	BackoffMin   duration `toml:"backoff-min"`
+	BackoffMax   duration `toml:"backoff-max"`
+}
+
+type httpConfig struct {
+	AllowPlain  []string           `toml:"allow-plain"`
+	CA          string             `toml:"ca"`
+	LimitBytes  int64              `toml:"limit-bytes-per-second"`
+	MaxBytes    int64              `toml:"max-bytes"`
+	Stall       duration           `toml:"stall"`
+	GiveUp      duration           `toml:"give-up"`
+	RetryMax    duration           `toml:"retry-max"`
+	Credentials []credentialConfig `toml:"credentials"`
+}
+
+type credentialConfig struct {
+	Origin       string `toml:"origin"`
+	BearerFile   string `toml:"bearer-file"`
+	Username     string `toml:"username"`
+	PasswordFile string `toml:"password-file"`
+	Certificate  string `toml:"certificate"`
+	Key          string `toml:"key"`
+}
+
+type trustConfig struct {
+	Keys        []string `toml:"keys"`
+	Legacy      bool     `toml:"allow-es256-eddsa"`
+	RootVersion uint64   `toml:"root-version"`
+}
+
+type policyConfig struct {
+	MinBattery           int            `toml:"min-battery-percent"`
+	Windows              []windowConfig `toml:"windows"`
+	WindowCoversDownload bool           `toml:"window-covers-download"`
+	AllowMetered         bool           `toml:"allow-metered"`
+	MeteredFile          string         `toml:"metered-file"`
+	Approval             string         `toml:"approval"`
+	Checkpoint           int64          `toml:"checkpoint-bytes"`
+}
+
+type windowConfig struct {
+	Days []string `toml:"days"`
+	From string   `toml:"from"`
+	To   string   `toml:"to"`
+	Zone string   `toml:"zone"`
+}
+
+type healthConfig struct {
+	Soak      duration        `toml:"soak"`
+	Deadline  duration        `toml:"deadline"`
+	Interval  duration        `toml:"interval"`
+	Timeout   duration        `toml:"timeout"`
+	MinUptime duration        `toml:"min-uptime"`
+	Broker    bool            `toml:"broker"`
+	Units     []string        `toml:"units"`
+	NoFailed  bool            `toml:"no-failed-units"`
+	Command   []commandConfig `toml:"command"`
+	HTTP      []httpCheck     `toml:"http"`
+	TCP       []tcpCheck      `toml:"tcp"`
+	Watchdog  string          `toml:"watchdog"`
+}
+
+type commandConfig struct {
+	Name string   `toml:"name"`
+	Run  []string `toml:"run"`
+}
+
+type httpCheck struct {
+	Name     string `toml:"name"`
+	URL      string `toml:"url"`
+	Status   int    `toml:"status"`
+	Contains string `toml:"contains"`
+}
+
+type tcpCheck struct {
+	Name    string `toml:"name"`
+	Address string `toml:"address"`
+}
+
+type evidenceConfig struct {
+	Key   string `toml:"key"`
+	Bytes int64  `toml:"bytes"`
+}
+
+type controlConfig struct {
+	Socket     string   `toml:"socket"`
+	ReadUIDs   []uint32 `toml:"read-uids"`
+	WriteUIDs  []uint32 `toml:"write-uids"`
+	ReadGIDs   []uint32 `toml:"read-gids"`
+	WriteGIDs  []uint32 `toml:"write-gids"`
+	SocketMode string   `toml:"mode"`
+}
+
+type rebootConfig struct {
+	Command      []string `toml:"command"`
+	ForceCommand []string `toml:"force-command"`
+	ForceAfter   duration `toml:"force-after"`
+}
+
+type logConfig struct {
+	Level string `toml:"level"`
+	JSON  bool   `toml:"json"`
+}
+
+// duration is "90s", "5m", "24h".
+type duration time.Duration
+
+func (d *duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is no duration like \"90s\", \"5m\" or \"24h\"", b)
+	}
+	*d = duration(v)
+	return nil
+}
+
+const maxConfig = 256 << 10
+
+// loadConfig reads and checks a configuration file. Errors name the file and the line where there is one.
+func loadConfig(path string) (Config, []byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, nil, fmt.Errorf("cannot read configuration: %w", err)
+	}
+	defer f.Close()
+	var b bytes.Buffer
+	if n, err := b.ReadFrom(&limited{f, maxConfig + 1}); err != nil || n > maxConfig {
+		return Config{}, nil, errors.Join(fmt.Errorf("cannot read configuration %s: more than %d bytes, or unreadable", path, maxConfig), err)
+	}
+	c, err := parseConfig(b.Bytes())
+	if err != nil {
+		return Config{}, nil, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, b.Bytes(), nil
+}
+
+func parseConfig(b []byte) (Config, error) {
+	c := Config{State: stateConfig{Directory: "/var/lib/ratchet"}}
+	d := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return c, tomlError(err)
+	}
+	return c, c.check()
+}
+
+// tomlError puts the line in front.
+func tomlError(err error) error {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		var all []string
+		for _, e := range strict.Errors {
+			line, col := e.Position()
+			all = append(all, fmt.Sprintf("line %d, column %d: unknown key %q", line, col, strings.Join(e.Key(), ".")))
+		}
+		return errors.New(strings.Join(all, "; "))
+	}
+	var dec *toml.DecodeError
+	if errors.As(err, &dec) {
+		line, col := dec.Position()
+		return fmt.Errorf("line %d, column %d: %s", line, col, strings.TrimPrefix(dec.Error(), "toml: "))
+	}
+	return err
+}
+
+// check finds what is wrong beyond the grammar, and resolves files that name the device.
+func (c *Config) check() error {
+	var err error
+	if c.Device.ID, err = textOrFile("device.id", c.Device.ID, c.Device.IDFile); err != nil {
+		return err
+	}
+	if c.Device.Version, err = textOrFile("device.version", c.Device.Version, c.Device.VersionFile); err != nil {
+		return err
+	}
+	switch {
+	case c.Device.ID == "":
+		return errors.New("device.id is missing: the name of this device, [A-Za-z0-9._-]{1,64}")
+	case len(c.Device.Vendor) == 0 || len(c.Device.Class) == 0:
+		return errors.New("device.vendor and device.class are missing: without them no update is for this device")
+	case len(c.Slots) != 2:
+		return fmt.Errorf("exactly two slots are needed, there are %d", len(c.Slots))
+	case !filepath.IsAbs(c.State.Directory):
+		return fmt.Errorf("state.directory %q is no absolute path", c.State.Directory)
+	case len(c.Trust.Keys) == 0:
+		return errors.New("trust.keys is missing: without a release key no update can be verified")
+	case c.Boot.Backend != "u-boot" && c.Boot.Backend != "grub" && c.Boot.Backend != "hook":
+		return fmt.Errorf("boot.backend %q is not one of u-boot, grub, hook", c.Boot.Backend)
+	}
+	for name, s := range c.Slots {
+		for part, path := range s.Parts {
+			if !filepath.IsAbs(path) {
+				return fmt.Errorf("slots.%s.parts.%s: %q is no absolute path", name, part, path)
+			}
+		}
+	}
+	if _, err := c.facts(); err != nil {
+		return err
+	}
+	if _, err := c.rules(); err != nil {
+		return err
+	}
+	return nil
+}
+
+func textOrFile(key, text, file string) (string, error) {
+	if file == "" {
+		return text, nil
+	}
+	if text != "" {
+		return "", fmt.Errorf("%s and %s-file are both set", key, key)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s-file: %w", key, err)
+	}
+	if len(b) > 1024 {
+		return "", fmt.Errorf("%s-file: %s has more than 1024 bytes", key, file)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// facts turns names into SUIT identifiers (RFC 9562 version 5: vendor from its domain, class from the
+// vendor and its name).
+func (c *Config) facts() (manifest.Device, error) {
+	d := manifest.Device{BatteryMWh: -1}
+	for _, v := range c.Device.Vendor {
+		u, err := manifest.ParseUUID(v)
+		if err != nil {
+			if !strings.Contains(v, ".") {
+				return d, fmt.Errorf("device.vendor %q is neither a UUID nor a domain name", v)
+			}
+			u = manifest.VendorUUID(v)
+		}
+		d.Vendors = append(d.Vendors, u)
+	}
+	for _, v := range c.Device.Class {
+		u, err := manifest.ParseUUID(v)
+		if err != nil {
+			u = manifest.ClassUUID(d.Vendors[0], v)
+		}
+		d.Classes = append(d.Classes, u)
+	}
+	for _, v := range c.Device.UUID {
+		u, err := manifest.ParseUUID(v)
+		if err != nil {
+			return d, fmt.Errorf("device.uuid: %w", err)
+		}
+		d.Devices = append(d.Devices, u)
+	}
+	if c.Device.Version != "" {
+		v, err := parseVersion(c.Device.Version)
+		if err != nil {
+			return d, fmt.Errorf("device.version: %w", err)
+		}
+		d.Version = v
+	}
+	return d, nil
+}
+
+// parseVersion reads "1.2.3" and "1.2-rc.3" into SUIT's form (draft-ietf-suit-update-management).
+func parseVersion(s string) ([]int64, error) {
+	release, pre, hasPre := strings.Cut(s, "-")
+	var out []int64
+	for i, part := range strings.Split(release, ".") {
+		var n int64
+		if _, err := fmt.Sscanf(part, "%d", &n); err != nil || fmt.Sprint(n) != part || n < 0 || i > 2 {
+			return nil, fmt.Errorf("%q is no version like 1.2.3 or 1.2-rc.3", s)
+		}
+		out = append(out, n)
+	}
+	if !hasPre {
+		return out, nil
+	}
+	name, rest, hasRest := strings.Cut(pre, ".")
+	kind, ok := map[string]int64{"rc": -1, "beta": -2, "alpha": -3}[name]
+	if !ok {
+		return nil, fmt.Errorf("%q: %q is not rc, beta or alpha", s, name)
+	}
+	out = append(out, kind)
+	if hasRest {
+		var n int64
+		if _, err := fmt.Sscanf(rest, "%d", &n); err != nil || fmt.Sprint(n) != rest || n < 0 {
+			return nil, fmt.Errorf("%q: %q is no number", s, rest)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+func (c *Config) rules() (policy.Rules, error) {
+	p := c.Policy
+	r := policy.Rules{MinBattery: p.MinBattery, WindowCoversDownload: p.WindowCoversDownload, AllowMetered: p.AllowMetered,
+		Approval: p.Approval, UnknownTimeWaits: true}
+	switch p.Approval {
+	case "", policy.ApprovalNone, policy.ApprovalDownload, policy.ApprovalInstall:
+	default:
+		return r, fmt.Errorf("policy.approval %q is not one of none, download, install", p.Approval)
+	}
+	if p.MinBattery < 0 || p.MinBattery > 100 {
+		return r, fmt.Errorf("policy.min-battery-percent %d is not 0 to 100", p.MinBattery)
+	}
+	for i, w := range p.Windows {
+		x := policy.Window{Zone: time.Local}
+		var err error
+		if x.From, err = minutes(w.From); err != nil {
+			return r, fmt.Errorf("policy.windows, number %d: from: %w", i+1, err)
+		}
+		if x.To, err = minutes(w.To); err != nil {
+			return r, fmt.Errorf("policy.windows, number %d: to: %w", i+1, err)
+		}
+		if w.Zone != "" {
+			if x.Zone, err = time.LoadLocation(w.Zone); err != nil {
+				return r, fmt.Errorf("policy.windows, number %d: zone: %w", i+1, err)
+			}
+		}
+		for _, d := range w.Days {
+			n, ok := weekdays[strings.ToLower(d)]
+			if !ok {
+				return r, fmt.Errorf("policy.windows, number %d: %q is no day (mon, tue, wed, thu, fri, sat, sun)", i+1, d)
+			}
+			x.Days[n] = true
+		}
+		r.Windows = append(r.Windows, x)
+	}
+	return r, nil
+}
+
+var weekdays = map[string]time.Weekday{"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6}
+
+func minutes(s string) (int, error) {
+	var h, m int
+	if n, err := fmt.Sscanf(s, "%2d:%2d", &h, &m); n != 2 || err != nil || h < 0 || m < 0 || m > 59 || h*60+m > 1440 || len(s) != 5 {
+		return 0, fmt.Errorf("%q is no time of day like 02:30", s)
+	}
+	return h*60 + m, nil
+}
+
+type limited struct {
+	f    *os.File
+	left int
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errors.New("too large")
+	}
+	n, err := l.f.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	return n, err
+}

@@ -1,0 +1,358 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	sd "github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/transport/mqtt"
+)
+
+const daemonUsage = `ratchet daemon [--config FILE] [--state DIR] [--check-config]
+
+Runs the agent in the foreground until SIGTERM; under systemd as Type=notify. It never exits by
+itself: with a bad configuration, record or trust anchor it goes on in boot-safe mode, keeps the
+running system bootable, and says so in "ratchet status".
+
+  --config FILE    configuration (default /etc/ratchet/ratchet.toml)
+  --state DIR      where to look for the last good configuration when FILE is bad (default /var/lib/ratchet)
+  --check-config   check the configuration and the files that it names, and exit: 0 good, 1 bad
+`
+
+// memory limits of the runtime: a soft one, so that an install stays within 16 MiB of RSS.
+const (
+	gcPercent   = 40
+	memoryLimit = 20 << 20
+)
+
+func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	f := flag.NewFlagSet("daemon", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	path := f.String("config", "/etc/ratchet/ratchet.toml", "")
+	state := f.String("state", "/var/lib/ratchet", "")
+	check := f.Bool("check-config", false, "")
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, daemonUsage)
+		return 0
+	} else if err != nil || f.NArg() > 0 {
+		fmt.Fprintf(stderr, "ratchet daemon: %v\n%s", errors.Join(err, unexpected(f)), daemonUsage)
+		return 2
+	}
+	if *check {
+		return checkConfig(*path, stdout, stderr)
+	}
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
+	d, err := assemble(ctx, *path, *state, stderr)
+	if err != nil {
+		return bootSafe(ctx, d, err, stderr)
+	}
+	return d.serve(ctx)
+}
+
+func unexpected(f *flag.FlagSet) error {
+	if f.NArg() == 0 {
+		return nil
+	}
+	return fmt.Errorf("unexpected argument %q", f.Arg(0))
+}
+
+func checkConfig(path string, stdout, stderr io.Writer) int {
+	c, _, err := loadConfig(path)
+	if err == nil {
+		err = c.files()
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "ratchet: %v\n", err)
+		return 1
+	}
+	fmt.Fprintf(stdout, "%s is good: device %s, slots in %s\n", path, c.Device.ID, c.Boot.Backend)
+	return 0
+}
+
+// files checks what the configuration names, without touching a slot or a device.
+func (c *Config) files() error {
+	defs, err := c.slotDefs()
+	if err != nil {
+		return err
+	}
+	if _, err := c.backend(linux.FS{}, []bootctl.Slot{defs[0].Name, defs[1].Name}); err != nil {
+		return err
+	}
+	if _, err := c.anchors(); err != nil {
+		return err
+	}
+	if _, err := c.fetcher(); err != nil {
+		return err
+	}
+	if c.MQTT != nil {
+		if _, err := c.mqttClient(slog.New(slog.DiscardHandler)); err != nil {
+			return err
+		}
+	}
+	if _, err := c.healthPlan(func() (bool, time.Time) { return false, time.Time{} }); err != nil {
+		return err
+	}
+	_, err = c.socketMode()
+	return err
+}
+
+// device is the daemon, assembled.
+type device struct {
+	config  Config
+	log     *slog.Logger
+	agent   *agent.Agent
+	mqtt    *mqtt.Client
+	journal io.Closer
+}
+
+// assemble reads the configuration, or the last good one in boot-safe mode, and wires the parts.
+// The returned device has what could be had, also with an error.
+func assemble(ctx context.Context, path, stateDir string, stderr io.Writer) (*device, error) {
+	d := &device{log: slog.New(slog.NewTextHandler(stderr, nil))}
+	var safe []string
+	c, raw, err := loadConfig(path)
+	if err != nil {
+		safe = append(safe, err.Error())
+		last := filepath.Join(stateDir, "last-good.toml")
+		if c, _, err = loadConfig(last); err != nil {
+			return d, errors.Join(errors.New(safe[0]), err)
+		}
+		raw = nil
+	}
+	d.config = c
+	d.log = newLogger(c.Log, stderr)
+	o, err := d.options(ctx, safe)
+	if err != nil && raw != nil {
+		// A configuration that reads well and cannot be wired: what could be wired runs boot-safe.
+		return d, err
+	}
+	if err != nil {
+		return d, errors.Join(errors.New(safe[0]), err)
+	}
+	if d.agent, err = agent.New(o); err != nil {
+		return d, err
+	}
+	if raw != nil && len(o.Safe) == 0 {
+		keepLastGood(c.State.Directory, raw, d.log)
+	}
+	return d, nil
+}
+
+// keepLastGood keeps a copy of a configuration that worked, for the day on which it does not.
+func keepLastGood(dir string, raw []byte, log *slog.Logger) {
+	path := filepath.Join(dir, "last-good.toml")
+	if old, err := hal.ReadFile(linux.FS{}, path, maxConfig); err == nil && string(old) == string(raw) {
+		return // flash wears
+	}
+	if err := hal.ReplaceFile(linux.FS{}, path, raw); err != nil {
+		log.Warn("the last good configuration cannot be kept", "error", err)
+	}
+}
+
+func newLogger(c logConfig, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{}
+	var l slog.Level
+	if l.UnmarshalText([]byte(c.Level)) == nil {
+		o.Level = l
+	}
+	if c.JSON {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// options wires the parts. What the device boots by must be there; what it reports by may be missing,
+// and is then said.
+func (d *device) options(ctx context.Context, safe []string) (agent.Options, error) {
+	c := &d.config
+	id, power, clock := c.machine()
+	fsys := linux.FS{}
+	o := agent.Options{Device: c.Device.ID, Version: agent.Version, Running: c.Device.Version, RootComponent: c.Running.RootComponent,
+		NeedMarker: !c.Running.NoMarker, Blocks: linux.Blocks{}, FS: fsys, Power: power, Clock: clock, Identity: id,
+		StateDir: c.State.Directory, RootVersion: c.Trust.RootVersion, EvidenceMax: c.Evidence.Bytes, Tries: c.Boot.Tries,
+		MaxBoots: c.Boot.MaxBoots, Checkpoint: c.Policy.Checkpoint, RetryMax: time.Duration(c.HTTP.RetryMax), GiveUp: time.Duration(c.HTTP.GiveUp),
+		ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: c.metered(), Safe: safe, Log: d.log}
+	var err error
+	if o.Slots, err = c.slotDefs(); err != nil {
+		return o, err
+	}
+	if o.Boot, err = c.backend(fsys, []bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}); err != nil {
+		return o, err
+	}
+	if o.Facts, err = c.facts(); err != nil {
+		return o, err
+	}
+	if o.Rules, err = c.rules(); err != nil {
+		return o, err
+	}
+	store, lost, err := openJournal(ctx, c.State.Directory, c.State.JournalBytes, d.log)
+	if err != nil {
+		o.Safe = append(o.Safe, err.Error())
+	} else {
+		d.journal = store
+	}
+	o.Journal, o.JournalLost = store, lost
+	o.Counter = linux.NewFileCounter(fsys, filepath.Join(c.State.Directory, "counter"))
+	if keys, err := c.anchors(); err != nil {
+		d.log.Error("trust anchors are bad", "error", err)
+		o.Safe = append(o.Safe, err.Error())
+	} else {
+		o.Authority = keys
+	}
+	if o.Signer, err = c.deviceKey(fsys, d.log); err != nil {
+		d.log.Error("there is no device key; evidence stays unsigned and is not sent", "error", err)
+		o.Signer = (*trust.Signer)(nil)
+	}
+	if c.Health.Watchdog != "" {
+		w, err := linux.OpenWatchdog(c.Health.Watchdog)
+		if err != nil {
+			d.log.Error("there is no watchdog for trials", "error", err)
+		} else {
+			o.Watchdog = w
+		}
+	}
+	if o.Fetch, err = c.fetcher(); err != nil {
+		d.log.Error("no images can be loaded from the network", "error", err)
+	}
+	if c.MQTT != nil {
+		if d.mqtt, err = c.mqttClient(d.log); err != nil {
+			d.log.Error("there is no connection to the fleet", "error", err)
+		} else {
+			o.Inbox, o.Outbox, o.Online = d.mqtt, d.mqtt, d.mqtt.Online
+		}
+	}
+	online := o.Online
+	if online == nil {
+		online = func() (bool, time.Time) { return false, time.Time{} }
+	}
+	if o.Health, err = c.healthPlan(online); err != nil {
+		o.Safe = append(o.Safe, err.Error())
+	}
+	return o, nil
+}
+
+// serve runs the parts until ctx ends, and waits for all of them.
+func (d *device) serve(ctx context.Context) int {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wait sync.WaitGroup
+	goes := func(what string, f func(context.Context) error) {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				d.log.Error(what+" ended", "error", err)
+			}
+		}()
+	}
+	var connected <-chan struct{}
+	if d.mqtt != nil {
+		connected = d.mqtt.Connects()
+		goes("connection to the fleet", d.mqtt.Run)
+	}
+	goes("report", func(ctx context.Context) error { d.agent.Report(ctx, connected); return nil })
+	goes("control socket", d.control)
+	goes("systemd watchdog", systemdWatchdog)
+	notify(sd.SdNotifyReady)
+	err := d.agent.Run(ctx)
+	notify(sd.SdNotifyStopping)
+	cancel()
+	wait.Wait()
+	if d.journal != nil {
+		if cerr := d.journal.Close(); cerr != nil {
+			err = errors.Join(err, cerr)
+		}
+	}
+	if err != nil {
+		d.log.Error("ended", "error", err)
+		return 1
+	}
+	d.log.Info("ended cleanly; what was in progress goes on at the next start")
+	return 0
+}
+
+func (d *device) control(ctx context.Context) error {
+	return serveControl(ctx, d.config, d.log, d.handle)
+}
+
+func serveControl(ctx context.Context, c Config, log *slog.Logger, h control.Handler) error {
+	socket := c.Control.Socket
+	if socket == "" {
+		socket = control.DefaultSocket
+	}
+	mode, err := c.socketMode()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
+		return err
+	}
+	l, err := control.Listen(socket, mode)
+	if err != nil {
+		return err
+	}
+	a := control.Access{Read: c.Control.ReadUIDs, Write: c.Control.WriteUIDs, ReadGroup: c.Control.ReadGIDs, WriteGroup: c.Control.WriteGIDs,
+		Report: func(err error) { log.Warn("control socket", "error", err) }}
+	return control.Serve(ctx, l, a, h)
+}
+
+func notify(state string) { _, _ = sd.SdNotify(false, state) }
+
+// systemdWatchdog tells systemd that the process lives, at a third of the time it was given.
+func systemdWatchdog(ctx context.Context) error {
+	every, err := sd.SdWatchdogEnabled(false)
+	if err != nil || every == 0 {
+		return err
+	}
+	t := time.NewTicker(every / 3)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+			notify(sd.SdNotifyWatchdog)
+		}
+	}
+}
+
+// bootSafe is what is left when not even a last good configuration is there: nothing is written, the
+// technician is answered, and systemd is not made to restart in a loop.
+func bootSafe(ctx context.Context, d *device, why error, stderr io.Writer) int {
+	d.log.Error("boot-safe mode: nothing is installed and no boot metadata is touched until this is corrected", "error", why)
+	notify(sd.SdNotifyReady + "\nSTATUS=boot-safe mode: " + why.Error())
+	h := func(_ context.Context, r control.Request, _ func(any)) (any, error) {
+		switch r.Verb {
+		case control.VerbStatus:
+			return minimalStatus(d, why), nil
+		}
+		return nil, safeError(why)
+	}
+	go func() {
+		if err := systemdWatchdog(ctx); err != nil {
+			d.log.Warn("systemd watchdog", "error", err)
+		}
+	}()
+	if err := serveControl(ctx, d.config, d.log, h); err != nil && ctx.Err() == nil {
+		fmt.Fprintf(stderr, "ratchet: %v\n", err)
+		<-ctx.Done() // never just exit: the error is in the log, and a restart would not help
+	}
+	return 0
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/slots"
+	"github.com/ratchet-ota/ratchet/transport/file"
+)
+
+// handle is the verb table's other half: each verb is one call of the agent.
+func (d *device) handle(ctx context.Context, r control.Request, progress func(any)) (any, error) {
+	actor := r.Peer.String()
+	note := r.Args["note"]
+	var result any
+	var err error
+	switch r.Verb {
+	case control.VerbStatus:
+		result = d.agent.Status(ctx)
+	case control.VerbSlots:
+		result = d.agent.Slots(ctx)
+	case control.VerbHistory:
+		n, perr := strconv.Atoi(r.Args["n"])
+		if perr != nil || n < 1 || n > control.MaxHistory {
+			n = 20
+		}
+		result, err = d.agent.History(n)
+	case control.VerbEvidence:
+		from, _ := strconv.ParseUint(r.Args["from"], 10, 64)
+		result, err = d.agent.Export(ctx, r.Files[0], from)
+	case control.VerbInstall:
+		result, err = d.install(ctx, r, progress)
+	case control.VerbConfirm:
+		result, err = d.agent.Confirm(ctx, actor, note)
+	case control.VerbRevert:
+		result, err = d.agent.Revert(ctx, actor, note)
+	case control.VerbApprove:
+		result, err = d.agent.Approve(ctx, r.Args["manifest"], actor, note)
+	default:
+		err = fmt.Errorf("internal error: verb %s has no handler", r.Verb)
+	}
+	if err != nil {
+		return nil, explain(err)
+	}
+	return result, nil
+}
+
+func (d *device) install(ctx context.Context, r control.Request, progress func(any)) (any, error) {
+	env, err := io.ReadAll(io.LimitReader(r.Files[0], manifest.MaxEnvelope+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the envelope: %w", err)
+	}
+	l := agent.LocalInstall{Envelope: env, Name: r.Args["envelope"], Actor: r.Peer.String()}
+	if r.Args["step"] == control.StepCheck {
+		return d.agent.Check(ctx, l)
+	}
+	names, err := r.Names()
+	if err != nil {
+		return nil, err
+	}
+	l.Payloads = map[string]slots.Source{}
+	for i, n := range names {
+		// The update outlives the connection: a technician may close the terminal.
+		f := r.Take(i + 1)
+		src, err := file.NewSource(f)
+		if err != nil {
+			_ = f.Close()
+			return nil, fmt.Errorf("cannot use payload %s: %w", n, err)
+		}
+		l.Payloads[n] = src
+	}
+	return d.agent.Install(ctx, l, func(p control.Progress) { progress(p) })
+}
+
+// explain turns an error of the agent into what the command line shows, with its exit code.
+func explain(err error) error {
+	var refused *agent.Refused
+	if !errors.As(err, &refused) {
+		return err
+	}
+	i := refused.Reason.Info()
+	e := &control.Error{Reason: refused.Reason, Message: i.Says, Advice: i.Advice, Exit: control.ExitRefused}
+	if refused.Detail != "" {
+		e.Message += " (" + refused.Detail + ")"
+	}
+	switch {
+	case refused.Reason == reason.UpdateInProgress:
+		e.Exit = control.ExitBusy
+	case refused.Deferred:
+		e.Exit = control.ExitDeferred
+	}
+	return e
+}
+
+func safeError(why error) error {
+	i := reason.BootSafeMode.Info()
+	return &control.Error{Reason: reason.BootSafeMode, Message: i.Says + " (" + why.Error() + ")", Advice: i.Advice, Exit: control.ExitFailed}
+}
+
+func minimalStatus(d *device, why error) control.Status {
+	wall := time.Now().UTC()
+	host, _ := os.Hostname()
+	id := d.config.Device.ID
+	if id == "" {
+		id = host
+	}
+	return control.Status{Schema: control.Schema, Device: id, Agent: agent.Version, Mode: control.ModeBootSafe,
+		ModeReason: reason.ConfigInvalid, ModeWhy: why.Error(), Phase: string(agent.Idle), Time: control.TimeStatus{Wall: wall, Quality: "local"},
+		Journal: control.JournalStatus{FreeBytes: -1}, Running: control.SlotStatus{Tries: -1, State: "not known"}, Other: control.SlotStatus{Tries: -1, State: "not known"},
+		Advice: []string{"The configuration cannot be used: " + why.Error() + ". Correct it, check it with `ratchet daemon --check-config`, and restart the daemon."}}
+}
