@@ -269,3 +269,9 @@ func setInBlock(b []byte, name, value string) bool {
 	copy(b[space:], line)
 	return true
 }
+
+// Environment returns what load_env sets.
+func (g GRUB) Environment() (map[string]string, error) {
+	vars := map[string]string{}
+	return vars, g.loadEnv(vars)
+}

@@ -313,3 +313,9 @@ func (u UBoot) save(e *uenv) error {
 	e.current = target
 	return writeAt(u.FS, c.Path, c.Offset, b)
 }
+
+// Environment returns U-Boot's environment as it stands after loading, before any script.
+func (u UBoot) Environment() (map[string]string, error) {
+	e, err := u.load()
+	return e.vars, err
+}

@@ -289,8 +289,10 @@ func (b *Backend) choice(lines block) choice.Choice {
 		var e choice.Entry
 		ok, okSet := lines.get(okVar(name))
 		try, trySet := lines.get(tryVar(name))
-		if (ok == "1" || !okSet && !b.o.CountsConfirmed) && (try == "0" || !trySet) {
-			e.Tries = fullTries
+		if ok == "1" || !okSet && !b.o.CountsConfirmed {
+			if e.Spent = trySet && try != "0"; !e.Spent {
+				e.Tries = fullTries
+			}
 		}
 		switch good, set := lines.get(goodVar(name)); {
 		case good == "1":

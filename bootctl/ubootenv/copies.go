@@ -172,6 +172,13 @@ func (b *Backend) write(e env, l list) error {
 	if err := b.unchanged(e); err != nil {
 		return err
 	}
+	if e.current >= 0 && len(b.o.Copies) == 2 {
+		// Crash: U-Boot's saveenv sends no flush. If the copy that counts is its own, and is still in
+		// the drive's cache, a cut in our write could take both.
+		if err := b.flush(b.o.Copies[e.current]); err != nil {
+			return fmt.Errorf("cannot flush %s: %w", b.o.Copies[e.current].Path, err)
+		}
+	}
 	if err := b.put(loc, raw, len(b.o.Copies) == 1); err != nil {
 		return fmt.Errorf("cannot write %s: %w", loc.Path, err)
 	}
@@ -183,6 +190,15 @@ func (b *Backend) write(e env, l list) error {
 		return fmt.Errorf("%w: %s", bootctl.ErrNotVerified, loc.Path)
 	}
 	return nil
+}
+
+func (b *Backend) flush(loc Location) error {
+	m, err := b.fs.Open(loc.Path, hal.InPlace)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.Sync()
 }
 
 // unchanged reads all copies again. Programs that take the lock cannot have written since; this is

@@ -314,6 +314,7 @@ func (b *Backend) choice(l list) choice.Choice {
 		if left, found := l.get(leftVar(name)); found {
 			e.Tries = b.tries(left)
 		}
+		e.Spent = e.Tries == 0 && slices.Contains(c.Order, name)
 		switch good, _ := l.get(goodVar(name)); good {
 		case "":
 		case "1":

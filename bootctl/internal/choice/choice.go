@@ -36,6 +36,8 @@ const (
 type Entry struct {
 	Tries int // left; zero means not bootable
 	Good  Good
+	// Spent: the loader used up the tries, as opposed to a slot that was disabled.
+	Spent bool
 }
 
 // Choice is one reading of the metadata.
@@ -114,6 +116,7 @@ func (c Choice) Slots() map[bootctl.Slot]bootctl.SlotState {
 			Bootable:  c.Bootable(string(s)),
 			Confirmed: c.Confirmed(string(s)),
 			Tries:     min(c.Entries[string(s)].Tries, bootctl.MaxTries),
+			Exhausted: c.Entries[string(s)].Spent,
 		}
 	}
 	return m

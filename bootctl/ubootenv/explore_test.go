@@ -1,0 +1,63 @@
+package ubootenv_test
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/bootctl/boottest"
+)
+
+var depth = flag.Int("depth", 2, "how many operations deep TestExplore goes (4 takes minutes)")
+
+// TestExplore cuts the power everywhere (invariant I1; boot-formats invariants 4, 6, 8).
+func TestExplore(t *testing.T) {
+	for _, l := range layouts {
+		if l.rauc {
+			continue // RAUC's script counts confirmed slots away; see TestConformance
+		}
+		t.Run(l.name, func(t *testing.T) {
+			counts := boottest.Explore(t, boottest.Board{
+				Slots:   [2]bootctl.Slot{"A", "B"},
+				Factory: l.provisioned(t),
+				Backend: func(d *boottest.Disk) bootctl.Backend { return l.backend(t, d) },
+				Model: func(d *boottest.Disk, loads func(string) bool) boottest.Model {
+					return l.model(d, loads)
+				},
+				Key:    l.key,
+				Atomic: len(l.copies) == 2,
+				Tries:  []int{1, 2},
+				Depth:  *depth,
+			})
+			t.Logf("%+v", counts)
+			if counts.Cuts < 100 {
+				t.Errorf("only %d cuts were tried", counts.Cuts)
+			}
+		})
+	}
+}
+
+// provisioned is a board whose agent ran once.
+func (l layout) provisioned(t *testing.T) *boottest.Disk {
+	d := l.disk(t, factory...)
+	if err := l.backend(t, d).Refresh(t.Context(), "A"); err != nil {
+		t.Fatal(err)
+	}
+	return d.PowerOn()
+}
+
+// key leaves out the serial numbers: only which of two copies is newer matters.
+func (l layout) key(d *boottest.Disk) string {
+	raw := l.raw(d)
+	key := ""
+	for i, b := range raw {
+		if len(raw) == 2 {
+			newer := b[4]-raw[1-i][4] < 128
+			key += fmt.Sprintf("%v %x %x\n", newer, b[:4], b[5:])
+			continue
+		}
+		key += string(b)
+	}
+	return fmt.Sprint(key, d.PowerOn().Hash() == d.Hash())
+}
