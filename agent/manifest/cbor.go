@@ -23,8 +23,8 @@ const (
 // reader is a cursor over deterministic CBOR (RFC 8949 section 4.2.1): shortest heads, definite
 // lengths, map keys in bytewise order, no floats. SUIT needs a cursor where a decoder into Go values
 // would do elsewhere: digests cover encoded items with their heads, reports name byte offsets, and
-// what is accepted must have one encoding only. It allocates nothing and reads no item twice but
-// map keys.
+// what is accepted must have one encoding only. It reads no item twice but map keys, and allocates
+// only what it returns.
 type reader struct {
 	b   []byte
 	pos int
@@ -101,7 +101,7 @@ func (r *reader) expect(want int, name string) (uint64, error) {
 
 func majorName(major int) string {
 	return [...]string{"unsigned integer", "negative integer", "byte string", "text string", "array",
-		"map", "tag", "simple value"}[major]
+		"map", "tag", "simple value or float"}[major]
 }
 
 // uint reads an unsigned integer.

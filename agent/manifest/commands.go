@@ -92,8 +92,8 @@ var commands = map[int64]command{
 	35:              {"directive-copy-params", directive, formOther, false, "use set-component-index and override-parameters"},
 }
 
-// elements names the keys of envelope and manifest that are recognised but refused, and the known
-// ones for Dump.
+// elements names the keys of the manifest, the refused ones too. Severable ones have the same key in
+// the envelope.
 var elements = map[int64]string{
 	1: "manifest-version", 2: "manifest-sequence-number", 3: "common", 4: "reference-uri",
 	5: "manifest-component-id", 6: "set-version", 7: "validate", 8: "load", 9: "invoke", 14: "coswid",

@@ -119,9 +119,8 @@ func (e *Envelope) element(key int64, el element) error {
 	case keyFetch, keyInstall, keyText:
 		e.severable[key] = el
 		return nil
-	}
-	if k, ok := elements[key]; ok {
-		return &Error{Code: CodeSevering, Offset: -1, What: fmt.Sprintf("envelope element %s (%d) is not supported", k, key)}
+	case 14, 15, 18:
+		return &Error{Code: CodeSevering, Offset: -1, What: fmt.Sprintf("envelope element %s (%d) is not supported", elements[key], key)}
 	}
 	return fmt.Errorf("envelope key %d is unknown", key)
 }

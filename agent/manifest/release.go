@@ -35,7 +35,7 @@ const AnySlot = -1
 
 // Image is one image and where its payload is.
 type Image struct {
-	Slot        int // component-slot it is made for, or AnySlot
+	Slot        int // component-slot it is made for, or AnySlot; the zero value is slot 0
 	Digest      Digest
 	Size        int64 // bytes of the image, decoded
 	URI         string
