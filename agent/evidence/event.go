@@ -3,8 +3,11 @@
 // A record is deterministic CBOR and names the SHA-256 of the record before it, so that a chain
 // can be checked offline, record by record, by whoever holds the device's public key. A chain is
 // never continued after a loss: a new one begins, which says why and what the last known head was
-// (invariant I10). Records are data of the journal; this package does no I/O and keeps no state,
-// so nothing of it can be lost with the power.
+// (invariant I10). An export is a CBOR sequence (RFC 8742) of records signed as COSE_Sign1 (RFC
+// 9052 section 4.2), in the order in which they were made.
+//
+// Records are data of the journal; this package does no I/O and keeps no state, so nothing of it
+// can be lost with the power.
 package evidence
 
 import (
@@ -16,11 +19,11 @@ import (
 // Limits. Every record that Begin and Next make keeps them, and Decode refuses one that does not.
 const (
 	MaxRecord  = 4096 // bytes of an encoded record
-	MaxSigned  = 5120 // bytes of a signed record
-	MaxStatus  = 8192 // bytes of a signed status
-	MaxText    = 256  // bytes of a detail value and of any other text; longer ones are cut with "…"
+	MaxSigned  = 5120 // bytes of a signed record, and of a signed status
 	MaxDetails = 16   // details of one event
-	MaxName    = 64   // bytes of a kind, a detail's key, a device id
+	MaxDetail  = 256  // bytes of a detail's value
+	MaxText    = 144  // bytes of any other text: a SHA-512 digest with its name
+	MaxName    = 64   // bytes of a device id, a kind, a detail's key
 )
 
 // Kind says what an event is about.
@@ -28,7 +31,7 @@ type Kind string
 
 // Kinds. Kinds of newer versions are kept and shown as they are.
 const (
-	KindChain    Kind = "chain"     // first record of a chain
+	KindChain    Kind = "chain"     // first record of a chain; only Begin makes it
 	KindStart    Kind = "start"     // the agent started
 	KindDecision Kind = "decision"  // an offer was taken, deferred or refused
 	KindPhase    Kind = "phase"     // From -> To
@@ -38,12 +41,13 @@ const (
 	KindVerdict  Kind = "verdict"   // how an update ended
 	KindOperator Kind = "operator"  // a person asked for something
 	KindSafeMode Kind = "safe-mode" // the agent entered or left boot-safe mode
-	KindJournal  Kind = "journal"   // loss, pruning, lack of space
+	KindJournal  Kind = "journal"   // pruning, lack of space
 	KindConfig   Kind = "config"    // configuration or anchors changed
 	KindClock    Kind = "clock"     // the clock jumped
 )
 
-// Event is what happened.
+// Event is what happened. Texts come from outside now and then (a server's error, a file's name):
+// they are made printable and cut to their limits, so that an event can always be recorded.
 type Event struct {
 	Kind      Kind
 	Reason    reason.Reason
@@ -59,7 +63,7 @@ type Event struct {
 
 // Stamp is when and by whom a record was made.
 type Stamp struct {
-	Wall    time.Time     // milliseconds are kept; zero = not known
+	Wall    time.Time     // UTC, milliseconds are kept; zero = not known
 	Quality string        // of Wall: "unknown", "local", "synced"
 	Uptime  time.Duration // CLOCK_BOOTTIME, milliseconds are kept
 	BootID  string
