@@ -171,6 +171,7 @@ func (s *server) exchange(ctx context.Context, conn *net.UnixConn, peer Peer, ri
 	feed := newFeed(conn)
 	result, err := s.call(ctx, req, feed.send)
 	unhang()
+	closeAll(req.Files)
 	_ = conn.SetWriteDeadline(time.Now().Add(writeWithin))
 	feed.end()
 	answer(conn, result, err)
