@@ -150,7 +150,9 @@ func (a *Agent) facts(m manifest.Manifest, local bool, target SlotDef) policy.Fa
 	f.Device.Components = map[string]manifest.Target{}
 	for c, path := range target.Parts {
 		f.Device.Components[c] = manifest.Target{Slot: target.Index}
-		if dev, err := a.o.Blocks.OpenMedium(path); err == nil {
+		if dev := a.held[c]; dev != nil {
+			f.SlotSize[c] = dev.Size()
+		} else if dev, err := a.o.Blocks.OpenMedium(path); err == nil {
 			f.SlotSize[c] = dev.Size()
 			_ = dev.Close()
 		} else {

@@ -278,6 +278,7 @@ type ending struct {
 	why     reason.Reason
 	detail  string
 	keep    bool          // the offer waits and its checkpoints stay, so that a later try resumes
+	final   bool          // the same envelope is not decided again
 	pending reason.Reason // what is left to do in idle
 }
 
@@ -311,7 +312,7 @@ func (a *Agent) finalAfter(tx journal.Tx, r Record, e ending) error {
 	if r.Digest == "" || r.Ext.Local || e.result == "updated" {
 		return nil
 	}
-	if e.result == "reverted" || e.why == reason.OperatorRevert || e.why == reason.Withdrawn || e.why.Info().Final {
+	if e.final || e.result == "reverted" || e.why == reason.OperatorRevert || e.why == reason.Withdrawn || e.why.Info().Final {
 		return setFinal(tx, r.Digest, a.st.head.Seq, e.why)
 	}
 	return nil

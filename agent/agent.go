@@ -147,7 +147,7 @@ type Agent struct {
 	bootID string
 	run    bootctl.Slot // proven running slot, "" when unproven
 
-	held    []hal.Medium            // target held exclusively between checking and arming
+	held    map[string]hal.Medium   // parts of the target, held exclusively between checking and arming
 	local   map[string]slots.Source // payloads handed over by a technician
 	online  bool                    // the broker was reachable when the update was armed
 	tended  bool

@@ -10,8 +10,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
@@ -49,14 +49,18 @@ type rig struct {
 	images  map[string][]byte // by URI
 	options func(*agent.Options)
 
-	mu      sync.Mutex
 	sick    map[byte]bool // first byte of the image that runs -> its health check fails
 	panics  map[byte]bool // its kernel panics
 	online  bool
 	source  func(uri string, off int64) (io.ReadCloser, error) // nil: images
 	opened  []int64
 	crashes int
-	lostLog bool // the next start finds no journal
+}
+
+// bubble plays a story on a new rig in virtual time.
+func bubble(t *testing.T, seed uint64, story func(*rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { story(newRig(t, seed)) })
 }
 
 func newRig(t testing.TB, seed uint64) *rig {
@@ -161,12 +165,9 @@ type simSource struct {
 }
 
 func (s simSource) Open(_ context.Context, off int64, _ string) (io.ReadCloser, string, error) {
-	s.r.mu.Lock()
 	s.r.opened = append(s.r.opened, off)
-	fault := s.r.source
-	s.r.mu.Unlock()
-	if fault != nil {
-		body, err := fault(s.uri, off)
+	if s.r.source != nil {
+		body, err := s.r.source(s.uri, off)
 		return body, "v1", err
 	}
 	img, ok := s.r.images[s.uri]
@@ -188,19 +189,15 @@ func (h healthCheck) Run(context.Context) error {
 
 func (r *rig) isSick() bool {
 	marker, _ := r.w.Identity().Marker()
-	dev := map[string]string{"A": "/dev/a", "B": "/dev/b"}[marker]
+	dev := device(marker)
 	if dev == "" {
 		return true
 	}
 	first := r.w.Disk(dev, 0, 1)[0]
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	return r.sick[first]
 }
 
 func (r *rig) isOnline() (bool, time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	return r.online, time.Time{}
 }
 
@@ -229,7 +226,7 @@ func (r *rig) agent() *agent.Agent {
 // Messages implements transport.Inbox.
 func (r *rig) Messages() <-chan transport.Message { return r.inbox }
 
-// loader boots the machine with the model of U-Boot; a kernel that panics boots again.
+// loader boots the machine with the model of U-Boot; a kernel that panics resets the machine.
 func (r *rig) loader() {
 	r.t.Helper()
 	for i := 0; i < 20; i++ {
@@ -241,13 +238,10 @@ func (r *rig) loader() {
 		if err != nil || slot == "" {
 			r.t.Fatalf("brick: the loader boots nothing: %v (seed %d)", err, r.w.Seed())
 		}
-		dev := map[string]string{"A": "/dev/a", "B": "/dev/b"}[slot]
-		r.mu.Lock()
-		panics := r.panics[r.w.Disk(dev, 0, 1)[0]]
-		r.mu.Unlock()
-		if panics {
+		dev := device(slot)
+		if r.panics[r.w.Disk(dev, 0, 1)[0]] {
 			r.crashes++
-			r.w.PowerOn()
+			r.w.Restart() // a reset keeps what the medium's cache holds
 			continue
 		}
 		r.w.SetRunning(dev, slot)
@@ -256,13 +250,14 @@ func (r *rig) loader() {
 	r.t.Fatalf("brick: the machine boots for ever (seed %d)", r.w.Seed())
 }
 
-// play runs the device through boots until it is idle and stays so, handing the envelopes in when
-// it is idle for the first time. It returns the number of boots.
+func device(slot string) string { return map[string]string{"A": "/dev/a", "B": "/dev/b"}[slot] }
+
+// play runs the device through boots until it is idle and stays so, handing the envelopes in one
+// after the other whenever it takes them. It returns the number of reboots.
 func (r *rig) play(envelopes ...[]byte) int {
 	r.t.Helper()
 	for boots := 0; boots < 30; boots++ {
-		again := r.live(&envelopes, nil)
-		if !again {
+		if !r.live(&envelopes, nil) {
 			return boots
 		}
 		r.loader()
@@ -271,8 +266,10 @@ func (r *rig) play(envelopes ...[]byte) int {
 	return 0
 }
 
-// live is one boot: it returns true when the machine must boot again.
-func (r *rig) live(envelopes *[][]byte, during func(*agent.Agent)) bool {
+// live is one boot, inside a bubble of synctest: virtual time moves on only when nobody has anything
+// left to do. poke, where there is one, is called each time. It returns true when the machine must
+// boot again, false when the device is at rest.
+func (r *rig) live(envelopes *[][]byte, poke func(*agent.Agent)) bool {
 	r.t.Helper()
 	asked := len(r.w.Reboots())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -281,23 +278,12 @@ func (r *rig) live(envelopes *[][]byte, during func(*agent.Agent)) bool {
 	go func() { defer close(done); _ = a.Run(ctx) }()
 	stop := func() {
 		cancel()
-		for {
-			select {
-			case <-done:
-				return
-			case <-time.After(time.Millisecond):
-				r.w.Advance(0)
-			}
-		}
+		<-done
 	}
-	if during != nil {
-		during(a)
-	}
-	idle := 0
 	for step := 0; step < 20000; step++ {
+		synctest.Wait()
 		if down, _ := r.w.Down(); down {
-			cancel()
-			<-done
+			stop()
 			r.w.PowerOn()
 			return true
 		}
@@ -306,25 +292,28 @@ func (r *rig) live(envelopes *[][]byte, during func(*agent.Agent)) bool {
 			r.w.Restart()
 			return true
 		}
-		st := a.Status(ctx)
-		if st.Phase == "idle" || st.Phase == "ready" {
-			if len(*envelopes) > 0 {
-				select {
-				case r.inbox <- transport.Message{Kind: transport.Offer, Origin: "test", Body: (*envelopes)[0]}:
-					*envelopes = (*envelopes)[1:]
-					idle = 0
-				case <-time.After(200 * time.Microsecond):
-				}
+		if poke != nil {
+			poke(a)
+			synctest.Wait()
+		}
+		if envelopes != nil && len(*envelopes) > 0 {
+			select {
+			case r.inbox <- transport.Message{Kind: transport.Offer, Origin: "test", Body: (*envelopes)[0]}:
+				*envelopes = (*envelopes)[1:]
 				continue
-			}
-			if idle++; idle > 40 {
-				stop()
-				return false
+			default:
 			}
 		}
-		time.Sleep(20 * time.Microsecond)
-		if d, ok := r.w.NextTimer(); ok && d < 10*time.Minute {
+		d, ok := r.w.NextTimer()
+		phase := a.Status(ctx).Phase
+		if (phase == "idle" || phase == "ready") && (!ok || d > 10*time.Minute) && poke == nil {
+			stop()
+			return false
+		}
+		if ok {
 			r.w.Advance(d)
+		} else {
+			time.Sleep(time.Second) // the bubble's own time: somebody waits for a request to be taken
 		}
 	}
 	stop()
@@ -380,30 +369,3 @@ func (r *rig) runs() string {
 func (r *rig) holds(dev string, n byte) bool {
 	return bytes.Equal(r.w.Disk(dev, 0, imageSize), image(n))
 }
-
-// live2 is one boot in which poke is called again and again, until the machine must boot again.
-func (r *rig) live2(poke func(*agent.Agent) bool) {
-	r.t.Helper()
-	asked := len(r.w.Reboots())
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	a := r.agent()
-	done := make(chan struct{})
-	go func() { defer close(done); _ = a.Run(ctx) }()
-	for step := 0; step < 5000; step++ {
-		if len(r.w.Reboots()) > asked {
-			cancel()
-			<-done
-			r.w.Restart()
-			return
-		}
-		poke(a)
-		time.Sleep(200 * time.Microsecond)
-		if d, ok := r.w.NextTimer(); ok && d < 10*time.Minute {
-			r.w.Advance(d)
-		}
-	}
-	r.t.Fatalf("no reboot was asked for: %+v", a.Status(ctx))
-}
-
-func (r *rig) backendSlot() bootctl.Slot { return bootctl.Slot(r.runs()) }

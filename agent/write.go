@@ -262,6 +262,9 @@ func (a *Agent) writeFailed(ctx context.Context, component string, err error) er
 	return a.give(reason.SourceUnreachable, err.Error(), true)
 }
 
+// maxCorrupt bounds how often an image of the wrong bytes is loaded again.
+const maxCorrupt = 3
+
 // give puts a network update back among the waiting offers: it is decided again later, with what
 // was written so far kept. failed counts toward the back-off.
 func (a *Agent) give(why reason.Reason, detail string, failed bool, also ...txFunc) error {
@@ -273,6 +276,10 @@ func (a *Agent) give(why reason.Reason, detail string, failed bool, also ...txFu
 	w.Reason, w.Said = why, string(why)+": "+detail
 	if failed {
 		w.Failures++
+	}
+	if why == reason.ImageCorrupt && w.Failures > maxCorrupt {
+		// A server that goes on sending other bytes than the manifest names is not asked for ever.
+		return a.endAs(ending{result: "failed", why: why, detail: detail, final: true}, also...)
 	}
 	a.retryAt = a.o.Clock.Uptime() + a.backoff(max(w.Failures, 1))
 	also = append(also, func(tx journal.Tx) error { return put(tx, keyWaiting, w) })
@@ -288,7 +295,10 @@ func (a *Agent) checking(ctx context.Context) error {
 	for _, i := range a.rec.Ext.Images {
 		dev, err := a.o.Blocks.OpenMedium(a.slot(a.rec.Target).Parts[i.Component])
 		if err == nil {
-			a.held = append(a.held, dev)
+			if a.held == nil {
+				a.held = map[string]hal.Medium{}
+			}
+			a.held[i.Component] = dev
 			err = slots.Check(step, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size}, a.showProgress(i.Component))
 		}
 		switch {
