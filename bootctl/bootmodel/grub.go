@@ -54,8 +54,12 @@ func (g GRUB) reference() (string, error) {
 			}
 			if vars[s+"_GOOD"] != "1" {
 				vars[s+"_TRY"] = "1"
-				if err := g.saveEnv(vars, s+"_TRY"); err != nil {
+				saved, err := g.saveEnv(vars, s+"_TRY")
+				if err != nil {
 					return "", err
+				}
+				if !saved && vars[s+"_GOOD"] != "" {
+					continue // it would be tried for ever
 				}
 			}
 			if g.loads(s) {
@@ -79,7 +83,7 @@ func (g GRUB) reference() (string, error) {
 		if len(changed) == 0 {
 			return "", nil
 		}
-		if err := g.saveEnv(vars, changed...); err != nil {
+		if _, err := g.saveEnv(vars, changed...); err != nil {
 			return "", err
 		}
 	}
@@ -117,7 +121,7 @@ func (g GRUB) rauc() (string, error) {
 			}
 		}
 	}
-	if err := g.saveEnv(vars, tries...); err != nil {
+	if _, err := g.saveEnv(vars, tries...); err != nil {
 		return "", err
 	}
 	if chosen == "" || !g.loads(chosen) {
@@ -160,24 +164,19 @@ func (g GRUB) loadEnv(vars map[string]string) error {
 	if err != nil || b == nil {
 		return err
 	}
-	for p := len(grubSignature); p < len(b); {
-		if b[p] != '#' {
-			name := p
-			for p < len(b) && b[p] != '=' {
-				p++
-			}
-			if p == len(b) {
-				return nil
-			}
-			value := p + 1
-			if p = lineEnd(b, value); p >= len(b) {
-				return nil
-			}
-			vars[string(b[name:value-1])] = plain(b[value:p])
-			p++
+	for p := len(grubSignature); p < len(b); p = lineEnd(b, p) + 1 {
+		if b[p] == '#' {
 			continue
 		}
-		p = lineEnd(b, p) + 1
+		name := p
+		for p < len(b) && b[p] != '=' {
+			p++
+		}
+		value := p + 1
+		if p == len(b) || lineEnd(b, value) >= len(b) {
+			break
+		}
+		vars[string(b[name:p])] = plain(b[value:lineEnd(b, value)])
 	}
 	return nil
 }
@@ -216,23 +215,23 @@ func plain(v []byte) string {
 }
 
 // saveEnv is save_env: set in place or append, then write the sectors of the file one by one. What
-// it cannot do leaves the file as it is; the script goes on.
-func (g GRUB) saveEnv(vars map[string]string, names ...string) error {
+// it cannot do leaves the file as it is.
+func (g GRUB) saveEnv(vars map[string]string, names ...string) (saved bool, err error) {
 	b, err := g.block()
 	if err != nil || b == nil {
-		return err
+		return false, err
 	}
 	for _, name := range names {
 		if !setInBlock(b, name, vars[name]) {
-			return nil
+			return false, nil
 		}
 	}
 	for off := 0; off < len(b); off += grubSector {
 		if err := writeAt(g.FS, g.Path, int64(off), b[off:off+grubSector]); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // setInBlock is grub_envblk_set for values without escapes.

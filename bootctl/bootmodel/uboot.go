@@ -29,6 +29,8 @@ type UBoot struct {
 	Default map[string]string
 	// Loads tells whether the kernel of a slot can be loaded. nil means all can.
 	Loads func(slot string) bool
+	// Once: stop at the script's reset instead of booting again.
+	Once bool
 }
 
 // uenv is U-Boot's environment in memory.
@@ -58,6 +60,9 @@ func (u UBoot) Boot() (slot, args string, err error) {
 		}
 		if slot != "" {
 			return slot, cmdline(slot), nil
+		}
+		if u.Once {
+			break
 		}
 	}
 	return "", "", nil
