@@ -211,7 +211,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"chain in the middle": raw(t, func(m map[int]any) { m[11] = "chain" }),
 		"no previous":         raw(t, func(m map[int]any) { delete(m, 4) }),
 		"short previous":      raw(t, func(m map[int]any) { m[4] = make([]byte, 31) }),
-		"last in the middle":  raw(t, func(m map[int]any) { m[22] = []any{make([]byte, 16), 1, make([]byte, 32)} }),
+		"last in the middle":  raw(t, func(m map[int]any) { m[22] = []any{bytes.Repeat([]byte{7}, 16), 1, make([]byte, 32)} }),
 		"last of own chain": raw(t, func(m map[int]any) {
 			m[3], m[11] = 1, "chain"
 			delete(m, 4)
