@@ -22,9 +22,15 @@ type mosquitto struct {
 	cmd            *exec.Cmd
 }
 
-// startMosquitto runs the broker with a configuration in which PORT and DIR are replaced. The
-// interop suite is for machines that have it: a missing broker is a failure.
 func startMosquitto(t *testing.T, config string) *mosquitto {
+	t.Helper()
+	return startMosquittoWith(t, config, func(string) {})
+}
+
+// startMosquittoWith runs the broker with a configuration in which PORT and DIR are replaced, and
+// the files that prepare puts there. The interop suite is for machines that have a broker: a
+// missing one is a failure.
+func startMosquittoWith(t *testing.T, config string, prepare func(dir string)) *mosquitto {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -33,6 +39,7 @@ func startMosquitto(t *testing.T, config string) *mosquitto {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
 	b := &mosquitto{port: port, url: "mqtt://127.0.0.1:" + port, dir: t.TempDir()}
+	prepare(b.dir)
 	config = strings.NewReplacer("PORT", b.port, "DIR", b.dir).Replace(config)
 	if err := os.WriteFile(filepath.Join(b.dir, "mosquitto.conf"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
