@@ -1,0 +1,297 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+)
+
+func buildVerb() verb {
+	return verb{
+		name: "build", args: "[flags] RELEASE.toml",
+		short: "make a manifest and its payloads from a release file",
+		long:  buildHelp,
+		examples: []string{
+			"ratchet-release build release.toml",
+			"ratchet-release build -o out/1.4.0.suit release.toml",
+			"SOURCE_DATE_EPOCH=1790000000 ratchet-release build nightly.toml",
+		},
+		setup: func(fs *flag.FlagSet) action {
+			var o buildOptions
+			dir := dirFlag(fs)
+			fs.StringVar(&o.out, "o", "", "write the envelope to `FILE` (default: RELEASE.suit)")
+			fs.StringVar(&o.payloads, "payloads", "", "write payloads to `DIR` (default: beside the envelope)")
+			fs.Uint64Var(&o.sequence, "sequence", 0, "sequence `NUMBER` instead of the one in the release file")
+			fs.BoolVar(&o.force, "force", false, "replace a signed envelope that says something else")
+			return func(ctx context.Context, c console, args []string) error {
+				if len(args) != 1 {
+					return usage("one release file, please")
+				}
+				o.release = args[0]
+				d, err := findDesk(*dir)
+				if err != nil {
+					return err
+				}
+				return build(ctx, c, d, o)
+			}
+		},
+	}
+}
+
+const buildHelp = `
+Reads a release file, makes the payloads (compressed if so asked) and writes the unsigned
+envelope. The same release file, images and program version give the same bytes.
+
+Keys of a release file (an unknown key is an error):
+  version = "1.4.0"           what the release is called; also 1.4-rc.1, -beta.1, -alpha.1
+  sequence = 14               higher than every release before; or "auto": the seconds since
+                              1970 of SOURCE_DATE_EPOCH, or of now (then builds differ)
+  vendor = "example.com"      domain or UUID (default: ratchet-release.toml)
+  class = "gateway-v1"        device class, name or UUID; or classes = [...] (default likewise)
+  device = "UUID"             only this device
+  base-url = "https://..."    where the payloads will be (default: images.base-url of the desk)
+  mirrors = ["https://..."]   further base URLs with the same files
+  priority = 10               ask the device's owner, with this urgency (smaller: more urgent)
+  reference-uri = "https://..."  where the full envelope can be had
+  sever-text = false          true: sign the texts, but do not carry them
+  [[component]]
+    name = "rootfs"           file = "rootfs.img"       compress = "none" or "zstd"
+    level = 9                 of zstd, 1 to 22
+    uri = "https://..."       complete, instead of base-url and the payload's name
+    embed = false             true: carry a small payload in the envelope
+    base-url, mirrors         for this component
+    [[component.image]]       instead of file: slot = 0, file, uri; one for each slot
+  [conditions]
+    version = [">= 1.2"]      of the running system; all must hold
+    use-before = 2030-01-31T12:00:00Z
+    min-battery-mwh = 500
+  [text.en]                   by language: description, update
+  [text.en.component.rootfs]  vendor-name, model-name, vendor-domain, model-info, description, version
+
+Payloads are named by their SHA-256, so that a published one is never replaced.`
+
+type buildOptions struct {
+	release, out, payloads string
+	sequence               uint64
+	force                  bool
+}
+
+// build makes payloads first and the envelope last: an envelope that exists has its payloads.
+func build(ctx context.Context, c console, d desk, o buildOptions) error {
+	b, err := readFile(o.release, maxTOML, "release file")
+	if err != nil {
+		return err
+	}
+	p, err := parseRelease(o.release, b, d)
+	if err != nil {
+		return err
+	}
+	if o.sequence > 0 {
+		p.release.Sequence = o.sequence
+	} else if p.auto {
+		if p.release.Sequence, err = autoSequence(env("SOURCE_DATE_EPOCH"), time.Now()); err != nil {
+			return err
+		}
+	}
+	if o.out == "" {
+		o.out = strings.TrimSuffix(o.release, ".toml") + ".suit"
+	}
+	if o.payloads == "" {
+		o.payloads = filepath.Dir(o.out)
+	}
+	var lines []string
+	for i, list := range p.images {
+		component := &p.release.Components[i]
+		for _, im := range list {
+			image, line, err := makeImage(ctx, im, component.Name, o.payloads)
+			if err != nil {
+				return err
+			}
+			component.Images = append(component.Images, image)
+			lines = append(lines, line)
+		}
+	}
+	envelope, err := manifest.Build(p.release)
+	if err != nil {
+		return err
+	}
+	if p.severText {
+		if envelope, err = manifest.Sever(envelope); err != nil {
+			return err
+		}
+	}
+	e, err := manifest.Parse(envelope)
+	if err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	kept, err := keepSigned(o.out, e, o.force)
+	if err != nil {
+		return err
+	}
+	if !kept {
+		if err := writeFile(o.out, envelope, 0o644); err != nil {
+			return err
+		}
+	}
+	c.say("%s: %d bytes", o.out, len(envelope))
+	c.say("  version   %s", manifest.FormatVersion(p.release.Version))
+	if p.auto && o.sequence == 0 {
+		c.say("  sequence  %d (auto; build again with --sequence %d for the same bytes)", p.release.Sequence, p.release.Sequence)
+	} else {
+		c.say("  sequence  %d", p.release.Sequence)
+	}
+	c.say("  vendor    %s", p.release.Vendor)
+	for _, u := range p.release.Classes {
+		c.say("  class     %s", u)
+	}
+	c.say("  manifest  %s", e.ClaimedDigest())
+	for _, l := range lines {
+		c.say("%s", l)
+	}
+	if kept {
+		c.say("It is what the file said before: left as it is, with its signatures.")
+	} else {
+		c.say("Next: ratchet-release sign %s", o.out)
+	}
+	return nil
+}
+
+// autoSequence chooses a sequence number by the clock.
+func autoSequence(epoch string, now time.Time) (uint64, error) {
+	if epoch == "" {
+		return uint64(now.Unix()), nil
+	}
+	n, err := strconv.ParseUint(epoch, 10, 62)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("cannot choose a sequence number: SOURCE_DATE_EPOCH is %.40q, want seconds since 1970", epoch)
+	}
+	return n, nil
+}
+
+// makeImage makes one payload and says so in a few lines.
+func makeImage(ctx context.Context, im imagePlan, component, dir string) (manifest.Image, string, error) {
+	var (
+		p       payload
+		content []byte
+		err     error
+	)
+	if im.embed {
+		p, content, err = embed(ctx, im)
+	} else {
+		p, err = makePayload(ctx, im.file, dir, im.compress, im.level)
+	}
+	if err != nil {
+		return manifest.Image{}, "", err
+	}
+	image := manifest.Image{Slot: im.slot, Digest: p.image, Size: p.size, Encoding: p.encoding, Content: content, URI: im.uri}
+	if p.encoding != manifest.EncodingRaw {
+		image.PayloadSize = p.payloadSize
+	}
+	where := ""
+	switch {
+	case im.embed:
+		image.URI = "#" + component
+		if im.slot != manifest.AnySlot {
+			image.URI += "." + strconv.Itoa(im.slot)
+		}
+		where = "in the envelope"
+	default:
+		if image.URI == "" {
+			image.URI = join(im.base, p.name)
+		}
+		for _, m := range im.mirrors {
+			image.Mirrors = append(image.Mirrors, join(m, p.name))
+		}
+		where = filepath.Join(dir, p.name)
+	}
+	line := &strings.Builder{}
+	fmt.Fprintf(line, "  %s", component)
+	if im.slot != manifest.AnySlot {
+		fmt.Fprintf(line, " for slot %d", im.slot)
+	}
+	fmt.Fprintf(line, "\n    image    %s, %d bytes\n    payload  %s", p.image, p.size, where)
+	if p.encoding == manifest.EncodingZstd {
+		fmt.Fprintf(line, "\n             %d bytes, %.1f%% of the image", p.payloadSize, 100*float64(p.payloadSize)/float64(p.size))
+	}
+	for _, u := range append([]string{image.URI}, image.Mirrors...) {
+		if !im.embed {
+			fmt.Fprintf(line, "\n    fetched  %s", u)
+		}
+	}
+	if im.uri != "" {
+		if name, ok := payloadName(im.uri); !ok || name != p.name {
+			fmt.Fprintf(line, "\n    note     the uri does not end in the payload's name: publish will not copy it; put it there yourself, and never replace it")
+		}
+	}
+	if p.warning != "" {
+		fmt.Fprintf(line, "\n    warning  %s", p.warning)
+	}
+	return image, line.String(), nil
+}
+
+// embed makes a payload in memory.
+func embed(ctx context.Context, im imagePlan) (payload, []byte, error) {
+	f, err := os.Open(im.file)
+	if err != nil {
+		return payload{}, nil, fmt.Errorf("cannot read image: %w", err)
+	}
+	defer f.Close()
+	var b bytes.Buffer
+	p, _, err := encode(ctx, &capped{&b, manifest.MaxEnvelope}, f, im.compress, im.level)
+	if err != nil {
+		return payload{}, nil, fmt.Errorf("cannot embed %s: %w", im.file, err)
+	}
+	return p, b.Bytes(), nil
+}
+
+// capped refuses to grow beyond a limit.
+type capped struct {
+	*bytes.Buffer
+	limit int
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	if c.Len()+len(p) > c.limit {
+		return 0, fmt.Errorf("a whole envelope has at most %d bytes; publish the image beside it instead", c.limit)
+	}
+	return c.Buffer.Write(p)
+}
+
+// join appends a payload's name to a base URL.
+func join(base, name string) string { return strings.TrimSuffix(base, "/") + "/" + name }
+
+// keepSigned decides about an envelope that is there already: one that says the same and is signed
+// is kept, and one that says something else and is signed is not lost unless forced.
+func keepSigned(path string, built manifest.Envelope, force bool) (keep bool, err error) {
+	b, err := readFile(path, manifest.MaxEnvelope, "envelope")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%w; remove it or choose another file with -o", err)
+	}
+	old, err := manifest.Parse(b)
+	if err != nil {
+		if force {
+			return false, nil
+		}
+		return false, fmt.Errorf("cannot write %s: a file that is no envelope is there; remove it, or use --force", path)
+	}
+	if signatures(old) == 0 || force {
+		return false, nil
+	}
+	if old.ClaimedDigest() != built.ClaimedDigest() {
+		return false, fmt.Errorf("cannot write %s: it is signed and says something else (%s); choose another file with -o, or use --force", path, old.ClaimedDigest())
+	}
+	return true, nil
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/transport/mqtt"
+)
+
+func enrollVerb() verb {
+	return verb{
+		name: "enroll", args: "[flags] ID DEVICE.pem",
+		short: "note a device's public key, so that its status and evidence can be verified",
+		long: `
+Stores the public key DEVICE.pem ("-" is standard input) as devices/ID.pem in the release
+directory. From then on watch and evidence collect believe of the device ID only what this key has
+signed. Get the key over a way that you trust: at provisioning, or from the console. Another key
+for the same device is refused without --replace.`,
+		examples: []string{
+			"ratchet-release enroll gw-0001 gw-0001.pub.pem",
+			"ssh gw-0001 cat /var/lib/ratchet/device.pub.pem | ratchet-release enroll gw-0001 -",
+		},
+		setup: func(fs *flag.FlagSet) action {
+			dir := dirFlag(fs)
+			replace := fs.Bool("replace", false, "replace the device's key by this one")
+			return func(_ context.Context, c console, args []string) error {
+				if len(args) != 2 {
+					return usage("a device id and its public key, please")
+				}
+				d, err := loadDesk(*dir)
+				if err != nil {
+					return err
+				}
+				return enroll(c, d, args[0], args[1], *replace)
+			}
+		},
+	}
+}
+
+func enroll(c console, d desk, id, path string, replace bool) error {
+	if err := mqtt.CheckID(id); err != nil {
+		return usage("device id %q %v", manifest.Printable(id), err)
+	}
+	b, err := readInput(c, path, trust.MaxPEM, "public key")
+	if err != nil {
+		return err
+	}
+	key, err := trust.ParsePublic(b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	to := d.path(filepath.Join(devicesDir, id+".pem"))
+	old, err := readPublic(to)
+	switch {
+	case err == nil && old.ID() == key.ID():
+		c.say("%s is enrolled with this key already (%s).", id, short(key.ID()))
+		return nil
+	case err == nil && !replace:
+		return fmt.Errorf("cannot enroll %s: it is enrolled with another key (%s); if the device really has a new one, use --replace", id, short(old.ID()))
+	case err != nil && !errors.Is(err, fs.ErrNotExist) && !replace:
+		return fmt.Errorf("cannot enroll %s: %w; use --replace", id, err)
+	}
+	pem, err := key.MarshalPEM()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return fmt.Errorf("cannot enroll %s: %w", id, err)
+	}
+	if err := writeFile(to, pem, 0o644); err != nil {
+		return err
+	}
+	c.say("%s: enrolled with key %s (%s).", id, key.ID(), algName(key.Alg()))
+	return nil
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+// why gives an error of Parse or Verify the word that a device would record for it.
+func why(err error) reason.Reason {
+	var m *manifest.Error
+	isManifest := errors.As(err, &m)
+	switch {
+	case errors.Is(err, manifest.ErrDigest):
+		return reason.DigestMismatch
+	case errors.Is(err, trust.ErrNoSigner), errors.Is(err, manifest.ErrUnsigned):
+		return reason.SignerUnknown
+	case errors.Is(err, trust.ErrAlgorithm), isManifest && m.Code == manifest.CodeAlgorithm:
+		return reason.AlgorithmNotAllowed
+	case errors.Is(err, trust.ErrSignature):
+		return reason.SignatureInvalid
+	case isManifest && m.Code != manifest.CodeParse:
+		return reason.ManifestUnsupported
+	}
+	return reason.EnvelopeMalformed
+}
+
+// refused makes a refusal of an error of Parse or Verify.
+func refused(what string, err error) error { return &refusal{what: what, reason: why(err), err: err} }
+
+// census is an Authority that trusts nobody and counts the blocks that it is asked about.
+type census struct{ blocks int }
+
+var errCensus = errors.New("counted")
+
+// Authenticate implements manifest.Authority.
+func (a *census) Authenticate(_ []byte, blocks [][]byte) ([]string, error) {
+	a.blocks = len(blocks)
+	return nil, errCensus
+}
+
+// signatures counts an envelope's authentication blocks, good or bad.
+func signatures(e manifest.Envelope) int {
+	a := &census{}
+	_, _ = manifest.Verify(e, a)
+	return a.blocks
+}
+
+// readEnvelope reads and parses a file.
+func readEnvelope(c console, path string) (manifest.Envelope, error) {
+	b, err := readInput(c, path, manifest.MaxEnvelope, "envelope")
+	if err != nil {
+		return manifest.Envelope{}, err
+	}
+	e, err := manifest.Parse(b)
+	if err != nil {
+		return manifest.Envelope{}, refused(path, err)
+	}
+	return e, nil
+}
+
+// describe says in a few lines what a manifest is.
+func describe(c console, m manifest.Manifest) {
+	c.say("  manifest    %s", m.Digest())
+	c.say("  sequence    %d", m.Sequence())
+	if v := m.SetVersion(); v != nil {
+		c.say("  version     %s", manifest.FormatVersion(v))
+	}
+	var names []string
+	for _, id := range m.Components() {
+		names = append(names, id.String())
+	}
+	c.say("  components  %s", strings.Join(names, ", "))
+	if text := m.Description("en"); text != "" {
+		c.say("  says        %s", text)
+	}
+}
+
+// short cuts a key id to what people compare.
+func short(id string) string { return fmt.Sprintf("%.16s", id) }

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+func evidenceVerifyVerb() verb {
+	return verb{
+		name: "evidence verify", args: "[flags] FILE",
+		short: "check an export of a device's evidence, offline",
+		long: `
+Checks FILE ("-" is standard input), an export of ` + "`ratchet evidence export`" + ` or a file of evidence
+collect: that every record is signed by the device's key, is of one device, and continues the chain
+of the record before it. Says what the file holds, how many records are missing and where, and how
+often each reason occurs. What is missing is never passed over in silence, but it is no forgery.`,
+		examples: []string{
+			"ratchet-release evidence verify gw-0001.evidence --key devices/gw-0001.pem",
+			"ratchet-release evidence verify --history --key gw-0001.pem export.cbor | less",
+		},
+		exits: "2 a record is forged, altered, out of order or unreadable; what stands before it is good;\n3 all records are genuine, and some are missing",
+		setup: func(fs *flag.FlagSet) action {
+			keys := repeated(fs, "key", "public key `PEM` of the device; may be repeated")
+			history := fs.Bool("history", false, "print every record")
+			return func(ctx context.Context, c console, args []string) error {
+				if len(args) != 1 {
+					return usage("one file, please")
+				}
+				if len(*keys) == 0 {
+					return usage("whose evidence? give the device's public key with --key")
+				}
+				anchors, err := readAnchors(*keys, false)
+				if err != nil {
+					return err
+				}
+				in := c.in
+				if args[0] != "-" {
+					f, err := os.Open(args[0])
+					if err != nil {
+						return fmt.Errorf("cannot read evidence: %w", err)
+					}
+					defer f.Close()
+					in = f
+				}
+				return verifyEvidence(ctx, c, args[0], in, anchors, *history)
+			}
+		},
+	}
+}
+
+func verifyEvidence(ctx context.Context, c console, name string, in io.Reader, anchors trust.Keys, history bool) error {
+	out := bufio.NewWriter(c.out)
+	defer out.Flush()
+	c.out = out
+	s, err := evidence.VerifyExport(interruptible{ctx, in}, anchors, func(r evidence.Record) error {
+		if history {
+			c.say("%s", historyLine(r))
+		}
+		return nil
+	})
+	var broken *evidence.BreakError
+	switch {
+	case errors.Is(err, evidence.ErrEmpty):
+		return fmt.Errorf("cannot verify %s: it holds no record", name)
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &broken):
+		if s.Records > 0 {
+			c.say("Good before that:")
+			report(c, s)
+		}
+		return &refusal{what: name, reason: evidenceReason(err), err: err}
+	case err != nil:
+		return fmt.Errorf("cannot verify %s: %w", name, err)
+	}
+	report(c, s)
+	if n := s.Missing(); n > 0 {
+		return fmt.Errorf("%w: %s missing", errIncomplete, pluralBig(n, "record is", "records are"))
+	}
+	c.say("Every record is signed by the key and continues its chain; none is missing.")
+	return nil
+}
+
+// evidenceReason gives an error of VerifyExport its word.
+func evidenceReason(err error) reason.Reason {
+	switch {
+	case errors.Is(err, trust.ErrAlgorithm):
+		return reason.AlgorithmNotAllowed
+	case errors.Is(err, trust.ErrNoSigner), errors.Is(err, evidence.ErrDevice):
+		return reason.SignerUnknown
+	case errors.Is(err, trust.ErrSignature):
+		return reason.SignatureInvalid
+	case errors.Is(err, evidence.ErrForged), errors.Is(err, evidence.ErrForked):
+		return reason.DigestMismatch
+	}
+	return reason.EnvelopeMalformed
+}
+
+func pluralBig(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// report prints a summary.
+func report(c console, s evidence.Summary) {
+	c.say("device   %s", s.Device)
+	c.say("key      %s", s.Signer)
+	c.say("records  %d, %d bytes", s.Records, s.Bytes)
+	if s.Duplicates > 0 {
+		c.say("         %d more were there twice", s.Duplicates)
+	}
+	for _, ch := range s.Chains {
+		c.say("chain    %s", hex.EncodeToString(ch.ID[:]))
+		c.say("  records  %d to %d", ch.First, ch.Last)
+		if ch.First > 1 {
+			c.say("  MISSING  %d to %d, before the first one here", 1, ch.First-1)
+		} else if ch.Why != reason.None {
+			c.say("  began    %s", ch.Why)
+		}
+		told := uint64(0)
+		for _, g := range ch.Gaps {
+			c.say("  MISSING  %d to %d", g.From, g.To)
+			told += g.To - g.From + 1
+		}
+		if ch.Missing > told {
+			c.say("  MISSING  %d more, in further gaps", ch.Missing-told)
+		}
+		if k := ch.Known; k != nil {
+			c.say("  follows  chain %s, of which the device knew record %d", hex.EncodeToString(k.Chain[:]), k.Seq)
+		}
+		if ch.Forgot > 0 {
+			c.say("  forgot   %d records of the chain before, which are here", ch.Forgot)
+		}
+	}
+	if len(s.Reasons) > 0 {
+		c.say("reasons")
+	}
+	for _, r := range slices.Sorted(maps.Keys(s.Reasons)) {
+		c.say("  %6d  %s", s.Reasons[r], r)
+	}
+}
+
+// historyLine is one record for people. Its texts were made printable by Decode.
+func historyLine(r evidence.Record) string {
+	when := "time unknown        "
+	if !r.Wall.IsZero() {
+		when = r.Wall.UTC().Format(time.RFC3339)
+		if r.Quality != "synced" {
+			when += "?"
+		}
+	}
+	return fmt.Sprintf("%6d  %-21s  %s", r.Seq, when, sentence(r))
+}
+
+// sentence says what a record is about.
+func sentence(r evidence.Record) string {
+	parts := []string{string(r.Kind)}
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	switch {
+	case r.From != "" && r.To != "":
+		add("%s -> %s", r.From, r.To)
+	case r.To != "":
+		add("%s", r.To)
+	case r.From != "":
+		add("from %s", r.From)
+	}
+	if r.Reason != reason.None {
+		add("%s", r.Reason)
+	}
+	if r.Slot != "" {
+		add("slot=%s", r.Slot)
+	}
+	if r.Component != "" {
+		add("component=%s", r.Component)
+	}
+	if r.Sequence > 0 {
+		add("sequence=%d", r.Sequence)
+	}
+	if r.Actor != "" {
+		add("by=%s", r.Actor)
+	}
+	if r.Manifest != "" {
+		add("manifest=%.19s", r.Manifest)
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.Detail)) {
+		add("%s=%q", k, r.Detail[k])
+	}
+	return strings.Join(parts, " ")
+}

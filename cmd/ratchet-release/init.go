@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+func initVerb() verb {
+	return verb{
+		name: "init", args: "[flags] [DIR]",
+		short: "make a release directory: keys and configuration",
+		long: `
+Makes a release directory (the current one unless DIR is given): a release key, its public half
+for the devices, ratchet-release.toml, and a release file to start from. Nothing that exists is
+overwritten. The private key is not encrypted: keep the directory where only the people who
+release can read it, and back it up; devices accept nothing that it has not signed.`,
+		examples: []string{
+			"ratchet-release init --vendor example.com --class gateway-v1 desk",
+			"ratchet-release init --alg ed25519 --broker mqtts://broker.example.com:8883 desk",
+		},
+		setup: func(fs *flag.FlagSet) action {
+			var o initOptions
+			fs.StringVar(&o.alg, "alg", "esp256", "algorithm of the release `KEY`: esp256, ed25519 or esp384")
+			fs.StringVar(&o.vendor, "vendor", "example.com", "`DOMAIN` of the vendor; part of every manifest")
+			classes := repeated(fs, "class", "device class `NAME` (default gateway-v1); may be repeated")
+			fs.StringVar(&o.broker, "broker", "mqtts://broker.example.com:8883", "MQTT broker `URL`")
+			fs.BoolVar(&o.allowPlain, "allow-plain", false, "allow a broker without TLS (mqtt://)")
+			fs.StringVar(&o.channel, "channel", "stable", "offer channel `NAME`")
+			fs.StringVar(&o.baseURL, "base-url", "https://updates.example.com/images", "public `URL` of the image directory")
+			return func(_ context.Context, c console, args []string) error {
+				if len(args) > 1 {
+					return usage("one directory, please")
+				}
+				dir := "."
+				if len(args) == 1 {
+					dir = args[0]
+				}
+				if o.classes = *classes; len(o.classes) == 0 {
+					o.classes = []string{"gateway-v1"}
+				}
+				return initDesk(c, dir, o)
+			}
+		},
+	}
+}
+
+type initOptions struct {
+	alg, vendor, broker, channel, baseURL string
+	classes                               []string
+	allowPlain                            bool
+}
+
+// Files that init makes besides ratchet-release.toml.
+const (
+	privateName = "keys/release.pem"
+	publicName  = "keys/release.pub.pem"
+	exampleName = "release.toml"
+	ignoreName  = ".gitignore"
+)
+
+// initDesk makes a release directory.
+//
+// Crash: at any point -> some of the files are missing; init refuses to run again over those that
+// exist and names them, nothing depends on a directory that init has not finished.
+func initDesk(c console, dir string, o initOptions) error {
+	algs := map[string]int64{"esp256": trust.ESP256, "ed25519": trust.Ed25519, "esp384": trust.ESP384}
+	alg, ok := algs[strings.ToLower(o.alg)]
+	if !ok {
+		return usage("algorithm %q is unknown: use esp256, ed25519 or esp384", o.alg)
+	}
+	config := deskTOML(o)
+	d := desk{dir: dir}
+	doc, err := decodeTOML(deskName, config, &d.deskFile)
+	if err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	if err := d.check(doc); err != nil {
+		return usage("%v", err)
+	}
+	if _, err := parseRelease(exampleName, []byte(exampleTOML), d); err != nil {
+		return usage("%v", err)
+	}
+	var there []string
+	for _, name := range []string{deskName, privateName, publicName} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			there = append(there, filepath.Join(dir, name))
+		}
+	}
+	if len(there) > 0 {
+		return fmt.Errorf("cannot init %s: %s exists already and is not overwritten; choose another directory", dir, strings.Join(there, ", "))
+	}
+	for _, sub := range []struct {
+		name string
+		mode fs.FileMode
+	}{{"", 0o755}, {"keys", 0o700}, {devicesDir, 0o755}, {"images", 0o755}} {
+		if err := os.MkdirAll(filepath.Join(dir, sub.name), sub.mode); err != nil {
+			return fmt.Errorf("cannot init %s: %w", dir, err)
+		}
+	}
+	signer, err := trust.Generate(alg)
+	if err != nil {
+		return err
+	}
+	private, err := signer.MarshalPEM()
+	if err != nil {
+		return err
+	}
+	public, err := signer.Key().MarshalPEM()
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name     string
+		content  []byte
+		mode     fs.FileMode
+		optional bool // one that exists is left as it is
+	}{
+		{privateName, private, 0o600, false}, {publicName, public, 0o644, false},
+		{ignoreName, []byte("# Never commit a private key.\n/keys/release.pem\n/images/\n"), 0o644, true},
+		{exampleName, []byte(exampleTOML), 0o644, true},
+		{deskName, config, 0o644, false},
+	} {
+		err := createFile(filepath.Join(dir, f.name), f.content, f.mode)
+		if err != nil && !(f.optional && errors.Is(err, fs.ErrExist)) {
+			return fmt.Errorf("cannot init %s: %w", dir, err)
+		}
+	}
+	c.say("Release directory %s is ready.", dir)
+	c.say("")
+	c.say("  %-22s the release key (%s). Private: guard it and back it up.", privateName, algName(alg))
+	c.say("  %-22s its public half, id %s", publicName, signer.Key().ID())
+	c.say("  %-22s configuration of this desk", deskName)
+	c.say("  %-22s a release file to start from", exampleName)
+	c.say("  %-22s public keys of devices go here (`ratchet-release enroll`)", devicesDir+"/")
+	c.say("  %-22s published payloads; serve it at %s", "images/", o.baseURL)
+	c.say("")
+	c.say("Next:")
+	c.say("  1. Check %s: vendor, classes, broker, base-url.", deskName)
+	c.say("  2. Put %s on each device as a trust anchor. The device's configuration", publicName)
+	c.say("     must name the same vendor (%s), its class (%s), the broker and the", o.vendor, strings.Join(o.classes, ", "))
+	c.say("     channel (%s).", o.channel)
+	c.say("  3. Enroll each device's evidence key: ratchet-release enroll ID DEVICE.pem")
+	c.say("  4. Release: build %s, sign, publish, watch.", exampleName)
+	return nil
+}
+
+func algName(alg int64) string {
+	switch alg {
+	case trust.ESP256:
+		return "ESP256"
+	case trust.Ed25519:
+		return "Ed25519"
+	case trust.ESP384:
+		return "ESP384"
+	}
+	return fmt.Sprintf("algorithm %d", alg)
+}
+
+// deskTOML is a new ratchet-release.toml.
+func deskTOML(o initOptions) []byte {
+	var classes []string
+	for _, c := range o.classes {
+		classes = append(classes, quoteTOML(c))
+	}
+	return fmt.Appendf(nil, `# Configuration of the release desk. Paths are relative to this file.
+
+[vendor]
+domain = %s          # every manifest is for devices of this vendor
+classes = [%s]       # for releases that name no class
+
+[keys]
+release = "keys/release.pem"         # what the sign verb signs with
+anchors = ["keys/release.pub.pem"]   # what devices trust; verify and publish check against these
+legacy-algorithms = false            # also accept ES256 (-7) and EdDSA (-8)
+
+[images]
+directory = "images"                 # publish copies payloads here; serve it over HTTPS
+base-url = %s
+mirrors = []                         # further base URLs with the same files
+
+[broker]
+url = %s
+allow-plain = %t                  # true admits mqtt:// without TLS
+channel = %s                    # where publish offers releases
+ca = ""                              # PEM; empty = the system's CAs
+certificate = ""                     # client certificate, PEM
+key = ""                             # its key, PEM
+username = ""
+password-file = ""
+client-id = ""                       # empty = a new one for each connection
+`, quoteTOML(o.vendor), strings.Join(classes, ", "), quoteTOML(o.baseURL), quoteTOML(o.broker), o.allowPlain, quoteTOML(o.channel))
+}
+
+// exampleTOML is the release file that init lays down.
+const exampleTOML = `# One release. Run: ratchet-release help build; it explains every key.
+
+version = "1.0.0"
+sequence = 1                 # higher than that of every release before
+# class = "gateway-v1"       # empty: the classes of ratchet-release.toml
+
+[[component]]
+name = "rootfs"
+file = "rootfs.img"          # relative to this file
+compress = "zstd"            # or "none"
+
+[conditions]
+# version = [">= 0.9"]       # what the device must run now
+# use-before = 2030-01-01T00:00:00Z
+# min-battery-mwh = 500
+
+[text.en]
+description = "Gateway firmware"
+update = "What is new, in a sentence."
+`

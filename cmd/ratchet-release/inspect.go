@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"unicode/utf8"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+)
+
+// maxInspect is the largest file that inspect looks at, in bytes: more than any envelope, so that an
+// oversized one can be looked at too.
+const maxInspect = 4 * manifest.MaxEnvelope
+
+func inspectVerb() verb {
+	return verb{
+		name: "inspect", args: "FILE",
+		short: "show what is in an envelope, also in a refused one",
+		long: `
+Writes an annotated dump of the envelope FILE ("-" is standard input): what each item means, and
+what is wrong with it, and in the end what a device would say of its form. Signatures are not
+checked; see verify for that. Other people's envelopes and damaged ones are shown as far as they
+can be read.`,
+		examples: []string{
+			"ratchet-release inspect release.suit",
+			"curl -s https://updates.example.com/x.suit | ratchet-release inspect -",
+		},
+		setup: func(*flag.FlagSet) action {
+			return func(_ context.Context, c console, args []string) error {
+				if len(args) != 1 {
+					return usage("one envelope, please")
+				}
+				b, err := readInput(c, args[0], maxInspect, "envelope")
+				if err != nil {
+					return err
+				}
+				return inspect(c, b)
+			}
+		},
+	}
+}
+
+func inspect(c console, b []byte) error {
+	w := &visible{w: bufio.NewWriter(c.out)}
+	err := manifest.Dump(w, b)
+	return errors.Join(err, w.w.Flush())
+}
+
+// visible passes text on and replaces what could control a terminal. The dump is made of bytes from
+// outside; this is the last gate, whatever happens before it.
+type visible struct {
+	w    *bufio.Writer
+	part []byte // the beginning of a character
+}
+
+// Write implements io.Writer.
+func (v *visible) Write(p []byte) (int, error) {
+	b := append(v.part, p...)
+	v.part = nil
+	for len(b) > 0 {
+		if !utf8.FullRune(b) {
+			v.part = append([]byte(nil), b...)
+			break
+		}
+		r, n := utf8.DecodeRune(b)
+		b = b[n:]
+		if !harmless(r) {
+			r = utf8.RuneError
+		}
+		if _, err := v.w.WriteRune(r); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
+// harmless reports whether a character may reach the terminal.
+func harmless(r rune) bool {
+	return r == '\n' || r == '\t' || r == ' ' || r == utf8.RuneError || manifest.Printable(string(r)) == string(r)
+}

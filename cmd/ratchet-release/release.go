@@ -1,0 +1,412 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+)
+
+// releaseFile is a release file as it is written.
+type releaseFile struct {
+	Version      string              `toml:"version"`
+	Sequence     any                 `toml:"sequence"` // number or "auto"
+	Vendor       string              `toml:"vendor"`
+	Class        string              `toml:"class"`
+	Classes      []string            `toml:"classes"`
+	Device       string              `toml:"device"`
+	Priority     *int64              `toml:"priority"`
+	ReferenceURI string              `toml:"reference-uri"`
+	BaseURL      string              `toml:"base-url"`
+	Mirrors      []string            `toml:"mirrors"`
+	SeverText    bool                `toml:"sever-text"`
+	Components   []componentFile     `toml:"component"`
+	Conditions   conditionsFile      `toml:"conditions"`
+	Text         map[string]textFile `toml:"text"`
+}
+
+type conditionsFile struct {
+	Version       []string `toml:"version"`
+	UseBefore     any      `toml:"use-before"` // offset date-time, or a string of that form
+	MinBatteryMWh int64    `toml:"min-battery-mwh"`
+}
+
+type componentFile struct {
+	Name     string      `toml:"name"`
+	File     string      `toml:"file"`
+	URI      string      `toml:"uri"`
+	Embed    bool        `toml:"embed"`
+	Compress string      `toml:"compress"`
+	Level    *int        `toml:"level"`
+	BaseURL  string      `toml:"base-url"`
+	Mirrors  []string    `toml:"mirrors"`
+	Images   []imageFile `toml:"image"`
+}
+
+type imageFile struct {
+	Slot *int   `toml:"slot"`
+	File string `toml:"file"`
+	URI  string `toml:"uri"`
+}
+
+type textFile struct {
+	Description string                       `toml:"description"`
+	Update      string                       `toml:"update"`
+	Components  map[string]componentTextFile `toml:"component"`
+}
+
+type componentTextFile struct {
+	VendorName   string `toml:"vendor-name"`
+	ModelName    string `toml:"model-name"`
+	VendorDomain string `toml:"vendor-domain"`
+	ModelInfo    string `toml:"model-info"`
+	Description  string `toml:"description"`
+	Version      string `toml:"version"`
+}
+
+// defaultLevel of zstd: what a device saves in radio bytes it saves each time, the desk pays once.
+const defaultLevel = 9
+
+// plan is a release file that makes sense. What is missing of the release are the images' digests
+// and sizes.
+type plan struct {
+	release   manifest.Release // Images are empty
+	auto      bool             // the sequence is still to be chosen
+	severText bool
+	images    [][]imagePlan // by component
+}
+
+// imagePlan says where an image comes from and how it is offered.
+type imagePlan struct {
+	key      string // of the release file, for errors
+	slot     int
+	file     string // path
+	compress bool
+	level    int
+	embed    bool
+	uri      string   // "" = base + payload name
+	base     string   // URL
+	mirrors  []string // URLs
+}
+
+// parseRelease reads a release file. What it leaves out comes from the desk. name is its path: the
+// images' paths are relative to it.
+func parseRelease(name string, b []byte, d desk) (plan, error) {
+	var f releaseFile
+	doc, err := decodeTOML(name, b, &f)
+	if err != nil {
+		return plan{}, err
+	}
+	p := plan{severText: f.SeverText}
+	for _, step := range []func(document, releaseFile, desk) error{p.identity, p.conditions, p.components, p.texts} {
+		if err := step(doc, f, d); err != nil {
+			return plan{}, err
+		}
+	}
+	return p, nil
+}
+
+// identity reads who the release is for and which one it is.
+func (p *plan) identity(doc document, f releaseFile, d desk) (err error) {
+	r := &p.release
+	if f.Version == "" {
+		return doc.errorf("version", `is missing; write version = "1.2.3"`)
+	}
+	if r.Version, err = parseVersion(f.Version); err != nil {
+		return doc.errorf("version", "%v", err)
+	}
+	switch s := f.Sequence.(type) {
+	case int64:
+		if s < 1 {
+			return doc.errorf("sequence", "%d is not a sequence number: they start at 1", s)
+		}
+		r.Sequence = uint64(s)
+	case string:
+		if p.auto = s == "auto"; !p.auto {
+			return doc.errorf("sequence", `%q: want a number, or "auto"`, manifest.Printable(s))
+		}
+	case nil:
+		return doc.errorf("sequence", `is missing; write a number higher than that of every release before, or "auto"`)
+	default:
+		return doc.errorf("sequence", `want a number, or "auto"`)
+	}
+	vendor := f.Vendor
+	if vendor == "" {
+		vendor = d.Vendor.Domain
+	}
+	if vendor == "" {
+		return doc.errorf("vendor", "is missing, here and in %s", deskName)
+	}
+	if r.Vendor, err = vendorUUID(vendor); err != nil {
+		return doc.errorf("vendor", "%v", err)
+	}
+	classes, key := f.Classes, "classes"
+	switch {
+	case f.Class != "" && len(classes) > 0:
+		return doc.errorf("class", "class and classes exclude each other")
+	case f.Class != "":
+		classes, key = []string{f.Class}, "class"
+	case len(classes) == 0:
+		classes = d.Vendor.Classes
+	}
+	if len(classes) == 0 {
+		return doc.errorf("class", "is missing, here and in %s", deskName)
+	}
+	for _, c := range classes {
+		u, err := classUUID(r.Vendor, c)
+		if err != nil {
+			return doc.errorf(key, "%v", err)
+		}
+		r.Classes = append(r.Classes, u)
+	}
+	if f.Device != "" {
+		u, err := manifest.ParseUUID(f.Device)
+		if err != nil {
+			return doc.errorf("device", "%v", err)
+		}
+		r.DeviceID = &u
+	}
+	if f.ReferenceURI != "" {
+		if err := checkURL(f.ReferenceURI); err != nil {
+			return doc.errorf("reference-uri", "%v", err)
+		}
+	}
+	r.Priority, r.ReferenceURI = f.Priority, f.ReferenceURI
+	return nil
+}
+
+// conditions reads what must hold on the device.
+func (p *plan) conditions(doc document, f releaseFile, _ desk) error {
+	r := &p.release
+	for _, s := range f.Conditions.Version {
+		c, err := parseCondition(s)
+		if err != nil {
+			return doc.errorf("conditions.version", "%v", err)
+		}
+		r.Versions = append(r.Versions, c)
+	}
+	switch t := f.Conditions.UseBefore.(type) {
+	case nil:
+	case time.Time:
+		r.UseBefore = t
+	case string:
+		at, err := time.Parse(time.RFC3339, t)
+		if err != nil {
+			return doc.errorf("conditions.use-before", "%q: want a time such as 2030-01-31T12:00:00Z", manifest.Printable(t))
+		}
+		r.UseBefore = at
+	case toml.LocalDateTime, toml.LocalDate, toml.LocalTime:
+		return doc.errorf("conditions.use-before", "%v has no time zone: want a time such as 2030-01-31T12:00:00Z", t)
+	default:
+		return doc.errorf("conditions.use-before", "want a time such as 2030-01-31T12:00:00Z")
+	}
+	if r.UseBefore.Nanosecond() != 0 || !r.UseBefore.IsZero() && r.UseBefore.Unix() <= 0 {
+		return doc.errorf("conditions.use-before", "want whole seconds after 1970")
+	}
+	if f.Conditions.MinBatteryMWh < 0 {
+		return doc.errorf("conditions.min-battery-mwh", "%d: want milliwatt-hours", f.Conditions.MinBatteryMWh)
+	}
+	r.MinBatteryMWh = f.Conditions.MinBatteryMWh
+	return nil
+}
+
+// components reads the images.
+func (p *plan) components(doc document, f releaseFile, d desk) error {
+	if len(f.Components) == 0 {
+		return doc.errorf("component", "is missing; a release has at least one [[component]] with name and file")
+	}
+	for i, c := range f.Components {
+		key := fmt.Sprintf("component.%d", i)
+		if _, err := manifest.ParseComponentID(c.Name); err != nil {
+			return doc.errorf(key+".name", "%v", err)
+		}
+		list, err := componentImages(doc, key, c)
+		if err != nil {
+			return err
+		}
+		for j := range list {
+			if err := list[j].locate(doc, filepath.Dir(doc.name), f, c, d); err != nil {
+				return err
+			}
+		}
+		p.images = append(p.images, list)
+		p.release.Components = append(p.release.Components, manifest.Component{Name: c.Name})
+	}
+	return nil
+}
+
+// componentImages reads a component's one image, or one for each slot.
+func componentImages(doc document, key string, c componentFile) ([]imagePlan, error) {
+	var list []imagePlan
+	switch {
+	case c.File == "" && len(c.Images) == 0:
+		return nil, doc.errorf(key+".file", "is missing; name the image, or one [[component.image]] for each slot")
+	case len(c.Images) > 0 && (c.File != "" || c.URI != ""):
+		return nil, doc.errorf(key, "an image for every slot (file, uri) and images for single slots (component.image) exclude each other")
+	case c.File != "":
+		list = []imagePlan{{key: key, slot: manifest.AnySlot, file: c.File, uri: c.URI}}
+	}
+	for j, i := range c.Images {
+		key := fmt.Sprintf("%s.image.%d", key, j)
+		switch {
+		case i.Slot == nil || *i.Slot < 0 || *i.Slot > 255:
+			return nil, doc.errorf(key+".slot", "want the number of the slot that this image is made for, 0 for the first")
+		case i.File == "":
+			return nil, doc.errorf(key+".file", "is missing")
+		}
+		for _, other := range list {
+			if other.slot == *i.Slot {
+				return nil, doc.errorf(key+".slot", "slot %d has an image already", *i.Slot)
+			}
+		}
+		list = append(list, imagePlan{key: key, slot: *i.Slot, file: i.File, uri: i.URI})
+	}
+	compress, level := c.Compress == "zstd", defaultLevel
+	if !compress && c.Compress != "" && c.Compress != "none" {
+		return nil, doc.errorf(key+".compress", `%q: want "zstd" or "none"`, manifest.Printable(c.Compress))
+	}
+	if c.Level != nil {
+		if level = *c.Level; !compress || level < 1 || level > 22 {
+			return nil, doc.errorf(key+".level", `%d: want 1 to 22, and compress = "zstd"`, level)
+		}
+	}
+	for j := range list {
+		list[j].compress, list[j].level, list[j].embed = compress, level, c.Embed
+	}
+	return list, nil
+}
+
+// locate settles where the payload will be found: the image's own URI, or a base URL of the
+// component, the release or the desk.
+func (i *imagePlan) locate(doc document, dir string, f releaseFile, c componentFile, d desk) error {
+	if !filepath.IsAbs(i.file) {
+		i.file = filepath.Join(dir, i.file)
+	}
+	first := func(list ...string) string {
+		for _, s := range list {
+			if s != "" {
+				return s
+			}
+		}
+		return ""
+	}
+	i.base, i.mirrors = first(c.BaseURL, f.BaseURL, d.Images.BaseURL), c.Mirrors
+	if i.mirrors == nil {
+		i.mirrors = f.Mirrors
+	}
+	if i.mirrors == nil {
+		i.mirrors = d.Images.Mirrors
+	}
+	if i.embed {
+		if i.uri != "" || c.BaseURL != "" || len(c.Mirrors) > 0 {
+			return doc.errorf(i.key, "an embedded payload is carried in the envelope: it has no uri, base-url or mirrors")
+		}
+		i.base, i.mirrors = "", nil
+		return nil
+	}
+	if i.base == "" && i.uri == "" {
+		return doc.errorf(i.key, "no uri, and no base-url here or in %s: say where devices find the image", deskName)
+	}
+	for _, u := range append([]string{first(i.uri, i.base)}, i.mirrors...) {
+		if err := checkURL(u); err != nil {
+			return doc.errorf(i.key, "%v", err)
+		}
+	}
+	if len(i.mirrors) > manifest.MaxMirrors {
+		return doc.errorf(i.key, "%d mirrors, at most %d", len(i.mirrors), manifest.MaxMirrors)
+	}
+	return nil
+}
+
+// texts reads what people are told.
+func (p *plan) texts(doc document, f releaseFile, _ desk) error {
+	for tag, t := range f.Text {
+		out := manifest.Text{Description: t.Description, Update: t.Update}
+		for name, c := range t.Components {
+			known := false
+			for _, k := range f.Components {
+				known = known || k.Name == name
+			}
+			if !known {
+				return doc.errorf("text."+tag+".component."+name, "the release has no such component")
+			}
+			if out.Components == nil {
+				out.Components = map[string]manifest.ComponentText{}
+			}
+			out.Components[name] = manifest.ComponentText(c)
+		}
+		if p.release.Text == nil {
+			p.release.Text = map[string]manifest.Text{}
+		}
+		p.release.Text[tag] = out
+	}
+	if p.severText && len(f.Text) == 0 {
+		return doc.errorf("sever-text", "there is no text")
+	}
+	return nil
+}
+
+// parseVersion reads "1.2.3" or "1.2-rc.3" (also beta, alpha) as SUIT writes versions.
+func parseVersion(s string) ([]int64, error) {
+	bad := fmt.Errorf("%q is not a version: want up to three numbers, as in 1.4.2, and perhaps -rc.1, -beta.1 or -alpha.1", manifest.Printable(s))
+	release, pre, marked := strings.Cut(s, "-")
+	var v []int64
+	for _, part := range strings.Split(release, ".") {
+		n, err := number(part)
+		if err != nil {
+			return nil, bad
+		}
+		v = append(v, n)
+	}
+	if marked {
+		word, tail, numbered := strings.Cut(pre, ".")
+		mark, ok := map[string]int64{"rc": -1, "beta": -2, "alpha": -3}[word]
+		if !ok {
+			return nil, bad
+		}
+		v = append(v, mark)
+		if numbered {
+			n, err := number(tail)
+			if err != nil {
+				return nil, bad
+			}
+			v = append(v, n)
+		}
+	}
+	if manifest.CheckVersion(v) != nil || manifest.FormatVersion(v) != s {
+		return nil, bad
+	}
+	return v, nil
+}
+
+func number(s string) (int64, error) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil || n > math.MaxInt64 {
+		return 0, errors.New("not a number")
+	}
+	return int64(n), nil
+}
+
+// parseCondition reads ">= 1.2".
+func parseCondition(s string) (manifest.VersionCondition, error) {
+	op := strings.TrimRight(s, " 0123456789.-abcdefghijklmnopqrstuvwxyz")
+	compare, ok := map[string]int{
+		">": manifest.CompareGreater, ">=": manifest.CompareGreaterOrEqual, "=": manifest.CompareEqual,
+		"<=": manifest.CompareLesserOrEqual, "<": manifest.CompareLesser,
+	}[op]
+	if !ok {
+		return manifest.VersionCondition{}, fmt.Errorf("%q: want a comparison such as \">= 1.2\", with >, >=, =, <= or <", manifest.Printable(s))
+	}
+	v, err := parseVersion(strings.TrimSpace(s[len(op):]))
+	if err != nil {
+		return manifest.VersionCondition{}, err
+	}
+	return manifest.VersionCondition{Compare: compare, Version: v}, nil
+}

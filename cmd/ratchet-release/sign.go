@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+func signVerb() verb {
+	return verb{
+		name: "sign", args: "[flags] FILE",
+		short: "add a signature to an envelope",
+		long: `
+Adds a signature to the envelope FILE, which is replaced as a whole. Signatures that are there
+stay, so that several people can sign the same file one after another, in any order; signing twice
+with the same key changes nothing. What is signed is shown. An envelope that no device could
+accept is not signed.`,
+		examples: []string{
+			"ratchet-release sign release.suit",
+			"ratchet-release sign --key /media/alice/release.pem release.suit",
+		},
+		exits: "2 the envelope is damaged, or asks for something that devices do not do",
+		setup: func(fs *flag.FlagSet) action {
+			dir := dirFlag(fs)
+			key := fs.String("key", "", "private key `PEM` (default: keys.release of ratchet-release.toml)")
+			out := fs.String("o", "", "write the signed envelope to `FILE` instead")
+			return func(_ context.Context, c console, args []string) error {
+				if len(args) != 1 {
+					return usage("one envelope, please")
+				}
+				if *key == "" {
+					d, err := loadDesk(*dir)
+					if err != nil {
+						return fmt.Errorf("no --key given: %w", err)
+					}
+					if *key = d.path(d.Keys.Release); *key == "" {
+						return usage("no --key given, and %s names no keys.release", deskName)
+					}
+				}
+				if *out == "" {
+					*out = args[0]
+				}
+				if *out == "-" {
+					return usage("an envelope is signed in its file; give one, or -o FILE")
+				}
+				return sign(c, args[0], *out, *key)
+			}
+		},
+	}
+}
+
+// sign signs path into out.
+func sign(c console, path, out, keyPath string) error {
+	signer, err := readPrivate(keyPath)
+	if err != nil {
+		return err
+	}
+	own, err := trust.NewKeys([]trust.Key{signer.Key()}, false)
+	if err != nil {
+		return err
+	}
+	e, err := readEnvelope(c, path)
+	if err != nil {
+		return err
+	}
+	id := signer.Key().ID()
+	if m, err := manifest.Verify(e, own); err == nil {
+		c.say("%s is signed by %s already.", path, short(id))
+		describe(c, m)
+		if out == path {
+			return nil
+		}
+		return writeFile(out, e.Raw(), 0o644)
+	}
+	signed, m, err := addSignature(e, signer, own)
+	if err != nil {
+		return refused(path, err)
+	}
+	if err := writeFile(out, signed.Raw(), 0o644); err != nil {
+		return err
+	}
+	c.say("%s: signed by %s (%s), %s.", out, short(id), algName(signer.Key().Alg()), plural(signatures(signed), "signature"))
+	describe(c, m)
+	return nil
+}
+
+// addSignature signs, and proves that the result verifies: nothing leaves the desk that a device
+// would refuse.
+func addSignature(e manifest.Envelope, s *trust.Signer, own trust.Keys) (manifest.Envelope, manifest.Manifest, error) {
+	b, err := manifest.Sign(e.Raw(), s)
+	if err != nil {
+		return manifest.Envelope{}, manifest.Manifest{}, err
+	}
+	signed, err := manifest.Parse(b)
+	if err != nil {
+		return manifest.Envelope{}, manifest.Manifest{}, err
+	}
+	m, err := manifest.Verify(signed, own)
+	return signed, m, err
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

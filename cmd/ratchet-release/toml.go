@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// maxTOML is the largest TOML file that is read, in bytes.
+const maxTOML = 1 << 20
+
+// document is a TOML file that was decoded strictly. It knows where each key stands, so that what
+// is wrong with a value can be said with its line.
+type document struct {
+	name string
+	keys map[string]int // "table.key", "component.0.file" -> line
+}
+
+// errorf is an error about the value of a key.
+func (d document) errorf(key, format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	for at := key; at != ""; at = at[:max(strings.LastIndexByte(at, '.'), 0)] {
+		if line, ok := d.keys[at]; ok {
+			return fmt.Errorf("%s:%d: %s: %s", d.name, line, shown(key), text)
+		}
+	}
+	return fmt.Errorf("%s: %s: %s", d.name, shown(key), text)
+}
+
+// shown writes "component.0.file" as people count: "component[1].file".
+func shown(key string) string {
+	var b strings.Builder
+	for i, part := range strings.Split(key, ".") {
+		if n, err := strconv.Atoi(part); err == nil {
+			fmt.Fprintf(&b, "[%d]", n+1)
+			continue
+		}
+		if i > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}
+
+// readTOML reads a file and decodes it.
+func readTOML(path string, into any) (document, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return document{}, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxTOML+1))
+	if err != nil {
+		return document{}, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	return decodeTOML(path, b, into)
+}
+
+// decodeTOML decodes strictly: a key that into does not have is an error with its line. All such
+// keys are reported at once.
+func decodeTOML(name string, b []byte, into any) (document, error) {
+	if len(b) > maxTOML {
+		return document{}, fmt.Errorf("%s: larger than %d bytes: not a file of ours", name, maxTOML)
+	}
+	dec := toml.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(into)
+	var (
+		missing *toml.StrictMissingError
+		bad     *toml.DecodeError
+	)
+	switch {
+	case errors.As(err, &missing):
+		var all []string
+		for _, e := range missing.Errors {
+			line, column := e.Position()
+			all = append(all, fmt.Sprintf("%s:%d:%d: unknown key %q", name, line, column, strings.Join(e.Key(), ".")))
+		}
+		return document{}, errors.New(strings.Join(all, "\n"))
+	case errors.As(err, &bad):
+		line, column := bad.Position()
+		what := strings.TrimPrefix(bad.Error(), "toml: ")
+		if key := strings.Join(bad.Key(), "."); key != "" {
+			what = key + ": " + what
+		}
+		return document{}, fmt.Errorf("%s:%d:%d: %s", name, line, column, what)
+	case err != nil:
+		return document{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return document{name: name, keys: keyLines(b)}, nil
+}
+
+// keyLines finds the line of each table and key of a valid document. Keys inside of inline tables
+// count to the key that holds the table.
+func keyLines(b []byte) map[string]int {
+	var newlines []int
+	for i, c := range b {
+		if c == '\n' {
+			newlines = append(newlines, i)
+		}
+	}
+	lines, elements, table := map[string]int{}, map[string]int{}, ""
+	p := unstable.Parser{}
+	p.Reset(b)
+	for p.NextExpression() {
+		e := p.Expression()
+		at := table
+		if e.Kind != unstable.KeyValue {
+			at = ""
+		}
+		var offset int
+		last := ""
+		for it := e.Key(); it.Next(); {
+			if last != "" {
+				// Below an array of tables stands its newest element.
+				if n, ok := elements[at]; ok {
+					at += "." + strconv.Itoa(n-1)
+				}
+			}
+			last, offset = string(it.Node().Data), int(it.Node().Raw.Offset)
+			at = strings.TrimPrefix(at+"."+last, ".")
+		}
+		switch e.Kind {
+		case unstable.ArrayTable:
+			elements[at]++
+			at += "." + strconv.Itoa(elements[at]-1)
+			table = at
+		case unstable.Table:
+			if n, ok := elements[at]; ok {
+				at += "." + strconv.Itoa(n-1)
+			}
+			table = at
+		}
+		line, _ := slices.BinarySearch(newlines, offset)
+		if _, ok := lines[at]; !ok {
+			lines[at] = line + 1
+		}
+	}
+	return lines
+}
+
+// quoteTOML writes a basic string.
+func quoteTOML(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(c)
+		case c < ' ' || c == 0x7f:
+			fmt.Fprintf(&b, "\\u%04x", c)
+		default:
+			b.WriteRune(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}

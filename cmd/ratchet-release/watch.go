@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+func watchVerb() verb {
+	return verb{
+		name: "watch", args: "[flags]",
+		short: "show devices and their updates as they report them",
+		long: `
+Shows what devices report over MQTT, until interrupted: a live table on a terminal, otherwise one
+line for each change. With --once what the broker knows now, as one table. With --json one JSON
+object for each change, or with --once one object with all devices and totals.
+
+SIGNED says who vouches for a row: "verified" is signed by the key that is enrolled for the device;
+"unverified" is of a device without an enrolled key, and could come from anybody who may publish
+there; "bad-signature" is not signed by the enrolled key and is not shown. ONLINE is what the broker
+says, and is never signed. A silent device is one that is not online.`,
+		examples: []string{
+			"ratchet-release watch",
+			"ratchet-release watch --once --json | jq .totals",
+		},
+		setup: func(fs *flag.FlagSet) action {
+			dir := dirFlag(fs)
+			once := fs.Bool("once", false, "show what is known now, and end")
+			asJSON := fs.Bool("json", false, "write JSON")
+			override := brokerFlags(fs)
+			return func(ctx context.Context, c console, args []string) error {
+				if len(args) != 0 {
+					return usage("watch takes no arguments")
+				}
+				d, err := findDesk(*dir)
+				if err != nil {
+					return err
+				}
+				w := &watcher{c: c, fleet: newFleet(d.deviceKeys), json: *asJSON, live: terminal(c.out) && !*asJSON, colour: colours(c.out)}
+				o := override(d.brokerOptions())
+				if *once {
+					return w.once(ctx, o)
+				}
+				return follow(ctx, c, o, watchTopics(), redrawEvery, w.fleet.take, w.draw)
+			}
+		},
+	}
+}
+
+func watchTopics() []string {
+	return []string{topicDevice + "+/status", topicDevice + "+/presence", topicDevice + "+/evidence"}
+}
+
+// redrawEvery is the pause between two drawings.
+const redrawEvery = 500 * time.Millisecond
+
+type watcher struct {
+	c                  console
+	fleet              *fleet
+	json, live, colour bool
+	drawn              bool
+}
+
+// once shows what is retained.
+func (w *watcher) once(ctx context.Context, o brokerOptions) error {
+	b, err := connect(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.subscribe(ctx, w.fleet.take, watchTopics()...); err != nil {
+		return err
+	}
+	if err := b.settled(ctx, w.fleet.take); err != nil {
+		return err
+	}
+	if w.json {
+		return writeJSON(w.c.out, struct {
+			Schema  int    `json:"schema"`
+			Devices []view `json:"devices"`
+			Totals  totals `json:"totals"`
+		}{1, w.fleet.views(), w.fleet.totals()})
+	}
+	_, err = io.WriteString(w.c.out, table(w.fleet.views(), w.fleet.totals(), 0, w.colour))
+	return err
+}
+
+// draw shows what is new.
+func (w *watcher) draw(*broker) error {
+	news := w.fleet.news()
+	if len(news) == 0 && (w.drawn || !w.live) {
+		return nil
+	}
+	w.drawn = true
+	if w.live {
+		_, err := io.WriteString(w.c.out, escHome+table(w.fleet.views(), w.fleet.totals(), height(w.c.out), w.colour))
+		return err
+	}
+	for _, v := range news {
+		if w.json {
+			if err := writeJSON(w.c.out, struct {
+				Schema int `json:"schema"`
+				view
+			}{1, v}); err != nil {
+				return err
+			}
+			continue
+		}
+		row := cells(v)
+		if _, err := fmt.Fprintf(w.c.out, "%s  slot %s  %s  %s  last %s  online %s  evidence %s  %s\n",
+			row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeJSON(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// follow keeps a connection to the broker, hands messages to take, and calls tick in between. It
+// connects again when the connection is lost; the first connection must succeed. An end of ctx is
+// the normal end.
+func follow(ctx context.Context, c console, o brokerOptions, topics []string, every time.Duration, take func(post), tick func(*broker) error) error {
+	backoff := transport.Backoff{Min: time.Second, Max: 30 * time.Second}
+	for attempt, first := 0, true; ; attempt++ {
+		err := hold(ctx, o, topics, every, take, tick, func() { attempt, first = 0, false })
+		switch {
+		case isFinal(err):
+			return err
+		case ctx.Err() != nil:
+			return nil
+		case first:
+			return err
+		}
+		pause := backoff.Delay(attempt, 0.5)
+		c.warn("%s; trying again in %v", oneLine(err.Error()), pause.Round(time.Second))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// finalError ends follow.
+type finalError struct{ error }
+
+func (e finalError) Unwrap() error { return e.error }
+
+func isFinal(err error) bool {
+	_, ok := err.(finalError)
+	return ok
+}
+
+// hold is one connection of follow.
+func hold(ctx context.Context, o brokerOptions, topics []string, every time.Duration, take func(post), tick func(*broker) error, up func()) error {
+	b, err := connect(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.subscribe(ctx, take, topics...); err != nil {
+		return err
+	}
+	up()
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case p := <-b.posts:
+			take(p)
+		case <-t.C:
+			if err := tick(b); err != nil {
+				return finalError{err}
+			}
+		case <-b.done:
+			return b.cause
+		case <-ctx.Done():
+			if err := tick(b); err != nil {
+				return finalError{err}
+			}
+			return ctx.Err()
+		}
+	}
+}
