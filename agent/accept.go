@@ -50,7 +50,8 @@ func (a *Agent) consider(ctx context.Context, o offer) error {
 				if w.Failures > 0 && a.o.Clock.Uptime() < a.retryAt {
 					return &Refused{Reason: w.Reason, Deferred: true}
 				}
-			} else if w.Sequence > m.Sequence() {
+			} else if w.Sequence > m.Sequence() && w.Reason != reason.VersionCondition && w.Reason != reason.WrongSlot {
+				// Those two may need the older one first, as a step.
 				return &Refused{Reason: reason.Superseded, Deferred: true}
 			}
 		}

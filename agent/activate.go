@@ -26,7 +26,6 @@ func (a *Agent) arming(ctx context.Context) error {
 	err := a.o.Boot.Try(ctx, a.rec.Target, a.o.Tries)
 	st, serr := a.o.Boot.State(ctx)
 	landed := serr == nil && st.Next == a.rec.Target
-	a.online, _ = a.o.Online()
 	switch {
 	case landed:
 		a.release()

@@ -70,7 +70,6 @@ type Options struct {
 	MaxBoots   int           // trial boots that the agent allows, default Tries+1
 	Checkpoint int64         // bytes, default slots.DefaultCheckpoint
 	RetryMax   time.Duration // longest back-off of a failed download, default 1 h
-	GiveUp     time.Duration // a source that does not answer for this long fails the update, default 24 h
 	ForceAfter time.Duration // a reboot that did not happen is forced, default 60 s
 
 	Safe []string // reasons for boot-safe mode; empty: normal
@@ -89,9 +88,6 @@ func (o *Options) defaults() {
 	}
 	if o.RetryMax == 0 {
 		o.RetryMax = time.Hour
-	}
-	if o.GiveUp == 0 {
-		o.GiveUp = 24 * time.Hour
 	}
 	if o.ForceAfter == 0 {
 		o.ForceAfter = time.Minute
@@ -149,7 +145,6 @@ type Agent struct {
 
 	held    map[string]hal.Medium   // parts of the target, held exclusively between checking and arming
 	local   map[string]slots.Source // payloads handed over by a technician
-	online  bool                    // the broker was reachable when the update was armed
 	tended  bool
 	retryAt time.Duration // uptime at which a waiting offer is decided again; 0: none
 	garbage garbageLimit
@@ -178,7 +173,7 @@ type abort struct {
 func (b *abort) arm(ctx context.Context) (context.Context, func()) {
 	step, cancel := context.WithCancel(ctx)
 	b.mu.Lock()
-	b.cancel = cancel
+	b.cancel, b.cause = cancel, ""
 	b.mu.Unlock()
 	return step, func() {
 		b.mu.Lock()
@@ -267,6 +262,12 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.trouble.Store(&msg)
 		a.log.Error("cannot go on for now", "phase", a.rec.Phase, "error", err)
 		a.publish()
+		if a.rec.Phase == Trial {
+			// Nothing of the trial can be made durable: the bootloader's counter decides (loop 12).
+			if v, _ := a.look(ctx, true); v.Runs == RunsTarget {
+				a.trialUnwritable(ctx, v, err)
+			}
+		}
 		a.wait(ctx, 30*time.Second)
 	}
 	return nil

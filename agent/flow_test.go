@@ -298,3 +298,34 @@ func TestBootSafeMode(t *testing.T) {
 		}
 	})
 }
+
+// TestRevertToFactory: the factory's system was never written by the agent, and is still there.
+func TestRevertToFactory(t *testing.T) {
+	bubble(t, 14, func(r *rig) {
+		r.play(r.release(2, 2))
+		r.live(nil, func(a *agent.Agent) {
+			if a.Status(context.Background()).Phase == "idle" {
+				go func() { _, _ = a.Revert(context.Background(), "uid 0", "") }()
+			}
+		})
+		r.loader()
+		r.play(r.release(2, 2))
+		if r.runs() != "A" || !r.state().Slots["A"].Confirmed {
+			t.Errorf("runs %s, state %+v", r.runs(), r.state())
+		}
+	})
+}
+
+// TestSteppingStone: an offer that needs another version first does not block the step to it.
+func TestSteppingStone(t *testing.T) {
+	bubble(t, 15, func(r *rig) {
+		r.options = func(o *agent.Options) { o.Facts.Version = []int64{1, 0, 0} }
+		needs2 := func(m *manifest.Release) {
+			m.Versions = []manifest.VersionCondition{{Compare: manifest.CompareGreaterOrEqual, Version: []int64{2}}}
+		}
+		r.play(r.release(10, 3, needs2), r.release(9, 2))
+		if !r.holds(device(r.runs()), 2) {
+			t.Errorf("the step was not taken: slot %s runs", r.runs())
+		}
+	})
+}

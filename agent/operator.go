@@ -147,8 +147,8 @@ func (a *Agent) goBack(ctx context.Context, e evidence.Event) error {
 	}
 	target := a.other(a.run)
 	var c SlotContent
-	if !a.st.load(prefixSlot+string(target.Name), &c) || len(c.Images) == 0 || !c.Confirmed {
-		return &Refused{Reason: reason.RevertImpossible, Detail: "what slot " + string(target.Name) + " holds is not known, or was never confirmed here"}
+	if a.st.load(prefixSlot+string(target.Name), &c) && !c.Confirmed {
+		return &Refused{Reason: reason.RevertImpossible, Detail: "what slot " + string(target.Name) + " holds was never confirmed here"}
 	}
 	st, err := a.o.Boot.State(ctx)
 	if err != nil {
@@ -156,6 +156,9 @@ func (a *Agent) goBack(ctx context.Context, e evidence.Event) error {
 	}
 	if !st.Slots[a.run].Confirmed {
 		return &Refused{Reason: reason.RunningUnconfirmed, Detail: "slot " + string(a.run)}
+	}
+	if t := st.Slots[target.Name]; len(c.Images) == 0 && !(t.Bootable && t.Confirmed) {
+		return &Refused{Reason: reason.RevertImpossible, Detail: "slot " + string(target.Name) + " is disabled, and what it holds is not known"}
 	}
 	return a.move(Checking, reason.OperatorRevert, func(r *Record) {
 		*r = Record{Phase: Checking, Target: target.Name, Digest: c.Manifest, Ext: Ext{BootID: a.bootID, Origin: a.run,

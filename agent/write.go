@@ -84,6 +84,9 @@ func (a *Agent) preparing(ctx context.Context) error {
 			return a.writeFailed(ctx, i.Component, err)
 		}
 	}
+	if why := a.abort.take(); why != "" {
+		return a.end("failed", why, "ended by an operator")
+	}
 	if err := a.disableTarget(ctx); err != nil {
 		return a.end("failed", reason.BootMetadataIO, err.Error())
 	}
@@ -170,6 +173,9 @@ func (a *Agent) writing(ctx context.Context) error {
 			}
 			return a.writeFailed(ctx, i.Component, err)
 		}
+	}
+	if why := a.abort.take(); why != "" {
+		return a.end("failed", why, "ended by an operator")
 	}
 	a.local = nil
 	return a.move(Checking, reason.None, nil, evidence.Event{})
@@ -324,10 +330,19 @@ func (a *Agent) checking(ctx context.Context) error {
 		return a.move(Writing, reason.ReadBackMismatch, func(r *Record) { r.Ext.Restarts++ },
 			evidence.Event{Component: i.Component, Detail: map[string]string{"again": "from zero"}}, clear)
 	}
-	if len(a.rec.Ext.Images) == 0 { // an extension that was lost: nothing says what the target must hold
-		return a.end("failed", reason.RecordUnknown, "the record does not say what the target holds")
+	if why := a.abort.take(); why != "" {
+		return a.end("failed", why, "ended by an operator")
 	}
-	return a.move(Ready, reason.None, nil, evidence.Event{Detail: map[string]string{"read-back": "equal"}})
+	readBack := "equal"
+	if len(a.rec.Ext.Images) == 0 {
+		if !a.rec.Ext.Revert { // an extension that was lost: nothing says what the target must hold
+			return a.end("failed", reason.RecordUnknown, "the record does not say what the target holds")
+		}
+		// The factory's system: never written by us, so that there is nothing to compare it with. It
+		// was bootable and confirmed before, which goBack has made sure of.
+		readBack = "unknown content"
+	}
+	return a.move(Ready, reason.None, nil, evidence.Event{Detail: map[string]string{"read-back": readBack}})
 }
 
 // readyFor is how long a checked target may wait before it is read back again.
@@ -335,7 +350,7 @@ const readyFor = time.Hour
 
 // ready waits for window, power and consent, and decides again before arming.
 func (a *Agent) ready(ctx context.Context) error {
-	if len(a.held) == 0 {
+	if len(a.held) == 0 && len(a.rec.Ext.Images) > 0 {
 		return a.move(Checking, reason.Interrupted, nil, evidence.Event{})
 	}
 	began := a.o.Clock.Uptime()

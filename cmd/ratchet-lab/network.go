@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
 	"log"
@@ -108,7 +109,8 @@ func (n *network) watch(pub string, show func(evidence.Record)) error {
 		return err
 	}
 	return n.mqtt.Subscribe("ratchet/v1/device/demo-1/evidence", 1, func(_ *mochi.Client, _ packets.Subscription, pk packets.Packet) {
-		rec, err := evidence.Verify(pk.Payload, keys)
+		var rec evidence.Record
+		_, err := evidence.VerifyExport(bytes.NewReader(pk.Payload), keys, func(r evidence.Record) error { rec = r; return nil })
 		if err != nil {
 			rec = evidence.Record{Event: evidence.Event{Kind: "forged", Detail: map[string]string{"why": err.Error()}}}
 		}

@@ -74,7 +74,7 @@ type bootConfig struct {
 	Copies          []bootCopyConfig `toml:"copies"`
 	Defaults        string           `toml:"default-environment"`
 	Grubenv         string           `toml:"grubenv"`
-	Hook            []string         `toml:"hook"`
+	Hook            string           `toml:"hook"`
 	Locks           []string         `toml:"locks"`
 }
 
@@ -104,7 +104,6 @@ type httpConfig struct {
 	LimitBytes  int64              `toml:"limit-bytes-per-second"`
 	MaxBytes    int64              `toml:"max-bytes"`
 	Stall       duration           `toml:"stall"`
-	GiveUp      duration           `toml:"give-up"`
 	RetryMax    duration           `toml:"retry-max"`
 	Credentials []credentialConfig `toml:"credentials"`
 }

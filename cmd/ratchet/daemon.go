@@ -187,7 +187,7 @@ func (d *device) options(ctx context.Context, safe []string) (agent.Options, err
 	o := agent.Options{Device: c.Device.ID, Version: agent.Version, Running: c.Device.Version, RootComponent: c.Running.RootComponent,
 		NeedMarker: !c.Running.NoMarker, Blocks: linux.Blocks{}, FS: fsys, Power: power, Clock: clock, Identity: id,
 		StateDir: c.State.Directory, RootVersion: c.Trust.RootVersion, EvidenceMax: c.Evidence.Bytes, Tries: c.Boot.Tries,
-		MaxBoots: c.Boot.MaxBoots, Checkpoint: c.Policy.Checkpoint, RetryMax: time.Duration(c.HTTP.RetryMax), GiveUp: time.Duration(c.HTTP.GiveUp),
+		MaxBoots: c.Boot.MaxBoots, Checkpoint: c.Policy.Checkpoint, RetryMax: time.Duration(c.HTTP.RetryMax),
 		ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: c.metered(), Safe: safe, Log: d.log}
 	var err error
 	if o.Slots, err = c.slotDefs(); err != nil {

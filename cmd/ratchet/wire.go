@@ -94,7 +94,7 @@ func (c *Config) backend(fsys hal.FS, names []bootctl.Slot) (bootctl.Backend, er
 		}
 		return grubenv.New(fsys, grubenv.Options{Path: path, Shadow: shadow, Slots: names, CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks})
 	case "hook":
-		return hook.New(hook.Options{Argv: b.Hook, Slots: names})
+		return hook.New(hook.Options{Command: b.Hook, Slots: names, FullTries: b.Tries})
 	}
 	return nil, fmt.Errorf("boot.backend %q is not known", b.Backend)
 }
