@@ -1,4 +1,4 @@
-//go:build qemu
+//go:build loader
 
 package ubootenv_test
 
@@ -21,7 +21,7 @@ import (
 // and compares what boots and what is saved. It needs Debian's qemu-system-arm, u-boot-qemu and
 // u-boot-tools:
 //
-//	go test -tags qemu -run TestScriptInUBoot ./bootctl/ubootenv
+//	go test -tags loader -run TestScriptInUBoot ./bootctl/ubootenv
 func TestScriptInUBoot(t *testing.T) {
 	const envSize = 0x40000 // of Debian's qemu_arm64
 	dir := t.TempDir()
@@ -54,7 +54,7 @@ func TestScriptInUBoot(t *testing.T) {
 		{"BOOT_ORDER=A B,BOOT_A_LEFT=a,BOOT_A_GOOD=1,BOOT_B_LEFT=10,BOOT_B_GOOD=1", "all"},
 		{"BOOT_ORDER=A,BOOT_A_LEFT=1,BOOT_A_GOOD=yes,BOOT_B_LEFT=3", "B"},
 	} {
-		vars := []string{"rigsave=env export -c -s 0x40000 0x48000000 && virtio write 0x48000000 0 0x200", "bootdelay=0", "bootcmd=virtio scan; source 0x40200000", "loads=" + c.loads, `slash=a\\b`}
+		vars := []string{"rigsave=env export -c -s 0x40000 0x48000000 && virtio write 0x48000000 0 0x200", "bootdelay=0", "bootcmd=virtio scan; source 0x40200000", "loads=" + c.loads, `slash=a\\b`, `gone=a\b`}
 		if c.vars != "" {
 			vars = append(vars, strings.Split(c.vars, ",")...)
 		}
@@ -116,7 +116,7 @@ func TestScriptInUBoot(t *testing.T) {
 // slots are the variables that the model keeps, sorted. U-Boot sets some of its own besides.
 func slots(vars []string) (out []string) {
 	for _, v := range vars {
-		if strings.HasPrefix(v, "BOOT_") || strings.HasPrefix(v, "slash=") || strings.HasPrefix(v, "rt_") {
+		if strings.HasPrefix(v, "BOOT_") || strings.HasPrefix(v, "slash=") || strings.HasPrefix(v, "gone=") || strings.HasPrefix(v, "rt_") {
 			out = append(out, v)
 		}
 	}
