@@ -156,18 +156,21 @@ func TestDumpReportsWriter(t *testing.T) {
 	}
 }
 
-// The worst input for its size costs bounded output.
+// The worst input for its size costs bounded output and depth.
 func TestDumpIsBounded(t *testing.T) {
-	for _, b := range [][]byte{
-		bytes.Repeat([]byte{0x00}, 1), bytes.Repeat([]byte{0x81}, 60000),
-		append([]byte{0x9a, 0, 3, 0, 0}, bytes.Repeat([]byte{0x80}, 4*manifest.MaxEnvelope-5)...),
+	array := append([]byte{0x9a, 0, 3, 0, 0}, bytes.Repeat([]byte{0x80}, 4*manifest.MaxEnvelope-30)...)
+	for says, b := range map[string][]byte{
+		"data ends early":      {0x81},
+		"nested deeper":        bytes.Repeat([]byte{0x81}, 60000),
+		"output is cut":        append(bytes.Repeat([]byte{0x81}, 20), array...),
+		"longer than the data": {0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
 	} {
 		var out bytes.Buffer
 		if err := manifest.Dump(&out, b); err != nil {
 			t.Fatal(err)
 		}
-		if out.Len() > 5<<20 || !bytes.Contains(out.Bytes(), []byte("refused")) {
-			t.Errorf("%d bytes of output, or no verdict", out.Len())
+		if out.Len() > 5<<20 || !bytes.Contains(out.Bytes(), []byte("refused")) || !bytes.Contains(out.Bytes(), []byte(says)) {
+			t.Errorf("%d bytes of output without a verdict or %q", out.Len(), says)
 		}
 	}
 }

@@ -76,6 +76,8 @@ func TestProcessing(t *testing.T) {
 		{"5 missing parameter", craft{shared: seq{1, 15}}, nil, findings("rootfs 1")},
 		{"5 missing parameter after a finding is its consequence", craft{shared: seq{20, pars{1: class[:]}, 1, 15, 2, 15, 3, 15}}, nil, findings("rootfs 1")},
 		{"5 what fails after a finding is its consequence", craft{shared: seq{20, pars{1: class[:]}, 1, 15}, install: seq{21, 2}}, nil, findings("rootfs 1")},
+		{"5 nor does a try-each count that lacks a parameter then", craft{shared: seq{20, pars{1: class[:]}, 1, 15, 15, list{nest(24, 15), nest(24, 15)}}}, nil, findings("rootfs 1")},
+		{"5 but one that fails otherwise does", craft{shared: seq{20, pars{1: class[:]}, 1, 15, 15, list{nest(24, 15), nest(14, 15)}}}, nil, findings("rootfs 1", "rootfs 15")},
 		{"5 abort", craft{install: join(inst(), seq{14, 15})}, nil, findings("rootfs 14")},
 		{"5 failed directive", craft{install: seq{21, 2, 3, 15}}, nil, refuses(manifest.CodeOperation, "uri is not set")},
 		{"5 failed directive in try-each aborts", craft{install: seq{15, list{nest(21, 2), nest(inst()...)}, 3, 15}}, nil, refuses(manifest.CodeOperation, "uri is not set")},
@@ -179,6 +181,8 @@ func TestProcessing(t *testing.T) {
 		{"14 check-content of known content", craft{install: seq{20, pars{18: []byte("image A")}, 6, 15}}, func(d *manifest.Device) { d.Components["rootfs"] = manifest.Target{Holds: digA} }, installs()},
 		{"14 check-content of unknown content", craft{install: seq{20, pars{18: []byte("image A")}, 6, 15}}, nil, findings("rootfs 6")},
 
+		{"14 check-content after a fetch cannot be known", craft{install: join(uri(u), seq{21, 2, 20, pars{18: []byte("image A")}, 6, 15, 3, 15})}, func(d *manifest.Device) { d.Components["rootfs"] = manifest.Target{Holds: digA} }, findings("rootfs 6")},
+
 		// Section 8.4.9.3: the slot that is written.
 		{"15 slot", craft{install: inst(20, pars{5: 1}, 5, 5)}, nil, fetched},
 		{"15 other slot", craft{install: inst(20, pars{5: 0}, 5, 5)}, nil, findings("rootfs 5")},
@@ -197,6 +201,7 @@ func TestProcessing(t *testing.T) {
 		{"U not authorised", craft{shared: identify(20, pars{27: 3}, 27, 15), install: inst()}, func(d *manifest.Device) { d.Authorized = func(p int64) bool { return p != 3 } }, findings("rootfs 27")},
 		{"U version", craft{shared: identify(20, pars{28: enc(list{2, list{1, 4}})}, 28, 15), install: inst()}, nil, fetched},
 		{"U version too old", craft{shared: identify(20, pars{28: enc(list{2, list{1, 5}})}, 28, 15), install: inst()}, nil, findings("rootfs 28")},
+		{"U version unknown, upper limit", craft{shared: identify(20, pars{28: enc(list{4, list{9}})}, 28, 15), install: inst()}, func(d *manifest.Device) { d.Version = nil }, findings("rootfs 28")},
 		{"U version unknown", craft{shared: identify(20, pars{28: enc(list{2, list{1}})}, 28, 15), install: inst()}, func(d *manifest.Device) { d.Version = nil }, findings("rootfs 28")},
 		{"U device", craft{shared: identify(20, pars{24: class[:]}, 24, 15), install: inst()}, func(d *manifest.Device) { d.Devices = []manifest.UUID{vendor, class} }, fetched},
 		{"U another device", craft{shared: identify(20, pars{24: class[:]}, 24, 15), install: inst()}, nil, findings("rootfs 24")},

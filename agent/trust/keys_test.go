@@ -72,6 +72,12 @@ func sign98(t testing.TB, body map[any]any, attach bool, signers ...*trust.Signe
 	if len(body) > 0 {
 		prot = enc(t, body)
 	}
+	return sign98As(t, prot, prot, map[any]any{}, attach, signers...)
+}
+
+// sign98As writes one protected body header and signs another.
+func sign98As(t testing.TB, written, prot []byte, unprotected map[any]any, attach bool, signers ...*trust.Signer) []byte {
+	t.Helper()
 	var sigs []any
 	for _, s := range signers {
 		sp := enc(t, map[any]any{1: s.Key().Alg()})
@@ -82,7 +88,16 @@ func sign98(t testing.TB, body map[any]any, attach bool, signers ...*trust.Signe
 	if attach {
 		p = payload
 	}
-	return enc(t, cbor.Tag{Number: 98, Content: []any{prot, map[any]any{}, p, sigs}})
+	return enc(t, cbor.Tag{Number: 98, Content: []any{written, unprotected, p, sigs}})
+}
+
+// nested is an array n deep.
+func nested(n int) any {
+	var v any = 0
+	for range n {
+		v = []any{v}
+	}
+	return v
 }
 
 func block(t testing.TB, s *trust.Signer) []byte {
@@ -126,6 +141,7 @@ func TestAuthenticate(t *testing.T) {
 		{"known beside foreign", anchors, [][]byte{block(t, foreign), block(t, p256)}, id(p256), nil},
 		{"COSE_Sign of two", anchors, [][]byte{sign98(t, nil, false, p256, ed)}, id(p256, ed), nil},
 		{"COSE_Sign with a body header", anchors, [][]byte{sign98(t, map[any]any{3: 0}, false, foreign, ed)}, id(ed), nil},
+		{"COSE_Sign with an empty map as body header", anchors, [][]byte{sign98As(t, []byte{0xa0}, []byte{}, map[any]any{}, false, ed)}, id(ed), nil},
 		{"no kid", anchors, [][]byte{sign1(t, p256, algOf(-9), nil, false)}, id(p256), nil},
 		{"kid of another tool", anchors, [][]byte{sign1(t, p256, algOf(-9), map[any]any{4: []byte("11")}, false)}, id(p256), nil},
 		{"protected kid", anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 4: []byte("11")}, nil, false)}, id(p256), nil},
@@ -155,7 +171,9 @@ func TestAuthenticate(t *testing.T) {
 		{"crit without its header", anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 2: []any{16}}, nil, false)}, nil, trust.ErrMalformed},
 		{"crit typ, which no block's reader checks", anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 2: []any{16}, 16: "x"}, nil, false)}, nil, trust.ErrMalformed},
 		{"unknown crit in the body of a COSE_Sign", anchors, [][]byte{sign98(t, map[any]any{2: []any{300}, 300: 1}, false, p256)}, nil, trust.ErrMalformed},
+		{"unprotected algorithm in the body of a COSE_Sign", anchors, [][]byte{sign98As(t, []byte{}, []byte{}, algOf(-9), false, p256)}, nil, trust.ErrMalformed},
 		{"kid in both headers", anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 4: []byte("a")}, map[any]any{4: []byte("b")}, false)}, nil, trust.ErrMalformed},
+		{"deeply nested header", anchors, [][]byte{sign1(t, p256, algOf(-9), map[any]any{99: nested(9)}, false)}, nil, trust.ErrMalformed},
 		{"trailing byte", anchors, [][]byte{append(block(t, p256), 0)}, nil, trust.ErrMalformed},
 		{"garbage", anchors, [][]byte{{0xff}}, nil, trust.ErrMalformed},
 		{"empty block", anchors, [][]byte{{}}, nil, trust.ErrMalformed},
