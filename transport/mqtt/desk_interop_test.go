@@ -15,15 +15,16 @@ import (
 
 // desk is a plain MQTT client: the release desk, or a device that does what it should not.
 type desk struct {
-	t    *testing.T
-	paho paho.Client
-	got  chan transport.Message
+	t      *testing.T
+	config *tls.Config
+	paho   paho.Client
+	got    chan transport.Message
 }
 
 // dialDesk connects and subscribes to filters. The connection is not kept up.
 func dialDesk(t *testing.T, url, id string, config *tls.Config, filters ...string) *desk {
 	t.Helper()
-	d := &desk{t: t, got: make(chan transport.Message, 1000)}
+	d := &desk{t: t, config: config, got: make(chan transport.Message, 1000)}
 	o := paho.NewClientOptions().AddBroker(url).SetClientID(id).SetTLSConfig(config).SetAutoReconnect(false).SetKeepAlive(60 * time.Second)
 	o.SetDefaultPublishHandler(func(_ paho.Client, p paho.Message) {
 		m := transport.Message{Origin: p.Topic(), Body: p.Payload()}

@@ -26,6 +26,7 @@ type script struct {
 	got      []packets.ControlPacket
 	greeting []byte // after SUBACK
 	codes    func(topics []string) []byte
+	hangs    bool // closes after CONNACK
 	mute     bool // no PUBACK
 	deaf     bool // no PINGRESP
 	refuse   func(n int) error
@@ -68,6 +69,10 @@ func (s *script) serve(c net.Conn) {
 		switch p := p.(type) {
 		case *packets.ConnectPacket:
 			out <- []byte{0x20, 2, 0, 0}
+			if s.hangs {
+				time.Sleep(time.Millisecond)
+				return
+			}
 		case *packets.SubscribePacket:
 			codes := make([]byte, len(p.Topics))
 			if s.codes != nil {
@@ -127,7 +132,11 @@ func bubble(t *testing.T, s *script, o mqtt.Options, f func(t *testing.T, c *mqt
 		synctest.Wait()
 		f(t, c)
 		cancel()
+		cancelled := time.Now()
 		wg.Wait()
+		if d := time.Since(cancelled); d > 3*time.Second {
+			t.Errorf("Run ended %v after its context", d)
+		}
 		time.Sleep(time.Minute) // paho's last timers
 	})
 }
@@ -135,7 +144,10 @@ func bubble(t *testing.T, s *script, o mqtt.Options, f func(t *testing.T, c *mqt
 func TestKeepAlive(t *testing.T) {
 	s := &script{}
 	bubble(t, s, s.options(), func(t *testing.T, c *mqtt.Client) {
-		if k := s.got[0].(*packets.ConnectPacket).Keepalive; k != 300 {
+		s.mu.Lock()
+		k := s.got[0].(*packets.ConnectPacket).Keepalive
+		s.mu.Unlock()
+		if k != 300 {
 			t.Errorf("CONNECT announces a keep-alive of %d s, want 300", k)
 		}
 		if !online(c)() {
@@ -248,6 +260,19 @@ func TestHostileBroker(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A broker that hangs up at once, when another client has the same id for example: paho would wait
+// 30 s to hand over the subscription.
+func TestHangsUp(t *testing.T) {
+	s := &script{hangs: true}
+	bubble(t, s, s.options(), func(t *testing.T, c *mqtt.Client) {
+		before := len(s.connections())
+		time.Sleep(mqtt.DefaultBackoffMin)
+		if n := len(s.connections()) - before; n == 0 {
+			t.Error("no second attempt in time")
+		}
+	})
 }
 
 // More return codes than topics: paho would index past the end of its list.

@@ -89,8 +89,11 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	}
 	s := &session{link: l, paho: paho.NewClient(o), slot: make(chan struct{}, inFlight)}
 	t := s.paho.Connect()
-	<-t.Done()
-	if err := t.Error(); err != nil {
+	err = errors.New("no answer")
+	if t.WaitTimeout(connectWait + time.Second) { // paho has set a deadline of connectWait
+		err = t.Error()
+	}
+	if err != nil {
 		cause := l.err()
 		l.fail(err)
 		return nil, refusal(err, cause)
@@ -123,14 +126,14 @@ func (s *session) subscribe(ctx context.Context, topics []string) (refused []str
 		filters[t] = 1
 	}
 	s.link.guard.suback.Store(int32(len(topics)))
-	t, ok := s.paho.SubscribeMultiple(filters, nil).(*paho.SubscribeToken)
-	if !ok {
-		return nil, errors.New("internal error: subscription without a subscribe token")
-	}
-	if err := s.wait(ctx, t, connectWait, "subscription"); err != nil {
+	t, err := s.ask(ctx, "subscription", connectWait, func() paho.Token { return s.paho.SubscribeMultiple(filters, nil) })
+	if err != nil {
 		return nil, err
 	}
-	codes := t.Result()
+	var codes map[string]byte
+	if t, ok := t.(*paho.SubscribeToken); ok {
+		codes = t.Result()
+	}
 	for _, topic := range topics {
 		if code, ok := codes[topic]; !ok || code > 1 {
 			refused = append(refused, topic)
@@ -150,10 +153,11 @@ func (s *session) publish(ctx context.Context, topic string, retained bool, body
 		return ctx.Err()
 	}
 	result := make(chan error, 1)
-	go func() { // Publish waits while an earlier packet is being written
+	go func() { // it goes on when ctx ends: the slot is free again once the fate is known
 		defer func() { <-s.slot }()
-		t := s.paho.Publish(topic, 1, retained, body)
-		err := s.wait(context.Background(), t, ackWait, "message")
+		_, err := s.ask(context.Background(), "message", ackWait, func() paho.Token {
+			return s.paho.Publish(topic, 1, retained, body)
+		})
 		if err != nil {
 			s.link.fail(err) // a broker that swallows messages is worth a new connection
 		}
@@ -167,25 +171,33 @@ func (s *session) publish(ctx context.Context, topic string, retained bool, body
 	}
 }
 
-// wait waits for an acknowledgement.
-func (s *session) wait(ctx context.Context, t paho.Token, limit time.Duration, what string) error {
+// ask makes a request and waits for its acknowledgement. The request runs in a goroutine of its
+// own: paho waits up to 30 s to hand it over when the connection goes at that moment.
+func (s *session) ask(ctx context.Context, what string, limit time.Duration, request func() paho.Token) (paho.Token, error) {
+	result := make(chan paho.Token, 1)
+	go func() {
+		t := request()
+		select {
+		case <-t.Done():
+			result <- t
+		case <-s.link.done:
+		}
+	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
-	case <-t.Done():
-		if err := t.Error(); err != nil {
-			if cause := s.link.err(); cause != nil {
-				return cause
-			}
-			return err
+	case t := <-result:
+		err := t.Error()
+		if cause := s.link.err(); err != nil && cause != nil {
+			err = cause
 		}
-		return nil
+		return t, err
 	case <-s.link.done:
-		return s.link.err()
+		return nil, s.link.err()
 	case <-timer.C:
-		return fmt.Errorf("broker does not acknowledge a %s within %v", what, limit)
+		return nil, fmt.Errorf("broker does not acknowledge a %s within %v", what, limit)
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
