@@ -41,7 +41,7 @@ func copyImages(ctx context.Context, c console, m manifest.Manifest, from, to st
 		if err != nil {
 			return fmt.Errorf("cannot publish the image of %s: %w", in.Component, err)
 		}
-		if err := checkPayload(ctx, path, in); payloadFault(err) {
+		if err := checkPayload(ctx, fileSource(path), in); payloadFault(err) {
 			return &refusal{what: path, reason: reason.ImageCorrupt, err: err}
 		} else if err != nil {
 			return fmt.Errorf("cannot publish the image of %s: %w", in.Component, err)

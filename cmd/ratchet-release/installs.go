@@ -14,14 +14,24 @@ import (
 // maxSlot is the highest slot number that everyInstall asks about.
 const maxSlot = 7
 
+// conditionImageMatch is the command that compares an image with its digest. For a device that holds
+// nothing it can fail only for content that comes with the manifest.
+const conditionImageMatch = 3
+
 // everyInstall lists the images that any device could be told to install by m, those of every slot,
 // each once. A manifest says what to install only to a device that fits it; so the manifest's own
-// identifiers and versions are taken to make devices that do.
+// identifiers and versions are taken to make devices that do. An embedded payload that is not the
+// image it should be is a *manifest.Error.
 func everyInstall(m manifest.Manifest) ([]manifest.Install, error) {
 	ids, versions := candidates(m.Envelope())
 	var (
 		list []manifest.Install
 		why  string
+		fail = func(text string) {
+			if why == "" {
+				why = text
+			}
+		}
 	)
 	for slot := range maxSlot + 1 {
 		d := manifest.Device{
@@ -35,11 +45,16 @@ func everyInstall(m manifest.Manifest) ([]manifest.Install, error) {
 		for _, d.Version = range versions {
 			u, err := m.Resolve(d)
 			if err != nil {
-				why = err.Error()
+				fail(err.Error())
 				continue
 			}
 			if len(u.Findings) > 0 {
-				why = u.Findings[0].Detail
+				for _, f := range u.Findings {
+					if f.Condition == conditionImageMatch {
+						return nil, &manifest.Error{Code: manifest.CodeCondition, Section: f.Section, Offset: f.Offset, What: f.Detail}
+					}
+				}
+				fail(u.Findings[0].Detail)
 				continue
 			}
 			for _, in := range u.Installs {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -121,12 +122,12 @@ func payloadName(uri string) (name string, ok bool) {
 
 // checkPayload reads a payload the way a device does, decoding and all, and compares the image with
 // the manifest. Nothing is written.
-func checkPayload(ctx context.Context, path string, in manifest.Install) error {
+func checkPayload(ctx context.Context, from slots.Source, in manifest.Install) error {
 	img := slots.Image{
 		Alg: in.Image.Alg, Digest: []byte(in.Image.Sum), Size: in.Size,
 		Encoding: slots.Encoding(in.Encoding), PayloadSize: in.PayloadSize,
 	}
-	_, err := slots.Write(ctx, void{in.Size}, img, fileSource(path), slots.Options{})
+	_, err := slots.Write(ctx, void{in.Size}, img, from, slots.Options{})
 	return err
 }
 
@@ -144,6 +145,14 @@ func (s fileSource) Open(_ context.Context, off int64, _ string) (io.ReadCloser,
 		return nil, "", err
 	}
 	return f, "", nil
+}
+
+// contentSource is an embedded payload as slots.Source.
+type contentSource []byte
+
+// Open opens the content at an offset.
+func (s contentSource) Open(_ context.Context, off int64, _ string) (io.ReadCloser, string, error) {
+	return io.NopCloser(bytes.NewReader(s[min(off, int64(len(s))):])), "", nil
 }
 
 // void is a medium that takes everything and keeps nothing.

@@ -20,9 +20,9 @@ func verifyVerb() verb {
 		short: "check an envelope's digests and signatures, and its payloads",
 		long: `
 Checks the envelope FILE ("-" is standard input) as a device would: the manifest's digest, the
-signatures, then everything in it. With --payloads also the payload files, decoded, against the
-digests in the manifest. Keys are the given ones, or the anchors of the release directory. One
-known signer suffices unless --min says otherwise.`,
+signatures, then everything in it, embedded payloads too. With --payloads also the payload files,
+decoded, against the digests in the manifest. Keys are the given ones, or the anchors of the
+release directory. One known signer suffices unless --min says otherwise.`,
 		examples: []string{
 			"ratchet-release verify release.suit",
 			"ratchet-release verify release.suit --key alice.pub.pem --key bob.pub.pem --min 2",
@@ -74,6 +74,19 @@ func verify(ctx context.Context, c console, path string, anchors trust.Keys, lea
 		err := fmt.Errorf("signed by %d of the given keys, %d are needed", n, least)
 		return &refusal{what: path, reason: reason.SignerUnknown, err: err}
 	}
+	installs, err := everyInstall(m)
+	var bad *manifest.Error
+	if errors.As(err, &bad) {
+		return &refusal{what: path, reason: reason.ConditionFailed, err: err}
+	}
+	for _, in := range installs {
+		if in.Content == nil {
+			continue
+		}
+		if err := checkPayload(ctx, contentSource(in.Content), in); err != nil {
+			return &refusal{what: "the payload in " + path, reason: reason.ImageCorrupt, err: err}
+		}
+	}
 	c.say("%s is good.", path)
 	describe(c, m)
 	for _, id := range m.Signers() {
@@ -82,7 +95,6 @@ func verify(ctx context.Context, c console, path string, anchors trust.Keys, lea
 	if payloads == "" {
 		return nil
 	}
-	installs, err := everyInstall(m)
 	if err != nil {
 		return err
 	}
@@ -115,7 +127,7 @@ func verifyPayload(ctx context.Context, c console, in manifest.Install, dir stri
 	}
 	name := filepath.Base(in.URI)
 	path := filepath.Join(dir, name)
-	err := checkPayload(ctx, path, in)
+	err := checkPayload(ctx, fileSource(path), in)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("cannot check the payload of %s: %s does not have %s", in.Component, dir, name)

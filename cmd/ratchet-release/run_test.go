@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		args     string
+		code     int
+		out, err string // parts
+	}{
+		{"", 1, "", "Usage: ratchet-release VERB"},
+		{"--help", 0, "evidence collect", ""},
+		{"help", 0, "Exit codes", ""},
+		{"--version", 0, "ratchet-release ", ""},
+		{"version", 0, "ratchet-release ", ""},
+		{"help publish", 0, "--withdraw", ""},
+		{"help evidence", 0, "evidence collect [flags]", ""},
+		{"help evidence verify", 0, "evidence verify [flags] FILE", ""},
+		{"help nonsense", 1, "", `no verb "nonsense"`},
+		{"nonsense", 1, "", `no verb "nonsense"`},
+		{"evidence", 1, "", `no verb "evidence"`},
+		{"evidence nonsense", 1, "", `no verb "evidence"`},
+		{"build", 1, "", "one release file, please"},
+		{"build a b", 1, "", "usage: ratchet-release build"},
+		{"build --nonsense x", 1, "", "not defined: -nonsense"},
+		{"build /nowhere.toml", 1, "", "cannot read release file: open /nowhere.toml"},
+		{"sign", 1, "", "one envelope, please"},
+		{"sign /nowhere", 1, "", "no --key given: . is not a release directory"},
+		{"sign --key /nowhere.pem x", 1, "", "cannot read private key"},
+		{"sign --key testdata/alice.pub.pem x", 1, "", "want \"PRIVATE KEY\""},
+		{"sign --key testdata/alice.pem -", 1, "", "signed in its file"},
+		{"verify", 1, "", "one envelope, please"},
+		{"verify x", 1, "", "no --key given"},
+		{"verify x --key testdata/alice.pem", 1, "", "the file holds a private key"},
+		{"verify /nowhere --key testdata/alice.pub.pem", 1, "", "cannot read envelope"},
+		{"verify x --min 0 --key testdata/alice.pub.pem", 1, "", "at least one signer"},
+		{"verify x --key testdata/alice.pub.pem --key testdata/alice.pub.pem", 1, "", "listed twice"},
+		{"inspect", 1, "", "one envelope, please"},
+		{"inspect testdata", 1, "", "is a directory"},
+		{"publish", 1, "", "which envelope?"},
+		{"publish a b", 1, "", "a topic holds one offer"},
+		{"publish --withdraw a", 1, "", "takes no file"},
+		{"publish --images-only --offer-only a", 1, "", "nothing to do"},
+		{"publish --channel c a", 1, "", "no broker"},
+		{"publish --broker mqtts://b a", 1, "", "where to?"},
+		{"publish --broker mqtt://b --channel c a", 1, "", "not encrypted"},
+		{"publish --broker mqtts://u:p@b --channel c a", 1, "", "user information in the URL"},
+		{"publish --broker mqtts://b --channel a/b x", 1, "", "channel"},
+		{"publish --broker mqtts://b --device a+b x", 1, "", "device id"},
+		{"publish --broker mqtts://b --device x --channel y x", 1, "", "exclude each other"},
+		{"watch x", 1, "", "takes no arguments"},
+		{"watch", 1, "", "no broker"},
+		{"watch --once --broker mqtt://127.0.0.1:1 --allow-plain", 1, "", "cannot reach the broker"},
+		{"watch --broker mqtts://b --cert x", 1, "", "go together"},
+		{"watch --broker mqtts://b --password-file x", 1, "", "needs a user name"},
+		{"enroll x", 1, "", "a device id and its public key"},
+		{"evidence verify x", 1, "", "whose evidence?"},
+		{"evidence verify /nowhere --key testdata/alice.pub.pem", 1, "", "cannot read evidence"},
+		{"evidence collect", 1, "", "not a release directory"},
+		{"evidence collect x", 1, "", "takes no arguments"},
+		{"init a b", 1, "", "one directory"},
+		{"init --alg rsa /tmp/nowhere-x", 1, "", "algorithm \"rsa\""},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			out, err := do(t, c.code, strings.Fields(c.args)...)
+			contains(t, out, c.out)
+			contains(t, err, c.err)
+		})
+	}
+}
+
+func TestEveryVerbExplainsItself(t *testing.T) {
+	for _, v := range verbs() {
+		out, _ := do(t, 0, append(strings.Fields(v.name), "-h")...)
+		contains(t, out, "Usage: ratchet-release "+v.name, "Examples:", "Exit codes: 0 done")
+		for _, e := range v.examples {
+			if !strings.Contains(e, "ratchet-release "+v.name) {
+				t.Errorf("%s: the example %q is of another verb", v.name, e)
+			}
+		}
+		fs := flag.NewFlagSet("", flag.ContinueOnError)
+		v.setup(fs)
+		fs.VisitAll(func(f *flag.Flag) {
+			if _, text := flag.UnquoteUsage(f); text == "" || !strings.Contains(out, text) {
+				t.Errorf("%s: flag %s is not explained", v.name, f.Name)
+			}
+		})
+		for _, line := range strings.Split(out, "\n") {
+			if len(line) > 110 {
+				t.Errorf("%s: help has a line of %d characters: %s", v.name, len(line), line)
+			}
+		}
+	}
+}
+
+func TestArgumentsInAnyOrder(t *testing.T) {
+	for _, c := range []struct{ args, operands, keys string }{
+		{"a --key 1 b --key 2", "a b", "1, 2"},
+		{"--key 1 a b", "a b", "1"},
+		{"- --key=1", "-", "1"},
+		{"a -- --key 1", "a --key 1", ""},
+		{"-- -a", "-a", ""},
+	} {
+		fs := flag.NewFlagSet("", flag.ContinueOnError)
+		fs.SetOutput(io.Discard)
+		keys := repeated(fs, "key", "")
+		got, err := parseArgs(fs, strings.Fields(c.args))
+		if err != nil || strings.Join(got, " ") != c.operands || keys.String() != c.keys {
+			t.Errorf("%s: operands %q, keys %q, %v", c.args, got, keys, err)
+		}
+	}
+}
+
+// TestErrorsCannotDrive: what comes back in an error never drives the terminal.
+func TestErrorsCannotDrive(t *testing.T) {
+	hostile := "\x1b]0;owned\x07\x1b[2J\u202e"
+	for _, args := range [][]string{
+		{hostile}, {"help", hostile}, {"inspect", hostile}, {"build", hostile}, {"enroll", hostile, hostile},
+		{"publish", "--broker", "mqtts://b", "--channel", hostile, "x"}, {"build", "--" + hostile, "x"},
+		{"watch", "--broker", hostile}, {"init", "--vendor", hostile, "x"}, {"init", "--alg", hostile, "x"},
+	} {
+		var out, err bytes.Buffer
+		if code := run(context.Background(), args, strings.NewReader(""), &out, &err); code != exitFailed {
+			t.Errorf("%q: exit %d", args, code)
+		}
+		if s := out.String() + err.String(); strings.ContainsAny(s, "\x1b\x07\u202e") {
+			t.Errorf("%q: the terminal gets %q", args, s)
+		}
+	}
+}
