@@ -9,7 +9,7 @@ import (
 )
 
 // checkBuffers are read ahead of the hash, of maxBuffer bytes each.
-const checkBuffers = 3
+const checkBuffers = 2
 
 // Check reads img back from dev and compares its digest: ErrDigest when it differs, *MediumError
 // when it cannot be read. It proves what is on the medium if dev reads from there, as what

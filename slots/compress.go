@@ -10,9 +10,10 @@ import (
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
-// DefaultFrame is the number of image bytes in a frame of Compress: half a checkpoint, so that a
-// power cut costs no more than with a raw payload.
-const DefaultFrame = DefaultCheckpoint / 2
+// DefaultFrame is the number of image bytes in a frame of Compress: a third of the distance between
+// two checkpoints, so that a power cut costs no more than with a raw payload, and little memory to
+// decode. The larger ones that MaxFrame allows save a few per cent of the payload.
+const DefaultFrame = DefaultCheckpoint / 4
 
 // Compress writes src to dst as a Zstd payload: frames of frame image bytes each (0 is
 // DefaultFrame; a multiple of hal.Align, at most MaxFrame), with their content size and a checksum,

@@ -2,11 +2,11 @@
 // handed; which slot that is, and whether it may be written, is decided above.
 //
 // One pass: fetch -> decompress -> hash -> aligned write, in bounded memory, without temporary
-// storage. The stages run at the same time on a few buffers.
+// storage. Fetching and hashing, writing, and flushing run at the same time on a few buffers.
 //
 // A power cut costs at most Options.Every bytes, counted in image bytes that were fetched. To keep
 // that while the flush of one checkpoint overlaps the fetching of what follows, checkpoints stand
-// half of Every apart, and fetching waits when it is Every ahead of the last one saved. With zstd a
+// three quarters of Every apart, and fetching waits when it is Every ahead of the last one saved. With zstd a
 // checkpoint can only stand at a frame's start, so that a cut may cost a frame more. What is in the
 // slot behind the last checkpoint is written again; nothing of it is trusted.
 package slots
@@ -74,7 +74,7 @@ type Progress struct {
 // Options of Write.
 type Options struct {
 	// Every is the number of image bytes that a power cut may cost; 0 is DefaultCheckpoint, less than
-	// 32 KiB counts as that. A multiple of hal.Align.
+	// 64 KiB counts as that. A multiple of hal.Align.
 	Every int64
 	// From resumes; nil starts at zero. A checkpoint that does not fit image or version is an error (ErrCheckpoint).
 	From *Checkpoint

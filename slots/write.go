@@ -16,10 +16,13 @@ import (
 
 const (
 	// buffers in the ring, of at most maxBuffer bytes each: all of a Write's memory but the decoder's.
-	buffers   = 4
+	buffers   = 2
 	maxBuffer = 1 << 20
-	// minEvery keeps a buffer at one hal.Align at least: half of Every is one ring.
-	minEvery = 2 * buffers * hal.Align
+	// share is how many buffers make up Every. A checkpoint stands every three quarters of it, and
+	// the ring, which is what fetching can be ahead of writing, is the last quarter.
+	share = 4 * buffers
+	// minEvery keeps a buffer at one hal.Align at least.
+	minEvery = share * hal.Align
 	// progressEvery is the pause between two calls of Progress.
 	progressEvery = 250 * time.Millisecond
 )
@@ -82,8 +85,8 @@ func digest(h hash.Hash, img Image) error {
 	return nil
 }
 
-// writer is one Write. Buffers go round: fetch -> hash -> store -> fetch; marked ones leave a
-// checkpoint with the committer on their way. Each field belongs to the stage that is named.
+// writer is one Write. Buffers go round between fetch, which also hashes, and store; marked ones
+// leave a checkpoint with the committer on their way. More stages measured no faster.
 type writer struct {
 	dev  hal.Medium
 	slot int64
@@ -92,7 +95,9 @@ type writer struct {
 	from int64 // image bytes that were there; fromPayload likewise
 
 	fromPayload int64
-	track       tracker // hash
+	track       tracker // of fetch; last and lastAt are those of its newest mark
+	last        int64
+	lastAt      time.Time
 	fetched     atomic.Int64
 	written     atomic.Int64
 	marked      atomic.Int64 // position of the newest checkpoint that was made
@@ -116,14 +121,13 @@ type end struct {
 	payload int64 // length of the payload of a complete image
 }
 
-// run runs the stages until all have stopped.
+// run runs fetch, store and committer until all have stopped.
 func (w *writer) run(ctx context.Context, cancel func(), rc io.Reader) error {
 	w.written.Store(w.from)
 	w.saved.Store(w.from)
 	w.marked.Store(w.from)
 	w.moved = make(chan struct{}, 1)
-
-	w.size = min(w.o.Every/(2*buffers)/hal.Align*hal.Align, maxBuffer, (w.img.Size-w.from+hal.Align-1)/hal.Align*hal.Align)
+	w.size = min(w.o.Every/share/hal.Align*hal.Align, maxBuffer, (w.img.Size-w.from+hal.Align-1)/hal.Align*hal.Align)
 
 	b := &body{ctx: ctx, r: rc, pos: w.fromPayload, limit: w.img.maxPayload(), fetched: &w.fetched}
 	var dec decoder = rawDecoder{b}
@@ -136,26 +140,27 @@ func (w *writer) run(ctx context.Context, cancel func(), rc io.Reader) error {
 		defer z.close()
 		dec = z
 	}
-	// No stage ever waits to hand a block on: there is room for all of them and the end.
-	free, full, hashed := make(chan []byte, buffers), make(chan block, buffers+1), make(chan block, buffers+1)
+	// Fetching never waits to hand a block on: there is room for all of them and the end.
+	free, ready := make(chan []byte, buffers), make(chan block, buffers+1)
 	for range buffers {
 		free <- hal.AlignedBuffer(int(w.size))
 	}
-	var stages sync.WaitGroup
-	stages.Go(func() { defer close(full); w.fetch(ctx, dec, free, full) })
-	stages.Go(func() { defer close(hashed); w.hash(full, hashed) })
+	w.last, w.lastAt = w.from, time.Now()
+	go func() {
+		defer close(ready)
+		w.fetch(ctx, dec, free, ready)
+	}()
 	com := &committer{w: w, serial: w.o.Serial, stop: cancel}
 	com.start()
-	err := w.store(com, free, hashed)
+	err := w.store(com, free, ready)
 	cancel()
-	for range hashed {
+	for range ready { // until fetch has returned
 	}
-	stages.Wait()
 	return err
 }
 
-// fetch fills buffers.
-func (w *writer) fetch(ctx context.Context, dec decoder, free chan []byte, full chan block) {
+// fetch fills and hashes buffers, and hands the last one on with its end.
+func (w *writer) fetch(ctx context.Context, dec decoder, free chan []byte, ready chan block) {
 	stop := func(bl block, err error) {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("interrupted at image byte %d: %w", bl.off+int64(bl.n), ctx.Err())
@@ -165,7 +170,7 @@ func (w *writer) fetch(ctx context.Context, dec decoder, free chan []byte, full 
 		// Only what ends at a place to resume from is worth writing.
 		bl.n = max(bl.cut, 0)
 		bl.end = &end{err: err}
-		full <- bl
+		ready <- w.hash(bl)
 	}
 	for off := w.from; ; {
 		if err := w.room(ctx, off); err != nil {
@@ -179,8 +184,7 @@ func (w *writer) fetch(ctx context.Context, dec decoder, free chan []byte, full 
 			stop(block{off: off, piece: piece{cut: -1}}, ctx.Err())
 			return
 		}
-		p := buf[:min(int64(len(buf)), w.img.Size-off)]
-		got, err := dec.fill(p, off)
+		got, err := dec.fill(buf[:min(int64(len(buf)), w.img.Size-off)], off)
 		bl := block{buf: buf, off: off, piece: got}
 		if err != nil {
 			stop(bl, err)
@@ -193,10 +197,10 @@ func (w *writer) fetch(ctx context.Context, dec decoder, free chan []byte, full 
 				bl.n, bl.cut = 0, -1
 			}
 			bl.end = &end{err: err, payload: payload}
-			full <- bl
+			ready <- w.hash(bl)
 			return
 		}
-		full <- bl
+		ready <- w.hash(bl)
 	}
 }
 
@@ -216,43 +220,53 @@ func (w *writer) room(ctx context.Context, off int64) error {
 	}
 }
 
-// hash hashes, and makes a checkpoint of a position when one is due.
-func (w *writer) hash(full, hashed chan block) {
-	last, at := w.from, time.Now()
-	for bl := range full {
-		done := 0
-		if bl.cut >= 0 && bl.off+int64(bl.cut) > w.from {
-			w.track.h.Write(bl.buf[:bl.cut])
-			done = bl.cut
-			if err := w.track.at(bl.off+int64(bl.cut), bl.payload); err != nil {
-				bl.end = &end{err: err}
-			}
+// hash hashes a block, and makes a checkpoint of a position in it when one is due.
+func (w *writer) hash(bl block) block {
+	done := 0
+	if bl.cut >= 0 && bl.off+int64(bl.cut) > w.from {
+		w.track.h.Write(bl.buf[:bl.cut])
+		done = bl.cut
+		if err := w.track.at(bl.off+int64(bl.cut), bl.payload); err != nil {
+			bl.end = &end{err: err}
 		}
-		w.track.h.Write(bl.buf[done:bl.n])
-		switch {
-		case bl.end != nil && bl.end.err == nil:
-			bl.end.err = digest(w.track.h, w.img)
-			if bl.end.err == nil {
-				bl.end.err = w.track.at(w.img.Size, bl.end.payload)
-			}
-			if bl.end.err == nil {
-				bl.mark = w.track.take()
-			}
-		case bl.end != nil && !errors.Is(bl.end.err, ErrTooLarge):
-			bl.mark = w.track.take() // whatever there is
-		case bl.end == nil && w.o.Save != nil && w.track.latest.Written-last >= w.o.Every/2 && time.Since(at) >= w.o.MinInterval:
-			bl.mark = w.track.take()
-			last, at = bl.mark.Written, time.Now()
-			w.marked.Store(last)
-		}
-		hashed <- bl
 	}
+	w.track.h.Write(bl.buf[done:bl.n])
+	switch {
+	case bl.end == nil:
+		if w.o.Save != nil && w.track.latest.Written-w.last >= w.o.Every/4*3 && time.Since(w.lastAt) >= w.o.MinInterval {
+			bl.mark = w.track.take()
+			w.last, w.lastAt = bl.mark.Written, time.Now()
+			w.marked.Store(w.last)
+		}
+	case bl.end.err == nil:
+		if bl.end.err = digest(w.track.h, w.img); bl.end.err == nil {
+			bl.end.err = w.track.at(w.img.Size, bl.end.payload)
+		}
+		if bl.end.err == nil {
+			bl.mark = w.track.take()
+		}
+	case !errors.Is(bl.end.err, ErrTooLarge):
+		bl.mark = w.track.take() // whatever there is
+	}
+	return bl
 }
 
 // store writes blocks and hands their checkpoints to the committer.
-func (w *writer) store(com *committer, free chan []byte, hashed chan block) error {
-	var told time.Time
-	for bl := range hashed {
+func (w *writer) store(com *committer, free chan []byte, ready chan block) error {
+	var tick <-chan time.Time // on a slow link a block takes long: progress does not wait for it
+	if w.o.Progress != nil {
+		t := time.NewTicker(progressEvery)
+		defer t.Stop()
+		tick = t.C
+	}
+	for {
+		var bl block
+		select {
+		case <-tick:
+			w.tell()
+			continue
+		case bl = <-ready:
+		}
 		if err := w.put(bl); err != nil {
 			com.wait()
 			return err
@@ -260,24 +274,20 @@ func (w *writer) store(com *committer, free chan []byte, hashed chan block) erro
 		if bl.n > 0 {
 			w.written.Store(bl.off + int64(bl.n))
 		}
-		if bl.end == nil && time.Since(told) >= progressEvery {
-			w.tell()
-			told = time.Now()
-		}
 		if bl.mark != nil {
 			com.commit(*bl.mark)
 		}
-		if bl.end != nil {
-			// A failed commit has ended the fetching: it is the cause, the end is not.
-			if err := com.wait(); err != nil {
-				return err
-			}
-			w.tell()
-			return bl.end.err
+		if bl.end == nil {
+			free <- bl.buf
+			continue
 		}
-		free <- bl.buf
+		// A failed commit has ended the fetching: it is the cause, the end is not.
+		if err := com.wait(); err != nil {
+			return err
+		}
+		w.tell()
+		return bl.end.err
 	}
-	return errors.New("internal error: the stages stopped without an end")
 }
 
 // put writes one block, with zeros behind the image's end up to the access unit.

@@ -1,0 +1,230 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/slots"
+)
+
+// measure does one install and prints its sample.
+func measure(arg string) error {
+	var o order
+	if err := json.Unmarshal([]byte(arg), &o); err != nil {
+		return err
+	}
+	do := baseline
+	if o.Ours {
+		do = ratchet
+	}
+	start := time.Now()
+	if err := do(o); err != nil {
+		return err
+	}
+	s := sample{Wall: time.Since(start).Seconds()}
+	var err error
+	if s.RSS, err = peakRSS(); err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(s)
+}
+
+// ratchet installs as the agent does: write with checkpoints in the journal, then read back.
+func ratchet(o order) error {
+	j, err := journal.OpenBolt(o.Journal, journal.Options{})
+	if err != nil {
+		return err
+	}
+	defer j.Close()
+	blocks, running := linux.Blocks{}, hal.DeviceID{Block: true, Major: 1}
+	m, err := blocks.OpenTarget(o.Slot, running)
+	if err != nil {
+		return err
+	}
+	img := slots.Image{Alg: slots.SHA256, Digest: o.Digest, Size: o.Size}
+	if o.Zstd {
+		img.Encoding = slots.Zstd
+	}
+	_, err = slots.Write(context.Background(), m, img, source(o.Source), slots.Options{Save: func(c slots.Checkpoint) error {
+		b, err := cbor.Marshal(c)
+		if err != nil {
+			return err
+		}
+		return j.Update(func(tx journal.Tx) error { return tx.Put(journal.State, "checkpoint", b) })
+	}})
+	m.Close()
+	if err != nil {
+		return err
+	}
+	if m, err = blocks.OpenMedium(o.Slot); err != nil {
+		return err
+	}
+	defer m.Close()
+	return slots.Check(context.Background(), m, img, nil)
+}
+
+// source is a path or a URL.
+type source string
+
+func (s source) Open(ctx context.Context, off int64, _ string) (io.ReadCloser, string, error) {
+	if !strings.HasPrefix(string(s), "http") {
+		f, err := os.Open(string(s))
+		if err != nil {
+			return nil, "", err
+		}
+		_, err = f.Seek(off, io.SeekStart)
+		return f, "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, string(s), nil)
+	if err != nil {
+		return nil, "", err
+	}
+	if off > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", off))
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, "", err
+	}
+	if resp.StatusCode/100 != 2 {
+		resp.Body.Close()
+		return nil, "", fmt.Errorf("HTTP status %s", resp.Status)
+	}
+	return resp.Body, resp.Header.Get("ETag"), nil
+}
+
+const blockSize = 1 << 20
+
+// baseline is one pass of read, SHA-256 and write in blocks of 1 MiB, one fsync, and the read-back
+// where it is asked for. No checkpoints, no journal, no exclusive opening.
+func baseline(o order) error {
+	body, _, err := source(o.Source).Open(context.Background(), 0, "")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	var in io.Reader = body
+	if o.Zstd {
+		d, err := zstd.NewReader(body, zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return err
+		}
+		defer d.Close()
+		in = d
+	}
+	out, err := os.OpenFile(o.Slot, os.O_WRONLY|syscall.O_DIRECT, 0)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	sum, off := sha256.New(), int64(0)
+	fill := func(b []byte) (int, error) {
+		n, err := io.ReadFull(in, b)
+		sum.Write(b[:n])
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return n, io.EOF
+		}
+		return n, err
+	}
+	write := func(b []byte) error {
+		if rest := len(b) % hal.Align; rest != 0 {
+			b = append(b, make([]byte, hal.Align-rest)...)
+		}
+		_, err := out.WriteAt(b, off)
+		off += int64(len(b))
+		return err
+	}
+	if o.Overlap {
+		err = overlapped(fill, write)
+	} else {
+		b := hal.AlignedBuffer(blockSize)
+		for n := 0; err == nil; {
+			if n, err = fill(b); n > 0 {
+				if e := write(b[:n]); e != nil {
+					return e
+				}
+			}
+		}
+	}
+	if err != io.EOF {
+		return err
+	}
+	if err := out.Sync(); err != nil {
+		return err
+	}
+	if !bytes.Equal(sum.Sum(nil), o.Digest) {
+		return fmt.Errorf("wrong digest")
+	}
+	if !o.Readback {
+		return nil
+	}
+	f, err := os.OpenFile(o.Slot, os.O_RDONLY|syscall.O_DIRECT, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	again, b := sha256.New(), hal.AlignedBuffer(blockSize)
+	for left := o.Size; left > 0; {
+		n, err := f.Read(b)
+		if err != nil {
+			return err
+		}
+		n = int(min(int64(n), left))
+		again.Write(b[:n])
+		left -= int64(n)
+	}
+	if !bytes.Equal(again.Sum(nil), o.Digest) {
+		return fmt.Errorf("wrong digest read back")
+	}
+	return nil
+}
+
+// overlapped fills one buffer while the other is written; io.EOF at the end.
+func overlapped(fill func([]byte) (int, error), write func([]byte) error) error {
+	type full struct {
+		b   []byte
+		n   int
+		err error
+	}
+	free, ready := make(chan []byte, 2), make(chan full, 1)
+	free <- hal.AlignedBuffer(blockSize)
+	free <- hal.AlignedBuffer(blockSize)
+	go func() {
+		for b := range free {
+			n, err := fill(b)
+			ready <- full{b, n, err}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	for f := range ready {
+		if f.n > 0 {
+			if err := write(f.b[:f.n]); err != nil {
+				return err
+			}
+		}
+		if f.err != nil {
+			return f.err
+		}
+		free <- f.b
+	}
+	return nil
+}
