@@ -1,11 +1,15 @@
-// Package policy decides whether this device may take an update now: one list of rules over facts.
+// Package policy decides whether this device may take an update now: one ordered list of rules over
+// facts.
 //
-// Decide is pure. It asks nobody, changes nothing, and gives the same answer to the same facts;
-// the agent calls it before the download, and again before it arms the bootloader. Every rule that
-// does not hold is reported, not only the first, each with a stable reason.
+// Decide is pure. It asks nobody, changes nothing, and gives the same answer to the same facts; the
+// agent calls it before the download, and again before it arms the bootloader. Every rule that does
+// not hold is reported, not only the first, each with a stable reason. It keeps no state, so there
+// is nothing that could be lost with the power.
 package policy
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -22,28 +26,39 @@ const (
 	Arm
 )
 
-// Approval says what a person at the device has to agree to.
+// What a person at the device has to agree to.
 const (
 	ApprovalNone     = "none"
-	ApprovalDownload = "download" // before an image is loaded, and all that follows
+	ApprovalDownload = "download" // before an image is loaded
 	ApprovalInstall  = "install"  // before the bootloader is armed
 )
 
-// Window is a time in which updates are allowed.
-type Window struct {
-	Days     [7]bool // by time.Weekday of the day in which the window opens; none set = every day
-	From, To int     // minutes of the day, local, 0..1440; To <= From ends on the next day
-	Zone     *time.Location
-}
-
 // Rules is what the device's configuration says.
 type Rules struct {
-	MinBattery           int      // per cent, 0 = no limit
+	MinBattery           int      // per cent, 0 = no limit; mains is as good as a full battery
 	Windows              []Window // none = always
-	WindowCoversDownload bool     // the windows hold for the download too
+	WindowCoversDownload bool     // the windows hold for the download too, not only for arming
 	AllowMetered         bool
-	Approval             string // ApprovalNone ("" too), ApprovalDownload, ApprovalInstall
-	UnknownTimeWaits     bool
+	Approval             string // ApprovalNone or "", ApprovalDownload, ApprovalInstall
+	// UnknownTimeWaits: while the time is not known, a manifest with an expiry waits. The
+	// configuration's default is true. When false, the expiry is compared with what the clock shows.
+	UnknownTimeWaits bool
+}
+
+// Validate checks the rules.
+func (r Rules) Validate() error {
+	if r.MinBattery < 0 || r.MinBattery > 100 {
+		return fmt.Errorf("minimum battery of %d per cent: want 0 to 100", r.MinBattery)
+	}
+	if !slices.Contains([]string{"", ApprovalNone, ApprovalDownload, ApprovalInstall}, r.Approval) {
+		return fmt.Errorf("approval %q: want %q, %q or %q", r.Approval, ApprovalNone, ApprovalDownload, ApprovalInstall)
+	}
+	for i, w := range r.Windows {
+		if err := w.Validate(); err != nil {
+			return fmt.Errorf("window %d: %w", i+1, err)
+		}
+	}
+	return nil
 }
 
 // Floor is the highest confirmed sequence and the manifest that was confirmed under it.
@@ -54,18 +69,18 @@ type Floor struct {
 
 // Facts is what the device is at this moment.
 type Facts struct {
-	Device         manifest.Device
-	SlotSize       map[string]int64 // bytes of the inactive slot, per component
+	Device         manifest.Device  // its Now and TimeKnown are taken from Decide's now
+	SlotSize       map[string]int64 // bytes of the inactive slot, per component; absent = could not be measured
 	Floor          Floor
 	Bound          func(seq uint64) (manifest.Digest, bool)      // manifest confirmed under a sequence; nil = none
-	Quarantined    func(d manifest.Digest) (reason.Reason, bool) // by manifest or image digest; nil = none
+	Quarantined    func(d manifest.Digest) (reason.Reason, bool) // by manifest or image digest, and its cause; nil = none
 	Running        map[string]manifest.Digest                    // image confirmed in the running slot, per component
 	Battery        int                                           // per cent, -1 unknown
 	Mains          bool
 	SupplyKnown    bool
-	Metered        bool
-	Approved       bool
-	Local          bool // a technician's install at the console
+	Metered        bool // the link that the image would come over
+	Approved       bool // somebody at the device has agreed to this manifest
+	Local          bool // a technician's install at the console: no window, no metered link, approval given
 	Decommissioned bool
 	Labels         map[string]string
 }
@@ -79,8 +94,8 @@ type Now struct {
 // Finding is a rule that does not hold.
 type Finding struct {
 	Reason reason.Reason
-	Detail string
-	Final  bool
+	Detail string        // the figures, for people
+	Final  bool          // as Reason.Info says
 	Retry  time.Duration // look again after this; 0 = when a fact changes
 }
 
@@ -88,8 +103,11 @@ type Finding struct {
 type Outcome int
 
 const (
+	// Install: no rule is against it.
 	Install Outcome = iota
+	// Defer: not now; the offer waits.
 	Defer
+	// Refuse: never; the verdict sticks to the envelope.
 	Refuse
 )
 
@@ -106,26 +124,48 @@ func (o Outcome) String() string {
 // Decision is the answer.
 type Decision struct {
 	Outcome  Outcome
-	Findings []Finding
-	Plan     Plan
+	Findings []Finding // in the order of the rules
+	Plan     Plan      // zero unless Outcome is Install
 }
 
-// Plan is a manifest that this device may take now. Only Decide makes one.
+// Plan is a manifest that this device may take now, and what it means here. Only Decide makes one.
 type Plan struct {
-	m  manifest.Manifest
-	up manifest.Update
+	m        manifest.Manifest
+	installs []manifest.Install
 }
 
 // Manifest returns the manifest that was decided on.
 func (p Plan) Manifest() manifest.Manifest { return p.m }
 
 // Installs returns what to write, in order.
-func (p Plan) Installs() []manifest.Install { return append([]manifest.Install(nil), p.up.Installs...) }
+func (p Plan) Installs() []manifest.Install { return slices.Clone(p.installs) }
 
-// IsZero tells whether the plan is empty: Decide did not make it.
-func (p Plan) IsZero() bool { return len(p.up.Installs) == 0 }
+// IsZero tells whether this is no plan: Decide did not make it.
+func (p Plan) IsZero() bool { return len(p.installs) == 0 }
 
-// Decide applies all rules.
+// Decide asks every rule whether this device may take m at this stage. The outcome is Refuse when a
+// finding is final, else Defer when there is one, else Install, and only then is there a plan.
 func Decide(m manifest.Manifest, stage Stage, r Rules, f Facts, now Now) Decision {
-	return Decision{Outcome: Refuse}
+	q := question{m: m, stage: stage, rules: r, facts: f, now: now}
+	q.resolve()
+	var d Decision
+	for _, rule := range rules {
+		rule.ask(&q, func(why reason.Reason, retry time.Duration, detail string, args ...any) {
+			if len(args) > 0 {
+				detail = fmt.Sprintf(detail, args...)
+			}
+			d.Findings = append(d.Findings, Finding{Reason: why, Detail: detail, Final: why.Info().Final, Retry: retry})
+		})
+	}
+	for _, f := range d.Findings {
+		if f.Final {
+			d.Outcome = Refuse
+		} else if d.Outcome == Install {
+			d.Outcome = Defer
+		}
+	}
+	if d.Outcome == Install {
+		d.Plan = Plan{m: m, installs: q.update.Installs}
+	}
+	return d
 }

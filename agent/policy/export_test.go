@@ -1,0 +1,19 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+// UntilOpen and OpenAt show the windows to tests, Reasons what each rule may give.
+func UntilOpen(windows []Window, now time.Time) (time.Duration, bool) { return untilOpen(windows, now) }
+
+func (w Window) OpenAt(t time.Time) bool { return w.open(t) }
+
+func Reasons() (all [][]reason.Reason) {
+	for _, r := range rules {
+		all = append(all, r.reasons)
+	}
+	return all
+}

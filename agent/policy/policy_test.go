@@ -1,0 +1,418 @@
+package policy_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+var (
+	vendor = manifest.VendorUUID("example.com")
+	class  = manifest.ClassUUID(vendor, "gateway")
+	device = manifest.UUIDv5(class, "gw-1")
+	noon   = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) // a Monday
+	other  = manifest.Sum([]byte("another manifest"))
+)
+
+func image(name string) manifest.Digest { return manifest.Sum([]byte(name)) }
+
+// situation is everything a decision depends on. good returns one in which nothing is wrong.
+type situation struct {
+	release manifest.Release
+	stage   policy.Stage
+	rules   policy.Rules
+	facts   policy.Facts
+	now     policy.Now
+	m       *manifest.Manifest // made from release when nil
+}
+
+func good() *situation {
+	return &situation{
+		release: manifest.Release{
+			Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: 7,
+			Components: []manifest.Component{{Name: "rootfs", Images: []manifest.Image{{
+				Slot: manifest.AnySlot, Digest: image("new"), Size: 1000, URI: "https://example.com/rootfs.img",
+			}}}},
+		},
+		rules: policy.Rules{UnknownTimeWaits: true},
+		facts: policy.Facts{
+			Device: manifest.Device{
+				Vendors: []manifest.UUID{vendor}, Classes: []manifest.UUID{class}, Devices: []manifest.UUID{device},
+				Version: []int64{1, 4}, BatteryMWh: 5000,
+				Components: map[string]manifest.Target{"rootfs": {Slot: 1}},
+			},
+			SlotSize: map[string]int64{"rootfs": 1000},
+			Floor:    policy.Floor{Sequence: 6, Manifest: other},
+			Running:  map[string]manifest.Digest{"rootfs": image("old")},
+			Battery:  80, SupplyKnown: true,
+		},
+		now: policy.Now{Wall: noon, Known: true},
+	}
+}
+
+func (s *situation) manifest(t testing.TB) manifest.Manifest {
+	t.Helper()
+	if s.m != nil {
+		return *s.m
+	}
+	env, err := manifest.Build(s.release)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verified(t, env)
+}
+
+// crafted is a manifest of sequence 7 whose shared sequence ends with the given commands; Build
+// makes no such ones.
+func crafted(t testing.TB, commands ...any) manifest.Manifest {
+	t.Helper()
+	wrap := func(v any) []byte {
+		m, err := cbor.CoreDetEncOptions().EncMode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := m.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	identity := map[int]any{1: vendor[:], 2: class[:]}
+	common := map[int]any{2: []any{[]any{[]byte("rootfs")}}, 4: wrap(append([]any{20, identity, 1, 15}, commands...))}
+	m := wrap(map[int]any{1: 1, 2: 7, 3: wrap(common)})
+	d := manifest.Sum(wrap(m))
+	wrapper := wrap([]any{wrap([]any{d.Alg, []byte(d.Sum)})})
+	return verified(t, wrap(cbor.Tag{Number: 107, Content: map[int]any{2: wrapper, 3: m}}))
+}
+
+// verified signs and verifies.
+func verified(t testing.TB, env []byte) manifest.Manifest {
+	t.Helper()
+	signer, err := trust.Generate(trust.Ed25519)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env, err = manifest.Sign(env, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := trust.NewKeys([]trust.Key{signer.Key()}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := manifest.Parse(env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := manifest.Verify(e, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (s *situation) decide(t testing.TB) policy.Decision {
+	t.Helper()
+	d := policy.Decide(s.manifest(t), s.stage, s.rules, s.facts, s.now)
+	final := false
+	for _, f := range d.Findings {
+		if f.Final != f.Reason.Info().Final {
+			t.Errorf("%s is final: %t, its table says otherwise", f.Reason, f.Final)
+		}
+		final = final || f.Final
+	}
+	want := policy.Install
+	if final {
+		want = policy.Refuse
+	} else if len(d.Findings) > 0 {
+		want = policy.Defer
+	}
+	if d.Outcome != want || d.Plan.IsZero() != (want != policy.Install) {
+		t.Errorf("outcome %s of %s, plan is zero: %t", d.Outcome, told(d), d.Plan.IsZero())
+	}
+	return d
+}
+
+// told is the reasons of a decision.
+func told(d policy.Decision) string {
+	var out []string
+	for _, f := range d.Findings {
+		out = append(out, string(f.Reason))
+	}
+	return strings.Join(out, " ")
+}
+
+func days(d ...time.Weekday) (out [7]bool) {
+	for _, x := range d {
+		out[x] = true
+	}
+	return out
+}
+
+func TestRules(t *testing.T) {
+	given := map[reason.Reason]bool{}
+	night := []policy.Window{{From: 2 * 60, To: 4 * 60}}
+	priority := int64(3)
+	for _, c := range []struct {
+		name   string
+		change func(s *situation)
+		want   string // reasons at Download
+		arm    string // and at Arm
+	}{
+		{"nothing is wrong", func(*situation) {}, "", ""},
+		{"vendor", func(s *situation) { s.facts.Device.Vendors = nil }, "wrong-vendor", "wrong-vendor"},
+		{"class", func(s *situation) { s.facts.Device.Classes = []manifest.UUID{vendor} }, "wrong-class", "wrong-class"},
+		{"vendor and class", func(s *situation) { s.facts.Device.Vendors, s.facts.Device.Classes = nil, nil }, "wrong-vendor wrong-class", "wrong-vendor wrong-class"},
+		{"device", func(s *situation) { s.release.DeviceID = &vendor }, "wrong-device", "wrong-device"},
+		{"this device", func(s *situation) { s.release.DeviceID = &device }, "", ""},
+
+		{"version", func(s *situation) {
+			s.release.Versions = []manifest.VersionCondition{{Compare: manifest.CompareGreaterOrEqual, Version: []int64{1, 5}}}
+		}, "version-condition", "version-condition"},
+		{"version holds", func(s *situation) {
+			s.release.Versions = []manifest.VersionCondition{{Compare: manifest.CompareGreaterOrEqual, Version: []int64{1, 4}}}
+		}, "", ""},
+		{"version unknown", func(s *situation) {
+			s.facts.Device.Version = nil
+			s.release.Versions = []manifest.VersionCondition{{Compare: manifest.CompareEqual, Version: []int64{1}}}
+		}, "version-condition", "version-condition"},
+
+		{"expired", func(s *situation) { s.release.UseBefore = noon }, "expired", "expired"},
+		{"not expired", func(s *situation) { s.release.UseBefore = noon.Add(time.Second) }, "", ""},
+		{"expiry, clock unknown", func(s *situation) { s.release.UseBefore = noon.Add(time.Hour); s.now.Known = false }, "clock-unknown", "clock-unknown"},
+		{"expiry, clock unknown, may go on", func(s *situation) {
+			s.release.UseBefore = noon.Add(time.Hour)
+			s.now, s.rules.UnknownTimeWaits = policy.Now{Wall: time.Unix(100, 0)}, false
+		}, "", ""},
+		{"expired even by an unknown clock", func(s *situation) {
+			s.release.UseBefore = noon
+			s.now.Known, s.rules.UnknownTimeWaits = false, false
+		}, "expired", "expired"},
+		{"no expiry, clock unknown", func(s *situation) { s.now = policy.Now{} }, "", ""},
+
+		{"slot of the other", func(s *situation) { s.release.Components[0].Images[0].Slot = 0 }, "wrong-slot", "wrong-slot"},
+		{"manifest demands charge", func(s *situation) { s.release.MinBatteryMWh = 5001 }, "low-battery", "low-battery"},
+		{"manifest demands charge, mains", func(s *situation) { s.release.MinBatteryMWh = 5001; s.facts.Mains = true }, "low-battery", "low-battery"},
+		{"manifest demands charge, unknown", func(s *situation) { s.release.MinBatteryMWh = 1; s.facts.Device.BatteryMWh = -1 }, "low-battery", "low-battery"},
+		{"manifest demands charge that is there", func(s *situation) { s.release.MinBatteryMWh = 5000 }, "", ""},
+		{"manifest asks", func(s *situation) {
+			s.release.Priority = &priority
+			s.facts.Device.Authorized = func(p int64) bool { return p < 3 }
+		}, "approval-required", "approval-required"},
+		{"manifest asks, granted", func(s *situation) {
+			s.release.Priority = &priority
+			s.facts.Device.Authorized = func(p int64) bool { return p == 3 }
+		}, "", ""},
+		{"manifest asks, local", func(s *situation) {
+			s.release.Priority = &priority
+			s.facts.Device.Authorized, s.facts.Local = func(int64) bool { return false }, true
+		}, "", ""},
+
+		{"below the floor", func(s *situation) { s.facts.Floor.Sequence = 8 }, "sequence-below-floor", "sequence-below-floor"},
+		{"at the floor, another", func(s *situation) { s.facts.Floor.Sequence = 7 }, "sequence-reused", "sequence-reused"},
+		{"at the floor, the same", func(s *situation) {
+			m := s.manifest(t)
+			s.m, s.facts.Floor = &m, policy.Floor{Sequence: 7, Manifest: m.Digest()}
+		}, "", ""},
+		{"at the floor, whose manifest is not known", func(s *situation) { s.facts.Floor = policy.Floor{Sequence: 7} }, "", ""},
+		{"bound to another", func(s *situation) {
+			s.facts.Bound = func(n uint64) (manifest.Digest, bool) { return other, n == 7 }
+		}, "sequence-reused", "sequence-reused"},
+		{"bound to this", func(s *situation) {
+			m := s.manifest(t)
+			s.m, s.facts.Bound = &m, func(n uint64) (manifest.Digest, bool) { return m.Digest(), n == 7 }
+		}, "", ""},
+		{"binding of another number", func(s *situation) {
+			s.facts.Bound = func(n uint64) (manifest.Digest, bool) { return other, n == 6 }
+		}, "", ""},
+		{"nothing confirmed yet", func(s *situation) { s.facts.Floor = policy.Floor{}; s.facts.Running = nil }, "", ""},
+
+		{"quarantined image", func(s *situation) {
+			s.facts.Quarantined = func(d manifest.Digest) (reason.Reason, bool) { return reason.HealthFailed, d == image("new") }
+		}, "quarantined", "quarantined"},
+		{"quarantined manifest", func(s *situation) {
+			m := s.manifest(t)
+			s.m, s.facts.Quarantined = &m, func(d manifest.Digest) (reason.Reason, bool) { return reason.HealthFailed, d == m.Digest() }
+		}, "quarantined", "quarantined"},
+		{"quarantine of another", func(s *situation) {
+			s.facts.Quarantined = func(d manifest.Digest) (reason.Reason, bool) { return reason.HealthFailed, d == image("old") }
+		}, "", ""},
+
+		{"already installed", func(s *situation) { s.facts.Running["rootfs"] = image("new") }, "already-installed", "already-installed"},
+		{"one of two installed", func(s *situation) { s.two(); s.facts.Running["rootfs"] = image("new") }, "", ""},
+		{"both installed", func(s *situation) {
+			s.two()
+			s.facts.Running = map[string]manifest.Digest{"rootfs": image("new"), "app": image("app")}
+		}, "already-installed", "already-installed"},
+
+		{"too large", func(s *situation) { s.facts.SlotSize["rootfs"] = 999 }, "image-too-large", "image-too-large"},
+		{"second too large", func(s *situation) { s.two(); s.facts.SlotSize["app"] = 1 }, "image-too-large", "image-too-large"},
+		{"not measured", func(s *situation) { s.facts.SlotSize = nil }, "slot-busy", "slot-busy"},
+		{"no such component", func(s *situation) { s.facts.Device.Components = map[string]manifest.Target{"boot": {}} }, "slot-missing", "slot-missing"},
+
+		{"battery low", func(s *situation) { s.rules.MinBattery, s.facts.Battery = 50, 49 }, "low-battery", "low-battery"},
+		{"battery enough", func(s *situation) { s.rules.MinBattery, s.facts.Battery = 50, 50 }, "", ""},
+		{"battery low, mains", func(s *situation) { s.rules.MinBattery, s.facts.Battery, s.facts.Mains = 50, 1, true }, "", ""},
+		{"no battery, mains", func(s *situation) { s.rules.MinBattery, s.facts.Battery, s.facts.Mains = 50, -1, true }, "", ""},
+		{"battery unknown", func(s *situation) { s.rules.MinBattery, s.facts.Battery = 50, -1 }, "low-battery", "low-battery"},
+		{"supply unknown", func(s *situation) { s.rules.MinBattery, s.facts.Mains, s.facts.SupplyKnown = 50, true, false }, "low-battery", "low-battery"},
+		{"supply unknown, no rule", func(s *situation) { s.facts.Battery, s.facts.SupplyKnown = -1, false }, "", ""},
+		{"battery low, local", func(s *situation) { s.rules.MinBattery, s.facts.Battery, s.facts.Local = 50, 49, true }, "low-battery", "low-battery"},
+
+		{"outside of the window", func(s *situation) { s.rules.Windows = night }, "", "outside-window"},
+		{"outside, covers download", func(s *situation) { s.rules.Windows, s.rules.WindowCoversDownload = night, true }, "outside-window", "outside-window"},
+		{"inside", func(s *situation) {
+			s.rules.Windows, s.rules.WindowCoversDownload = night, true
+			s.now.Wall = noon.Add(15 * time.Hour)
+		}, "", ""},
+		{"window, clock unknown", func(s *situation) { s.rules.Windows = night; s.now.Known = false }, "", "clock-unknown"},
+		{"window, clock unknown, may go on", func(s *situation) {
+			s.rules.Windows, s.rules.UnknownTimeWaits, s.now.Known = night, false, false
+		}, "", "clock-unknown"},
+		{"window, local", func(s *situation) {
+			s.rules.Windows, s.rules.WindowCoversDownload, s.facts.Local, s.now.Known = night, true, true, false
+		}, "", ""},
+
+		{"metered", func(s *situation) { s.facts.Metered = true }, "link-metered", ""},
+		{"metered, allowed", func(s *situation) { s.facts.Metered, s.rules.AllowMetered = true, true }, "", ""},
+		{"metered, local", func(s *situation) { s.facts.Metered, s.facts.Local = true, true }, "", ""},
+		{"metered, image in the envelope", func(s *situation) {
+			s.facts.Metered = true
+			i := &s.release.Components[0].Images[0]
+			i.URI, i.Content, i.Size, i.Digest = "#rootfs", []byte("content"), 7, image("content")
+		}, "", ""},
+
+		{"approval for download", func(s *situation) { s.rules.Approval = policy.ApprovalDownload }, "approval-required", ""},
+		{"approval for install", func(s *situation) { s.rules.Approval = policy.ApprovalInstall }, "", "approval-required"},
+		{"no approval needed", func(s *situation) { s.rules.Approval = policy.ApprovalNone }, "", ""},
+		{"approved", func(s *situation) { s.rules.Approval, s.facts.Approved = policy.ApprovalInstall, true }, "", ""},
+		{"approval, local", func(s *situation) { s.rules.Approval, s.facts.Local = policy.ApprovalDownload, true }, "", ""},
+		{"approval by no known word", func(s *situation) { s.rules.Approval = "sometimes" }, "approval-required", "approval-required"},
+
+		{"aborts", func(s *situation) { m := crafted(t, 14, 15); s.m = &m }, "condition-failed", "condition-failed"},
+		{"installs nothing", func(s *situation) { m := crafted(t, 1, 15); s.m = &m }, "manifest-unsupported", "manifest-unsupported"},
+
+		{"decommissioned", func(s *situation) { s.facts.Decommissioned = true }, "decommissioned", "decommissioned"},
+		{"decommissioned, local", func(s *situation) { s.facts.Decommissioned, s.facts.Local = true, true }, "decommissioned", "decommissioned"},
+
+		{"much at once", func(s *situation) {
+			s.facts.Decommissioned, s.facts.Metered, s.facts.Floor.Sequence = true, true, 9
+			s.facts.SlotSize["rootfs"], s.rules.MinBattery, s.facts.Battery = 1, 50, 3
+			s.rules.Windows, s.rules.WindowCoversDownload, s.rules.Approval = night, true, policy.ApprovalDownload
+		}, "decommissioned sequence-below-floor image-too-large low-battery outside-window link-metered approval-required",
+			"decommissioned sequence-below-floor image-too-large low-battery outside-window"},
+		{"a final one and one that would pass", func(s *situation) { s.facts.Floor.Sequence, s.facts.Metered = 9, true }, "sequence-below-floor link-metered", "sequence-below-floor"},
+		{"already installed and outside", func(s *situation) {
+			s.facts.Running["rootfs"], s.rules.Windows = image("new"), night
+		}, "already-installed", "already-installed outside-window"},
+		{"other device, and the rest is still told", func(s *situation) { s.facts.Device.Vendors, s.facts.Metered = nil, true }, "wrong-vendor link-metered", "wrong-vendor"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := good()
+			c.change(s)
+			for stage, want := range map[policy.Stage]string{policy.Download: c.want, policy.Arm: c.arm} {
+				s.stage = stage
+				d := s.decide(t)
+				if got := told(d); got != want {
+					t.Errorf("at stage %d: %q, want %q", stage, got, want)
+				}
+				for _, f := range d.Findings {
+					given[f.Reason] = true
+				}
+			}
+		})
+	}
+	// The list of rules says which reasons there are; all of them were met, and no other.
+	listed := map[reason.Reason]bool{}
+	for _, reasons := range policy.Reasons() {
+		for _, why := range reasons {
+			listed[why] = true
+		}
+	}
+	if !maps.Equal(given, listed) {
+		t.Errorf("given %v, listed by the rules %v", given, listed)
+	}
+}
+
+// two adds a second component.
+func (s *situation) two() {
+	s.release.Components = append(s.release.Components, manifest.Component{Name: "app", Images: []manifest.Image{{
+		Slot: manifest.AnySlot, Digest: image("app"), Size: 50, URI: "https://example.com/app.img",
+	}}})
+	s.facts.Device.Components["app"], s.facts.SlotSize["app"] = manifest.Target{Slot: 1}, 50
+}
+
+func TestPlan(t *testing.T) {
+	s := good()
+	s.two()
+	d := s.decide(t)
+	var got []string
+	for _, i := range d.Plan.Installs() {
+		got = append(got, fmt.Sprint(i.Component, " ", i.Size, " ", i.Image == image(map[string]string{"rootfs": "new", "app": "app"}[i.Component])))
+	}
+	if !slices.Equal(got, []string{"rootfs 1000 true", "app 50 true"}) || d.Plan.Manifest().Sequence() != 7 {
+		t.Errorf("plan: %v of sequence %d", got, d.Plan.Manifest().Sequence())
+	}
+	d.Plan.Installs()[0].Component = "changed by the caller"
+	if d.Plan.Installs()[0].Component != "rootfs" {
+		t.Error("a caller can change the plan")
+	}
+}
+
+// TestNoManifest: the zero Manifest is not one that Verify made.
+func TestNoManifest(t *testing.T) {
+	s := good()
+	d := policy.Decide(manifest.Manifest{}, policy.Download, s.rules, s.facts, s.now)
+	if d.Outcome != policy.Refuse || !d.Plan.IsZero() || !strings.Contains(told(d), "manifest-unsupported") {
+		t.Errorf("%s: %s", d.Outcome, told(d))
+	}
+}
+
+func TestDetailAndRetry(t *testing.T) {
+	s := good()
+	s.stage = policy.Arm
+	s.rules.MinBattery, s.facts.Battery = 50, 12
+	s.rules.Windows = []policy.Window{{From: 22 * 60, To: 60, Days: days(time.Saturday)}}
+	s.facts.Floor.Sequence = 9
+	want := []policy.Finding{
+		{reason.SequenceBelowFloor, "sequence 7, confirmed is 9", true, 0},
+		{reason.LowBattery, "charge is 12 %, 50 % are demanded", false, 10 * time.Minute},
+		{reason.OutsideWindow, "next at 2026-11-28 22:00Z", false, (5*24 + 10) * time.Hour},
+	}
+	if d := s.decide(t); !slices.Equal(d.Findings, want) {
+		t.Errorf("%+v", d.Findings)
+	}
+}
+
+func TestOutcomeWords(t *testing.T) {
+	for o, want := range map[policy.Outcome]string{policy.Install: "install", policy.Defer: "defer", policy.Refuse: "refuse"} {
+		if o.String() != want {
+			t.Errorf("%d is %q", o, o)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	ok := policy.Rules{MinBattery: 100, Approval: policy.ApprovalInstall, Windows: []policy.Window{{From: 1439, To: 1440}, {}}}
+	if err := ok.Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, r := range []policy.Rules{
+		{MinBattery: 101}, {MinBattery: -1}, {Approval: "maybe"},
+		{Windows: []policy.Window{{From: -1}}}, {Windows: []policy.Window{{From: 1440}}}, {Windows: []policy.Window{{To: 1441}}},
+	} {
+		if r.Validate() == nil {
+			t.Errorf("%+v is accepted", r)
+		}
+	}
+}
