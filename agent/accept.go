@@ -102,6 +102,8 @@ func refusal(err error) reason.Reason {
 		return reason.AlgorithmNotAllowed
 	case errors.Is(err, trust.ErrSignature):
 		return reason.SignatureInvalid
+	case errors.Is(err, trust.ErrMalformed):
+		return reason.EnvelopeMalformed
 	case errors.As(err, &me) && me.Code == manifest.CodeAlgorithm:
 		return reason.AlgorithmNotAllowed
 	case errors.As(err, &me) && me.Code != manifest.CodeParse:

@@ -38,7 +38,10 @@ func (a *Agent) Check(ctx context.Context, l LocalInstall) (control.InstallCheck
 		target := a.other(a.run)
 		d := a.decide(m, policy.Download, true, target)
 		out = control.InstallCheck{Schema: control.Schema, Outcome: d.Outcome.String(), Manifest: m.Digest().String(), Sequence: m.Sequence(),
-			Version: versionText(m.SetVersion()), Description: m.Description("en"), Signers: m.Signers(), Target: string(target.Name), Need: []control.Payload{}}
+			Description: m.Description("en"), Signers: m.Signers(), Target: string(target.Name), Need: []control.Payload{}}
+		if v := m.SetVersion(); len(v) > 0 {
+			out.Version = manifest.FormatVersion(v)
+		}
 		for _, f := range d.Findings {
 			i := f.Reason.Info()
 			says := i.Says

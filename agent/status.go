@@ -281,19 +281,3 @@ func seq(n uint64) string {
 	}
 	return strconv.FormatUint(n, 10)
 }
-
-// versionText writes a SUIT version (draft-ietf-suit-update-management): 1.2-rc.3 is [1,2,-1,3].
-func versionText(v []int64) string {
-	var b strings.Builder
-	for i, n := range v {
-		switch {
-		case n < 0:
-			b.WriteString(map[int64]string{-1: "-rc", -2: "-beta", -3: "-alpha"}[n])
-			continue
-		case i > 0:
-			b.WriteByte('.')
-		}
-		b.WriteString(strconv.FormatInt(n, 10))
-	}
-	return b.String()
-}

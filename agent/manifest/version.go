@@ -1,6 +1,10 @@
 package manifest
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Comparison types of the version condition (draft-ietf-suit-update-management section 3.1).
 const (
@@ -139,4 +143,30 @@ func FormatVersion(v []int64) string {
 		}
 	}
 	return s
+}
+
+// ParseVersion reads "1.2.3" or "1.2-rc.3" (also beta, alpha), exactly as FormatVersion writes it.
+func ParseVersion(s string) ([]int64, error) {
+	bad := fmt.Errorf("%q is not a version: want up to three numbers, as in 1.4.2, and perhaps -rc.1, -beta.1 or -alpha.1", Printable(s))
+	release, pre, marked := strings.Cut(s, "-")
+	parts := strings.Split(release, ".")
+	if marked {
+		word, tail, numbered := strings.Cut(pre, ".")
+		parts = append(parts, map[string]string{"rc": "-1", "beta": "-2", "alpha": "-3"}[word])
+		if numbered {
+			parts = append(parts, tail)
+		}
+	}
+	var v []int64
+	for _, p := range parts {
+		n, err := strconv.ParseInt(p, 10, 64)
+		if err != nil {
+			return nil, bad
+		}
+		v = append(v, n)
+	}
+	if CheckVersion(v) != nil || FormatVersion(v) != s {
+		return nil, bad
+	}
+	return v, nil
 }

@@ -342,43 +342,13 @@ func (c *Config) facts() (manifest.Device, error) {
 		d.Devices = append(d.Devices, u)
 	}
 	if c.Device.Version != "" {
-		v, err := parseVersion(c.Device.Version)
+		v, err := manifest.ParseVersion(c.Device.Version)
 		if err != nil {
 			return d, fmt.Errorf("device.version: %w", err)
 		}
 		d.Version = v
 	}
 	return d, nil
-}
-
-// parseVersion reads "1.2.3" and "1.2-rc.3" into SUIT's form (draft-ietf-suit-update-management).
-func parseVersion(s string) ([]int64, error) {
-	release, pre, hasPre := strings.Cut(s, "-")
-	var out []int64
-	for i, part := range strings.Split(release, ".") {
-		var n int64
-		if _, err := fmt.Sscanf(part, "%d", &n); err != nil || fmt.Sprint(n) != part || n < 0 || i > 2 {
-			return nil, fmt.Errorf("%q is no version like 1.2.3 or 1.2-rc.3", s)
-		}
-		out = append(out, n)
-	}
-	if !hasPre {
-		return out, nil
-	}
-	name, rest, hasRest := strings.Cut(pre, ".")
-	kind, ok := map[string]int64{"rc": -1, "beta": -2, "alpha": -3}[name]
-	if !ok {
-		return nil, fmt.Errorf("%q: %q is not rc, beta or alpha", s, name)
-	}
-	out = append(out, kind)
-	if hasRest {
-		var n int64
-		if _, err := fmt.Sscanf(rest, "%d", &n); err != nil || fmt.Sprint(n) != rest || n < 0 {
-			return nil, fmt.Errorf("%q: %q is no number", s, rest)
-		}
-		out = append(out, n)
-	}
-	return out, nil
 }
 
 func (c *Config) rules() (policy.Rules, error) {
