@@ -159,7 +159,7 @@ func notQuarantined(q *question, fail fail) {
 // installed; the manifest need not be the same one, for the image is what runs.
 func notInstalled(q *question, fail fail) {
 	for _, i := range q.update.Installs {
-		if running := q.facts.Running[i.Component]; running.IsZero() || running != i.Image {
+		if q.facts.Running[i.Component] != i.Image {
 			return
 		}
 	}

@@ -83,7 +83,7 @@ func TestWindowNext(t *testing.T) {
 		time.Date(2026, 4, 4, 15, 0, 0, 0, time.UTC), time.Date(2026, 10, 3, 15, 30, 0, 0, time.UTC),
 		time.Date(2026, 4, 5, 3, 0, 0, 0, time.UTC), time.Date(2026, 9, 6, 4, 0, 0, 0, time.UTC),
 	}
-	for range 400 {
+	for range 3000 {
 		var windows []policy.Window
 		for range 1 + r.IntN(2) {
 			w := policy.Window{From: r.IntN(1440), To: r.IntN(1440 + 1), Zone: zones[r.IntN(len(zones))]}
