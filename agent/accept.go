@@ -239,13 +239,16 @@ func (a *Agent) settle(ctx context.Context, m manifest.Manifest, o offer, d poli
 		}
 		a.log.Info("offer deferred", "sequence", m.Sequence(), "reason", said)
 		err := a.note(e, func(tx journal.Tx) error { return put(tx, keyWaiting, w) },
-			a.outcome("deferred", why, said, digest, m.Sequence(), ""))
+			a.outcome("deferred", why, firstDetail(d), digest, m.Sequence(), ""))
 		return errors.Join(err, &Refused{Reason: why, Detail: said, Deferred: true})
 	default:
 		a.log.Warn("offer refused", "sequence", m.Sequence(), "reason", said)
-		also := []txFunc{a.outcome("refused", why, said, digest, m.Sequence(), "")}
-		if why == reason.AlreadyInstalled {
-			also = nil // nothing happened that a person should look at
+		var also []txFunc
+		switch why {
+		case reason.AlreadyInstalled, reason.WrongVendor, reason.WrongClass, reason.WrongDevice:
+			// On record as evidence; nothing that a person at this device should look at.
+		default:
+			also = append(also, a.outcome("refused", why, firstDetail(d), digest, m.Sequence(), ""))
 		}
 		if !o.console {
 			at := a.st.lastSeq().Seq + 1
@@ -289,6 +292,12 @@ func summary(d policy.Decision) (reason.Reason, string, map[string]string) {
 		}
 	}
 	return why, strings.Join(said, "; "), detail
+}
+
+// firstDetail is what the finding that gives the decision its reason says.
+func firstDetail(d policy.Decision) string {
+	why, _, detail := summary(d)
+	return detail[string(why)]
 }
 
 // retryAfter is when the earliest finding may have gone: at least a minute, 15 minutes when nobody says.

@@ -104,37 +104,32 @@ func (a *Agent) Report(ctx context.Context, connected <-chan struct{}) {
 		<-ctx.Done()
 		return
 	}
-	var last time.Duration
-	failing := false
+	last := -statusEvery // uptime of the last status
+	dirty, failing := true, false
 	for {
 		ok := a.drain(ctx)
 		now := a.o.Clock.Uptime()
-		if ok && (last == 0 || now-last >= statusEvery) {
-			last = now
-			ok = a.sendStatus(ctx)
+		if ok && dirty && now-last >= statusEvery {
+			if ok = a.sendStatus(ctx); ok {
+				dirty, last = false, now
+			}
 		}
 		var again <-chan time.Time
 		switch {
-		case !ok && !failing:
-			again = a.o.Clock.After(statusEvery) // once; then the next connection or change
-		case ok && now-last < statusEvery && len(a.changed) > 0:
+		case !ok && !failing: // once; then the next connection or the next record
+			again = a.o.Clock.After(statusEvery)
+		case ok && dirty:
 			again = a.o.Clock.After(statusEvery - (now - last))
 		}
 		failing = !ok
-		changed := a.changed
-		if again != nil && ok {
-			changed = nil
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-connected:
-			last, failing = 0, false
+			dirty, failing, last = true, false, now-statusEvery
 		case <-a.st.wake:
-		case <-changed:
-			if now := a.o.Clock.Uptime(); now-last < statusEvery {
-				a.wait(ctx, statusEvery-(now-last))
-			}
+		case <-a.changed:
+			dirty = true
 		case <-again:
 		}
 	}

@@ -245,6 +245,51 @@ func TestUsedPageIsFree(t *testing.T) {
 	}
 }
 
+// worn fails to read one page, some times.
+type worn struct {
+	b     []byte
+	page  int64
+	times int
+	err   error
+}
+
+func (w *worn) ReadAt(p []byte, off int64) (int, error) {
+	if off/4096 == w.page && w.times > 0 {
+		w.times--
+		return 0, &os.PathError{Op: "read", Path: "journal.db", Err: w.err}
+	}
+	return copy(p, w.b[off:]), nil
+}
+
+func TestWornMedium(t *testing.T) {
+	path := filepath.Join(scratch(t), "journal.db")
+	s := open(t, path, journal.MinSize)
+	for n := range 50 {
+		if err := commit(s, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Close()
+	b := read(t, path)
+	for _, c := range []struct {
+		page    int64
+		times   int
+		err     error
+		corrupt bool
+		fine    bool
+	}{
+		{0, 2, syscall.EIO, false, true},
+		{0, 1000, syscall.EIO, true, false},
+		{2, 0, nil, false, true},
+		{1, 1, syscall.EACCES, false, false},
+	} {
+		err := journal.WalkForTest(&worn{b, c.page, c.times, c.err}, int64(len(b)))
+		if (err == nil) != c.fine || errors.Is(err, journal.ErrCorrupt) != c.corrupt || !c.fine && !errors.Is(err, c.err) {
+			t.Errorf("page %d fails %d times with %v: %v", c.page, c.times, c.err, err)
+		}
+	}
+}
+
 // TestUnplugged: the file shrinks under the map, so that reading it is a SIGBUS.
 func TestUnplugged(t *testing.T) {
 	runChild(t, "unplug", filepath.Join(scratch(t), "journal.db"))

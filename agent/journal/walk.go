@@ -3,9 +3,11 @@ package journal
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
+	"syscall"
 )
 
 // The layout of a bbolt file, version 2, in the byte order of the machine.
@@ -105,14 +107,22 @@ func (w *walker) pickMeta() error {
 	return nil
 }
 
+// read reads all of b. A medium that fails at the same place three times has lost what stood there:
+// the file is of no more use than one with other bytes.
 func (w *walker) read(b []byte, off int64) error {
-	if _, err := w.r.ReadAt(b, off); err != nil {
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+	for try := 1; ; try++ {
+		_, err := w.r.ReadAt(b, off)
+		switch {
+		case err == nil:
+			return nil
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
 			return corrupt("file ends within offset %d", off)
+		case !errors.Is(err, syscall.EIO):
+			return fmt.Errorf("cannot read journal at offset %d: %w", off, err)
+		case try == 3:
+			return fmt.Errorf("%w: offset %d cannot be read: %w", ErrCorrupt, off, err)
 		}
-		return fmt.Errorf("cannot read journal at offset %d: %w", off, err)
 	}
-	return nil
 }
 
 // page reads a page with its overflow, marks it as used, and returns it with its kind.

@@ -6,7 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"sort"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -39,7 +42,12 @@ func (d *demo) publishAs(ctx context.Context, version, compress string, seed byt
 	if err := d.release(ctx, "sign", "--dir", d.desk(), suit); err != nil {
 		return err
 	}
-	return d.release(ctx, "publish", "--dir", d.desk(), suit)
+	publish := []string{"publish", "--dir", d.desk(), suit}
+	if seq != d.sequence {
+		// The desk itself refuses to offer what is older than its last offer.
+		publish = slices.Insert(publish, 1, "--force")
+	}
+	return d.release(ctx, publish...)
 }
 
 // outcome waits for the next verdict, or refusal, after record k, and says it in words.
@@ -198,8 +206,13 @@ func storyLine(r evidence.Record) string {
 	case evidence.KindProgress:
 		return fmt.Sprintf("%s: %s bytes in slot %s, %s fetched, resumed from %s", r.Component, r.Detail["written"], r.Slot, r.Detail["fetched"], r.Detail["resumed-from"])
 	case evidence.KindHealth:
-		if r.To != "" && r.Detail["service"] != "" {
-			return fmt.Sprintf("health %s: %s", r.To, r.Detail["service"])
+		if r.From == "" {
+			var not []string
+			for name, text := range r.Detail {
+				not = append(not, name+": "+text)
+			}
+			sort.Strings(not)
+			return strings.TrimSuffix("health "+r.To+": "+strings.Join(not, "; "), ": ")
 		}
 		return fmt.Sprintf("%s -> %s, health proven%s", r.From, r.To, why)
 	case evidence.KindVerdict:
