@@ -13,6 +13,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/transport/mqtt"
 )
 
 // Config is the daemon's configuration file, TOML. Every key is in FORMATS.md. An unknown key is an
@@ -279,6 +280,9 @@ func (c *Config) check() error {
 		return errors.New("trust.keys is missing: without a release key no update can be verified")
 	case c.Boot.Backend != "u-boot" && c.Boot.Backend != "grub" && c.Boot.Backend != "hook":
 		return fmt.Errorf("boot.backend %q is not one of u-boot, grub, hook", c.Boot.Backend)
+	}
+	if err := mqtt.CheckID(c.Device.ID); err != nil {
+		return fmt.Errorf("device.id %q %w", c.Device.ID, err)
 	}
 	for name, s := range c.Slots {
 		for part, path := range s.Parts {

@@ -1,0 +1,318 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+)
+
+// TestMain lets the test binary be the program: the daemon under test is a process of its own, which
+// can be killed.
+func TestMain(m *testing.M) {
+	if os.Getenv("RATCHET_TEST_MAIN") == "1" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// box is a device made of files.
+type box struct {
+	t   *testing.T
+	dir string
+	cmd *exec.Cmd
+	log bytes.Buffer
+}
+
+func newBox(t *testing.T) *box {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "box") // short: a socket's path has 108 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	b := &box{t: t, dir: dir}
+	for name, size := range map[string]int64{"a.img": 1 << 20, "b.img": 1 << 20, "env0": 8192, "env1": 8192} {
+		b.write(name, make([]byte, size))
+	}
+	b.write("cmdline", []byte("ro ratchet.slot=A\n"))
+	b.write("root", []byte(b.path("a.img")+"\n"))
+	b.write("boot_id", []byte("11111111-2222-3333-4444-555555555555\n"))
+	env, err := ubootenv.New(linux.FS{}, ubootenv.Options{Copies: []ubootenv.Location{{Path: b.path("env0"), Size: 8192}, {Path: b.path("env1"), Size: 8192}},
+		Locks: []string{}, Defaults: []string{"bootcmd=x"}, Slots: []bootctl.Slot{"A", "B"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Refresh(context.Background(), "A"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := trust.Generate(trust.ESP256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := s.Key().MarshalPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.write("release.pem", pub)
+	b.write("ratchet.toml", []byte(b.config()))
+	return b
+}
+
+func (b *box) path(name string) string { return filepath.Join(b.dir, name) }
+
+func (b *box) write(name string, data []byte) {
+	b.t.Helper()
+	if err := os.WriteFile(b.path(name), data, 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *box) config() string {
+	return strings.ReplaceAll(`[device]
+id = "box"
+vendor = ["example.com"]
+class = ["gateway"]
+version = "1.0.0"
+[state]
+directory = "DIR/state"
+[running]
+root-file = "DIR/root"
+cmdline = "DIR/cmdline"
+boot-id = "DIR/boot_id"
+[slots.A.parts]
+rootfs = "DIR/a.img"
+[slots.B.parts]
+rootfs = "DIR/b.img"
+[boot]
+backend = "u-boot"
+locks = []
+copies = [{path = "DIR/env0", size = 8192}, {path = "DIR/env1", size = 8192}]
+[trust]
+keys = ["DIR/release.pem"]
+[control]
+socket = "DIR/s"
+[reboot]
+command = ["/bin/true"]
+force-command = ["/bin/true"]
+`, "DIR", b.dir)
+}
+
+func (b *box) start() {
+	b.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.cmd = exec.Command(self, "daemon", "--config", b.path("ratchet.toml"), "--state", b.path("state"))
+	b.cmd.Env = append(os.Environ(), "RATCHET_TEST_MAIN=1")
+	b.cmd.Stderr = &b.log
+	if err := b.cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { b.kill() })
+}
+
+func (b *box) kill() {
+	if b.cmd != nil {
+		_ = b.cmd.Process.Kill()
+		_ = b.cmd.Wait()
+		b.cmd = nil
+	}
+}
+
+// stop ends the daemon as systemd does, and returns its exit code.
+func (b *box) stop() int {
+	b.t.Helper()
+	_ = b.cmd.Process.Signal(os.Interrupt)
+	_ = b.cmd.Wait()
+	code := b.cmd.ProcessState.ExitCode()
+	b.cmd = nil
+	return code
+}
+
+// status asks the daemon until it answers.
+func (b *box) status() control.Status {
+	b.t.Helper()
+	var st control.Status
+	var last error
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		c, err := control.Dial(b.path("s"))
+		if err != nil {
+			last = err
+			continue
+		}
+		raw, err := c.Do(context.Background(), control.VerbStatus, nil, nil, nil)
+		_ = c.Close()
+		if err != nil {
+			last = err
+			continue
+		}
+		if err := json.Unmarshal(raw, &st); err != nil {
+			b.t.Fatal(err)
+		}
+		if st.Phase == "idle" && (st.Mode == control.ModeBootSafe || st.Running.Name != "") {
+			return st
+		}
+	}
+	b.t.Fatalf("the daemon does not answer: %v\n%s", last, b.log.String())
+	return st
+}
+
+func TestDaemonNormal(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	st := b.status()
+	if st.Mode != control.ModeNormal || st.Running.Name != "A" || !st.Running.Confirmed || st.Other.Name != "B" {
+		t.Errorf("status %+v", st)
+	}
+	if code := b.stop(); code != 0 {
+		t.Errorf("exit %d\n%s", code, b.log.String())
+	}
+	for _, f := range []string{"state/device.key", "state/device.pem", "state/last-good.toml", "state/provisioned"} {
+		if _, err := os.Stat(b.path(f)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestDaemonBadConfig: the daemon never exits; it says what is wrong, from the last good
+// configuration when there is one, and from nothing when there is none.
+func TestDaemonBadConfig(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	b.status()
+	b.stop()
+	b.write("ratchet.toml", []byte(b.config()+"[policy]\nmin-batery-percent = 3\n"))
+	b.start()
+	st := b.status()
+	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "min-batery-percent") || !strings.Contains(st.ModeWhy, "line ") {
+		t.Errorf("mode %s, why %q", st.Mode, st.ModeWhy)
+	}
+	if st.Running.Name != "A" || !st.Running.Confirmed {
+		t.Errorf("boot-safe mode does not know what runs: %+v", st.Running)
+	}
+	b.stop()
+	if err := os.Remove(b.path("state/last-good.toml")); err != nil {
+		t.Fatal(err)
+	}
+	b.write("ratchet.toml", []byte("this is no TOML"))
+	b.cmd = nil
+	self, _ := os.Executable()
+	cmd := exec.Command(self, "daemon", "--config", b.path("ratchet.toml"), "--state", b.path("state"))
+	cmd.Env = append(os.Environ(), "RATCHET_TEST_MAIN=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Errorf("the daemon has exited on its own: %v", err)
+	}
+	_ = cmd.Wait()
+}
+
+// TestDaemonCorruptJournal: it is set aside, said so, and the device works; the loss shows in the evidence.
+func TestDaemonCorruptJournal(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	b.status()
+	b.stop()
+	journal := b.path("state/journal.db")
+	data, err := os.ReadFile(journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < 64<<10; i++ {
+		data[i] ^= 0x5a
+	}
+	b.write("state/journal.db", data)
+	b.start()
+	st := b.status()
+	if st.Mode != control.ModeNormal || st.Running.Name != "A" {
+		t.Errorf("status %+v", st)
+	}
+	if m, _ := filepath.Glob(journal + ".corrupt-*"); len(m) != 1 {
+		t.Errorf("the corrupt journal was not set aside: %v", m)
+	}
+	var out, errs bytes.Buffer
+	if code := run(context.Background(), []string{"history", "--socket", b.path("s")}, nil, &out, &errs); code != 0 || !strings.Contains(out.String(), "journal-lost") {
+		t.Errorf("history: %d %s%s", code, out.String(), errs.String())
+	}
+}
+
+// TestDaemonKilled: SIGKILL at any instant is harmless.
+func TestDaemonKilled(t *testing.T) {
+	b := newBox(t)
+	for i := 0; i < 12; i++ {
+		b.start()
+		time.Sleep(time.Duration(7*i) * time.Millisecond)
+		b.kill()
+	}
+	b.start()
+	if st := b.status(); st.Mode != control.ModeNormal || !st.Running.Confirmed {
+		t.Errorf("status %+v\n%s", st, b.log.String())
+	}
+}
+
+// TestDaemonReadOnlyState: said plainly, and the device goes on.
+func TestDaemonUnusableState(t *testing.T) {
+	b := newBox(t)
+	b.write("state", []byte("a file where the state directory should be"))
+	b.start()
+	st := b.status()
+	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "state directory") {
+		t.Errorf("mode %s, why %q", st.Mode, st.ModeWhy)
+	}
+}
+
+func TestCheckConfig(t *testing.T) {
+	b := newBox(t)
+	tests := []struct {
+		name, config, want string
+		code               int
+	}{
+		{"good", b.config(), "is good", 0},
+		{"unknown key", b.config() + "[log]\nlevle = \"info\"\n", `unknown key "log.levle"`, 1},
+		{"wrong type", strings.Replace(b.config(), `id = "box"`, "id = 7", 1), "line 2", 1},
+		{"no key", strings.Replace(b.config(), "release.pem", "nothing.pem", 1), "nothing.pem", 1},
+		{"bad backend", strings.Replace(b.config(), `"u-boot"`, `"lilo"`, 1), "u-boot, grub, hook", 1},
+		{"relative slot", strings.Replace(b.config(), b.path("b.img"), "b.img", 1), "absolute", 1},
+		{"bad id", strings.Replace(b.config(), `id = "box"`, `id = "a/b"`, 1), "device.id", 1},
+		{"bad window", b.config() + "[policy]\nwindows = [{from = \"2\", to = \"04:00\"}]\n", "time of day", 1},
+		{"one slot", strings.Replace(b.config(), "[slots.B.parts]", "[slots.A.more]", 1), "", 1},
+		{"broker check without broker", b.config() + "[health]\nbroker = true\n", "[mqtt]", 1},
+	}
+	for _, tt := range tests {
+		b.write("c.toml", []byte(tt.config))
+		var out, errs bytes.Buffer
+		code := run(context.Background(), []string{"daemon", "--check-config", "--config", b.path("c.toml")}, nil, &out, &errs)
+		if all := out.String() + errs.String(); code != tt.code || !strings.Contains(all, tt.want) {
+			t.Errorf("%s: exit %d, %q; want %d and %q", tt.name, code, all, tt.code, tt.want)
+		}
+	}
+}
+
+// FuzzConfig: any configuration is good or an error, never a panic.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte("[device]\nid = \"x\"\n"))
+	f.Add([]byte(fmt.Sprintf("[policy]\nwindows = [{from = %q, to = %q}]\n", "02:00", "04:00")))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := parseConfig(b)
+		if err == nil && c.Device.ID == "" {
+			t.Error("a configuration without a device is good")
+		}
+	})
+}
