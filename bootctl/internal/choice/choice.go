@@ -74,7 +74,8 @@ const nameBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 // ParseOrder splits a loader's order at blanks and keeps the first of a name that stands twice.
 func ParseOrder(s string) []string {
 	var order []string
-	for _, name := range strings.Fields(s) {
+	blank := func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' } // as the loaders' shells split
+	for _, name := range strings.FieldsFunc(s, blank) {
 		if !slices.Contains(order, name) {
 			order = append(order, name)
 		}
@@ -164,7 +165,7 @@ func (c Choice) Disable(target bootctl.Slot) (Choice, error) {
 	d := c.pin()
 	d.Order = slices.DeleteFunc(d.Order, func(s string) bool { return s == name })
 	d.Entries[name] = Entry{Tries: 0, Good: Trial}
-	return d, nil
+	return d.pin(), nil
 }
 
 // Confirm makes slot first, confirmed, with full tries.
