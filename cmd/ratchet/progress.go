@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ratchet-ota/ratchet/agent/control"
+)
+
+// Widths of output, in characters.
+const (
+	usualWidth = 80 // where there is no terminal
+	leastWidth = 20
+)
+
+// isTerminal tells whether a stream is one.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// screenWidth is the width to write for: the terminal's, as far as it says.
+func screenWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return usualWidth
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Col == 0 {
+		return usualWidth // not a terminal, or a serial console that does not know
+	}
+	return max(int(size.Col), leastWidth)
+}
+
+// meter shows the progress of an installation: one line that is redrawn on a terminal, otherwise a
+// line for each phase and each tenth of it.
+type meter struct {
+	w     io.Writer
+	tty   bool
+	last  string // plain: what was said last
+	phase string
+	tenth int
+	drawn bool
+}
+
+func newMeter(w io.Writer) *meter { return &meter{w: w, tty: isTerminal(w), tenth: -1} }
+
+func (m *meter) show(p control.Progress) {
+	if m.tty {
+		// The terminal may have been resized; one column stays free, so that no line breaks.
+		fmt.Fprintf(m.w, "\r%s\x1b[K", progressLine(p, screenWidth(m.w)-1))
+		m.drawn = true
+		return
+	}
+	part := joined(" ", p.Phase, p.Component)
+	tenth := p.Percent / 10
+	line := progressLine(p, 0)
+	if part == m.phase && tenth == m.tenth && (p.Size > 0 || line == m.last) {
+		return
+	}
+	m.phase, m.tenth, m.last = part, tenth, line
+	fmt.Fprintln(m.w, line)
+}
+
+// end leaves the last line standing.
+func (m *meter) end() {
+	if m.drawn {
+		fmt.Fprintln(m.w)
+		m.drawn = false
+	}
+}
+
+// progressLine is one line of progress of at most width characters; 0 is no limit, and no bar. What
+// does not fit is left out, least important first: bar, time left, rate, bytes.
+func progressLine(p control.Progress, width int) string {
+	head := plainText(joined(" ", p.Phase, p.Component))
+	if p.Size <= 0 {
+		if p.Percent >= 0 {
+			head += fmt.Sprintf("  %d %%", p.Percent)
+		}
+		if p.Says != "" {
+			head += ": " + plainText(p.Says)
+		}
+		return fit(head, width)
+	}
+	percent := fmt.Sprintf("%3d %%", min(max(p.Percent, 0), 100))
+	parts := []string{sized(p.Done) + " of " + sized(p.Size)}
+	if p.RateBytes > 0 {
+		parts = append(parts, sized(p.RateBytes)+"/s")
+	}
+	if p.ETASeconds >= 0 {
+		parts = append(parts, seconds(p.ETASeconds)+" left")
+	}
+	for n := len(parts); ; n-- {
+		tail := "  " + joined("  ", append([]string{percent}, parts[:n]...)...)
+		free := width - utf8.RuneCountInString(head+tail)
+		switch {
+		case width == 0:
+			return head + tail
+		case free >= 13 && n == len(parts):
+			return head + "  " + bar(p.Done, p.Size, min(free-2, 40)) + tail
+		case free >= 0:
+			return head + tail
+		case n == 0:
+			return fit(head+tail, width)
+		}
+	}
+}
+
+// bar is a bar of n characters, its ends included.
+func bar(done, size int64, n int) string {
+	inner := n - 2
+	full := int(float64(inner) * float64(min(max(done, 0), size)) / float64(size))
+	return "[" + strings.Repeat("#", full) + strings.Repeat(".", inner-full) + "]"
+}
+
+// fit cuts s to width characters; 0 is no limit.
+func fit(s string, width int) string {
+	r := []rune(s)
+	if width > 0 && len(r) > width {
+		return string(r[:width])
+	}
+	return s
+}

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/control"
+)
+
+// label is the width of the left column of "ratchet status".
+const label = 12
+
+// page collects labelled lines.
+type page struct {
+	b     strings.Builder
+	width int
+}
+
+// line adds a labelled text; one without text is left out.
+func (p *page) line(name, text string) {
+	if text != "" {
+		p.b.WriteString(wrapped(fmt.Sprintf("%-*s", label, name), strings.Repeat(" ", label), text, p.width))
+	}
+}
+
+func (p *page) blank() { p.b.WriteByte('\n') }
+
+// statusText is the whole of "ratchet status": what the device does, what is in its slots, what
+// happened last and why, what to do.
+func statusText(s control.Status, width int) string {
+	p := page{width: width}
+	p.b.WriteString(wrapped("", "  ", plainText(s.Device)+": "+headline(s), width))
+	p.blank()
+	p.line("Running", slotLine(s.Running, "it is not known which slot runs"))
+	p.line("Other slot", slotLine(s.Other, "not known"))
+	p.line("Update", updateLine(s))
+	if s.Update != nil && s.Update.Trial != nil {
+		trialLines(&p, *s.Update.Trial)
+	}
+	lastLines(&p, s)
+	p.blank()
+	p.line("Boots next", bootLine(s.Boot))
+	if !s.Boot.PowerSafe && s.Boot.Backend != "" {
+		p.line("", "not safe against a power cut while it is written: "+orWord(s.Boot.Weakness, "no reason given"))
+	}
+	p.line("Broker", brokerLine(s))
+	p.line("Evidence", evidenceLine(s.Evidence))
+	p.line("Floor", floorLine(s))
+	p.line("Journal", journalLine(s.Journal))
+	p.line("Clock", clockLine(s.Time))
+	p.line("Agent", plainText(s.Agent))
+	p.blank()
+	todo := todoList(s)
+	if len(todo) == 0 {
+		p.b.WriteString("Nothing needs to be done.\n")
+		return p.b.String()
+	}
+	p.b.WriteString("To do:\n")
+	for _, t := range todo {
+		p.b.WriteString(wrapped("  - ", "    ", t, width))
+	}
+	return p.b.String()
+}
+
+// statusLine is the status on one line, for a log.
+func statusLine(s control.Status) string { return plainText(s.Device) + ": " + headline(s) }
+
+// headline says what the device does, or what is wrong with it.
+func headline(s control.Status) string {
+	u := s.Update
+	if u == nil {
+		u = &control.UpdateStatus{ETASeconds: -1}
+	}
+	what := orWord(release(u.Version, u.Sequence, u.Manifest), "an update")
+	switch {
+	case s.Mode == control.ModeBootSafe:
+		return "BOOT-SAFE MODE, nothing is installed: " + orWord(s.ModeWhy, string(s.ModeReason))
+	case s.Phase == "preparing":
+		return "UPDATING, preparing slot " + s.Other.Name + " for " + what
+	case s.Phase == "writing" || s.Phase == "checking":
+		return fmt.Sprintf("UPDATING, %s slot %s, %d %% of %s", s.Phase, s.Other.Name, u.Percent, what)
+	case s.Phase == "ready":
+		return "READY to reboot into " + what
+	case s.Phase == "arming" || s.Phase == "rebooting":
+		return "REBOOTING into " + what
+	case s.Phase == "trial":
+		return "ON TRIAL, " + what + trialLeft(u.Trial)
+	case s.Phase == "confirming" || s.Phase == "sealing":
+		return "CONFIRMING " + what
+	case s.Phase == "reverting":
+		return "GOING BACK from " + what + bracket(string(u.Reason))
+	case s.Running.Name == "" || !s.Running.Running:
+		return "ATTENTION, it is not known which slot runs"
+	case s.Boot.Error != "":
+		return "ATTENTION, the boot metadata cannot be read"
+	case !s.Running.Confirmed:
+		return "ATTENTION, slot " + s.Running.Name + " runs and is not confirmed"
+	case !s.Running.Bootable:
+		return "ATTENTION, the bootloader would not start the running slot " + s.Running.Name + " again"
+	case s.Boot.Next != "" && s.Boot.Next != s.Running.Name:
+		return "ATTENTION, the bootloader would start slot " + plainText(s.Boot.Next) + " next, and slot " + plainText(s.Running.Name) + " runs"
+	case s.Journal.Error != "":
+		return "ATTENTION, the journal has trouble"
+	case s.Update != nil:
+		return "runs; " + what + " waits" + bracket(string(u.Reason))
+	case s.Last != nil && s.Last.Result != control.ResultUpdated:
+		return "runs; the last update " + resultWord(s.Last.Result) + bracket(string(s.Last.Reason))
+	}
+	if len(s.Advice) > 0 {
+		return "runs; there is something to do"
+	}
+	return "in order"
+}
+
+func trialLeft(t *control.TrialStatus) string {
+	switch {
+	case t == nil:
+		return ""
+	case t.SoakLeftSeconds < t.SoakSeconds || allHold(t.Checks):
+		return ": healthy so far, " + seconds(t.SoakLeftSeconds) + " to go"
+	}
+	return ": not healthy yet, " + seconds(t.DeadlineLeftSeconds) + " until it goes back"
+}
+
+func allHold(checks []control.CheckStatus) bool {
+	for _, c := range checks {
+		if !c.OK {
+			return false
+		}
+	}
+	return true
+}
+
+func slotLine(s control.SlotStatus, unknown string) string {
+	if s.Name == "" {
+		return unknown
+	}
+	holds := "its content is not known"
+	if s.Holds != nil {
+		holds = orWord(release(s.Holds.Version, s.Holds.Sequence, s.Holds.Manifest), holds)
+	}
+	return fmt.Sprintf("slot %s, %s: %s%s", plainText(s.Name), holds, orWord(s.State, "state not known"), tries(s))
+}
+
+func tries(s control.SlotStatus) string {
+	if s.Tries < 0 || s.Confirmed || !s.Bootable {
+		return ""
+	}
+	if s.Tries == 1 {
+		return ", 1 boot attempt left"
+	}
+	return fmt.Sprintf(", %d boot attempts left", s.Tries)
+}
+
+func updateLine(s control.Status) string {
+	u := s.Update
+	if u == nil {
+		return "none in progress"
+	}
+	text := orWord(release(u.Version, u.Sequence, u.Manifest), "unknown")
+	if s.Phase == "idle" || s.Phase == "" {
+		text += ", waiting"
+	} else {
+		text += ", " + s.Phase
+	}
+	if u.Component != "" {
+		text += " " + plainText(u.Component)
+	}
+	if u.Size > 0 && (s.Phase == "writing" || s.Phase == "checking") {
+		text += fmt.Sprintf(": %d %%, %s of %s", u.Percent, sized(u.Written), sized(u.Size))
+		if u.RateBytes > 0 {
+			text += ", " + sized(u.RateBytes) + "/s"
+		}
+		if u.ETASeconds >= 0 {
+			text += ", " + seconds(u.ETASeconds) + " left"
+		}
+	}
+	if !u.Since.IsZero() && s.Time.Quality != "unknown" {
+		text += fmt.Sprintf(" (for %s)", lasting(s.Time.Wall.Sub(u.Since)))
+	}
+	switch {
+	case u.WaitingFor != "":
+		text += "; " + plainText(u.WaitingFor) + bracket(string(u.Reason))
+	case u.Reason != "":
+		text += bracket(string(u.Reason))
+	}
+	return text
+}
+
+func trialLines(p *page, t control.TrialStatus) {
+	p.line("Trial", fmt.Sprintf("boot %d of %d; all checks must hold for %s, %s to go; it goes back in %s",
+		t.Boots, t.MaxBoots, seconds(t.SoakSeconds), seconds(t.SoakLeftSeconds), seconds(t.DeadlineLeftSeconds)))
+	for _, c := range t.Checks {
+		word := "waits  "
+		if c.OK {
+			word = "holds  "
+		} else if c.Error != "" {
+			word = "fails  "
+		}
+		text := word + plainText(c.Name)
+		if c.Error != "" {
+			text += ": " + c.Error
+		}
+		p.b.WriteString(wrapped(strings.Repeat(" ", label), strings.Repeat(" ", label+7), text, p.width))
+	}
+}
+
+func lastLines(p *page, s control.Status) {
+	l := s.Last
+	if l == nil {
+		p.line("Last", "no update yet")
+		return
+	}
+	p.line("Last", joined(" ", strings.TrimPrefix(resultWord(l.Result), "was "), moment(l.When, l.TimeQuality, s.Time.Wall, s.Time.Quality))+
+		": "+orWord(release(l.Version, l.Sequence, l.Manifest), "an update")+bracket(string(l.Reason)))
+	p.line("", l.Says)
+}
+
+// resultWord continues "the last update ...".
+func resultWord(result string) string {
+	switch result {
+	case control.ResultUpdated:
+		return "was installed"
+	case control.ResultReverted:
+		return "was reverted"
+	case control.ResultFailed:
+		return "failed"
+	case control.ResultRefused:
+		return "was refused"
+	case control.ResultDeferred:
+		return "was deferred"
+	case "":
+		return "ended"
+	}
+	return "ended: " + plainText(result)
+}
+
+// todoList is what a person should do, most urgent first.
+func todoList(s control.Status) []string {
+	out := append([]string(nil), s.Advice...)
+	if l := s.Last; l != nil && l.Result != control.ResultUpdated && l.Advice != "" {
+		for _, known := range out {
+			if strings.Contains(known, l.Advice) {
+				return out
+			}
+		}
+		out = append(out, l.Advice)
+	}
+	if h := headline(s); len(out) == 0 && (s.Mode == control.ModeBootSafe || strings.HasPrefix(h, "ATTENTION")) {
+		out = append(out, "See what happened: ratchet history, and the daemon's log: journalctl -u ratchet")
+	}
+	return out
+}
+
+func bracket(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " [" + plainText(reason) + "]"
+}
+
+func orWord(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return plainText(s)
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/control"
+)
+
+func bootLine(b control.BootStatus) string {
+	if b.Error != "" {
+		return "not known: " + plainText(b.Error)
+	}
+	if b.Backend == "" {
+		return "not known"
+	}
+	next := "no slot: the bootloader would start nothing"
+	if b.Next != "" {
+		next = "slot " + plainText(b.Next)
+	}
+	return next + joined("", " (", joined(", ", plainText(b.Backend), plainText(b.Layout)), ")")
+}
+
+func brokerLine(s control.Status) string {
+	b := s.Broker
+	if !b.Configured {
+		return "none configured; updates come from files"
+	}
+	word := "not connected"
+	if b.Online {
+		word = "connected"
+	}
+	if !b.Since.IsZero() && s.Time.Quality != "unknown" {
+		word += " for " + lasting(s.Time.Wall.Sub(b.Since))
+	}
+	if b.Error != "" {
+		word += ": " + plainText(b.Error)
+	}
+	return word
+}
+
+func evidenceLine(e control.EvidenceStatus) string {
+	if e.Seq == 0 {
+		return "no records yet"
+	}
+	text := fmt.Sprintf("%d records, ", e.Seq)
+	switch {
+	case e.Sent >= e.Seq:
+		return text + "all sent"
+	case e.Sent == 0:
+		return text + "none sent"
+	}
+	return text + fmt.Sprintf("%d waiting to be sent", e.Seq-e.Sent)
+}
+
+func floorLine(s control.Status) string {
+	text := "no update was confirmed yet, every sequence number is taken"
+	if s.Floor.Sequence > 0 {
+		text = fmt.Sprintf("sequence numbers below %d are refused", s.Floor.Sequence)
+	}
+	if c := s.Counter; c.Kind != "" {
+		text += fmt.Sprintf("; counter %d (%s", c.Value, plainText(c.Kind))
+		if c.Weak {
+			text += ", weak: whoever holds the disk can turn it back"
+		}
+		text += ")"
+	}
+	return text
+}
+
+func journalLine(j control.JournalStatus) string {
+	switch {
+	case j.Error != "":
+		return "trouble: " + plainText(j.Error)
+	case j.FreeBytes < 0:
+		return "not known"
+	}
+	return sized(j.FreeBytes) + " free"
+}
+
+func clockLine(t control.TimeStatus) string {
+	text := t.Wall.UTC().Format("2006-01-02 15:04:05 UTC")
+	switch t.Quality {
+	case "synced":
+		text += ", synchronised"
+	case "local":
+		text += ", not synchronised"
+	default:
+		text += " is not the time: the clock is not set"
+	}
+	return text + "; up for " + seconds(t.UptimeSeconds)
+}
+
+// slotsText is the whole of "ratchet slots".
+func slotsText(s control.Slots, width int) string {
+	p := page{width: width}
+	for _, x := range s.Slots {
+		head := "Slot " + plainText(x.Name)
+		if x.Running {
+			head += ", running"
+		}
+		p.b.WriteString(head + "\n")
+		p.line("  State", orWord(x.State, "not known")+tries(x))
+		p.line("  Boots", bootsWord(x))
+		if h := x.Holds; h == nil {
+			p.line("  Holds", "not known")
+		} else {
+			p.line("  Holds", orWord(release(h.Version, h.Sequence, ""), "not known"))
+			p.line("  Manifest", h.Manifest)
+			p.line("  Image", h.Image)
+			if !h.Since.IsZero() {
+				p.line("  Since", h.Since.UTC().Format("2006-01-02 15:04 UTC"))
+			}
+		}
+		p.line("  Devices", strings.Join(x.Devices, ", "))
+		p.blank()
+	}
+	p.b.WriteString("Bootloader\n")
+	p.line("  Next", bootLine(s.Boot))
+	switch {
+	case s.Boot.Error != "" || s.Boot.Backend == "":
+	case s.Boot.PowerSafe:
+		p.line("  Power cut", "every change is old or new, never torn")
+	default:
+		p.line("  Power cut", "NOT SAFE: "+orWord(s.Boot.Weakness, "no reason given"))
+	}
+	return p.b.String()
+}
+
+// bootsWord says what the bootloader would do with a slot.
+func bootsWord(x control.SlotStatus) string {
+	switch {
+	case !x.Bootable:
+		return "no"
+	case x.Confirmed:
+		return "yes"
+	}
+	return "on trial only"
+}
+
+// historyText is the whole of "ratchet history": the newest record at the bottom.
+func historyText(h control.History, width int) string {
+	if len(h.Entries) == 0 {
+		return "There are no records yet.\n"
+	}
+	var b strings.Builder
+	if h.Older {
+		b.WriteString("(there are older ones: -n)\n")
+	}
+	const when = "2006-01-02 15:04:05"
+	unsure := false
+	chain := h.Entries[0].Chain
+	for _, e := range h.Entries {
+		if e.Chain != chain {
+			chain = e.Chain
+			b.WriteString("--- a new chain of evidence begins ---\n")
+		}
+		at := fmt.Sprintf("%-*s", len(when)+1, "clock not set")
+		if e.Quality != "unknown" && !e.When.IsZero() {
+			at = e.When.UTC().Format(when) + " "
+			if e.Quality != "synced" {
+				at = at[:len(when)] + "~"
+				unsure = true
+			}
+		}
+		head := fmt.Sprintf("%6d  %s  %-9s ", e.Seq, at, plainText(e.Kind))
+		text := e.Text + bracket(string(e.Reason))
+		if e.Actor != "" {
+			text += ", by " + e.Actor
+		}
+		b.WriteString(wrapped(head, strings.Repeat(" ", 8), text, width))
+	}
+	if unsure {
+		b.WriteString("Times are UTC; ~ means that the clock was not synchronised.\n")
+	} else {
+		b.WriteString("Times are UTC.\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/control"
+)
+
+func (c *call) confirm() func(context.Context, []string) error {
+	note := c.flags.String("note", "", "")
+	return func(ctx context.Context, args []string) error {
+		if err := none(args); err != nil {
+			return err
+		}
+		return c.operate(ctx, control.VerbConfirm, *note, nil)
+	}
+}
+
+func (c *call) revert() func(context.Context, []string) error {
+	note := c.flags.String("note", "", "")
+	yes := c.flags.Bool("yes", false, "")
+	return func(ctx context.Context, args []string) error {
+		if err := none(args); err != nil {
+			return err
+		}
+		if !*yes && c.interactive() {
+			var s control.Status
+			if _, err := c.ask(ctx, control.VerbStatus, nil, &s); err != nil {
+				return err
+			}
+			fmt.Fprint(c.stderr, wrapped("", "", revertSays(s), screenWidth(c.stderr)))
+			if err := c.agree(ctx, "Do it?"); err != nil {
+				return err
+			}
+		}
+		return c.operate(ctx, control.VerbRevert, *note, nil)
+	}
+}
+
+func (c *call) approve() func(context.Context, []string) error {
+	note := c.flags.String("note", "", "")
+	yes := c.flags.Bool("yes", false, "")
+	return func(ctx context.Context, args []string) error {
+		if len(args) > 1 {
+			return none(args[1:])
+		}
+		if len(args) == 1 {
+			return c.operate(ctx, control.VerbApprove, *note, map[string]string{"manifest": args[0]})
+		}
+		// The digest goes along, so that what is approved is what was shown, not what came meanwhile.
+		var s control.Status
+		if _, err := c.ask(ctx, control.VerbStatus, nil, &s); err != nil {
+			return err
+		}
+		u := s.Update
+		if u == nil || u.Manifest == "" {
+			return &control.Error{Message: "no update waits for approval", Advice: "See \"ratchet status\" and \"ratchet history\".", Exit: control.ExitFailed}
+		}
+		fmt.Fprint(c.stderr, wrapped("", "", approveSays(*u, s.Other.Name), screenWidth(c.stderr)))
+		if !*yes && c.interactive() {
+			if err := c.agree(ctx, "Approve it?"); err != nil {
+				return err
+			}
+		}
+		return c.operate(ctx, control.VerbApprove, *note, map[string]string{"manifest": u.Manifest})
+	}
+}
+
+// operate sends a verb that changes something and shows its result.
+func (c *call) operate(ctx context.Context, verb control.Verb, note string, args map[string]string) error {
+	if len(note) > control.MaxNote {
+		return fmt.Errorf("%w: the note has %d bytes, at most %d are kept", errUsage, len(note), control.MaxNote)
+	}
+	if args == nil {
+		args = map[string]string{}
+	}
+	if note != "" {
+		args["note"] = note
+	}
+	var d control.Done
+	if _, err := c.ask(ctx, verb, args, &d); err != nil {
+		return err
+	}
+	c.show(d)
+	return nil
+}
+
+func (c *call) show(d control.Done) {
+	_, _ = io.WriteString(c.stdout, doneText(d, screenWidth(c.stdout)))
+}
+
+// interactive tells whether a person can be asked.
+func (c *call) interactive() bool { return isTerminal(c.stdin) && isTerminal(c.stderr) }
+
+// agree asks a person. Anything but yes ends the verb, with exit code 1.
+func (c *call) agree(ctx context.Context, question string) error {
+	fmt.Fprintf(c.stderr, "%s [y/N] ", question)
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(io.LimitReader(c.stdin, 256)).ReadString('\n')
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case a := <-answer:
+		if a == "y" || a == "yes" {
+			return nil
+		}
+		fmt.Fprintln(c.stderr, "Nothing was done.")
+	case <-ctx.Done():
+		fmt.Fprintln(c.stderr, "\nNothing was done.")
+	}
+	return errShown{control.ExitFailed}
+}

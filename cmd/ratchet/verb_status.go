@@ -1,0 +1,126 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/control"
+)
+
+// watchEvery is how often "status --watch" looks.
+const watchEvery = time.Second
+
+func (c *call) status() func(context.Context, []string) error {
+	asJSON := c.flags.Bool("json", false, "")
+	watch := c.flags.Bool("watch", false, "")
+	return func(ctx context.Context, args []string) error {
+		if err := none(args); err != nil {
+			return err
+		}
+		if *watch {
+			return c.watch(ctx, *asJSON)
+		}
+		var s control.Status
+		raw, err := c.ask(ctx, control.VerbStatus, nil, &s)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return c.printJSON(raw, "  ")
+		}
+		_, err = io.WriteString(c.stdout, statusText(s, screenWidth(c.stdout)))
+		return err
+	}
+}
+
+// watch shows the status until ctx ends: redrawn on a terminal, else what has changed. A daemon that
+// goes away, as it does when the machine reboots, is waited for.
+func (c *call) watch(ctx context.Context, asJSON bool) error {
+	tty := isTerminal(c.stdout) && !asJSON
+	before := ""
+	for {
+		var s control.Status
+		var now string
+		raw, err := c.ask(ctx, control.VerbStatus, nil, &s)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, control.ErrUnreachable) || errors.Is(err, control.ErrLost):
+			now = "the daemon does not answer; waiting for it"
+		case err != nil:
+			return err
+		case asJSON:
+			now = string(raw)
+		case tty:
+			now = statusText(s, screenWidth(c.stdout))
+		default:
+			now = statusLine(s)
+		}
+		switch {
+		case tty:
+			_, err = fmt.Fprintf(c.stdout, "\x1b[H\x1b[J%s\n(Ctrl-C ends)\n", now)
+		case now == before || asJSON && raw == nil:
+			err = nil
+		case asJSON:
+			err = c.printJSON(bytes.Clone(raw), "")
+		default:
+			_, err = fmt.Fprintln(c.stdout, now)
+		}
+		if err != nil {
+			return err
+		}
+		before = now
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(watchEvery):
+		}
+	}
+}
+
+func (c *call) slots() func(context.Context, []string) error {
+	asJSON := c.flags.Bool("json", false, "")
+	return func(ctx context.Context, args []string) error {
+		if err := none(args); err != nil {
+			return err
+		}
+		var s control.Slots
+		raw, err := c.ask(ctx, control.VerbSlots, nil, &s)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return c.printJSON(raw, "  ")
+		}
+		_, err = io.WriteString(c.stdout, slotsText(s, screenWidth(c.stdout)))
+		return err
+	}
+}
+
+func (c *call) history() func(context.Context, []string) error {
+	asJSON := c.flags.Bool("json", false, "")
+	n := c.flags.Int("n", 20, "")
+	return func(ctx context.Context, args []string) error {
+		if err := none(args); err != nil {
+			return err
+		}
+		if *n < 1 || *n > control.MaxHistory {
+			return fmt.Errorf("%w: -n is 1 to %d", errUsage, control.MaxHistory)
+		}
+		var h control.History
+		raw, err := c.ask(ctx, control.VerbHistory, map[string]string{"n": strconv.Itoa(*n)}, &h)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return c.printJSON(raw, "  ")
+		}
+		_, err = io.WriteString(c.stdout, historyText(h, screenWidth(c.stdout)))
+		return err
+	}
+}
