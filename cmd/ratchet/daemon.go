@@ -202,7 +202,7 @@ func (d *device) options(ctx context.Context, safe []string) (agent.Options, err
 	if o.Rules, err = c.rules(); err != nil {
 		return o, err
 	}
-	store, lost, err := openJournal(ctx, c.State.Directory, c.State.JournalBytes, d.log)
+	store, lost, err := openJournal(c.State.Directory, c.State.JournalBytes, d.log)
 	if err != nil {
 		o.Safe = append(o.Safe, err.Error())
 	} else {

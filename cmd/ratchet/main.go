@@ -51,8 +51,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return 0
 	case "daemon":
 		return runDaemon(ctx, args[1:], stdout, stderr)
-	case probeVerb:
-		return runProbe(args[1:], stderr)
 	}
 	return runVerb(ctx, args[0], args[1:], stdin, stdout, stderr)
 }
