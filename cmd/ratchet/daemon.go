@@ -59,7 +59,7 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	}
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
-	d, err := assemble(ctx, *path, *state, stderr)
+	d, err := assemble(*path, *state, stderr)
 	if err != nil {
 		return bootSafe(ctx, d, err, stderr)
 	}
@@ -124,7 +124,7 @@ type device struct {
 
 // assemble reads the configuration, or the last good one in boot-safe mode, and wires the parts.
 // The returned device has what could be had, also with an error.
-func assemble(ctx context.Context, path, stateDir string, stderr io.Writer) (*device, error) {
+func assemble(path, stateDir string, stderr io.Writer) (*device, error) {
 	d := &device{log: slog.New(slog.NewTextHandler(stderr, nil))}
 	var safe []string
 	c, raw, err := loadConfig(path)
@@ -138,7 +138,7 @@ func assemble(ctx context.Context, path, stateDir string, stderr io.Writer) (*de
 	}
 	d.config = c
 	d.log = newLogger(c.Log, stderr)
-	o, err := d.options(ctx, safe)
+	o, err := d.options(safe)
 	if err != nil && raw != nil {
 		// A configuration that reads well and cannot be wired: what could be wired runs boot-safe.
 		return d, err
@@ -180,7 +180,7 @@ func newLogger(c logConfig, w io.Writer) *slog.Logger {
 
 // options wires the parts. What the device boots by must be there; what it reports by may be missing,
 // and is then said.
-func (d *device) options(ctx context.Context, safe []string) (agent.Options, error) {
+func (d *device) options(safe []string) (agent.Options, error) {
 	c := &d.config
 	id, power, clock := c.machine()
 	fsys := linux.FS{}
