@@ -76,7 +76,8 @@ func (p Peer) String() string { return fmt.Sprintf("uid %d (pid %d)", p.UID, p.P
 type Request struct {
 	Verb Verb
 	Args map[string]string
-	// Files are the received descriptors, closed by the server after the handler; Take keeps one.
+	// Files are the received descriptors, closed by the server after the handler; Take keeps one. Those
+	// to be read stand at their beginning; they share their offset with the client's.
 	Files []*os.File
 	Peer  Peer
 }

@@ -102,6 +102,9 @@ func TestFiles(t *testing.T) {
 	}
 	before := descriptors(t)
 	a, b, c := open(t, "envelope"), open(t, "one"), open(t, "two")
+	if _, err := a.Seek(4, io.SeekStart); err != nil { // where an earlier request left it
+		t.Fatal(err)
+	}
 	got, err := do(t, path, control.VerbInstall, installArgs("install", `["one.img","two.img"]`), a, b, c)
 	if err != nil || got != `["envelope","one","two","one.img","two.img"]` {
 		t.Errorf("result %s, %v", got, err)

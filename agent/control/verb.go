@@ -3,6 +3,7 @@ package control
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -106,7 +107,8 @@ func (r Request) check() (rule, error) {
 }
 
 // checkFiles holds the kinds and the access modes of descriptors against the row: what a client could
-// not read itself, the daemon does not read for it.
+// not read itself, the daemon does not read for it. Files to be read are rewound, because a descriptor
+// brings along the offset at which the client, or an earlier request, left it.
 func (row rule) checkFiles(files []*os.File) error {
 	for i, f := range files {
 		st, err := f.Stat()
@@ -133,6 +135,11 @@ func (row rule) checkFiles(files []*os.File) error {
 			return fmt.Errorf("descriptor %d is not open for reading", i)
 		case !row.output && !st.Mode().IsRegular():
 			return fmt.Errorf("descriptor %d is not a regular file", i)
+		}
+		if !row.output {
+			if _, err := f.Seek(0, io.SeekStart); err != nil {
+				return fmt.Errorf("descriptor %d is not accepted: %w", i, err)
+			}
 		}
 	}
 	return nil

@@ -56,7 +56,7 @@ type Verdict struct {
 type Round struct {
 	At           time.Duration // uptime
 	Results      []Result      // one for each check, in the order of the plan
-	Holds        bool          // all of them hold
+	Holds        bool          // all of them hold; false also when the deadline cut the round short
 	SoakLeft     time.Duration // that they must go on holding
 	DeadlineLeft time.Duration // until the trial has failed
 	Changed      bool          // a check holds that did not, or the other way round; true in the first round

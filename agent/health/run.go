@@ -62,8 +62,16 @@ func (t *trial) round(ctx context.Context) Round {
 	now := t.clock.Uptime()
 	first := t.last.Results == nil
 	r := Round{At: now, Holds: true, Changed: first, Results: make([]Result, len(errs))}
+	cut := false
 	for i, err := range errs {
 		res := Result{Name: t.plan.Checks[i].Name(), Err: err, Since: now}
+		if errors.Is(err, errCut) {
+			cut = true
+			if !first {
+				res = t.last.Results[i] // what it said last still stands
+				err = res.Err
+			}
+		}
 		if !first {
 			if before := t.last.Results[i]; (before.Err == nil) == (err == nil) {
 				res.Since = before.Since
@@ -84,8 +92,12 @@ func (t *trial) round(ctx context.Context) Round {
 	switch {
 	case !r.Holds:
 		t.held = 0
+	case cut: // not all of them were looked at, and the deadline is here
 	case t.last.Holds:
 		t.held += min(now-t.last.At, t.plan.Interval+t.plan.Timeout+Grace)
+	}
+	if cut {
+		r.Holds = false
 	}
 	r.SoakLeft = max(t.plan.Soak-t.held, 0)
 	r.DeadlineLeft = max(t.end-now, 0)

@@ -235,24 +235,44 @@ func TestRunHangThatEnds(t *testing.T) {
 	})
 }
 
-// The deadline is kept while a check runs, and the check is blamed only when nothing else is.
+// The deadline is kept while a check runs. A check that it cuts short is judged by what it said
+// before; a round that was cut proves nothing.
 func TestRunDeadlineCutsRound(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newBubble()
-		slow := check{"slow", func(ctx context.Context) error {
+	slow := func(err error) health.Check {
+		return check{"slow", func(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-time.After(8 * time.Second):
-				return nil
+				return err
 			}
 		}}
-		p := health.Plan{Soak: 15 * time.Second, Deadline: 20 * time.Second, Checks: []health.Check{slow, at(c, "a", 0, 0)}}
-		got := health.Run(t.Context(), c, p, 0, nil)
-		if got.Healthy || got.Took != 20*time.Second || got.Failed != "slow" {
-			t.Errorf("verdict %+v", got)
-		}
-	})
+	}
+	for _, tt := range []struct {
+		name     string
+		slow     error
+		deadline time.Duration
+		soak     time.Duration
+		up       time.Duration
+		failed   string
+		err      string
+	}{
+		{"it held before", nil, 20 * time.Second, 15 * time.Second, 0, "soak", "not for the whole of 15s"},
+		{"it failed before", errSick, 20 * time.Second, 15 * time.Second, 0, "slow", "sick"},
+		{"it never answered", nil, 5 * time.Second, time.Second, 0, "slow", "still running when the deadline came"},
+		{"without a soak", nil, 20 * time.Second, 0, 20 * time.Second, "deadline", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newBubble()
+				p := health.Plan{Soak: tt.soak, Deadline: tt.deadline, MinUptime: tt.up, Checks: []health.Check{slow(tt.slow), at(c, "a", 0, 0)}}
+				got := health.Run(t.Context(), c, p, 0, nil)
+				if got.Healthy || got.Took != tt.deadline || got.Failed != tt.failed || !strings.Contains(fmt.Sprint(got.Err), tt.err) {
+					t.Errorf("verdict %+v", got)
+				}
+			})
+		})
+	}
 }
 
 func TestRunContext(t *testing.T) {

@@ -165,7 +165,10 @@ func historyText(h control.History, width int) string {
 		}
 		head := fmt.Sprintf("%6d  %s  %-9s ", e.Seq, at, plainText(e.Kind))
 		text := e.Text + bracket(string(e.Reason))
-		if e.Actor != "" {
+		switch {
+		case strings.HasPrefix(e.Actor, "mqtt:"):
+			text += ", from " + e.Actor // a topic does nothing itself
+		case e.Actor != "":
 			text += ", by " + e.Actor
 		}
 		b.WriteString(wrapped(head, strings.Repeat(" ", 8), text, width))

@@ -185,7 +185,7 @@ func TestSlotsText(t *testing.T) {
 func TestHistoryText(t *testing.T) {
 	h := control.History{Older: true, Entries: []control.HistoryEntry{
 		{Seq: 41, Chain: "aa", When: at("1970-01-01 00:00:09"), Quality: "unknown", Kind: "start", Text: "agent started in phase idle, slot A runs"},
-		{Seq: 42, Chain: "aa", When: at("2026-11-22 09:00:01"), Quality: "local", Kind: "decision", Reason: "signer-unknown", Text: "offer unverified: refused"},
+		{Seq: 42, Chain: "aa", When: at("2026-11-22 09:00:01"), Quality: "local", Kind: "decision", Reason: "signer-unknown", Text: "offer unverified: refused", Actor: "mqtt:ratchet/v1/offer/stable"},
 		{Seq: 1, Chain: "bb", When: at("2026-11-22 09:10:00"), Quality: "synced", Kind: "chain", Reason: "journal-lost", Text: "evidence begins"},
 		{Seq: 2, Chain: "bb", When: at("2026-11-22 09:11:00"), Quality: "synced", Kind: "operator", Reason: "operator-revert", Text: "ready -> reverting", Actor: "uid 0 (pid 77)"},
 		{Seq: 3, Chain: "bb", When: at("2026-11-22 09:11:02"), Quality: "synced", Kind: "health", Reason: "health-failed",

@@ -29,7 +29,7 @@ func (i *installer) seen() string { s, _ := i.got.Load().(string); return s }
 func (i *installer) handle(_ context.Context, r control.Request, progress func(any)) (any, error) {
 	var all []string
 	for _, f := range r.Files {
-		b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
+		b, err := io.ReadAll(f)
 		if err != nil {
 			return nil, err
 		}
