@@ -57,7 +57,8 @@ type order struct {
 	Source  string // path or URL
 	Slot    string
 	Journal string
-	Size    int64
+	Size    int64 // of the image
+	Payload int64 // of what is fetched
 	Digest  []byte
 }
 
@@ -120,10 +121,10 @@ func run(runs int, size int64, dir, only string) (err error) {
 			if !strings.Contains(j.Name, only) {
 				continue
 			}
-			o := order{job: j, Slot: slot, Journal: filepath.Join(dir, "journal"), Size: size, Digest: img.digest}
+			o := order{job: j, Slot: slot, Journal: filepath.Join(dir, "journal"), Size: size, Payload: size, Digest: img.digest}
 			name := "image"
 			if j.Zstd {
-				name = "image.zst"
+				name, o.Payload = "image.zst", img.packed
 			}
 			if o.Source = filepath.Join(dir, name); j.HTTP {
 				o.Source = "http://" + l.Addr().String() + "/" + name
@@ -150,10 +151,8 @@ func spawn(o order) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	for _, f := range []string{o.Journal} {
-		if err := os.RemoveAll(f); err != nil {
-			return sample{}, err
-		}
+	if err := os.RemoveAll(o.Journal); err != nil {
+		return sample{}, err
 	}
 	cmd := exec.Command(self, "measure", string(arg))
 	cmd.Stderr = os.Stderr

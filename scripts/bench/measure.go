@@ -9,8 +9,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
+	nethttp "net/http"
+	"net/url"
 	"os"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -22,6 +24,8 @@ import (
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/slots"
+	"github.com/ratchet-ota/ratchet/transport/file"
+	"github.com/ratchet-ota/ratchet/transport/http"
 )
 
 // measure does one install and prints its sample.
@@ -46,8 +50,11 @@ func measure(arg string) error {
 	return json.NewEncoder(os.Stdout).Encode(s)
 }
 
-// ratchet installs as the agent does: write with checkpoints in the journal, then read back.
+// ratchet installs as the agent does: write with checkpoints in the journal, then read back, with the
+// memory settings of the daemon.
 func ratchet(o order) error {
+	debug.SetGCPercent(40)
+	debug.SetMemoryLimit(20 << 20)
 	j, err := journal.OpenBolt(o.Journal, journal.Options{})
 	if err != nil {
 		return err
@@ -58,11 +65,16 @@ func ratchet(o order) error {
 	if err != nil {
 		return err
 	}
-	img := slots.Image{Alg: slots.SHA256, Digest: o.Digest, Size: o.Size}
+	src, done, err := payload(o)
+	if err != nil {
+		return err
+	}
+	defer done()
+	img := slots.Image{Alg: slots.SHA256, Digest: o.Digest, Size: o.Size, PayloadSize: o.Payload}
 	if o.Zstd {
 		img.Encoding = slots.Zstd
 	}
-	_, err = slots.Write(context.Background(), m, img, source(o.Source), slots.Options{Save: func(c slots.Checkpoint) error {
+	_, err = slots.Write(context.Background(), m, img, src, slots.Options{Save: func(c slots.Checkpoint) error {
 		b, err := cbor.Marshal(c)
 		if err != nil {
 			return err
@@ -80,34 +92,41 @@ func ratchet(o order) error {
 	return slots.Check(context.Background(), m, img, nil)
 }
 
-// source is a path or a URL.
-type source string
-
-func (s source) Open(ctx context.Context, off int64, _ string) (io.ReadCloser, string, error) {
-	if !strings.HasPrefix(string(s), "http") {
-		f, err := os.Open(string(s))
+// payload is where the agent would fetch from: transport/file or transport/http.
+func payload(o order) (slots.Source, func(), error) {
+	if !o.HTTP {
+		f, err := os.Open(o.Source)
 		if err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
-		_, err = f.Seek(off, io.SeekStart)
-		return f, "", err
+		src, err := file.NewSource(f)
+		return src, func() { f.Close() }, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, string(s), nil)
+	u, err := url.Parse(o.Source)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	if off > 0 {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", off))
-	}
-	resp, err := http.DefaultClient.Do(req)
+	f, err := http.New(http.Options{AllowPlain: []string{u.Scheme + "://" + u.Host}})
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	if resp.StatusCode/100 != 2 {
+	return f.Source([]string{o.Source}, o.Payload), func() {}, nil
+}
+
+// plain opens a path or a URL with nothing in between.
+func plain(source string) (io.ReadCloser, error) {
+	if !strings.HasPrefix(source, "http") {
+		return os.Open(source)
+	}
+	resp, err := nethttp.Get(source)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != nethttp.StatusOK {
 		resp.Body.Close()
-		return nil, "", fmt.Errorf("HTTP status %s", resp.Status)
+		return nil, fmt.Errorf("HTTP status %s", resp.Status)
 	}
-	return resp.Body, resp.Header.Get("ETag"), nil
+	return resp.Body, nil
 }
 
 const blockSize = 1 << 20
@@ -115,7 +134,7 @@ const blockSize = 1 << 20
 // baseline is one pass of read, SHA-256 and write in blocks of 1 MiB, one fsync, and the read-back
 // where it is asked for. No checkpoints, no journal, no exclusive opening.
 func baseline(o order) error {
-	body, _, err := source(o.Source).Open(context.Background(), 0, "")
+	body, err := plain(o.Source)
 	if err != nil {
 		return err
 	}
