@@ -22,6 +22,8 @@ type Board struct {
 	// Atomic: the layout promises that a cut leaves the old or the new choice. Where it does not, a
 	// cut may leave invalid metadata, which Refresh must restore.
 	Atomic bool
+	// OursAtomic: the backend's own writes do, though the loader's do not.
+	OursAtomic bool
 	// Guess: a cut may even leave another choice that looks valid (a torn block without a checksum).
 	Guess bool
 	// Tries are the trial lengths to arm with; Depth is how many operations deep to go.
@@ -202,6 +204,10 @@ func (x *explorer) check(image *Disk, op operation, old, fresh []outcome, where 
 	}
 	switch {
 	case got.invalid && !x.Atomic:
+		if x.OursAtomic && op.call != nil && !among(got, old) {
+			x.t.Errorf("%s: invalid", where)
+			return
+		}
 		x.count.Invalid++
 		x.restores(image, trusted[0], where)
 		return

@@ -103,6 +103,44 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+// TestList: what U-Boot takes for a list of variables, and how it reads it (himport_r).
+func TestList(t *testing.T) {
+	for _, c := range []struct {
+		name, data string
+		next       bootctl.Slot // "" for invalid
+	}{
+		{"plain", "bootcmd=x\x00BOOT_ORDER=B A\x00", "B"},
+		{"empty", "", "A"},
+		{"the last entry counts", "BOOT_ORDER=B\x00BOOT_ORDER=A\x00", "A"},
+		{"an empty value deletes", "BOOT_ORDER=B\x00BOOT_ORDER=\x00", "A"},
+		{"no value deletes", "BOOT_ORDER=B\x00BOOT_ORDER\x00", "A"},
+		{"blanks before the name", "\t BOOT_ORDER=B\x00", "B"},
+		{"a comment", "#BOOT_ORDER=B\x00", "A"},
+		{"escapes", "BOOT_ORDER=\\B \\\x00", "B"},
+		{"to the last byte", "f=" + strings.Repeat("x", size-5-15) + "\x00BOOT_ORDER=B", "B"},
+		{"an empty entry first", "\x00BOOT_ORDER=B\x00", ""},
+		{"a value without a name", "BOOT_ORDER=B\x00=x\x00", ""},
+	} {
+		l := layouts[0]
+		d := &boottest.Disk{}
+		raw := make([]byte, size)
+		copy(raw[5:], c.data)
+		fix(raw)
+		d.Put(l.copies[0].Path, raw)
+		s, err := l.backend(t, d).State(t.Context())
+		if (err != nil) != (c.next == "") || s.Next != c.next {
+			t.Errorf("%s: next is %q (%v)", c.name, s.Next, err)
+		}
+		vars, err := l.model(d, nil).Environment()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := vars["BOOT_ORDER"]; c.next != "" && strings.HasPrefix(got, "B") != (c.next == "B") {
+			t.Errorf("%s: U-Boot reads %q", c.name, got)
+		}
+	}
+}
+
 func TestParseConfig(t *testing.T) {
 	for _, c := range []struct {
 		name, in string
