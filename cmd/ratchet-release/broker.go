@@ -24,6 +24,7 @@ import (
 const (
 	brokerWait   = 20 * time.Second       // for each answer of the broker
 	settle       = 700 * time.Millisecond // without a message: all retained ones have come
+	settleLong   = 2 * time.Second        // the same, where a message is expected
 	settleAtMost = 15 * time.Second
 	keepAlive    = 30 * time.Second
 	maxSecret    = 4 << 10 // bytes of a password file
@@ -258,7 +259,7 @@ func (b *broker) subscribe(ctx context.Context, got func(post), topics ...string
 	}
 	for topic, code := range t.Result() {
 		if code > 1 {
-			return fmt.Errorf("cannot subscribe to %s: the broker's access list forbids it to this desk", topic)
+			return fmt.Errorf("cannot subscribe to %s: the broker's access list forbids this desk to read there; allow it (publish reads offers back, watch and collect read what devices send)", topic)
 		}
 	}
 	return nil
@@ -268,10 +269,10 @@ func (b *broker) subscribe(ctx context.Context, got func(post), topics ...string
 // nothing of the access list: a broker may acknowledge and drop what it forbids.
 func (b *broker) publish(ctx context.Context, got func(post), topic string, retain bool, body []byte) error {
 	err := b.serve(ctx, got, func() error { return b.wait(ctx, b.paho.Publish(topic, 1, retain, body), "message") })
-	if err != nil {
-		return fmt.Errorf("cannot publish on %s: %w", topic, err)
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("cannot publish on %s: %w; some brokers end the connection when their access list forbids a message", topic, err)
 	}
-	return nil
+	return err
 }
 
 // serve receives messages while act runs.
@@ -289,17 +290,17 @@ func (b *broker) serve(ctx context.Context, got func(post), act func() error) er
 }
 
 // settled receives messages until none has come for a while: then all retained ones are there.
-// MQTT has no sign for their end.
-func (b *broker) settled(ctx context.Context, got func(post)) error {
+// MQTT has no sign for their end. enough may end it earlier.
+func (b *broker) settled(ctx context.Context, pause time.Duration, got func(post), enough func() bool) error {
 	end := time.NewTimer(settleAtMost)
 	defer end.Stop()
-	quiet := time.NewTimer(settle)
+	quiet := time.NewTimer(pause)
 	defer quiet.Stop()
-	for {
+	for !enough() {
 		select {
 		case p := <-b.posts:
 			got(p)
-			quiet.Reset(settle)
+			quiet.Reset(pause)
 		case <-quiet.C:
 			return nil
 		case <-end.C:
@@ -310,6 +311,7 @@ func (b *broker) settled(ctx context.Context, got func(post)) error {
 			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // close ends the connection.
@@ -319,8 +321,8 @@ func (b *broker) close() {
 	b.conn.Close()
 }
 
-// retainedOn reads the message that the broker keeps for a topic; nil when there is none.
-func (b *broker) retainedOn(ctx context.Context, topic string) ([]byte, error) {
+// retainedOn reads the message that the broker keeps for a topic; nil when none comes in time.
+func (b *broker) retainedOn(ctx context.Context, topic string, pause time.Duration) ([]byte, error) {
 	var body []byte
 	got := func(p post) {
 		if p.topic == topic && p.retained {
@@ -330,7 +332,7 @@ func (b *broker) retainedOn(ctx context.Context, topic string) ([]byte, error) {
 	if err := b.subscribe(ctx, got, topic); err != nil {
 		return nil, err
 	}
-	err := b.settled(ctx, got)
+	err := b.settled(ctx, pause, got, func() bool { return body != nil })
 	return body, err
 }
 

@@ -180,7 +180,7 @@ func severed(envelope []byte, anchors trust.Keys) ([]byte, error) {
 
 // offer publishes one envelope on one topic and proves that it is there.
 func offer(ctx context.Context, c console, b *broker, topic string, m manifest.Manifest, envelope []byte, o publishOptions) error {
-	old, err := b.retainedOn(ctx, topic)
+	old, err := b.retainedOn(ctx, topic, settle)
 	if err != nil {
 		return err
 	}
@@ -194,12 +194,12 @@ func offer(ctx context.Context, c console, b *broker, topic string, m manifest.M
 	if err := b.publish(ctx, drop, topic, true, envelope); err != nil {
 		return err
 	}
-	now, err := b.retainedOn(ctx, topic)
+	now, err := b.retainedOn(ctx, topic, settleLong)
 	if err != nil {
 		return fmt.Errorf("cannot read the offer back: %w", err)
 	}
 	if !bytes.Equal(now, envelope) {
-		return fmt.Errorf("the broker acknowledged the offer and does not keep it on %s: its access list may forbid this desk to write there, or it does not allow retained messages of %d bytes", topic, len(envelope))
+		return fmt.Errorf("the broker acknowledged the offer and does not keep it on %s: its access list may forbid this desk to write or to read there, or it does not keep messages of %d bytes", topic, len(envelope))
 	}
 	c.say("%s: offered, acknowledged and read back: sequence %d, %d bytes, %s", topic, m.Sequence(), len(envelope), m.Digest())
 	return nil
@@ -234,7 +234,7 @@ func withdrawOffers(ctx context.Context, c console, o brokerOptions, topics []st
 	}
 	defer b.close()
 	for _, topic := range topics {
-		old, err := b.retainedOn(ctx, topic)
+		old, err := b.retainedOn(ctx, topic, settle)
 		if err != nil {
 			return err
 		}
@@ -245,7 +245,7 @@ func withdrawOffers(ctx context.Context, c console, o brokerOptions, topics []st
 		if err := b.publish(ctx, drop, topic, true, nil); err != nil {
 			return err
 		}
-		now, err := b.retainedOn(ctx, topic)
+		now, err := b.retainedOn(ctx, topic, settle)
 		if err != nil {
 			return fmt.Errorf("cannot read back: %w", err)
 		}

@@ -76,7 +76,7 @@ func (w *watcher) once(ctx context.Context, o brokerOptions) error {
 	if err := b.subscribe(ctx, w.fleet.take, watchTopics()...); err != nil {
 		return err
 	}
-	if err := b.settled(ctx, w.fleet.take); err != nil {
+	if err := b.settled(ctx, settle, w.fleet.take, func() bool { return false }); err != nil {
 		return err
 	}
 	if w.json {

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+// town is a fleet of enrolled gadgets and strangers.
+func town(t *testing.T, dir string) (good, busy, stranger, liar *gadget, say func(f func(topic string, body []byte))) {
+	good, busy, stranger, liar = newGadget(t, "gw-good"), newGadget(t, "gw-busy"), newGadget(t, "gw-stranger"), newGadget(t, "gw-liar")
+	good.enroll(t, dir)
+	busy.enroll(t, dir)
+	newGadget(t, "gw-liar").enroll(t, dir) // another key
+	good.live(t, 4)
+	return good, busy, stranger, liar, func(f func(string, []byte)) {
+		f(good.topic("presence"), []byte("online"))
+		f(good.topic("status"), good.status(t, func(s *evidence.Status) {
+			s.Last = evidence.Outcome{Result: "updated", Sequence: 14, Time: s.Wall}
+		}))
+		f(busy.topic("presence"), []byte("offline"))
+		f(busy.topic("status"), busy.status(t, func(s *evidence.Status) {
+			s.Phase, s.Progress, s.Sequence, s.Target = "writing", 40, 15, "b"
+			s.Last = evidence.Outcome{Result: "reverted", Reason: "health-failed", Sequence: 13}
+		}))
+		f(stranger.topic("status"), stranger.status(t, nil))
+		f(liar.topic("status"), liar.status(t, nil))
+		f("ratchet/v1/device/gw-garbage/status", []byte("\x1b[2Jgarbage"))
+		f("ratchet/v1/device/gw-garbage/presence", []byte("\x1b]0;owned\x07"))
+	}
+}
+
+func TestWatchOnce(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "", nil)
+	dir := newDesk(t, s.url())
+	_, _, _, _, say := town(t, dir)
+	say(func(topic string, body []byte) { s.put(t, topic, body, true) })
+	out, _ := do(t, 0, "watch", "--dir", dir, "--once")
+	want := `DEVICE       SLOT  VERSION  PHASE             LAST UPDATE                 ONLINE  EVIDENCE  SIGNED
+gw-busy      a     1.3.0    writing 40% (15)  reverted 13: health-failed  no      1         verified
+gw-garbage   -     -        -                 -                           -       -         no-status
+gw-good      a     1.3.0    idle              updated 14                  yes     5         verified
+gw-liar      -     -        -                 -                           -       -         bad-signature
+gw-stranger  a     1.3.0    idle              -                           -       1         unverified
+5 devices: 1 updated, 0 failed, 0 reverted, 1 in progress, 0 waiting; 4 silent, 3 unverified; 3 messages ignored
+`
+	if out != want {
+		t.Errorf("got\n%swant\n%s", out, want)
+	}
+	if strings.ContainsAny(out, "\x1b\x07") {
+		t.Errorf("escape sequences reach the terminal: %q", out)
+	}
+	out, _ = do(t, 0, "watch", "--dir", dir, "--once", "--json")
+	var all struct {
+		Schema  int
+		Devices []view
+		Totals  totals
+	}
+	if err := json.Unmarshal([]byte(out), &all); err != nil || all.Schema != 1 || len(all.Devices) != 5 || all.Totals.InProgress != 1 {
+		t.Errorf("JSON: %v\n%s", err, out)
+	}
+	if v := all.Devices[2]; v.Device != "gw-good" || v.Last.Sequence != 14 || v.Trust != trustVerified || v.Evidence != 5 || v.Presence != "online" {
+		t.Errorf("gw-good is %+v", v)
+	}
+}
+
+// output collects what a verb writes while it runs.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// background runs a verb until the test stops it.
+func background(t *testing.T, args ...string) (out *output, stop func() int) {
+	t.Helper()
+	out = &output{}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan int, 1)
+	go func() { done <- run(ctx, args, strings.NewReader(""), out, out) }()
+	var once sync.Once
+	code := 0
+	stop = func() int {
+		once.Do(func() {
+			cancel()
+			select {
+			case code = <-done:
+			case <-time.After(20 * time.Second):
+				t.Errorf("%v does not end", args)
+			}
+		})
+		return code
+	}
+	t.Cleanup(func() { stop() })
+	return out, stop
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+func TestWatchFollows(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "", nil)
+	dir := newDesk(t, s.url())
+	good, _, _, _, say := town(t, dir)
+	plain, stopPlain := background(t, "watch", "--dir", dir)
+	lines, stopJSON := background(t, "watch", "--dir", dir, "--json")
+	until(t, "subscriptions", func() bool { return s.subscriptions() >= 6 })
+	say(func(topic string, body []byte) { s.put(t, topic, body, false) })
+	s.put(t, good.topic("evidence"), good.records[4], false)
+	until(t, "plain lines", func() bool { return strings.Count(plain.String(), "\n") >= 5 })
+	until(t, "JSON lines", func() bool {
+		return strings.Contains(lines.String(), "phase idle") || strings.Count(lines.String(), "\n") >= 5
+	})
+	if code := stopPlain(); code != 0 {
+		t.Errorf("interrupted: exit %d", code)
+	}
+	stopJSON()
+	contains(t, plain.String(), "gw-good  slot a  1.3.0  idle  last updated 14  online yes  evidence 5  verified")
+	for _, l := range strings.Split(strings.TrimSpace(lines.String()), "\n") {
+		var v struct {
+			Schema int
+			view
+		}
+		if err := json.Unmarshal([]byte(l), &v); err != nil || v.Schema != 1 || v.Device == "" {
+			t.Errorf("line %q: %v", l, err)
+		}
+	}
+}
+
+func TestFleetKeepsTheNewest(t *testing.T) {
+	g := newGadget(t, "gw-1")
+	keys, err := trust.NewKeys([]trust.Key{g.signer.Key()}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := false
+	f := newFleet(func(string) (trust.Keys, bool, error) { return keys, known, nil })
+	old := g.status(t, func(s *evidence.Status) { s.Version = "1.0.0" })
+	f.take(post{topic: g.topic("status"), body: old})
+	if v := f.views()[0]; v.Trust != trustUnverified || v.Version != "1.0.0" {
+		t.Errorf("before it is enrolled: %+v", v)
+	}
+	known = true
+	f.take(post{topic: g.topic("status"), body: old})
+	g.live(t, 3)
+	f.take(post{topic: g.topic("status"), body: g.status(t, nil)})
+	f.take(post{topic: g.topic("status"), body: old}) // replayed
+	f.take(post{topic: g.topic("status"), body: g.status(t, func(s *evidence.Status) { s.Uptime, s.Version = time.Second, "0.1.0" })})
+	f.take(post{topic: topicDevice + "gw-2/status", body: old}) // of another device
+	liar := newGadget(t, "gw-1")
+	liar.live(t, 9)
+	f.take(post{topic: g.topic("status"), body: liar.status(t, nil)})
+	f.take(post{topic: g.topic("evidence"), body: liar.records[5]})
+	v := f.views()[0]
+	if v.Version != "1.3.0" || v.Trust != trustVerified || v.Evidence != 4 || v.Rejected != 4 {
+		t.Errorf("%+v", v)
+	}
+	f.take(post{topic: g.topic("evidence"), body: g.records[2]})
+	g.live(t, 2)
+	f.take(post{topic: g.topic("evidence"), body: g.records[5]})
+	if v := f.views()[0]; v.Evidence != 6 || !strings.Contains(v.Event, "idle -> preparing slot=b") {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestTable(t *testing.T) {
+	var list []view
+	for i := range 20 {
+		list = append(list, view{Device: string(rune('a' + i)), Presence: "online", Trust: trustVerified, Problem: "slot-busy",
+			Last: &outcomeView{Result: "failed", Reason: strings.Repeat("x", 60)}})
+	}
+	text := table(list, totals{Devices: 20}, 10, true)
+	if n := strings.Count(text, "\n"); n != 10 {
+		t.Errorf("%d lines on a terminal of 10", n)
+	}
+	contains(t, text, "... and 13 more devices", escRed, escGreen, "…")
+	if text := table(list, totals{Devices: 20}, 0, false); strings.Contains(text, "\x1b") || strings.Count(text, "\n") != 22 {
+		t.Errorf("without colours:\n%s", text)
+	}
+}
+
+func FuzzFleet(f *testing.F) {
+	signer, err := trust.Generate(trust.Ed25519)
+	if err != nil {
+		f.Fatal(err)
+	}
+	st, err := evidence.SignStatus(evidence.Status{Device: "gw-1", Phase: "idle", Last: evidence.Outcome{Result: "updated"}, Head: evidence.Head{Seq: 3}}, signer)
+	if err != nil {
+		f.Fatal(err)
+	}
+	rec, _, err := evidence.Begin("gw-1", [16]byte{1}, "", nil, evidence.Stamp{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	msg, err := evidence.Sign(rec, signer)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("ratchet/v1/device/gw-1/status", st)
+	f.Add("ratchet/v1/device/gw-1/evidence", msg)
+	f.Add("ratchet/v1/device/gw-1/presence", []byte("online"))
+	f.Add("ratchet/v1/device/\x1b[2J/status", []byte("\x1b[2J"))
+	f.Add("ratchet/v1/device/gw-1/status", []byte("\xd2\x84\x40\xa0\x58\x10\xa3\x02\x64gw-1\x03\x64\x1b[2J\x04\x60\x40"))
+	keys, err := trust.NewKeys([]trust.Key{signer.Key()}, false)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, topic string, body []byte) {
+		for _, known := range []bool{true, false} {
+			fl := newFleet(func(string) (trust.Keys, bool, error) { return keys, known, nil })
+			fl.take(post{topic: topic, body: body})
+			fl.take(post{topic: topic, body: body})
+			text := table(fl.views(), fl.totals(), 0, false)
+			for _, r := range text {
+				if !harmless(r) {
+					t.Fatalf("%q reaches the terminal", r)
+				}
+			}
+			if _, err := json.Marshal(fl.news()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
