@@ -12,8 +12,7 @@ const (
 	// Size is the size of an environment block in bytes (grub-editenv's DEFAULT_ENVBLK_SIZE).
 	Size      = 1024
 	signature = "# GRUB Environment Block\n"
-	// warning is the comment that newer grub-editenv puts behind the signature.
-	sector = 512
+	sector    = 512
 )
 
 // block is the content of an environment block between signature and padding: lines as they stand,
@@ -33,10 +32,6 @@ func parseBlock(b []byte) (block, error) {
 		return nil, fmt.Errorf("%w: no signature", errBroken)
 	}
 	used := bytes.TrimRight(b, "#")
-	// save_env looks for its free space behind the last newline and gives up without one.
-	if used[len(used)-1] != '\n' {
-		return nil, fmt.Errorf("%w: the last line does not end", errBroken)
-	}
 	var lines block
 	for rest := used[len(signature):]; len(rest) > 0; {
 		n := 0
@@ -47,6 +42,7 @@ func parseBlock(b []byte) (block, error) {
 		}
 		end := nextLine(rest[n:])
 		if end < 0 {
+			// save_env looks for its free space behind the last newline and gives up without one.
 			return nil, fmt.Errorf("%w: the last line does not end", errBroken)
 		}
 		lines = append(lines, rest[:n+end])

@@ -3,8 +3,10 @@ package hook_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +155,31 @@ func TestOddHooks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEnded: a hook that is too slow is ended with what it started.
+func TestEnded(t *testing.T) {
+	pid := filepath.Join(t.TempDir(), "pid")
+	b := backend(t, hook.Options{Command: script(t, "sleep 60 & echo $! >"+pid+"; wait"), Timeout: 300 * time.Millisecond})
+	if _, err := b.State(t.Context()); err == nil {
+		t.Fatal("State of a hook that hangs")
+	}
+	text, err := os.ReadFile(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("its child %d still runs", child)
 }
 
 // TestLiar: a hook that says yes and does nothing is found out.
