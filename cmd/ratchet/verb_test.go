@@ -230,11 +230,15 @@ func TestVerbEvidence(t *testing.T) {
 	payload := bytes.Repeat([]byte("record"), 50000)
 	var rec recorder
 	socket := fakeDaemon(t, func(_ context.Context, r control.Request, _ func(any)) (any, error) {
-		if _, err := r.Files[0].Write(payload); err != nil {
-			return nil, err
-		}
 		rec.mu.Lock()
 		defer rec.mu.Unlock()
+		n := len(payload)
+		if rec.fail {
+			n /= 2
+		}
+		if _, err := r.Files[0].Write(payload[:n]); err != nil {
+			return nil, err
+		}
 		if rec.fail {
 			return nil, errors.New("the journal is gone")
 		}
@@ -263,8 +267,12 @@ func TestVerbEvidence(t *testing.T) {
 		t.Errorf("left behind: %q", names)
 	}
 	rec.with(func() { rec.fail = false })
+	begin := time.Now()
 	if _, errs, code = verb(t, socket, "evidence", "export", "-o", "/dev/full"); code != control.ExitFailed || !strings.Contains(errs, "no space left") {
 		t.Errorf("full disk: exit %d, %q", code, errs)
+	}
+	if d := time.Since(begin); d > 4*time.Second {
+		t.Errorf("full disk: the daemon's writing ends after %v", d)
 	}
 	if _, _, code = verb(t, socket, "evidence", "export", "-o", filepath.Join(file, "x")); code != control.ExitFailed {
 		t.Errorf("bad path: exit %d", code)
