@@ -293,6 +293,3 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("published: %v", n)
 	}
 }
-
-// subscriptions counts those of all clients.
-func (s *server) subscriptions() int64 { return atomic.LoadInt64(&s.Info.Subscriptions) }

@@ -135,7 +135,12 @@ func writeJSON(w io.Writer, v any) error {
 func follow(ctx context.Context, c console, o brokerOptions, topics []string, every time.Duration, take func(post), tick func(*broker) error) error {
 	backoff := transport.Backoff{Min: time.Second, Max: 30 * time.Second}
 	for attempt, first := 0, true; ; attempt++ {
-		err := hold(ctx, o, topics, every, take, tick, func() { attempt, first = 0, false })
+		err := hold(ctx, o, topics, every, take, tick, func() {
+			attempt, first = 0, false
+			if !terminal(c.out) {
+				c.warn("connected to %s", o.url)
+			}
+		})
 		switch {
 		case isFinal(err):
 			return err

@@ -130,7 +130,9 @@ func TestWatchFollows(t *testing.T) {
 	good, _, _, _, say := town(t, dir)
 	plain, stopPlain := background(t, "watch", "--dir", dir)
 	lines, stopJSON := background(t, "watch", "--dir", dir, "--json")
-	until(t, "subscriptions", func() bool { return s.subscriptions() >= 6 })
+	for _, o := range []*output{plain, lines} {
+		until(t, "subscriptions", func() bool { return strings.Contains(o.String(), "connected to") })
+	}
 	say(func(topic string, body []byte) { s.put(t, topic, body, false) })
 	s.put(t, good.topic("evidence"), good.records[4], false)
 	until(t, "plain lines", func() bool { return strings.Count(plain.String(), "\n") >= 5 })
@@ -142,7 +144,7 @@ func TestWatchFollows(t *testing.T) {
 	}
 	stopJSON()
 	contains(t, plain.String(), "gw-good  slot a  1.3.0  idle  last updated 14  online yes  evidence 5  verified")
-	for _, l := range strings.Split(strings.TrimSpace(lines.String()), "\n") {
+	for _, l := range strings.Split(strings.TrimSpace(lines.String()), "\n")[1:] {
 		var v struct {
 			Schema int
 			view
