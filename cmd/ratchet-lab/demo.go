@@ -18,7 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 )
 
-const demoUsage = `ratchet-lab demo [--keep] [--dir DIR] [--bin DIR] [--verbose]
+const demoUsage = `ratchet-lab demo [--keep] [--dir DIR] [--bin DIR] [--verbose] [--keep-alive TIME]
 
 Plays the whole main job on this machine: an MQTT broker (TLS 1.3, client certificates) and an image
 server on loopback, the release desk, and a device made of files, whose slots are booted by a model
@@ -29,6 +29,7 @@ Needs no root and no network. Prints a timeline, then a table of what was expect
   --dir DIR   where to put it (default: a new temporary directory, removed at the end)
   --bin DIR   where the programs ratchet and ratchet-release are (default: beside this one)
   --verbose   show what the desk's commands print
+  --keep-alive TIME   of the device's connection to the broker (default 30s)
 
 Exit codes: 0 all as expected, 1 something differs, 2 usage.
 `
@@ -40,6 +41,7 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	dir := f.String("dir", "", "")
 	bin := f.String("bin", "", "")
 	verbose := f.Bool("verbose", false, "")
+	keepAlive := f.Duration("keep-alive", 30*time.Second, "")
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, demoUsage)
 		return 0
@@ -71,7 +73,7 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	d := &demo{dir: abs, bin: *bin, out: stdout, verbose: *verbose, began: time.Now()}
+	d := &demo{dir: abs, bin: *bin, out: stdout, verbose: *verbose, keepAlive: *keepAlive, began: time.Now()}
 	err = d.run(ctx)
 	good := d.table()
 	if err != nil {
@@ -94,18 +96,19 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // demo is one run.
 type demo struct {
-	dir, bin string
-	out      io.Writer
-	verbose  bool
-	began    time.Time
-	pki      *pki
-	board    *board
-	net      *network
-	rows     []row
-	sequence int
-	kind     string // of file system in the images
-	cancel   context.CancelFunc
-	broken   chan error
+	dir, bin  string
+	out       io.Writer
+	verbose   bool
+	keepAlive time.Duration // of the device's connection to the broker
+	began     time.Time
+	pki       *pki
+	board     *board
+	net       *network
+	rows      []row
+	sequence  int
+	kind      string // of file system in the images
+	cancel    context.CancelFunc
+	broken    chan error
 }
 
 type row struct{ what, expected, observed string }
@@ -289,7 +292,7 @@ channel = "stable"
 ca = %q
 certificate = %q
 key = %q
-keep-alive = "30s"
+keep-alive = %q
 backoff-min = "200ms"
 
 [http]
@@ -318,7 +321,7 @@ command = [%q, %q, %q]
 force-command = [%q, %q, %q]
 `, b.path("state"), b.path("run", "root-device"), b.path("proc", "cmdline"), b.path("proc", "boot_id"),
 		b.path("slot-a.img"), b.path("slot-b.img"), b.path("etc", "fw_env.config"),
-		d.net.broker, d.pki.ca(), filepath.Join(d.pki.dir, "demo-1.pem"), filepath.Join(d.pki.dir, "demo-1.key"), d.pki.ca(),
+		d.net.broker, d.pki.ca(), filepath.Join(d.pki.dir, "demo-1.pem"), filepath.Join(d.pki.dir, "demo-1.key"), d.keepAlive.String(), d.pki.ca(),
 		filepath.Join(d.desk(), "keys", "release.pub.pem"), self, healthVerb, b.dir, d.socket(), self, buttonVerb, b.dir, self, buttonVerb, b.dir)
 	path := b.path("etc", "ratchet.toml")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {

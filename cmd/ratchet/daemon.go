@@ -270,6 +270,7 @@ func (d *device) serve(ctx context.Context) int {
 	goes("report", func(ctx context.Context) error { d.agent.Report(ctx, connected); return nil })
 	goes("control socket", d.control)
 	goes("systemd watchdog", systemdWatchdog)
+	goes("memory", settleMemory)
 	notify(sd.SdNotifyReady)
 	err := d.agent.Run(ctx)
 	notify(sd.SdNotifyStopping)
@@ -314,6 +315,17 @@ func serveControl(ctx context.Context, c Config, log *slog.Logger, h control.Han
 }
 
 func notify(state string) { _, _ = sd.SdNotify(false, state) }
+
+// settleMemory gives back, once, what only the start needed.
+func settleMemory(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(15 * time.Second):
+	}
+	debug.FreeOSMemory()
+	return linux.ReleaseText()
+}
 
 // systemdWatchdog tells systemd that the process lives, at a third of the time it was given.
 func systemdWatchdog(ctx context.Context) error {
