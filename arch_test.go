@@ -118,6 +118,7 @@ func checkForeign(t *testing.T, path, pkg, name string) {
 		"github.com/eclipse/paho.mqtt.golang": {"transport/mqtt"},
 		"github.com/klauspost/compress":       {"slots"},
 		"github.com/veraison/go-cose":         {"agent/trust", "agent/manifest"},
+		"filippo.io/mldsa":                    {"agent/trust"},
 		"github.com/mochi-mqtt/server":        {},
 		"github.com/pelletier/go-toml":        {},
 		"github.com/coreos/go-systemd":        {},

@@ -3,6 +3,7 @@ module github.com/ratchet-ota/ratchet
 go 1.26.0
 
 require (
+	filippo.io/mldsa v1.0.0
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/eclipse/paho.mqtt.golang v1.5.1
 	github.com/fxamacker/cbor/v2 v2.9.6

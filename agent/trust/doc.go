@@ -23,6 +23,7 @@ const (
 	ESP256  int64 = -9  // ECDSA, P-256, SHA-256
 	Ed25519 int64 = -19 // EdDSA, Ed25519
 	ESP384  int64 = -51 // ECDSA, P-384, SHA-384
+	MLDSA65 int64 = -49 // ML-DSA-65 (RFC 9964), only as the second key of a pair
 )
 
 // Older identifiers of the same mathematics (RFC 9053), admitted only on demand.
@@ -38,6 +39,9 @@ const (
 	MaxBlock      = 4 << 10  // bytes of a detached block
 	MaxMessage    = 64 << 10 // bytes of a message with its payload
 	MaxPEM        = 8 << 10  // bytes of a key file
+
+	maxDepth    = 8    // nested items of a document
+	maxElements = 1024 // items of one array or map of a document
 )
 
 // Why a document is not trusted. Callers branch on these with errors.Is.

@@ -7,47 +7,58 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
 
+	"filippo.io/mldsa"
+	pkix "filippo.io/mldsa/x509"
 	"github.com/fxamacker/cbor/v2"
 	"github.com/veraison/go-cose"
 )
 
 // Key is a public key bound to the one algorithm it is used with. The zero value is no key.
 type Key struct {
-	alg int64
-	pub crypto.PublicKey
-	id  string
+	alg  int64
+	pub  crypto.PublicKey
+	id   string
+	cose string // deterministic COSE_Key with its algorithm
 }
 
 // ID is the RFC 9679 thumbprint of the COSE_Key, SHA-256, in lower-case hex (64 digits).
 func (k Key) ID() string { return k.id }
 
-// Alg is the key's algorithm: ESP256, Ed25519 or ESP384.
+// Alg is the key's algorithm: ESP256, Ed25519, ESP384 or MLDSA65.
 func (k Key) Alg() int64 { return k.alg }
 
-// Public is the key for the standard library: *ecdsa.PublicKey or ed25519.PublicKey.
+// Public is the key itself: *ecdsa.PublicKey, ed25519.PublicKey or *mldsa.PublicKey.
 func (k Key) Public() crypto.PublicKey { return k.pub }
+
+// Labels and values of a COSE_Key (RFC 9052 section 7.1, RFC 9053 section 7, RFC 9964 section 3).
+const (
+	labelKty, labelAlg         = 1, 3
+	labelCrv, labelX, labelY   = -1, -2, -3
+	labelPub                   = -1 // of an AKP key
+	ktyOKP, ktyEC2, ktyAKP     = 1, 2, 7
+	crvP256, crvP384, crvEd255 = 1, 2, 6
+)
 
 // newKey binds a public key to its algorithm. The curve decides: one curve, one algorithm, so that
 // no key can be used under two.
 func newKey(pub crypto.PublicKey) (Key, error) {
 	var (
-		alg  int64
-		cose map[int]any
+		alg    int64
+		fields map[int]any // those that RFC 9679 section 4 (RFC 9964 section 6 for AKP) takes
 	)
 	switch p := pub.(type) {
 	case *ecdsa.PublicKey:
 		crv := 0
 		switch p.Curve {
 		case elliptic.P256():
-			alg, crv = ESP256, 1
+			alg, crv = ESP256, crvP256
 		case elliptic.P384():
-			alg, crv = ESP384, 2
+			alg, crv = ESP384, crvP384
 		default:
 			return Key{}, fmt.Errorf("cannot use a key on curve %s: use P-256, P-384 or Ed25519", p.Params().Name)
 		}
@@ -56,40 +67,93 @@ func newKey(pub crypto.PublicKey) (Key, error) {
 			return Key{}, fmt.Errorf("cannot use EC key: %w", err)
 		}
 		n := len(point) / 2
-		cose = map[int]any{1: 2, -1: crv, -2: point[1 : 1+n], -3: point[1+n:]}
+		fields = map[int]any{labelKty: ktyEC2, labelCrv: crv, labelX: point[1 : 1+n], labelY: point[1+n:]}
 	case ed25519.PublicKey:
 		if len(p) != ed25519.PublicKeySize {
 			return Key{}, fmt.Errorf("cannot use Ed25519 key of %d bytes: %d expected", len(p), ed25519.PublicKeySize)
 		}
 		alg = Ed25519
-		cose = map[int]any{1: 1, -1: 6, -2: []byte(p)}
+		fields = map[int]any{labelKty: ktyOKP, labelCrv: crvEd255, labelX: []byte(p)}
+	case *mldsa.PublicKey:
+		if p.Parameters() != mldsa.MLDSA65() {
+			return Key{}, fmt.Errorf("cannot use a key of %s: use ML-DSA-65", p.Parameters())
+		}
+		alg = MLDSA65
+		fields = map[int]any{labelKty: ktyAKP, labelAlg: MLDSA65, labelPub: p.Bytes()}
 	default:
-		return Key{}, fmt.Errorf("cannot use a key of type %T: use P-256, P-384 or Ed25519", pub)
+		return Key{}, fmt.Errorf("cannot use a key of type %T: use P-256, P-384, Ed25519 or ML-DSA-65", pub)
 	}
-	id, err := thumbprint(cose)
+	short, err := Encode(fields)
 	if err != nil {
 		return Key{}, err
 	}
-	return Key{alg: alg, pub: pub, id: id}, nil
+	fields[labelAlg] = alg
+	whole, err := Encode(fields)
+	if err != nil {
+		return Key{}, err
+	}
+	// RFC 9679 section 3: the hash of the deterministic encoding of the required fields.
+	sum := sha256.Sum256(short)
+	return Key{alg: alg, pub: pub, id: hex.EncodeToString(sum[:]), cose: string(whole)}, nil
 }
 
-// thumbprint hashes the deterministic encoding of a COSE_Key that has its required fields only (RFC
-// 9679 section 3).
-func thumbprint(key map[int]any) (string, error) {
-	mode, err := cbor.CoreDetEncOptions().EncMode()
-	if err != nil {
-		return "", fmt.Errorf("internal error: cannot make a deterministic CBOR encoder: %w", err)
+// parseKey reads a COSE_Key that is written as Key writes it: deterministic, bound to its algorithm,
+// and without anything else in it.
+func parseKey(b []byte) (Key, error) {
+	var f map[int]cbor.RawMessage
+	if err := decode(b, &f); err != nil {
+		return Key{}, err
 	}
-	b, err := mode.Marshal(key)
-	if err != nil {
-		return "", fmt.Errorf("internal error: cannot encode COSE key: %w", err)
+	var (
+		kty, crv int
+		x, y     []byte
+		bad      error
+	)
+	get := func(label int, v any) { bad = errors.Join(bad, decode(f[label], v)) }
+	get(labelKty, &kty)
+	var pub crypto.PublicKey
+	switch kty {
+	case ktyEC2:
+		get(labelCrv, &crv)
+		get(labelX, &x)
+		get(labelY, &y)
+		curve := elliptic.P256()
+		if crv == crvP384 {
+			curve = elliptic.P384()
+		}
+		p, err := ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, x...), y...))
+		if err != nil {
+			return Key{}, fmt.Errorf("%w: not a point of the curve", ErrMalformed)
+		}
+		pub = p
+	case ktyOKP:
+		get(labelX, &x)
+		pub = ed25519.PublicKey(x)
+	case ktyAKP:
+		get(labelPub, &x)
+		p, err := mldsa.NewPublicKey(mldsa.MLDSA65(), x)
+		if err != nil {
+			return Key{}, fmt.Errorf("%w: not an ML-DSA-65 key", ErrMalformed)
+		}
+		pub = p
+	default:
+		return Key{}, fmt.Errorf("%w: key type %d", ErrMalformed, kty)
 	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), nil
+	if bad != nil {
+		return Key{}, fmt.Errorf("%w: incomplete key", ErrMalformed)
+	}
+	k, err := newKey(pub)
+	if err != nil {
+		return Key{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if k.cose != string(b) {
+		return Key{}, fmt.Errorf("%w: key is not written in the one allowed way, or bound to another algorithm", ErrMalformed)
+	}
+	return k, nil
 }
 
-// ParsePublic reads one PEM "PUBLIC KEY" (RFC 5280 SubjectPublicKeyInfo) of P-256, P-384 or Ed25519.
-// A file with anything else in it is refused, a private key above all.
+// ParsePublic reads one PEM "PUBLIC KEY" (RFC 5280 SubjectPublicKeyInfo) of P-256, P-384, Ed25519
+// or ML-DSA-65 (RFC 9881). A file with anything else in it is refused, a private key above all.
 func ParsePublic(b []byte) (Key, error) {
 	der, kind, err := onePEM(b)
 	if err != nil {
@@ -101,7 +165,7 @@ func ParsePublic(b []byte) (Key, error) {
 		}
 		return Key{}, fmt.Errorf("cannot read public key: PEM block is %.40q, want \"PUBLIC KEY\"", kind)
 	}
-	pub, err := x509.ParsePKIXPublicKey(der)
+	pub, err := pkix.ParsePKIXPublicKey(der)
 	if err != nil {
 		return Key{}, fmt.Errorf("cannot read public key: %w", err)
 	}
@@ -113,7 +177,7 @@ func (k Key) MarshalPEM() ([]byte, error) {
 	if k.pub == nil {
 		return nil, errors.New("cannot write public key: no key")
 	}
-	der, err := x509.MarshalPKIXPublicKey(k.pub)
+	der, err := pkix.MarshalPKIXPublicKey(k.pub)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write public key: %w", err)
 	}
@@ -150,13 +214,26 @@ type verifier struct {
 func (v verifier) Algorithm() cose.Algorithm { return cose.Algorithm(v.alg) }
 
 // verifier returns the key's verifier for messages whose header says alg.
-func (k Key) verifier(alg int64) (verifier, error) {
+func (k Key) verifier(alg int64) (cose.Verifier, error) {
+	if p, ok := k.pub.(*mldsa.PublicKey); ok {
+		return lattice{p}, nil
+	}
 	base := map[int64]cose.Algorithm{
 		ESP256: cose.AlgorithmES256, ESP384: cose.AlgorithmES384, Ed25519: cose.AlgorithmEdDSA,
 	}[k.alg]
 	v, err := cose.NewVerifier(base, k.pub)
 	if err != nil {
-		return verifier{}, fmt.Errorf("cannot use key %.16s: %w", k.id, err)
+		return nil, fmt.Errorf("cannot use key %.16s: %w", k.id, err)
 	}
 	return verifier{Verifier: v, alg: alg}, nil
+}
+
+// lattice verifies ML-DSA-65 as RFC 9964 section 4 has it: the message itself, empty context.
+type lattice struct{ pub *mldsa.PublicKey }
+
+func (l lattice) Algorithm() cose.Algorithm { return cose.Algorithm(MLDSA65) }
+
+// Verify implements cose.Verifier.
+func (l lattice) Verify(content, signature []byte) error {
+	return mldsa.Verify(l.pub, content, signature, nil)
 }

@@ -31,6 +31,9 @@ func NewKeys(keys []Key, legacy bool) (Keys, error) {
 		if k.pub == nil {
 			return Keys{}, fmt.Errorf("cannot build trust anchors: key %d is empty", i+1)
 		}
+		if k.alg == MLDSA65 {
+			return Keys{}, fmt.Errorf("cannot build trust anchors: key %.16s is ML-DSA-65, which counts only in a pair, in a root", k.id)
+		}
 		if seen[k.id] {
 			return Keys{}, fmt.Errorf("cannot build trust anchors: key %.16s is listed twice", k.id)
 		}

@@ -16,6 +16,8 @@ import (
 	"math/big"
 	"strings"
 
+	"filippo.io/mldsa"
+	pkix "filippo.io/mldsa/x509"
 	"github.com/veraison/go-cose"
 )
 
@@ -34,7 +36,7 @@ func NewSigner(priv crypto.Signer) (*Signer, error) {
 	return &Signer{key: key, priv: priv}, nil
 }
 
-// Generate makes a key for ESP256, Ed25519 or ESP384.
+// Generate makes a key for ESP256, Ed25519, ESP384 or MLDSA65.
 func Generate(alg int64) (*Signer, error) {
 	var (
 		priv crypto.Signer
@@ -47,9 +49,11 @@ func Generate(alg int64) (*Signer, error) {
 		priv, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	case Ed25519:
 		_, priv, err = ed25519.GenerateKey(rand.Reader)
+	case MLDSA65:
+		priv, err = mldsa.GenerateKey(mldsa.MLDSA65())
 	default:
-		return nil, fmt.Errorf("cannot generate a key for algorithm %d: use %d (ESP256), %d (Ed25519) or %d (ESP384): %w",
-			alg, ESP256, Ed25519, ESP384, ErrAlgorithm)
+		return nil, fmt.Errorf("cannot generate a key for algorithm %d: use %d (ESP256), %d (Ed25519), %d (ESP384) or %d (ML-DSA-65): %w",
+			alg, ESP256, Ed25519, ESP384, MLDSA65, ErrAlgorithm)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot generate key: %w", err)
@@ -66,7 +70,7 @@ func ParsePrivate(b []byte) (*Signer, error) {
 	var priv any
 	switch kind {
 	case "PRIVATE KEY":
-		priv, err = x509.ParsePKCS8PrivateKey(der)
+		priv, err = pkix.ParsePKCS8PrivateKey(der)
 	case "EC PRIVATE KEY":
 		priv, err = x509.ParseECPrivateKey(der)
 	default:
@@ -84,7 +88,7 @@ func ParsePrivate(b []byte) (*Signer, error) {
 
 // MarshalPEM writes the private key as one PEM "PRIVATE KEY" (PKCS #8). Keep it at mode 0600.
 func (s *Signer) MarshalPEM() ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(s.priv)
+	der, err := pkix.MarshalPKCS8PrivateKey(s.priv)
 	if err != nil {
 		return nil, fmt.Errorf("cannot write private key: %w", err)
 	}
@@ -151,9 +155,13 @@ type raw struct{ s *Signer }
 
 func (r raw) Algorithm() cose.Algorithm { return cose.Algorithm(r.s.key.alg) }
 
-// Sign makes the raw signature of RFC 9053: r || s at the curve's width, or the EdDSA string.
+// Sign makes the raw signature of RFC 9053: r || s at the curve's width, the EdDSA string, or the
+// ML-DSA one (RFC 9964).
 func (r raw) Sign(_ io.Reader, content []byte) ([]byte, error) {
-	if r.s.key.alg == Ed25519 {
+	switch soft, ok := r.s.priv.(*mldsa.PrivateKey); {
+	case ok:
+		return soft.SignDeterministic(content, nil)
+	case r.s.key.alg == Ed25519 || r.s.key.alg == MLDSA65:
 		return r.s.priv.Sign(rand.Reader, content, crypto.Hash(0))
 	}
 	hash, width := crypto.SHA256, 32
