@@ -10,7 +10,7 @@
 //	<s>_TRY   "1" when its one try is used up, "0" when not. Absent: 0.
 //	<s>_GOOD  "1" confirmed, "0" on trial or disabled, absent unknown.
 //
-// The reference grub.cfg that comes with this package (Script) sets TRY=1 for a slot on trial, saves and
+// The reference grub.cfg that comes with this package (grub.cfg, Script()) sets TRY=1 for a slot on trial, saves and
 // boots it; for a confirmed slot it changes and saves nothing. When no slot is left it clears TRY of the
 // confirmed slots that have OK=1, and only of them. GRUB's script has no arithmetic, so that a trial has
 // one boot (Caps.MaxTries 1).
@@ -55,10 +55,11 @@ import (
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
-// Script is the reference configuration for GRUB.
-//
 //go:embed grub.cfg
-var Script string
+var script string
+
+// Script is the reference configuration for GRUB.
+func Script() string { return script }
 
 // fullTries: GRUB keeps no count, a slot has its one try or not.
 const fullTries = 1

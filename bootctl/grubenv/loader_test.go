@@ -22,10 +22,10 @@ import (
 //	go test -tags loader -run TestScriptInGRUB ./bootctl/grubenv
 func TestScriptInGRUB(t *testing.T) {
 	board := regexp.MustCompile(`(?s)  if \[ "\$1" = "A" \]; then set ratchet_part.*?boot\n  fi\n`)
-	source := board.ReplaceAllLiteralString(grubenv.Script, `
+	source := board.ReplaceAllLiteralString(grubenv.Script(), `
   if [ "$loads" = "all" -o "$loads" = "$1" ]; then echo RIG-BOOT-$1-; exit; fi
 `)
-	if source == grubenv.Script {
+	if source == grubenv.Script() {
 		t.Fatal("the lines marked BOARD are not found")
 	}
 	source = strings.Replace(source, "(hd0,gpt1)/grubenv", "(hd0)/grubenv", 1)

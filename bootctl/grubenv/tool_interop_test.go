@@ -112,7 +112,7 @@ func TestToolReadsOurs(t *testing.T) {
 // TestScriptParses: GRUB's own parser takes the reference configuration.
 func TestScriptParses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "grub.cfg")
-	if err := os.WriteFile(path, []byte(grubenv.Script), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(grubenv.Script()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("grub-script-check", path).CombinedOutput(); err != nil {

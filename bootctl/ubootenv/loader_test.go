@@ -27,10 +27,10 @@ func TestScriptInUBoot(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "boot.scr")
 	board := regexp.MustCompile(`(?s)    setenv bootargs "\$\{ratchet_args\}.*?    fi\n`)
-	source := board.ReplaceAllLiteralString(ubootenv.Script, `
+	source := board.ReplaceAllLiteralString(ubootenv.Script(), `
     if test "x${loads}" = "xall" || test "x${loads}" = "x${rt_slot}"; then echo RIG-BOOT ${rt_slot}; reset; fi
 `)
-	if source == ubootenv.Script {
+	if source == ubootenv.Script() {
 		t.Fatal("the lines marked BOARD are not found")
 	}
 	// QEMU's flash is too slow for this U-Boot's saveenv; it exports the same bytes to a disk instead.

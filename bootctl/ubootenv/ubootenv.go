@@ -9,7 +9,7 @@
 //	BOOT_<s>_LEFT   tries left, one digit 0..9. Absent: the loader's default, Options.FullTries.
 //	BOOT_<s>_GOOD   "1" confirmed, "0" on trial or disabled, absent unknown.
 //
-// The boot script that comes with this package (boot.cmd, Script) counts down a slot on trial, saves,
+// The boot script that comes with this package (boot.cmd, Script()) counts down a slot on trial, saves,
 // and boots it; a confirmed slot it never counts and never saves for. When no slot is left it refills
 // the confirmed slots, and only them, and resets. Disable takes a slot out of BOOT_ORDER, too, so that
 // a script which refills all slots does not revive it.
@@ -25,7 +25,7 @@
 //
 // # Format
 //
-// u-boot include/env_internal.h: a CRC-32 in the target's byte order (little endian here) over the data,
+// u-boot include/env_internal.h: a CRC-32 in the target's byte order (little endian only here) over the data,
 // then, where there are two copies, one byte with a serial number, which the CRC does not cover, then the
 // data: "name=value" entries that end with a NUL, an empty one at the end. U-Boot escapes a backslash in
 // a value with another one when it saves, and takes the escape away when it loads. See copies.go for which
@@ -34,10 +34,14 @@
 // # Power loss
 //
 // Two copies: a change goes into the copy that does not count, with the next serial number. Until it is
-// whole the old copy is the one that boots. U-Boot's saveenv does the same. One copy on a block device is
-// overwritten in place: a cut inside leaves no valid environment, and U-Boot boots with its built-in
-// defaults, which know of no slot. One copy in a file of its own is replaced by rename; that is safe on
-// ext4, while U-Boot's own saveenv into that file is not.
+// whole the old copy is the one that boots. Files are overwritten in place, in blocks that they have.
+// U-Boot's saveenv does the same, but sends no flush; so the copy that counts is flushed before the other
+// is written. A drive that still has U-Boot's write of one boot in a volatile cache when U-Boot writes again
+// in the next one could lose both; the caches of eMMC and SD cards are off after their reset.
+//
+// One copy on a block device is overwritten in place: a cut inside leaves no valid environment, and U-Boot
+// boots with its built-in defaults, which know of no slot. One copy in a file of its own is replaced by
+// rename; that is safe on ext4, while U-Boot's own saveenv into that file is not.
 //
 // An environment that does not validate is never changed, except by Refresh, which restores the minimum:
 // the running slot, and the variables of other programs from the shadow copy. Without those it refuses,
@@ -59,10 +63,11 @@ import (
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
-// Script is the reference boot script, U-Boot hush source for "mkimage -T script".
-//
 //go:embed boot.cmd
-var Script string
+var script string
+
+// Script is the reference boot script, U-Boot hush source for "mkimage -T script".
+func Script() string { return script }
 
 // Kind says what a Location is.
 type Kind int
