@@ -37,6 +37,8 @@ type board struct {
 	cmd     *exec.Cmd
 	done    chan error
 	boots   int
+	slots   map[string]string // device or file of each
+	loops   []string          // loop devices to give back
 	slot    string
 }
 
@@ -45,22 +47,29 @@ func (b *board) path(parts ...string) string {
 }
 
 // provision makes a device that runs image in slot A, as a factory would.
-func (b *board) provision(image string) error {
+func (b *board) provision(image string, loop bool) error {
 	for _, d := range []string{"etc", "proc", "run", "state"} {
 		if err := os.MkdirAll(b.path(d), 0o755); err != nil {
 			return err
 		}
 	}
-	for _, s := range []string{"slot-a.img", "slot-b.img"} {
-		f, err := os.Create(b.path(s))
+	b.slots = map[string]string{}
+	for name, file := range map[string]string{"A": "slot-a.img", "B": "slot-b.img"} {
+		f, err := os.Create(b.path(file))
 		if err != nil {
 			return err
 		}
 		if err := errors.Join(f.Truncate(slotBytes), f.Close()); err != nil {
 			return err
 		}
+		b.slots[name] = b.path(file)
+		if loop {
+			if b.slots[name], err = b.setUpLoop(b.path(file)); err != nil {
+				return err
+			}
+		}
 	}
-	if err := copyInto(b.path("slot-a.img"), image); err != nil {
+	if err := copyInto(b.slots["A"], image); err != nil {
 		return err
 	}
 	for _, e := range []string{"uboot.env", "uboot-redund.env"} {
@@ -79,6 +88,30 @@ func (b *board) provision(image string) error {
 		return err
 	}
 	return env.Refresh(context.Background(), "A")
+}
+
+// setUpLoop puts a loop device on a file.
+func (b *board) setUpLoop(file string) (string, error) {
+	tool, ok := find("losetup")
+	if !ok {
+		return "", errors.New("losetup is not installed")
+	}
+	out, err := exec.Command(tool, "--find", "--show", "--direct-io=on", file).CombinedOutput()
+	dev := strings.TrimSpace(string(out))
+	if err != nil {
+		return "", fmt.Errorf("losetup: %w: %s", err, dev)
+	}
+	b.loops = append(b.loops, dev)
+	return dev, nil
+}
+
+// release gives the loop devices back.
+func (b *board) release() {
+	tool, _ := find("losetup")
+	for _, dev := range b.loops {
+		_ = exec.Command(tool, "--detach", dev).Run()
+	}
+	b.loops = nil
 }
 
 func copyInto(slot, image string) error {
@@ -109,8 +142,7 @@ func (b *board) boot() error {
 	if _, err := rand.Read(id); err != nil {
 		return err
 	}
-	image := b.path("slot-" + strings.ToLower(slot) + ".img")
-	for name, text := range map[string]string{"proc/cmdline": args, "run/root-device": image, "proc/boot_id": fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])} {
+	for name, text := range map[string]string{"proc/cmdline": args, "run/root-device": b.slots[slot], "proc/boot_id": fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])} {
 		if err := os.WriteFile(b.path(name), []byte(text+"\n"), 0o644); err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ import (
 )
 
 const demoUsage = `ratchet-lab demo [--keep] [--dir DIR] [--bin DIR] [--verbose] [--keep-alive TIME]
+                 [--mosquitto DIR] [--loop]
 
 Plays the whole main job on this machine: an MQTT broker (TLS 1.3, client certificates) and an image
 server on loopback, the release desk, and a device made of files, whose slots are booted by a model
@@ -30,6 +31,8 @@ Needs no root and no network. Prints a timeline, then a table of what was expect
   --bin DIR   where the programs ratchet and ratchet-release are (default: beside this one)
   --verbose   show what the desk's commands print
   --keep-alive TIME   of the device's connection to the broker (default 30s)
+  --mosquitto DIR     use the installed Mosquitto, with the example configuration in DIR, instead of the embedded broker
+  --loop              put the slots on loop devices (root)
 
 Exit codes: 0 all as expected, 1 something differs, 2 usage.
 `
@@ -42,6 +45,8 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	bin := f.String("bin", "", "")
 	verbose := f.Bool("verbose", false, "")
 	keepAlive := f.Duration("keep-alive", 30*time.Second, "")
+	mosquitto := f.String("mosquitto", "", "")
+	loop := f.Bool("loop", false, "")
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, demoUsage)
 		return 0
@@ -73,7 +78,7 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	d := &demo{dir: abs, bin: *bin, out: stdout, verbose: *verbose, keepAlive: *keepAlive, began: time.Now()}
+	d := &demo{dir: abs, bin: *bin, out: stdout, verbose: *verbose, keepAlive: *keepAlive, mosquitto: *mosquitto, loop: *loop, began: time.Now()}
 	err = d.run(ctx)
 	good := d.table()
 	if err != nil {
@@ -99,6 +104,8 @@ type demo struct {
 	dir, bin  string
 	out       io.Writer
 	verbose   bool
+	mosquitto string        // directory of the example configuration; "": the embedded broker
+	loop      bool          // slots on loop devices
 	keepAlive time.Duration // of the device's connection to the broker
 	began     time.Time
 	pki       *pki
@@ -167,10 +174,10 @@ func (d *demo) setUp(ctx context.Context) error {
 	if d.pki, err = newPKI(filepath.Join(d.dir, "pki")); err != nil {
 		return err
 	}
-	if d.net, err = startNetwork(d.pki, filepath.Join(d.desk(), "images")); err != nil {
+	if d.net, err = startNetwork(d.pki, filepath.Join(d.desk(), "images"), d.mosquitto); err != nil {
 		return err
 	}
-	if _, err := d.pki.issue("desk"); err != nil {
+	if _, err := d.pki.issue(deskName); err != nil {
 		return err
 	}
 	if err := d.release(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", d.net.broker, "--channel", "stable",
@@ -189,10 +196,10 @@ func (d *demo) setUp(ctx context.Context) error {
 		return err
 	}
 	d.board = &board{dir: filepath.Join(d.dir, "device"), ratchet: filepath.Join(d.bin, "ratchet"), log: log}
-	if err := d.board.provision(v1); err != nil {
+	if err := d.board.provision(v1, d.loop); err != nil {
 		return err
 	}
-	if _, err := d.pki.issue("demo-1"); err != nil {
+	if _, err := d.pki.issue(deviceName); err != nil {
 		return err
 	}
 	if err := d.configure(); err != nil {
@@ -212,7 +219,7 @@ func (d *demo) setUp(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if err := d.release(ctx, "enroll", "--dir", d.desk(), "demo-1", d.board.path("state", "device.pem")); err != nil {
+	if err := d.release(ctx, "enroll", "--dir", d.desk(), deviceName, d.board.path("state", "device.pem")); err != nil {
 		return err
 	}
 	if err := d.net.watch(d.board.path("state", "device.pem"), func(r evidence.Record) {
@@ -245,8 +252,8 @@ func (d *demo) deskTLS() error {
 	}
 	for from, to := range map[string]string{
 		"ca = \"\"":          fmt.Sprintf("ca = %q", d.pki.ca()),
-		"certificate = \"\"": fmt.Sprintf("certificate = %q", filepath.Join(d.pki.dir, "desk.pem")),
-		"key = \"\"":         fmt.Sprintf("key = %q", filepath.Join(d.pki.dir, "desk.key")),
+		"certificate = \"\"": fmt.Sprintf("certificate = %q", filepath.Join(d.pki.dir, deskName+".pem")),
+		"key = \"\"":         fmt.Sprintf("key = %q", filepath.Join(d.pki.dir, deskName+".key")),
 	} {
 		b = bytes.Replace(b, []byte(from), []byte(to), 1)
 	}
@@ -320,8 +327,8 @@ socket = %q
 command = [%q, %q, %q]
 force-command = [%q, %q, %q]
 `, b.path("state"), b.path("run", "root-device"), b.path("proc", "cmdline"), b.path("proc", "boot_id"),
-		b.path("slot-a.img"), b.path("slot-b.img"), b.path("etc", "fw_env.config"),
-		d.net.broker, d.pki.ca(), filepath.Join(d.pki.dir, "demo-1.pem"), filepath.Join(d.pki.dir, "demo-1.key"), d.keepAlive.String(), d.pki.ca(),
+		b.slots["A"], b.slots["B"], b.path("etc", "fw_env.config"),
+		d.net.broker, d.pki.ca(), filepath.Join(d.pki.dir, deviceName+".pem"), filepath.Join(d.pki.dir, deviceName+".key"), d.keepAlive.String(), d.pki.ca(),
 		filepath.Join(d.desk(), "keys", "release.pub.pem"), self, healthVerb, b.dir, d.socket(), self, buttonVerb, b.dir, self, buttonVerb, b.dir)
 	path := b.path("etc", "ratchet.toml")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
@@ -385,6 +392,7 @@ func (d *demo) close() {
 	}
 	if d.board != nil {
 		d.board.stop()
+		d.board.release()
 		_ = d.board.log.Close()
 	}
 	if d.net != nil {

@@ -3,23 +3,36 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	paho "github.com/eclipse/paho.mqtt.golang"
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
 	"github.com/mochi-mqtt/server/v2/listeners"
-	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+// Names in the demo's client certificates, which the broker takes as user names.
+const (
+	deviceName = "demo-1"
+	deskName   = "release-desk"
+	labName    = "demo-lab"
 )
 
 // network is the demo's world outside of the device: a broker and an image server, both TLS 1.3 on
@@ -27,8 +40,9 @@ import (
 type network struct {
 	broker string // URL
 	images string // URL
-	mqtt   *mochi.Server
+	stop   func() // ends the broker
 	http   *http.Server
+	link   paho.Client
 	rate   atomic.Int64 // bytes a second of the image server, 0: as fast as it goes
 	served atomic.Int64 // bytes of images
 
@@ -37,8 +51,10 @@ type network struct {
 	seen    map[uint64]bool
 }
 
-func startNetwork(p *pki, images string) (*network, error) {
-	n := &network{seen: map[uint64]bool{}}
+// startNetwork starts the image server and a broker: an embedded one, or Mosquitto with the example
+// configuration of transport/mqtt where its directory is given.
+func startNetwork(p *pki, images, example string) (*network, error) {
+	n := &network{seen: map[uint64]bool{}, stop: func() {}}
 	cert, err := p.issue("server")
 	if err != nil {
 		return nil, err
@@ -48,35 +64,102 @@ func startNetwork(p *pki, images string) (*network, error) {
 		return nil, err
 	}
 	n.broker = "mqtts://" + l.Addr().String()
-	n.mqtt = mochi.New(&mochi.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)})
-	if err := n.mqtt.AddHook(new(auth.AllowHook), nil); err != nil {
-		return nil, err
+	if example == "" {
+		err = n.embedded(l, p.server(cert, true))
+	} else {
+		err = n.mosquitto(l, p, example)
 	}
-	if err := n.mqtt.AddListener(listeners.NewNet("demo", tls.NewListener(l, p.server(cert, true)))); err != nil {
-		return nil, err
-	}
-	if err := n.mqtt.Serve(); err != nil {
-		return nil, err
-	}
-	w, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	n.images = "https://" + w.Addr().String() + "/images"
-	if err := os.MkdirAll(images, 0o755); err != nil {
+	if err := n.serveImages(images, p.server(cert, false)); err != nil {
 		return nil, err
 	}
+	return n, n.connect(p)
+}
+
+func (n *network) embedded(l net.Listener, t *tls.Config) error {
+	s := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err := s.AddHook(new(auth.AllowHook), nil); err != nil {
+		return err
+	}
+	if err := s.AddListener(listeners.NewNet("demo", tls.NewListener(l, t))); err != nil {
+		return err
+	}
+	n.stop = func() { _ = s.Close() }
+	return s.Serve()
+}
+
+// mosquitto runs the real broker with the shipped example, its paths and port changed.
+func (n *network) mosquitto(l net.Listener, p *pki, example string) error {
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return err
+	}
+	if err := l.Close(); err != nil {
+		return err
+	}
+	conf, err := os.ReadFile(filepath.Join(example, "mosquitto.conf"))
+	if err != nil {
+		return err
+	}
+	acl, err := os.ReadFile(filepath.Join(example, "ratchet.acl"))
+	if err != nil {
+		return err
+	}
+	acl = fmt.Appendf(acl, "\nuser %s\ntopic read ratchet/v1/offer/stable\n\nuser %s\ntopic read ratchet/v1/device/+/evidence\ntopic write ratchet/v1/device/+/offer\n", deviceName, labName)
+	dir := filepath.Join(filepath.Dir(p.dir), "mosquitto")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o777); err != nil { // mosquitto gives root's rights up
+		return err
+	}
+	text := strings.NewReplacer("listener 8883", "user root\nlistener "+port+" 127.0.0.1", "/etc/mosquitto/certs/ca.crt", p.ca(),
+		"/etc/mosquitto/certs/server.crt", filepath.Join(p.dir, "server.pem"), "/etc/mosquitto/certs/server.key", filepath.Join(p.dir, "server.key"),
+		"/etc/mosquitto/ratchet.acl", filepath.Join(dir, "acl"), "/var/lib/mosquitto/", dir+"/").Replace(string(conf))
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "acl"), acl, 0o600), os.WriteFile(filepath.Join(dir, "conf"), []byte(text), 0o600)); err != nil {
+		return err
+	}
+	tool, ok := find("mosquitto")
+	if !ok {
+		return errors.New("mosquitto is not installed; run scripts/deps.sh interop")
+	}
+	cmd := exec.Command(tool, "-c", filepath.Join(dir, "conf"))
+	out, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return err
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	n.stop = func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+		_ = out.Close()
+	}
+	return nil
+}
+
+func (n *network) serveImages(images string, t *tls.Config) error {
+	l, err := freePort()
+	if err != nil {
+		return err
+	}
+	n.images = "https://" + l.Addr().String() + "/images"
+	if err := os.MkdirAll(images, 0o755); err != nil {
+		return err
+	}
 	files := http.StripPrefix("/images/", http.FileServer(http.Dir(images)))
-	n.http = &http.Server{ReadHeaderTimeout: 5 * time.Second, TLSConfig: p.server(cert, false), ErrorLog: log.New(io.Discard, "", 0),
+	n.http = &http.Server{ReadHeaderTimeout: 5 * time.Second, TLSConfig: t, ErrorLog: log.New(io.Discard, "", 0),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if m, err := filepath.Glob(filepath.Join(images, filepath.Base(r.URL.Path))); err == nil && len(m) == 1 {
-				// A published image has its digest in its name and never changes.
-				w.Header().Set("ETag", `"`+filepath.Base(m[0])+`"`)
-			}
+			// A published image has its digest in its name and never changes.
+			w.Header().Set("ETag", fmt.Sprintf("%q", filepath.Base(r.URL.Path)))
 			files.ServeHTTP(&slowWriter{ResponseWriter: w, n: n}, r)
 		})}
-	go func() { _ = n.http.ServeTLS(w, "", "") }()
-	return n, nil
+	go func() { _ = n.http.ServeTLS(l, "", "") }()
+	return nil
 }
 
 // slowWriter counts and, where a rate is set, slows down.
@@ -94,6 +177,35 @@ func (s *slowWriter) Write(p []byte) (int, error) {
 	return k, err
 }
 
+// connect makes the lab a client of the broker, waiting until the broker is up.
+func (n *network) connect(p *pki) error {
+	cert, err := p.issue(labName)
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(p.cert)
+	o := paho.NewClientOptions().AddBroker(strings.Replace(n.broker, "mqtts://", "ssl://", 1)).SetClientID(labName).SetOrderMatters(true).
+		SetTLSConfig(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		n.link = paho.NewClient(o)
+		err := wait(n.link.Connect())
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("cannot reach the broker: %w", err)
+		}
+	}
+}
+
+func wait(t paho.Token) error {
+	if !t.WaitTimeout(10 * time.Second) {
+		return errors.New("the broker does not answer")
+	}
+	return t.Error()
+}
+
 // watch listens to the device's evidence and verifies each record with the enrolled key.
 func (n *network) watch(pub string, show func(evidence.Record)) error {
 	b, err := os.ReadFile(pub)
@@ -108,9 +220,9 @@ func (n *network) watch(pub string, show func(evidence.Record)) error {
 	if err != nil {
 		return err
 	}
-	return n.mqtt.Subscribe("ratchet/v1/device/demo-1/evidence", 1, func(_ *mochi.Client, _ packets.Subscription, pk packets.Packet) {
+	return wait(n.link.Subscribe("ratchet/v1/device/"+deviceName+"/evidence", 1, func(_ paho.Client, m paho.Message) {
 		var rec evidence.Record
-		_, err := evidence.VerifyExport(bytes.NewReader(pk.Payload), keys, func(r evidence.Record) error { rec = r; return nil })
+		_, err := evidence.VerifyExport(bytes.NewReader(m.Payload()), keys, func(r evidence.Record) error { rec = r; return nil })
 		if err != nil {
 			rec = evidence.Record{Event: evidence.Event{Kind: "forged", Detail: map[string]string{"why": err.Error()}}}
 		}
@@ -124,7 +236,7 @@ func (n *network) watch(pub string, show func(evidence.Record)) error {
 		if !again {
 			show(rec)
 		}
-	})
+	}))
 }
 
 // since returns the records after the first k.
@@ -140,10 +252,15 @@ func (n *network) heard() bool { return n.count() > 0 }
 
 // inject publishes past the desk, as somebody who has the broker would.
 func (n *network) inject(topic string, body []byte) error {
-	return n.mqtt.Publish(topic, body, true, 1)
+	return wait(n.link.Publish(topic, 1, true, body))
 }
 
 func (n *network) close() {
-	_ = n.mqtt.Close()
-	_ = n.http.Close()
+	if n.link != nil {
+		n.link.Disconnect(100)
+	}
+	n.stop()
+	if n.http != nil {
+		_ = n.http.Close()
+	}
 }

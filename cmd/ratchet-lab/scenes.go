@@ -140,7 +140,7 @@ func (d *demo) tampered(ctx context.Context) error {
 	}
 	b[len(b)-20] ^= 1
 	d.say("publishing the altered manifest past the desk")
-	if err := d.net.inject("ratchet/v1/device/demo-1/offer", b); err != nil {
+	if err := d.net.inject("ratchet/v1/device/"+deviceName+"/offer", b); err != nil {
 		return err
 	}
 	got, err := d.outcome(ctx, k)
