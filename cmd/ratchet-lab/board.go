@@ -24,7 +24,6 @@ const (
 	buttonVerb = "demo-button" // the device's reboot command: presses the board's button
 	sickMark   = "ratchet-demo-health=sick"
 	envBytes   = 16 << 10
-	slotBytes  = 48 << 20
 )
 
 // board is a device made of files: two slots, a redundant U-Boot environment, and what a kernel
@@ -38,6 +37,7 @@ type board struct {
 	done    chan error
 	boots   int
 	slots   map[string]string // device or file of each
+	peak    int64             // largest memory of a daemon that ended in order, in bytes, since it was last taken
 	loops   []string          // loop devices to give back
 	slot    string
 }
@@ -47,7 +47,7 @@ func (b *board) path(parts ...string) string {
 }
 
 // provision makes a device that runs image in slot A, as a factory would.
-func (b *board) provision(image string, loop bool) error {
+func (b *board) provision(image string, size int64, loop bool) error {
 	for _, d := range []string{"etc", "proc", "run", "state"} {
 		if err := os.MkdirAll(b.path(d), 0o755); err != nil {
 			return err
@@ -59,7 +59,7 @@ func (b *board) provision(image string, loop bool) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(f.Truncate(slotBytes), f.Close()); err != nil {
+		if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
 			return err
 		}
 		b.slots[name] = b.path(file)
@@ -177,6 +177,7 @@ func (b *board) stop() {
 	if b.cmd == nil {
 		return
 	}
+	b.peak = max(b.peak, peakMemory(b.cmd.Process.Pid))
 	_ = b.cmd.Process.Signal(os.Interrupt)
 	select {
 	case <-b.done:
@@ -185,6 +186,20 @@ func (b *board) stop() {
 		<-b.done
 	}
 	b.cmd = nil
+}
+
+// peakMemory is the most that a process had resident so far, 0 when nobody tells.
+func peakMemory(pid int) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int64
+	if _, err := fmt.Sscan(after, &kib); err != nil {
+		return 0
+	}
+	return kib << 10
 }
 
 // button tells whether the device asked for a reboot.

@@ -19,7 +19,7 @@ import (
 )
 
 const demoUsage = `ratchet-lab demo [--keep] [--dir DIR] [--bin DIR] [--verbose] [--keep-alive TIME]
-                 [--mosquitto DIR] [--loop]
+                 [--mosquitto DIR] [--loop] [--size MIB]
 
 Plays the whole main job on this machine: an MQTT broker (TLS 1.3, client certificates) and an image
 server on loopback, the release desk, and a device made of files, whose slots are booted by a model
@@ -33,6 +33,7 @@ Needs no root and no network. Prints a timeline, then a table of what was expect
   --keep-alive TIME   of the device's connection to the broker (default 30s)
   --mosquitto DIR     use the installed Mosquitto, with the example configuration in DIR, instead of the embedded broker
   --loop              put the slots on loop devices (root)
+  --size MIB          of an image, 32 to 4096 (default 32)
 
 Exit codes: 0 all as expected, 1 something differs, 2 usage.
 `
@@ -47,10 +48,11 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	keepAlive := f.Duration("keep-alive", 30*time.Second, "")
 	mosquitto := f.String("mosquitto", "", "")
 	loop := f.Bool("loop", false, "")
+	mib := f.Int64("size", 32, "")
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, demoUsage)
 		return 0
-	} else if err != nil || f.NArg() > 0 {
+	} else if err != nil || f.NArg() > 0 || *mib < 32 || *mib > 4096 {
 		fmt.Fprintf(stderr, "ratchet-lab demo: unexpected arguments %q\n%s", args, demoUsage)
 		return 2
 	}
@@ -78,7 +80,7 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	d := &demo{dir: abs, bin: *bin, out: stdout, verbose: *verbose, keepAlive: *keepAlive, mosquitto: *mosquitto, loop: *loop, began: time.Now()}
+	d := &demo{dir: abs, bin: *bin, out: stdout, verbose: *verbose, keepAlive: *keepAlive, mosquitto: *mosquitto, loop: *loop, size: *mib << 20, began: time.Now()}
 	err = d.run(ctx)
 	good := d.table()
 	if err != nil {
@@ -106,6 +108,7 @@ type demo struct {
 	verbose   bool
 	mosquitto string        // directory of the example configuration; "": the embedded broker
 	loop      bool          // slots on loop devices
+	size      int64         // bytes of an image
 	keepAlive time.Duration // of the device's connection to the broker
 	began     time.Time
 	pki       *pki
@@ -188,7 +191,7 @@ func (d *demo) setUp(ctx context.Context) error {
 		return err
 	}
 	v1 := filepath.Join(d.dir, "v1.img")
-	if d.kind, err = makeImage(ctx, d.dir, v1, d.content("1.0.0", 1, false)); err != nil {
+	if d.kind, err = makeImage(ctx, d.dir, v1, d.size, d.content("1.0.0", 1, false)); err != nil {
 		return err
 	}
 	log, err := os.Create(filepath.Join(d.dir, "device.log"))
@@ -196,7 +199,7 @@ func (d *demo) setUp(ctx context.Context) error {
 		return err
 	}
 	d.board = &board{dir: filepath.Join(d.dir, "device"), ratchet: filepath.Join(d.bin, "ratchet"), log: log}
-	if err := d.board.provision(v1, d.loop); err != nil {
+	if err := d.board.provision(v1, d.size*3/2, d.loop); err != nil {
 		return err
 	}
 	if _, err := d.pki.issue(deviceName); err != nil {
@@ -205,7 +208,7 @@ func (d *demo) setUp(ctx context.Context) error {
 	if err := d.configure(); err != nil {
 		return err
 	}
-	d.say("images are %s file systems of %d MiB; broker %s; images %s", d.kind, imageBytes>>20, d.net.broker, d.net.images)
+	d.say("images are %s file systems of %d MiB; broker %s; images %s", d.kind, d.size>>20, d.net.broker, d.net.images)
 	if err := d.board.boot(); err != nil {
 		return err
 	}
@@ -236,7 +239,7 @@ func (d *demo) setUp(ctx context.Context) error {
 func (d *demo) content(version string, seed byte, sick bool) map[string]string {
 	files := map[string]string{
 		"etc/os-release": "NAME=\"Ratchet demo\"\nVERSION_ID=" + version + "\n",
-		"usr/lib/data":   filler(seed, 20<<20),
+		"usr/lib/data":   filler(seed, int(d.size)*5/8),
 	}
 	if sick {
 		files["usr/lib/service.conf"] = sickMark + "\n"

@@ -12,11 +12,9 @@ import (
 	"time"
 )
 
-const imageBytes = 32 << 20
-
 // makeImage makes a root file system with the given files besides the tree: ext4 by mke2fs, a
 // squashfs by mksquashfs, else a deterministic archive. It returns the kind that was made.
-func makeImage(ctx context.Context, dir, out string, files map[string]string) (string, error) {
+func makeImage(ctx context.Context, dir, out string, size int64, files map[string]string) (string, error) {
 	tree := filepath.Join(dir, filepath.Base(out)+".tree")
 	if err := os.MkdirAll(tree, 0o755); err != nil {
 		return "", err
@@ -33,7 +31,7 @@ func makeImage(ctx context.Context, dir, out string, files map[string]string) (s
 	}
 	if tool, ok := find("mke2fs"); ok {
 		cmd := exec.CommandContext(ctx, tool, "-q", "-t", "ext4", "-d", tree, "-O", "^has_journal", "-U", "c0ffee00-0000-4000-8000-000000000001",
-			"-E", "hash_seed=c0ffee00-0000-4000-8000-000000000002", out, fmt.Sprint(imageBytes/1024))
+			"-E", "hash_seed=c0ffee00-0000-4000-8000-000000000002", out, fmt.Sprint(size/1024))
 		cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
 		if b, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("mke2fs: %w: %s", err, b)

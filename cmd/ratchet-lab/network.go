@@ -107,7 +107,7 @@ func (n *network) mosquitto(l net.Listener, p *pki, example string) error {
 	if err != nil {
 		return err
 	}
-	acl = fmt.Appendf(acl, "\nuser %s\ntopic read ratchet/v1/offer/stable\n\nuser %s\ntopic read ratchet/v1/device/+/evidence\ntopic write ratchet/v1/device/+/offer\n", deviceName, labName)
+	acl = fmt.Appendf(acl, "\nuser %s\ntopic read ratchet/v1/offer/stable\n\nuser %s\ntopic read ratchet/v1/device/+/evidence\ntopic write ratchet/v1/device/+/offer\ntopic write ratchet/v1/device/+/resend\n", deviceName, labName)
 	dir := filepath.Join(filepath.Dir(p.dir), "mosquitto")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -220,7 +220,7 @@ func (n *network) watch(pub string, show func(evidence.Record)) error {
 	if err != nil {
 		return err
 	}
-	return wait(n.link.Subscribe("ratchet/v1/device/"+deviceName+"/evidence", 1, func(_ paho.Client, m paho.Message) {
+	err = wait(n.link.Subscribe("ratchet/v1/device/"+deviceName+"/evidence", 1, func(_ paho.Client, m paho.Message) {
 		var rec evidence.Record
 		_, err := evidence.VerifyExport(bytes.NewReader(m.Payload()), keys, func(r evidence.Record) error { rec = r; return nil })
 		if err != nil {
@@ -237,6 +237,11 @@ func (n *network) watch(pub string, show func(evidence.Record)) error {
 			show(rec)
 		}
 	}))
+	if err != nil {
+		return err
+	}
+	// What the device sent before anybody listened, it sends again: from record 1 (CBOR).
+	return wait(n.link.Publish("ratchet/v1/device/"+deviceName+"/resend", 1, false, []byte{1}))
 }
 
 // since returns the records after the first k.

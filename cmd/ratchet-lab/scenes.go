@@ -26,7 +26,7 @@ func (d *demo) publish(ctx context.Context, version, compress string, seed byte,
 
 func (d *demo) publishAs(ctx context.Context, version, compress string, seed byte, sick bool, seq int, class string) error {
 	image := filepath.Join(d.desk(), "v"+version+".img")
-	if _, err := makeImage(ctx, d.dir, image, d.content(version, seed, sick)); err != nil {
+	if _, err := makeImage(ctx, d.dir, image, d.size, d.content(version, seed, sick)); err != nil {
 		return err
 	}
 	name := "release-" + strconv.Itoa(len(d.rows)) + "-" + version
@@ -75,6 +75,12 @@ func (d *demo) outcome(ctx context.Context, k int) (string, error) {
 	return out + "; slot " + d.board.slot + " runs", nil
 }
 
+// memory says what the daemon that wrote the image had resident at most.
+func (d *demo) memory() {
+	d.say("    the daemon that wrote it had %.1f MiB resident at most", float64(d.board.peak)/(1<<20))
+	d.board.peak = 0
+}
+
 func (d *demo) healthy(ctx context.Context) error {
 	d.chapter("1. A healthy update: 2.0.0, zstd, over HTTPS")
 	k := d.net.count()
@@ -82,6 +88,7 @@ func (d *demo) healthy(ctx context.Context) error {
 		return err
 	}
 	got, err := d.outcome(ctx, k)
+	d.memory()
 	d.expect("healthy update", "updated; slot B runs", got)
 	return err
 }
@@ -89,18 +96,18 @@ func (d *demo) healthy(ctx context.Context) error {
 func (d *demo) powerCut(ctx context.Context) error {
 	d.chapter("2. The power is cut in the middle of writing 3.0.0")
 	k := d.net.count()
-	d.net.rate.Store(24 << 20)
+	d.net.rate.Store(max(24<<20, d.size))
 	from := d.net.served.Load()
 	if err := d.publish(ctx, "3.0.0", "none", 3, false); err != nil {
 		return err
 	}
-	err := d.waitFor(ctx, sceneTime, "half of the image", func() bool { return d.net.served.Load()-from > imageBytes/2 })
+	err := d.waitFor(ctx, sceneTime, "half of the image", func() bool { return d.net.served.Load()-from > d.size/2 })
 	if err != nil {
 		return err
 	}
 	d.board.pulled()
 	d.net.rate.Store(0)
-	d.say("    *** power cut (SIGKILL) after %d of %d MiB; power is back", (d.net.served.Load()-from)>>20, imageBytes>>20)
+	d.say("    *** power cut (SIGKILL) after %d of %d MiB; power is back", (d.net.served.Load()-from)>>20, d.size>>20)
 	if err := d.board.boot(); err != nil {
 		return err
 	}
@@ -111,6 +118,7 @@ func (d *demo) powerCut(ctx context.Context) error {
 			got += ", resumed"
 		}
 	}
+	d.memory()
 	d.expect("power cut while writing", "updated; slot A runs, resumed", got)
 	return err
 }
