@@ -2,6 +2,7 @@
 
 GO      ?= go
 BIN     ?= bin
+RUNS    ?= 5
 FLAGS   := -trimpath -ldflags '-s -w'
 STATIC  := CGO_ENABLED=0
 
@@ -46,7 +47,7 @@ interop: build ## against mosquitto, fw_setenv, grub-editenv, loop devices, mke2
 	$(GO) test -count=1 -tags interop -run 'Interop' ./...
 
 bench: build ## install speed and memory against the physical limit (root, loop devices)
-	$(GO) run ./scripts/bench
+	$(GO) run ./scripts/bench -runs $(RUNS)
 
 idle: build ## memory and wake-ups of the daemon at rest
 	scripts/idle.sh
