@@ -1,0 +1,632 @@
+package ratchet_test
+
+import (
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+// These tests hold FORMATS.md against the code. What the code has and the document does not, or the
+// other way round, fails; so a format cannot change without its description.
+
+var update = flag.Bool("update", false, "rewrite what FORMATS.md has generated from the code")
+
+func document(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// part returns what stands below the heading that begins with title, up to the next one of its rank.
+func part(t *testing.T, doc, title string) string {
+	t.Helper()
+	at := strings.Index(doc, "\n"+title)
+	if at < 0 {
+		t.Fatalf("there is no heading %q", title)
+	}
+	rest := doc[at+1:]
+	rank, _, _ := strings.Cut(title, " ")
+	for _, next := range []string{"\n" + rank + " ", "\n" + strings.TrimPrefix(rank, "#") + " "} {
+		if end := strings.Index(rest, next); end > 0 && len(next) > 2 {
+			rest = rest[:end]
+		}
+	}
+	return rest
+}
+
+// rows are the cells of all table rows, headings and rules left out.
+func rows(text string) [][]string {
+	var out [][]string
+	for _, line := range strings.Split(text, "\n") {
+		line, ok := strings.CutPrefix(strings.TrimSpace(line), "|")
+		if !ok || strings.HasPrefix(line, "---") {
+			continue
+		}
+		cells := strings.Split(strings.TrimSuffix(line, "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		out = append(out, cells)
+	}
+	return out
+}
+
+var quoted = regexp.MustCompile("`([^`]+)`")
+
+// words are the texts in backticks.
+func words(text string) map[string]bool {
+	out := map[string]bool{}
+	for _, m := range quoted.FindAllStringSubmatch(text, -1) {
+		out[m[1]] = true
+	}
+	return out
+}
+
+// same fails for what only one of the two has.
+func same(t *testing.T, what string, code, doc map[string]bool) {
+	t.Helper()
+	for _, k := range slices.Sorted(maps.Keys(code)) {
+		if !doc[k] {
+			t.Errorf("FORMATS.md does not have the %s %q", what, k)
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(doc)) {
+		if !code[k] {
+			t.Errorf("FORMATS.md has the %s %q, which the code does not have", what, k)
+		}
+	}
+	if len(code) == 0 {
+		t.Errorf("no %s found in the code: the test does not read the source as it is written", what)
+	}
+}
+
+func TestFormatsReasons(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("| reason | final | image | meaning | what to do |\n|---|---|---|---|---|\n")
+	yes := map[bool]string{true: "yes"}
+	n := 0
+	for _, c := range consts(t, "agent/reason/reason.go") {
+		r := reason.Reason(c.text)
+		if r == reason.None {
+			continue
+		}
+		n++
+		i := r.Info()
+		advice := i.Advice
+		if advice == "Nothing to do." {
+			advice = ""
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r, yes[i.Final], yes[i.ImageCause], i.Says, advice)
+	}
+	if n < 60 {
+		t.Fatalf("found only %d reasons: the test does not read the source as it is written", n)
+	}
+	doc := document(t, "FORMATS.md")
+	before, rest, ok := strings.Cut(doc, "<!-- generated: reasons")
+	mark, rest, ok2 := strings.Cut(rest, "\n")
+	have, after, ok3 := strings.Cut(rest, "<!-- end -->")
+	if !ok || !ok2 || !ok3 {
+		t.Fatal("FORMATS.md has lost the marks around its reasons")
+	}
+	if have == b.String() {
+		return
+	}
+	if *update {
+		if err := os.WriteFile("FORMATS.md", []byte(before+"<!-- generated: reasons"+mark+"\n"+b.String()+"<!-- end -->"+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	missing := words(b.String())
+	for w := range words(have) {
+		delete(missing, w)
+	}
+	t.Errorf("the reasons in FORMATS.md are not those of agent/reason (missing: %v): go test -run TestFormatsReasons -update .",
+		slices.Sorted(maps.Keys(missing)))
+}
+
+func TestFormatsConfiguration(t *testing.T) {
+	text := part(t, document(t, "FORMATS.md"), "## 12.")
+	doc := map[string]bool{}
+	for _, r := range rows(text) {
+		if r[0] != "key" {
+			doc[strings.Trim(r[0], "`")] = true
+		}
+		if len(r) != 4 {
+			t.Errorf("a row of %d cells: %q", len(r), r)
+		}
+	}
+	same(t, "configuration key", tomlKeys(t, "cmd/ratchet/config.go", "Config", "NAME"), doc)
+}
+
+func TestFormatsDesk(t *testing.T) {
+	doc := map[string]bool{}
+	for _, r := range rows(part(t, document(t, "FORMATS.md"), "## 13.")) {
+		maps.Copy(doc, words(r[0]))
+		if strings.HasSuffix(r[0], ".K`") {
+			for w := range words(r[3]) {
+				doc[strings.TrimSuffix(strings.Trim(r[0], "`"), "K")+w] = true
+			}
+		}
+	}
+	code := tomlKeys(t, "cmd/ratchet-release/desk.go", "deskFile", "")
+	maps.Copy(code, tomlKeys(t, "cmd/ratchet-release/release.go", "releaseFile", "LANG"))
+	for k := range code {
+		if !doc[k] {
+			t.Errorf("FORMATS.md does not have the key %q of the desk or of a release file", k)
+		}
+	}
+	for k := range doc {
+		table := strings.HasPrefix(k, "vendor.") || strings.HasPrefix(k, "keys.") && !strings.Contains(k, "/") ||
+			strings.HasPrefix(k, "broker.") || strings.HasPrefix(k, "component.") || strings.HasPrefix(k, "conditions.")
+		if table && !code[k] {
+			t.Errorf("FORMATS.md has the key %q, which neither the desk nor a release file has", k)
+		}
+	}
+	said := words(part(t, document(t, "FORMATS.md"), "## 13."))
+	for _, name := range []string{"view", "outcomeView", "totals"} {
+		for _, f := range structs(t, "cmd/ratchet-release/fleet.go")[name].Fields.List {
+			if tag, _, _ := strings.Cut(tagOf(f, "json"), ","); !said[tag] {
+				t.Errorf("FORMATS.md does not have the member %q of watch --json", tag)
+			}
+		}
+	}
+}
+
+func TestFormatsEvidence(t *testing.T) {
+	doc := document(t, "FORMATS.md")
+	for heading, name := range map[string][2]string{"### 5.1": {"agent/evidence/record.go", "wire"}, "### 5.3": {"agent/evidence/status.go", "wireStatus"}} {
+		code := map[string]bool{}
+		for _, f := range structs(t, name[0])[name[1]].Fields.List {
+			n, _, _ := strings.Cut(tagOf(f, "cbor"), ",")
+			code[n+" "+strings.ToLower(f.Names[0].Name)] = true
+		}
+		said := map[string]bool{}
+		for _, r := range rows(part(t, doc, heading)) {
+			if _, err := strconv.Atoi(r[0]); err == nil {
+				said[r[0]+" "+r[1]] = true
+			}
+		}
+		same(t, "evidence key", code, said)
+	}
+	chapter := words(part(t, doc, "## 5."))
+	for _, c := range consts(t, "agent/evidence/event.go") {
+		if !chapter[c.text] {
+			t.Errorf("FORMATS.md does not have the evidence kind %q", c.text)
+		}
+	}
+	for _, c := range consts(t, "agent/evidence/record.go") {
+		if w := c.text; !chapter[w] && !chapter["application/"+w] {
+			t.Errorf("FORMATS.md does not have %s = %q", c.name, w)
+		}
+	}
+	for _, r := range agent.Table {
+		if !chapter[string(r.Phase)] {
+			t.Errorf("FORMATS.md does not have the phase %q", r.Phase)
+		}
+	}
+	for what, n := range map[string]int{"record": evidence.MaxRecord, "signed": evidence.MaxSigned, "text": evidence.MaxText, "detail": evidence.MaxDetail, "name": evidence.MaxName, "details": evidence.MaxDetails} {
+		if !strings.Contains(part(t, doc, "## 5."), fmt.Sprintf(" %d", n)) {
+			t.Errorf("FORMATS.md does not have the limit %d of a %s", n, what)
+		}
+	}
+}
+
+func TestFormatsControl(t *testing.T) {
+	text := part(t, document(t, "FORMATS.md"), "## 9.")
+	table := rows(text)
+	doc := map[string]bool{}
+	types := map[string]string{}
+	for _, r := range table {
+		switch len(r) {
+		case 5:
+			if r[0] != "verb" {
+				doc[strings.Trim(r[0], "`")+" "+r[1]] = true
+			}
+		case 2:
+			types[r[0]] = r[1]
+		}
+	}
+	code := map[string]bool{}
+	names := map[string]string{}
+	for _, c := range consts(t, "agent/control/verb.go") {
+		names[c.name] = c.text
+	}
+	ast.Inspect(source(t, "agent/control/verb.go"), func(n ast.Node) bool {
+		kv, ok := n.(*ast.KeyValueExpr)
+		if !ok || names[fmt.Sprint(kv.Key)] == "" {
+			return true
+		}
+		verb := names[fmt.Sprint(kv.Key)]
+		said := map[string]bool{}
+		for _, r := range table {
+			if r[0] == "`"+verb+"`" {
+				said = words(r[2])
+			}
+		}
+		for _, e := range kv.Value.(*ast.CompositeLit).Elts {
+			field := e.(*ast.KeyValueExpr)
+			switch fmt.Sprint(field.Key) {
+			case "right":
+				code[verb+" "+strings.ToLower(fmt.Sprint(field.Value))] = true
+			case "args":
+				for _, a := range field.Value.(*ast.CompositeLit).Elts {
+					if arg := unquote(t, a.(*ast.BasicLit)); !said[arg] {
+						t.Errorf("FORMATS.md does not have the argument %q of %s", arg, verb)
+					}
+				}
+			}
+		}
+		return false
+	})
+	same(t, "verb with its right", code, doc)
+	for _, v := range []any{control.Error{}, control.Status{}, control.SlotStatus{}, control.SlotHolds{}, control.UpdateStatus{}, control.TrialStatus{},
+		control.CheckStatus{}, control.Outcome{}, control.BrokerStatus{}, control.BootStatus{}, control.FloorStatus{}, control.CounterStatus{},
+		control.EvidenceStatus{}, control.JournalStatus{}, control.TimeStatus{}, control.Slots{}, control.History{}, control.HistoryEntry{},
+		control.InstallCheck{}, control.Finding{}, control.Payload{}, control.Progress{}, control.Done{}, control.EvidenceExport{}} {
+		typ := reflect.TypeOf(v)
+		row := types[strings.ReplaceAll(typ.Name(), "Error", "error")]
+		for i := range typ.NumField() {
+			name, how, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			want := "`" + name + "`"
+			if optional := how != ""; !strings.Contains(row, want) || strings.Contains(row, want+"?") != optional {
+				t.Errorf("FORMATS.md: %s does not have %s as the code has it (optional: %t)", typ.Name(), want, optional)
+			}
+		}
+	}
+	for _, typ := range slices.Sorted(maps.Keys(structs(t, "agent/control/status.go"))) {
+		if types[typ] == "" {
+			t.Errorf("FORMATS.md does not have the type %s", typ)
+		}
+	}
+}
+
+func TestFormatsExitCodes(t *testing.T) {
+	doc := map[string]bool{}
+	for _, r := range rows(part(t, document(t, "FORMATS.md"), "## 10.")) {
+		for i, program := range []string{"ratchet", "ratchet-release", "ratchet-lab"} {
+			if len(r) == 6 && r[2*i] != "" && r[2*i+1] != "" {
+				doc[program+" "+r[2*i]] = true
+			}
+		}
+	}
+	code := map[string]bool{}
+	for program, where := range map[string][2]string{"ratchet": {"agent/control/control.go", "Exit"}, "ratchet-release": {"cmd/ratchet-release/run.go", "exit"}} {
+		for _, c := range consts(t, where[0]) {
+			if strings.HasPrefix(c.name, where[1]) {
+				code[program+" "+c.text] = true
+			}
+		}
+	}
+	_, codes, ok := strings.Cut(document(t, "cmd/ratchet-lab/main.go"), "Exit codes: ")
+	if !ok {
+		t.Fatal("cmd/ratchet-lab does not say its exit codes")
+	}
+	codes, _, _ = strings.Cut(codes, ".")
+	for _, c := range regexp.MustCompile(`\d+`).FindAllString(codes, -1) {
+		code["ratchet-lab "+c] = true
+	}
+	same(t, "exit code", code, doc)
+}
+
+func TestFormatsState(t *testing.T) {
+	text := part(t, document(t, "FORMATS.md"), "## 8.")
+	doc := map[string]bool{}
+	for _, r := range rows(text) {
+		if r[0] == "`state`" {
+			key, _, _ := strings.Cut(strings.Trim(r[1], "`"), "<")
+			doc[key] = true
+		}
+	}
+	code := map[string]bool{}
+	files, err := filepath.Glob("agent/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		for _, c := range consts(t, f) {
+			if !strings.HasSuffix(f, "_test.go") && (strings.HasPrefix(c.name, "key") || strings.HasPrefix(c.name, "prefix")) {
+				code[c.text] = true
+			}
+		}
+	}
+	same(t, "key of the journal", code, doc)
+	said := map[string]bool{}
+	for _, r := range rows(text) {
+		if _, err := strconv.Atoi(r[0]); err == nil {
+			said[fmt.Sprint(len(r), " ", r[0], " ", r[1])] = true
+		}
+	}
+	fields := map[string]bool{}
+	for width, typ := range map[int]reflect.Type{4: reflect.TypeOf(agent.Record{}), 3: reflect.TypeOf(agent.Ext{})} {
+		for i := range typ.NumField() {
+			n, _, _ := strings.Cut(typ.Field(i).Tag.Get("cbor"), ",")
+			fields[fmt.Sprint(width, " ", n, " ", strings.ToLower(typ.Field(i).Name))] = true
+		}
+	}
+	same(t, "key of the core record", fields, said)
+}
+
+func TestFormatsEnvelope(t *testing.T) {
+	doc := document(t, "FORMATS.md")
+	supported, refused := map[string]bool{}, map[string]bool{}
+	for _, r := range rows(part(t, doc, "### 2.3")) {
+		if len(r) != 3 || !strings.HasPrefix(r[2], "yes") && r[2] != "no" && !strings.Contains(r[1], "SUIT code 5") {
+			continue
+		}
+		for _, n := range regexp.MustCompile(`\b\d+\b`).FindAllString(strings.ReplaceAll(r[0], "-256", ""), -1) {
+			if strings.Contains(r[1], "SUIT code 5") {
+				refused[n] = true
+			} else {
+				supported[n] = true
+			}
+		}
+	}
+	yes, no := table(t, "agent/manifest/commands.go", "commands")
+	same(t, "command", numbers(yes), supported)
+	same(t, "refused command", numbers(no), refused)
+
+	names, without := map[string]bool{}, map[string]bool{}
+	for _, r := range rows(part(t, doc, "### 2.3")) {
+		if len(r) != 5 {
+			continue
+		}
+		for _, i := range []int{0, 3} {
+			if strings.Contains(r[i+1], "SUIT code 8") {
+				for _, n := range regexp.MustCompile(`\d+`).FindAllString(r[i], -1) {
+					without[n] = true
+				}
+			} else if r[i] != "parameter" {
+				names[r[i]] = true
+			}
+		}
+	}
+	yes, no = table(t, "agent/manifest/parameters.go", "parameters")
+	same(t, "parameter", yes, names)
+	same(t, "refused parameter", numbers(no), without)
+
+	limits := map[string]bool{}
+	for _, r := range rows(part(t, doc, "### 2.4")) {
+		if len(r) == 5 {
+			limits[r[0]+" "+r[1]], limits[r[3]+" "+r[4]] = true, true
+		}
+	}
+	delete(limits, "limit value")
+	same(t, "limit", map[string]bool{
+		fmt.Sprint("MaxEnvelope ", manifest.MaxEnvelope): true, fmt.Sprint("MaxDepth ", manifest.MaxDepth): true,
+		fmt.Sprint("MaxComponents ", manifest.MaxComponents): true, fmt.Sprint("MaxCommands ", manifest.MaxCommands): true,
+		fmt.Sprint("MaxTotal ", manifest.MaxTotal): true, fmt.Sprint("MaxBranches ", manifest.MaxBranches): true,
+		fmt.Sprint("MaxSteps ", manifest.MaxSteps): true, fmt.Sprint("MaxParameters ", manifest.MaxParameters): true,
+		fmt.Sprint("MaxURI ", manifest.MaxURI): true, fmt.Sprint("MaxMirrors ", manifest.MaxMirrors): true,
+		fmt.Sprint("MaxBlocks ", manifest.MaxBlocks): true, fmt.Sprint("MaxBlock ", manifest.MaxBlock): true,
+		fmt.Sprint("MaxIntegrated ", manifest.MaxIntegrated): true, fmt.Sprint("MaxName ", manifest.MaxName): true,
+		fmt.Sprint("MaxParts ", manifest.MaxParts): true, fmt.Sprint("MaxPart ", manifest.MaxPart): true,
+		fmt.Sprint("MaxVersion ", manifest.MaxVersion): true, fmt.Sprint("MaxText ", manifest.MaxText): true,
+		fmt.Sprint("MaxLanguages ", manifest.MaxLanguages): true, fmt.Sprint("MaxShown ", manifest.MaxShown): true,
+	}, limits)
+}
+
+func TestFormatsHook(t *testing.T) {
+	said := words(part(t, document(t, "FORMATS.md"), "### 7.3"))
+	n := 0
+	ast.Inspect(source(t, "bootctl/hook/output.go"), func(node ast.Node) bool {
+		call, ok := node.(*ast.CallExpr)
+		if !ok || len(call.Args) == 0 {
+			return true
+		}
+		if f, ok := call.Fun.(*ast.SelectorExpr); !ok || fmt.Sprint(f.X) != "p" || f.Sel.Name == "fail" {
+			return true
+		}
+		name := ""
+		switch a := call.Args[0].(type) {
+		case *ast.BasicLit:
+			name = unquote(t, a)
+		case *ast.BinaryExpr:
+			name = "SLOT." + unquote(t, a.Y.(*ast.BasicLit))
+		default:
+			return true
+		}
+		if n++; !said[name] {
+			t.Errorf("FORMATS.md does not have the key %q of the hook's state", name)
+		}
+		return true
+	})
+	if n < 10 {
+		t.Errorf("found only %d keys: the test does not read the source as it is written", n)
+	}
+}
+
+// source parses one file of the tree.
+func source(t *testing.T, path string) *ast.File {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func unquote(t *testing.T, l *ast.BasicLit) string {
+	t.Helper()
+	s, err := strconv.Unquote(l.Value)
+	if err != nil {
+		t.Fatalf("%s: %v", l.Value, err)
+	}
+	return s
+}
+
+// constant is one constant with a literal value: a text, or a number as it is written.
+type constant struct{ name, text string }
+
+func consts(t *testing.T, path string) []constant {
+	t.Helper()
+	var out []constant
+	for _, d := range source(t, path).Decls {
+		g, ok := d.(*ast.GenDecl)
+		if !ok || g.Tok != token.CONST {
+			continue
+		}
+		for _, s := range g.Specs {
+			v := s.(*ast.ValueSpec)
+			for i, name := range v.Names {
+				if i >= len(v.Values) {
+					continue
+				}
+				switch l, ok := v.Values[i].(*ast.BasicLit); {
+				case !ok:
+				case l.Kind == token.STRING:
+					out = append(out, constant{name.Name, unquote(t, l)})
+				case l.Kind == token.INT && (strings.HasPrefix(name.Name, "Exit") || strings.HasPrefix(name.Name, "exit")):
+					out = append(out, constant{name.Name, l.Value})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// structs are the struct types of one file.
+func structs(t *testing.T, path string) map[string]*ast.StructType {
+	t.Helper()
+	out := map[string]*ast.StructType{}
+	for _, d := range source(t, path).Decls {
+		if g, ok := d.(*ast.GenDecl); ok {
+			for _, s := range g.Specs {
+				if ts, ok := s.(*ast.TypeSpec); ok {
+					if st, ok := ts.Type.(*ast.StructType); ok {
+						out[ts.Name.Name] = st
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+func tagOf(f *ast.Field, key string) string {
+	if f.Tag == nil {
+		return ""
+	}
+	s, err := strconv.Unquote(f.Tag.Value)
+	if err != nil {
+		return ""
+	}
+	return reflect.StructTag(s).Get(key)
+}
+
+// tomlKeys are the dotted names of all keys that the type root of a file reads. The key of a map of
+// tables is written as name; of one within another, as NAME.
+func tomlKeys(t *testing.T, path, root, name string) map[string]bool {
+	t.Helper()
+	types, out := structs(t, path), map[string]bool{}
+	var walk func(prefix string, e ast.Expr, name string)
+	walk = func(prefix string, e ast.Expr, name string) {
+		switch x := e.(type) {
+		case *ast.StarExpr:
+			walk(prefix, x.X, name)
+			return
+		case *ast.ArrayType:
+			if id, ok := x.Elt.(*ast.Ident); ok && types[id.Name] != nil {
+				out[prefix] = true // an array of tables is a key with a meaning of its own
+			}
+			walk(prefix, x.Elt, name)
+			return
+		case *ast.MapType:
+			if id, ok := x.Value.(*ast.Ident); ok && types[id.Name] != nil {
+				walk(prefix+"."+name, x.Value, "NAME")
+				return
+			}
+		case *ast.Ident:
+			if st := types[x.Name]; st != nil {
+				walk(prefix, st, name)
+				return
+			}
+		case *ast.StructType:
+			for _, f := range x.Fields.List {
+				if tag := tagOf(f, "toml"); tag != "" {
+					walk(strings.TrimPrefix(prefix+"."+tag, "."), f.Type, name)
+				} else {
+					t.Errorf("%s: a field of %s has no key", path, prefix)
+				}
+			}
+			return
+		}
+		out[prefix] = true
+	}
+	walk("", types[root], name)
+	if len(out) < 10 {
+		t.Fatalf("found only %d keys in %s: the test does not read the source as it is written", len(out), path)
+	}
+	return out
+}
+
+// table reads a table of package manifest: rows whose reason for a refusal is empty, and the others,
+// as "number name".
+func table(t *testing.T, path, name string) (supported, refused map[string]bool) {
+	t.Helper()
+	number := map[string]string{}
+	f := source(t, path)
+	ast.Inspect(f, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok && len(v.Values) == 1 {
+			if l, ok := v.Values[0].(*ast.BasicLit); ok {
+				number[v.Names[0].Name] = l.Value
+			}
+		}
+		return true
+	})
+	supported, refused = map[string]bool{}, map[string]bool{}
+	ast.Inspect(f, func(n ast.Node) bool {
+		v, ok := n.(*ast.ValueSpec)
+		if !ok || v.Names[0].Name != name {
+			return true
+		}
+		for _, e := range v.Values[0].(*ast.CompositeLit).Elts {
+			kv := e.(*ast.KeyValueExpr)
+			key := fmt.Sprint(kv.Key)
+			if l, ok := kv.Key.(*ast.BasicLit); ok {
+				key = l.Value
+			} else {
+				key = number[key]
+			}
+			elts := kv.Value.(*ast.CompositeLit).Elts
+			row := key + " " + unquote(t, elts[0].(*ast.BasicLit))
+			if l, ok := elts[len(elts)-1].(*ast.BasicLit); ok && l.Value == `""` {
+				supported[row] = true
+			} else {
+				refused[row] = true
+			}
+		}
+		return false
+	})
+	return supported, refused
+}
+
+// numbers keeps the first word of each.
+func numbers(set map[string]bool) map[string]bool {
+	out := map[string]bool{}
+	for k := range set {
+		n, _, _ := strings.Cut(k, " ")
+		out[n] = true
+	}
+	return out
+}
