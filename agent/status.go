@@ -59,7 +59,9 @@ func (a *Agent) Status(ctx context.Context) control.Status {
 	a.st.load(keySent, &st.Evidence.Sent)
 	free, err := a.st.j.Free()
 	st.Journal.FreeBytes = free
-	if err != nil {
+	if a.o.Journal == nil {
+		st.Journal.FreeBytes, st.Journal.Error = -1, "there is none; what happens now is forgotten with this process"
+	} else if err != nil {
 		st.Journal.FreeBytes, st.Journal.Error = -1, err.Error()
 	} else if t := a.trouble.Load(); t != nil {
 		st.Journal.Error = *t
