@@ -126,6 +126,10 @@ func TestCollectGivesUpOnWhatIsGone(t *testing.T) {
 		t.Errorf("asks for %d for ever", n)
 	}
 	contains(t, b.log.String(), "does not send records 1 to 9", "does not send records 12 to 14")
+	// Records of another device with the same key are not this one's.
+	twin := &gadget{id: "gw-2", signer: g.signer, chains: 7}
+	twin.begin(t, "", nil)
+	b.take(post{topic: g.topic("evidence"), body: twin.records[0]})
 	// What comes late is taken all the same.
 	b.records(13, 12, 14)
 	b.asks(t)
@@ -148,6 +152,7 @@ func TestCollectNewChainAndFork(t *testing.T) {
 	g := newGadget(t, "gw-1")
 	g.live(t, 4)
 	b := newBench(t, g, t.TempDir())
+	old := g.status(t, nil)
 	b.records(1, 2, 4)
 	first, last := g.records, g.head
 	g.begin(t, "journal-lost", &last)
@@ -155,6 +160,10 @@ func TestCollectNewChainAndFork(t *testing.T) {
 	b.records(1, 2, 3)
 	if n := b.asks(t); n != 0 {
 		t.Errorf("asks for %d of a chain that is over", n)
+	}
+	b.take(post{topic: g.topic("status"), body: old})
+	if n := b.asks(t); n != 0 {
+		t.Errorf("asks for %d because of an old status", n)
 	}
 	b.take(post{topic: g.topic("evidence"), body: first[2]}) // late
 	b.take(post{topic: g.topic("evidence"), body: first[4]})
@@ -348,4 +357,41 @@ func TestInit(t *testing.T) {
 			t.Errorf("%v left a directory", bad)
 		}
 	}
+}
+
+func FuzzShelf(f *testing.F) {
+	signer, err := readPrivate(bob)
+	if err != nil {
+		f.Fatal(err)
+	}
+	rec, _, err := evidence.Begin("gw-1", [16]byte{1}, "", nil, evidence.Stamp{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	msg, err := evidence.Sign(rec, signer)
+	if err != nil {
+		f.Fatal(err)
+	}
+	head, err := headOf(msg)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(msg)
+	f.Add(append(bytes.Clone(msg), msg[:30]...))
+	f.Add([]byte{0x9f, 0xff})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		path := write(t, filepath.Join(t.TempDir(), "x"), string(b))
+		s, err := openShelf(path)
+		if err != nil {
+			return // it is left as it is, and said
+		}
+		s.put(signed{head, msg})
+		if err := s.flush(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := openShelf(path)
+		if err != nil || again.size != s.size || again.chain(head.Chain) == nil {
+			t.Fatalf("what was written cannot be read: %v", err)
+		}
+	})
 }

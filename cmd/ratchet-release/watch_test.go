@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
+
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
@@ -174,7 +176,9 @@ func TestFleetKeepsTheNewest(t *testing.T) {
 	f.take(post{topic: g.topic("status"), body: g.status(t, nil)})
 	f.take(post{topic: g.topic("status"), body: old}) // replayed
 	f.take(post{topic: g.topic("status"), body: g.status(t, func(s *evidence.Status) { s.Uptime, s.Version = time.Second, "0.1.0" })})
-	f.take(post{topic: topicDevice + "gw-2/status", body: old}) // of another device
+	// Of another device, which has the same key.
+	f.take(post{topic: topicDevice + "gw-2/status", body: old})
+	f.take(post{topic: topicDevice + "gw-2/evidence", body: g.records[1]})
 	liar := newGadget(t, "gw-1")
 	liar.live(t, 9)
 	f.take(post{topic: g.topic("status"), body: liar.status(t, nil)})
@@ -182,6 +186,9 @@ func TestFleetKeepsTheNewest(t *testing.T) {
 	v := f.views()[0]
 	if v.Version != "1.3.0" || v.Trust != trustVerified || v.Evidence != 4 || v.Rejected != 4 {
 		t.Errorf("%+v", v)
+	}
+	if v := f.views()[1]; v.Trust != trustBad || v.Version != "" || v.Evidence != 0 || v.Rejected != 2 {
+		t.Errorf("messages of gw-1 on the topic of gw-2: %+v", v)
 	}
 	f.take(post{topic: g.topic("evidence"), body: g.records[2]})
 	g.live(t, 2)
@@ -207,6 +214,45 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// forged is a status with hostile texts that nobody signed.
+func forged(t testing.TB, id string) []byte {
+	t.Helper()
+	const evil = "\x1b]0;owned\x07\x1b[2J\u202e\u0085\u009b2J"
+	payload, err := cbor.Marshal(map[int]any{1: 1, 2: id, 3: evil, 4: evil, 5: evil, 6: evil, 7: evil, 8: 7,
+		10: []any{evil, evil, 1, 1 << 60}, 11: evil, 12: []any{make([]byte, 16), 3, make([]byte, 32)}, 13: uint64(1) << 63, 14: evil, 17: evil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := cbor.Marshal(cbor.Tag{Number: 18, Content: []any{[]byte{}, map[int]any{}, payload, []byte{1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return msg
+}
+
+func TestUnverifiedTextIsHarmless(t *testing.T) {
+	f := newFleet(func(string) (trust.Keys, bool, error) { return trust.Keys{}, false, nil })
+	f.take(post{topic: topicDevice + "gw-1/status", body: forged(t, "gw-1")})
+	v := f.views()[0]
+	if v.Trust != trustUnverified || v.Evidence != 3 || v.Sequence != 7 || v.Time != nil {
+		t.Fatalf("%+v", v)
+	}
+	shown, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{table(f.views(), f.totals(), 0, false), string(shown)} {
+		for _, r := range text {
+			if !harmless(r) {
+				t.Errorf("%q reaches the terminal in %q", r, text)
+			}
+		}
+	}
+	if strings.Contains(string(shown), "u001b") {
+		t.Errorf("escape sequences are kept in JSON: %s", shown)
+	}
+}
+
 func FuzzFleet(f *testing.F) {
 	signer, err := trust.Generate(trust.Ed25519)
 	if err != nil {
@@ -228,7 +274,7 @@ func FuzzFleet(f *testing.F) {
 	f.Add("ratchet/v1/device/gw-1/evidence", msg)
 	f.Add("ratchet/v1/device/gw-1/presence", []byte("online"))
 	f.Add("ratchet/v1/device/\x1b[2J/status", []byte("\x1b[2J"))
-	f.Add("ratchet/v1/device/gw-1/status", []byte("\xd2\x84\x40\xa0\x58\x10\xa3\x02\x64gw-1\x03\x64\x1b[2J\x04\x60\x40"))
+	f.Add("ratchet/v1/device/gw-1/status", forged(f, "gw-1"))
 	keys, err := trust.NewKeys([]trust.Key{signer.Key()}, false)
 	if err != nil {
 		f.Fatal(err)
