@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"crypto/tls"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	mochi "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/ratchet-ota/ratchet/transport"
@@ -22,11 +22,17 @@ var fast = transport.Backoff{Min: 2 * time.Millisecond, Max: 20 * time.Milliseco
 
 // broker is an embedded MQTT broker on 127.0.0.1 that keeps its retained messages over a restart.
 type broker struct {
-	address string
-	tls     *tls.Config
-	server  *mochi.Server
-	access  *access
-	desk    chan transport.Message
+	address  string
+	tls      *tls.Config
+	listener net.Listener
+	server   *mochi.Server
+	access   *access
+	desk     chan transport.Message
+
+	serving sync.WaitGroup
+	mu      sync.Mutex
+	stopped bool
+	conns   []net.Conn
 }
 
 // access is the broker's access list.
@@ -71,44 +77,89 @@ func (b *broker) start(t *testing.T) {
 	if err := s.AddHook(b.access, nil); err != nil {
 		t.Fatal(err)
 	}
+	// The desk subscribes and the retained messages are put back before a client can disturb.
+	err := s.Subscribe("ratchet/v1/device/#", 1, func(_ *mochi.Client, _ packets.Subscription, p packets.Packet) {
+		m := transport.Message{Origin: p.TopicName, Body: bytes.Clone(p.Payload)}
+		switch {
+		case strings.HasSuffix(p.TopicName, "/status"):
+			m.Kind = transport.Status
+		case strings.HasSuffix(p.TopicName, "/evidence"):
+			m.Kind = transport.Evidence
+		default:
+			return
+		}
+		b.desk <- m
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if b.server != nil {
 		for _, p := range b.server.Topics.Retained.GetAll() {
 			s.Topics.RetainMessage(p)
 		}
 	}
-	var err error
+	if err := s.Serve(); err != nil {
+		t.Fatal(err)
+	}
+	b.server = s
 	for range 100 { // the port of the broker that was stopped may take a moment
-		l := listeners.NewTCP(listeners.Config{ID: "tcp", Address: b.address, TLSConfig: b.tls})
-		if err = s.AddListener(l); err == nil {
-			b.address = l.Address()
+		if b.listener, err = net.Listen("tcp", b.address); err == nil {
 			break
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if err == nil {
-		err = s.Serve()
-	}
-	if err == nil {
-		err = s.Subscribe("ratchet/v1/device/#", 1, func(_ *mochi.Client, _ packets.Subscription, p packets.Packet) {
-			m := transport.Message{Origin: p.TopicName, Body: bytes.Clone(p.Payload)}
-			switch {
-			case strings.HasSuffix(p.TopicName, "/status"):
-				m.Kind = transport.Status
-			case strings.HasSuffix(p.TopicName, "/evidence"):
-				m.Kind = transport.Evidence
-			default:
-				return
-			}
-			b.desk <- m
-		})
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.server = s
+	b.address, b.stopped = b.listener.Addr().String(), false
+	b.serving.Go(b.accept)
 }
 
-func (b *broker) stop() { _ = b.server.Close() }
+// accept runs the connections. The broker's own listener would race with its Close.
+func (b *broker) accept() {
+	for {
+		c, err := b.listener.Accept()
+		if err != nil {
+			return
+		}
+		if b.tls != nil {
+			c = tls.Server(c, b.tls)
+		}
+		b.mu.Lock()
+		if b.stopped {
+			c.Close()
+		} else {
+			b.conns = append(b.conns, c)
+			b.serving.Go(func() { _ = b.server.EstablishConnection("tcp", c) })
+		}
+		b.mu.Unlock()
+	}
+}
+
+// cut ends all connections, as a network does.
+func (b *broker) cut() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.conns {
+		c.Close()
+	}
+	b.conns = nil
+}
+
+// stop ends the broker. A second stop does nothing.
+func (b *broker) stop() {
+	b.mu.Lock()
+	again := b.stopped
+	b.stopped = true
+	b.mu.Unlock()
+	if again {
+		return
+	}
+	b.listener.Close()
+	b.cut()
+	b.serving.Wait()
+	_ = b.server.Close()
+}
 
 func (b *broker) url() string {
 	if b.tls != nil {

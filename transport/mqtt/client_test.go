@@ -110,11 +110,10 @@ func TestPresence(t *testing.T) {
 	}
 
 	// A connection that is cut: the broker publishes the will, the client comes back.
-	cl, ok := b.server.Clients.Get("gateway-0001")
-	if !ok {
-		t.Fatal("client id is not the device id")
+	if _, ok := b.server.Clients.Get("gateway-0001"); !ok {
+		t.Error("client id is not the device id")
 	}
-	cl.Stop(errors.New("cut"))
+	b.cut()
 	select {
 	case <-c.Connects():
 	case <-time.After(5 * time.Second):
@@ -142,8 +141,7 @@ func TestWill(t *testing.T) {
 	b.access.mu.Lock()
 	b.access.admit = func(string, string) bool { return false } // it cannot come back
 	b.access.mu.Unlock()
-	cl, _ := b.server.Clients.Get("gateway-0001")
-	cl.Stop(errors.New("cut"))
+	b.cut()
 	until(t, "the will is retained", func() bool { return b.retained(presenceTopic) == "offline" })
 	until(t, "client knows", func() bool { return !online(c)() })
 	_, since := c.Online()
@@ -239,6 +237,53 @@ func TestFlood(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 4<<20 {
 		t.Errorf("heap grew by %d KiB after %d MiB of offers", grown>>10, n*2*len(body)>>20)
+	}
+}
+
+// Something newer that comes while the older is handed over stays.
+func TestMailbox(t *testing.T) {
+	m := mqtt.NewMailbox()
+	for i, step := range []struct {
+		put   int
+		body  string
+		taken bool
+		want  string
+	}{
+		{0, "a1", false, "a1"},
+		{1, "b1", false, "a1"},
+		{0, "a2", true, "b1"}, // a1 has been taken, a2 stays; b1 has waited longer
+		{1, "b2", false, "a2"},
+		{1, "b3", true, "b3"},
+		{0, "a3", true, "a3"},
+		{0, "a4", true, "a4"},
+	} {
+		m.Put(step.put, step.body)
+		if step.taken {
+			m.Taken()
+		}
+		if got := m.Oldest(); got != step.want {
+			t.Errorf("step %d: %q is next, want %q", i, got, step.want)
+		}
+	}
+	if m.Taken(); m.Oldest() != "" {
+		t.Error("something is left")
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	b := newBroker(t, nil)
+	var log lines
+	o := b.options()
+	o.Logger = log.logger()
+	c := run(t, o)
+	until(t, "online", online(c))
+	b.publish(t, channelTopic, make([]byte, transport.MaxMessage+1), true)
+	b.publish(t, resendTopic, []byte{1}, false)
+	if m := <-c.Messages(); m.Kind != transport.Resend {
+		t.Errorf("received %d bytes", len(m.Body))
+	}
+	if !log.has("too large")() || !online(c)() {
+		t.Errorf("online %v, log: %s", online(c)(), log.String())
 	}
 }
 

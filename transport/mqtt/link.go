@@ -30,7 +30,6 @@ type link struct {
 
 	mu    sync.Mutex
 	wrote time.Time // last packet out
-	heard time.Time // last packet in
 	asked time.Time // ping not yet answered; zero: none
 	timer *time.Timer
 	cause error // why the link ended; nil while it is up
@@ -41,7 +40,7 @@ func newLink(conn net.Conn, limit int, keepAlive time.Duration) *link {
 	l := &link{Conn: conn, keepAlive: keepAlive, done: make(chan struct{})}
 	l.guard = newGuard(conn, limit)
 	l.guard.arrived = l.arrived
-	l.wrote, l.heard = time.Now(), time.Now()
+	l.wrote = time.Now()
 	l.mu.Lock() // the timer may fire before it is assigned
 	defer l.mu.Unlock()
 	l.timer = time.AfterFunc(keepAlive, l.tick)
@@ -115,11 +114,10 @@ func (l *link) err() error {
 	return l.cause
 }
 
-// arrived notes a packet from the broker.
+// arrived notes the answer to a ping. Whatever else is sent is acknowledged, and missed elsewhere.
 func (l *link) arrived(typ int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.heard = time.Now()
 	if typ == typePingresp && !l.asked.IsZero() && l.cause == nil {
 		l.asked = time.Time{}
 		l.timer.Reset(l.keepAlive)
@@ -130,11 +128,7 @@ func (l *link) arrived(typ int) {
 func (l *link) tick() {
 	l.mu.Lock()
 	now := time.Now()
-	quiet := l.wrote
-	if l.heard.Before(quiet) {
-		quiet = l.heard // a broker that never answers is looked after too
-	}
-	due, late := quiet.Add(l.keepAlive), !l.asked.IsZero()
+	due, late := l.wrote.Add(l.keepAlive), !l.asked.IsZero()
 	switch {
 	case l.cause != nil:
 		l.mu.Unlock()
