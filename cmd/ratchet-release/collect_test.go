@@ -331,7 +331,7 @@ func TestEnroll(t *testing.T) {
 func TestInit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "desk")
 	out, _ := do(t, 0, "init", "--alg", "ed25519", "--vendor", "acme.example", "--class", "a", "--class", "b \"quoted\"", dir)
-	contains(t, out, "Next:", "release.pub.pem on each device", "Ed25519")
+	contains(t, out, "Next:", "release.pub.pem to each device", `vendor = ["acme.example"], class = ["a"]`, "Ed25519")
 	for name, mode := range map[string]os.FileMode{
 		"keys": 0o700, "keys/release.pem": 0o600, "keys/release.pub.pem": 0o644, "ratchet-release.toml": 0o644, "release.toml": 0o644, "images": 0o755, "devices": 0o755,
 	} {

@@ -25,7 +25,7 @@ signed. Get the key over a way that you trust: at provisioning, or from the cons
 for the same device is refused without --replace.`,
 		examples: []string{
 			"ratchet-release enroll gw-0001 gw-0001.pub.pem",
-			"ssh gw-0001 cat /var/lib/ratchet/device.pub.pem | ratchet-release enroll gw-0001 -",
+			"ssh gw-0001 cat /var/lib/ratchet/device.pem | ratchet-release enroll gw-0001 -",
 		},
 		setup: func(fs *flag.FlagSet) action {
 			dir := dirFlag(fs)

@@ -144,9 +144,10 @@ func initDesk(c console, dir string, o initOptions) error {
 	c.say("")
 	c.say("Next:")
 	c.say("  1. Check %s: vendor, classes, broker, base-url.", deskName)
-	c.say("  2. Put %s on each device as a trust anchor. The device's configuration", publicName)
-	c.say("     must name the same vendor (%s), its class (%s), the broker and the", o.vendor, strings.Join(o.classes, ", "))
-	c.say("     channel (%s).", o.channel)
+	c.say("  2. Copy %s to each device. The device's configuration must say:", publicName)
+	c.say("       [device]  vendor = [%s], class = [%s]", quoteTOML(o.vendor), quoteTOML(o.classes[0]))
+	c.say("       [mqtt]    url = %s, channel = %s", quoteTOML(o.broker), quoteTOML(o.channel))
+	c.say("       [trust]   keys = [\"/etc/ratchet/release.pub.pem\"]")
 	c.say("  3. Enroll each device's evidence key: ratchet-release enroll ID DEVICE.pem")
 	c.say("  4. Release: build %s, sign, publish, watch.", exampleName)
 	return nil
