@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/veraison/go-cose"
@@ -14,6 +15,7 @@ import (
 type Keys struct {
 	keys   []Key
 	legacy bool
+	algs   []int64 // the identifiers that a root admits, nil = the fully specified ones and legacy
 }
 
 // NewKeys takes 1 to MaxKeys distinct keys. With legacy, the older identifiers -7 (for P-256 keys)
@@ -59,8 +61,21 @@ func (k Keys) IDs() []string {
 // no tag ...) refuses the whole with ErrMalformed. Signatures of others are passed over; when no
 // anchor remains the error is ErrNoSigner, ErrSignature or ErrAlgorithm.
 func (k Keys) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
+	signers, worst, err := k.authenticate(payload, blocks)
+	if err == nil && len(signers) == 0 {
+		err = worst
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot authenticate: %w", err)
+	}
+	return signers, nil
+}
+
+// authenticate returns the keys whose signatures hold, and the most telling reason why another does
+// not. The error is of a block that refuses the whole.
+func (k Keys) authenticate(payload []byte, blocks [][]byte) (signers []string, worst, err error) {
 	if len(blocks) == 0 {
-		return nil, fmt.Errorf("cannot authenticate: nothing is signed: %w", ErrNoSigner)
+		return nil, nil, fmt.Errorf("nothing is signed: %w", ErrNoSigner)
 	}
 	if payload == nil {
 		payload = []byte{}
@@ -69,16 +84,12 @@ func (k Keys) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
 	for i, b := range blocks {
 		s, err := detached(b, payload)
 		if err != nil {
-			return nil, fmt.Errorf("cannot authenticate: block %d: %w", i+1, err)
+			return nil, nil, fmt.Errorf("block %d: %w", i+1, err)
 		}
 		if sigs = append(sigs, s...); len(sigs) > MaxSignatures {
-			return nil, fmt.Errorf("cannot authenticate: more than %d signatures: %w", MaxSignatures, ErrMalformed)
+			return nil, nil, fmt.Errorf("more than %d signatures: %w", MaxSignatures, ErrMalformed)
 		}
 	}
-	var (
-		signers []string
-		worst   error
-	)
 	for _, s := range sigs {
 		id, err := k.check(s)
 		if err != nil {
@@ -89,10 +100,7 @@ func (k Keys) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
 			signers = append(signers, id)
 		}
 	}
-	if len(signers) == 0 {
-		return nil, fmt.Errorf("cannot authenticate: %w", worst)
-	}
-	return signers, nil
+	return signers, worst, nil
 }
 
 // Verify1 checks a tagged COSE_Sign1 that carries its payload, made by Sign1 with the same external
@@ -175,6 +183,9 @@ func (k Keys) check(s signature) (string, error) {
 
 // admits maps the algorithm of a header to the one that keys are bound to.
 func (k Keys) admits(alg int64) (bound int64, ok bool) {
+	if k.algs != nil {
+		return ordinary(alg), slices.Contains(k.algs, alg)
+	}
 	switch {
 	case alg == ESP256 || alg == Ed25519 || alg == ESP384:
 		return alg, true
@@ -184,6 +195,17 @@ func (k Keys) admits(alg int64) (bound int64, ok bool) {
 		return Ed25519, true
 	}
 	return 0, false
+}
+
+// ordinary is the algorithm that a key is bound to, of which alg may be the older name.
+func ordinary(alg int64) int64 {
+	switch alg {
+	case legacyES256:
+		return ESP256
+	case legacyEdDSA:
+		return Ed25519
+	}
+	return alg
 }
 
 // worse keeps the most telling of two reasons: a broken signature, then an unknown signer, then an

@@ -1,0 +1,155 @@
+package trust
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+)
+
+// Bundle holds every version of a root from the first on, in the order of their versions: a CBOR
+// array of byte strings, each a signed root. It is only split; nothing in it is verified.
+type Bundle struct{ docs []document }
+
+// ParseBundle splits a bundle. ErrEmpty: there are no bytes, as in a retained message that somebody
+// cleared; it means nothing and changes nothing.
+func ParseBundle(b []byte) (Bundle, error) {
+	msgs, err := splitBundle(b)
+	if err != nil {
+		return Bundle{}, fmt.Errorf("cannot read root bundle: %w", err)
+	}
+	var out Bundle
+	for i, msg := range msgs {
+		d, err := open("root", msg)
+		if err != nil {
+			return Bundle{}, fmt.Errorf("cannot read root bundle: version %d: %w", i+1, err)
+		}
+		out.docs = append(out.docs, d)
+	}
+	return out, nil
+}
+
+func splitBundle(b []byte) ([][]byte, error) {
+	if len(b) == 0 {
+		return nil, ErrEmpty
+	}
+	if len(b) > MaxBundle {
+		return nil, fmt.Errorf("%d bytes, at most %d: %w", len(b), MaxBundle, ErrMalformed)
+	}
+	var msgs [][]byte
+	if err := Decode(b, &msgs); err != nil {
+		return nil, err
+	}
+	if len(msgs) == 0 || len(msgs) > MaxVersions {
+		return nil, fmt.Errorf("%d versions, want 1 to %d: %w", len(msgs), MaxVersions, ErrMalformed)
+	}
+	return msgs, nil
+}
+
+// Len is the number of versions, and the newest one.
+func (b Bundle) Len() int { return len(b.docs) }
+
+// BuildBundle puts signed roots, from version 1 on, into a bundle and proves that a device can walk
+// all of it.
+func BuildBundle(roots ...[]byte) ([]byte, error) {
+	b, err := Encode(roots)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := Anchor(b); err != nil {
+		return nil, fmt.Errorf("cannot build root bundle: %w", err)
+	}
+	return b, nil
+}
+
+// SplitBundle returns the signed roots of a bundle, from version 1 on, unverified.
+func SplitBundle(b []byte) ([][]byte, error) {
+	msgs, err := splitBundle(b)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read root bundle: %w", err)
+	}
+	return msgs, nil
+}
+
+// Anchor reads the root that a device is built with: one signed root, or a bundle. It is trusted for
+// where it comes from (the image that runs), and must still be what its own signers signed, all the
+// way along its chain. Expiry does not matter: Walk looks at it.
+func Anchor(b []byte) (Root, error) {
+	if !bytes.HasPrefix(b, tagSign) {
+		bundle, err := ParseBundle(b)
+		if err != nil {
+			return Root{}, fmt.Errorf("cannot use root anchor: %w", err)
+		}
+		r, err := anchor(bundle.docs[0])
+		if err == nil && r.Version() != 1 {
+			err = fmt.Errorf("the first root of a bundle is version %d: %w", r.Version(), ErrVersion)
+		}
+		if err == nil {
+			r, err = walk(r, bundle.docs[1:])
+		}
+		if err != nil {
+			return Root{}, fmt.Errorf("cannot use root anchor: %w", err)
+		}
+		return r, nil
+	}
+	d, err := open("root", b)
+	if err != nil {
+		return Root{}, fmt.Errorf("cannot use root anchor: %w", err)
+	}
+	r, err := anchor(d)
+	if err != nil {
+		return Root{}, fmt.Errorf("cannot use root anchor: %w", err)
+	}
+	return r, nil
+}
+
+// anchor verifies a root by itself.
+func anchor(d document) (Root, error) {
+	r, err := parseRoot(d.payload)
+	if err != nil {
+		return Root{}, err
+	}
+	return r, r.own(d)
+}
+
+// Walk goes from the trusted root to the newest one of the bundle, one version at a time: each must
+// be signed by enough signers of the version before it, and by enough of its own. Expiry of the
+// versions on the way does not matter, that of the trusted one neither.
+//
+// On an error the trusted root comes back and remains the one to use: a refused bundle changes
+// nothing. The sole exception is ErrExpired, which is about the newest root itself: it comes back, is
+// genuine, and is to be kept. Other errors: ErrReplay (the bundle ends before the trusted version),
+// ErrFork (another root in its place), ErrVersion, ErrMalformed, ErrThreshold, ErrNoSigner,
+// ErrSignature, ErrAlgorithm.
+func Walk(trusted Root, b Bundle, now Time) (Root, error) {
+	fail := func(err error) (Root, error) { return trusted, fmt.Errorf("cannot take root bundle: %w", err) }
+	if trusted.IsZero() {
+		return fail(errors.New("there is no trusted root to begin with"))
+	}
+	v := trusted.Version()
+	if v > uint64(len(b.docs)) {
+		return fail(fmt.Errorf("it ends at version %d, version %d is trusted: %w", len(b.docs), v, ErrReplay))
+	}
+	if sha256.Sum256(b.docs[v-1].payload) != trusted.digest {
+		return fail(fmt.Errorf("version %d in it is not the trusted one: %w", v, ErrFork))
+	}
+	r, err := walk(trusted, b.docs[v:])
+	if err != nil {
+		return fail(err)
+	}
+	if r.Expired(now) {
+		return r, fmt.Errorf("version %d: %w", r.Version(), ErrExpired)
+	}
+	return r, nil
+}
+
+func walk(r Root, docs []document) (Root, error) {
+	for _, d := range docs {
+		n, err := r.next(d)
+		if err != nil {
+			return Root{}, fmt.Errorf("version %d: %w", r.Version()+1, err)
+		}
+		r = n
+	}
+	return r, nil
+}

@@ -1,0 +1,159 @@
+package trust
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+)
+
+// Root is a version of the trust root that Anchor or Walk has verified. The zero value trusts nobody.
+type Root struct {
+	spec   RootSpec
+	digest [sha256.Size]byte // of the payload as it was received
+	device Scope             // who asks, see At
+}
+
+// Time is the wall clock and whether it can be relied upon.
+type Time struct {
+	Wall  time.Time
+	Known bool
+}
+
+// Version counts from 1, one step at a time.
+func (r Root) Version() uint64 { return r.spec.Version }
+
+// Name tells this chain of roots from others; it never changes within a chain.
+func (r Root) Name() string { return r.spec.Name }
+
+// Development tells whether the chain is one for development, whose keys are kept with less care. It
+// never changes within a chain: a device for production is built with another root.
+func (r Root) Development() bool { return r.spec.Development }
+
+// Issued is when this version was made, as its signers say.
+func (r Root) Issued() time.Time { return r.spec.Issued }
+
+// Expires is the first second at which this version is no longer current.
+func (r Root) Expires() time.Time { return r.spec.Expires }
+
+// Expired tells whether the root has expired for certain. A time that is not known proves nothing;
+// what to do then is for the caller's policy.
+func (r Root) Expired(now Time) bool { return now.Known && !now.Wall.Before(r.spec.Expires) }
+
+// IsZero tells whether this is no root.
+func (r Root) IsZero() bool { return r.spec.Version == 0 }
+
+// Digest is the SHA-256 of the root's payload, for showing and comparing.
+func (r Root) Digest() [sha256.Size]byte { return r.digest }
+
+// Role returns the grants of a role in their order: the first that covers a device and a component
+// decides for it. Nil: nobody has the role.
+func (r Root) Role(role Role) []Grant { return slices.Clone(r.spec.Roles[role].Grants) }
+
+// Generation is the version of the root in which the signers of a role were last changed, 0 when
+// nobody has the role. Documents name the generation of their role, so that nothing that was signed
+// before a rotation counts after it, and counters of documents begin again with it.
+func (r Root) Generation(role Role) uint64 { return r.spec.Roles[role].Generation }
+
+// Algorithms lists the algorithm identifiers that signatures may have.
+func (r Root) Algorithms() []int64 { return slices.Clone(r.spec.Algorithms) }
+
+// Revoked tells whether a manifest, by its digest ("sha256:<hex>"), must never be installed again.
+func (r Root) Revoked(digest string) bool { return slices.Contains(r.spec.Revoked, digest) }
+
+// SequenceRange returns the lowest and the highest sequence that a manifest with this component
+// (manifest.ComponentID.String) may have. The lowest is the hard floor against rollback; the highest
+// keeps a stolen release key from using up all numbers.
+func (r Root) SequenceRange(component string) (lowest, highest uint64) {
+	if s, ok := r.spec.Components[component]; ok {
+		return s.Min, s.Max
+	}
+	return 0, math.MaxUint64
+}
+
+// Spec returns what the root says, for showing it and for making the next one from it.
+func (r Root) Spec() RootSpec { return r.spec.clone() }
+
+// At returns the root as it stands for a device: vendors and classes of device decide which grants
+// cover it. Without At only grants without a scope do.
+func (r Root) At(device Scope) Root {
+	r.device = Scope{Vendors: slices.Clone(device.Vendors), Classes: slices.Clone(device.Classes)}
+	return r
+}
+
+// Verify checks that a document of a kind ("plan", "pulse" ...) is signed by enough signers of a role
+// for this device, and returns its payload and their ids. It says nothing about replay or time.
+// Errors: ErrMalformed, ErrNoSigner, ErrThreshold, ErrSignature, ErrAlgorithm, ErrEmpty.
+func (r Root) Verify(role Role, kind string, msg []byte) (payload []byte, signers []string, err error) {
+	d, err := open(kind, msg)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot verify %s: %w", kind, err)
+	}
+	g, ok := first(r.spec.Roles[role].Grants, r.device)
+	if !ok {
+		return nil, nil, fmt.Errorf("cannot verify %s: root %d gives nobody the role %s for this device: %w", kind, r.Version(), role, ErrNoSigner)
+	}
+	if signers, err = d.meets(g); err != nil {
+		return nil, nil, fmt.Errorf("cannot verify %s: %w", kind, err)
+	}
+	return d.payload, signers, nil
+}
+
+// next verifies the root that follows r: r's root role first, over bytes that are not parsed yet;
+// then the form; then the new root's own root role.
+func (r Root) next(d document) (Root, error) {
+	if _, err := d.meets(r.spec.Roles[RoleRoot].Grants[0]); err != nil {
+		return Root{}, fmt.Errorf("by the signers of version %d: %w", r.Version(), err)
+	}
+	n, err := parseRoot(d.payload)
+	if err != nil {
+		return Root{}, err
+	}
+	switch {
+	case n.Version() != r.Version()+1:
+		return Root{}, fmt.Errorf("says to be version %d after %d: %w", n.Version(), r.Version(), ErrVersion)
+	case n.Name() != r.Name() || n.Development() != r.Development():
+		return Root{}, fmt.Errorf("it is of %q, not of %q: %w", n.Name(), r.Name(), ErrFork)
+	}
+	for _, role := range Roles() {
+		same := sameGrants(r.spec.Roles[role].Grants, n.spec.Roles[role].Grants)
+		if g := n.Generation(role); g != n.Version() && !(same && g == r.Generation(role)) {
+			return Root{}, fmt.Errorf("generation of role %s is %d, which is neither the old one unchanged nor version %d: %w", role, g, n.Version(), ErrMalformed)
+		}
+	}
+	if err := n.own(d); err != nil {
+		return Root{}, err
+	}
+	n.device = r.device
+	return n, nil
+}
+
+// own checks the root's signatures by its own root role.
+func (r Root) own(d document) error {
+	if _, err := d.meets(r.spec.Roles[RoleRoot].Grants[0]); err != nil {
+		return fmt.Errorf("by its own signers: %w", err)
+	}
+	return nil
+}
+
+// sameGrants compares by keys, thresholds and scopes; names do not matter.
+func sameGrants(a, b []Grant) bool {
+	return slices.EqualFunc(a, b, func(a, b Grant) bool {
+		return a.Threshold == b.Threshold && a.Scope.Component == b.Scope.Component &&
+			slices.Equal(a.Scope.Vendors, b.Scope.Vendors) && slices.Equal(a.Scope.Classes, b.Scope.Classes) &&
+			maps.Equal(keysOf(a), keysOf(b))
+	})
+}
+
+// keysOf maps each key of a grant to the signer that it belongs to.
+func keysOf(g Grant) map[string]string {
+	m := map[string]string{}
+	for _, member := range g.Members {
+		for _, k := range member.Keys {
+			m[k.id] = member.ID()
+		}
+	}
+	return m
+}
