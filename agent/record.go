@@ -38,6 +38,7 @@ type Ext struct {
 	Local      bool          `cbor:"13,keyasint,omitempty"` // a technician's install
 	Pending    reason.Reason `cbor:"14,keyasint,omitempty"` // idle: disable-pending or floor-pending
 	Arms       int           `cbor:"15,keyasint,omitempty"` // times that this update was armed
+	Version    string        `cbor:"16,keyasint,omitempty"` // that the manifest gives its content, for people
 }
 
 // SlotImage is one component's image in a slot.

@@ -23,7 +23,9 @@ const (
 	keyHead     = "head"     // storedHead: the last evidence record
 	keySent     = "sent"     // uint: evidence handed over up to here
 	keyFloor    = "floor"    // storedFloor: highest confirmed sequence
-	keyOutcome  = "outcome"  // Outcome of the last update
+	keyOutcome  = "outcome"  // Outcome of the last update that was begun
+	keyOffer    = "offer"    // Outcome: the newest offer that was not taken, until an update begins
+	keyGarbage  = "garbage"  // []digest prefix: unverifiable offers that are on record
 	keyEnvelope = "envelope" // bytes: the envelope of the update in progress
 	keyWaiting  = "waiting"  // storedOffer: a deferred or failed offer, decided again later
 	keyApproved = "approved" // string: manifest digest an operator approved
@@ -57,8 +59,11 @@ type storedOffer struct {
 	Digest   string        `cbor:"2,keyasint"`
 	Sequence uint64        `cbor:"3,keyasint"`
 	Reason   reason.Reason `cbor:"4,keyasint"`
-	Failures int           `cbor:"5,keyasint"` // updates begun and failed for causes outside the image
-	Said     string        `cbor:"6,keyasint"` // the verdict that is on record, so that it is recorded once per change
+	Failures int           `cbor:"5,keyasint"`           // updates begun and failed for causes outside the image
+	Said     string        `cbor:"6,keyasint"`           // what it waits for, for people
+	Rules    string        `cbor:"7,keyasint,omitempty"` // the reasons that are on record, so that they are recorded once per change
+	Costly   int           `cbor:"8,keyasint,omitempty"` // failures that loaded or wrote a whole image for nothing
+	Broker   bool          `cbor:"9,keyasint,omitempty"` // its trial failed for want of the broker: wait for that first
 }
 
 type storedVerdict struct {
@@ -86,6 +91,7 @@ type Outcome struct {
 	Slot     bootctl.Slot  `cbor:"6,keyasint"`
 	Wall     time.Time     `cbor:"7,keyasint"`
 	Quality  string        `cbor:"8,keyasint"`
+	Version  string        `cbor:"9,keyasint,omitempty"`
 }
 
 // store is the typed view of the journal. A commit holds a record and its evidence (I6).
@@ -97,8 +103,13 @@ type store struct {
 
 	mu   sync.Mutex
 	head storedHead
-	wake chan struct{} // evidence was added
+	why  reason.Reason  // why a new chain would begin
+	last *evidence.Head // of the chain before
+	wake chan struct{}  // evidence was added
 }
+
+// errDurable: the journal did not take it, so that it has not happened.
+var errDurable = errors.New("cannot write the journal")
 
 func openStore(j journal.Store, device string, limit int64, stamp func() evidence.Stamp) (*store, error) {
 	s := &store{j: j, device: device, limit: limit, stamp: stamp, wake: make(chan struct{}, 1)}
@@ -114,31 +125,31 @@ func openStore(j journal.Store, device string, limit int64, stamp func() evidenc
 	return s, err
 }
 
-// begin starts a chain when there is none: why says whether evidence was lost (I10).
+// begin starts a chain when there is none: why says whether evidence was lost (I10). A journal that
+// cannot be written now gets its chain with the first commit that it takes.
 func (s *store) begin(why reason.Reason, last *evidence.Head) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.head.Chain) == 16 {
+	s.why, s.last = why, last
+	begun := len(s.head.Chain) == 16
+	s.mu.Unlock()
+	if begun {
 		return nil
 	}
-	var chain [16]byte
-	if _, err := rand.Read(chain[:]); err != nil {
-		return fmt.Errorf("cannot begin evidence: %w", err)
+	return s.commit(nil, nil)
+}
+
+// chain puts the first record of a new chain.
+func (s *store) chain(tx journal.Tx, at evidence.Stamp) (storedHead, error) {
+	var id [16]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return storedHead{}, err
 	}
-	rec, head, err := evidence.Begin(s.device, chain, why, last, s.stamp())
+	rec, head, err := evidence.Begin(s.device, id, s.why, s.last, at)
 	if err != nil {
-		return fmt.Errorf("cannot begin evidence: %w", err)
+		return storedHead{}, err
 	}
-	next := storedHead{Chain: head.Chain[:], Seq: head.Seq, Hash: head.Hash[:], First: head.Seq, Bytes: int64(len(rec))}
-	err = s.j.Update(func(tx journal.Tx) error {
-		return errors.Join(put(tx, keySchema, schemaVersion), put(tx, keyHead, next),
-			tx.Put(journal.Evidence, seqKey(head.Seq), rec))
-	})
-	if err != nil {
-		return fmt.Errorf("cannot begin evidence: %w", err)
-	}
-	s.head = next
-	return nil
+	h := storedHead{Chain: head.Chain[:], Seq: head.Seq, Hash: head.Hash[:], First: head.Seq, Bytes: int64(len(rec))}
+	return h, errors.Join(put(tx, keySchema, schemaVersion), put(tx, keyHead, h), tx.Put(journal.Evidence, seqKey(head.Seq), rec))
 }
 
 // commit makes a transition durable: the record (nil: unchanged), its evidence, and what also belongs to it.
@@ -148,8 +159,13 @@ func (s *store) commit(rec *Record, events []evidence.Event, also ...func(journa
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next, at := s.head, s.stamp()
-	err := s.j.Update(func(tx journal.Tx) error {
+	err := s.j.Update(func(tx journal.Tx) (err error) {
 		next = s.head
+		if len(next.Chain) != 16 {
+			if next, err = s.chain(tx, at); err != nil {
+				return err
+			}
+		}
 		if rec != nil {
 			b, err := rec.encode()
 			if err != nil {
@@ -177,19 +193,20 @@ func (s *store) commit(rec *Record, events []evidence.Event, also ...func(journa
 				return err
 			}
 		}
-		if err := s.prune(tx, &next); err != nil {
-			return err
-		}
 		if len(events) == 0 {
 			return nil
+		}
+		if err := s.prune(tx, &next); err != nil {
+			return err
 		}
 		return put(tx, keyHead, next)
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errDurable, err)
 	}
+	grown := next.Seq != s.head.Seq
 	s.head = next
-	if len(events) > 0 {
+	if grown {
 		select {
 		case s.wake <- struct{}{}:
 		default:
