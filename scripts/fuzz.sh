@@ -5,6 +5,6 @@ time=${1:-5s}
 for dir in $(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do
 	for f in $(grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$dir"/*_test.go | sed 's/func //' | sort -u); do
 		echo "== $dir $f"
-		go test -run '^$' -fuzz "^$f\$" -fuzztime "$time" "$dir"
+		go test -run '^$' -fuzz "^$f\$" -fuzztime "$time" -fuzzminimizetime 1x "$dir"
 	done
 done
