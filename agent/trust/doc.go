@@ -52,15 +52,15 @@ const (
 	MaxMessage    = 64 << 10 // bytes of a message with its payload
 	MaxPEM        = 8 << 10  // bytes of a key file
 
-	MaxBundle     = 1 << 20 // bytes of a bundle of roots
-	MaxVersions   = 256     // roots in a bundle
-	MaxMembers    = 32      // signers of one root, all roles together
-	MaxCosigned   = 32      // signatures over one document of ours
-	MaxGrants     = 16      // grants of one role
-	MaxScope      = 8       // vendors, and classes, that one grant names
-	MaxName       = 64      // bytes of a name
-	MaxComponents = 32      // components with a range of sequences
-	MaxRevoked    = 256     // revoked manifests
+	MaxBundle     = 512 << 10 // bytes of a bundle of roots
+	MaxVersions   = 256       // roots in a bundle
+	MaxMembers    = 32        // signers of one root, all roles together
+	MaxCosigned   = 32        // signatures over one document of ours
+	MaxGrants     = 16        // grants of one role
+	MaxScope      = 8         // vendors, and classes, that one grant names
+	MaxName       = 64        // bytes of a name
+	MaxComponents = 32        // components with a range of sequences
+	MaxRevoked    = 256       // revoked manifests
 
 	maxDepth    = 8    // nested items of a document
 	maxElements = 1024 // items of one array or map of a document
