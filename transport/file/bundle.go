@@ -1,13 +1,10 @@
 package file
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -117,23 +114,8 @@ func openIn(dir *os.Root, name string) (*os.File, error) {
 	return f, nil
 }
 
-// LocalName returns the file name under which the payload at uri lies in a bundle: the last element
-// of its path, decoded. Names that are hidden, special or not printable are refused.
-func LocalName(uri string) (string, error) {
-	u, err := url.Parse(uri)
-	if err != nil || len(uri) > 4096 {
-		return "", errors.New("not a URI")
-	}
-	whole := cmp.Or(u.Path, u.Opaque) // opaque: file:payload.img
-	if whole == "" || strings.HasSuffix(whole, "/") {
-		return "", fmt.Errorf("address %q has no file name", printable(uri))
-	}
-	name := path.Base(whole)
-	if name == "/" || strings.HasPrefix(name, ".") || len(name) > 255 || name != printable(name) || strings.ContainsAny(name, `\:`) {
-		return "", fmt.Errorf("%q is not a plain file name", printable(name))
-	}
-	return name, nil
-}
+// LocalName is transport.LocalName.
+func LocalName(uri string) (string, error) { return transport.LocalName(uri) }
 
 // name is the base name of a file, fit for a log and for evidence.
 func name(f *os.File) string { return printable(filepath.Base(f.Name())) }
