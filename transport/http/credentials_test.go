@@ -186,6 +186,9 @@ func TestProxy(t *testing.T) {
 	if _, _, err := fetch(t.Context(), newFetcher(t, w.options()).Source([]string{payloadURL}, 1000), 0, ""); err != nil || len(through) != 0 {
 		t.Errorf("%v, through the environment's proxy: %v", err, through)
 	}
+	if newFetcher(t, http.Options{}).Proxied() { // net/http reads the environment once per process
+		t.Error("a proxy is looked for where none is configured")
+	}
 	u, err := url.Parse(proxy.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -30,6 +30,9 @@ func (f *Fetcher) Dial(ctx context.Context, start *url.URL, redirected bool, add
 	return f.http.DialContext(context.WithValue(ctx, hopKey{}, h), "tcp", address)
 }
 
+// Proxied reports whether requests may go through a proxy.
+func (f *Fetcher) Proxied() bool { return f.http.Proxy != nil }
+
 const (
 	MaxRetryAfter = maxRetryAfter
 	MaxURL        = maxURL

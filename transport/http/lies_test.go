@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/http"
 )
 
 // head sets header fields "Name: value" and the status.
@@ -139,6 +140,51 @@ func TestLies(t *testing.T) {
 				t.Errorf("%d requests", n)
 			}
 		})
+	}
+}
+
+// Without a validator nothing proves that earlier bytes came from what is there now.
+func TestNoValidator(t *testing.T) {
+	w := newWorld(t)
+	s := newStore(random(7, 1000))
+	w.serve("updates.example:80", "192.0.2.1", s.ServeHTTP)
+	src := newFetcher(t, w.options()).Source([]string{payloadURL}, 1000)
+	if _, _, err := fetch(t.Context(), src, 400, ""); !errors.Is(err, transport.ErrChanged) || len(w.dialled()) != 0 {
+		t.Errorf("%v after %d requests, want ErrChanged at once", err, len(w.dialled()))
+	}
+	if got, _, err := fetch(t.Context(), src, 1000, `"v1"`); err != nil || len(got) != 0 || len(w.dialled()) != 0 {
+		t.Errorf("%d bytes, %v after %d requests, want an end at once", len(got), err, len(w.dialled()))
+	}
+}
+
+func TestValidators(t *testing.T) {
+	const old, now = "Fri, 31 Dec 1999 23:59:58 GMT", "Fri, 31 Dec 1999 23:59:59 GMT"
+	for _, tc := range []struct{ tag, modified, date, want string }{
+		{`"v1"`, "", "", `"v1"`},
+		{`"v1"`, old, now, `"v1"`},
+		{`""`, "", "", `""`},
+		{`W/"v1"`, "", "", ""},
+		{`W/"v1"`, old, now, ""}, // the server itself says that bytes may differ
+		{`w/"v1"`, "", "", ""},
+		{`v1"`, "", "", ""},
+		{`"v1`, "", "", ""},
+		{`v1`, "", "", ""},
+		{`"`, "", "", ""},
+		{`"v 1"`, "", "", ""},
+		{`"v"1"`, "", "", ""},
+		{"\"v\x7f\"", "", "", ""},
+		{`"` + strings.Repeat("x", 300) + `"`, "", "", ""},
+		{"", old, now, old},
+		{"", now, now, ""}, // it may have changed within that second
+		{"", now, old, ""},
+		{"", old, "", ""},
+		{"", "yesterday", now, ""},
+		{"", "", now, ""},
+	} {
+		h := nethttp.Header{"Etag": {tc.tag}, "Last-Modified": {tc.modified}, "Date": {tc.date}}
+		if got := http.ValidatorOf(h); got != tc.want {
+			t.Errorf("%q, %q at %q: %q, want %q", tc.tag, tc.modified, tc.date, got, tc.want)
+		}
 	}
 }
 

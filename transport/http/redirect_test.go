@@ -45,9 +45,9 @@ func TestRedirects(t *testing.T) {
 		},
 		"five":    {hops: map[string]nethttp.HandlerFunc{"cdn.example": countdown(5)}},
 		"six":     {hops: map[string]nethttp.HandlerFunc{"cdn.example": countdown(6)}, want: transport.ErrForbidden, says: "more than 5"},
-		"to self": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("/x")}, want: transport.ErrForbidden, says: "circle"},
+		"to self": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("/x?sig=s3cret")}, want: transport.ErrForbidden, says: "circle"},
 		"circle": {
-			hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://b.example/"), "b.example": to("http://cdn.example/x")},
+			hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://b.example/"), "b.example": to("http://cdn.example/x?sig=s3cret")},
 			want: transport.ErrForbidden, says: "circle", dials: []string{"cdn.example:80", "b.example:80"},
 		},
 		"to file":        {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("file:///etc/shadow")}, want: transport.ErrForbidden, says: "scheme"},
@@ -67,12 +67,20 @@ func TestRedirects(t *testing.T) {
 		"to the cloud":    {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://169.254.169.254/latest/")}, want: transport.ErrForbidden, says: "link-local"},
 		"to fe80":         {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://[fe80::1]/")}, want: transport.ErrForbidden, says: "link-local"},
 		"to 0.0.0.0":      {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://0.0.0.0/")}, want: transport.ErrForbidden, says: "not the address of a server"},
-		"name is loop":    {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://store.example/")}, ips: map[string]string{"store.example": "127.0.0.1"}, want: transport.ErrForbidden, says: "this machine"},
+		"name is loop":    {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://store.example/")}, ips: map[string]string{"store.example": "127.0.0.1"}, want: transport.ErrForbidden, says: "this machine", dials: []string{"cdn.example:80", "store.example:80"}},
 		"name is link":    {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://store.example/")}, ips: map[string]string{"store.example": "169.254.0.7"}, want: transport.ErrForbidden, says: "link-local"},
-		"first is loop":   {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://store.example/")}, ips: map[string]string{"cdn.example": "127.0.0.1"}, want: transport.ErrForbidden, says: "this machine"},
+		"first is loop":   {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://store.example/")}, ips: map[string]string{"cdn.example": "127.0.0.1"}, want: transport.ErrForbidden, says: "this machine", dials: []string{"cdn.example:80"}},
 		"loop to loop":    {start: "localhost", hops: map[string]nethttp.HandlerFunc{"localhost": to("http://127.0.0.1/")}, ips: map[string]string{"localhost": "127.0.0.1"}},
 		"loop to link":    {start: "localhost", hops: map[string]nethttp.HandlerFunc{"localhost": to("http://169.254.0.7/")}, ips: map[string]string{"localhost": "127.0.0.1"}, want: transport.ErrForbidden, says: "link-local"},
 		"link, spelt out": {start: "169.254.0.7"},
+		"link to link, by name": {
+			start: "169.254.0.8", hops: map[string]nethttp.HandlerFunc{"169.254.0.8": to("http://store.example/")},
+			ips: map[string]string{"store.example": "169.254.0.7"}, want: transport.ErrForbidden, says: "link-local",
+		},
+		"secret in the query": {
+			hops: map[string]nethttp.HandlerFunc{"cdn.example": func(w nethttp.ResponseWriter, _ *nethttp.Request) { head(w, 404) }},
+			want: transport.ErrGone, says: "http://cdn.example/x: ",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -99,8 +107,8 @@ func TestRedirects(t *testing.T) {
 				w.serve(name+":80", ip(name), h)
 			}
 			o := w.options()
-			o.Retries = -1
-			got, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{"http://" + tc.start + "/x"}, 5000), 0, "")
+			o.Retries = 2
+			got, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{"http://" + tc.start + "/x?sig=s3cret"}, 5000), 0, "")
 			if kind(err) != tc.want || (err == nil && !bytes.Equal(got, content)) {
 				t.Fatalf("%d bytes, %v; want %v", len(got), err, tc.want)
 			}

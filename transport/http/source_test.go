@@ -194,6 +194,15 @@ func TestMirrors(t *testing.T) {
 		w.down("a.example:80", true)
 		whole(t, src, 0, "")
 	})
+	t.Run("StaysWithTheOneThatWorks", func(t *testing.T) {
+		w, s, src := setup(t)
+		w.down("a.example:80", true)
+		s["b"].breakAfter(70_000, 70_000)
+		whole(t, src, 0, "")
+		if d := w.dialled(); !slices.Equal(d, []string{"a.example:80", "b.example:80", "b.example:80", "b.example:80"}) {
+			t.Errorf("dialled %v", d)
+		}
+	})
 	t.Run("OverInTheMiddle", func(t *testing.T) { // the same validator: b goes on where a stopped
 		w, s, src := setup(t)
 		body, _, err := src.Open(t.Context(), 0, "")

@@ -7,11 +7,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"math/big"
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 )
@@ -62,24 +59,6 @@ func (a *authority) client(t *testing.T, name string) *tls.Config {
 		c.Certificates = []tls.Certificate{a.issue(t, name)}
 	}
 	return c
-}
-
-// write stores the CA and a certificate as PEM files in dir.
-func (a *authority) write(t *testing.T, dir string, c tls.Certificate) {
-	t.Helper()
-	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{
-		"ca.crt":     {Type: "CERTIFICATE", Bytes: a.cert.Raw},
-		"server.crt": {Type: "CERTIFICATE", Bytes: c.Certificate[0]},
-		"server.key": {Type: "PRIVATE KEY", Bytes: key},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 func newKey(t *testing.T) *ecdsa.PrivateKey {

@@ -3,7 +3,9 @@
 package mqtt_test
 
 import (
-	"fmt"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"net"
 	"os"
 	"os/exec"
@@ -72,7 +74,7 @@ func (b *mosquitto) start(t *testing.T) *mosquitto {
 		time.Sleep(25 * time.Millisecond)
 	}
 	text, _ := os.ReadFile(filepath.Join(b.dir, "log"))
-	t.Fatal(fmt.Sprintf("mosquitto does not answer on port %s:\n%s", b.port, text))
+	t.Fatalf("mosquitto does not answer on port %s:\n%s", b.port, text)
 	return nil
 }
 
@@ -87,5 +89,23 @@ func (b *mosquitto) stop(t *testing.T) {
 	if t.Failed() {
 		text, _ := os.ReadFile(filepath.Join(b.dir, "log"))
 		t.Logf("mosquitto's log:\n%s", text)
+	}
+}
+
+// write stores the CA and a certificate as PEM files in dir.
+func (a *authority) write(t *testing.T, dir string, c tls.Certificate) {
+	t.Helper()
+	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{
+		"ca.crt":     {Type: "CERTIFICATE", Bytes: a.cert.Raw},
+		"server.crt": {Type: "CERTIFICATE", Bytes: c.Certificate[0]},
+		"server.key": {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
