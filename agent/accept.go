@@ -1,9 +1,10 @@
 package agent
 
 import (
-	"context"
+	"bytes"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +15,6 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
-	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
 )
@@ -25,13 +25,12 @@ type offer struct {
 	origin   string
 	local    map[string]slots.Source // payloads of a technician's install, by file name; nil: network
 	console  bool                    // handed over at the console
-	failures int
-	said     string
+	before   storedOffer             // what is known of it from earlier; zero when it is new
 }
 
 // consider verifies and decides an offer and, where the decision is to install, begins. Only the
 // goroutine of Run calls it, in phase idle. The error is a *Refused when the offer was not taken.
-func (a *Agent) consider(ctx context.Context, o offer) error {
+func (a *Agent) consider(o offer) error {
 	m, err := a.verify(o)
 	if err != nil {
 		return err
@@ -41,18 +40,23 @@ func (a *Agent) consider(ctx context.Context, o offer) error {
 		var v storedVerdict
 		if a.st.load(prefixFinal+digest, &v) {
 			a.log.Debug("offer has a final verdict", "manifest", digest, "reason", v.Reason)
+			if w := (Outcome{}); v.Reason == reason.AlreadyInstalled && a.st.load(keyOffer, &w) && w.Reason != reason.None {
+				// What the fleet offers is what runs: an earlier refusal needs nobody any more.
+				err = a.st.commit(nil, nil, func(tx journal.Tx) error { return tx.Delete(journal.State, keyOffer) })
+				return errors.Join(err, &Refused{Reason: v.Reason})
+			}
 			return &Refused{Reason: v.Reason}
 		}
 		var w storedOffer
 		if a.st.load(keyWaiting, &w) {
 			if w.Digest == digest {
-				o.failures, o.said = w.Failures, w.Said
+				o.before = w
 				if w.Failures > 0 && a.o.Clock.Uptime() < a.retryAt {
 					return &Refused{Reason: w.Reason, Deferred: true}
 				}
 			} else if w.Sequence > m.Sequence() && w.Reason != reason.VersionCondition && w.Reason != reason.WrongSlot {
 				// Those two may need the older one first, as a step.
-				return &Refused{Reason: reason.Superseded, Deferred: true}
+				return a.passOver(m, o)
 			}
 		}
 	}
@@ -61,7 +65,7 @@ func (a *Agent) consider(ctx context.Context, o offer) error {
 		d.Outcome = policy.Defer
 		d.Findings = append(d.Findings, policy.Finding{Reason: j.Cause, Detail: "waiting to see whether the old system reaches the broker", Retry: time.Minute})
 	}
-	return a.settle(ctx, m, o, d)
+	return a.settle(m, o, d)
 }
 
 // verify turns bytes into a manifest, or records why it did not. Refusals of bytes that nobody
@@ -75,19 +79,41 @@ func (a *Agent) verify(o offer) (manifest.Manifest, error) {
 		}
 	}
 	why := refusal(err)
-	key := sha256.Sum256(o.envelope)
-	if dropped, ok := a.garbage.allow(key, a.o.Clock.Uptime()); ok {
+	sum := sha256.Sum256(o.envelope)
+	if o.console {
+		sum = sha256.Sum256([]byte(o.origin + string(sum[:]))) // a person's attempt is on record of its own
+	}
+	if dropped, ok := a.garbage.allow(sum[:16], a.o.Clock.Uptime()); ok {
 		e := evidence.Event{Kind: evidence.KindDecision, Reason: why, To: "refuse", Actor: o.origin,
 			Detail: map[string]string{"why": err.Error()}}
 		if dropped > 0 {
 			e.Detail["not-recorded-before"] = itoa(dropped)
 		}
-		if nerr := a.note(e, a.outcome("refused", why, err.Error(), "", 0, "")); nerr != nil {
+		seen := a.garbage.seen
+		also := []txFunc{func(tx journal.Tx) error { return put(tx, keyGarbage, seen) }}
+		if !o.console {
+			also = append(also, a.notTaken(Outcome{Result: "refused", Reason: why, Detail: err.Error()}))
+		}
+		if nerr := a.note(e, also...); nerr != nil {
 			a.fail("cannot record a refusal", nerr)
 		}
 		a.log.Warn("offer refused", "reason", string(why), "origin", o.origin, "error", err)
 	}
 	return manifest.Manifest{}, &Refused{Reason: why, Detail: err.Error()}
+}
+
+// passOver leaves an offer aside because a newer one waits. It is on record once, within the rate of
+// unverifiable ones.
+func (a *Agent) passOver(m manifest.Manifest, o offer) error {
+	digest := m.Digest()
+	if _, ok := a.garbage.allow([]byte(digest.Sum[:16]), a.o.Clock.Uptime()); ok {
+		e := evidence.Event{Kind: evidence.KindDecision, Reason: reason.Superseded, To: "defer", Manifest: digest.String(), Sequence: m.Sequence(), Actor: o.origin}
+		seen := a.garbage.seen
+		if err := a.note(e, func(tx journal.Tx) error { return put(tx, keyGarbage, seen) }); err != nil {
+			return err
+		}
+	}
+	return &Refused{Reason: reason.Superseded, Deferred: true}
 }
 
 // refusal maps an error of Parse, Verify or Resolve to its reason.
@@ -112,18 +138,19 @@ func refusal(err error) reason.Reason {
 	return reason.EnvelopeMalformed
 }
 
-// garbageLimit bounds records of unverifiable offers: each body once while it is remembered, and
-// no more than perHour in an hour of uptime.
+// garbageLimit bounds records of offers that nobody vouches for: each body once while it is
+// remembered, over restarts too, for brokers hand retained ones in again and again; and no more than
+// perHour in an hour of uptime.
 type garbageLimit struct {
-	seen    [][32]byte
+	seen    [][]byte // durable under keyGarbage
 	times   []time.Duration
 	dropped int
 }
 
-func (g *garbageLimit) allow(key [32]byte, now time.Duration) (dropped int, ok bool) {
+func (g *garbageLimit) allow(key []byte, now time.Duration) (dropped int, ok bool) {
 	const perHour, remembered = 20, 64
 	for _, k := range g.seen {
-		if k == key {
+		if key != nil && bytes.Equal(k, key) {
 			return 0, false
 		}
 	}
@@ -134,8 +161,9 @@ func (g *garbageLimit) allow(key [32]byte, now time.Duration) (dropped int, ok b
 		g.dropped++
 		return 0, false
 	}
-	if g.seen = append(g.seen, key); len(g.seen) > remembered {
-		g.seen = g.seen[1:]
+	if key != nil {
+		g.seen = append(g.seen, bytes.Clone(key))
+		g.seen = g.seen[max(len(g.seen)-remembered, 0):]
 	}
 	g.times = append(g.times, now)
 	dropped, g.dropped = g.dropped, 0
@@ -217,14 +245,14 @@ func (a *Agent) decide(m manifest.Manifest, stage policy.Stage, local bool, targ
 const minJournal = 128 << 10
 
 // settle records a decision once per change and acts on it.
-func (a *Agent) settle(ctx context.Context, m manifest.Manifest, o offer, d policy.Decision) error {
+func (a *Agent) settle(m manifest.Manifest, o offer, d policy.Decision) error {
 	digest := m.Digest().String()
 	why, said, detail := summary(d)
 	e := evidence.Event{Kind: evidence.KindDecision, Reason: why, To: d.Outcome.String(), Manifest: digest,
 		Sequence: m.Sequence(), Actor: o.origin, Detail: detail}
 	switch d.Outcome {
 	case policy.Install:
-		return a.begin(ctx, m, o, d, e)
+		return a.begin(m, o, d, e)
 	case policy.Defer:
 		if o.console {
 			if err := a.note(e); err != nil {
@@ -233,27 +261,37 @@ func (a *Agent) settle(ctx context.Context, m manifest.Manifest, o offer, d poli
 			return &Refused{Reason: why, Detail: said, Deferred: true}
 		}
 		a.retryAt = a.o.Clock.Uptime() + retryAfter(d)
-		w := storedOffer{Envelope: o.envelope, Digest: digest, Sequence: m.Sequence(), Reason: why, Failures: o.failures, Said: said}
-		if o.said == said {
-			return &Refused{Reason: why, Detail: said, Deferred: true} // on record already
+		w := o.before
+		known, same := w.Rules == rules(d), w.Said == said
+		w.Envelope, w.Digest, w.Sequence, w.Reason, w.Said, w.Rules = o.envelope, digest, m.Sequence(), why, said, rules(d)
+		keep := func(tx journal.Tx) error { return put(tx, keyWaiting, w) }
+		var err error
+		switch {
+		case known && same:
+		case known: // the same rules with other figures: no new decision
+			err = a.st.commit(nil, nil, keep)
+		default:
+			a.log.Info("offer deferred", "sequence", m.Sequence(), "reason", said)
+			err = a.note(e, keep, a.notTaken(Outcome{Result: "deferred", Reason: why, Detail: firstDetail(d), Manifest: digest, Sequence: m.Sequence(), Version: version(m)}))
 		}
-		a.log.Info("offer deferred", "sequence", m.Sequence(), "reason", said)
-		err := a.note(e, func(tx journal.Tx) error { return put(tx, keyWaiting, w) },
-			a.outcome("deferred", why, firstDetail(d), digest, m.Sequence(), ""))
 		return errors.Join(err, &Refused{Reason: why, Detail: said, Deferred: true})
 	default:
 		a.log.Warn("offer refused", "sequence", m.Sequence(), "reason", said)
-		var also []txFunc
-		switch why {
-		case reason.AlreadyInstalled, reason.WrongVendor, reason.WrongClass, reason.WrongDevice:
-			// On record as evidence; nothing that a person at this device should look at.
-		default:
-			also = append(also, a.outcome("refused", why, firstDetail(d), digest, m.Sequence(), ""))
+		if o.console {
+			return errors.Join(a.note(e), &Refused{Reason: why, Detail: said})
 		}
-		if !o.console {
-			at := a.st.lastSeq().Seq + 1
-			also = append(also, func(tx journal.Tx) error { return setFinal(tx, digest, at, why) },
-				func(tx journal.Tx) error { return dropWaiting(tx, digest) })
+		at := a.st.lastSeq().Seq + 1
+		also := []txFunc{func(tx journal.Tx) error { return errors.Join(setFinal(tx, digest, at, why), dropWaiting(tx, digest)) }}
+		switch why {
+		case reason.AlreadyInstalled, reason.WrongVendor, reason.WrongClass, reason.WrongDevice, reason.SequenceBelowFloor:
+			// On record as evidence; nothing that a person at this device should look at. A broker hands in
+			// older releases than the device has for as long as it keeps them.
+		default:
+			also = append(also, a.notTaken(Outcome{Result: "refused", Reason: why, Detail: firstDetail(d), Manifest: digest, Sequence: m.Sequence(), Version: version(m)}))
+		}
+		if _, ok := a.garbage.allow(nil, a.o.Clock.Uptime()); !ok {
+			// Genuine and old ones can flood, too: more of them than verdicts are remembered.
+			return errors.Join(a.st.commit(nil, nil, also...), &Refused{Reason: why, Detail: said})
 		}
 		return errors.Join(a.note(e, also...), &Refused{Reason: why, Detail: said})
 	}
@@ -294,6 +332,18 @@ func summary(d policy.Decision) (reason.Reason, string, map[string]string) {
 	return why, strings.Join(said, "; "), detail
 }
 
+// rules names the findings without their figures, which change all the time (a charge, bytes left):
+// a decision is on record again when these change.
+func rules(d policy.Decision) string {
+	var all []string
+	for _, f := range d.Findings {
+		if !slices.Contains(all, string(f.Reason)) {
+			all = append(all, string(f.Reason))
+		}
+	}
+	return strings.Join(all, " ")
+}
+
 // firstDetail is what the finding that gives the decision its reason says.
 func firstDetail(d policy.Decision) string {
 	why, _, detail := summary(d)
@@ -317,7 +367,7 @@ func retryAfter(d policy.Decision) time.Duration {
 // begin takes an update up: the record names it and the target before anything is touched.
 //
 // Crash: one commit -> before: the offer comes again; after: preparing is run again.
-func (a *Agent) begin(_ context.Context, m manifest.Manifest, o offer, d policy.Decision, e evidence.Event) error {
+func (a *Agent) begin(m manifest.Manifest, o offer, d policy.Decision, e evidence.Event) error {
 	target := a.other(a.run)
 	digest := m.Digest().String()
 	images := imagesOf(d.Plan)
@@ -326,17 +376,20 @@ func (a *Agent) begin(_ context.Context, m manifest.Manifest, o offer, d policy.
 	}
 	a.local = o.local
 	kept := a.sameCheckpoints(digest)
+	w := o.before
+	w.Envelope, w.Digest, w.Sequence, w.Reason, w.Said, w.Rules = o.envelope, digest, m.Sequence(), "", "", ""
 	return a.move(Preparing, reason.None, func(r *Record) {
 		*r = Record{Phase: Preparing, Target: target.Name, Digest: digest, Ext: Ext{BootID: a.bootID, Origin: a.run,
-			Sequence: m.Sequence(), Images: images, Local: o.console}}
+			Sequence: m.Sequence(), Version: version(m), Images: images, Local: o.console}}
 	}, evidence.Event{Actor: o.origin}, func(tx journal.Tx) error {
+		var err error
 		if !kept {
-			if err := forget(tx, prefixCheck); err != nil {
-				return err
-			}
+			err = forget(tx, prefixCheck)
 		}
-		return errors.Join(tx.Put(journal.State, keyEnvelope, o.envelope),
-			put(tx, keyWaiting, storedOffer{Envelope: o.envelope, Digest: digest, Sequence: m.Sequence(), Failures: o.failures}),
+		if !o.console { // what the network offers goes on waiting behind a technician's install
+			err = errors.Join(err, put(tx, keyWaiting, w))
+		}
+		return errors.Join(err, tx.Put(journal.State, keyEnvelope, o.envelope), tx.Delete(journal.State, keyOffer),
 			tx.Delete(journal.State, prefixSlot+string(target.Name)))
 	})
 }
@@ -355,12 +408,25 @@ func imagesOf(p policy.Plan) []SlotImage {
 	return out
 }
 
-func (a *Agent) outcome(result string, why reason.Reason, detail, digest string, seq uint64, slot bootctl.Slot) txFunc {
+// ended makes how an update ended the last outcome.
+func (a *Agent) ended(o Outcome) txFunc { return a.putOutcome(keyOutcome, o) }
+
+// notTaken remembers the newest offer that was not taken. It stands beside the outcome of the last
+// update and never replaces it: a technician asks for that one.
+func (a *Agent) notTaken(o Outcome) txFunc { return a.putOutcome(keyOffer, o) }
+
+func (a *Agent) putOutcome(key string, o Outcome) txFunc {
 	wall, q := a.o.Clock.Wall()
-	return func(tx journal.Tx) error {
-		return put(tx, keyOutcome, Outcome{Result: result, Reason: why, Detail: detail, Sequence: seq, Manifest: digest,
-			Slot: slot, Wall: wall, Quality: q.String()})
+	o.Wall, o.Quality = wall, q.String()
+	return func(tx journal.Tx) error { return put(tx, key, o) }
+}
+
+// version is what a manifest calls its content; "" when it does not say.
+func version(m manifest.Manifest) string {
+	if v := m.SetVersion(); len(v) > 0 {
+		return manifest.FormatVersion(v)
 	}
+	return ""
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -23,23 +24,31 @@ const (
 // atomicity, old or new; after -> the target boots on trial, which phase arming leads to as well.
 // The opposite order, rebooting first recorded, could reboot for ever into the old slot.
 func (a *Agent) arming(ctx context.Context) error {
-	err := a.o.Boot.Try(ctx, a.rec.Target, a.o.Tries)
+	st, err := a.o.Boot.State(ctx)
+	if err != nil {
+		return a.metadataFailed(ctx, err)
+	}
+	tries := a.o.Tries
+	if most := st.Caps.MaxTries; most > 0 {
+		tries = min(tries, most) // GRUB can count one
+	}
+	err = a.o.Boot.Try(ctx, a.rec.Target, tries)
 	st, serr := a.o.Boot.State(ctx)
-	landed := serr == nil && st.Next == a.rec.Target
 	switch {
-	case landed:
+	case serr == nil && st.Next == a.rec.Target:
 		a.release()
-		tries := min(a.o.Tries, max(st.Slots[a.rec.Target].Tries, 1))
 		return a.move(Rebooting, reason.None, func(r *Record) { r.Ext.Tries = tries },
 			evidence.Event{Kind: evidence.KindBoot, Detail: map[string]string{"armed": "yes", "tries": itoa(tries)}})
-	case serr == nil && !st.Slots[a.rec.Target].Bootable:
-		detail := "the bootloader's metadata did not take the record"
-		if err != nil {
-			detail = err.Error()
-		}
-		return a.end("failed", reason.ArmNotLanded, detail)
+	case ctx.Err() != nil:
+		return nil // shutdown: whether it has landed is found out by the next start
+	case err == nil && serr == nil:
+		err = errors.New("the bootloader would still boot slot " + string(st.Next))
 	}
-	return a.revert(reason.ArmNotLanded, errors.Join(err, serr).Error())
+	err = errors.Join(err, serr)
+	if serr == nil && !st.Slots[a.rec.Target].Bootable {
+		return a.give(reason.ArmNotLanded, err.Error(), true)
+	}
+	return a.revert(reason.ArmNotLanded, err.Error())
 }
 
 // rebooting asks for the reboot that the record already announces.
@@ -93,7 +102,7 @@ func (a *Agent) confirming(ctx context.Context) error {
 		}
 		// Lie 16: what counts is what is there, not what the write said.
 		if st, serr := a.o.Boot.State(ctx); serr == nil && st.Slots[a.rec.Target].Confirmed {
-			return a.sealed(reason.None)
+			return a.sealed(a.rec.Ext.Cause)
 		} else if err == nil {
 			err = errors.Join(serr, errors.New("the slot is not confirmed after it was confirmed"))
 		}
@@ -101,7 +110,7 @@ func (a *Agent) confirming(ctx context.Context) error {
 	a.fail("cannot confirm", err)
 	if a.rec.Boots < a.o.MaxBoots {
 		// Never Disable after health has passed: reboot unconfirmed, and confirm in the next boot.
-		if _, err := a.reboot(ctx); err != nil {
+		if done, err := a.reboot(ctx); done || err != nil {
 			return err
 		}
 	}
@@ -113,8 +122,8 @@ func (a *Agent) confirming(ctx context.Context) error {
 func (a *Agent) sealed(why reason.Reason) error {
 	r := a.rec
 	digest, images := r.Digest, r.Ext.Images
-	version := a.o.Running
-	return a.move(Sealing, why, nil, evidence.Event{Kind: evidence.KindVerdict, Detail: map[string]string{"confirmed": "yes"}},
+	version := cmp.Or(r.Ext.Version, a.o.Running)
+	return a.move(Sealing, why, func(n *Record) { n.Ext.Cause = why }, evidence.Event{Kind: evidence.KindVerdict, Detail: map[string]string{"confirmed": "yes"}},
 		func(tx journal.Tx) error {
 			if r.Ext.Synthetic {
 				return nil
@@ -159,19 +168,20 @@ func (a *Agent) sealing(ctx context.Context) error {
 	if err == nil && !st.Slots[a.rec.Target].Confirmed {
 		return a.move(Confirming, reason.BootMetadataInvalid, nil, evidence.Event{})
 	}
-	pending := reason.None
+	end := ending{result: "updated", why: a.rec.Ext.Cause}
+	if a.rec.Ext.Revert {
+		end = ending{result: "reverted", why: reason.OperatorRevert}
+	}
 	if a.o.Counter != nil && a.o.RootVersion > 0 && !a.rec.Ext.Synthetic {
 		if err := a.o.Counter.Raise(ctx, a.o.RootVersion); err != nil {
 			a.fail("cannot raise the counter", err) // loss 22: it is tried again, and blocks nothing
-			pending = reason.FloorPending
+			end.why, end.pending = reason.FloorPending, reason.FloorPending
 		}
 	}
 	a.q.setBoots("", 0)
 	a.q.drop(a.rec.Digest)
-	if err := a.q.save(evidenceHead(a.st.lastSeq())); err != nil {
-		a.fail("cannot clear the trial count", err)
-	}
-	return a.endAs(ending{result: "updated", why: pending, pending: pending})
+	a.saveQuarantine()
+	return a.endAs(end)
 }
 
 // revert begins the way back.
@@ -190,19 +200,28 @@ func (a *Agent) reverting(ctx context.Context) error {
 	cause := a.rec.Ext.Cause
 	if a.run != a.rec.Target {
 		err := a.o.Boot.Disable(ctx, a.rec.Target)
+		if ctx.Err() != nil {
+			return nil
+		}
 		if err != nil {
 			a.fail("cannot disable slot "+string(a.rec.Target), err)
 		}
 		return a.reverted(cause, err != nil)
 	}
-	st, err := a.o.Boot.State(ctx)
 	fallback := a.other(a.rec.Target).Name
-	if err != nil || !st.Slots[fallback].Bootable {
+	st, err := a.o.Boot.State(ctx)
+	for try := 1; err != nil && !errors.Is(err, bootctl.ErrInvalid) && try < confirmTries && a.wait(ctx, confirmPause); try++ {
+		st, err = a.o.Boot.State(ctx) // somebody may hold the lock
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return a.stuck(cause, err.Error())
+	case !st.Slots[fallback].Bootable:
 		return a.stuck(cause, "slot "+string(fallback)+" is not bootable")
 	}
-	if err := a.quarantine(cause); err != nil {
-		a.fail("cannot quarantine before the way back", err) // once more from the fallback
-	}
+	a.quarantine(cause)
 	if err := a.o.Boot.Disable(ctx, a.rec.Target); err != nil {
 		a.fail("cannot disable slot "+string(a.rec.Target), err)
 		if errors.Is(err, bootctl.ErrNoFallback) {
@@ -219,10 +238,11 @@ func (a *Agent) reverting(ctx context.Context) error {
 // reverted ends the way back in the old slot: the digest is quarantined where the image is to blame,
 // else the offer waits for another try, of which there are not many (I8).
 func (a *Agent) reverted(cause reason.Reason, disablePending bool) error {
-	if err := a.quarantine(cause); err != nil {
-		return err
-	}
+	a.quarantine(cause)
 	e := ending{result: "reverted", why: cause}
+	if a.rec.Ext.Revert && cause != reason.OperatorRevert {
+		e.result = "failed" // the operator's way back was tried, and the device is where it was
+	}
 	if disablePending {
 		e.pending = reason.DisablePending
 	}
@@ -231,7 +251,10 @@ func (a *Agent) reverted(cause reason.Reason, disablePending bool) error {
 		!a.imageToBlame(cause) && cause != reason.OperatorRevert && !a.rec.Ext.Local && !a.rec.Ext.Revert
 	if again {
 		w.Failures++
-		w.Reason, w.Said = cause, string(cause)
+		w.Reason, w.Said, w.Rules = cause, string(cause), ""
+		_, w.Broker = a.judging(a.rec.Digest)
+		a.q.setBoots("", 0) // another try counts its boots from the beginning
+		a.saveQuarantine()
 		a.retryAt = a.o.Clock.Uptime() + a.backoff(w.Failures)
 		e.keep = true
 		return a.endAs(e, func(tx journal.Tx) error { return errors.Join(put(tx, keyWaiting, w), forget(tx, prefixCheck)) })
@@ -258,9 +281,9 @@ func (a *Agent) imageToBlame(cause reason.Reason) bool {
 }
 
 // quarantine bars the digest where the image itself is to blame (I8).
-func (a *Agent) quarantine(cause reason.Reason) error {
+func (a *Agent) quarantine(cause reason.Reason) {
 	if !a.imageToBlame(cause) {
-		return nil
+		return
 	}
 	var images []string
 	for _, i := range a.rec.Ext.Images {
@@ -268,7 +291,7 @@ func (a *Agent) quarantine(cause reason.Reason) error {
 	}
 	a.q.add(quarantineEntry{Digest: a.rec.Digest, Images: images, Cause: cause})
 	a.q.setBoots("", 0)
-	return a.q.save(evidenceHead(a.st.lastSeq()))
+	a.saveQuarantine()
 }
 
 // ending is how an update is closed.
@@ -291,14 +314,15 @@ func (a *Agent) endAs(e ending, also ...txFunc) error {
 	a.release()
 	a.local = nil
 	r := a.rec
-	also = append([]txFunc{a.outcome(e.result, e.why, e.detail, r.Digest, r.Ext.Sequence, r.Target), func(tx journal.Tx) error {
+	o := Outcome{Result: e.result, Reason: e.why, Detail: e.detail, Manifest: r.Digest, Sequence: r.Ext.Sequence, Version: r.Ext.Version, Slot: r.Target}
+	also = append([]txFunc{a.ended(o), func(tx journal.Tx) error {
 		if e.keep {
 			return nil
 		}
 		return errors.Join(forget(tx, prefixCheck), tx.Delete(journal.State, keyEnvelope), dropWaiting(tx, r.Digest),
 			a.finalAfter(tx, r, e))
 	}}, also...)
-	a.tended = false
+	a.tendAt = 0
 	return a.move(Idle, e.why, func(n *Record) {
 		*n = Record{Phase: Idle, Ext: Ext{BootID: a.bootID, Cause: e.why, Pending: e.pending}}
 	}, evidence.Event{Kind: evidence.KindVerdict, Manifest: r.Digest, Sequence: r.Ext.Sequence, Slot: string(r.Target),
@@ -308,7 +332,7 @@ func (a *Agent) endAs(e ending, also ...txFunc) error {
 // finalAfter makes the way an update ended final for its digest, where trying again cannot help or
 // somebody said no.
 func (a *Agent) finalAfter(tx journal.Tx, r Record, e ending) error {
-	if r.Digest == "" || r.Ext.Local || e.result == "updated" {
+	if r.Digest == "" || r.Ext.Local || e.result == "updated" || e.result == "reverted" && r.Ext.Revert {
 		return nil
 	}
 	if e.final || e.result == "reverted" || e.why == reason.OperatorRevert || e.why == reason.Withdrawn || e.why.Info().Final {

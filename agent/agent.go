@@ -145,14 +145,15 @@ type Agent struct {
 
 	held    map[string]hal.Medium   // parts of the target, held exclusively between checking and arming
 	local   map[string]slots.Source // payloads handed over by a technician
-	tended  bool
-	retryAt time.Duration // uptime at which a waiting offer is decided again; 0: none
+	tendAt  time.Duration           // uptime at which idle looks after the boot metadata; 0: now
+	retryAt time.Duration           // uptime at which a waiting offer is decided again; 0: none
+	missed  []transport.Message     // offers that came while another one waited to be armed
 	garbage garbageLimit
 
 	requests chan request
 	abort    abort
 	progress atomic.Pointer[progress]
-	trouble  atomic.Pointer[string] // the last failure to make something durable
+	trouble  atomic.Pointer[trouble]
 	trialNow atomic.Pointer[trialView]
 	snap     atomic.Pointer[snapshot]
 	changed  chan struct{} // status is to be published
@@ -163,44 +164,50 @@ type request struct {
 	done chan error
 }
 
+// trouble is the last thing that could not be done, and that no later success has made up for.
+type trouble struct {
+	what, text string
+	journal    bool // because the journal did not take it
+}
+
 // abort lets another goroutine end the action in progress, where it can be ended.
 type abort struct {
 	mu     sync.Mutex
 	cancel context.CancelFunc
-	cause  reason.Reason
+	by     string // who ended it; "" nobody
 }
 
-func (b *abort) arm(ctx context.Context) (context.Context, func()) {
+// arm makes the action one that can be ended. disarm takes that back, and returns who ended it: from
+// then on nobody is told that it was ended.
+func (b *abort) arm(ctx context.Context) (step context.Context, disarm func() string) {
 	step, cancel := context.WithCancel(ctx)
 	b.mu.Lock()
-	b.cancel, b.cause = cancel, ""
+	b.cancel, b.by = cancel, ""
 	b.mu.Unlock()
-	return step, func() {
+	return step, func() string {
 		b.mu.Lock()
-		b.cancel = nil
-		b.mu.Unlock()
+		defer b.mu.Unlock()
 		cancel()
+		b.cancel = nil
+		return b.by
 	}
 }
 
 // fire ends the action; it returns false when none is in progress that can be ended.
-func (b *abort) fire(why reason.Reason) bool {
+func (b *abort) fire(by string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.cancel == nil {
 		return false
 	}
-	b.cause = why
+	b.by = by
 	b.cancel()
 	return true
 }
 
-func (b *abort) take() reason.Reason {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	c := b.cause
-	b.cause = ""
-	return c
+// aborted ends the update on an operator's word, before it was armed.
+func (a *Agent) aborted(by string) error {
+	return a.end("failed", reason.OperatorRevert, "ended by "+by)
 }
 
 // New opens the agent's memory. It does not act on anything: Run does.
@@ -214,7 +221,7 @@ func New(o Options) (*Agent, error) {
 		rec:      Record{Phase: Idle},
 		requests: make(chan request), changed: make(chan struct{}, 1),
 	}
-	a.bootID, _ = o.Identity.BootID()
+	a.bootID, _ = o.Identity.BootID() // "": every start counts as another boot
 	var lost bool
 	a.q, lost = openQuarantine(o.FS, o.StateDir)
 	if lost {
@@ -233,6 +240,7 @@ func New(o Options) (*Agent, error) {
 		}
 	}
 	a.st = st
+	st.load(keyGarbage, &a.garbage.seen)
 	if o.Authority == nil {
 		a.addSafe("no trust anchors")
 	}
@@ -251,24 +259,25 @@ func (a *Agent) stamp() evidence.Stamp {
 func (a *Agent) Run(ctx context.Context) error {
 	defer a.release()
 	a.start(ctx)
-	for ctx.Err() == nil {
+	for failed := 0; ctx.Err() == nil; {
 		err := a.step(ctx)
 		a.publish()
 		if err == nil || ctx.Err() != nil {
+			failed = 0
 			continue
 		}
-		// What could not be made durable was not done. The same step is tried again later.
-		msg := err.Error()
-		a.trouble.Store(&msg)
-		a.log.Error("cannot go on for now", "phase", a.rec.Phase, "error", err)
+		// What could not be made durable was not done. The same step is tried again, later and later:
+		// it may load a checkpoint's worth of bytes each time.
+		a.fail("cannot go on in phase "+string(a.rec.Phase), err)
 		a.publish()
-		if a.rec.Phase == Trial {
+		if a.rec.Phase == Trial || a.rec.Phase == Reverting {
 			// Nothing of the trial can be made durable: the bootloader's counter decides (loop 12).
 			if v, _ := a.look(ctx, true); v.Runs == RunsTarget {
 				a.trialUnwritable(ctx, v, err)
 			}
 		}
-		a.wait(ctx, 30*time.Second)
+		_ = a.waitRequest(ctx, a.o.Clock.After(min(30*time.Second<<min(failed, 12), a.o.RetryMax)))
+		failed++
 	}
 	return nil
 }

@@ -13,27 +13,42 @@ import (
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
-// tendEvery is how often an idle agent looks after the boot metadata.
-const tendEvery = 6 * time.Hour
+// How often an idle agent looks after the boot metadata, and how soon again when it could not.
+const (
+	tendEvery = 6 * time.Hour
+	tendAgain = 5 * time.Minute
+)
 
 // idle looks after the running slot, then waits for an offer, a request, or the time to decide again.
 func (a *Agent) idle(ctx context.Context) error {
-	if !a.tended {
-		a.tended = true
+	now := a.o.Clock.Uptime()
+	if first := a.tendAt == 0; first || now >= a.tendAt {
+		const what = "cannot look after the boot metadata"
+		a.tendAt = now + tendEvery
 		if err := a.tend(ctx); err != nil {
-			a.fail("cannot look after the boot metadata", err)
+			a.tendAt = now + tendAgain
+			a.fail(what, err)
+		} else {
+			a.well(what)
 		}
 		if a.rec.Phase != Idle {
 			return nil
 		}
-		a.wakeWaiting()
+		if first {
+			a.wakeWaiting()
+		}
 	}
 	if err := a.judge(); err != nil {
 		return err
 	}
-	wait := tendEvery
+	if len(a.missed) > 0 {
+		m := a.missed[0]
+		a.missed = a.missed[1:]
+		return a.receive(m)
+	}
+	wait := a.tendAt - now
 	if a.retryAt > 0 {
-		wait = min(wait, max(a.retryAt-a.o.Clock.Uptime(), 0))
+		wait = min(wait, max(a.retryAt-now, 0))
 	}
 	if _, ok := a.judging(""); ok {
 		wait = min(wait, 15*time.Second)
@@ -49,24 +64,23 @@ func (a *Agent) idle(ctx context.Context) error {
 		r.done <- r.run(ctx)
 		return nil
 	case m := <-inbox:
-		return a.receive(ctx, m)
+		return a.receive(m)
 	case <-a.o.Clock.After(wait):
 	}
 	if a.retryAt > 0 && a.o.Clock.Uptime() >= a.retryAt {
-		return a.retryWaiting(ctx)
+		return a.retryWaiting()
 	}
-	a.tended = wait < tendEvery
 	return nil
 }
 
 // receive takes one message from outside.
-func (a *Agent) receive(ctx context.Context, m transport.Message) error {
+func (a *Agent) receive(m transport.Message) error {
 	switch m.Kind {
 	case transport.Offer:
 		if len(m.Body) == 0 {
 			return nil // an empty retained message means nothing
 		}
-		return ignoreRefused(a.consider(ctx, offer{envelope: m.Body, origin: m.Origin}))
+		return ignoreRefused(a.consider(offer{envelope: m.Body, origin: m.Origin}))
 	case transport.Resend:
 		return a.resend(m.Body)
 	}
@@ -97,18 +111,25 @@ func (a *Agent) backoff(n int) time.Duration {
 	return min(time.Minute<<min(n-1, 12), a.o.RetryMax)
 }
 
-func (a *Agent) retryWaiting(ctx context.Context) error {
+func (a *Agent) retryWaiting() error {
 	a.retryAt = 0
 	var w storedOffer
 	if !a.st.load(keyWaiting, &w) {
 		return nil
 	}
-	return ignoreRefused(a.consider(ctx, offer{envelope: w.Envelope, origin: "waiting"}))
+	if online, _ := a.o.Online(); w.Broker && !online {
+		a.retryAt = a.o.Clock.Uptime() + time.Minute // its trial could only fail again (loss 24)
+		return nil
+	}
+	return ignoreRefused(a.consider(offer{envelope: w.Envelope, origin: "waiting"}))
 }
 
 // tend keeps the running slot bootable: tries refilled before network and policy (brick 1), a stray
 // armed slot disabled (loop 8), a pending raise or disable done.
 func (a *Agent) tend(ctx context.Context) error {
+	if a.q.dirty {
+		a.saveQuarantine()
+	}
 	st, err := a.o.Boot.State(ctx)
 	if err != nil && !errors.Is(err, bootctl.ErrInvalid) {
 		return err
@@ -187,9 +208,7 @@ func (a *Agent) judge() error {
 	switch {
 	case online:
 		a.q.add(quarantineEntry{Digest: j.Digest, Images: j.Images, Cause: j.Cause})
-		if err := a.q.save(evidenceHead(a.st.lastSeq())); err != nil {
-			return err
-		}
+		a.saveQuarantine()
 		return a.note(evidence.Event{Kind: evidence.KindVerdict, Reason: reason.Quarantined, Manifest: j.Digest,
 			Detail: map[string]string{"why": "the old system reaches the broker, the new one did not"}}, gone)
 	case a.o.Clock.Uptime() > a.o.Health.Deadline:

@@ -64,9 +64,12 @@ func (a *Agent) look(ctx context.Context, have bool) (View, error) {
 	}
 	v.BootValid = true
 	v.Self = st.Slots[running]
-	if a.rec.Target != "" {
-		v.Target = st.Slots[a.rec.Target]
-		v.Fallback = st.Slots[a.other(a.rec.Target).Name]
+	target := a.rec.Target
+	if target == "" {
+		target = running // what a synthetic trial would be about
+	}
+	if target != "" {
+		v.Target, v.Fallback = st.Slots[target], st.Slots[a.other(target).Name]
 	}
 	return v, proof
 }

@@ -31,17 +31,14 @@ func (a *Agent) Check(ctx context.Context, l LocalInstall) (control.InstallCheck
 		if a.rec.Phase != Idle {
 			return &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.rec.Phase)}
 		}
-		m, err := a.verify(offer{envelope: l.Envelope, origin: l.Actor + " file:" + l.Name})
+		m, err := a.verify(offer{envelope: l.Envelope, origin: l.Actor + " file:" + l.Name, console: true})
 		if err != nil {
 			return err
 		}
 		target := a.other(a.run)
 		d := a.decide(m, policy.Download, true, target)
 		out = control.InstallCheck{Schema: control.Schema, Outcome: d.Outcome.String(), Manifest: m.Digest().String(), Sequence: m.Sequence(),
-			Description: m.Description("en"), Signers: m.Signers(), Target: string(target.Name), Need: []control.Payload{}}
-		if v := m.SetVersion(); len(v) > 0 {
-			out.Version = manifest.FormatVersion(v)
-		}
+			Version: version(m), Description: m.Description("en"), Signers: m.Signers(), Target: string(target.Name), Need: []control.Payload{}}
 		for _, f := range d.Findings {
 			i := f.Reason.Info()
 			says := i.Says
@@ -66,11 +63,11 @@ func (a *Agent) Install(ctx context.Context, l LocalInstall, show func(control.P
 	if l.Payloads == nil {
 		l.Payloads = map[string]slots.Source{}
 	}
-	err := a.ask(ctx, func(ctx context.Context) error {
+	err := a.ask(ctx, func(context.Context) error {
 		if a.rec.Phase != Idle {
 			return &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.rec.Phase)}
 		}
-		return a.consider(ctx, offer{envelope: l.Envelope, origin: l.Actor + " file:" + l.Name, local: l.Payloads, console: true})
+		return a.consider(offer{envelope: l.Envelope, origin: l.Actor + " file:" + l.Name, local: l.Payloads, console: true})
 	})
 	if err != nil {
 		return control.Done{}, err
@@ -78,23 +75,21 @@ func (a *Agent) Install(ctx context.Context, l LocalInstall, show func(control.P
 	return a.follow(ctx, show)
 }
 
-// follow watches an update that was begun until it is out of this boot's hands.
+// follow watches an update that was begun until it is out of this boot's hands. Idle means that it has
+// ended already: a failure may be quicker than the first look.
 func (a *Agent) follow(ctx context.Context, show func(control.Progress)) (control.Done, error) {
-	begun := false
 	for {
 		s := a.snapshot()
 		switch {
 		case s.phase == Rebooting:
 			return control.Done{Schema: control.Schema, Result: "rebooting", Reboots: true,
 				Says: fmt.Sprintf("Slot %s is armed; the machine reboots into it for its trial.", s.rec.Target)}, nil
-		case s.phase == Idle && begun:
+		case s.phase == Idle:
 			var o Outcome
 			a.st.load(keyOutcome, &o)
 			return control.Done{}, &Refused{Reason: o.Reason, Detail: o.Detail, Deferred: o.Result == "deferred"}
-		case s.phase != Idle:
-			begun = true
-			show(a.nowProgress())
 		}
+		show(a.nowProgress())
 		select {
 		case <-ctx.Done():
 			return control.Done{}, ctx.Err()
@@ -106,10 +101,13 @@ func (a *Agent) follow(ctx context.Context, show func(control.Progress)) (contro
 // Confirm ends a trial at once, on an operator's word.
 func (a *Agent) Confirm(ctx context.Context, actor, note string) (control.Done, error) {
 	err := a.ask(ctx, func(context.Context) error {
-		if a.rec.Phase != Trial {
-			return &Refused{Reason: reason.OperatorConfirm, Detail: "nothing is on trial; the phase is " + string(a.rec.Phase)}
+		switch {
+		case a.hold != "":
+			return &Refused{Reason: a.hold, Detail: "nothing is changed in this boot"}
+		case a.rec.Phase != Trial:
+			return &Refused{Reason: reason.NothingToDo, Detail: "nothing is on trial; the phase is " + string(a.rec.Phase)}
 		}
-		return a.move(Confirming, reason.OperatorConfirm, nil, evidence.Event{Kind: evidence.KindOperator, Actor: actor, Detail: noted(note)})
+		return a.move(Confirming, reason.OperatorConfirm, func(r *Record) { r.Ext.Cause = reason.OperatorConfirm }, evidence.Event{Kind: evidence.KindOperator, Actor: actor, Detail: noted(note)})
 	})
 	return control.Done{Schema: control.Schema, Says: "The running system is being confirmed without waiting for its health checks."}, err
 }
@@ -117,22 +115,28 @@ func (a *Agent) Confirm(ctx context.Context, actor, note string) (control.Done, 
 // Revert goes back to what the other slot holds, or ends an update that is not armed yet.
 func (a *Agent) Revert(ctx context.Context, actor, note string) (control.Done, error) {
 	if p := a.snapshot().phase; p == Preparing || p == Writing || p == Checking {
-		if a.abort.fire(reason.OperatorRevert) {
+		by := actor
+		if note != "" {
+			by += ": " + note
+		}
+		if a.abort.fire(by) {
 			return control.Done{Schema: control.Schema, Says: "The update in progress is ended; the running system was not touched."}, nil
 		}
 	}
 	done := control.Done{Schema: control.Schema}
 	err := a.ask(ctx, func(ctx context.Context) error {
-		e := evidence.Event{Kind: evidence.KindOperator, Actor: actor, Detail: noted(note)}
-		switch a.rec.Phase {
-		case Trial:
+		e := evidence.Event{Kind: evidence.KindOperator, To: "revert", Actor: actor, Detail: noted(note)}
+		switch p := a.rec.Phase; {
+		case a.hold != "":
+			return &Refused{Reason: a.hold, Detail: "nothing is changed in this boot"}
+		case p == Trial:
 			done.Reboots = true
 			done.Says = fmt.Sprintf("The trial of slot %s is ended; the machine reboots into slot %s.", a.rec.Target, a.other(a.rec.Target).Name)
 			return a.move(Reverting, reason.OperatorRevert, func(r *Record) { r.Ext.Cause = reason.OperatorRevert }, e)
-		case Ready:
-			done.Says = "The update that was waiting to be armed is ended; the running system was not touched."
-			return errors.Join(a.note(e), a.end("failed", reason.OperatorRevert, "ended by an operator"))
-		case Idle:
+		case p.beforeArm(): // no action is in progress, or it would have been ended above
+			done.Says = "The update is ended before it was armed; the running system was not touched."
+			return errors.Join(a.note(e), a.aborted(actor))
+		case p == Idle:
 			done.Reboots = true
 			done.Says = fmt.Sprintf("Slot %s is checked, and then tried like an update.", a.other(a.run).Name)
 			return a.goBack(ctx, e)
@@ -165,7 +169,7 @@ func (a *Agent) goBack(ctx context.Context, e evidence.Event) error {
 	}
 	return a.move(Checking, reason.OperatorRevert, func(r *Record) {
 		*r = Record{Phase: Checking, Target: target.Name, Digest: c.Manifest, Ext: Ext{BootID: a.bootID, Origin: a.run,
-			Sequence: c.Sequence, Images: c.Images, Revert: true}}
+			Sequence: c.Sequence, Version: c.Version, Images: c.Images, Revert: true}}
 	}, e)
 }
 
@@ -180,10 +184,15 @@ func (a *Agent) Approve(ctx context.Context, digest, actor, note string) (contro
 		case digest == "" && waits:
 			digest = w.Digest
 		case digest == "":
-			return &Refused{Reason: reason.ApprovalRequired, Detail: "no update waits for approval"}
+			return &Refused{Reason: reason.NothingToDo, Detail: "no update waits for approval"}
 		}
 		if _, err := manifest.ParseDigest(digest); err != nil {
-			return &Refused{Reason: reason.ApprovalRequired, Detail: err.Error()}
+			return &Refused{Reason: reason.RequestBad, Detail: err.Error()}
+		}
+		var final storedVerdict
+		if digest != a.rec.Digest && !(waits && digest == w.Digest) && !a.st.load(prefixFinal+digest, &final) {
+			// There is room for one approval: it is not wasted on what nobody offers.
+			return &Refused{Reason: reason.NothingToDo, Detail: "no update with this digest was offered here"}
 		}
 		e := evidence.Event{Kind: evidence.KindOperator, To: "approved", Actor: actor, Manifest: digest, Detail: noted(note)}
 		err := a.note(e, func(tx journal.Tx) error {

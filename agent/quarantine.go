@@ -24,9 +24,10 @@ import (
 //
 // Crash: save replaces the older copy by rename -> before: the newer copy is read; after: this one.
 type quarantine struct {
-	fs   hal.FS
-	dir  string
-	data quarantineFile
+	fs    hal.FS
+	dir   string
+	data  quarantineFile
+	dirty bool // what is in the file is older than data
 }
 
 type quarantineFile struct {
@@ -96,17 +97,23 @@ func decodeQuarantine(b []byte) (quarantineFile, error) {
 
 // save writes the next generation over the older copy.
 func (q *quarantine) save(head evidence.Head) error {
-	q.data.Gen++
-	q.data.Chain, q.data.Seq, q.data.Hash = head.Chain[:], head.Seq, head.Hash[:]
-	body, err := cbor.Marshal(q.data)
+	q.dirty = true
+	next := q.data
+	next.Gen++
+	if head.Seq > 0 {
+		next.Chain, next.Seq, next.Hash = head.Chain[:], head.Seq, head.Hash[:]
+	}
+	body, err := cbor.Marshal(next)
 	if err != nil {
 		return fmt.Errorf("cannot write quarantine: %w", err)
 	}
 	b := append([]byte(quarantineMagic), 0, 0, 0, 0)
 	binary.LittleEndian.PutUint32(b[4:], crc32.ChecksumIEEE(body))
-	if err := hal.ReplaceFile(q.fs, quarantinePath(q.dir, q.data.Gen), append(b, body...)); err != nil {
+	// The generation counts up only when it is there, so that a failure never goes for the good copy.
+	if err := hal.ReplaceFile(q.fs, quarantinePath(q.dir, next.Gen), append(b, body...)); err != nil {
 		return fmt.Errorf("cannot write quarantine: %w", err)
 	}
+	q.data, q.dirty = next, false
 	return nil
 }
 

@@ -37,6 +37,13 @@ type progress struct {
 	at        time.Duration
 }
 
+func (p *progress) percent() int {
+	if p.size <= 0 {
+		return 0
+	}
+	return int(p.done * 100 / p.size)
+}
+
 func (a *Agent) snapshot() snapshot {
 	if s := a.snap.Load(); s != nil {
 		return *s
@@ -84,8 +91,10 @@ func (a *Agent) showProgress(component string) func(slots.Progress) {
 				next.rate = (3*old.rate + rate) / 4
 			}
 		}
-		a.progress.Store(&next)
-		a.signal()
+		old := a.progress.Swap(&next)
+		if old == nil || old.percent() != next.percent() {
+			a.signal() // every percent, not every write: what the radio sends costs
+		}
 	}
 }
 
@@ -145,8 +154,17 @@ func (a *Agent) drain(ctx context.Context) bool {
 		if sent == noted {
 			return
 		}
-		if err := a.st.commit(nil, nil, func(tx journal.Tx) error { return put(tx, keySent, sent) }); err == nil {
-			noted = sent
+		now := sent
+		err := a.st.commit(nil, nil, func(tx journal.Tx) error {
+			var asked uint64
+			if get(tx, keySent, &asked); asked != noted {
+				now = asked // the desk asked for records again meanwhile; its word stands
+				return nil
+			}
+			return put(tx, keySent, sent)
+		})
+		if err == nil {
+			sent, noted = now, now
 		}
 	}
 	defer note()
@@ -202,11 +220,11 @@ func (a *Agent) sendStatus(ctx context.Context) bool {
 	if len(s.safe) > 0 {
 		st.Problem = reason.BootSafeMode
 	}
-	if p := a.progress.Load(); p != nil && p.size > 0 {
-		st.Progress = int(p.done * 100 / p.size)
+	if p := a.progress.Load(); p != nil {
+		st.Progress = p.percent()
 	}
 	var o Outcome
-	if a.st.load(keyOutcome, &o) {
+	if a.st.load(keyOffer, &o) || a.st.load(keyOutcome, &o) { // the desk asks what became of its last offer
 		st.Last = evidence.Outcome{Result: o.Result, Reason: o.Reason, Sequence: o.Sequence, Time: o.Wall}
 	}
 	msg, err := evidence.SignStatus(st, a.o.Signer)

@@ -65,9 +65,16 @@ func (a *Agent) start(ctx context.Context) {
 		a.publish()
 		return
 	}
+	if view.BootValid && view.Self.Confirmed && a.rec.Phase != Idle {
+		// Idle looks after more than this. A download that outlives many boots, or boot-safe mode in the
+		// middle of one, must not drain the tries of a loader that counts every boot (brick 1).
+		if err := a.o.Boot.Refresh(ctx, a.run); err != nil {
+			a.fail("cannot refill the running slot", err)
+		}
+	}
 	if err := a.take(ctx, view, step); err != nil {
 		a.fail("cannot record how the last action ended", err)
-		if step.To == Trial {
+		if view.Runs == RunsTarget && (step.To == Trial || step.To == Reverting) || step.Began {
 			a.trialUnwritable(ctx, view, err)
 		}
 		// The step is not taken: the old phase stands, and is reconciled again at the next start.
@@ -77,9 +84,15 @@ func (a *Agent) start(ctx context.Context) {
 }
 
 func (a *Agent) fail(what string, err error) {
-	msg := what + ": " + err.Error()
-	a.trouble.Store(&msg)
+	a.trouble.Store(&trouble{what: what, text: what + ": " + err.Error(), journal: errors.Is(err, errDurable)})
 	a.log.Error(what, "error", err)
+}
+
+// well takes back what fail said.
+func (a *Agent) well(what string) {
+	if t := a.trouble.Load(); t != nil && t.what == what {
+		a.trouble.Store(nil)
+	}
 }
 
 // take makes a step of Reconcile durable.
@@ -141,7 +154,16 @@ func (a *Agent) countBoot() error {
 
 func (a *Agent) countInQuarantine(key string, n int) {
 	a.q.setBoots(key, n)
+	a.saveQuarantine()
+}
+
+// saveQuarantine writes the quarantine file. What it does not take now is tried again in idle: the
+// journal bars the manifest meanwhile, and a device whose state directory is full must go on.
+func (a *Agent) saveQuarantine() {
+	const what = "cannot write the quarantine file"
 	if err := a.q.save(evidenceHead(a.st.lastSeq())); err != nil {
-		a.fail("cannot count the trial boot in the quarantine file", err)
+		a.fail(what, err)
+		return
 	}
+	a.well(what)
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -35,14 +36,7 @@ func (a *Agent) Status(ctx context.Context) control.Status {
 	st.Update = a.updateStatus(s)
 	var o Outcome
 	if a.st.load(keyOutcome, &o) {
-		info := o.Reason.Info()
-		st.Last = &control.Outcome{Result: o.Result, Reason: o.Reason, Slot: string(o.Slot), Sequence: o.Sequence, Manifest: o.Manifest,
-			When: o.Wall, TimeQuality: o.Quality, Says: info.Says, Advice: info.Advice}
-		if o.Reason == reason.None {
-			st.Last.Says, st.Last.Advice = outcomeSays(o), ""
-		} else if o.Detail != "" {
-			st.Last.Says += " (" + o.Detail + ")"
-		}
+		st.Last = last(o)
 	}
 	online, since := a.o.Online()
 	st.Broker = control.BrokerStatus{Configured: a.o.Inbox != nil, Online: online, Since: since}
@@ -63,21 +57,27 @@ func (a *Agent) Status(ctx context.Context) control.Status {
 		st.Journal.FreeBytes, st.Journal.Error = -1, "there is none; what happens now is forgotten with this process"
 	} else if err != nil {
 		st.Journal.FreeBytes, st.Journal.Error = -1, err.Error()
-	} else if t := a.trouble.Load(); t != nil {
-		st.Journal.Error = *t
+	} else if t := a.trouble.Load(); t != nil && t.journal {
+		st.Journal.Error = t.text
 	}
 	st.Advice = a.advice(s, st)
 	return st
 }
 
-func outcomeSays(o Outcome) string {
-	switch o.Result {
-	case "updated":
-		return "The update was installed, proven healthy and confirmed."
-	case "reverted":
-		return "The device went back to the system before."
+// last is an outcome for people.
+func last(o Outcome) *control.Outcome {
+	info := o.Reason.Info()
+	l := &control.Outcome{Result: o.Result, Reason: o.Reason, Slot: string(o.Slot), Sequence: o.Sequence, Manifest: o.Manifest,
+		Version: o.Version, When: o.Wall, TimeQuality: o.Quality, Says: info.Says, Advice: info.Advice}
+	switch {
+	case o.Reason != reason.None && o.Detail != "":
+		l.Says += " (" + o.Detail + ")"
+	case o.Reason == reason.None && o.Result == "updated":
+		l.Says, l.Advice = "The update was installed, proven healthy and confirmed.", ""
+	case o.Reason == reason.None:
+		l.Says, l.Advice = "", ""
 	}
-	return ""
+	return l
 }
 
 // Slots tells what both slots are.
@@ -145,7 +145,7 @@ func (a *Agent) updateStatus(s snapshot) *control.UpdateStatus {
 		return &control.UpdateStatus{Manifest: w.Digest, Sequence: w.Sequence, Reason: w.Reason, WaitingFor: w.Said, ETASeconds: -1}
 	}
 	p := a.nowProgress()
-	u := &control.UpdateStatus{Manifest: s.rec.Digest, Sequence: s.rec.Ext.Sequence, Component: p.Component, Percent: max(p.Percent, 0),
+	u := &control.UpdateStatus{Manifest: s.rec.Digest, Sequence: s.rec.Ext.Sequence, Version: s.rec.Ext.Version, Component: p.Component, Percent: max(p.Percent, 0),
 		Written: p.Done, Size: p.Size, RateBytes: p.RateBytes, ETASeconds: p.ETASeconds, Since: s.wall, Reason: s.wait, WaitingFor: s.waitFor}
 	if s.phase == Reverting {
 		u.Reason = s.rec.Ext.Cause
@@ -191,6 +191,16 @@ func (a *Agent) advice(s snapshot, st control.Status) []string {
 	}
 	if st.Journal.Error != "" {
 		out = append(out, "The journal has trouble: "+st.Journal.Error)
+	} else if t := a.trouble.Load(); t != nil {
+		out = append(out, "It is tried again: "+t.text)
+	}
+	var o Outcome
+	if a.st.load(keyOffer, &o) && o.Result == "refused" {
+		what := "an offer"
+		if o.Sequence > 0 {
+			what = "the offer with sequence " + seq(o.Sequence)
+		}
+		out = append(out, "The device has refused "+what+": "+last(o).Says)
 	}
 	if st.Last != nil && st.Last.Result == "stuck" {
 		out = append(out, st.Last.Advice)
@@ -239,15 +249,29 @@ func text(r evidence.Record) string {
 	case evidence.KindDecision:
 		fmt.Fprintf(&b, "offer %s: %s", seq(r.Sequence), map[string]string{"install": "taken", "defer": "deferred", "refuse": "refused"}[r.To])
 	case evidence.KindVerdict:
-		fmt.Fprintf(&b, "update %s %s", seq(r.Sequence), orNone(r.Detail["result"]))
-		if r.Detail["confirmed"] != "" {
-			b.Reset()
+		switch result := r.Detail["result"]; {
+		case r.Detail["confirmed"] != "":
 			fmt.Fprintf(&b, "slot %s confirmed", r.Slot)
+		case result == "reverted" && r.Reason == reason.OperatorRevert && r.From == string(Sealing):
+			fmt.Fprintf(&b, "went back to update %s in slot %s", seq(r.Sequence), r.Slot)
+		case result == "":
+			b.WriteString("verdict")
+		default:
+			fmt.Fprintf(&b, "update %s %s", seq(r.Sequence), result)
 		}
 	case evidence.KindHealth:
-		if r.To == "holds" || r.To == "fails" {
-			fmt.Fprintf(&b, "health %s", r.To)
-		} else {
+		switch r.To {
+		case "holds":
+			b.WriteString("health holds")
+		case "fails":
+			var failing []string
+			for check, err := range r.Detail {
+				failing = append(failing, check+": "+err)
+			}
+			sort.Strings(failing)
+			b.WriteString("health fails: " + strings.Join(failing, "; "))
+			return b.String()
+		default:
 			fmt.Fprintf(&b, "slot %s proven healthy", r.Slot)
 		}
 	case evidence.KindProgress:

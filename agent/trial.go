@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -48,12 +47,15 @@ func (a *Agent) trial(ctx context.Context) error {
 		})
 	}()
 	defer a.trialNow.Store(nil)
+	feed := a.o.Clock.After(watchdogTimeout / 4)
 	for {
 		select {
-		case r := <-rounds:
+		case <-feed: // for the agent's life, not for the checks', which may take longer
 			if w := a.o.Watchdog; w != nil {
 				_ = w.Feed()
 			}
+			feed = a.o.Clock.After(watchdogTimeout / 4)
+		case r := <-rounds:
 			a.trialNow.Store(&trialView{round: r, soak: a.o.Health.Soak, boots: a.rec.Boots, maxBoots: a.o.MaxBoots})
 			a.publish()
 			if r.Changed {
@@ -150,7 +152,7 @@ func (a *Agent) trialUnwritable(ctx context.Context, v View, why error) {
 		a.fail("the trial cannot be recorded and there is no way back", why)
 		return
 	}
-	a.fail("the trial cannot be recorded; rebooting unconfirmed", errors.Join(why))
+	a.fail("the trial cannot be recorded; rebooting unconfirmed", why)
 	if !a.wait(ctx, a.o.ForceAfter) { // a person may look
 		return
 	}

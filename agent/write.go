@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -12,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -70,27 +70,41 @@ func (a *Agent) preparing(ctx context.Context) error {
 		return err
 	}
 	st, err := a.o.Boot.State(ctx)
-	if err != nil {
-		return a.end("failed", reason.BootMetadataInvalid, err.Error())
-	}
-	if !st.Slots[a.run].Confirmed || !st.Slots[a.run].Bootable {
+	switch {
+	case err != nil:
+		return a.metadataFailed(ctx, err)
+	case !st.Slots[a.run].Confirmed || !st.Slots[a.run].Bootable:
 		// Brick 3: the only good slot may be the target. Nothing is touched.
-		return a.end("failed", reason.RunningUnconfirmed, "slot "+string(a.run))
+		return a.give(reason.RunningUnconfirmed, "slot "+string(a.run), true)
 	}
-	ctx, done := a.abort.arm(ctx)
-	defer done()
+	step, disarm := a.abort.arm(ctx)
+	defer disarm()
 	for _, i := range d.Plan.Installs() {
-		if err := a.answers(ctx, i); err != nil {
-			return a.writeFailed(ctx, i.Component, err)
+		if err := a.answers(step, i); err != nil {
+			return a.writeFailed(ctx, disarm(), i.Component, err)
 		}
 	}
-	if why := a.abort.take(); why != "" {
-		return a.end("failed", why, "ended by an operator")
+	if by := disarm(); by != "" {
+		return a.aborted(by)
 	}
 	if err := a.disableTarget(ctx); err != nil {
-		return a.end("failed", reason.BootMetadataIO, err.Error())
+		return a.metadataFailed(ctx, err)
 	}
 	return a.move(Writing, reason.None, nil, evidence.Event{})
+}
+
+// metadataFailed puts an update back because the boot metadata stood against it, for the moment.
+func (a *Agent) metadataFailed(ctx context.Context, err error) error {
+	why := reason.BootMetadataIO
+	switch {
+	case ctx.Err() != nil:
+		return nil // shutdown, which is no failure
+	case errors.Is(err, bootctl.ErrInvalid):
+		why = reason.BootMetadataInvalid
+	case errors.Is(err, bootctl.ErrChanged):
+		why = reason.BootMetadataChanged
+	}
+	return a.give(why, err.Error(), true)
 }
 
 func (a *Agent) disableTarget(ctx context.Context) error {
@@ -138,8 +152,12 @@ func (a *Agent) source(i manifest.Install) (slots.Source, error) {
 
 var errInterrupted = errors.New("the local install was interrupted")
 
-// PayloadName is the file name under which a local install finds the payload of a URI.
-func PayloadName(uri string) string { return path.Base(uri) }
+// PayloadName is the file name under which a local install finds the payload of a URI; "" when the
+// URI has none, so that no file can be meant.
+func PayloadName(uri string) string {
+	name, _ := transport.LocalName(uri)
+	return name
+}
 
 // storedCheckpoint binds a checkpoint to the update that made it.
 type storedCheckpoint struct {
@@ -162,20 +180,17 @@ func (a *Agent) writing(ctx context.Context) error {
 		return err
 	}
 	if err := a.disableTarget(ctx); err != nil { // no-op but for a second writer (loss 27)
-		return a.end("failed", reason.BootMetadataIO, err.Error())
+		return a.metadataFailed(ctx, err)
 	}
-	step, done := a.abort.arm(ctx)
-	defer done()
+	step, disarm := a.abort.arm(ctx)
+	defer disarm()
 	for _, i := range d.Plan.Installs() {
 		if err := a.write(step, i); err != nil {
-			if ctx.Err() != nil {
-				return nil // shutdown: taken up again by the next start
-			}
-			return a.writeFailed(ctx, i.Component, err)
+			return a.writeFailed(ctx, disarm(), i.Component, err)
 		}
 	}
-	if why := a.abort.take(); why != "" {
-		return a.end("failed", why, "ended by an operator")
+	if by := disarm(); by != "" {
+		return a.aborted(by)
 	}
 	a.local = nil
 	return a.move(Checking, reason.None, nil, evidence.Event{})
@@ -234,15 +249,18 @@ func (a *Agent) openTarget(component string) (hal.Medium, error) {
 }
 
 // writeFailed decides the fate of a failed download or write: try again, begin again, or give up.
-func (a *Agent) writeFailed(ctx context.Context, component string, err error) error {
-	if why := a.abort.take(); why != "" {
-		return a.end("failed", why, "ended by an operator")
-	}
+func (a *Agent) writeFailed(ctx context.Context, by, component string, err error) error {
 	var medium *slots.MediumError
 	clear := func(tx journal.Tx) error { return forget(tx, prefixCheck) }
 	switch {
+	case by != "":
+		return a.aborted(by)
+	case ctx.Err() != nil:
+		return nil // shutdown: taken up again by the next start
+	case errors.Is(err, errDurable):
+		return err // neither source nor slot is to blame; nothing could be put on record anyway
 	case errors.As(err, &medium):
-		return a.end("failed", reason.SlotIO, err.Error(), clear)
+		return a.give(reason.SlotIO, err.Error(), true, clear)
 	case errors.Is(err, hal.ErrRunning):
 		return a.end("failed", reason.RunningUnproven, err.Error())
 	case errors.Is(err, hal.ErrBusy):
@@ -268,8 +286,17 @@ func (a *Agent) writeFailed(ctx context.Context, component string, err error) er
 	return a.give(reason.SourceUnreachable, err.Error(), true)
 }
 
-// maxCorrupt bounds how often an image of the wrong bytes is loaded again.
-const maxCorrupt = 3
+// maxCostly bounds how often an image is loaded or written for nothing (I8).
+const maxCostly = 3
+
+// costly causes have used up a download, a stretch of the flash's life, or a reboot.
+func costly(why reason.Reason) bool {
+	switch why {
+	case reason.ImageCorrupt, reason.SourceChanged, reason.ReadBackMismatch, reason.SlotIO, reason.ArmNotLanded:
+		return true
+	}
+	return false
+}
 
 // give puts a network update back among the waiting offers: it is decided again later, with what
 // was written so far kept. failed counts toward the back-off.
@@ -279,12 +306,16 @@ func (a *Agent) give(why reason.Reason, detail string, failed bool, also ...txFu
 	}
 	var w storedOffer
 	a.st.load(keyWaiting, &w)
-	w.Reason, w.Said = why, string(why)+": "+detail
+	w.Reason, w.Said, w.Rules = why, string(why)+": "+detail, ""
 	if failed {
 		w.Failures++
 	}
-	if why == reason.ImageCorrupt && w.Failures > maxCorrupt {
-		// A server that goes on sending other bytes than the manifest names is not asked for ever.
+	if costly(why) {
+		w.Costly++
+	}
+	if w.Costly > maxCostly {
+		// A server that goes on sending other bytes than the manifest names is not asked for ever, and a
+		// worn-out slot not written for ever. A person may approve it again.
 		return a.endAs(ending{result: "failed", why: why, detail: detail, final: true}, also...)
 	}
 	a.retryAt = a.o.Clock.Uptime() + a.backoff(max(w.Failures, 1))
@@ -296,8 +327,8 @@ func (a *Agent) give(why reason.Reason, detail string, failed bool, also ...txFu
 // until it is armed, so that nothing alters it in between (loss 23, I2).
 func (a *Agent) checking(ctx context.Context) error {
 	a.release()
-	step, done := a.abort.arm(ctx)
-	defer done()
+	step, disarm := a.abort.arm(ctx)
+	defer disarm()
 	for _, i := range a.rec.Ext.Images {
 		dev, err := a.o.Blocks.OpenMedium(a.slot(a.rec.Target).Parts[i.Component])
 		if err == nil {
@@ -314,24 +345,24 @@ func (a *Agent) checking(ctx context.Context) error {
 			return nil
 		}
 		a.release()
-		if why := a.abort.take(); why != "" {
-			return a.end("failed", why, "ended by an operator")
+		if by := disarm(); by != "" {
+			return a.aborted(by)
 		}
 		clear := func(tx journal.Tx) error { return forget(tx, prefixCheck) }
 		switch {
 		case errors.Is(err, hal.ErrBusy):
 			return a.give(reason.SlotBusy, err.Error(), true)
 		case !errors.Is(err, slots.ErrDigest):
-			return a.end("failed", reason.SlotIO, err.Error(), clear)
+			return a.give(reason.SlotIO, err.Error(), true, clear)
 		case a.rec.Ext.Revert || a.rec.Ext.Local || a.rec.Ext.Restarts > 0:
-			return a.end("failed", reason.ReadBackMismatch, err.Error(), clear)
+			return a.give(reason.ReadBackMismatch, err.Error(), true, clear)
 		}
 		// What was written is not what is there: once more from zero, then the medium is given up.
 		return a.move(Writing, reason.ReadBackMismatch, func(r *Record) { r.Ext.Restarts++ },
 			evidence.Event{Component: i.Component, Detail: map[string]string{"again": "from zero"}}, clear)
 	}
-	if why := a.abort.take(); why != "" {
-		return a.end("failed", why, "ended by an operator")
+	if by := disarm(); by != "" {
+		return a.aborted(by)
 	}
 	readBack := "equal"
 	if len(a.rec.Ext.Images) == 0 {
@@ -345,8 +376,11 @@ func (a *Agent) checking(ctx context.Context) error {
 	return a.move(Ready, reason.None, nil, evidence.Event{Detail: map[string]string{"read-back": readBack}})
 }
 
-// readyFor is how long a checked target may wait before it is read back again.
+// readyFor is how long a checked target may wait and still be armed without another check.
 const readyFor = time.Hour
+
+// maxMissed bounds the offers that are kept while one waits to be armed; the broker has them all.
+const maxMissed = 8
 
 // ready waits for window, power and consent, and decides again before arming.
 func (a *Agent) ready(ctx context.Context) error {
@@ -359,15 +393,18 @@ func (a *Agent) ready(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if d.Outcome == policy.Install {
+		why, text, detail := summary(d)
+		switch {
+		case d.Outcome == policy.Refuse:
+			return a.end("failed", why, text)
+		case d.Outcome == policy.Install && a.o.Clock.Uptime()-began > readyFor:
+			// Only now, so that waiting for a window costs neither reads nor records.
+			return a.move(Checking, reason.None, nil, evidence.Event{Detail: map[string]string{"why": "waited long; reading back again"}})
+		case d.Outcome == policy.Install:
 			return a.move(Arming, reason.None, func(r *Record) { r.Ext.Arms++ }, evidence.Event{})
 		}
-		why, text, detail := summary(d)
-		if d.Outcome == policy.Refuse {
-			return a.end("failed", why, text)
-		}
-		if text != said {
-			said = text
+		if rules(d) != said {
+			said = rules(d)
 			e := evidence.Event{Kind: evidence.KindDecision, Reason: why, To: "defer", Manifest: a.rec.Digest, Sequence: a.rec.Ext.Sequence, Detail: detail}
 			if err := a.note(e); err != nil {
 				return err
@@ -387,16 +424,28 @@ func (a *Agent) ready(ctx context.Context) error {
 				return nil
 			}
 		case m := <-inbox:
-			if a.newer(m) {
-				if err := a.end("failed", reason.Superseded, "a newer release came"); err != nil {
-					return err
-				}
-				return a.receive(ctx, m)
+			if done, err := a.overtaken(m); done || err != nil {
+				return err
 			}
-		case <-a.o.Clock.After(min(retryAfter(d), readyFor)):
-		}
-		if a.o.Clock.Uptime()-began > readyFor {
-			return a.move(Checking, reason.None, nil, evidence.Event{Detail: map[string]string{"why": "waited long; reading back again"}})
+		case <-a.o.Clock.After(retryAfter(d)):
 		}
 	}
+}
+
+// overtaken takes a message while an update waits to be armed. It returns true when that update was
+// ended because a newer one can be installed. What is not taken now is looked at when it has ended.
+func (a *Agent) overtaken(m transport.Message) (bool, error) {
+	if m.Kind != transport.Offer || len(m.Body) == 0 {
+		return false, a.receive(m)
+	}
+	if !a.newer(m) {
+		if a.missed = append(a.missed, m); len(a.missed) > maxMissed {
+			a.missed = a.missed[1:]
+		}
+		return false, nil
+	}
+	if err := a.end("failed", reason.Superseded, "a newer release came"); err != nil {
+		return false, err
+	}
+	return true, a.receive(m)
 }

@@ -91,6 +91,28 @@ var table = map[Reason]Info{
 	RunningUnconfirmed: {Says: "The running system is not the last confirmed one.", Advice: "Run `ratchet status`; confirm the running system or revert first."},
 	BootSafeMode:       {Says: "The agent runs in boot-safe mode and takes no updates.", Advice: "Run `ratchet status` for the cause, and correct it."},
 
+	// Root, plan and pulse.
+	Revoked:             {Final: true, Says: "The trust root has revoked this update.", Advice: "Publish another one; a revoked update is never installed again."},
+	SignersInsufficient: {Says: "Too few of those who may release this component for this device have signed.", Advice: "Let the missing people sign the same envelope, and publish it again."},
+	SequenceOutOfRange:  {Says: "The update's sequence number lies outside of what the trust root admits for a component.", Advice: "Release it under a number within the range, or publish a root with another range."},
+	RootExpired:         {Says: "The device's trust root has expired, so a newer one may be kept from it.", Advice: "Publish the newest root bundle; check the device's date."},
+	RootBehind:          {Says: "The device once had a newer trust root than it has now.", Advice: "Give it the newest root bundle; look in the history for how it lost its state."},
+	PlanMissing:         {Says: "No campaign plan names this update for this device.", Advice: "Publish a plan that names it, or install at the console."},
+	PlanVoid:            {Says: "The campaign plan is superseded: the device has seen a newer one.", Advice: "Publish a plan under a higher sequence and the present generation of the campaign role."},
+	PlanExpired:         {Says: "The campaign plan is no longer valid at this date.", Advice: "Publish a new plan, or check the device's date."},
+	PlanWithdrawn:       {Says: "The campaign for this update was withdrawn.", Advice: "Correct what was wrong and publish a new plan; a withdrawn one never comes back."},
+	NotInScope:          {Says: "The campaign plan is for other devices.", Advice: "Nothing to do, unless the plan should name this class or device."},
+	NotInCohort:         {Says: "This device is not among the first that get the update.", Advice: "Nothing to do; a later phase of the campaign reaches it."},
+	NotBefore:           {Says: "The campaign's phase has not begun yet.", Advice: "Nothing to do; the update waits for its time."},
+	PulseMissing:        {Says: "No pulse says that the campaign goes on.", Advice: "Publish a pulse for the plan."},
+	PulseVoid:           {Says: "The pulse is superseded, or belongs to another plan.", Advice: "Publish a pulse for the present plan, under a higher sequence."},
+	PulseExpired:        {Says: "The last pulse of the campaign is too old.", Advice: "Publish a fresh pulse; look for what keeps it from the device."},
+	Paused:              {Says: "The campaign is paused.", Advice: "Nothing to do; the update waits until it goes on."},
+	Halted:              {Says: "The campaign was halted, because something is wrong with it.", Advice: "Find the cause; open the campaign again or withdraw it."},
+	RootRefused:         {Final: true, Says: "A root bundle was refused; the trusted root stays.", Advice: "Publish the whole bundle that `ratchet-release root` wrote; treat others as an attack."},
+	PermitVoid:          {Final: true, Says: "The recovery permit does not answer the challenge of this device.", Advice: "Run `ratchet recover` and have the challenge that it shows answered."},
+	Permitted:           {Says: "A recovery permit allowed it in spite of a rule.", Advice: "Nothing to do; the history names the rules and who permitted it."},
+
 	// Refusals of the manifest itself.
 	EnvelopeMalformed:   {Final: true, Says: "What was received is not a well-formed update manifest.", Advice: "Publish the file that `ratchet-release sign` wrote, unchanged."},
 	SignatureInvalid:    {Final: true, Says: "The signature does not belong to this manifest: it was altered or signed wrongly.", Advice: "Treat it as an attack until shown otherwise; sign and publish the manifest again."},

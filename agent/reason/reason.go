@@ -38,6 +38,35 @@ const (
 	BootSafeMode       Reason = "boot-safe-mode"
 )
 
+// What the trust root, the campaign plan and its pulse have against an offer, for now: each can
+// change while the manifest stays the same, but for Revoked.
+const (
+	Revoked             Reason = "revoked"
+	SignersInsufficient Reason = "signers-insufficient"
+	SequenceOutOfRange  Reason = "sequence-out-of-range"
+	RootExpired         Reason = "root-expired"
+	RootBehind          Reason = "root-behind"
+	PlanMissing         Reason = "plan-missing"
+	PlanVoid            Reason = "plan-void"
+	PlanExpired         Reason = "plan-expired"
+	PlanWithdrawn       Reason = "plan-withdrawn"
+	NotInScope          Reason = "not-in-scope"
+	NotInCohort         Reason = "not-in-cohort"
+	NotBefore           Reason = "not-before"
+	PulseMissing        Reason = "pulse-missing"
+	PulseVoid           Reason = "pulse-void"
+	PulseExpired        Reason = "pulse-expired"
+	Paused              Reason = "paused"
+	Halted              Reason = "halted"
+)
+
+// What became of documents that are no manifests.
+const (
+	RootRefused Reason = "root-refused"
+	PermitVoid  Reason = "permit-void"
+	Permitted   Reason = "permitted"
+)
+
 // Refusals of the manifest itself.
 const (
 	EnvelopeMalformed   Reason = "envelope-malformed"
