@@ -22,6 +22,12 @@ const (
 	Status
 	// Evidence (out): one signed record. At least once, in order of Seq.
 	Evidence
+	// Root (in): the bundle of all versions of the trust root. Retained.
+	Root
+	// Plan (in): a campaign plan for the channel. Retained.
+	Plan
+	// Pulse (in): whether a plan goes on now. Retained.
+	Pulse
 )
 
 func (k Kind) String() string {
@@ -34,6 +40,12 @@ func (k Kind) String() string {
 		return "status"
 	case Evidence:
 		return "evidence"
+	case Root:
+		return "root"
+	case Plan:
+		return "plan"
+	case Pulse:
+		return "pulse"
 	}
 	return "unknown"
 }

@@ -5,6 +5,9 @@
 //	ratchet/v1/offer/<channel>          in, retained   an envelope for everybody on the channel
 //	ratchet/v1/device/<id>/offer        in, retained   an envelope for this device
 //	ratchet/v1/device/<id>/resend       in             CBOR uint: evidence again from this number
+//	ratchet/v1/root                     in, retained   the bundle of the trust root     (Options.Root)
+//	ratchet/v1/plan/<channel>           in, retained   the campaign plan                (Options.Root)
+//	ratchet/v1/pulse/<channel>          in, retained   whether the plan goes on         (Options.Root)
 //	ratchet/v1/device/<id>/status       out, retained  signed snapshot; the newest replaces the older
 //	ratchet/v1/device/<id>/evidence     out            one signed record
 //	ratchet/v1/device/<id>/presence     out, retained  "online" or "offline" (also the last will); for display only
@@ -41,7 +44,8 @@ type Client struct {
 	keepAlive time.Duration
 	backoff   transport.Backoff
 	log       *slog.Logger
-	topics    []string // subscribed to
+	topics    []string         // subscribed to
+	kinds     []transport.Kind // of the message on each topic
 	box       *mailbox
 	connects  chan struct{}
 
@@ -69,12 +73,26 @@ func New(o Options) (*Client, error) {
 		connects:  make(chan struct{}, 1),
 		since:     time.Now(),
 	}
-	if o.Channel != "" {
-		c.topics = append(c.topics, "ratchet/v1/offer/"+o.Channel)
+	// Documents stand before offers: the mailbox hands the oldest out first, and a broker sends retained
+	// messages in the order of the subscriptions, so that an offer is decided by what came with it.
+	if o.Root {
+		c.follow("ratchet/v1/root", transport.Root)
+		if o.Channel != "" {
+			c.follow("ratchet/v1/plan/"+o.Channel, transport.Plan)
+			c.follow("ratchet/v1/pulse/"+o.Channel, transport.Pulse)
+		}
 	}
-	c.topics = append(c.topics, c.topic("offer"), c.topic("resend"))
+	if o.Channel != "" {
+		c.follow("ratchet/v1/offer/"+o.Channel, transport.Offer)
+	}
+	c.follow(c.topic("offer"), transport.Offer)
+	c.follow(c.topic("resend"), transport.Resend)
 	c.box = newMailbox(len(c.topics))
 	return c, nil
+}
+
+func (c *Client) follow(topic string, kind transport.Kind) {
+	c.topics, c.kinds = append(c.topics, topic), append(c.kinds, kind)
 }
 
 // topic returns one of the device's own topics.

@@ -41,6 +41,9 @@ type Options struct {
 	// offers to this very device are received.
 	Channel string
 
+	// Root subscribes to the documents of a trust root too: its bundle, and the channel's plan and pulse.
+	Root bool
+
 	// Username may be empty. Password is called at each connection, so that a rotated secret is
 	// picked up; nil means none.
 	Username string

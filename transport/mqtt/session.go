@@ -221,11 +221,7 @@ func (c *Client) receive(topic string, body []byte) {
 		c.log.Warn("message ignored: too large", "topic", topic, "bytes", len(body), "limit", transport.MaxMessage)
 		return
 	}
-	kind := transport.Offer
-	if topic == c.topic("resend") {
-		kind = transport.Resend
-	}
-	c.box.put(i, transport.Message{Kind: kind, Origin: "mqtt:" + topic, Body: body})
+	c.box.put(i, transport.Message{Kind: c.kinds[i], Origin: "mqtt:" + topic, Body: body})
 }
 
 // noStore is a paho.Store that keeps nothing: sessions are clean, so nothing is ever resumed.
