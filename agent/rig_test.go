@@ -22,8 +22,6 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
-	"github.com/ratchet-ota/ratchet/bootctl/bootmodel"
-	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
 	"github.com/ratchet-ota/ratchet/hal/sim"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -33,14 +31,14 @@ const (
 	slotSize   = 256 << 10
 	imageSize  = 200 << 10
 	checkpoint = 64 << 10
-	envSize    = 4096
 )
 
 // rig is one device: the real agent, boot control and slot writer on the simulated machine, with
-// the model of U-Boot booting the same bytes.
+// the model of its loader booting the same bytes.
 type rig struct {
 	t       testing.TB
 	w       *sim.World
+	board   board
 	mem     journal.Store // what is durable of the journal
 	signer  *trust.Signer // release key
 	device  *trust.Signer
@@ -55,6 +53,8 @@ type rig struct {
 	source  func(uri string, off int64) (io.ReadCloser, error) // nil: images
 	opened  []int64
 	crashes int
+	cuts    []cut  // that are still to come, each counted from the switching on before it
+	outage  func() // what else a power cut takes away
 }
 
 // bubble plays a story on a new rig in virtual time.
@@ -63,18 +63,18 @@ func bubble(t *testing.T, seed uint64, story func(*rig)) {
 	synctest.Test(t, func(t *testing.T) { story(newRig(t, seed)) })
 }
 
-func newRig(t testing.TB, seed uint64) *rig {
+func newRig(t testing.TB, seed uint64) *rig { return newRigOn(t, seed, uboot{}) }
+
+func newRigOn(t testing.TB, seed uint64, b board) *rig {
 	t.Helper()
 	w := sim.New(seed)
-	r := &rig{t: t, w: w, mem: journal.NewMemory(), inbox: make(chan transport.Message), images: map[string][]byte{},
+	r := &rig{t: t, w: w, board: b, mem: journal.NewMemory(), inbox: make(chan transport.Message), images: map[string][]byte{},
 		sick: map[byte]bool{}, panics: map[byte]bool{}, online: true}
 	w.AddDisk("/dev/a", slotSize)
 	w.AddDisk("/dev/b", slotSize)
-	w.PutFile("/env/0", make([]byte, envSize))
-	w.PutFile("/env/1", make([]byte, envSize))
+	b.blank(w)
 	w.Poke("/dev/a", 0, image(1))
-	b := r.backend()
-	if err := b.Refresh(context.Background(), "A"); err != nil {
+	if err := r.backend().Refresh(context.Background(), "A"); err != nil {
 		t.Fatalf("cannot provision the environment: %v", err)
 	}
 	w.Restart()
@@ -94,22 +94,14 @@ func newRig(t testing.TB, seed uint64) *rig {
 
 // image n is imageSize bytes that begin with n.
 func image(n byte) []byte {
-	rng := rand.New(rand.NewPCG(uint64(n), 7))
 	b := make([]byte, imageSize)
-	for i := range b {
-		b[i] = byte(rng.Uint32())
-	}
+	_, _ = rand.NewChaCha8([32]byte{n, 7}).Read(b)
 	b[0] = n
 	return b
 }
 
 func (r *rig) backend() bootctl.Backend {
-	b, err := ubootenv.New(r.w.FS(), ubootenv.Options{
-		Copies:   []ubootenv.Location{{Path: "/env/0", Size: envSize}, {Path: "/env/1", Size: envSize}},
-		Locks:    []string{},
-		Defaults: []string{"bootcmd=run ratchet"},
-		Slots:    []bootctl.Slot{"A", "B"},
-	})
+	b, err := r.board.backend(r.w.FS())
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -230,9 +222,9 @@ func (r *rig) Messages() <-chan transport.Message { return r.inbox }
 func (r *rig) loader() {
 	r.t.Helper()
 	for i := 0; i < 20; i++ {
-		slot, _, err := bootmodel.UBoot{FS: r.w.FS(), Copies: []bootmodel.Copy{{Path: "/env/0", Size: envSize}, {Path: "/env/1", Size: envSize}}}.Boot()
+		slot, err := r.board.boot(r.w.FS())
 		if errors.Is(err, sim.ErrPowerCut) {
-			r.w.PowerOn()
+			r.powerOn()
 			continue
 		}
 		if err != nil || slot == "" {
@@ -284,7 +276,7 @@ func (r *rig) live(envelopes *[][]byte, poke func(*agent.Agent)) bool {
 		synctest.Wait()
 		if down, _ := r.w.Down(); down {
 			stop()
-			r.w.PowerOn()
+			r.powerOn()
 			return true
 		}
 		if len(r.w.Reboots()) > asked {
