@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
@@ -281,11 +282,10 @@ func (v verb) help(w io.Writer) {
 	fmt.Fprint(w, ".\n")
 }
 
-// version names the build: the module's version, or the commit for a build from a work tree.
+// version names the build: the release, and the commit for a build from a work tree.
 func version() string {
-	v, commit, dirty := "unknown", "", ""
+	commit, dirty := "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
-		v = info.Main.Version
 		for _, s := range info.Settings {
 			switch {
 			case s.Key == "vcs.revision" && len(s.Value) >= 12:
@@ -295,7 +295,7 @@ func version() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%s%s%s %s %s/%s", v, commit, dirty, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%s%s%s %s %s/%s", agent.Version, commit, dirty, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // env is an environment variable that a verb documents.

@@ -152,8 +152,23 @@ func (c *Config) deviceKey(fsys hal.FS, log *slog.Logger) (*trust.Signer, error)
 	return s, nil
 }
 
-func tlsConfig(ca, cert, key string) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12}
+// believable is the clock for checking certificates: never before this program was made, nor before
+// the configuration last worked. A device whose clock stands at 1970 could reach nobody otherwise.
+func believable(stateDir string) func() time.Time {
+	floor := builtAfter
+	if st, err := os.Stat(filepath.Join(stateDir, "last-good.toml")); err == nil && st.ModTime().After(floor) {
+		floor = st.ModTime()
+	}
+	return func() time.Time {
+		if now := time.Now(); now.After(floor) {
+			return now
+		}
+		return floor
+	}
+}
+
+func (c *Config) tls(ca, cert, key string) (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12, Time: believable(c.State.Directory)}
 	if ca != "" {
 		b, err := os.ReadFile(ca)
 		if err != nil {
@@ -184,7 +199,7 @@ func secret(path string) ([]byte, error) {
 
 func (c *Config) mqttClient(log *slog.Logger) (*mqtt.Client, error) {
 	m := c.MQTT
-	t, err := tlsConfig(m.CA, m.Certificate, m.Key)
+	t, err := c.tls(m.CA, m.Certificate, m.Key)
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
@@ -199,7 +214,7 @@ func (c *Config) mqttClient(log *slog.Logger) (*mqtt.Client, error) {
 
 func (c *Config) fetcher() (func(urls []string, size int64) (slots.Source, error), error) {
 	h := c.HTTP
-	t, err := tlsConfig(h.CA, "", "")
+	t, err := c.tls(h.CA, "", "")
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
