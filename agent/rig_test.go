@@ -53,8 +53,9 @@ type rig struct {
 	source  func(uri string, off int64) (io.ReadCloser, error) // nil: images
 	opened  []int64
 	crashes int
-	cuts    []cut  // that are still to come, each counted from the switching on before it
-	outage  func() // what else a power cut takes away
+	fault   func() error // of the journal; nil: none
+	cuts    []cut        // that are still to come, each counted from the switching on before it
+	outage  func()       // what else a power cut takes away
 }
 
 // bubble plays a story on a new rig in virtual time.
@@ -138,11 +139,17 @@ func (r *rig) release(seq uint64, n byte, edit ...func(*manifest.Release)) []byt
 
 // simJournal makes each transaction one operation of the machine: old or new, never half.
 type simJournal struct {
-	w *sim.World
+	w     *sim.World
+	fault func() error
 	journal.Store
 }
 
 func (j simJournal) Update(fn func(journal.Tx) error) (err error) {
+	if j.fault != nil {
+		if err := j.fault(); err != nil {
+			return err
+		}
+	}
 	if cut := j.w.Atomic("journal", func() { err = j.Store.Update(fn) }); cut != nil {
 		return cut
 	}
@@ -199,7 +206,7 @@ func (r *rig) agent() *agent.Agent {
 		Facts: manifest.Device{Vendors: []manifest.UUID{vendor}, Classes: []manifest.UUID{class}, BatteryMWh: -1},
 		Slots: [2]agent.SlotDef{{Name: "A", Index: 0, Parts: map[string]string{"rootfs": "/dev/a"}}, {Name: "B", Index: 1, Parts: map[string]string{"rootfs": "/dev/b"}}},
 		Boot:  r.backend(), Blocks: r.w.Blocks(), FS: r.w.FS(), Counter: r.w.Counter(), Power: r.w.Power(), Clock: r.w.Clock(), Identity: r.w.Identity(),
-		NeedMarker: true, Journal: simJournal{r.w, r.mem}, StateDir: "/state", Authority: r.keys, RootVersion: 1, Signer: r.device,
+		NeedMarker: true, Journal: simJournal{r.w, r.fault, r.mem}, StateDir: "/state", Authority: r.keys, RootVersion: 1, Signer: r.device,
 		Inbox: r, Online: r.isOnline, Checkpoint: checkpoint, ForceAfter: 30 * time.Second,
 		Fetch:  func(urls []string, _ int64) (slots.Source, error) { return simSource{r, urls[0]}, nil },
 		Rules:  policy.Rules{},
@@ -263,6 +270,21 @@ func (r *rig) play(envelopes ...[]byte) int {
 // boot again, false when the device is at rest.
 func (r *rig) live(envelopes *[][]byte, poke func(*agent.Agent)) bool {
 	r.t.Helper()
+	return r.boot(envelopes, func(a *agent.Agent) bool {
+		if poke != nil {
+			poke(a)
+			synctest.Wait()
+			return false
+		}
+		d, ok := r.w.NextTimer()
+		phase := a.Status(context.Background()).Phase
+		return (phase == "idle" || phase == "ready") && (!ok || d > 10*time.Minute) && (envelopes == nil || len(*envelopes) == 0)
+	})
+}
+
+// boot is one boot until the machine must boot again, or rests says that the device is at rest.
+func (r *rig) boot(envelopes *[][]byte, rests func(*agent.Agent) bool) bool {
+	r.t.Helper()
 	asked := len(r.w.Reboots())
 	ctx, cancel := context.WithCancel(context.Background())
 	a := r.agent()
@@ -284,9 +306,8 @@ func (r *rig) live(envelopes *[][]byte, poke func(*agent.Agent)) bool {
 			r.w.Restart()
 			return true
 		}
-		if poke != nil {
-			poke(a)
-			synctest.Wait()
+		if st, err := r.backend().State(ctx); err == nil && !good(st) {
+			r.t.Errorf("I1: no confirmed slot is bootable: %+v (seed %d)", st, r.w.Seed())
 		}
 		if envelopes != nil && len(*envelopes) > 0 {
 			select {
@@ -296,13 +317,11 @@ func (r *rig) live(envelopes *[][]byte, poke func(*agent.Agent)) bool {
 			default:
 			}
 		}
-		d, ok := r.w.NextTimer()
-		phase := a.Status(ctx).Phase
-		if (phase == "idle" || phase == "ready") && (!ok || d > 10*time.Minute) && poke == nil {
+		if rests(a) {
 			stop()
 			return false
 		}
-		if ok {
+		if d, ok := r.w.NextTimer(); ok {
 			r.w.Advance(d)
 		} else {
 			time.Sleep(time.Second) // the bubble's own time: somebody waits for a request to be taken
@@ -310,6 +329,16 @@ func (r *rig) live(envelopes *[][]byte, poke func(*agent.Agent)) bool {
 	}
 	stop()
 	r.t.Fatalf("the device does not come to rest in this boot: %+v (seed %d)", a.Status(context.Background()), r.w.Seed())
+	return false
+}
+
+// good tells whether a confirmed slot is bootable (I1).
+func good(st bootctl.State) bool {
+	for _, s := range st.Slots {
+		if s.Confirmed && s.Bootable {
+			return true
+		}
+	}
 	return false
 }
 
