@@ -84,7 +84,7 @@ func (a *Agent) receive(m transport.Message) error {
 	case transport.Resend:
 		return a.resend(m.Body)
 	}
-	return nil
+	return a.document(m)
 }
 
 func ignoreRefused(err error) error {
@@ -135,7 +135,7 @@ func (a *Agent) tend(ctx context.Context) error {
 		return err
 	}
 	if err == nil && !st.Slots[a.run].Confirmed && !a.frozen {
-		return a.synthetic(reason.FellBack)
+		return a.synthetic(reason.RunningUnconfirmed)
 	}
 	if err := a.o.Boot.Refresh(ctx, a.run); err != nil {
 		return err
@@ -173,7 +173,7 @@ func (a *Agent) pending(ctx context.Context) error {
 		if a.o.Counter == nil {
 			break
 		}
-		if err := a.o.Counter.Raise(ctx, a.o.RootVersion); err != nil {
+		if err := a.o.Counter.Raise(ctx, a.rootVersion()); err != nil {
 			return err
 		}
 	}

@@ -72,7 +72,7 @@ func Reconcile(v View) Step {
 	case Reverting:
 		return Step{To: Reverting, Same: true, Cause: v.Record.Ext.Cause}
 	default: // Idle
-		return reconcileIdle(v, reason.FellBack)
+		return reconcileIdle(v, reason.RunningUnconfirmed)
 	}
 }
 

@@ -40,6 +40,9 @@ func (a *Agent) start(ctx context.Context) {
 	}
 	view, proof := a.look(ctx, have || a.frozen)
 	step := Reconcile(view)
+	if step.Began && first && why == "" {
+		step.Cause = reason.RunningUnconfirmed // nothing was lost: there was nothing yet
+	}
 	if view.Runs == RunsUnknown {
 		a.hold = step.Cause
 		a.log.Error("nothing is written in this boot", "error", proof)
@@ -74,7 +77,7 @@ func (a *Agent) start(ctx context.Context) {
 	}
 	if err := a.take(ctx, view, step); err != nil {
 		a.fail("cannot record how the last action ended", err)
-		if view.Runs == RunsTarget && (step.To == Trial || step.To == Reverting) || step.Began {
+		if step.Began || view.Runs == RunsTarget && (step.To == Trial || step.To == Reverting) {
 			a.trialUnwritable(ctx, view, err)
 		}
 		// The step is not taken: the old phase stands, and is reconciled again at the next start.
