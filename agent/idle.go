@@ -84,7 +84,7 @@ func (a *Agent) receive(m transport.Message) error {
 	case transport.Resend:
 		return a.resend(m.Body)
 	}
-	return a.document(m)
+	return nil
 }
 
 func ignoreRefused(err error) error {
@@ -173,7 +173,7 @@ func (a *Agent) pending(ctx context.Context) error {
 		if a.o.Counter == nil {
 			break
 		}
-		if err := a.o.Counter.Raise(ctx, a.rootVersion()); err != nil {
+		if err := a.o.Counter.Raise(ctx, a.o.RootVersion); err != nil {
 			return err
 		}
 	}
