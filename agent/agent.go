@@ -146,6 +146,7 @@ type Agent struct {
 	held    map[string]hal.Medium   // parts of the target, held exclusively between checking and arming
 	local   map[string]slots.Source // payloads handed over by a technician
 	tendAt  time.Duration           // uptime at which idle looks after the boot metadata; 0: now
+	lapses  int                     // times in a row that it could not
 	retryAt time.Duration           // uptime at which a waiting offer is decided again; 0: none
 	missed  []transport.Message     // offers that came while another one waited to be armed
 	garbage garbageLimit

@@ -13,7 +13,8 @@ import (
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
-// How often an idle agent looks after the boot metadata, and how soon again when it could not.
+// How often an idle agent looks after the boot metadata, and how soon again when it could not; that
+// doubles each time.
 const (
 	tendEvery = 6 * time.Hour
 	tendAgain = 5 * time.Minute
@@ -26,9 +27,11 @@ func (a *Agent) idle(ctx context.Context) error {
 		const what = "cannot look after the boot metadata"
 		a.tendAt = now + tendEvery
 		if err := a.tend(ctx); err != nil {
-			a.tendAt = now + tendAgain
+			a.tendAt = now + min(tendAgain<<min(a.lapses, 12), tendEvery)
+			a.lapses++
 			a.fail(what, err)
 		} else {
+			a.lapses = 0
 			a.well(what)
 		}
 		if a.rec.Phase != Idle {
