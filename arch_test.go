@@ -42,7 +42,7 @@ var allowed = map[string]map[string]string{
 	"agent/reason":              {},
 	"agent/manifest":            {},
 	"agent/trust":               {},
-	"agent/policy":              {"agent/manifest": "decides manifests", "agent/reason": "says why"},
+	"agent/policy":              {"agent/manifest": "decides manifests", "agent/reason": "says why", "agent/trust": "plans, pulses and permits are verified here"},
 	"agent/evidence":            {"agent/reason": "says why", "agent/trust": "signs and verifies"},
 	"agent/journal":             {},
 	"agent/journal/journaltest": {"agent/journal": "one suite for all stores"},
