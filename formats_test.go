@@ -283,7 +283,7 @@ func TestFormatsControl(t *testing.T) {
 	for _, v := range []any{control.Error{}, control.Status{}, control.SlotStatus{}, control.SlotHolds{}, control.UpdateStatus{}, control.TrialStatus{},
 		control.CheckStatus{}, control.Outcome{}, control.BrokerStatus{}, control.BootStatus{}, control.FloorStatus{}, control.CounterStatus{},
 		control.EvidenceStatus{}, control.JournalStatus{}, control.TimeStatus{}, control.Slots{}, control.History{}, control.HistoryEntry{},
-		control.InstallCheck{}, control.Finding{}, control.Payload{}, control.Progress{}, control.Done{}, control.EvidenceExport{}} {
+		control.InstallCheck{}, control.Finding{}, control.Payload{}, control.Progress{}, control.Done{}, control.Challenge{}, control.EvidenceExport{}} {
 		typ := reflect.TypeOf(v)
 		row := types[strings.ReplaceAll(typ.Name(), "Error", "error")]
 		for i := range typ.NumField() {
@@ -423,6 +423,10 @@ func TestFormatsEnvelope(t *testing.T) {
 		fmt.Sprint("MaxParts ", manifest.MaxParts): true, fmt.Sprint("MaxPart ", manifest.MaxPart): true,
 		fmt.Sprint("MaxVersion ", manifest.MaxVersion): true, fmt.Sprint("MaxText ", manifest.MaxText): true,
 		fmt.Sprint("MaxLanguages ", manifest.MaxLanguages): true, fmt.Sprint("MaxShown ", manifest.MaxShown): true,
+		fmt.Sprint("MaxFindings ", manifest.MaxFindings): true, fmt.Sprint("MaxDigest ", manifest.MaxDigest): true,
+		fmt.Sprint("MaxEncryption ", manifest.MaxEncryption): true, fmt.Sprint("MaxRecipients ", manifest.MaxRecipients): true,
+		fmt.Sprint("MaxKeyID ", manifest.MaxKeyID): true, fmt.Sprint("MaxReport ", manifest.MaxReport): true,
+		fmt.Sprint("MaxRecords ", manifest.MaxRecords): true, fmt.Sprint("MaxNonce ", manifest.MaxNonce): true,
 	}, limits)
 }
 

@@ -74,7 +74,7 @@ func (a *Agent) verify(o offer) (manifest.Manifest, error) {
 	env, err := manifest.Parse(o.envelope)
 	if err == nil {
 		var m manifest.Manifest
-		if m, err = manifest.Verify(env, a.o.Authority); err == nil {
+		if m, err = manifest.Verify(env, a.authority()); err == nil {
 			return m, nil
 		}
 	}
@@ -195,6 +195,13 @@ func (a *Agent) facts(m manifest.Manifest, local bool, target SlotDef) policy.Fa
 		f.Floor.Sequence = floor.Sequence
 		f.Floor.Manifest, _ = manifest.ParseDigest(floor.Digest)
 	}
+	if a.o.Sequence > f.Floor.Sequence {
+		// What the running image knows of itself counts when the journal does not (amnesia).
+		f.Floor = policy.Floor{Sequence: a.o.Sequence}
+		if m.Sequence() == a.o.Sequence {
+			f.Floor.Manifest = m.Digest()
+		}
+	}
 	f.Bound = func(seq uint64) (manifest.Digest, bool) {
 		var s string
 		if !a.st.load(prefixBound+seqKey(seq), &s) {
@@ -220,8 +227,13 @@ func (a *Agent) facts(m manifest.Manifest, local bool, target SlotDef) policy.Fa
 
 // decide asks the policy, and adds what only the agent knows of its own state.
 func (a *Agent) decide(m manifest.Manifest, stage policy.Stage, local bool, target SlotDef) policy.Decision {
-	wall, q := a.o.Clock.Wall()
-	d := policy.Decide(m, stage, a.o.Rules, a.facts(m, local, target), policy.Now{Wall: wall, Known: q != hal.TimeUnknown})
+	now, _ := a.wall()
+	f := a.facts(m, local, target)
+	permit := policy.Permit{}
+	if local { // a permit answers a challenge on the console, and serves nobody else
+		permit = a.permit
+	}
+	d, _ := permit.Decide(m, stage, a.o.Rules, f, now, a.standsAgainst(m, f, now)...)
 	if d.Outcome == policy.Refuse {
 		return d
 	}

@@ -172,8 +172,8 @@ func (a *Agent) sealing(ctx context.Context) error {
 	if a.rec.Ext.Revert {
 		end = ending{result: "reverted", why: reason.OperatorRevert}
 	}
-	if a.o.Counter != nil && a.o.RootVersion > 0 && !a.rec.Ext.Synthetic {
-		if err := a.o.Counter.Raise(ctx, a.o.RootVersion); err != nil {
+	if a.o.Counter != nil && a.rootVersion() > 0 && !a.rec.Ext.Synthetic {
+		if err := a.o.Counter.Raise(ctx, a.rootVersion()); err != nil {
 			a.fail("cannot raise the counter", err) // loss 22: it is tried again, and blocks nothing
 			end.why, end.pending = reason.FloorPending, reason.FloorPending
 		}
@@ -316,8 +316,8 @@ func (a *Agent) endAs(e ending, also ...txFunc) error {
 	r := a.rec
 	o := Outcome{Result: e.result, Reason: e.why, Detail: e.detail, Manifest: r.Digest, Sequence: r.Ext.Sequence, Version: r.Ext.Version, Slot: r.Target}
 	also = append([]txFunc{a.ended(o), func(tx journal.Tx) error {
-		if e.keep {
-			return nil
+		if err := a.dropPermit(tx, r.Digest); err != nil || e.keep {
+			return err
 		}
 		return errors.Join(forget(tx, prefixCheck), tx.Delete(journal.State, keyEnvelope), dropWaiting(tx, r.Digest),
 			a.finalAfter(tx, r, e))

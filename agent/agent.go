@@ -54,7 +54,10 @@ type Options struct {
 	JournalLost reason.Reason // why a journal that was there is gone; "" when it is whole
 	StateDir    string
 	Authority   manifest.Authority // nil: anchors are bad; see Safe
-	RootVersion uint64             // what the counter is raised to after a confirmed update
+	Root        []byte             // the trust root that the running image brings (a bundle); nil: flat anchors
+	RootVersion uint64             // with flat anchors: what the counter is raised to after a confirmed update
+	Channel     string             // of the campaign plans that this device follows
+	Sequence    uint64             // of the manifest that the running image was released under, 0: unknown
 	Signer      *trust.Signer      // nil: evidence is kept unsigned, and says so
 	EvidenceMax int64              // bytes of evidence kept; 0 is 1 MiB
 
@@ -112,6 +115,8 @@ func (o Options) Validate() error {
 		return errors.New("two slots with different names are needed")
 	case o.Tries < 0 || o.Tries > bootctl.MaxTries:
 		return fmt.Errorf("tries must be 1 to %d", bootctl.MaxTries)
+	case len(o.Root) > 0 && o.Authority != nil:
+		return errors.New("a device with a trust root takes no flat anchors")
 	case o.Boot == nil, o.Blocks == nil, o.FS == nil, o.Power == nil, o.Clock == nil, o.Identity == nil, o.Log == nil:
 		return errors.New("internal error: a part of the machine is missing")
 	}
@@ -150,6 +155,8 @@ type Agent struct {
 	retryAt time.Duration           // uptime at which a waiting offer is decided again; 0: none
 	missed  []transport.Message     // offers that came while another one waited to be armed
 	garbage garbageLimit
+	who     standing      // root, plan and pulse; zero with flat anchors
+	permit  policy.Permit // what a recovery permit lifts; zero: nothing
 
 	requests chan request
 	abort    abort
@@ -242,7 +249,11 @@ func New(o Options) (*Agent, error) {
 	}
 	a.st = st
 	st.load(keyGarbage, &a.garbage.seen)
-	if o.Authority == nil {
+	if err := a.openStanding(); err != nil {
+		a.addSafe(err.Error())
+	}
+	a.openPermit()
+	if o.Authority == nil && !a.who.rooted() {
 		a.addSafe("no trust anchors")
 	}
 	return a, nil

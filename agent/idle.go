@@ -87,7 +87,7 @@ func (a *Agent) receive(m transport.Message) error {
 	case transport.Resend:
 		return a.resend(m.Body)
 	}
-	return nil
+	return a.document(m)
 }
 
 func ignoreRefused(err error) error {
@@ -176,7 +176,7 @@ func (a *Agent) pending(ctx context.Context) error {
 		if a.o.Counter == nil {
 			break
 		}
-		if err := a.o.Counter.Raise(ctx, a.o.RootVersion); err != nil {
+		if err := a.o.Counter.Raise(ctx, a.rootVersion()); err != nil {
 			return err
 		}
 	}

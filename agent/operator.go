@@ -167,6 +167,15 @@ func (a *Agent) goBack(ctx context.Context, e evidence.Event) error {
 	if t := st.Slots[target.Name]; len(c.Images) == 0 && !(t.Bootable && t.Confirmed) {
 		return &Refused{Reason: reason.RevertImpossible, Detail: "slot " + string(target.Name) + " is disabled, and what it holds is not known"}
 	}
+	if a.who.rooted() && len(c.Images) > 0 {
+		lowest, _ := a.who.Root.SequenceRange(a.o.RootComponent)
+		switch {
+		case a.who.Root.Revoked(c.Manifest):
+			return &Refused{Reason: reason.Revoked, Detail: "what slot " + string(target.Name) + " holds"}
+		case c.Sequence < lowest:
+			return &Refused{Reason: reason.SequenceOutOfRange, Detail: fmt.Sprintf("slot %s holds %d, the root admits %d and higher", target.Name, c.Sequence, lowest)}
+		}
+	}
 	return a.move(Checking, reason.OperatorRevert, func(r *Record) {
 		*r = Record{Phase: Checking, Target: target.Name, Digest: c.Manifest, Ext: Ext{BootID: a.bootID, Origin: a.run,
 			Sequence: c.Sequence, Version: c.Version, Images: c.Images, Revert: true}}

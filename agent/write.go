@@ -23,15 +23,10 @@ func (a *Agent) again(stage policy.Stage) (policy.Decision, error) {
 	if a.rec.Ext.Revert {
 		return policy.Decision{Outcome: policy.Install}, nil
 	}
-	var raw []byte
-	err := a.st.j.View(func(tx journal.Tx) error {
-		raw = append(raw, tx.Get(journal.State, keyEnvelope)...)
-		return nil
-	})
-	if err != nil {
+	if err := a.poll(); err != nil {
 		return policy.Decision{}, err
 	}
-	m, err := a.verify(offer{envelope: raw, origin: "journal"})
+	m, err := a.verify(offer{envelope: a.st.bytes(keyEnvelope), origin: "journal"})
 	var r *Refused
 	if errors.As(err, &r) {
 		return policy.Decision{Outcome: policy.Refuse, Findings: []policy.Finding{{Reason: r.Reason, Detail: r.Detail, Final: true}}}, nil
@@ -397,6 +392,9 @@ func (a *Agent) ready(ctx context.Context) error {
 		switch {
 		case d.Outcome == policy.Refuse:
 			return a.end("failed", why, text)
+		case overtakenBy(d) != reason.None:
+			// What was meant for this device is not any more: it does not wait armed or half-armed (loop 9).
+			return a.end("failed", overtakenBy(d), text)
 		case d.Outcome == policy.Install && a.o.Clock.Uptime()-began > readyFor:
 			// Only now, so that waiting for a window costs neither reads nor records.
 			return a.move(Checking, reason.None, nil, evidence.Event{Detail: map[string]string{"why": "waited long; reading back again"}})
@@ -432,6 +430,24 @@ func (a *Agent) ready(ctx context.Context) error {
 	}
 }
 
+// overtakenBy is why a wait makes no sense: the plan behind the update was taken back, replaced or is over.
+func overtakenBy(d policy.Decision) reason.Reason {
+	for _, f := range d.Findings {
+		switch f.Reason {
+		case reason.PlanWithdrawn, reason.PlanVoid, reason.PlanExpired, reason.PlanMissing:
+			return f.Reason
+		}
+	}
+	return reason.None
+}
+
+// miss keeps an offer until the update in progress has ended.
+func (a *Agent) miss(m transport.Message) {
+	if a.missed = append(a.missed, m); len(a.missed) > maxMissed {
+		a.missed = a.missed[1:]
+	}
+}
+
 // overtaken takes a message while an update waits to be armed. It returns true when that update was
 // ended because a newer one can be installed. What is not taken now is looked at when it has ended.
 func (a *Agent) overtaken(m transport.Message) (bool, error) {
@@ -439,9 +455,7 @@ func (a *Agent) overtaken(m transport.Message) (bool, error) {
 		return false, a.receive(m)
 	}
 	if !a.newer(m) {
-		if a.missed = append(a.missed, m); len(a.missed) > maxMissed {
-			a.missed = a.missed[1:]
-		}
+		a.miss(m)
 		return false, nil
 	}
 	if err := a.end("failed", reason.Superseded, "a newer release came"); err != nil {

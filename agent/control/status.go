@@ -258,6 +258,14 @@ type Done struct {
 	Reboots bool          `json:"reboots"`          // the device restarts within seconds
 }
 
+// Challenge is the result of VerbRecover with StepChallenge.
+type Challenge struct {
+	Schema      int    `json:"schema"`
+	Challenge   string `json:"challenge"`    // what a recovery permit must answer, as a person copies it
+	Device      string `json:"device"`       // device id
+	RootVersion uint64 `json:"root_version"` // of the trusted root; a permit holds only under it
+}
+
 // EvidenceExport is the result of VerbEvidence: what was written into the descriptor.
 type EvidenceExport struct {
 	Schema   int    `json:"schema"`

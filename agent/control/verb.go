@@ -33,6 +33,8 @@ const (
 	VerbRevert Verb = "revert"
 	// VerbApprove: "manifest" is the digest of the update that is approved ("sha256:..."), "note". Result Done.
 	VerbApprove Verb = "approve"
+	// VerbRecover: "step" is StepChallenge (Result Challenge) or StepPermit; then file 0 is the permit. Result Done.
+	VerbRecover Verb = "recover"
 	// VerbEvidence: "from" is the first sequence number, default the oldest. File 0 receives the
 	// export. Result EvidenceExport.
 	VerbEvidence Verb = "evidence"
@@ -42,6 +44,12 @@ const (
 const (
 	StepCheck   = "check"   // verify and decide, nothing is written
 	StepInstall = "install" // verify and decide again, then install
+)
+
+// Steps of VerbRecover.
+const (
+	StepChallenge = "challenge" // open a new challenge; the one before is void
+	StepPermit    = "permit"    // take the permit that answers it
 )
 
 // MaxNote is the longest "note" in bytes.
@@ -77,6 +85,7 @@ var verbs = map[Verb]rule{
 	VerbInstall:  {right: Write, args: []string{"step", "envelope", "names"}, min: 1, max: MaxFiles},
 	VerbConfirm:  {right: Write, args: []string{"note"}, within: time.Minute},
 	VerbRevert:   {right: Write, args: []string{"note"}, within: time.Minute},
+	VerbRecover:  {right: Write, args: []string{"step"}, max: 1, within: time.Minute},
 	VerbApprove:  {right: Write, args: []string{"manifest", "note"}, within: time.Minute},
 }
 
@@ -100,8 +109,11 @@ func (r Request) check() (rule, error) {
 	if n := len(r.Files); n < row.min || n > row.max {
 		return rule{}, fmt.Errorf("verb %s takes %d to %d descriptors, got %d", r.Verb, row.min, row.max, n)
 	}
-	if r.Verb == VerbInstall {
+	switch step := r.Args["step"]; {
+	case r.Verb == VerbInstall:
 		return row, r.checkInstall()
+	case r.Verb == VerbRecover && !(step == StepChallenge && len(r.Files) == 0 || step == StepPermit && len(r.Files) == 1):
+		return rule{}, fmt.Errorf("recover step %q with %d descriptors does not fit", clip(step), len(r.Files))
 	}
 	return row, nil
 }

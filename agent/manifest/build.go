@@ -51,11 +51,7 @@ func (r Release) build() ([]byte, error) {
 	}
 	w := &writer{}
 	envelope := map[any]any{}
-	shared, install, validate := r.sequences(w, envelope)
-	ids := make([]ComponentID, len(r.Components))
-	for i, c := range r.Components {
-		ids[i], _ = ParseComponentID(c.Name) // check has read it
-	}
+	ids, shared, install, validate := r.sequences(w, envelope)
 	manifest := map[int64]any{
 		1:           1,
 		2:           r.Sequence,
@@ -80,114 +76,6 @@ func (r Release) build() ([]byte, error) {
 	envelope[int64(keyAuthentication)] = w.wrap([]any{signed})
 	env := w.wrap(cbor.Tag{Number: 107, Content: envelope})
 	return env, w.err
-}
-
-// sequences makes the three command sequences and adds integrated payloads to the envelope.
-func (r Release) sequences(w *writer, envelope map[any]any) (shared, install, validate []any) {
-	several := len(r.Components) > 1
-	if several {
-		shared = append(shared, cmdSetIndex, 0)
-	}
-	identity := map[int64]any{parVendor: r.Vendor[:]}
-	if len(r.Classes) == 1 {
-		identity[parClass] = r.Classes[0][:]
-	}
-	if r.DeviceID != nil {
-		identity[parDevice] = r.DeviceID[:]
-	}
-	shared = append(shared, cmdOverride, identity, cmdVendor, reportAll)
-	if len(r.Classes) == 1 {
-		shared = append(shared, cmdClass, reportAll)
-	} else {
-		var branches []any
-		for _, c := range r.Classes {
-			branches = append(branches, w.wrap([]any{cmdOverride, map[int64]any{parClass: c[:]}, cmdClass, reportAll}))
-		}
-		shared = append(shared, cmdTryEach, branches)
-	}
-	if r.DeviceID != nil {
-		shared = append(shared, cmdDevice, reportAll)
-	}
-	ask := func(key int64, value any, code int64) {
-		shared = append(shared, cmdOverride, map[int64]any{key: value}, code, reportAll)
-	}
-	for _, v := range r.Versions {
-		ask(parVersion, w.wrap([]any{v.Compare, v.Version}), cmdVersion)
-	}
-	if !r.UseBefore.IsZero() {
-		ask(parUseBefore, uint64(r.UseBefore.Unix()), cmdUseBefore)
-	}
-	if r.MinBatteryMWh > 0 {
-		ask(parBattery, r.MinBatteryMWh, cmdBattery)
-	}
-	if r.Priority != nil {
-		ask(parPriority, *r.Priority, cmdAuthorized)
-	}
-	for i, c := range r.Components {
-		if several {
-			if i > 0 {
-				shared = append(shared, cmdSetIndex, i)
-			}
-			install = append(install, cmdSetIndex, i)
-			validate = append(validate, cmdSetIndex, i)
-		}
-		shared = append(shared, c.choose(w)...)
-		install = append(install, cmdFetch, reportFail, cmdImageMatch, reportAll)
-		validate = append(validate, cmdImageMatch, reportAll)
-		for _, image := range c.Images {
-			if image.Content == nil {
-				continue
-			}
-			if b, taken := envelope[image.URI].([]byte); taken && !bytes.Equal(b, image.Content) {
-				w.err = errors.Join(w.err, fmt.Errorf("two payloads are named %s", image.URI))
-			}
-			envelope[image.URI] = image.Content
-		}
-	}
-	return shared, install, validate
-}
-
-// choose sets a component's digest, size and source: directly, or by the slot that is the target.
-// All branches set the same parameters after their condition, so none is left over from another.
-func (c Component) choose(w *writer) []any {
-	args := false
-	for _, i := range c.Images {
-		args = args || len(i.Mirrors) > 0 || i.Encoding != EncodingRaw || i.PayloadSize != 0
-	}
-	var branches [][]any
-	for _, i := range c.Images {
-		p := map[int64]any{parDigest: w.wrap(w.digest(i.Digest)), parSize: i.Size, parURI: i.URI}
-		if args {
-			p[parFetchArgs] = w.wrap(i.arguments())
-		}
-		var b []any
-		if i.Slot != AnySlot {
-			b = append(b, cmdOverride, map[int64]any{parSlot: i.Slot}, cmdSlot, reportSlot)
-		}
-		branches = append(branches, append(b, cmdOverride, p))
-	}
-	if len(branches) == 1 {
-		return branches[0]
-	}
-	var wrapped []any
-	for _, b := range branches {
-		wrapped = append(wrapped, w.wrap(b))
-	}
-	return []any{cmdTryEach, wrapped}
-}
-
-func (i Image) arguments() map[int64]any {
-	a := map[int64]any{}
-	if len(i.Mirrors) > 0 {
-		a[argMirrors] = i.Mirrors
-	}
-	if i.Encoding != EncodingRaw {
-		a[argEncoding] = i.Encoding
-	}
-	if i.PayloadSize != 0 {
-		a[argPayloadSize] = i.PayloadSize
-	}
-	return a
 }
 
 // text makes the text map.

@@ -37,6 +37,12 @@ func TestReleaseReachesDevice(t *testing.T) {
 		if slot == 1 {
 			want.Installs[0] = manifest.Install{Component: "rootfs", URI: "https://updates.ratchet.example/7/b.img", Image: digB, Size: 7}
 		}
+		for i := range u.Installs {
+			if u.Installs[i].Stored.Section != 20 || u.Installs[i].Matched.Section != 20 {
+				t.Errorf("install without its place: %+v", u.Installs[i])
+			}
+			u.Installs[i].Stored, u.Installs[i].Matched = manifest.Place{}, manifest.Place{}
+		}
 		if fmt.Sprintf("%+v", u) != fmt.Sprintf("%+v", want) {
 			t.Errorf("slot %d:\n got %+v\nwant %+v", slot, u, want)
 		}

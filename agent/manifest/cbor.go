@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -28,6 +29,9 @@ const (
 type reader struct {
 	b   []byte
 	pos int
+	// unordered: map keys may come in any order, each once. COSE demands no order of its headers, and
+	// its users have none.
+	unordered bool
 }
 
 // errorf makes an error that names the position.
@@ -200,15 +204,22 @@ func (r *reader) pairs(least, most int, fn func(key []byte) error) error {
 		return err
 	}
 	var last []byte
+	var all [][]byte
 	for range n {
 		start := r.pos
 		if err := r.key(); err != nil {
 			return err
 		}
 		key := r.b[start:r.pos:r.pos]
-		if last != nil && bytes.Compare(last, key) >= 0 {
+		switch {
+		case !r.unordered && last != nil && bytes.Compare(last, key) >= 0:
 			r.pos = start
 			return r.errorf("map keys are not in deterministic order, or one appears twice")
+		case r.unordered && slices.ContainsFunc(all, func(k []byte) bool { return bytes.Equal(k, key) }):
+			r.pos = start
+			return r.errorf("map key appears twice")
+		case r.unordered:
+			all = append(all, key)
 		}
 		last = key
 		if err := fn(key); err != nil {
@@ -269,7 +280,7 @@ func (r *reader) digest() (Digest, error) {
 	if err != nil {
 		return Digest{}, err
 	}
-	sum, err := r.bytes(64)
+	sum, err := r.bytes(MaxDigest)
 	if err != nil {
 		return Digest{}, err
 	}
@@ -290,4 +301,41 @@ func wrapped(b []byte, fn func(r *reader) error) error {
 		return err
 	}
 	return r.end()
+}
+
+// maxSkip is how deep an item may be nested that is read over.
+const maxSkip = 16
+
+// skip reads over any deterministic item that is nested at most depth deep.
+func (r *reader) skip(depth int) error {
+	if depth == 0 {
+		return r.errorf("item is nested too deep")
+	}
+	switch r.peek() {
+	case majorBytes:
+		_, err := r.bytes(MaxEnvelope)
+		return err
+	case majorText:
+		_, err := r.text(MaxEnvelope)
+		return err
+	case majorArray:
+		n, err := r.array(0, len(r.b))
+		for i := 0; i < n && err == nil; i++ {
+			err = r.skip(depth - 1)
+		}
+		return err
+	case majorMap:
+		n, err := r.count(majorMap, "map", 0, len(r.b)/2)
+		for i := 0; i < 2*n && err == nil; i++ {
+			err = r.skip(depth - 1)
+		}
+		return err
+	case majorTag:
+		if _, _, err := r.head(); err != nil {
+			return err
+		}
+		return r.skip(depth - 1)
+	}
+	_, _, err := r.head()
+	return err
 }

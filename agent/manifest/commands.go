@@ -18,6 +18,7 @@ const (
 	formTryEach              // array of sequences, the last may be nil
 	formSequence             // one sequence
 	formParams               // map of parameters
+	formMultiple             // map of parameters by component index
 	formOther                // of a command that is not supported
 )
 
@@ -27,7 +28,7 @@ type command struct {
 	kind    kind
 	form    form
 	shared  bool   // may stand in the shared sequence: no side effect but on parameters
-	refused string // why the command is recognised but refused; "" = it is supported
+	refused string // why the device profile does not do it, "" = it does
 }
 
 // Commands that other code names.
@@ -45,17 +46,14 @@ const (
 	cmdSetParams    = 19
 	cmdOverride     = 20
 	cmdFetch        = 21
+	cmdCopy         = 22
 	cmdDevice       = 24
 	cmdImageDiffers = 25
 	cmdBattery      = 26
 	cmdAuthorized   = 27
 	cmdVersion      = 28
 	cmdRunSequence  = 32
-)
-
-const (
-	whyDependency = "dependencies between manifests are not supported"
-	whyLoader     = "loading and starting an image is the bootloader's work"
+	cmdMultiple     = 34
 )
 
 // commands is the table of draft-ietf-suit-manifest section 8.4 and its extensions. A code that is
@@ -77,40 +75,26 @@ var commands = map[int64]command{
 	cmdSetParams:    {"directive-set-parameters", directive, formParams, false, ""},
 	cmdOverride:     {"directive-override-parameters", directive, formParams, true, ""},
 	cmdFetch:        {"directive-fetch", directive, formPolicy, false, ""},
-	22:              {"directive-copy", directive, formPolicy, false, "copying between components is not supported"},
+	cmdCopy:         {"directive-copy", directive, formPolicy, false, ""},
 	23:              {"directive-invoke", directive, formPolicy, false, whyLoader},
 	cmdDevice:       {"condition-device-identifier", condition, formPolicy, true, ""},
 	cmdImageDiffers: {"condition-image-not-match", condition, formPolicy, true, ""},
 	cmdBattery:      {"condition-minimum-battery", condition, formPolicy, true, ""},
 	cmdAuthorized:   {"condition-update-authorized", condition, formPolicy, true, ""},
 	cmdVersion:      {"condition-version", condition, formPolicy, true, ""},
-	29:              {"directive-wait", directive, formPolicy, false, "when to install is decided by the device's policy"},
-	31:              {"directive-swap", directive, formPolicy, false, "slots are switched by the bootloader"},
+	29:              {"directive-wait", directive, formPolicy, false, whyPolicy},
+	31:              {"directive-swap", directive, formPolicy, false, whySlots},
 	cmdRunSequence:  {"directive-run-sequence", directive, formSequence, true, ""},
 	33:              {"directive-unlink", directive, formPolicy, false, whyDependency},
-	34:              {"directive-override-multiple", directive, formOther, false, "use set-component-index and override-parameters"},
-	35:              {"directive-copy-params", directive, formOther, false, "use set-component-index and override-parameters"},
+	cmdMultiple:     {"directive-override-multiple", directive, formMultiple, false, ""},
+	35:              {"directive-copy-params", directive, formOther, false, whyIndex},
 }
 
 // elements names the keys of the manifest, the refused ones too. Severable ones have the same key in
 // the envelope.
 var elements = map[int64]string{
 	1: "manifest-version", 2: "manifest-sequence-number", 3: "common", 4: "reference-uri",
-	5: "manifest-component-id", 6: "set-version", 7: "validate", 8: "load", 9: "invoke", 14: "coswid",
-	15: "dependency-resolution", 16: "payload-fetch", 18: "candidate-verification", 20: "install",
-	23: "text", 24: "uninstall",
-}
-
-// lookup returns the row of a supported command, or why there is none.
-func lookup(code int64) (command, *Error) {
-	c, ok := commands[code]
-	switch {
-	case !ok && code <= -256:
-		return command{}, &Error{Code: CodeCommand, What: "custom command " + itoa(code) + " is not supported"}
-	case !ok:
-		return command{}, &Error{Code: CodeCommand, What: "command " + itoa(code) + " is unknown"}
-	case c.refused != "":
-		return command{}, &Error{Code: CodeCommand, What: c.name + " is not supported: " + c.refused}
-	}
-	return c, nil
+	keyComponentID: "manifest-component-id", 6: "set-version", keyValidate: "validate", 8: "load", 9: "invoke",
+	keyCoSWID: "coswid", 15: "dependency-resolution", keyFetch: "payload-fetch",
+	18: "candidate-verification", keyInstall: "install", keyText: "text", 24: "uninstall",
 }

@@ -193,3 +193,5 @@ func accept(t testing.TB, env []byte) (manifest.Manifest, error) {
 	}
 	return manifest.Verify(e, anchors(t))
 }
+
+func cborTag(n uint64, content any) cbor.Tag { return cbor.Tag{Number: n, Content: content} }

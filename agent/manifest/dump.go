@@ -19,7 +19,7 @@ const (
 	maxDumpHex    = 64 // bytes of a byte string that are shown
 )
 
-// Dump writes an envelope in annotated diagnostic notation (RFC 8949 section 8): one item a line,
+// Dump writes an envelope or a report in annotated diagnostic notation (RFC 8949 section 8): one item a line,
 // each with its offset in the file; byte strings that hold CBOR opened; keys, commands and
 // parameters named; commands with their offset in their section as errors and reports state it. It
 // shows what is there, acceptable or not, marks what is not deterministic, and ends with what this
@@ -32,7 +32,11 @@ func Dump(w io.Writer, b []byte) error {
 	}
 	d := &dumper{w: bufio.NewWriter(w), b: b, left: maxDumpOutput}
 	c := &cursor{b: b, end: len(b)}
-	err := d.value(c, 0, "", shapeDocument(), 0)
+	document, report := shapeDocument(), reportWithin(b)
+	if report != nil {
+		document = shapeReported()
+	}
+	err := d.value(c, 0, "", document, 0)
 	if err == nil && c.pos < c.end {
 		err = fmt.Errorf("%d bytes follow", c.end-c.pos)
 	}
@@ -40,7 +44,11 @@ func Dump(w io.Writer, b []byte) error {
 		d.line(c.pos, 0, "/ ! %v / %s", err, brief(b[c.pos:]))
 	}
 	d.left = 1 << 12 // the verdict is always shown
-	d.verdict(b)
+	if report != nil {
+		d.reported(len(b), report)
+	} else {
+		d.verdict(b)
+	}
 	if err := d.w.Flush(); err != nil {
 		return fmt.Errorf("cannot dump envelope: %w", err)
 	}
@@ -210,7 +218,7 @@ func (d *dumper) value(c *cursor, indent int, lead string, s shape, base int) er
 
 // bytes writes a byte string, opened where its shape says that it holds CBOR.
 func (d *dumper) bytes(c *cursor, h item, content []byte, indent int, lead string, s shape, base int) error {
-	if s.inner == nil {
+	if s.inner == nil || s.optional && len(content) == 0 {
 		note := ""
 		if s.content != nil {
 			if t := s.content(content); t != "" {

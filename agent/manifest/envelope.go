@@ -20,9 +20,16 @@ var (
 const (
 	keyAuthentication = 2
 	keyManifest       = 3
+	keyCoSWID         = 14
 	keyFetch          = 16 // payload-fetch
 	keyInstall        = 20
 	keyText           = 23
+)
+
+// Keys of the manifest that are not envelope elements too.
+const (
+	keyComponentID = 5
+	keyValidate    = 7
 )
 
 // Envelope is what Parse saw: the outer map and the authentication wrapper. Nothing of it is
@@ -33,7 +40,7 @@ type Envelope struct {
 	signed     []byte             // encoded SUIT_Digest, what the blocks sign
 	blocks     [][]byte           // authentication blocks
 	manifest   element            // key 3
-	severable  map[int64]element  // keys 16, 20, 23
+	severable  map[int64]element  // keys 14 to 23
 	integrated map[string]element // by name
 }
 
@@ -71,7 +78,7 @@ func (e *Envelope) parse() error {
 	} else if tag != 107 {
 		return fmt.Errorf("tag %d found, want 107 (SUIT envelope)", tag)
 	}
-	err := r.pairs(2, 5+MaxIntegrated, func(key []byte) error {
+	err := r.pairs(2, 8+MaxIntegrated, func(key []byte) error {
 		start := r.pos
 		content, err := r.bytes(MaxEnvelope)
 		if err != nil {
@@ -116,11 +123,9 @@ func (e *Envelope) element(key int64, el element) error {
 	case keyManifest:
 		e.manifest = el
 		return nil
-	case keyFetch, keyInstall, keyText:
+	case keyCoSWID, 15, keyFetch, 18, keyInstall, keyText:
 		e.severable[key] = el
 		return nil
-	case 14, 15, 18:
-		return &Error{Code: CodeSevering, Offset: -1, What: fmt.Sprintf("envelope element %s (%d) is not supported", elements[key], key)}
 	}
 	return fmt.Errorf("envelope key %d is unknown", key)
 }

@@ -39,11 +39,12 @@ func (c Code) String() string {
 
 // Error is why an envelope or manifest is refused.
 type Error struct {
-	Code    Code
-	Section int    // manifest key of the sequence (3 = shared sequence, 7, 16, 20), 0 when outside of sequences
-	Offset  int    // byte offset of the command in its section's sequence, -1 when none
-	What    string // what is wrong, without "cannot"
-	Err     error  // cause, or nil
+	Code      Code
+	Section   int    // manifest key of the sequence (3 = shared sequence, 7, 16, 20), 0 when outside of sequences
+	Offset    int    // byte offset of the command in its section's sequence, -1 when none
+	Component int    // index of the component that the command was executed for, 0 when it was not executed
+	What      string // what is wrong, without "cannot"
+	Err       error  // cause, or nil
 }
 
 // Error tells what is wrong and where.

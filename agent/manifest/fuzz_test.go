@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
@@ -64,6 +66,9 @@ func FuzzVerifyResolve(f *testing.F) {
 	for _, c := range []craft{
 		{install: seq{15, list{nest(20, pars{13: false}, 14, 15), nest(3, 15), nil}, 32, nest(20, pars{13: true}, 25, 15, 6, 15)}},
 		{install: seq{12, list{0, 0}, 19, pars{21: u}, 20, pars{18: []byte("x"), 12: true}, 18, 15, 21, 2, 3, 15}},
+		{components: staged, shared: twoID, install: opened(info(gcm), pars{14: 23})},
+		{components: two, shared: twoID, install: seq{12, 0, 34, pars{0: pars{12: false, 21: u}, 1: pars{22: 0}}, 32, nest(12, 0, 21, 2, 3, 15), 12, 1, 22, 2}},
+		{install: seq{20, pars{18: make([]byte, 23), 19: info(ctr)}, 18, 15, 3, 15}, manifest: pars{14: enc("swid")}},
 	} {
 		var tag cbor.RawTag
 		var m map[any][]byte
@@ -104,11 +109,24 @@ func FuzzVerifyResolve(f *testing.F) {
 			if fmt.Sprint(u, err) != fmt.Sprint(again, err2) {
 				t.Fatalf("resolving twice gives %v %v and %v %v", u, err, again, err2)
 			}
+			steps := 0
+			traced, err3 := m.Trace(d, func(manifest.Step) { steps++ })
+			if fmt.Sprint(u, err) != fmt.Sprint(traced, err3) || steps > 4*manifest.MaxSteps {
+				t.Fatalf("a trace of %d steps gives %v %v and not %v %v", steps, traced, err3, u, err)
+			}
+			r := m.Report(d)
+			if (r.Failure != nil) != (err != nil || len(u.Findings) > 0) {
+				t.Fatalf("report says %s of %v %v", r, u, err)
+			}
+			if _, err := manifest.EncodeReport(r); err != nil {
+				t.Fatal(err)
+			}
 			if err != nil && len(u.Installs)+len(u.Findings) > 0 || len(u.Findings) > 0 && len(u.Installs) > 0 {
 				t.Fatalf("installs, findings and error at once: %+v %v", u, err)
 			}
 			for _, i := range u.Installs {
-				if i.Image.IsZero() || i.Size <= 0 || i.PayloadSize < 0 || i.URI == "" && i.Content == nil {
+				if i.Image.IsZero() || i.Size <= 0 || i.PayloadSize < 0 || i.URI == "" && i.Content == nil && i.From == "" ||
+					i.Stored.Section == 0 || i.Matched.Section == 0 {
 					t.Fatalf("install is not complete: %+v", i)
 				}
 			}
@@ -120,6 +138,13 @@ func FuzzVerifyResolve(f *testing.F) {
 func FuzzDump(f *testing.F) {
 	for _, g := range goldens() {
 		f.Add(g.bytes(f))
+	}
+	for _, name := range []string{"report-failed.cbor", "report-completed.cbor"} {
+		b, err := os.ReadFile(filepath.Join(testdata, name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
 	}
 	f.Add([]byte{0xbf, 0x61, 'a', 0x9f, 0xff, 0xff})
 	f.Add(bytes.Repeat([]byte{0x81}, 100))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,11 +21,20 @@ var update = flag.Bool("update", false, "rewrite the golden envelopes, their ind
 
 // golden is one envelope of testdata/suit: how it is made, and where it ends.
 type golden struct {
-	name  string
-	bytes func(t testing.TB) []byte
-	stage string // "parse", "verify": refused there; "resolve": an error there; "findings"; "ok"
-	code  manifest.Code
-	text  string // part of the error or finding
+	name    string
+	bytes   func(t testing.TB) []byte
+	stage   string // "parse", "verify": refused there; "resolve": an error there; "findings"; "ok"
+	code    manifest.Code
+	text    string // part of the error or finding
+	section string // of the standard, as in TestProcessing
+}
+
+// under says which section of the standard envelopes are about.
+func under(section string, list ...golden) []golden {
+	for i := range list {
+		list[i].section = section
+	}
+	return list
 }
 
 // release is the release that the golden envelopes vary.
@@ -61,6 +71,17 @@ func fullRelease() manifest.Release {
 		"en":    {Description: "Gateway 2.0.0-rc.1", Update: "Fixes the clock.\nSafer \x1b[31mboot\u202e.", Components: map[string]manifest.ComponentText{"app/x": {VendorName: "Ratchet", Version: "3"}}},
 		"de-CH": {Update: "Die Uhr geht richtig."},
 	}
+	return r
+}
+
+// encryptedRelease has a component whose payload is encrypted, and one whose payload is not.
+func encryptedRelease() manifest.Release {
+	r := release()
+	i := &r.Components[0].Images[0]
+	i.URI, i.Encryption, i.PayloadSize = "https://updates.ratchet.example/7/rootfs.enc", info(gcm), i.Size+16
+	r.Components = append(r.Components, manifest.Component{Name: "boot", Images: []manifest.Image{{
+		Slot: manifest.AnySlot, Digest: digB, Size: 7, URI: "https://updates.ratchet.example/7/boot.img",
+	}}})
 	return r
 }
 
@@ -127,6 +148,11 @@ func element(key int64, value any) func(testing.TB) []byte {
 	return crafted(craft{install: join(uri(u), fetch), manifest: pars{key: value}})
 }
 
+// mapKey is a component identifier as a map key.
+type mapKey string
+
+func (k mapKey) MarshalCBOR() ([]byte, error) { return []byte(k), nil }
+
 func deep(n int) []byte {
 	s := nest(3, 15)
 	for range n {
@@ -137,18 +163,18 @@ func deep(n int) []byte {
 
 func goldens() []golden {
 	inst := join(uri(u), fetch)
-	ok := func(name string, f func(testing.TB) []byte) golden { return golden{name, f, "ok", 0, ""} }
+	ok := func(name string, f func(testing.TB) []byte) golden { return golden{name: name, bytes: f, stage: "ok"} }
 	found := func(name string, f func(testing.TB) []byte, text string) golden {
-		return golden{name, f, "findings", manifest.CodeCondition, text}
+		return golden{name: name, bytes: f, stage: "findings", code: manifest.CodeCondition, text: text}
 	}
 	parse := func(name string, f func(testing.TB) []byte, code manifest.Code, text string) golden {
-		return golden{name, f, "parse", code, text}
+		return golden{name: name, bytes: f, stage: "parse", code: code, text: text}
 	}
 	verify := func(name string, f func(testing.TB) []byte, code manifest.Code, text string) golden {
-		return golden{name, f, "verify", code, text}
+		return golden{name: name, bytes: f, stage: "verify", code: code, text: text}
 	}
 	resolve := func(name string, f func(testing.TB) []byte, code manifest.Code, text string) golden {
-		return golden{name, f, "resolve", code, text}
+		return golden{name: name, bytes: f, stage: "resolve", code: code, text: text}
 	}
 	const (
 		P   = manifest.CodeParse
@@ -156,7 +182,7 @@ func goldens() []golden {
 		Par = manifest.CodeParameter
 		U   = manifest.CodeUnauthorised
 	)
-	g := []golden{
+	g := slices.Concat(under("8.2",
 		ok("release-minimal", made(release(), "release-p256")),
 		ok("release-ed25519", made(release(), "release-ed25519")),
 		ok("release-p384", made(release(), "release-p384")),
@@ -164,6 +190,7 @@ func goldens() []golden {
 		ok("release-known-and-foreign", made(release(), "foreign-p256", "release-p256")),
 		found("release-full", made(fullRelease(), "release-p256"), "made for device"),
 		found("release-full-severed", severed(made(fullRelease(), "release-p256")), "made for device"),
+		ok("release-encrypted", made(encryptedRelease(), "release-p256")),
 		ok("severable-install", crafted(craft{install: inst, severable: []int64{20}})),
 		resolve("severed-install", crafted(craft{install: inst, severed: []int64{20}}), manifest.CodeSevering, "was severed"),
 		found("wrong-class", made(func() manifest.Release {
@@ -171,8 +198,7 @@ func goldens() []golden {
 			r.Classes[0] = manifest.ClassUUID(vendor, "toaster")
 			return r
 		}(), "release-p256"), "made for class"),
-
-		// The envelope (draft-ietf-suit-manifest section 8.3).
+	), under("8.2",
 		parse("hostile-empty", edit(func(b []byte) []byte { return nil }), P, "ends early"),
 		parse("hostile-untagged", edit(func(b []byte) []byte { return b[2:] }), P, "tag 107"),
 		parse("hostile-bare-manifest-tag", crafted(craft{tag: 1070, install: inst}), P, "tag 1070"),
@@ -196,14 +222,12 @@ func goldens() []golden {
 		}), P, "elements"),
 		parse("hostile-unknown-element", crafted(craft{outer: map[any]any{int64(4): []byte{}}}), P, "envelope key 4"),
 		parse("hostile-delegation", crafted(craft{outer: map[any]any{int64(1): []byte{}}}), P, "envelope key 1"),
-		parse("hostile-coswid-element", crafted(craft{outer: map[any]any{int64(14): []byte{}}}), manifest.CodeSevering, "coswid"),
 		parse("hostile-no-wrapper", crafted(craft{damage: func(e map[any]any) { delete(e, int64(2)); e["#x"] = []byte{} }}), P, "wrapper is missing"),
 		parse("hostile-no-manifest", crafted(craft{damage: func(e map[any]any) { delete(e, int64(3)); e["#x"] = []byte{} }}), P, "manifest is missing"),
 		parse("hostile-digest-algorithm", crafted(craft{damage: func(e map[any]any) { e[int64(2)] = enc(list{enc(list{-18, make([]byte, 32)})}) }}), manifest.CodeAlgorithm, "digest algorithm -18"),
 		parse("hostile-digest-short", crafted(craft{damage: func(e map[any]any) { e[int64(2)] = enc(list{enc(list{-16, make([]byte, 31)})}) }}), P, "digest of 31 bytes"),
 		parse("hostile-nine-blocks", crafted(craft{install: inst, signers: []string{"release-p256", "release-p256", "release-p256", "release-p256", "release-p256", "release-p256", "release-p256", "release-p256", "release-p256"}}), P, "elements"),
-
-		// Digest and signatures (section 6.2), before anything of the manifest is read.
+	), under("8.3",
 		verify("hostile-manifest-changed", edit(func(b []byte) []byte { b[len(b)-1] ^= 1; return b }), U, "digest mismatch"),
 		verify("hostile-digest-without-head", crafted(craft{install: inst, damage: func(e map[any]any) {
 			d := manifest.Sum(e[int64(3)].([]byte))
@@ -217,8 +241,7 @@ func goldens() []golden {
 			mac := enc(cbor.Tag{Number: 17, Content: list{enc(pars{1: 5}), pars{}, nil, make([]byte, 32)}})
 			e[int64(2)] = enc(list{pdigest(manifest.Sum(enc(d))), mac})
 		}}), U, "MAC"),
-
-		// The manifest (section 8.4).
+	), under("8.4",
 		verify("hostile-garbage-manifest", crafted(craft{content: func(pars) []byte { return []byte{0xff} }}), P, "map expected"),
 		verify("hostile-version-2", element(1, 2), P, "manifest-version 2"),
 		verify("hostile-no-version", element(1, nil), P, "manifest-version is missing"),
@@ -233,13 +256,13 @@ func goldens() []golden {
 		}}), P, "deterministic order"),
 		verify("hostile-manifest-trailing", crafted(craft{content: func(m pars) []byte { return append(enc(m), 0) }}), P, "too many"),
 		verify("hostile-float-sequence", element(2, 1.5), P, "unsigned integer expected"),
-		verify("refused-invoke", element(9, nest(23, 2)), C, "invoke"),
-		verify("refused-load", element(8, nest(3, 15)), C, "load"),
-		verify("refused-uninstall", element(24, nest(3, 15)), C, "uninstall"),
-		verify("refused-dependency-resolution", element(15, nest(3, 15)), C, "dependency-resolution"),
-		verify("refused-candidate-verification", element(18, nest(3, 15)), C, "candidate-verification"),
-		verify("refused-component-id", element(5, rootfs[0]), P, "manifest-component-id"),
-		verify("refused-coswid", element(14, []byte{}), P, "coswid"),
+		verify("refused-invoke", element(9, nest(23, 2)), C, "invoke is not supported: loading and starting an image is the bootloader's work (section 9, offset 1)"),
+		verify("refused-load", element(8, nest(3, 15)), C, "(section 8, offset 1)"),
+		verify("refused-uninstall", element(24, nest(3, 15)), C, "(section 24, offset 1)"),
+		verify("refused-dependency-resolution", element(15, nest(3, 15)), C, "(section 15, offset 1)"),
+		verify("refused-candidate-verification", element(18, nest(3, 15)), C, "(section 18, offset 1)"),
+		verify("refused-component-id", element(5, rootfs[0]), manifest.CodeComponent, "manifest-component-id"),
+		verify("hostile-coswid", element(14, []byte{0xff}), P, "coswid"),
 		verify("refused-dependencies", crafted(craft{common: pars{1: pars{0: pars{}}}}), manifest.CodeComponent, "dependencies"),
 		verify("hostile-common-key", crafted(craft{common: pars{5: 0}}), P, "key of common"),
 		verify("hostile-no-components", crafted(craft{common: pars{2: list{}}}), manifest.CodeComponent, "components"),
@@ -248,8 +271,7 @@ func goldens() []golden {
 		verify("hostile-component-empty", crafted(craft{common: pars{2: list{list{[]byte{}}}}}), P, "empty"),
 		verify("hostile-reference-uri", element(4, "https://x/\x1b[2J"), P, "not allowed in URIs"),
 		verify("hostile-set-version", element(6, enc(list{1, 2, 3, 4})), P, "release numbers"),
-
-		// Command sequences (sections 8.4.6 and 8.4.10).
+	), under("8.4.6",
 		verify("hostile-odd-sequence", crafted(craft{install: seq{21, 2, 3}}), P, "without an argument"),
 		verify("hostile-empty-sequence", crafted(craft{install: seq{}}), P, "elements"),
 		verify("hostile-sequence-trailing", crafted(craft{manifest: pars{20: append(nest(21, 2), 0)}}), P, "too many"),
@@ -280,15 +302,9 @@ func goldens() []golden {
 			shared:     twoID,
 			install:    seq{12, true, 32, nest(12, true, 32, nest(12, true, 32, nest(12, true, 20, a, 20, a)))},
 		}), manifest.CodeOperation, "more than 4096"),
-
-		// Parameters (section 8.4.8).
+	), under("8.4.8",
 		verify("hostile-unknown-parameter", par(99, 1), Par, "parameter 99"),
 		verify("hostile-custom-parameter", par(-300, 1), Par, "custom parameter -300"),
-		verify("refused-encryption-info", par(19, []byte{}), Par, "encrypted payloads"),
-		verify("refused-source-component", par(22, 0), Par, "copying"),
-		verify("refused-invoke-args", par(23, []byte{}), Par, "bootloader"),
-		verify("refused-wait-info", par(29, []byte{}), Par, "policy"),
-		verify("refused-component-metadata", par(30, []byte{}), Par, "slots"),
 		verify("refused-private-enterprise-number", par(1, cbor.Tag{Number: 112, Content: []byte{1}}), Par, "private enterprise"),
 		verify("hostile-uuid-length", par(1, make([]byte, 15)), P, "UUID of 15 bytes"),
 		verify("hostile-image-size-0", par(14, 0), P, "out of range"),
@@ -299,30 +315,42 @@ func goldens() []golden {
 		verify("hostile-uri-empty", par(21, ""), P, "URI is empty"),
 		verify("hostile-uri-long", par(21, "https://x/"+strings.Repeat("a", manifest.MaxURI)), P, "at most 2048"),
 		verify("hostile-nine-mirrors", par(25, enc(pars{1: list{"1", "2", "3", "4", "5", "6", "7", "8", "9"}})), P, "elements"),
+		verify("hostile-source-component", par(22, 1), manifest.CodeComponent, "source component 1"),
+		verify("hostile-encryption-info", par(19, []byte{}), manifest.CodeCOSE, "encryption-info"),
+		verify("hostile-encryption-algorithm", par(19, bytes.Replace(info(gcm), []byte{0xa1, 1, 1}, []byte{0xa1, 1, 2}, 1)), manifest.CodeAlgorithm, "content encryption algorithm 2"),
 		verify("hostile-version-comparison", par(28, enc(list{6, list{1}})), Par, "comparison 6"),
-
-		// Severable elements and integrated payloads (sections 8.4.12 and 7.6).
+	), under("8.4.12",
 		verify("hostile-severable-changed", crafted(craft{install: inst, severable: []int64{20}, damage: func(e map[any]any) { e[int64(20)] = nest(21, 2) }}), U, "install was changed"),
 		verify("hostile-severable-twice", crafted(craft{install: inst, outer: map[any]any{int64(20): nest(21, 2)}}), P, "in the manifest and in the envelope"),
+		verify("hostile-severable-foreign", crafted(craft{outer: map[any]any{int64(15): nest(21, 2)}}), P, "says nothing"),
 		verify("hostile-severable-unannounced", crafted(craft{outer: map[any]any{int64(20): nest(21, 2)}}), P, "says nothing"),
 		verify("hostile-text-changed", crafted(craft{install: inst, manifest: pars{23: enc(map[string]any{"en": pars{1: "x"}})}, severable: []int64{23}, damage: func(e map[any]any) { e[int64(23)] = enc(map[string]any{"en": pars{1: "y"}}) }}), U, "text was changed"),
 		verify("hostile-text-key", element(23, enc(map[string]any{"en": pars{5: "x"}})), P, "text key"),
+		verify("hostile-text-component", element(23, enc(map[string]any{"en": map[any]any{mapKey(enc(list{[]byte("modem")})): pars{1: "x"}}})), P, "about component modem"),
 		verify("hostile-text-language", element(23, enc(map[string]any{"e_n": pars{1: "x"}})), P, "language tag"),
 		verify("hostile-text-not-utf8", element(23, enc(map[string]any{"en": map[int]raw{1: {0x61, 0xff}}})), P, "UTF-8"),
 		verify("hostile-payload-unused", crafted(craft{install: inst, payloads: map[string][]byte{"#x": {1}}}), P, "nothing fetches"),
+	))
+	// What the device profile refuses, each with its place. Elements are above.
+	for _, r := range manifest.Refusals() {
+		switch r.Kind {
+		case "command":
+			arg := any(15)
+			if r.Key == 35 {
+				arg = pars{0: list{5}}
+			}
+			g = append(g, under("8.4.6", verify(fmt.Sprintf("refused-command-%d", r.Key), with(r.Key, arg), r.Code, r.Name+" is not supported: "+r.Why+" (section 20, offset 20)"))...)
+		case "parameter":
+			g = append(g, under("8.4.8", verify(fmt.Sprintf("refused-parameter-%d", r.Key), par(r.Key, []byte{}), r.Code, r.Name+" is not supported: "+r.Why+" (section 20, offset 1)"))...)
+		}
 	}
-	for _, n := range []int64{7, 8, 11, 22, 23, 29, 31, 33} {
-		g = append(g, verify(fmt.Sprintf("refused-command-%d", n), with(n, 15), C, "is not supported"))
-	}
-	g = append(g, verify("refused-command-34", with(34, pars{0: pars{5: 0}}), C, "is not supported"),
-		verify("refused-command-35", with(35, pars{0: list{5}}), C, "is not supported"))
 	return g
 }
 
 // The golden envelopes: their bytes are stable, and each ends where the index says.
 func TestGolden(t *testing.T) {
 	var index strings.Builder
-	index.WriteString("file\tends at\tSUIT reason\tsays\n")
+	index.WriteString("file\tsection\tends at\tSUIT reason\tsays\n")
 	for _, g := range goldens() {
 		t.Run(g.name, func(t *testing.T) {
 			b := g.bytes(t)
@@ -342,7 +370,7 @@ func TestGolden(t *testing.T) {
 			if text != nil {
 				says = text.Error()
 			}
-			fmt.Fprintf(&index, "%s.suit\t%s\t%s\t%s\n", g.name, stage, code, says)
+			fmt.Fprintf(&index, "%s.suit\t%s\t%s\t%s\t%s\n", g.name, g.section, stage, code, says)
 		})
 	}
 	same(t, "INDEX.tsv", []byte(index.String()))
@@ -417,7 +445,7 @@ func TestDumpGolden(t *testing.T) {
 				t.Fatalf("%s: dump contains the control character %U", g.name, c)
 			}
 		}
-		if g.name == "release-full" || g.name == "hostile-unknown-command" {
+		if g.name == "release-full" || g.name == "release-encrypted" || g.name == "hostile-unknown-command" {
 			same(t, g.name+".txt", out.Bytes())
 		}
 	}

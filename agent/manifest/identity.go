@@ -1,12 +1,14 @@
 package manifest
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/sha1"
 	_ "crypto/sha256" // crypto.SHA256.New
 	_ "crypto/sha512" // crypto.SHA384.New, crypto.SHA512.New
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -46,7 +48,7 @@ func UUIDv5(ns UUID, name string) UUID {
 	return u
 }
 
-// VendorUUID is SUIT's vendor identifier for an internet domain (draft-ietf-suit-manifest 8.4.8.4).
+// VendorUUID is SUIT's vendor identifier for an internet domain (draft-ietf-suit-manifest section 8.4.8.2).
 func VendorUUID(domain string) UUID { return UUIDv5(namespaceDNS, domain) }
 
 // ClassUUID is SUIT's class identifier for a name, such as a model and hardware revision, that the
@@ -155,6 +157,8 @@ func (c ComponentID) String() string {
 	}
 	return s.String()
 }
+
+func (c ComponentID) equal(o ComponentID) bool { return slices.EqualFunc(c, o, bytes.Equal) }
 
 // ParseComponentID reads what String writes.
 func ParseComponentID(s string) (ComponentID, error) {

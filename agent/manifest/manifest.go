@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+
+	"github.com/fxamacker/cbor/v2"
 )
 
 // Authority says who signed an envelope.
@@ -37,30 +40,74 @@ type section struct {
 
 // Verify checks, in this order, that the manifest has the digest that the wrapper states, that the
 // Authority accepts the signatures over that digest, and only then parses the manifest, completely
-// (draft-ietf-suit-manifest sections 6.2 and 6.3). An error is an *Error; ErrDigest, ErrUnsigned and
+// (draft-ietf-suit-manifest sections 6.1 and 6.2). An error is an *Error; ErrDigest, ErrUnsigned and
 // the Authority's errors are found within it.
 func Verify(e Envelope, a Authority) (Manifest, error) {
-	if e.raw == nil {
-		return Manifest{}, &Error{Code: CodeParse, Offset: -1, What: "there is no envelope"}
-	}
-	if sum(e.claimed.Alg, e.manifest.item) != e.claimed {
-		return Manifest{}, &Error{Code: CodeUnauthorised, Offset: -1, What: "envelope was changed or damaged", Err: ErrDigest}
-	}
-	if len(e.blocks) == 0 {
-		return Manifest{}, &Error{Code: CodeUnauthorised, Offset: -1, What: "no signature", Err: ErrUnsigned}
-	}
-	signers, err := a.Authenticate(e.signed, e.blocks)
+	signers, err := e.authenticate(a)
 	if err != nil {
-		return Manifest{}, &Error{Code: CodeUnauthorised, Offset: -1, What: "signatures are not accepted", Err: err}
+		return Manifest{}, err
 	}
-	if len(signers) == 0 {
-		return Manifest{}, &Error{Code: CodeUnauthorised, Offset: -1, What: "nobody signed", Err: ErrUnsigned}
-	}
-	m := Manifest{env: e, signers: slices.Clone(signers)}
+	m := Manifest{env: e, signers: signers}
 	if err := m.parse(); err != nil {
 		return Manifest{}, refused(err, CodeParse, "manifest is malformed")
 	}
 	return m, nil
+}
+
+// Authenticate is the first half of Verify: digest and signatures, and then the digests of the
+// elements that stand in the envelope. What the manifest says may be outside of this profile: it is
+// for people who look at other people's envelopes, and makes nothing that could be installed.
+func Authenticate(e Envelope, a Authority) (signers []string, err error) {
+	signers, err = e.authenticate(a)
+	if err != nil {
+		return nil, err
+	}
+	left := maps.Clone(e.severable)
+	r := &reader{b: e.manifest.content}
+	err = r.pairs(0, 32, func(key []byte) error {
+		k, _ := intKey(key)
+		el, present := left[k]
+		if !present {
+			return r.skip(maxSkip)
+		}
+		delete(left, k)
+		if r.peek() == majorBytes {
+			return errors.New("element stands in the manifest and in the envelope")
+		}
+		return r.covers(k, el)
+	})
+	for key := range left {
+		if err == nil {
+			err = fmt.Errorf("envelope carries %s, of which the manifest says nothing", elements[key])
+		}
+	}
+	if err == nil {
+		err = r.end()
+	}
+	if err != nil {
+		return nil, refused(err, CodeParse, "manifest is malformed")
+	}
+	return signers, nil
+}
+
+func (e Envelope) authenticate(a Authority) ([]string, error) {
+	if e.raw == nil {
+		return nil, &Error{Code: CodeParse, Offset: -1, What: "there is no envelope"}
+	}
+	if sum(e.claimed.Alg, e.manifest.item) != e.claimed {
+		return nil, &Error{Code: CodeUnauthorised, Offset: -1, What: "envelope was changed or damaged", Err: ErrDigest}
+	}
+	if len(e.blocks) == 0 {
+		return nil, &Error{Code: CodeUnauthorised, Offset: -1, What: "no signature", Err: ErrUnsigned}
+	}
+	signers, err := a.Authenticate(e.signed, e.blocks)
+	if err != nil {
+		return nil, &Error{Code: CodeUnauthorised, Offset: -1, What: "signatures are not accepted", Err: err}
+	}
+	if len(signers) == 0 {
+		return nil, &Error{Code: CodeUnauthorised, Offset: -1, What: "nobody signed", Err: ErrUnsigned}
+	}
+	return slices.Clone(signers), nil
 }
 
 // Digest is the manifest's digest, its identity.
@@ -140,13 +187,12 @@ func (m *Manifest) parse() error {
 			}
 		case keyText:
 			err = m.readText(r)
-		case 8, 9:
-			return &Error{Code: CodeCommand, Section: int(k), Offset: -1, What: "section " + elements[k] + " is not supported: " + whyLoader}
-		case 15, 18, 24:
-			return &Error{Code: CodeCommand, Section: int(k), Offset: -1, What: "section " + elements[k] + " is not supported: " + whyDependency}
-		case 5, 14:
-			return &Error{Code: CodeParse, Offset: -1, What: "manifest element " + elements[k] + " is not supported"}
+		case keyCoSWID:
+			err = m.coswid(r)
 		default:
+			if refusedElements[k] != "" {
+				return unsupported(r, k)
+			}
 			return fmt.Errorf("manifest key %d is unknown", k)
 		}
 		if err != nil {
@@ -173,13 +219,59 @@ func (m *Manifest) parse() error {
 			return fmt.Errorf("envelope carries the payload %.60q, which nothing fetches", name)
 		}
 	}
-	// draft-ietf-suit-manifest section 6.5, the Update procedure without dependencies.
+	// draft-ietf-suit-manifest section 8.4.6, the Update procedure; without dependencies it has no more.
 	for _, key := range []int{keyFetch, keyInstall, keyValidate} {
 		if s, ok := sections[key]; ok {
 			m.sections = append(m.sections, s)
 		}
 	}
 	return nil
+}
+
+// unsupported makes the error of an element that the profile refuses. For a section it names the
+// place of the first command that the profile refuses too, else that of its first command.
+func unsupported(r *reader, key int64) error {
+	e := &Error{Code: elementCode(key), Offset: -1, What: elements[key] + " is not supported: " + refusedElements[key]}
+	if e.Code != CodeCommand {
+		return e
+	}
+	e.Section = int(key)
+	content, err := r.bytes(MaxEnvelope)
+	if err != nil {
+		return e
+	}
+	seq := &reader{b: content}
+	n, err := seq.array(2, 2*MaxCommands)
+	if err != nil {
+		return e
+	}
+	e.Offset = seq.pos
+	for range n / 2 {
+		at := seq.pos
+		code, err := seq.int()
+		if err == nil && commands[code].refused != "" {
+			e.Offset = at
+			break
+		}
+		if err != nil || seq.skip(maxSkip) != nil {
+			break
+		}
+	}
+	return e
+}
+
+// coswid reads over a software identifier (draft-ietf-suit-update-management, "suit-coswid"): a
+// device that does not use it must not refuse the manifest for it.
+func (m *Manifest) coswid(r *reader) error {
+	content, severed, err := m.severable(r, keyCoSWID)
+	if err != nil || severed {
+		return err
+	}
+	mode, err := cbor.DecOptions{MaxNestedLevels: 16}.DecMode()
+	if err != nil {
+		return err
+	}
+	return mode.Wellformed(content)
 }
 
 // common reads the components and the shared sequence.
@@ -255,12 +347,18 @@ func (m *Manifest) severable(r *reader, key int64) (content []byte, severed bool
 		content, err = r.bytes(MaxEnvelope)
 		return content, false, err
 	}
-	d, err := r.digest()
-	if err != nil || !present {
+	if !present {
+		_, err := r.digest()
 		return nil, err == nil, err
 	}
-	if sum(d.Alg, el.item) != d {
-		return nil, false, &Error{Code: CodeUnauthorised, Offset: -1, What: "severable element " + elements[key] + " was changed or damaged", Err: ErrDigest}
+	return el.content, false, r.covers(key, el)
+}
+
+// covers reads the digest of a severable element and compares it with the one in the envelope.
+func (r *reader) covers(key int64, el element) error {
+	d, err := r.digest()
+	if err == nil && sum(d.Alg, el.item) != d {
+		err = &Error{Code: CodeUnauthorised, Offset: -1, What: "severable element " + elements[key] + " was changed or damaged", Err: ErrDigest}
 	}
-	return el.content, false, nil
+	return err
 }

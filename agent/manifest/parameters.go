@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -19,7 +20,9 @@ const (
 	parSoftFailure = 13
 	parSize        = 14
 	parContent     = 18
+	parEncryption  = 19
 	parURI         = 21
+	parSource      = 22
 	parDevice      = 24
 	parFetchArgs   = 25
 	parBattery     = 26
@@ -31,7 +34,7 @@ const (
 type parameter struct {
 	name    string
 	read    func(r *reader) (any, error) // the value, fully checked
-	refused string                       // why recognised but refused
+	refused string                       // why the device profile does not know it, "" = it does
 }
 
 // parameters is the table; scope is the component, but for strict-order and soft-failure, which are
@@ -46,17 +49,17 @@ var parameters = map[int64]parameter{
 	parSoftFailure: {"soft-failure", readBool, ""},
 	parSize:        {"image-size", readSize, ""},
 	parContent:     {"content", readContent, ""},
-	19:             {"encryption-info", nil, "encrypted payloads are not supported"},
+	parEncryption:  {"encryption-info", readEncryption, ""},
 	parURI:         {"uri", readURI, ""},
-	22:             {"source-component", nil, "copying between components is not supported"},
+	parSource:      {"source-component", readUint, ""},
 	23:             {"invoke-args", nil, whyLoader},
 	parDevice:      {"device-identifier", readUUID, ""},
 	parFetchArgs:   {"fetch-arguments", readFetchArguments, ""},
 	parBattery:     {"minimum-battery", readUint, ""},
 	parPriority:    {"update-priority", readInt, ""},
 	parVersion:     {"version", readVersionMatch, ""},
-	29:             {"wait-info", nil, "when to install is decided by the device's policy"},
-	30:             {"component-metadata", nil, "components are slots, not files"},
+	29:             {"wait-info", nil, whyPolicy},
+	30:             {"component-metadata", nil, whyFiles},
 }
 
 // setting is a parameter with its value in an override-parameters or set-parameters.
@@ -130,15 +133,22 @@ func (r *reader) uri() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := checkURI(s); err != nil {
+		return "", r.errorf("%v", err)
+	}
+	return s, nil
+}
+
+func checkURI(s string) error {
 	if s == "" {
-		return "", r.errorf("URI is empty")
+		return errors.New("URI is empty")
 	}
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] >= 0x7f {
-			return "", r.errorf("URI has a byte that is not allowed in URIs: 0x%02x", s[i])
+			return fmt.Errorf("URI has a byte that is not allowed in URIs: 0x%02x", s[i])
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // Encodings of a payload (fetch-arguments key 2).

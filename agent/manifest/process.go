@@ -5,12 +5,26 @@ import (
 	"strings"
 )
 
-// frame is one running sequence: its component index and its soft-failure value, neither of which
-// leaves it.
+// frame is one running sequence: its component index, its soft-failure and its strict-order, none of
+// which leaves it.
 type frame struct {
 	parent *frame // nil at the top
-	index  []int  // selected components
-	soft   bool   // draft-ietf-suit-manifest section 8.4.8.14
+	depth  int
+	index  []int // selected components
+	single bool  // the index is an integer
+	soft   bool  // draft-ietf-suit-manifest section 8.4.8.15
+
+	// Section 6.7, parallel processing. This processor is serial, which satisfies either order; what
+	// a parallel one would have to refuse is refused all the same.
+	loose            bool // strict-order is false
+	isolated         bool // the sequence may run beside others: its component index is fixed
+	first            bool // but its first command may, and then must, select a component
+	targets, sources uint // bit sets of components, while loose
+}
+
+// nested makes the frame of a sequence within f, for component c.
+func (f *frame) nested(c int) *frame {
+	return &frame{parent: f, depth: f.depth + 1, index: []int{c}, single: true, isolated: f.isolated}
 }
 
 // fatal reports whether a condition that fails in f now would end the whole procedure: nothing
@@ -30,24 +44,26 @@ type failure struct {
 func (p *processor) run(s sequence, f *frame) (*failure, error) {
 	for i := range s {
 		o := &s[i]
-		if o.code == cmdSetIndex {
-			f.index = o.index.list
-			if o.index.all {
-				f.index = nil
-				for i := range p.components {
-					f.index = append(f.index, i)
-				}
+		if o.code == cmdSetIndex || o.code == cmdMultiple {
+			if err := p.selects(o, f, i); err != nil {
+				return nil, err
 			}
 			continue
 		}
+		if f.first && i == 0 {
+			return nil, p.abort(o, f.index[0], CodeOperation, "a sequence that may run beside others must begin with set-component-index")
+		}
 		// A command runs once per selected component, try-each and run-sequence as a whole
-		// (draft-ietf-suit-manifest section 6.4.1).
+		// (draft-ietf-suit-manifest section 6.5).
 		for _, c := range f.index {
-			if p.steps++; p.steps > MaxSteps {
-				return nil, p.abort(o, CodeOperation, fmt.Sprintf("more than %d commands to execute", MaxSteps))
+			if err := p.step(o, c); err != nil {
+				return nil, err
 			}
 			fail, err := p.execute(o, f, c)
 			if err != nil {
+				if e, ok := err.(*Error); ok && e.Offset == o.offset {
+					p.tell(o, f, c, Aborts, e.What)
+				}
 				return nil, err
 			}
 			if fail == nil {
@@ -62,40 +78,106 @@ func (p *processor) run(s sequence, f *frame) (*failure, error) {
 	return nil, nil
 }
 
+// step counts a command before it is executed.
+func (p *processor) step(o *op, c int) error {
+	if p.steps++; p.steps > MaxSteps {
+		return p.abort(o, c, CodeOperation, fmt.Sprintf("more than %d commands to execute", MaxSteps))
+	}
+	return nil
+}
+
+// selects executes the two commands that change the component index. override-multiple is
+// set-component-index and override-parameters for each component that it lists, in their order.
+func (p *processor) selects(o *op, f *frame, at int) error {
+	if f.isolated && !(f.first && at == 0) {
+		return p.abort(o, f.index[0], CodeOperation, "a sequence that may run beside others must not change the component index")
+	}
+	if o.code == cmdMultiple {
+		for _, a := range o.multiple {
+			if err := p.step(o, a.component); err != nil {
+				return err
+			}
+			f.index, f.single = []int{a.component}, true
+			p.tell(o, f, a.component, Done, p.named(a.settings))
+			p.set(a.settings, true, f, a.component)
+		}
+		return nil
+	}
+	f.index, f.single = o.index.list, o.index.single
+	if o.index.all {
+		f.index = nil
+		for i := range p.components {
+			f.index = append(f.index, i)
+		}
+	}
+	p.tell(o, f, f.index[0], Done, p.names(f.index))
+	return nil
+}
+
 // abort makes the error of a failed directive.
-func (p *processor) abort(o *op, code Code, what string) error {
-	return &Error{Code: code, Section: p.section, Offset: o.offset, What: commands[o.code].name + ": " + what}
+func (p *processor) abort(o *op, c int, code Code, what string) error {
+	return &Error{Code: code, Section: p.section, Offset: o.offset, Component: c, What: commands[o.code].name + ": " + what}
 }
 
 // execute runs one command for component c.
 func (p *processor) execute(o *op, f *frame, c int) (*failure, error) {
 	if commands[o.code].kind == condition {
-		holds, missing, detail := p.test(o.code, &p.components[c])
-		if holds {
+		p.at = p.place(o, c)
+		v := p.test(o.code, &p.components[c])
+		p.record(o, c, v.holds)
+		p.tell(o, f, c, v.outcome(f), v.detail)
+		if v.holds {
 			return nil, nil
 		}
-		return p.failed(o, c, missing, detail), nil
+		return p.failed(o, c, v.missing, v.detail), nil
 	}
+	var err error
 	switch o.code {
 	case cmdOverride, cmdSetParams:
-		p.set(o, f, c)
+		p.set(o.settings, o.code == cmdOverride, f, c)
+		p.tell(o, f, c, Done, p.named(o.settings))
 		return nil, nil
-	case cmdFetch:
-		return nil, p.fetch(o, c)
-	case cmdWrite:
-		return nil, p.write(o, c)
 	case cmdTryEach:
 		return p.tryEach(o, f, c)
 	case cmdRunSequence:
-		// Soft failure starts false; set true inside, a failed condition only ends the sequence.
-		inner := &frame{parent: f, index: []int{c}}
-		fail, err := p.run(o.branches[0], inner)
-		if inner.soft {
-			fail = nil
-		}
-		return fail, err
+		return p.runSequence(o, f, c)
+	case cmdFetch:
+		err = p.fetch(o, c)
+	case cmdWrite:
+		err = p.write(o, c)
+	case cmdCopy:
+		err = p.copy(o, f, c)
+	default:
+		panic(fmt.Sprintf("internal error: no execution for %s", commands[o.code].name))
 	}
-	panic(fmt.Sprintf("internal error: no execution for %s", commands[o.code].name))
+	if err == nil {
+		err = p.stores(o, f, c)
+	}
+	if err == nil {
+		p.record(o, c, true)
+		if p.trace != nil {
+			p.tell(o, f, c, Done, p.components[c].install.brief())
+		}
+	}
+	return nil, err
+}
+
+// stores notes that a directive has written component c, which must not be a source too while
+// strict-order is false (section 6.7).
+func (p *processor) stores(o *op, f *frame, c int) error {
+	if !f.loose {
+		return nil
+	}
+	f.targets |= 1 << c
+	return p.race(o, f, c)
+}
+
+// race fails when a component is both target and source in a sequence without order.
+func (p *processor) race(o *op, f *frame, c int) error {
+	if both := f.targets & f.sources; both != 0 {
+		return p.abort(o, c, CodeOperation, "a component is target and source while strict-order is false")
+	}
+	return nil
 }
 
 func (p *processor) failed(o *op, c int, missing bool, detail string) *failure {
@@ -105,17 +187,19 @@ func (p *processor) failed(o *op, c int, missing bool, detail string) *failure {
 	}, missing}
 }
 
-// set writes parameters: override-parameters always, set-parameters where none is set yet.
-func (p *processor) set(o *op, f *frame, c int) {
-	for _, s := range o.settings {
+// set writes parameters: override always, otherwise where none is set yet.
+func (p *processor) set(settings []setting, override bool, f *frame, c int) {
+	for _, s := range settings {
 		switch s.key {
 		case parStrictOrder:
-			// This processor is serial, which satisfies either value.
+			if f.loose = !s.value.(bool); !f.loose {
+				f.targets, f.sources = 0, 0 // all that was begun has completed
+			}
 		case parSoftFailure:
 			f.soft = s.value.(bool)
 		default:
 			v := p.components[c].values
-			if _, set := v[s.key]; set && o.code == cmdSetParams {
+			if _, set := v[s.key]; set && !override {
 				continue
 			}
 			v[s.key] = s.value
@@ -131,8 +215,12 @@ func (p *processor) set(o *op, f *frame, c int) {
 // fails as that condition did. Parameters of a failed branch stay set, as the standard has it.
 func (p *processor) tryEach(o *op, f *frame, c int) (*failure, error) {
 	var failures []*failure
-	for _, branch := range o.branches {
-		inner := &frame{parent: f, index: []int{c}, soft: true}
+	for i, branch := range o.branches {
+		if p.trace != nil {
+			p.tell(o, f, c, Enters, fmt.Sprintf("alternative %d of %d", i+1, len(o.branches)))
+		}
+		inner := f.nested(c)
+		inner.soft = true
 		fail, err := p.run(branch, inner)
 		if err != nil || fail == nil || !inner.soft {
 			return fail, err
@@ -140,6 +228,7 @@ func (p *processor) tryEach(o *op, f *frame, c int) (*failure, error) {
 		failures = append(failures, fail)
 	}
 	if o.orElse {
+		p.tell(o, f, c, Done, "no alternative applies, which is allowed")
 		return nil, nil
 	}
 	// One cause in all branches is the cause; otherwise they are told together.
@@ -153,57 +242,31 @@ func (p *processor) tryEach(o *op, f *frame, c int) (*failure, error) {
 		all.missing = all.missing && x.missing
 		details = append(details, x.Detail)
 	}
-	all.Detail = "no alternative applies: " + strings.Join(details, "; ")
+	all.Detail = clip("no alternative applies: " + strings.Join(details, "; "))
+	p.tell(o, f, c, verdict{}.outcome(f), "no alternative applies")
 	return all, nil
 }
 
-// fetch notes what to fetch (draft-ietf-suit-manifest section 8.4.10.4).
-func (p *processor) fetch(o *op, i int) error {
-	c := &p.components[i]
-	uri, ok := get[string](c.values, parURI)
-	if !ok {
-		return p.abort(o, CodeOperation, "uri is not set")
+// clip bounds a detail: those of nested alternatives add up.
+func clip(s string) string {
+	if len(s) > MaxShown {
+		return s[:MaxShown] + "…"
 	}
-	args, _ := get[fetchArguments](c.values, parFetchArgs)
-	in := &Install{Component: c.name, URI: uri, Mirrors: args.mirrors, Encoding: args.encoding, PayloadSize: args.payloadSize}
-	c.content = nil
-	if payload, ok := p.m.env.integrated[uri]; ok {
-		in.Content = payload.content
-		if n := int64(len(in.Content)); in.PayloadSize != 0 && in.PayloadSize != n {
-			return p.abort(o, CodeOperation, fmt.Sprintf("integrated payload %s has %d bytes, not %d", uri, n, in.PayloadSize))
-		} else if n == 0 {
-			return p.abort(o, CodeOperation, fmt.Sprintf("integrated payload %s is empty", uri))
-		}
-		in.PayloadSize = int64(len(in.Content))
-		if in.Encoding == EncodingRaw {
-			c.content = in.Content
-			in.Size = in.PayloadSize
-		}
-	} else if strings.HasPrefix(uri, "#") {
-		return p.abort(o, CodeOperation, fmt.Sprintf("integrated payload %s is not in the envelope", uri))
-	}
-	p.hold(i, in)
-	return nil
+	return s
 }
 
-// write notes content that the manifest itself carries; its digest is known, and bound with it.
-func (p *processor) write(o *op, i int) error {
-	c := &p.components[i]
-	b, ok := get[[]byte](c.values, parContent)
-	if !ok {
-		return p.abort(o, CodeOperation, "content is not set")
+// runSequence runs the argument once. Soft failure starts false; set true inside, a failed condition
+// only ends the sequence (section 8.4.10.8). While strict-order is false the argument may run beside
+// others: it gets an order of its own, and its component index is fixed (section 6.7).
+func (p *processor) runSequence(o *op, f *frame, c int) (*failure, error) {
+	p.tell(o, f, c, Enters, "")
+	inner := f.nested(c)
+	if f.loose {
+		inner.isolated, inner.first = true, f.single
 	}
-	c.content = b
-	n := int64(len(b))
-	p.hold(i, &Install{Component: c.name, Content: b, PayloadSize: n, Size: n, Image: p.sum(SHA256, b)})
-	return nil
-}
-
-// hold makes in what component i holds, in place of any earlier fetch.
-func (p *processor) hold(i int, in *Install) {
-	c := &p.components[i]
-	if c.install == nil {
-		p.order = append(p.order, i)
+	fail, err := p.run(o.branches[0], inner)
+	if inner.soft {
+		fail = nil
 	}
-	c.install, c.holds = in, in.Image
+	return fail, err
 }

@@ -40,9 +40,10 @@ type Image struct {
 	Size        int64 // bytes of the image, decoded
 	URI         string
 	Mirrors     []string // the same payload elsewhere
-	Encoding    int      // EncodingRaw, EncodingZstd
+	Encoding    int      // EncodingRaw, EncodingZstd; below the encryption
 	PayloadSize int64    // bytes to fetch; 0 = not said
 	Content     []byte   // payload to carry in the envelope; URI is then its name, "#name"
+	Encryption  []byte   // encryption-info of the payload, from cipher.Seal; nil = it is not encrypted
 }
 
 // VersionCondition demands that the running version compares so with Version.
@@ -90,10 +91,17 @@ func (r Release) check() error {
 			return err
 		}
 	}
+	all := len(r.Components)
 	for _, c := range r.Components {
 		if err := c.check(); err != nil {
 			return fmt.Errorf("component %.80q: %w", c.Name, err)
 		}
+		if c.encrypted() {
+			all++
+		}
+	}
+	if all > MaxComponents {
+		return fmt.Errorf("%d components, at most %d: an encrypted one counts twice", all, MaxComponents)
 	}
 	return nil
 }
@@ -117,14 +125,27 @@ func (c Component) check() error {
 			return fmt.Errorf("image for slot %d: want one image for any slot, or one for each of several slots", i.Slot)
 		case i.Encoding != EncodingRaw && i.Encoding != EncodingZstd:
 			return fmt.Errorf("payload encoding %d is unknown", i.Encoding)
-		case i.Encoding == EncodingRaw && i.PayloadSize != 0 && i.PayloadSize != i.Size, i.PayloadSize < 0:
-			return fmt.Errorf("payload size is %d, the image's %d", i.PayloadSize, i.Size)
+		case (i.Encryption != nil) != c.encrypted():
+			return errors.New("either all images of a component are encrypted, or none")
+		case i.PayloadSize < 0:
+			return fmt.Errorf("payload size is %d", i.PayloadSize)
 		case i.URI == "":
 			return errors.New("the payload's URI is missing")
 		case strings.HasPrefix(i.URI, "#") != (i.Content != nil):
 			return errors.New("a payload named #... is carried in the envelope, and only such a one")
 		case len(i.Mirrors) > MaxMirrors:
 			return fmt.Errorf("%d mirrors, at most %d", len(i.Mirrors), MaxMirrors)
+		}
+		overhead := int64(0)
+		if i.Encryption != nil {
+			e, err := ParseEncryption(i.Encryption)
+			if err != nil {
+				return err
+			}
+			overhead = e.Overhead()
+		}
+		if i.Encoding == EncodingRaw && i.PayloadSize != 0 && i.PayloadSize != i.Size+overhead {
+			return fmt.Errorf("payload size is %d, the image's %d", i.PayloadSize, i.Size)
 		}
 		slots[i.Slot] = true
 	}

@@ -2,8 +2,8 @@ package manifest
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,8 +20,9 @@ type Device struct {
 
 // Target is where a component would be installed.
 type Target struct {
-	Slot  int    // number of the inactive slot, for condition-component-slot
-	Holds Digest // content that was verified there, zero = unknown
+	Slot   int    // number of the inactive slot, for condition-component-slot
+	Holds  Digest // content that was verified there, zero = unknown
+	Passed bool   // nothing is stored there: what is fetched into it goes where it is copied to
 }
 
 // Finding is a condition that failed where its failing refuses the manifest.
@@ -32,18 +33,6 @@ type Finding struct {
 	Detail          string // what was asked and what is, for people
 }
 
-// Install is one image to write. Its digest is bound: an image-match follows its fetch.
-type Install struct {
-	Component   string
-	URI         string   // where to fetch, "" with Content of a write
-	Mirrors     []string // other places of the same payload, in order
-	Content     []byte   // payload that came with the manifest, nil otherwise
-	Encoding    int      // of the payload: EncodingRaw, EncodingZstd
-	PayloadSize int64    // bytes to fetch, 0 when unknown
-	Image       Digest   // of the image, decoded
-	Size        int64    // bytes of the image, > 0
-}
-
 // Update is what a manifest means for a device. It may be carried out only when Findings is empty.
 type Update struct {
 	Installs []Install // in the order of their fetches
@@ -51,7 +40,7 @@ type Update struct {
 	Priority int64 // update-priority, smaller is more urgent; 0 when not said
 }
 
-// Resolve runs the Update procedure (draft-ietf-suit-manifest section 6.5: payload-fetch, install,
+// Resolve runs the Update procedure (draft-ietf-suit-manifest section 8.4.6: payload-fetch, install,
 // validate, each after the shared sequence) symbolically. Nothing is fetched, written or remembered:
 // the same manifest and device always give the same result, but for what Authorized answers.
 //
@@ -63,21 +52,40 @@ type Update struct {
 // An error is an *Error: the manifest can never be carried out on this device. Findings come first:
 // what goes wrong only after one of them is its consequence and not reported.
 func (m Manifest) Resolve(d Device) (Update, error) {
-	if m.env.raw == nil {
-		return Update{}, &Error{Code: CodeParse, Offset: -1, What: "there is no manifest"}
-	}
+	p, err := m.process(d, nil)
+	return p.outcome(err)
+}
+
+// process runs the procedure. listen may attach to the processor what it tells.
+func (m Manifest) process(d Device, listen func(*processor)) (*processor, error) {
 	p := &processor{m: m, d: d, seen: map[Finding]bool{}, sums: map[sumKey]Digest{}}
+	if m.env.raw == nil {
+		return p, &Error{Code: CodeParse, Offset: -1, What: "there is no manifest"}
+	}
+	if listen != nil {
+		listen(p)
+	}
 	for _, id := range m.components {
 		name := id.String()
 		target, ok := d.Components[name]
+		if parent, found := strings.CutSuffix(name, "/"+PayloadPart); !ok && found {
+			if to, exists := d.Components[parent]; exists {
+				target = Target{Slot: to.Slot, Passed: true}
+			}
+		}
 		p.components = append(p.components, component{
-			name: name, supported: ok, slot: target.Slot, holds: target.Holds, values: values{},
+			name: name, supported: ok, passed: target.Passed, slot: target.Slot, holds: target.Holds, values: values{},
 		})
 	}
 	err := p.procedure()
 	if err == nil {
 		err = p.complete()
 	}
+	return p, err
+}
+
+// outcome is the result of a procedure that ended with err.
+func (p *processor) outcome(err error) (Update, error) {
 	u := Update{Findings: p.findings, Priority: p.priority}
 	if len(p.findings) > 0 {
 		return u, nil
@@ -86,6 +94,9 @@ func (m Manifest) Resolve(d Device) (Update, error) {
 		return u, err
 	}
 	for _, i := range p.order {
+		if p.components[i].passed {
+			continue
+		}
 		in := *p.components[i].install
 		in.Mirrors, in.Content = slices.Clone(in.Mirrors), bytes.Clone(in.Content)
 		u.Installs = append(u.Installs, in)
@@ -100,11 +111,14 @@ type processor struct {
 	components []component
 	order      []int // components in the order of their fetches
 	section    int
+	at         Place // of the condition that is tested
 	steps      int
 	priority   int64
 	findings   []Finding
 	seen       map[Finding]bool // the shared sequence runs several times
 	sums       map[sumKey]Digest
+	trace      func(Step) // nil = nobody listens
+	log        *Report    // collects what reporting policies ask for; nil = nobody listens
 }
 
 // sumKey names content within the envelope by where it lies.
@@ -129,6 +143,7 @@ func (p *processor) sum(alg int, b []byte) Digest {
 type component struct {
 	name      string
 	supported bool
+	passed    bool // see Target
 	slot      int
 	values    values
 
@@ -153,6 +168,9 @@ func (p *processor) procedure() error {
 			return err
 		}
 		if s.severed {
+			if p.trace != nil {
+				p.trace(Step{Section: s.key, Offset: -1, Outcome: Needed, Component: p.components[0].name})
+			}
 			return &Error{Code: CodeSevering, Section: s.key, Offset: -1, What: "section " + elements[int64(s.key)] + " is needed, and was severed from the envelope"}
 		}
 		if err := p.top(s.key, s.seq); err != nil {
@@ -164,40 +182,21 @@ func (p *processor) procedure() error {
 
 func (p *processor) top(key int, s sequence) error {
 	p.section = key
-	fail, err := p.run(s, &frame{index: []int{0}})
+	fail, err := p.run(s, &frame{index: []int{0}, single: true})
 	if fail != nil {
 		panic("internal error: a condition failed at the top without a finding")
 	}
 	return err
 }
 
-// complete checks that what would be installed is fully described.
-func (p *processor) complete() error {
-	for i := range p.components {
-		if c := &p.components[i]; !c.supported {
-			return &Error{Code: CodeComponent, Offset: -1, What: fmt.Sprintf("component %s does not exist on this device", c.name)}
-		}
-	}
-	for _, i := range p.order {
-		in := p.components[i].install
-		switch {
-		case in.Image.IsZero():
-			return &Error{Code: CodeOperation, Offset: -1, What: fmt.Sprintf("component %s is fetched and never compared with a digest", in.Component)}
-		case in.Size == 0:
-			return &Error{Code: CodeOperation, Offset: -1, What: fmt.Sprintf("component %s is fetched and its image-size is not said", in.Component)}
-		case in.Encoding == EncodingRaw && in.PayloadSize != 0 && in.PayloadSize != in.Size:
-			return &Error{Code: CodeOperation, Offset: -1, What: fmt.Sprintf("component %s: a raw payload of %d bytes cannot be an image of %d", in.Component, in.PayloadSize, in.Size)}
-		}
-	}
-	return nil
-}
-
-// find records a failed condition, once.
+// find records a failed condition, once. The procedure ends at the first one: what comes behind is
+// not reported.
 func (p *processor) find(f failure) {
+	p.log = nil
 	if f.missing && len(p.findings) > 0 {
 		return // a parameter that an earlier, failed part would have set
 	}
-	if !p.seen[f.Finding] {
+	if len(p.findings) < MaxFindings && !p.seen[f.Finding] {
 		p.seen[f.Finding] = true
 		p.findings = append(p.findings, f.Finding)
 	}

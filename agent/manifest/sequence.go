@@ -6,26 +6,32 @@ import "fmt"
 // key of "common", which holds it.
 const SectionShared = 3
 
-// Keys of the manifest's sections that are not envelope elements too.
-const keyValidate = 7
-
 // sequence is a parsed command sequence.
 type sequence []op
 
 // op is one command with its argument.
 type op struct {
 	code     int64
-	offset   int // of the command, in bytes of its section's sequence
+	offset   int    // of the command, in bytes of its section's sequence
+	policy   uint64 // reporting policy
 	index    index
 	branches []sequence // try-each; run-sequence has one
 	orElse   bool       // try-each: the last branch is nil and succeeds
 	settings []setting
+	multiple []assignment // override-multiple
 }
 
 // index selects components: by their numbers, or all.
 type index struct {
-	all  bool
-	list []int
+	all    bool
+	single bool // an integer, not an array that holds one
+	list   []int
+}
+
+// assignment is what override-multiple sets for one component.
+type assignment struct {
+	component int
+	settings  []setting
 }
 
 // builder parses the sequences of one manifest and counts their commands together.
@@ -94,7 +100,6 @@ func (p *builder) op(r *reader, base, depth int, shared bool) (op, error) {
 	}
 	c, e := lookup(code)
 	if e != nil {
-		e.Offset = -1
 		return op{}, e
 	}
 	if shared && !c.shared {
@@ -103,16 +108,13 @@ func (p *builder) op(r *reader, base, depth int, shared bool) (op, error) {
 	o := op{code: code}
 	switch c.form {
 	case formPolicy:
-		_, err = r.uint()
+		o.policy, err = r.uint()
 	case formIndex:
 		o.index, err = p.index(r)
 	case formParams:
-		o.settings, err = r.parameters(code == cmdSetParams, depth > 1)
-		for _, s := range o.settings {
-			if s.key == parURI {
-				p.uris[s.value.(string)] = true
-			}
-		}
+		o.settings, err = p.parameters(r, code == cmdSetParams, depth > 1)
+	case formMultiple:
+		o.multiple, err = p.multiple(r, depth > 1)
 	case formSequence:
 		var s sequence
 		s, err = p.nested(r, base, depth, shared)
@@ -183,7 +185,39 @@ func (p *builder) index(r *reader) (index, error) {
 		return index{list: list}, nil
 	}
 	i, err := p.number(r)
-	return index{list: []int{i}}, err
+	return index{single: true, list: []int{i}}, err
+}
+
+// multiple reads the argument of override-multiple (draft-ietf-suit-update-management,
+// "suit-directive-override-multiple"): parameters by component index.
+func (p *builder) multiple(r *reader, nested bool) (list []assignment, err error) {
+	err = r.pairs(1, MaxComponents, func(key []byte) error {
+		i, err := p.number(&reader{b: key})
+		if err != nil {
+			return err
+		}
+		s, err := p.parameters(r, false, nested)
+		list = append(list, assignment{i, s})
+		return err
+	})
+	return list, err
+}
+
+// parameters reads the argument of override-parameters and set-parameters, and checks what only the
+// whole manifest can tell.
+func (p *builder) parameters(r *reader, set, nested bool) ([]setting, error) {
+	list, err := r.parameters(set, nested)
+	for _, s := range list {
+		switch v := s.value.(type) {
+		case string:
+			p.uris[v] = true
+		case uint64:
+			if s.key == parSource && v >= uint64(p.components) {
+				return nil, &Error{Code: CodeComponent, Offset: -1, What: fmt.Sprintf("source component %d, the manifest has %d components", v, p.components)}
+			}
+		}
+	}
+	return list, err
 }
 
 func (p *builder) number(r *reader) (int, error) {

@@ -11,6 +11,7 @@ import (
 type shape struct {
 	inner    func() shape                // byte string: its CBOR content
 	nested   bool                        // inner is part of the section around it, offsets go on
+	optional bool                        // inner may be empty: nothing stands for an empty map
 	sequence bool                        // array of commands and arguments
 	keys     func(int64) (string, shape) // map: integer keys
 	other    func() shape                // map: values under text and array keys
@@ -95,7 +96,7 @@ func shapeDocument() shape {
 		case 1070:
 			return shapeManifest()
 		}
-		return shape{}
+		return shapeCOSE().tagged(tag)
 	}}
 }
 
@@ -108,8 +109,8 @@ func shapeEnvelope() shape {
 			return "manifest", wrap(shapeManifest)
 		case keyText:
 			return elements[k], wrap(shapeText)
-		case 14:
-			return elements[k], shape{}
+		case keyCoSWID:
+			return elements[k], wrap(shapePlain)
 		case 15, keyFetch, 18, keyInstall:
 			return elements[k], wrap(shapeSequence)
 		}
@@ -143,20 +144,31 @@ func shapeDigest() shape {
 	}}
 }
 
+func shapePlain() shape { return shape{} }
+
 func shapeCOSE() shape {
-	plain := func() shape { return shape{} }
 	return shape{tag: func(tag uint64) shape {
 		switch tag {
 		case 18:
-			return shapeLayer("signature", plain)
+			return shapeLayer("signature", shapePlain)
 		case 98:
-			return shapeLayer("signatures", func() shape { return shapeLayer("", plain) })
+			return shapeLayer("signatures", func() shape { return shapeLayer("", shapePlain) })
 		case 17, 97:
-			return shapeLayer("tag", plain)
+			return shapeLayer("tag", shapePlain)
 		case 96:
-			return shapeLayer("recipients", plain)
+			return shapeLayer("recipients", shapeRecipient)
 		}
 		return shape{}
+	}}
+}
+
+// shapeRecipient is a COSE_recipient, which may hold recipients itself.
+func shapeRecipient() shape {
+	return shape{elements: func(i int) (string, shape) {
+		if i == 2 {
+			return "/ wrapped key / ", shape{}
+		}
+		return shapeLayer("recipients", shapeRecipient).elements(i)
 	}}
 }
 
@@ -166,7 +178,9 @@ func shapeLayer(last string, sub func() shape) shape {
 	return shape{elements: func(i int) (string, shape) {
 		switch i {
 		case 0:
-			return "/ protected / ", wrap(shapeHeaders)
+			s := wrap(shapeHeaders)
+			s.optional = true
+			return "/ protected / ", s
 		case 1:
 			return "/ unprotected / ", shapeHeaders()
 		case 2:
@@ -183,31 +197,34 @@ func shapeLayer(last string, sub func() shape) shape {
 
 func shapeHeaders() shape {
 	return shape{keys: func(k int64) (string, shape) {
-		name := map[int64]string{1: "alg", 2: "crit", 3: "content type", 4: "kid", 5: "IV", 16: "typ"}[k]
-		if k == 1 {
-			return name, shape{number: algorithmName}
+		switch k {
+		case headerAlg:
+			return "alg", shape{number: algorithmName}
+		case headerEphemeral:
+			return "ephemeral key", shape{keys: func(k int64) (string, shape) {
+				return map[int64]string{1: "kty", -1: "crv", -2: "x", -3: "y"}[k], shape{}
+			}}
 		}
-		return name, shape{}
+		return map[int64]string{2: "crit", 3: "content type", headerKeyID: "kid", headerIV: "IV", 16: "typ", headerSalt: "salt"}[k], shape{}
 	}}
 }
 
+// algorithmName names the COSE algorithms of this profile, and older ones of the same mathematics.
 func algorithmName(h item) string {
-	if h.major != majorNint {
+	if h.arg > 1<<20 {
 		return ""
 	}
-	switch h.arg {
-	case 8:
-		return "ESP256"
-	case 18:
-		return "Ed25519"
-	case 50:
-		return "ESP384"
-	case 6:
-		return "ES256"
-	case 7:
-		return "EdDSA"
+	alg := int64(h.arg)
+	if h.major == majorNint {
+		alg = -1 - alg
 	}
-	return ""
+	if c, ok := contentAlgorithms[alg]; ok {
+		return c.name
+	}
+	return map[int64]string{
+		-9: "ESP256", -19: "Ed25519", -51: "ESP384", -7: "ES256", -8: "EdDSA", 5: "HMAC 256/256",
+		A128KW: "A128KW", A256KW: "A256KW", ECDHA128KW: "ECDH-ES + A128KW",
+	}[alg]
 }
 
 func shapeManifest() shape {
@@ -216,7 +233,7 @@ func shapeManifest() shape {
 		case 3:
 			return elements[k], wrap(shapeCommon)
 		case 6:
-			return elements[k], wrap(func() shape { return shape{} })
+			return elements[k], wrap(shapePlain)
 		case 7, 8, 9, 15, keyFetch, 18, keyInstall, 24:
 			s := shapeDigest() // where it is severable and stands in the envelope
 			s.inner = shapeSequence
@@ -225,8 +242,10 @@ func shapeManifest() shape {
 			s := shapeDigest()
 			s.inner = shapeText
 			return elements[k], s
-		case 14:
-			return elements[k], shapeDigest()
+		case keyCoSWID:
+			s := shapeDigest()
+			s.inner = shapePlain
+			return elements[k], s
 		}
 		return elements[k], shape{}
 	}}
@@ -292,7 +311,7 @@ func shapeArgument(code int64) shape {
 		return shape{inner: shapeSequence, nested: true}
 	case cmdOverride, cmdSetParams:
 		return shape{keys: shapeParameter}
-	case 34:
+	case cmdMultiple:
 		return shape{keys: func(k int64) (string, shape) { return fmt.Sprintf("index %d", k), shape{keys: shapeParameter} }}
 	}
 	return shape{}
@@ -300,7 +319,6 @@ func shapeArgument(code int64) shape {
 
 func shapeParameter(k int64) (string, shape) {
 	name := parameters[k].name
-	plain := func() shape { return shape{} }
 	switch k {
 	case parVendor, parClass, parDevice:
 		return name, shape{content: func(b []byte) string {
@@ -314,8 +332,8 @@ func shapeParameter(k int64) (string, shape) {
 	case parUseBefore:
 		return name, shape{number: func(h item) string { return epoch(h.arg) }}
 	case parVersion, 29, 30:
-		return name, wrap(plain)
-	case 19:
+		return name, wrap(shapePlain)
+	case parEncryption:
 		return name, wrap(shapeCOSE)
 	case parFetchArgs:
 		return name, wrap(func() shape {

@@ -110,19 +110,26 @@ func (m *Manifest) readText(r *reader) error {
 			if !languageTag(tag) {
 				return fmt.Errorf("%.40q is not a language tag", tag)
 			}
-			m.text[tag], err = r.texts(4, true)
+			m.text[tag], err = m.texts(r, 4, true)
 			return err
 		})
 	})
 }
 
 // texts reads a map of texts with keys 1 to known; private ones below -256 are passed over. At the
-// top, maps of texts by component are checked and passed over too.
-func (r *reader) texts(known int64, top bool) (texts, error) {
+// top, maps of texts by component are checked and passed over too; the component must be one of the
+// manifest's (draft-ietf-suit-manifest section 8.4.4).
+func (m *Manifest) texts(r *reader, known int64, top bool) (texts, error) {
 	t := texts{}
 	err := r.pairs(1, 64, func(key []byte) error {
 		if top && key[0]>>5 == majorArray {
-			_, err := r.texts(8, false)
+			id, err := (&reader{b: key}).component()
+			if err == nil && !slices.ContainsFunc(m.components, id.equal) {
+				err = fmt.Errorf("text is about component %s, which the manifest does not have", id)
+			}
+			if err == nil {
+				_, err = m.texts(r, 8, false)
+			}
 			return err
 		}
 		k, ok := intKey(key)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Comparison types of the version condition (draft-ietf-suit-update-management section 3.1).
+// Comparison types of the version condition (draft-ietf-suit-update-management section 4.4).
 const (
 	CompareGreater        = 1
 	CompareGreaterOrEqual = 2

@@ -42,6 +42,7 @@ type deviceConfig struct {
 	Class       []string `toml:"class"`  // UUIDs, or names below the first vendor
 	UUID        []string `toml:"uuid"`   // SUIT device identifiers
 	Version     string   `toml:"version"`
+	Sequence    uint64   `toml:"sequence"`
 	VersionFile string   `toml:"version-file"`
 }
 
@@ -121,6 +122,7 @@ type credentialConfig struct {
 type trustConfig struct {
 	Keys        []string `toml:"keys"`
 	Legacy      bool     `toml:"allow-es256-eddsa"`
+	Root        string   `toml:"root"`
 	RootVersion uint64   `toml:"root-version"`
 }
 
@@ -276,8 +278,10 @@ func (c *Config) check() error {
 		return fmt.Errorf("exactly two slots are needed, there are %d", len(c.Slots))
 	case !filepath.IsAbs(c.State.Directory):
 		return fmt.Errorf("state.directory %q is no absolute path", c.State.Directory)
-	case len(c.Trust.Keys) == 0:
-		return errors.New("trust.keys is missing: without a release key no update can be verified")
+	case len(c.Trust.Keys) == 0 && c.Trust.Root == "":
+		return errors.New("trust.keys and trust.root are missing: without a release key or a trust root no update can be verified")
+	case len(c.Trust.Keys) > 0 && c.Trust.Root != "":
+		return errors.New("trust.keys and trust.root are both set: a device with a trust root takes no flat keys")
 	case c.Boot.Backend != "u-boot" && c.Boot.Backend != "grub" && c.Boot.Backend != "hook":
 		return fmt.Errorf("boot.backend %q is not one of u-boot, grub, hook", c.Boot.Backend)
 	}

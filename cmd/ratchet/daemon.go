@@ -95,7 +95,10 @@ func (c *Config) files() error {
 	if _, err := c.backend(linux.FS{}, []bootctl.Slot{defs[0].Name, defs[1].Name}); err != nil {
 		return err
 	}
-	if _, err := c.anchors(); err != nil {
+	if _, err := c.anchors(); err != nil && c.Trust.Root == "" {
+		return err
+	}
+	if _, err := c.root(); err != nil {
 		return err
 	}
 	if _, err := c.fetcher(); err != nil {
@@ -210,7 +213,17 @@ func (d *device) options(safe []string) (agent.Options, error) {
 	}
 	o.Journal, o.JournalLost = store, lost
 	o.Counter = linux.NewFileCounter(fsys, filepath.Join(c.State.Directory, "counter"))
-	if keys, err := c.anchors(); err != nil {
+	o.Sequence = c.Device.Sequence
+	if c.MQTT != nil {
+		o.Channel = c.MQTT.Channel
+	}
+	if o.Root, err = c.root(); err != nil {
+		d.log.Error("the trust root is bad", "error", err)
+		o.Safe = append(o.Safe, err.Error())
+	}
+	if c.Trust.Root != "" {
+		// Flat keys are refused once there is a root.
+	} else if keys, err := c.anchors(); err != nil {
 		d.log.Error("trust anchors are bad", "error", err)
 		o.Safe = append(o.Safe, err.Error())
 	} else {

@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport/file"
 )
@@ -43,6 +44,15 @@ func (d *device) handle(ctx context.Context, r control.Request, progress func(an
 		result, err = d.agent.Confirm(ctx, actor, note)
 	case control.VerbRevert:
 		result, err = d.agent.Revert(ctx, actor, note)
+	case control.VerbRecover:
+		if r.Args["step"] == control.StepChallenge {
+			result, err = d.agent.Challenge(ctx, actor)
+			break
+		}
+		var permit []byte
+		if permit, err = io.ReadAll(io.LimitReader(r.Files[0], trust.MaxMessage+1)); err == nil {
+			result, err = d.agent.Permit(ctx, permit, actor)
+		}
 	case control.VerbApprove:
 		result, err = d.agent.Approve(ctx, r.Args["manifest"], actor, note)
 	default:

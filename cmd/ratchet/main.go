@@ -23,6 +23,7 @@ const usage = `ratchet keeps an embedded Linux device with two slots up to date,
   ratchet approve [DIGEST]                          agree to an update that waits for a person
   ratchet confirm [--note TEXT]                     keep the system that is on trial
   ratchet revert [--note TEXT]                      go back to the other slot, or end an update
+  ratchet recover [--permit FILE]                   do what a rule forbids, with a permit of the recovery keys
   ratchet evidence export [-o FILE]                 the signed record of everything, for an auditor
   ratchet version                                   version of this program
 

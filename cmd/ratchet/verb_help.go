@@ -82,6 +82,22 @@ goes back to what the other slot holds. The machine may reboot.
 Examples:
   ratchet revert --note "customer's application fails"
 ` + commonHelp
+	case "recover":
+		return `Usage: ratchet recover
+       ratchet recover --permit FILE
+
+For an update that a rule forbids on this device. Without --permit it shows a challenge: give it to
+those who hold the recovery keys, with the digest of the update. They answer with a permit
+(ratchet-release permit), which --permit hands over. The next "ratchet install" of that update then
+goes on in spite of the rules that the permit names, once. No permit lifts a signature, a
+revocation, the device class or the read-back.
+
+  --permit FILE    the permit
+
+Examples:
+  ratchet recover
+  ratchet recover --permit permit.cbor && ratchet install old.suit
+` + commonHelp
 	case "approve":
 		return `Usage: ratchet approve [DIGEST] [--note TEXT] [--yes]
 

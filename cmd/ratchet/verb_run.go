@@ -58,6 +58,8 @@ func runVerb(ctx context.Context, name string, args []string, stdin io.Reader, s
 		run = c.revert()
 	case "approve":
 		run = c.approve()
+	case "recover":
+		run = c.recover()
 	case "evidence":
 		run = c.evidence()
 	default:

@@ -99,6 +99,21 @@ func (c *Config) backend(fsys hal.FS, names []bootctl.Slot) (bootctl.Backend, er
 	return nil, fmt.Errorf("boot.backend %q is not known", b.Backend)
 }
 
+// root reads the trust root that the image brings; nil without one.
+func (c *Config) root() ([]byte, error) {
+	if c.Trust.Root == "" {
+		return nil, nil
+	}
+	b, err := hal.ReadFile(linux.FS{}, c.Trust.Root, trust.MaxBundle)
+	if err != nil {
+		return nil, fmt.Errorf("trust.root: %w", err)
+	}
+	if _, err := trust.Anchor(b); err != nil {
+		return nil, fmt.Errorf("trust.root %s: %w", c.Trust.Root, err)
+	}
+	return b, nil
+}
+
 func (c *Config) anchors() (trust.Keys, error) {
 	var keys []trust.Key
 	for _, path := range c.Trust.Keys {
@@ -203,7 +218,7 @@ func (c *Config) mqttClient(log *slog.Logger) (*mqtt.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
-	o := mqtt.Options{Broker: m.URL, AllowPlain: m.AllowPlain, DeviceID: c.Device.ID, Channel: m.Channel, Username: m.Username,
+	o := mqtt.Options{Broker: m.URL, AllowPlain: m.AllowPlain, DeviceID: c.Device.ID, Channel: m.Channel, Root: c.Trust.Root != "", Username: m.Username,
 		TLS: t, KeepAlive: orDuration(m.KeepAlive, 5*time.Minute), Logger: log,
 		Backoff: transport.Backoff{Min: orDuration(m.BackoffMin, time.Second), Max: orDuration(m.BackoffMax, 5*time.Minute)}}
 	if m.PasswordFile != "" {

@@ -1,0 +1,129 @@
+package manifest
+
+import (
+	"fmt"
+	"strings"
+)
+
+// reportWithin returns the report in a COSE_Sign1, or b itself where it is one; nil when b is no
+// report, as far as one key can tell.
+func reportWithin(b []byte) []byte {
+	r := &reader{b: b}
+	if r.peek() == majorTag {
+		if _, tag, err := r.head(); err != nil || tag != 18 {
+			return nil
+		}
+		if _, err := r.array(4, 4); err != nil {
+			return nil
+		}
+		for range 2 { // the headers
+			if r.skip(maxSkip) != nil {
+				return nil
+			}
+		}
+		var err error
+		if b, err = r.bytes(MaxReport); err != nil {
+			return nil
+		}
+	}
+	found := false
+	r = &reader{b: b}
+	_ = r.pairs(1, 16, func(key []byte) error {
+		k, _ := intKey(key)
+		found = found || k == reportReference
+		return r.skip(maxSkip)
+	})
+	if !found {
+		return nil
+	}
+	return b
+}
+
+// shapeReported is a report, signed or not.
+func shapeReported() shape {
+	s := shapeReport()
+	s.tag = func(uint64) shape {
+		layer := shapeLayer("signature", shapePlain)
+		return shape{elements: func(i int) (string, shape) {
+			if i == 2 {
+				return "/ payload / ", wrap(shapeReport)
+			}
+			return layer.elements(i)
+		}}
+	}
+	return s
+}
+
+func shapeReport() shape {
+	return shape{keys: func(k int64) (string, shape) {
+		switch k {
+		case reportReference:
+			return "reference", shape{elements: func(i int) (string, shape) {
+				if i == 0 {
+					return "/ uri / ", shapeDigest()
+				}
+				return "/ manifest / ", shapeDigest()
+			}}
+		case reportNonce:
+			return "nonce", shape{}
+		case reportRecords:
+			return "records", shape{elements: func(int) (string, shape) { return "", shapeEntry() }}
+		case reportResult:
+			return "result", shape{keys: func(k int64) (string, shape) {
+				switch k {
+				case reportCode:
+					return "code", shape{number: func(h item) string { return CommandName(int(min(h.arg, 1<<20))) }}
+				case reportRecord:
+					return "record", shapeEntry()
+				case reportReason:
+					return "reason", shape{number: func(h item) string { return Code(min(h.arg, 1<<20)).String() }}
+				}
+				return "", shape{}
+			}}
+		case reportCapability:
+			return "capabilities", shape{keys: func(k int64) (string, shape) {
+				if k < 1 || k > 9 {
+					return "", shape{}
+				}
+				return [...]string{"components", "commands", "parameters", "algorithms", "envelope", "manifest", "common", "text", "component-text"}[k-1], shape{}
+			}}
+		}
+		return "", shape{}
+	}}
+}
+
+// shapeEntry is a record (array) or a claim (map).
+func shapeEntry() shape {
+	return shape{
+		elements: func(i int) (string, shape) {
+			switch i {
+			case 1:
+				return "/ section / ", shape{number: func(h item) string { return SectionName(int(min(h.arg, 1<<20))) }}
+			case 4:
+				return "/ measured / ", shape{keys: shapeParameter}
+			}
+			return "/ " + [...]string{"manifest", "", "offset", "component", "", "further"}[min(i, 5)] + " / ", shape{}
+		},
+		keys: func(k int64) (string, shape) {
+			if k == 0 {
+				return "component", shape{elements: func(int) (string, shape) { return "", shape{content: ascii} }}
+			}
+			return shapeParameter(k)
+		},
+	}
+}
+
+// reported says what a report says.
+func (d *dumper) reported(at int, b []byte) {
+	r, err := DecodeReport(b)
+	if err != nil {
+		d.line(at, 0, "/ refused: %s /", Printable(strings.ReplaceAll(err.Error(), "manifest refused", "report refused")))
+		return
+	}
+	d.line(at, 0, "/ SUIT report, signature not verified here /")
+	if r.URI != "" {
+		d.line(at, 0, "/ manifest at %s /", r.URI)
+	}
+	d.line(at, 0, "/ %s /", Printable(r.String()))
+	d.line(at, 0, "/ %s /", fmt.Sprintf("%d entries", len(r.Entries)))
+}

@@ -1,0 +1,122 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+// Keys of the journal's state bucket for recovery.
+const (
+	keyChallenge = "challenge" // text of the challenge that is open
+	keyPermit    = "permit"    // storedPermit: in use by the update in progress, or answered and not used yet
+)
+
+// storedPermit is a permit with the challenge that it answers. The challenge is forgotten in the
+// transaction that takes the permit, and the permit with the update that it allowed: it allows once.
+type storedPermit struct {
+	Document  []byte `cbor:"1,keyasint"`
+	Challenge string `cbor:"2,keyasint"`
+}
+
+// Challenge opens a new challenge, which voids the one before, and returns it as a person copies it.
+func (a *Agent) Challenge(ctx context.Context, actor string) (control.Challenge, error) {
+	var out control.Challenge
+	err := a.ask(ctx, func(context.Context) error {
+		if !a.who.rooted() {
+			return &Refused{Reason: reason.PermitVoid, Detail: "this device has no trust root, and so nobody who could permit anything"}
+		}
+		c := policy.Challenge{Device: a.o.Device, RootVersion: a.who.Root.Version()}
+		copy(c.Journal[:], a.st.lastSeq().Chain)
+		if _, err := rand.Read(c.Nonce[:]); err != nil {
+			return fmt.Errorf("cannot make a challenge: %w", err)
+		}
+		text, err := c.Text()
+		if err != nil {
+			return err
+		}
+		out = control.Challenge{Schema: control.Schema, Challenge: text, Device: a.o.Device, RootVersion: c.RootVersion}
+		return a.note(evidence.Event{Kind: evidence.KindOperator, To: "challenge", Actor: actor},
+			func(tx journal.Tx) error { return put(tx, keyChallenge, text) })
+	})
+	return out, err
+}
+
+// Permit takes a permit that answers the open challenge. It is used by the next local install of the
+// manifest that it names.
+func (a *Agent) Permit(ctx context.Context, document []byte, actor string) (control.Done, error) {
+	done := control.Done{Schema: control.Schema}
+	err := a.ask(ctx, func(context.Context) error {
+		var text string
+		if !a.st.load(keyChallenge, &text) {
+			return &Refused{Reason: reason.PermitVoid, Detail: "no challenge is open; ask for one first"}
+		}
+		p, err := a.verifyPermit(document, text)
+		if err != nil {
+			var r *policy.Refusal
+			why := refusal(err)
+			if errors.As(err, &r) {
+				why = r.Reason
+			}
+			return errors.Join(a.note(evidence.Event{Kind: evidence.KindDecision, Reason: why, To: "refuse", Actor: actor, Detail: map[string]string{"document": "permit", "why": err.Error()}}),
+				&Refused{Reason: why, Detail: err.Error()})
+		}
+		var lifts []string
+		for _, l := range p.Spec().Lifts {
+			lifts = append(lifts, string(l))
+		}
+		done.Reason = reason.Permitted
+		done.Says = fmt.Sprintf("The permit is good: the next `ratchet install` of %s may go on although these rules forbid it: %s.", p.Spec().Manifest, strings.Join(lifts, ", "))
+		// Crash: one transaction -> before: the challenge is open; after: it is answered, and answers nothing else.
+		err = a.note(evidence.Event{Kind: evidence.KindOperator, Reason: reason.Permitted, To: "permitted", Actor: actor, Manifest: p.Spec().Manifest.String(),
+			Detail: map[string]string{"lifts": strings.Join(lifts, " "), "signers": strings.Join(p.Signers(), " ")}},
+			func(tx journal.Tx) error {
+				return errors.Join(tx.Delete(journal.State, keyChallenge), put(tx, keyPermit, storedPermit{Document: document, Challenge: text}))
+			})
+		if err == nil {
+			a.permit = p
+		}
+		return err
+	})
+	return done, err
+}
+
+func (a *Agent) verifyPermit(document []byte, challenge string) (policy.Permit, error) {
+	c, err := policy.ParseChallenge(challenge)
+	if err != nil {
+		return policy.Permit{}, err
+	}
+	return policy.VerifyPermit(a.who.Root, document, c)
+}
+
+// openPermit takes a permit up again after a restart, as far as it still holds.
+func (a *Agent) openPermit() {
+	var s storedPermit
+	if a.who.rooted() && a.st.load(keyPermit, &s) {
+		a.permit, _ = a.verifyPermit(s.Document, s.Challenge)
+	}
+}
+
+// dropPermit forgets a permit with the update that used it.
+func (a *Agent) dropPermit(tx journal.Tx, digest string) error {
+	if a.permit.IsZero() || a.permit.Spec().Manifest.String() != digest {
+		return nil
+	}
+	a.permit = policy.Permit{}
+	return tx.Delete(journal.State, keyPermit)
+}
+
+// bytes reads a value that is stored as it was received.
+func (s *store) bytes(key string) []byte {
+	var b []byte
+	_ = s.j.View(func(tx journal.Tx) error { b = append(b, tx.Get(journal.State, key)...); return nil })
+	return b
+}

@@ -1,0 +1,272 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// Keys of the journal's state bucket for a device with a trust root. Values are bytes as received.
+const (
+	keyRoot   = "root"   // the bundle that was walked to the newest root
+	keyPlan   = "plan"   // the plan that was taken last
+	keyPulse  = "pulse"  // the pulse that was taken last
+	keyMemory = "memory" // policy.Memory
+)
+
+// standing is who may say what to this device, and what they said last. A device with flat anchors
+// has none: its root is zero, and no plan is asked for.
+type standing struct {
+	policy.Standing
+	early []byte // a pulse that came before its plan
+}
+
+func (s standing) rooted() bool { return !s.Root.IsZero() }
+
+func (a *Agent) wall() (policy.Now, trust.Time) {
+	wall, q := a.o.Clock.Wall()
+	known := q != hal.TimeUnknown
+	return policy.Now{Wall: wall, Known: known}, trust.Time{Wall: wall, Known: known}
+}
+
+// authority is who may release for this device: the root's signers, or the flat anchors of a device
+// without a root. Once there is a root, flat anchors are refused (Options.Validate).
+func (a *Agent) authority() manifest.Authority {
+	if a.who.rooted() {
+		return a.who.Root.Release(policy.Scope(a.o.Facts))
+	}
+	return a.o.Authority
+}
+
+// openStanding walks from the root that the running image brings to the newest one that was taken,
+// and takes plan and pulse up again as far as they are still genuine under it. What is damaged or
+// void is left out, never an error: the next retained message brings it back.
+func (a *Agent) openStanding() error {
+	if len(a.o.Root) == 0 {
+		return nil
+	}
+	root, err := trust.Anchor(a.o.Root)
+	if err != nil {
+		return fmt.Errorf("cannot use the trust root of this image: %w", err)
+	}
+	_, now := a.wall()
+	raw := a.st.bytes(keyRoot)
+	if b, err := trust.ParseBundle(raw); err == nil {
+		if newer, err := trust.Walk(root, b, now); err == nil || errors.Is(err, trust.ErrExpired) {
+			root = newer
+		}
+	}
+	a.adopt(root)
+	if m, err := policy.DecodeMemory(a.st.bytes(keyMemory)); err == nil {
+		a.who.Memory = m
+	}
+	if c, err := policy.VerifyPlan(a.who.Root, a.st.bytes(keyPlan)); err == nil {
+		a.who.Plan = c
+	}
+	if p, err := policy.VerifyPulse(a.who.Root, a.st.bytes(keyPulse)); err == nil {
+		a.who.Pulse = p
+	}
+	return nil
+}
+
+func (a *Agent) adopt(r trust.Root) { a.who.Root = r.At(policy.Scope(a.o.Facts)) }
+
+// rootVersion is what the counter is raised to after a confirmed update.
+func (a *Agent) rootVersion() uint64 {
+	if a.who.rooted() {
+		return a.who.Root.Version()
+	}
+	return a.o.RootVersion
+}
+
+// standsAgainst is what root, plan and pulse have against an offer now.
+func (a *Agent) standsAgainst(m manifest.Manifest, f policy.Facts, now policy.Now) []policy.Finding {
+	if !a.who.rooted() {
+		return nil
+	}
+	a.who.Counter = 0
+	if a.o.Counter != nil {
+		if n, err := a.o.Counter.Read(context.Background()); err == nil {
+			a.who.Counter = n
+		}
+	}
+	return a.who.Ask(policy.NewOffer(m, a.o.Device, a.o.Rules, f, now))
+}
+
+// document takes a root, a plan or a pulse. One that is refused changes nothing but the evidence.
+//
+// Crash: what is taken is durable before anything is decided by it -> before: it comes again, with
+// the same result; after: it is known.
+func (a *Agent) document(m transport.Message) error {
+	if !a.who.rooted() || len(m.Body) == 0 {
+		return nil
+	}
+	var err error
+	switch m.Kind {
+	case transport.Root:
+		err = a.takeRoot(m)
+	case transport.Plan:
+		err = a.takePlan(m)
+	case transport.Pulse:
+		err = a.takePulse(m.Origin, m.Body)
+	}
+	var r *policy.Refusal
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &r):
+		return a.refuseDocument(m, r.Reason, err)
+	case errors.Is(err, errCommit):
+		return err
+	case m.Kind == transport.Root:
+		return a.refuseDocument(m, reason.RootRefused, err)
+	}
+	return a.refuseDocument(m, refusal(err), err)
+}
+
+var errCommit = errors.New("cannot keep a document")
+
+func (a *Agent) refuseDocument(m transport.Message, why reason.Reason, err error) error {
+	sum := sha256.Sum256(m.Body)
+	if _, ok := a.garbage.allow(sum[:16], a.o.Clock.Uptime()); !ok {
+		return nil
+	}
+	a.log.Warn("document refused", "kind", m.Kind.String(), "reason", string(why), "origin", m.Origin, "error", err)
+	seen := a.garbage.seen
+	return a.note(evidence.Event{Kind: evidence.KindDecision, Reason: why, To: "refuse", Actor: m.Origin,
+		Detail: map[string]string{"document": m.Kind.String(), "why": err.Error()}},
+		func(tx journal.Tx) error { return put(tx, keyGarbage, seen) })
+}
+
+func (a *Agent) takeRoot(m transport.Message) error {
+	b, err := trust.ParseBundle(m.Body)
+	if err != nil {
+		return err
+	}
+	_, now := a.wall()
+	old := a.who.Root
+	root, err := trust.Walk(old, b, now)
+	switch {
+	case errors.Is(err, trust.ErrReplay):
+		return nil // an older bundle that is still retained somewhere: nothing new
+	case err != nil && !errors.Is(err, trust.ErrExpired):
+		return err
+	case root.Version() == old.Version():
+		return nil
+	}
+	detail := map[string]string{"document": "root", "from-version": fmt.Sprint(old.Version()), "to-version": fmt.Sprint(root.Version())}
+	if err := a.taken(m.Origin, detail, func(tx journal.Tx) error { return tx.Put(journal.State, keyRoot, m.Body) }); err != nil {
+		return err
+	}
+	a.adopt(root)
+	// A role that was rotated voids what its former signers said.
+	if c, err := policy.VerifyPlan(a.who.Root, a.st.bytes(keyPlan)); err != nil {
+		a.who.Plan, a.who.Pulse = policy.Campaign{}, policy.Pulse{}
+	} else if a.who.Plan = c; !a.who.Pulse.IsZero() {
+		if _, err := policy.VerifyPulse(a.who.Root, a.st.bytes(keyPulse)); err != nil {
+			a.who.Pulse = policy.Pulse{}
+		}
+	}
+	return nil
+}
+
+func (a *Agent) takePlan(m transport.Message) error {
+	c, err := policy.VerifyPlan(a.who.Root, m.Body)
+	if err != nil {
+		return err
+	}
+	if c.Digest() == a.who.Plan.Digest() {
+		return nil
+	}
+	memory, err := a.who.Memory.AcceptPlan(a.who.Root, a.o.Channel, c)
+	if err != nil {
+		return err
+	}
+	detail := map[string]string{"document": "plan", "plan": c.Digest().String(), "sequence": fmt.Sprint(c.Spec().Sequence)}
+	if err := a.taken(m.Origin, detail, a.keepMemory(memory), func(tx journal.Tx) error { return tx.Put(journal.State, keyPlan, m.Body) }); err != nil {
+		return err
+	}
+	a.who.Plan, a.who.Pulse, a.who.Memory = c, policy.Pulse{}, memory
+	if early := a.who.early; early != nil {
+		a.who.early = nil
+		return a.takePulse(m.Origin, early)
+	}
+	return nil
+}
+
+func (a *Agent) takePulse(origin string, body []byte) error {
+	p, err := policy.VerifyPulse(a.who.Root, body)
+	if err != nil {
+		return err
+	}
+	if p.Spec().Plan != a.who.Plan.Digest() {
+		a.who.early = append([]byte(nil), body...) // its plan may be on the way
+	}
+	if p.Spec() == a.who.Pulse.Spec() {
+		return nil
+	}
+	memory, err := a.who.Memory.AcceptPulse(a.who.Root, a.who.Plan, p)
+	if err != nil {
+		return err
+	}
+	s := p.Spec()
+	detail := map[string]string{"document": "pulse", "plan": s.Plan.String(), "sequence": fmt.Sprint(s.Sequence), "state": string(s.State), "phase": fmt.Sprint(s.Phase)}
+	if err := a.taken(origin, detail, a.keepMemory(memory), func(tx journal.Tx) error { return tx.Put(journal.State, keyPulse, body) }); err != nil {
+		return err
+	}
+	a.who.Pulse, a.who.Memory, a.who.early = p, memory, nil
+	return nil
+}
+
+func (a *Agent) keepMemory(m policy.Memory) txFunc {
+	return func(tx journal.Tx) error {
+		b, err := m.Encode()
+		if err != nil {
+			return err
+		}
+		return tx.Put(journal.State, keyMemory, b)
+	}
+}
+
+// taken makes a document durable and lets what waits be decided again.
+func (a *Agent) taken(origin string, detail map[string]string, also ...txFunc) error {
+	e := evidence.Event{Kind: evidence.KindConfig, To: "taken", Actor: origin, Detail: detail}
+	if err := a.note(e, also...); err != nil {
+		return fmt.Errorf("%w: %w", errCommit, err)
+	}
+	a.log.Info("document taken", "document", detail["document"], "origin", origin)
+	if a.rec.Phase == Idle {
+		a.wakeWaiting()
+	}
+	return nil
+}
+
+// poll takes, at a stop point, the documents that came meanwhile; offers wait for idle.
+func (a *Agent) poll() error {
+	if a.o.Inbox == nil || !a.who.rooted() || len(a.safe) > 0 {
+		return nil
+	}
+	for range maxMissed {
+		select {
+		case m := <-a.o.Inbox.Messages():
+			if m.Kind == transport.Offer {
+				a.miss(m)
+			} else if err := a.receive(m); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+	return nil
+}
