@@ -17,6 +17,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
@@ -28,7 +29,8 @@ const daemonUsage = `ratchet daemon [--config FILE] [--state DIR] [--check-confi
 
 Runs the agent in the foreground until SIGTERM; under systemd as Type=notify. It never exits by
 itself: with a bad configuration, record or trust anchor it goes on in boot-safe mode, keeps the
-running system bootable, and says so in "ratchet status".
+running system bootable, and says so in "ratchet status". Only a second daemon on the same state
+directory ends, with exit code 1.
 
   --config FILE    configuration (default /etc/ratchet/ratchet.toml)
   --state DIR      where to look for the last good configuration when FILE is bad (default /var/lib/ratchet)
@@ -60,6 +62,11 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) int
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
 	d, err := assemble(*path, *state, stderr)
+	if errors.Is(err, journal.ErrLocked) {
+		// Two of them would confirm and disable against each other, even in boot-safe mode.
+		d.log.Error("another ratchet daemon runs on this state directory; this one ends", "error", err)
+		return 1
+	}
 	if err != nil {
 		return bootSafe(ctx, d, err, stderr)
 	}
@@ -125,37 +132,44 @@ type device struct {
 	journal io.Closer
 }
 
-// assemble reads the configuration, or the last good one in boot-safe mode, and wires the parts.
-// The returned device has what could be had, also with an error.
+// assemble reads the configuration and wires the parts; where one or the other cannot be done, with the
+// last good configuration, in boot-safe mode. The returned device has what could be had, also with an error.
 func assemble(path, stateDir string, stderr io.Writer) (*device, error) {
 	d := &device{log: slog.New(slog.NewTextHandler(stderr, nil))}
-	var safe []string
-	c, raw, err := loadConfig(path)
-	if err != nil {
-		safe = append(safe, err.Error())
-		last := filepath.Join(stateDir, "last-good.toml")
-		if c, _, err = loadConfig(last); err != nil {
-			return d, errors.Join(errors.New(safe[0]), err)
+	c, raw, why := loadConfig(path)
+	if why == nil {
+		safe := false
+		if safe, why = d.wire(c, nil, stderr); why == nil && !safe {
+			keepLastGood(c.State.Directory, raw, d.log)
 		}
-		raw = nil
+		if why == nil || errors.Is(why, journal.ErrLocked) {
+			return d, why
+		}
+		stateDir = c.State.Directory
 	}
-	d.config = c
-	d.log = newLogger(c.Log, stderr)
-	o, err := d.options(safe)
-	if err != nil && raw != nil {
-		// A configuration that reads well and cannot be wired: what could be wired runs boot-safe.
-		return d, err
+	c, _, err := loadConfig(filepath.Join(stateDir, "last-good.toml"))
+	if err == nil {
+		_, err = d.wire(c, []string{why.Error()}, stderr)
 	}
 	if err != nil {
-		return d, errors.Join(errors.New(safe[0]), err)
-	}
-	if d.agent, err = agent.New(o); err != nil {
-		return d, err
-	}
-	if raw != nil && len(o.Safe) == 0 {
-		keepLastGood(c.State.Directory, raw, d.log)
+		return d, errors.Join(why, err)
 	}
 	return d, nil
+}
+
+// wire makes the agent of a configuration. safe tells whether it is in boot-safe mode.
+func (d *device) wire(c Config, why []string, stderr io.Writer) (safe bool, err error) {
+	d.config = c
+	d.log = newLogger(c.Log, stderr)
+	o, err := d.options(why)
+	if err == nil {
+		d.agent, err = agent.New(o)
+	}
+	if err != nil && d.journal != nil {
+		_ = d.journal.Close() // it would be in our own way
+		d.journal = nil
+	}
+	return len(o.Safe) > 0, err
 }
 
 // keepLastGood keeps a copy of a configuration that worked, for the day on which it does not.
@@ -206,6 +220,9 @@ func (d *device) options(safe []string) (agent.Options, error) {
 		return o, err
 	}
 	store, lost, err := openJournal(c.State.Directory, c.State.JournalBytes, d.log)
+	if errors.Is(err, journal.ErrLocked) {
+		return o, err
+	}
 	if err != nil {
 		o.Safe = append(o.Safe, err.Error())
 	} else {

@@ -224,6 +224,53 @@ func TestDaemonBadConfig(t *testing.T) {
 	_ = cmd.Wait()
 }
 
+// TestDaemonUnusableConfig: a configuration that reads well and cannot be wired leaves the device with
+// the last good one, so that the running slot is still looked after.
+func TestDaemonUnusableConfig(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	b.status()
+	b.stop()
+	b.write("ratchet.toml", []byte(strings.Replace(b.config(), "[boot]", "[boot]\nmax-trial-boots = 3\ntries = 77", 1)))
+	b.start()
+	st := b.status()
+	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "77") || st.Running.Name != "A" || !st.Running.Confirmed {
+		t.Errorf("mode %s, why %q, running %+v", st.Mode, st.ModeWhy, st.Running)
+	}
+}
+
+// TestDaemonTwice: a second daemon ends and touches nothing; the first one goes on.
+func TestDaemonTwice(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	b.status()
+	env := func() string {
+		var all string
+		for _, f := range []string{"env0", "env1"} {
+			raw, err := os.ReadFile(b.path(f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all += string(raw)
+		}
+		return all
+	}
+	before := env()
+	self, _ := os.Executable()
+	cmd := exec.Command(self, "daemon", "--config", b.path("ratchet.toml"), "--state", b.path("state"))
+	cmd.Env = append(os.Environ(), "RATCHET_TEST_MAIN=1")
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "another ratchet daemon") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if env() != before {
+		t.Error("the second daemon wrote boot metadata")
+	}
+	if st := b.status(); st.Mode != control.ModeNormal {
+		t.Errorf("the first daemon is in mode %s", st.Mode)
+	}
+}
+
 // TestDaemonCorruptJournal: it is set aside, said so, and the device works; the loss shows in the evidence.
 func TestDaemonCorruptJournal(t *testing.T) {
 	b := newBox(t)
