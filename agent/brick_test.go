@@ -73,6 +73,14 @@ func TestBrick02OlderAgent(t *testing.T) {
 		if !st.Slots["A"].Confirmed || st.Next != "A" || st.Slots["B"].Bootable {
 			t.Errorf("boot-safe mode leaves %+v", st)
 		}
+		if err := r.backend().Try(context.Background(), "B", 3); err != nil {
+			t.Fatal(err)
+		}
+		r.w.Poke("/dev/b", 0, image(2))
+		r.w.Restart()
+		r.loader()
+		r.play() // it is proven on trial, and confirmed, all the same
+		r.is("B", 2)
 		_ = r.mem.View(func(tx journal.Tx) error {
 			if string(tx.Get(journal.State, "record")) != string(raw) {
 				t.Error("another version's record was overwritten")
@@ -168,7 +176,7 @@ func TestBrick07TornMetadata(t *testing.T) {
 				}
 			}
 			r.play()
-			r.is("B", 2, "result=updated")
+			r.is("B", 2, "result=updated", "!fell-back")
 		})
 	}
 }
