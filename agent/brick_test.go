@@ -293,6 +293,9 @@ func TestBrick12JournalUnwritable(t *testing.T) {
 				if a := st.Slots["A"]; !a.Bootable && !st.Slots["B"].Confirmed {
 					t.Errorf("sick=%v, full from commit %d: %+v", sick, k, st)
 				}
+				if sick && r.runs() == "B" && !st.Slots["B"].Bootable {
+					t.Errorf("full from commit %d: the sick system was disabled, and still runs", k)
+				}
 				r.fault = nil
 				r.w.Restart()
 				r.loader()
@@ -311,6 +314,26 @@ func TestBrick12JournalUnwritable(t *testing.T) {
 	}
 }
 
+// TestBrick12JournalHiccup: one commit fails, and the next is taken. Nobody else is blamed for it.
+func TestBrick12JournalHiccup(t *testing.T) {
+	for k := 1; k < 60; k++ {
+		bubble(t, 430, func(r *rig) {
+			n := 0
+			r.fault = func() error {
+				if n++; n == k {
+					return journal.ErrReadOnly
+				}
+				return nil
+			}
+			r.survive(r.release(2, 2))
+			r.whole("hiccup", 2, cutLies...)
+		})
+		if t.Failed() {
+			t.Fatalf("at commit %d", k)
+		}
+	}
+}
+
 // TestBrick13IdleWatchdog: nothing starves in idle, because nothing is armed.
 func TestBrick13IdleWatchdog(t *testing.T) {
 	bubble(t, 413, func(r *rig) {
@@ -323,28 +346,34 @@ func TestBrick13IdleWatchdog(t *testing.T) {
 	})
 }
 
-// TestBrick14DisableFails: the way back has an end also where the slot cannot be disabled.
+// TestBrick14DisableFails: the way back has an end also where the slot cannot be disabled, and the slot
+// is disabled when it can be.
 func TestBrick14DisableFails(t *testing.T) {
-	bubble(t, 414, func(r *rig) {
-		r.sick[2] = true
-		broken := true
-		r.options = func(o *agent.Options) {
-			o.Boot = fakeBoot{Backend: o.Boot, disable: func(real func() error) error {
-				if broken && len(r.w.Reboots()) > 0 {
-					return errors.New("input/output error")
+	for _, reboots := range []bool{false, true} {
+		bubble(t, 414, func(r *rig) {
+			r.sick[2] = true
+			broken, asked := true, 0
+			r.options = func(o *agent.Options) {
+				if !reboots {
+					o.Power = deadPower{o.Power, &asked}
 				}
-				return real()
-			}}
-		}
-		r.spend(3*time.Hour, r.release(2, 2))
-		if r.runs() != "A" {
-			t.Fatalf("slot %s runs", r.runs())
-		}
-		broken = false
-		r.spend(3 * time.Hour)
-		r.is("A", 1, "health-failed")
-		if r.state().Slots["B"].Bootable {
-			t.Error("the slot is still bootable")
-		}
-	})
+				o.Boot = fakeBoot{Backend: o.Boot, disable: func(real func() error) error {
+					if broken && len(r.w.Reboots())+asked > 0 {
+						return errors.New("input/output error")
+					}
+					return real()
+				}}
+			}
+			r.spend(3*time.Hour, r.release(2, 2))
+			if r.runs() != "A" {
+				t.Fatalf("slot %s runs", r.runs())
+			}
+			broken = false
+			r.spend(7 * time.Hour)
+			r.is("A", 1, map[bool]string{false: "reboot-failed", true: "health-failed"}[reboots])
+			if r.state().Slots["B"].Bootable {
+				t.Errorf("the slot is still bootable:\n%s", r.told())
+			}
+		})
+	}
 }

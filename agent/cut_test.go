@@ -133,7 +133,7 @@ func TestEveryPowerCut(t *testing.T) {
 }
 
 // TestSecondCut cuts the power once more while the device recovers from the first cut. By default it
-// draws pairs, 100 for each loader and each of the two updates; with -ratchet.exhaustive it walks all
+// draws pairs, 60 for each loader and each of the two updates; with -ratchet.exhaustive it walks all
 // pairs of operations, the mode of each cut drawn.
 func TestSecondCut(t *testing.T) {
 	everyStory(t, func(t *testing.T, b board, sick bool, what string) {
@@ -152,7 +152,7 @@ func TestSecondCut(t *testing.T) {
 			for second := int64(1); pair(first, second); second++ { // until the device rests before it
 			}
 		}
-		for i := 0; !*exhaustive && i < 100 && !t.Failed(); i++ {
+		for i := 0; !*exhaustive && i < 60 && !t.Failed(); i++ {
 			pair(1+rng.Int64N(ops), 1+rng.Int64N(ops))
 		}
 		t.Logf("seed %d: %d pairs over %d operations, in %d of them both cuts came", *cutSeed, n, ops, came)

@@ -2,7 +2,9 @@ package agent_test
 
 import (
 	"context"
+	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
@@ -164,4 +166,35 @@ func (r *rig) ask(what func(context.Context, *agent.Agent)) {
 	for r.boot(nil, rests) {
 		r.loader()
 	}
+}
+
+type body = io.ReadCloser
+
+// hanging is a body of which no byte comes until it is closed.
+type hanging struct {
+	gone <-chan struct{}
+	once sync.Once
+	shut chan struct{}
+}
+
+func (h *hanging) closed() chan struct{} {
+	h.once.Do(func() { h.shut = make(chan struct{}) })
+	return h.shut
+}
+
+func (h *hanging) Read([]byte) (int, error) {
+	select {
+	case <-h.closed():
+	case <-h.gone:
+	}
+	return 0, io.ErrUnexpectedEOF
+}
+
+func (h *hanging) Close() error {
+	select {
+	case <-h.closed():
+	default:
+		close(h.closed())
+	}
+	return nil
 }

@@ -83,7 +83,11 @@ func (a *Agent) receive(m transport.Message) error {
 		if len(m.Body) == 0 {
 			return nil // an empty retained message means nothing
 		}
-		return ignoreRefused(a.consider(offer{envelope: m.Body, origin: m.Origin}))
+		err := ignoreRefused(a.consider(offer{envelope: m.Body, origin: m.Origin}))
+		if err != nil { // not decided: the broker may not say it again for weeks
+			a.miss(m)
+		}
+		return err
 	case transport.Resend:
 		return a.resend(m.Body)
 	}
@@ -92,7 +96,7 @@ func (a *Agent) receive(m transport.Message) error {
 
 func ignoreRefused(err error) error {
 	var r *Refused
-	if errors.As(err, &r) {
+	if errors.As(err, &r) && !errors.Is(err, errDurable) {
 		return nil // decided and recorded
 	}
 	return err
@@ -124,7 +128,11 @@ func (a *Agent) retryWaiting() error {
 		a.retryAt = a.o.Clock.Uptime() + time.Minute // its trial could only fail again (loss 24)
 		return nil
 	}
-	return ignoreRefused(a.consider(offer{envelope: w.Envelope, origin: "waiting"}))
+	err := ignoreRefused(a.consider(offer{envelope: w.Envelope, origin: "waiting"}))
+	if err != nil {
+		a.retryAt = a.o.Clock.Uptime() + time.Minute
+	}
+	return err
 }
 
 // tend keeps the running slot bootable: tries refilled before network and policy (brick 1), a stray

@@ -186,7 +186,7 @@ func (a *Agent) goBack(ctx context.Context, e evidence.Event) error {
 func (a *Agent) Approve(ctx context.Context, digest, actor, note string) (control.Done, error) {
 	err := a.ask(ctx, func(ctx context.Context) error {
 		var w storedOffer
-		waits := a.st.load(keyWaiting, &w)
+		waits := a.st.load(keyWaiting, &w) && w.Digest != a.rec.Digest // else it is in progress
 		switch {
 		case digest == "" && a.rec.Phase == Ready:
 			digest = a.rec.Digest
