@@ -165,7 +165,11 @@ func readPublic(path string) (trust.Key, error) {
 	return k, nil
 }
 
+// readPrivate reads a private key, or the file that says which command signs in its place.
 func readPrivate(path string) (*trust.Signer, error) {
+	if filepath.Ext(path) == ".toml" {
+		return readCommandSigner(path)
+	}
 	b, err := readFile(path, trust.MaxPEM, "private key")
 	if err != nil {
 		return nil, err

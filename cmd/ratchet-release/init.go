@@ -161,6 +161,8 @@ func algName(alg int64) string {
 		return "Ed25519"
 	case trust.ESP384:
 		return "ESP384"
+	case trust.MLDSA65:
+		return "ML-DSA-65"
 	}
 	return fmt.Sprintf("algorithm %d", alg)
 }

@@ -54,10 +54,11 @@ type verb struct {
 
 // verbs lists all of them in the order of a release's life.
 func verbs() []verb {
-	return []verb{
+	list := []verb{
 		initVerb(), buildVerb(), signVerb(), inspectVerb(), verifyVerb(), publishVerb(),
 		watchVerb(), enrollVerb(), evidenceVerifyVerb(), evidenceCollectVerb(),
 	}
+	return append(append(list, rootVerbs()...), campaignVerbs()...)
 }
 
 // usageError is a wrong command line.
@@ -213,10 +214,16 @@ func help(c console, args []string) int {
 		v.help(c.out)
 		return exitOK
 	}
-	if args[0] == "evidence" {
-		evidenceVerifyVerb().help(c.out)
-		c.say("")
-		evidenceCollectVerb().help(c.out)
+	group := 0
+	for _, v := range verbs() {
+		if strings.HasPrefix(v.name, args[0]+" ") {
+			if group++; group > 1 {
+				c.say("")
+			}
+			v.help(c.out)
+		}
+	}
+	if group > 0 {
 		return exitOK
 	}
 	c.warn("there is no verb %q; `ratchet-release help` lists them", manifest.Printable(args[0]))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 
@@ -17,7 +18,8 @@ func signVerb() verb {
 Adds a signature to the envelope FILE, which is replaced as a whole. Signatures that are there
 stay, so that several people can sign the same file one after another, in any order; signing twice
 with the same key changes nothing. What is signed is shown. An envelope that no device could
-accept is not signed.`,
+accept is not signed. A root, a plan, a pulse or a permit is signed in the same way. The key may be
+a TOML file that names a signing command, for keys that live in a token or a service.`,
 		examples: []string{
 			"ratchet-release sign release.suit",
 			"ratchet-release sign --key /media/alice/release.pem release.suit",
@@ -54,6 +56,9 @@ accept is not signed.`,
 
 // sign signs path into out.
 func sign(c console, path, out, keyPath string) error {
+	if kind, ok := documentKind(path); ok {
+		return cosign(c, kind, path, out, keyPath)
+	}
 	signer, err := readPrivate(keyPath)
 	if err != nil {
 		return err
@@ -76,6 +81,9 @@ func sign(c console, path, out, keyPath string) error {
 		return writeFile(out, e.Raw(), 0o644)
 	}
 	signed, m, err := addSignature(e, signer, own)
+	if errors.Is(err, errSigner) {
+		return err
+	}
 	if err != nil {
 		return refused(path, err)
 	}

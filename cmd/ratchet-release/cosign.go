@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+// kindRole says which role signs which kind of document.
+func kindRole() map[string]trust.Role {
+	return map[string]trust.Role{"root": trust.RoleRoot, "plan": trust.RoleCampaign, "pulse": trust.RolePulse, "permit": trust.RoleRecovery}
+}
+
+// documentKind tells whether a file is a document of ours (a tagged COSE_Sign), and of which kind.
+func documentKind(path string) (kind string, ok bool) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, trust.MaxMessage+1))
+	if err != nil || !bytes.HasPrefix(b, []byte{0xd8, 0x62}) {
+		return "", false
+	}
+	for kind := range kindRole() {
+		if _, _, err := trust.Payload(kind, b); err == nil {
+			return kind, true
+		}
+	}
+	return "", false
+}
+
+// cosign adds a signature to a document of ours.
+func cosign(c console, kind, path, out, keyPath string) error {
+	if kind == "root" {
+		if out != path {
+			return usage("a root is signed in its file, by all who sign it")
+		}
+		return signRoot(c, path, "", keyPath)
+	}
+	msg, err := readFile(path, trust.MaxMessage, kind)
+	if err != nil {
+		return err
+	}
+	return finishDocument(c, kind, msg, out, keyPath, beside("", path))
+}
+
+// finishDocument signs a document where a key is given, writes it, and says who must still sign.
+func finishDocument(c console, kind string, msg []byte, out, keyPath, bundle string) error {
+	what, scope, err := describeDocument(c, kind, msg)
+	if err != nil {
+		return documentRefused(kind, err)
+	}
+	if keyPath != "" {
+		signer, err := readPrivate(keyPath)
+		if err != nil {
+			return err
+		}
+		if msg, err = trust.SignDocument(kind, msg, signer); err != nil {
+			return err
+		}
+		c.say("  signed by   %s (%s)", short(signer.Key().ID()), algName(signer.Key().Alg()))
+	}
+	if err := writeFile(out, msg, 0o644); err != nil {
+		return err
+	}
+	ch, err := readChain(bundle)
+	if err != nil {
+		return err
+	}
+	if ch.last.IsZero() {
+		c.say("%s: %s written. There is no %s here to tell who must sign.", out, what, filepath.Base(bundle))
+		return nil
+	}
+	role := kindRole()[kind]
+	q, err := ch.last.At(scope).ReviewDocument(role, kind, msg)
+	if err != nil {
+		return documentRefused(kind, err)
+	}
+	if !q.Met() {
+		c.say("%s: %s written, signed by %d of %d needed%s.", out, what, len(q.Signed), q.Threshold, missing(q))
+		return nil
+	}
+	c.say("%s: %s written, signed by enough of the role %s. Publish it.", out, what, role)
+	return nil
+}
+
+// describeDocument says what a document is, and for which devices.
+func describeDocument(c console, kind string, msg []byte) (what string, scope trust.Scope, err error) {
+	switch kind {
+	case "plan":
+		s, digest, err := policy.ReadPlan(msg)
+		if err != nil {
+			return "", scope, err
+		}
+		describePlan(c, s, digest)
+		return fmt.Sprintf("plan %d", s.Sequence), policy.Scope(manifest.Device{Classes: s.Classes}), nil
+	case "pulse":
+		s, err := policy.ReadPulse(msg)
+		if err != nil {
+			return "", scope, err
+		}
+		c.say("Pulse %d, %s, phase %d, until %s", s.Sequence, s.State, s.Phase+1, clock(s.Expires))
+		c.say("  plan        %s", s.Plan)
+		return fmt.Sprintf("pulse %d", s.Sequence), scope, nil
+	case "permit":
+		s, err := policy.ReadPermit(msg)
+		if err != nil {
+			return "", scope, err
+		}
+		c.say("Permit for %s, under root %d", s.Challenge.Device, s.Challenge.RootVersion)
+		c.say("  manifest    %s", s.Manifest)
+		for _, r := range s.Lifts {
+			c.say("  lifts       %s: %s", r, r.Info().Says)
+		}
+		return "permit for " + s.Challenge.Device, scope, nil
+	}
+	return "", scope, errors.New("unknown kind")
+}
+
+func describePlan(c console, s policy.PlanSpec, digest manifest.Digest) {
+	c.say("Plan %d of channel %s, generation %d, until %s", s.Sequence, s.Channel, s.Generation, clock(s.ValidUntil))
+	c.say("  plan        %s", digest)
+	c.say("  manifest    %s, sequence %d", s.Manifest, s.ManifestSequence)
+	for _, id := range s.Classes {
+		c.say("  class       %s", id)
+	}
+	if n := len(s.Devices); n > 0 {
+		c.say("  devices     %s: %s ...", plural(n, "device"), s.Devices[0])
+	}
+	for i, p := range s.Phases {
+		begins := ""
+		if !p.NotBefore.IsZero() {
+			begins = ", not before " + clock(p.NotBefore)
+		}
+		c.say("  phase %-5d %g %% of the devices%s", i+1, float64(p.BasisPoints)/100, begins)
+	}
+}
+
+// documentRefused is a plan, a pulse or a permit that a device would refuse.
+func documentRefused(kind string, err error) error {
+	why := map[string]reason.Reason{"plan": reason.PlanVoid, "pulse": reason.PulseVoid, "permit": reason.PermitVoid}[kind]
+	return &refusal{what: "the " + kind, reason: why, err: err}
+}
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

@@ -1,0 +1,392 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+// rootVerbs are those about the trust root, in the order of its life.
+func rootVerbs() []verb {
+	return []verb{keysNewVerb(), rootInitVerb(), rootRotateVerb("root rotate"), rootRotateVerb("keys rotate"), rootSignVerb(), rootShowVerb()}
+}
+
+func rootRotateVerb(name string) verb {
+	return verb{
+		name: name, args: "[flags]",
+		short: "make the next root from root.toml, and say who must sign it",
+		long: `
+Makes the next version of the trust root from root.toml, as root-N.cbor, and says what changes and
+who must sign: enough root signers of the version before, and enough of its own. Each of them runs
+"root sign" on that same file, in any order; when the last one has, the version is added to
+root-bundle.cbor, and the bundle is to be published. Nothing changes for devices before that.
+
+To give a role to other keys: edit root.toml (keys new makes a key pair), rotate, sign. Every plan,
+pulse and permit of a role whose signers changed is void with the new root, those named in renew
+too; issue them again.`,
+		examples: []string{"ratchet-release " + name, "ratchet-release " + name + " --dir desk --replace"},
+		exits:    "2 a device would refuse such a root",
+		setup: func(fs *flag.FlagSet) action {
+			dir := dirFlag(fs)
+			replace := fs.Bool("replace", false, "replace a root-N.cbor that says something else, with its signatures")
+			return func(_ context.Context, c console, args []string) error {
+				if len(args) > 0 {
+					return usage("it takes no arguments: edit %s", rootName)
+				}
+				return rotate(c, *dir, *replace, time.Now())
+			}
+		},
+	}
+}
+
+func rootSignVerb() verb {
+	return verb{
+		name: "root sign", args: "[flags] FILE",
+		short: "add a signature to a root, and to the bundle when it is complete",
+		long: `
+Shows the root FILE and adds a signature. Several people sign the same file, in any order; both keys
+of a pair sign, one after the other. When enough have signed, the root is added to the bundle, which
+is first walked as a device would walk it.`,
+		examples: []string{"ratchet-release root sign --key /media/alice/alice.pem root-2.cbor", "ratchet-release root sign --key hsm.toml root-2.cbor"},
+		exits:    "2 a device would refuse the root",
+		setup: func(fs *flag.FlagSet) action {
+			bundle := bundleFlag(fs)
+			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
+			return func(_ context.Context, c console, args []string) error {
+				if len(args) != 1 || *key == "" {
+					return usage("one root, and the --key to sign with, please")
+				}
+				return signRoot(c, args[0], *bundle, *key)
+			}
+		},
+	}
+}
+
+func rootShowVerb() verb {
+	return verb{
+		name: "root show", args: "[flags] FILE",
+		short: "show a root or a bundle, also one that is not signed completely",
+		long: `
+Shows what the root FILE says and who has signed it, or every version of a bundle. A root is judged by
+the version before it, from the bundle given with --bundle.`,
+		examples: []string{"ratchet-release root show root-bundle.cbor", "ratchet-release root show root-2.cbor"},
+		exits:    "2 a device would refuse it",
+		setup: func(fs *flag.FlagSet) action {
+			bundle := bundleFlag(fs)
+			return func(_ context.Context, c console, args []string) error {
+				if len(args) != 1 {
+					return usage("one root or bundle, please")
+				}
+				return showRoot(c, args[0], *bundle)
+			}
+		},
+	}
+}
+
+func bundleFlag(fs *flag.FlagSet) *string {
+	return fs.String("bundle", "", "the bundle `FILE` with the versions before (default: root-bundle.cbor beside the file)")
+}
+
+// rootRefused is a root or a bundle that a device would refuse.
+func rootRefused(path string, err error) error {
+	return &refusal{what: path, reason: reason.RootRefused, err: err}
+}
+
+// chain is a bundle: its file and where it leads.
+type chain struct {
+	path  string
+	roots [][]byte
+	last  trust.Root // zero: there is no bundle yet
+}
+
+// readChain reads a bundle; one that is not there is an empty one.
+func readChain(path string) (chain, error) {
+	b, err := readFile(path, trust.MaxBundle, "root bundle")
+	if errors.Is(err, fs.ErrNotExist) {
+		return chain{path: path}, nil
+	}
+	if err != nil {
+		return chain{}, err
+	}
+	r, err := trust.Anchor(b)
+	if err != nil {
+		return chain{}, rootRefused(path, err)
+	}
+	roots, err := trust.SplitBundle(b)
+	if err != nil {
+		return chain{}, rootRefused(path, fmt.Errorf("it is a single root: %w", err))
+	}
+	return chain{path: path, roots: roots, last: r}, nil
+}
+
+// readTrusted reads a bundle that must be there, and takes its newest root.
+func readTrusted(path string) (trust.Root, error) {
+	ch, err := readChain(path)
+	if err == nil && ch.last.IsZero() {
+		err = fmt.Errorf("cannot read root bundle %s: there is none; make one with `ratchet-release root init`", path)
+	}
+	return ch.last, err
+}
+
+// rotate makes the next root from root.toml.
+func rotate(c console, dir string, replace bool, now time.Time) error {
+	ch, err := readChain(filepath.Join(dir, bundleName))
+	if err != nil {
+		return err
+	}
+	s, err := readRootFile(filepath.Join(dir, rootName), ch.last, now)
+	if err != nil {
+		return err
+	}
+	msg, err := trust.BuildRoot(s)
+	if err != nil {
+		return rootRefused(filepath.Join(dir, rootName), err)
+	}
+	path := filepath.Join(dir, fmt.Sprintf("root-%d.cbor", s.Version))
+	if old, err := os.ReadFile(path); err == nil && !replace {
+		if have, err := trust.ReviewRoot(old, ch.last); err == nil {
+			s.Issued = have.Spec.Issued // a rotation that was begun is gone on with
+			if same, err := trust.BuildRoot(s); err == nil && samePayload(old, same) {
+				c.say("%s says this already.", path)
+				return showRoot(c, path, ch.path)
+			}
+		}
+		return fmt.Errorf("cannot write %s: there is one that says something else; --replace drops it with its signatures", path)
+	}
+	if err := writeFile(path, msg, 0o644); err != nil {
+		return err
+	}
+	for _, line := range changes(ch.last, s) {
+		c.say("%s", line)
+	}
+	return showRoot(c, path, ch.path)
+}
+
+func samePayload(a, b []byte) bool {
+	pa, _, err := trust.Payload("root", a)
+	pb, _, err2 := trust.Payload("root", b)
+	return err == nil && err2 == nil && bytes.Equal(pa, pb)
+}
+
+// changes says what a rotation voids.
+func changes(old trust.Root, s trust.RootSpec) (lines []string) {
+	if old.IsZero() {
+		return nil
+	}
+	for _, role := range trust.Roles() {
+		now, had := s.Roles[role], len(old.Role(role)) > 0
+		switch {
+		case len(now.Grants) == 0 && had:
+			lines = append(lines, fmt.Sprintf("Nobody has the role %s any more.", role))
+		case now.Generation == s.Version && role == trust.RoleRoot:
+			lines = append(lines, "Other people sign the root from now on.")
+		case now.Generation == s.Version && role == trust.RoleRelease:
+			lines = append(lines, "Other people release from now on: let them sign the current releases again.")
+		case now.Generation == s.Version:
+			lines = append(lines, fmt.Sprintf("The role %s begins generation %d: what it signed before is void.", role, s.Version))
+		}
+	}
+	return lines
+}
+
+// signRoot signs, and adds a complete root to the bundle.
+//
+// Crash: before the root's file is replaced -> no signature; between the two files -> signed, sign
+// again adds it to the bundle; after -> both.
+func signRoot(c console, path, bundle, keyPath string) error {
+	signer, err := readPrivate(keyPath)
+	if err != nil {
+		return err
+	}
+	msg, err := readFile(path, trust.MaxMessage, "root")
+	if err != nil {
+		return err
+	}
+	ch, err := readChain(beside(bundle, path))
+	if err != nil {
+		return err
+	}
+	if msg, err = trust.SignRoot(msg, signer); err != nil {
+		return rootRefused(path, err)
+	}
+	if err := writeFile(path, msg, 0o644); err != nil {
+		return err
+	}
+	c.say("%s: signed by %s (%s).", path, short(signer.Key().ID()), algName(signer.Key().Alg()))
+	v, err := trust.ReviewRoot(msg, ch.last)
+	if err != nil {
+		return rootRefused(path, err)
+	}
+	if v.Spec.Version == ch.last.Version() && len(ch.roots) > 0 && samePayload(msg, ch.roots[len(ch.roots)-1]) {
+		c.say("It is in %s already.", ch.path)
+		return nil
+	}
+	describeRoot(c, v)
+	if v.Err != nil {
+		return nil
+	}
+	b, err := trust.BuildBundle(append(slices.Clone(ch.roots), msg)...)
+	if err != nil {
+		return rootRefused(path, err)
+	}
+	if err := writeFile(ch.path, b, 0o644); err != nil {
+		return err
+	}
+	c.say("%s ends at version %d now. Publish it.", ch.path, v.Spec.Version)
+	return nil
+}
+
+// beside is the bundle to use with a root file.
+func beside(bundle, path string) string {
+	if bundle != "" {
+		return bundle
+	}
+	return filepath.Join(filepath.Dir(path), bundleName)
+}
+
+func showRoot(c console, path, bundle string) error {
+	b, err := readFile(path, trust.MaxBundle, "root")
+	if err != nil {
+		return err
+	}
+	if roots, err := trust.SplitBundle(b); err == nil {
+		return showBundle(c, path, b, roots)
+	}
+	ch, err := readChain(beside(bundle, path))
+	if err != nil {
+		return err
+	}
+	v, err := trust.ReviewRoot(b, trust.Root{})
+	if err != nil {
+		return rootRefused(path, err)
+	}
+	var old trust.Root
+	if n := v.Spec.Version; n > 1 && n-1 <= uint64(len(ch.roots)) {
+		before, err := trust.BuildBundle(ch.roots[:n-1]...)
+		if err != nil {
+			return rootRefused(ch.path, err)
+		}
+		if old, err = trust.Anchor(before); err != nil {
+			return rootRefused(ch.path, err)
+		}
+	}
+	if v, err = trust.ReviewRoot(b, old); err != nil {
+		return rootRefused(path, err)
+	}
+	describeRoot(c, v)
+	if v.Spec.Version > 1 && old.IsZero() {
+		c.say("  The version before it is not in %s: whether its signers agree cannot be said.", ch.path)
+	}
+	if v.Err != nil && !errors.Is(v.Err, trust.ErrNoSigner) {
+		return rootRefused(path, v.Err)
+	}
+	return nil
+}
+
+func showBundle(c console, path string, b []byte, roots [][]byte) error {
+	var old trust.Root
+	for i := range roots {
+		v, err := trust.ReviewRoot(roots[i], old)
+		if err != nil {
+			return rootRefused(path, err)
+		}
+		describeRoot(c, v)
+		part, err := trust.BuildBundle(roots[:i+1]...)
+		if err != nil {
+			return rootRefused(path, err)
+		}
+		if old, err = trust.Anchor(part); err != nil {
+			return rootRefused(path, err)
+		}
+	}
+	c.say("%s: %s, %d bytes, good to version %d.", path, plural(len(roots), "version"), len(b), old.Version())
+	return nil
+}
+
+// describeRoot says in some lines what a root is, and who has signed it.
+func describeRoot(c console, v trust.Review) {
+	s := v.Spec
+	kind := ""
+	if s.Development {
+		kind = ", for development"
+	}
+	c.say("Root %d of %s%s, from %s until %s", s.Version, s.Name, kind, day(s.Issued), day(s.Expires))
+	for _, role := range trust.Roles() {
+		for _, g := range s.Roles[role].Grants {
+			c.say("  %-10s %d of %s%s, generation %d", role, g.Threshold, people(g.Members), scopeText(g.Scope), s.Roles[role].Generation)
+		}
+	}
+	var algs []string
+	for _, a := range s.Algorithms {
+		algs = append(algs, algName(a))
+	}
+	c.say("  algorithms %s", strings.Join(algs, ", "))
+	for _, name := range sortedKeys(s.Components) {
+		r := s.Components[name]
+		c.say("  sequence   %s: %d to %d", name, r.Min, r.Max)
+	}
+	for _, d := range s.Revoked {
+		c.say("  revoked    %s", d)
+	}
+	quorum := func(what string, q trust.Quorum) {
+		if q.Threshold == 0 {
+			return
+		}
+		c.say("  signed     %s: %d of %d needed%s", what, len(q.Signed), q.Threshold, missing(q))
+	}
+	quorum(fmt.Sprintf("by signers of version %d", s.Version-1), v.Old)
+	quorum("by its own signers", v.Own)
+	if v.Err == nil {
+		c.say("  A device that trusts the version before it takes it.")
+	}
+}
+
+func missing(q trust.Quorum) string {
+	if q.Met() {
+		return ""
+	}
+	return "; not yet: " + people(q.Missing)
+}
+
+func people(members []trust.Member) string {
+	var names []string
+	for _, m := range members {
+		name := m.Name + " (" + short(m.ID())
+		if len(m.Keys) > 1 {
+			name += ", pair"
+		}
+		names = append(names, name+")")
+	}
+	return strings.Join(names, ", ")
+}
+
+func scopeText(s trust.Scope) string {
+	if s.IsZero() {
+		return ""
+	}
+	var parts []string
+	for what, list := range map[string][][16]byte{"vendor ": s.Vendors, "class ": s.Classes} {
+		for _, id := range list {
+			parts = append(parts, what+manifest.UUID(id).String())
+		}
+	}
+	slices.Sort(parts)
+	if s.Component != "" {
+		parts = append(parts, "component "+s.Component)
+	}
+	return " for " + strings.Join(parts, ", ")
+}
+
+func day(t time.Time) string { return t.UTC().Format("2006-01-02") }

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+// Files of a trust root in a release directory.
+const (
+	rootName   = "root.toml"        // what people write
+	bundleName = "root-bundle.cbor" // every signed version; what devices get
+)
+
+// rootFile is root.toml: what the next root says. The version, the name after the first one, and the
+// generations of roles follow from the bundle.
+type rootFile struct {
+	Name        string                `toml:"name"`
+	Development bool                  `toml:"development"`
+	Expires     time.Time             `toml:"expires"`
+	Algorithms  []string              `toml:"algorithms"`
+	Renew       []string              `toml:"renew"`
+	Revoked     []string              `toml:"revoked"`
+	Signer      map[string]signerFile `toml:"signer"`
+	Role        []roleFile            `toml:"role"`
+	Component   map[string]rangeFile  `toml:"component"`
+}
+
+type signerFile struct {
+	Key     string `toml:"key"`
+	Lattice string `toml:"ml-dsa"`
+}
+
+type roleFile struct {
+	Name      string   `toml:"name"`
+	Threshold int      `toml:"threshold"`
+	Signers   []string `toml:"signers"`
+	Vendors   []string `toml:"vendors"`
+	Classes   []string `toml:"classes"`
+	Component string   `toml:"component"`
+}
+
+type rangeFile struct {
+	Min uint64  `toml:"min"`
+	Max *uint64 `toml:"max"`
+}
+
+// algorithms are the words of root.toml and of --alg.
+func algorithms() map[string]int64 {
+	return map[string]int64{"esp256": trust.ESP256, "ed25519": trust.Ed25519, "esp384": trust.ESP384, "ml-dsa-65": trust.MLDSA65,
+		"es256": -7, "eddsa": -8}
+}
+
+// readRootFile makes the root after old, which is zero for a first one, from root.toml.
+func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, error) {
+	var f rootFile
+	doc, err := readTOML(path, &f)
+	if err != nil {
+		return trust.RootSpec{}, fmt.Errorf("cannot read root file: %w", err)
+	}
+	s := trust.RootSpec{Version: 1, Name: f.Name, Development: f.Development, Issued: now.UTC().Truncate(time.Second), Expires: f.Expires.UTC(),
+		Roles: map[trust.Role]trust.RoleSpec{}, Components: map[string]trust.SequenceRange{}, Revoked: slices.Clone(f.Revoked)}
+	if f.Expires.IsZero() {
+		return s, doc.errorf("expires", "is missing: name the day at which a newer root must have come")
+	}
+	for i, word := range f.Algorithms {
+		alg, ok := algorithms()[strings.ToLower(word)]
+		if !ok {
+			return s, doc.errorf("algorithms", "%q is not one of esp256, ed25519, esp384, ml-dsa-65, es256, eddsa", manifest.Printable(f.Algorithms[i]))
+		}
+		s.Algorithms = append(s.Algorithms, alg)
+	}
+	slices.Sort(s.Algorithms)
+	slices.Sort(s.Revoked)
+	members, err := f.members(doc, filepath.Dir(path))
+	if err != nil {
+		return s, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		s.Members = append(s.Members, members[name])
+	}
+	for i, r := range f.Role {
+		at := fmt.Sprintf("role.%d", i)
+		g := trust.Grant{Threshold: r.Threshold, Scope: trust.Scope{Component: r.Component}}
+		for _, name := range r.Signers {
+			m, ok := members[name]
+			if !ok {
+				return s, doc.errorf(at+".signers", "there is no [signer.%s]", manifest.Printable(name))
+			}
+			g.Members = append(g.Members, m)
+		}
+		for _, v := range r.Vendors {
+			id, err := vendorUUID(v)
+			if err != nil {
+				return s, doc.errorf(at+".vendors", "%v", err)
+			}
+			g.Scope.Vendors = append(g.Scope.Vendors, id)
+		}
+		for _, class := range r.Classes {
+			id, err := manifest.ParseUUID(class)
+			if err != nil && len(g.Scope.Vendors) == 1 {
+				id, err = classUUID(g.Scope.Vendors[0], class)
+			}
+			if err != nil {
+				return s, doc.errorf(at+".classes", "%q: give its UUID, or its name together with one vendor", manifest.Printable(class))
+			}
+			g.Scope.Classes = append(g.Scope.Classes, id)
+		}
+		order := func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) }
+		slices.SortFunc(g.Scope.Vendors, order)
+		slices.SortFunc(g.Scope.Classes, order)
+		role := trust.Role(r.Name)
+		if !slices.Contains(trust.Roles(), role) {
+			return s, doc.errorf(at+".name", "%q is not one of root, release, campaign, pulse, recovery", manifest.Printable(r.Name))
+		}
+		slices.SortFunc(g.Members, func(a, b trust.Member) int { return strings.Compare(a.Name, b.Name) })
+		s.Roles[role] = trust.RoleSpec{Generation: 1, Grants: append(s.Roles[role].Grants, g)}
+	}
+	for name, r := range f.Component {
+		top := ^uint64(0)
+		if r.Max != nil {
+			top = *r.Max
+		}
+		s.Components[name] = trust.SequenceRange{Min: r.Min, Max: top}
+	}
+	if old.IsZero() {
+		return s, nil
+	}
+	if f.Name != old.Name() || f.Development != old.Development() {
+		return s, doc.errorf("name", "this chain is %q, and stays so: another name is another root, with devices built for it", old.Name())
+	}
+	var renew []trust.Role
+	for _, r := range f.Renew {
+		if !slices.Contains(trust.Roles(), trust.Role(r)) {
+			return s, doc.errorf("renew", "%q is no role", manifest.Printable(r))
+		}
+		renew = append(renew, trust.Role(r))
+	}
+	return old.Next(s, renew...), nil
+}
+
+// members reads the keys of all signers.
+func (f rootFile) members(doc document, dir string) (map[string]trust.Member, error) {
+	path := func(p string) string {
+		if filepath.IsAbs(p) {
+			return p
+		}
+		return filepath.Join(dir, p)
+	}
+	members := map[string]trust.Member{}
+	for name, s := range f.Signer {
+		m := trust.Member{Name: name}
+		if s.Key == "" {
+			return nil, doc.errorf("signer."+name+".key", "is missing")
+		}
+		for _, p := range append([]string{s.Key}, nonEmpty(s.Lattice)...) {
+			k, err := readPublic(path(p))
+			if err != nil {
+				return nil, err
+			}
+			m.Keys = append(m.Keys, k)
+		}
+		members[name] = m
+	}
+	return members, nil
+}

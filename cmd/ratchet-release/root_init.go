@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+func keysNewVerb() verb {
+	return verb{
+		name: "keys new", args: "[flags] NAME",
+		short: "make a key pair, for one person or one service",
+		long: `
+Makes a key pair: NAME.pem, which its owner keeps, and NAME.pub.pem, which goes into root.toml.
+Nothing that exists is overwritten. The private key is not encrypted; where it should never be in a
+file at all, keep it in a token and name a signing command instead (FORMATS.md, release desk).`,
+		examples: []string{"ratchet-release keys new alice", "ratchet-release keys new --alg ml-dsa-65 alice-ml-dsa"},
+		setup: func(fs *flag.FlagSet) action {
+			alg := fs.String("alg", "esp256", "algorithm of the `KEY`: esp256, ed25519, esp384 or ml-dsa-65")
+			return func(_ context.Context, c console, args []string) error {
+				if len(args) != 1 {
+					return usage("one name, please")
+				}
+				k, err := newKeyPair(args[0], *alg)
+				if err != nil {
+					return err
+				}
+				c.say("%s.pem      private (%s): guard it and back it up", args[0], algName(k.Alg()))
+				c.say("%s.pub.pem  public, id %s", args[0], k.ID())
+				return nil
+			}
+		},
+	}
+}
+
+// newKeyPair makes NAME.pem and NAME.pub.pem.
+func newKeyPair(name, word string) (trust.Key, error) {
+	alg, ok := algorithms()[strings.ToLower(word)]
+	if !ok || alg == -7 || alg == -8 {
+		return trust.Key{}, usage("algorithm %q is unknown: use esp256, ed25519, esp384 or ml-dsa-65", word)
+	}
+	s, err := trust.Generate(alg)
+	if err != nil {
+		return trust.Key{}, err
+	}
+	private, err := s.MarshalPEM()
+	if err != nil {
+		return trust.Key{}, err
+	}
+	public, err := s.Key().MarshalPEM()
+	if err != nil {
+		return trust.Key{}, err
+	}
+	if err := createFile(name+".pem", private, 0o600); err != nil {
+		return trust.Key{}, fmt.Errorf("cannot make key: %w", err)
+	}
+	if err := createFile(name+".pub.pem", public, 0o644); err != nil {
+		return trust.Key{}, fmt.Errorf("cannot make key: %w", err)
+	}
+	return s.Key(), nil
+}
+
+func rootInitVerb() verb {
+	return verb{
+		name: "root init", args: "[flags]",
+		short: "begin a trust root: root.toml, a key for each role, version 1",
+		long: `
+Begins a trust root in the release directory: one key for each role in keys/ (an existing
+keys/release.pem takes the role release), root.toml, and version 1, signed, in root-bundle.cbor.
+That is enough for a try, and for development: use --development there, so that devices and
+evidence say which root they are under. For production, let each person make a key where it will
+live (keys new), name them in root.toml with a threshold, and begin with "root rotate" instead.`,
+		examples: []string{"ratchet-release root init --name example.com --development", "ratchet-release root init --dir desk --hybrid"},
+		setup: func(fs *flag.FlagSet) action {
+			dir := dirFlag(fs)
+			name := fs.String("name", "", "`NAME` of the chain of roots, which never changes (default: vendor.domain)")
+			development := fs.Bool("development", false, "this root is for development")
+			hybrid := fs.Bool("hybrid", false, "pair the root key with an ML-DSA-65 key")
+			years := fs.Int("years", 2, "the root expires after this `NUMBER` of years")
+			return func(_ context.Context, c console, args []string) error {
+				if len(args) > 0 {
+					return usage("it takes no arguments; name the directory with --dir")
+				}
+				if *years < 1 || *years > 20 {
+					return usage("--years %d: want 1 to 20", *years)
+				}
+				if *name == "" {
+					d, err := loadDesk(*dir)
+					if err != nil {
+						return fmt.Errorf("no --name given: %w", err)
+					}
+					*name = d.Vendor.Domain
+				}
+				return rootInit(c, *dir, *name, *development, *hybrid, *years)
+			}
+		},
+	}
+}
+
+// rootInit begins a root.
+//
+// Crash: at any point -> some of the files are missing; what exists is not overwritten, and nothing
+// depends on a bundle that was not written.
+func rootInit(c console, dir, name string, development, hybrid bool, years int) error {
+	for _, n := range []string{rootName, bundleName, "root-1.cbor"} {
+		if _, err := os.Lstat(filepath.Join(dir, n)); err == nil {
+			return fmt.Errorf("cannot begin a root in %s: %s exists already and is not overwritten", dir, n)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "keys"), 0o700); err != nil {
+		return fmt.Errorf("cannot begin a root in %s: %w", dir, err)
+	}
+	algs := map[trust.Role]string{trust.RoleRoot: "esp384", trust.RoleRelease: "esp256", trust.RoleCampaign: "esp256", trust.RolePulse: "ed25519", trust.RoleRecovery: "esp256"}
+	for _, role := range trust.Roles() {
+		_, err := newKeyPair(filepath.Join(dir, "keys", string(role)), algs[role])
+		if err != nil && !(role == trust.RoleRelease && errors.Is(err, fs.ErrExist)) {
+			return err
+		}
+	}
+	if hybrid {
+		if _, err := newKeyPair(filepath.Join(dir, "keys", "root-ml-dsa"), "ml-dsa-65"); err != nil {
+			return err
+		}
+	}
+	now := time.Now()
+	if err := createFile(filepath.Join(dir, rootName), rootTOML(name, development, hybrid, now.AddDate(years, 0, 0)), 0o644); err != nil {
+		return fmt.Errorf("cannot begin a root in %s: %w", dir, err)
+	}
+	if err := rotate(console{out: discard{}, err: c.err}, dir, false, now); err != nil {
+		return err
+	}
+	keys := []string{"root.pem"}
+	if hybrid {
+		keys = append(keys, "root-ml-dsa.pem")
+	}
+	for i, k := range keys {
+		out := c
+		if i < len(keys)-1 {
+			out.out = discard{}
+		}
+		if err := signRoot(out, filepath.Join(dir, "root-1.cbor"), "", filepath.Join(dir, "keys", k)); err != nil {
+			return err
+		}
+	}
+	c.say("Build devices with it: copy %s into the image and name it as trust.root in the configuration.", bundleName)
+	c.say("Keep the private keys in keys/ apart: the root key and the recovery key offline, the pulse key where it is used.")
+	return nil
+}
+
+// discard is a console that says nothing.
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// rootTOML is a new root.toml.
+func rootTOML(name string, development, hybrid bool, expires time.Time) []byte {
+	lattice, algs := "", `["esp256", "ed25519", "esp384"]`
+	if hybrid {
+		lattice, algs = "\nml-dsa = \"keys/root-ml-dsa.pub.pem\"", `["esp256", "ed25519", "esp384", "ml-dsa-65"]`
+	}
+	return fmt.Appendf(nil, `# The trust root: who may say what to the devices. After a change run: ratchet-release root rotate
+# Paths are relative to this file. Order counts among roles of one name: the first that covers a
+# device and a component decides for it.
+
+name = %s            # of the chain; never changes
+development = %t
+expires = %s
+algorithms = %s
+renew = []                          # roles that begin a new generation although their signers stay
+revoked = []                        # digests of manifests, "sha256:..."
+
+[signer.root]                       # one person; key and ml-dsa are a pair of which both must sign
+key = "keys/root.pub.pem"%s
+
+[signer.release]
+key = "keys/release.pub.pem"
+
+[signer.campaign]
+key = "keys/campaign.pub.pem"
+
+[signer.pulse]
+key = "keys/pulse.pub.pem"
+
+[signer.recovery]
+key = "keys/recovery.pub.pem"
+
+[[role]]
+name = "root"
+threshold = 1                       # how many of the signers it takes
+signers = ["root"]
+
+[[role]]
+name = "release"
+threshold = 1
+signers = ["release"]
+# vendors = ["example.com"]         # only for devices of these
+# classes = ["gateway-v1"]
+# component = "boot"                # only for this component and those below it
+
+[[role]]
+name = "campaign"
+threshold = 1
+signers = ["campaign"]
+
+[[role]]
+name = "pulse"
+threshold = 1
+signers = ["pulse"]
+
+[[role]]
+name = "recovery"
+threshold = 1
+signers = ["recovery"]
+
+# [component.rootfs]                # the sequences that manifests may have
+# min = 1
+# max = 100000
+`, quoteTOML(name), development, expires.UTC().Format("2006-01-02T00:00:00Z"), algs, lattice)
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

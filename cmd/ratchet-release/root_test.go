@@ -1,0 +1,250 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+// A root from nothing: everything that init makes is used, and devices take the bundle.
+func TestRootInit(t *testing.T) {
+	dir := newDesk(t, "")
+	release := read(t, filepath.Join(dir, "keys/release.pub.pem"))
+	out, _ := do(t, 0, "root", "init", "--dir", dir, "--hybrid", "--development")
+	contains(t, out, "Root 1 of acme.example, for development", "root       1 of root (", "pair), generation 1", "ML-DSA-65", "ends at version 1 now")
+	if !bytes.Equal(release, read(t, filepath.Join(dir, "keys/release.pub.pem"))) {
+		t.Error("the release key was replaced")
+	}
+	r, err := readTrusted(filepath.Join(dir, bundleName))
+	if err != nil || r.Version() != 1 || !r.Development() || len(r.Role(trust.RoleRoot)[0].Members[0].Keys) != 2 {
+		t.Fatalf("%+v, %v", r.Spec(), err)
+	}
+	for _, key := range []string{"root.pem", "root-ml-dsa.pem", "pulse.pem"} {
+		if st, err := os.Stat(filepath.Join(dir, "keys", key)); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", key, st, err)
+		}
+	}
+	_, errs := do(t, exitFailed, "root", "init", "--dir", dir)
+	contains(t, errs, "root.toml exists already and is not overwritten")
+	out, _ = do(t, 0, "root", "show", filepath.Join(dir, bundleName))
+	contains(t, out, "1 version,", "good to version 1")
+}
+
+// A team rotates: two of three sign the same file, nothing changes before the last of them.
+func TestTeamRotatesTheRoot(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	for name, alg := range map[string]string{"alice": "esp384", "bob": "esp256", "carol": "ed25519", "carol-ml-dsa": "ml-dsa-65", "dave": "esp256", "ship": "esp256", "plan": "esp256"} {
+		do(t, 0, "keys", "new", "--alg", alg, in(name))
+	}
+	_, errs := do(t, exitFailed, "keys", "new", in("alice"))
+	contains(t, errs, "file exists")
+	file := func(signers, threshold, more string) {
+		text := "name = \"acme\"\nexpires = 2099-01-01T00:00:00Z\nalgorithms = [\"esp256\", \"ed25519\", \"esp384\", \"ml-dsa-65\"]\n" + more
+		for _, s := range strings.Split(signers+" ship plan", " ") {
+			text += "[signer." + s + "]\nkey = \"" + s + ".pub.pem\"\n"
+			if s == "carol" {
+				text += "ml-dsa = \"carol-ml-dsa.pub.pem\"\n"
+			}
+		}
+		text += "[[role]]\nname = \"root\"\nthreshold = " + threshold + "\nsigners = [\"" + strings.ReplaceAll(signers, " ", "\", \"") + "\"]\n"
+		text += "[[role]]\nname = \"release\"\nthreshold = 1\nsigners = [\"ship\"]\nvendors = [\"acme.example\"]\nclasses = [\"gateway-v1\"]\n"
+		text += "[[role]]\nname = \"campaign\"\nthreshold = 1\nsigners = [\"plan\"]\n[component.rootfs]\nmin = 3\n"
+		write(t, in(rootName), text)
+	}
+	file("alice bob carol", "2", "")
+	out, _ := do(t, 0, "root", "rotate", "--dir", dir)
+	contains(t, out, "Root 1 of acme", "0 of 2 needed; not yet: alice", "rootfs: 3 to 18446744073709551615", "for class ")
+	out, _ = do(t, 0, "root", "sign", "--key", in("alice.pem"), in("root-1.cbor"))
+	contains(t, out, "1 of 2 needed; not yet: bob")
+	if _, err := os.Stat(in(bundleName)); err == nil {
+		t.Fatal("the bundle was made too early")
+	}
+	out, _ = do(t, 0, "keys", "rotate", "--dir", dir)
+	contains(t, out, "says this already", "1 of 2 needed")
+	do(t, 0, "sign", "--key", in("carol.pem"), in("root-1.cbor"))
+	if _, err := os.Stat(in(bundleName)); err == nil {
+		t.Fatal("half of a pair counted")
+	}
+	out, _ = do(t, 0, "sign", "--key", in("carol-ml-dsa.pem"), in("root-1.cbor"))
+	contains(t, out, "ends at version 1 now")
+	out, _ = do(t, 0, "root", "sign", "--key", in("bob.pem"), in("root-1.cbor"))
+	contains(t, out, "in "+in(bundleName)+" already")
+
+	// The second version: carol leaves for dave, campaign begins anew.
+	file("alice bob dave", "2", "renew = [\"campaign\"]\n")
+	out, _ = do(t, 0, "root", "rotate", "--dir", dir)
+	contains(t, out, "Other people sign the root", "campaign begins generation 2", "Root 2 of acme", "by signers of version 1: 0 of 2", "by its own signers: 0 of 2")
+	do(t, 0, "root", "sign", "--key", in("carol.pem"), in("root-2.cbor"))
+	do(t, 0, "root", "sign", "--key", in("carol-ml-dsa.pem"), in("root-2.cbor"))
+	out, _ = do(t, 0, "root", "sign", "--key", in("dave.pem"), in("root-2.cbor"))
+	contains(t, out, "by signers of version 1: 1 of 2", "by its own signers: 1 of 2")
+	out, _ = do(t, 0, "root", "sign", "--key", in("bob.pem"), in("root-2.cbor"))
+	contains(t, out, "ends at version 2 now")
+	out, _ = do(t, 0, "root", "show", in(bundleName))
+	contains(t, out, "Root 1 of acme", "Root 2 of acme", "2 versions,")
+	out, _ = do(t, 0, "root", "show", in("root-2.cbor"))
+	contains(t, out, "A device that trusts the version before it takes it")
+
+	// What stands in the way of the next one.
+	file("alice bob dave", "2", "revoked = [\"sha256:"+strings.Repeat("00", 32)+"\"]\n")
+	do(t, 0, "root", "rotate", "--dir", dir)
+	file("alice bob dave", "3", "")
+	_, errs = do(t, exitFailed, "root", "rotate", "--dir", dir)
+	contains(t, errs, "says something else; --replace")
+	do(t, 0, "root", "rotate", "--dir", dir, "--replace")
+	file("alice", "2", "")
+	out, _ = do(t, exitRefused, "root", "rotate", "--dir", dir, "--replace")
+	contains(t, out, "reason: root-refused")
+	write(t, in(rootName), strings.Replace(string(read(t, in(rootName))), "name = \"acme\"", "name = \"evil\"", 1))
+	_, errs = do(t, exitFailed, "root", "rotate", "--dir", dir)
+	contains(t, errs, "root.toml:1: name: this chain is \"acme\"")
+	write(t, in("x.cbor"), "\xd8\x62nonsense")
+	out, _ = do(t, exitRefused, "root", "show", in("x.cbor"))
+	contains(t, out, "reason: root-refused")
+	b := read(t, in(bundleName))
+	b[len(b)-1] ^= 1
+	write(t, in(bundleName), string(b))
+	out, _ = do(t, exitRefused, "root", "rotate", "--dir", dir)
+	contains(t, out, "reason: root-refused")
+}
+
+// The lines that root.toml errors name.
+func TestRootFileErrors(t *testing.T) {
+	dir := t.TempDir()
+	do(t, 0, "keys", "new", filepath.Join(dir, "a"))
+	const head = "name = \"acme\"\nexpires = 2099-01-01T00:00:00Z\nalgorithms = [\"esp256\"]\n"
+	const signer = "[signer.a]\nkey = \"a.pub.pem\"\n"
+	for text, says := range map[string]string{
+		"name = 1\n":                          "root.toml:1:8: name",
+		"nam = \"x\"\n":                       "unknown key \"nam\"",
+		"name = \"acme\"\n":                   "expires: is missing",
+		head + "[signer.a]\n":                 "signer.a.key: is missing",
+		head + "[signer.a]\nkey = \"none\"\n": "cannot read public key",
+		"algorithms = [\"rsa\"]\nexpires = 2099-01-01T00:00:00Z\n":                           "algorithms: \"rsa\" is not one of",
+		head + signer + "[[role]]\nname = \"rot\"\n":                                         "root.toml:7: role[1].name: \"rot\"",
+		head + signer + "[[role]]\nname = \"root\"\nsigners = [\"b\"]\n":                     "root.toml:8: role[1].signers: there is no [signer.b]",
+		head + signer + "[[role]]\nname = \"release\"\nclasses = [\"gateway\"]\n":            "role[1].classes",
+		head + signer + "[[role]]\nname = \"release\"\nvendors = [\"Not A Domain\"]\n":       "role[1].vendors",
+		head + signer + "[[role]]\nname = \"root\"\nthreshold = 1\nsigners = [\"a\", \"a\"]": "listed twice",
+	} {
+		write(t, filepath.Join(dir, rootName), text)
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{"root", "rotate", "--dir", dir}, strings.NewReader(""), &out, &errs); code == 0 {
+			t.Errorf("%q was taken", text)
+		}
+		contains(t, errs.String(), says)
+	}
+}
+
+// From a release to what a device takes: plan, pulse and permit, under the root of this desk.
+func TestCampaignAndPermit(t *testing.T) {
+	dir := newDesk(t, "")
+	suit := released(t, dir, "r", "5")
+	in := func(name string) string { return filepath.Join(dir, name) }
+	write(t, in("plan.toml"), "manifest = \"r.suit\"\nvalid-until = 2099-01-01T00:00:00Z\nsequence = 7\n[[phase]]\npercent = 0.07\n[[phase]]\npercent = 100.0\nnot-before = 2098-01-01T00:00:00Z\n")
+	_, errs := do(t, exitFailed, "campaign", "plan", "--dir", dir, in("plan.toml"))
+	contains(t, errs, "make one with `ratchet-release root init`")
+	do(t, 0, "root", "init", "--dir", dir)
+	key := func(role string) string { return in("keys/" + role + ".pem") }
+
+	out, _ := do(t, 0, "campaign", "plan", "--dir", dir, in("plan.toml"))
+	contains(t, out, "Plan 7 of channel stable, generation 1, until 2099-01-01", "sequence 5", "0.07 % of the devices", "100 % of the devices, not before 2098", "signed by 0 of 1 needed; not yet: campaign")
+	out, _ = do(t, 0, "sign", "--key", key("campaign"), in("plan.cbor"))
+	contains(t, out, "signed by enough of the role campaign")
+	out, _ = do(t, 0, "campaign", "pulse", "--dir", dir, "--key", key("pulse"), "--phase", "2", "--state", "paused", "-o", in("pulse.cbor"), in("plan.cbor"))
+	contains(t, out, "paused, phase 2", "signed by enough of the role pulse")
+
+	root, err := readTrusted(in(bundleName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := policy.VerifyPlan(root, read(t, in("plan.cbor")))
+	if err != nil || plan.Spec().Phases[0].BasisPoints != 7 || plan.Spec().ManifestSequence != 5 {
+		t.Fatalf("%+v, %v", plan.Spec(), err)
+	}
+	pulse, err := policy.VerifyPulse(root, read(t, in("pulse.cbor")))
+	if err != nil || pulse.Spec().Plan != plan.Digest() || pulse.Spec().State != policy.StatePaused {
+		t.Fatalf("%+v, %v", pulse.Spec(), err)
+	}
+	// The wrong key: it signs, and the desk says that it does not count.
+	out, _ = do(t, 0, "campaign", "pulse", "--dir", dir, "--key", key("campaign"), "-o", in("wrong.cbor"), in("plan.cbor"))
+	contains(t, out, "signed by 0 of 1 needed")
+	_, errs = do(t, exitFailed, "campaign", "pulse", "--dir", dir, "--phase", "3", in("plan.cbor"))
+	contains(t, errs, "the plan has 2 phases")
+	out, _ = do(t, exitRefused, "campaign", "pulse", "--dir", dir, "--state", "going", in("plan.cbor"))
+	contains(t, out, "reason: pulse-void")
+	out, _ = do(t, exitRefused, "campaign", "pulse", "--dir", dir, "--for", "9000h", in("plan.cbor"))
+	contains(t, out, "reason: pulse-void")
+
+	// A plan for an envelope that no device under this root takes.
+	write(t, in("revoked.toml"), string(read(t, in("plan.toml"))))
+	write(t, in(rootName), strings.Replace(string(read(t, in(rootName))), "revoked = []", "revoked = [\""+plan.Spec().Manifest.String()+"\"]", 1))
+	do(t, 0, "root", "rotate", "--dir", dir)
+	do(t, 0, "root", "sign", "--key", key("root"), in("root-2.cbor"))
+	out, _ = do(t, exitRefused, "campaign", "plan", "--dir", dir, in("revoked.toml"))
+	contains(t, out, "reason: revoked")
+
+	// A permit for a device that shows its challenge.
+	challenge, err := policy.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 2, Journal: [16]byte{2}}.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ = doWith(t, challenge[:30]+"\n"+challenge[30:], 0, "permit", "--dir", dir, "--challenge", "-", "--lift", "sequence-below-floor", "--lift", "quarantined",
+		"--key", key("recovery"), "-o", in("permit.cbor"), suit)
+	contains(t, out, "Permit for gw-1, under root 2", "lifts       quarantined", "signed by enough of the role recovery")
+	if root, err = readTrusted(in(bundleName)); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := policy.ParseChallenge(challenge)
+	p, err := policy.VerifyPermit(root, read(t, in("permit.cbor")), c)
+	if err != nil || p.Spec().Manifest != plan.Spec().Manifest || time.Since(p.Spec().Issued) > time.Hour {
+		t.Fatalf("%+v, %v", p.Spec(), err)
+	}
+	out, _ = do(t, exitRefused, "permit", "--dir", dir, "--challenge", challenge, "--lift", "wrong-class", suit)
+	contains(t, out, "reason: permit-void")
+	_, errs = do(t, exitFailed, "permit", "--dir", dir, "--challenge", challenge[1:], "--lift", "quarantined", suit)
+	contains(t, errs, "as the device shows it")
+	old, _ := policy.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 1}.Text()
+	out, _ = do(t, exitRefused, "permit", "--dir", dir, "--challenge", old, "--lift", "quarantined", suit)
+	contains(t, out, "reason: permit-void")
+}
+
+func TestPlanFileErrors(t *testing.T) {
+	dir := newDesk(t, "")
+	released(t, dir, "r", "5")
+	do(t, 0, "root", "init", "--dir", dir)
+	const head = "manifest = \"r.suit\"\nvalid-until = 2099-01-01T00:00:00Z\n"
+	const all = "[[phase]]\npercent = 100.0\n"
+	for text, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"manifest = \"r.suit\"\n" + all:                {exitFailed, "valid-until: is missing"},
+		"valid-until = 2099-01-01T00:00:00Z\n":         {exitFailed, "manifest: is missing"},
+		head + "[[phase]]\npercent = 0.005\n":          {exitFailed, "plan.toml:4: phase[1].percent: 0.005"},
+		head + "[[phase]]\npercent = 101.0\n":          {exitFailed, "phase[1].percent: 101"},
+		head + "classes = [\" x\"]\n" + all:            {exitFailed, "plan.toml:3: classes"},
+		head + "classes = [\"sensor\"]\n":              {exitRefused, "0 phases"},
+		head + "channel = \"a/b\"\n" + all:             {exitRefused, "channel"},
+		strings.Replace(head, "r.suit", "x", 1):        {exitFailed, "cannot read envelope"},
+		strings.Replace(head, "2099", "1999", 1) + all: {exitRefused, "issued and valid-until"},
+	} {
+		write(t, filepath.Join(dir, "plan.toml"), text)
+		_, errs := do(t, want.code, "campaign", "plan", "--dir", dir, filepath.Join(dir, "plan.toml"))
+		contains(t, errs, want.says)
+	}
+	// Signed by a stranger.
+	write(t, filepath.Join(dir, "s.toml"), strings.Replace(string(read(t, filepath.Join(dir, "r.toml"))), "sequence = 5", "sequence = 6", 1))
+	do(t, 0, "build", "--dir", dir, filepath.Join(dir, "s.toml"))
+	do(t, 0, "sign", "--key", alice, filepath.Join(dir, "s.suit"))
+	write(t, filepath.Join(dir, "plan.toml"), strings.Replace(head, "r.suit", "s.suit", 1)+all)
+	out, _ := do(t, exitRefused, "campaign", "plan", "--dir", dir, filepath.Join(dir, "plan.toml"))
+	contains(t, out, "reason: signer-unknown")
+}

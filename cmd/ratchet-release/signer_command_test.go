@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"encoding/asn1"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	pkix "filippo.io/mldsa/x509"
+
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+// TestMain lets the test's program stand in for a signing command: it is what an integrator would
+// write, with nothing of this program in it but the contract.
+func TestMain(m *testing.M) {
+	if mode := os.Getenv("RATCHET_TEST_SIGNER"); mode != "" {
+		if err := signingCommand(mode, os.Args[1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func signingCommand(mode, path string) error {
+	var q struct {
+		Format          int
+		Key, Algorithm  string
+		Hash            string
+		Digest, Message []byte
+	}
+	if err := json.NewDecoder(os.Stdin).Decode(&q); err != nil {
+		return err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	block, _ := pem.Decode(b)
+	key, err := pkix.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return err
+	}
+	var sig []byte
+	switch {
+	case q.Format != 1 || len(q.Key) != 64:
+		return fmt.Errorf("format %d, key %q", q.Format, q.Key)
+	case q.Digest != nil:
+		hash := map[string]crypto.Hash{"SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384}[q.Hash]
+		if len(q.Digest) != hash.Size() || q.Message != nil {
+			return fmt.Errorf("digest of %d bytes for %s", len(q.Digest), q.Hash)
+		}
+		sig, err = key.(crypto.Signer).Sign(nil, q.Digest, hash)
+	default:
+		sig, err = key.(crypto.Signer).Sign(nil, q.Message, crypto.Hash(0))
+	}
+	if err != nil {
+		return err
+	}
+	switch mode {
+	case "raw":
+		if k, ok := key.(*ecdsa.PrivateKey); ok {
+			var p struct{ R, S *big.Int }
+			if _, err := asn1.Unmarshal(sig, &p); err != nil {
+				return err
+			}
+			n := (k.Curve.Params().BitSize + 7) / 8
+			sig = append(p.R.FillBytes(make([]byte, n)), p.S.FillBytes(make([]byte, n))...)
+		}
+	case "wrong":
+		sig[len(sig)-1] ^= 1
+	case "garbage":
+		sig = []byte("not a signature")
+	case "silent":
+		return nil
+	case "flood":
+		_, err := io.CopyN(os.Stdout, zeros{}, 1<<20)
+		return err
+	case "fails":
+		return fmt.Errorf("the token is not there")
+	}
+	text := base64.StdEncoding.EncodeToString(sig)
+	fmt.Println(text[:20])
+	fmt.Println(text[20:])
+	return nil
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte("A"), len(p))), nil }
+
+// commandKey makes a key pair and a key file whose command is this test's program.
+func commandKey(t *testing.T, mode, alg string) (keyFile, private string) {
+	t.Helper()
+	dir := t.TempDir()
+	name := filepath.Join(dir, "k")
+	if _, err := newKeyPair(name, alg); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("RATCHET_TEST_SIGNER", mode)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write(t, filepath.Join(dir, "k.toml"), "public = \"k.pub.pem\"\ncommand = ["+quoteTOML(self)+", \"k.pem\"]\n"), name + ".pem"
+}
+
+// A key behind a command signs envelopes and documents like one in a file.
+func TestSigningCommand(t *testing.T) {
+	for _, alg := range []string{"esp256", "esp384", "ed25519", "ml-dsa-65"} {
+		for _, mode := range []string{"der", "raw"} {
+			file, _ := commandKey(t, mode, alg)
+			s, err := readPrivate(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc, err := trust.BuildDocument("plan", []byte{0xa0})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if doc, err = trust.SignDocument("plan", doc, s); err != nil {
+				t.Errorf("%s, %s: %v", alg, mode, err)
+			}
+			if _, kids, _ := trust.Payload("plan", doc); len(kids) != 1 || kids[0] != s.Key().ID() {
+				t.Errorf("%s, %s: signed by %v", alg, mode, kids)
+			}
+		}
+	}
+	dir, release := workshop(t)
+	do(t, 0, "build", release)
+	file, private := commandKey(t, "raw", "esp256")
+	suit := filepath.Join(dir, "full.suit")
+	do(t, 0, "sign", "--key", file, suit)
+	do(t, 0, "verify", suit, "--key", strings.TrimSuffix(private, ".pem")+".pub.pem")
+}
+
+// Nothing that a command writes becomes a signature unless it is one.
+func TestSigningCommandFails(t *testing.T) {
+	dir, release := workshop(t)
+	do(t, 0, "build", release)
+	suit := filepath.Join(dir, "full.suit")
+	before := read(t, suit)
+	for mode, says := range map[string]string{
+		"wrong": "", "garbage": "neither DER nor r || s", "silent": "wrote no signature", "flood": "writes more than a signature", "fails": "exit status 1",
+	} {
+		file, _ := commandKey(t, mode, "esp256")
+		var out, errs bytes.Buffer
+		want := exitFailed
+		if mode == "wrong" {
+			want = exitRefused // the envelope with that signature would be
+		}
+		if code := run(t.Context(), []string{"sign", "--key", file, suit}, strings.NewReader(""), &out, &errs); code != want {
+			t.Errorf("%s: exit %d", mode, code)
+		}
+		contains(t, errs.String(), says)
+		if !bytes.Equal(read(t, suit), before) {
+			t.Fatalf("%s: the envelope changed", mode)
+		}
+	}
+	for text, says := range map[string]string{
+		"":                                    "public: is missing",
+		"public = \"" + "k.pub.pem\"\n":       "command: is missing",
+		"public = \"x\"\ncommand = [\"y\"]\n": "cannot read public key",
+		"pubic = \"x\"\n":                     "unknown key",
+	} {
+		file := write(t, filepath.Join(t.TempDir(), "k.toml"), text)
+		_, errs := do(t, exitFailed, "sign", "--key", file, suit)
+		contains(t, errs, says)
+	}
+}
