@@ -13,7 +13,6 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
-	"github.com/ratchet-ota/ratchet/slots"
 )
 
 // Keys of the journal's state bucket. Values are CBOR unless said.
@@ -261,14 +260,6 @@ func (s *store) record() (Record, bool, error) {
 	}
 	r, err := decodeRecord(raw)
 	return r, true, err
-}
-
-func (s *store) checkpoint(component string) *slots.Checkpoint {
-	var c slots.Checkpoint
-	if !s.load(prefixCheck+component, &c) {
-		return nil
-	}
-	return &c
 }
 
 func evidenceHead(s storedHead) evidence.Head {
