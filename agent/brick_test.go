@@ -274,7 +274,7 @@ func TestBrick12JournalUnwritable(t *testing.T) {
 			r.fault = func() error { commits++; return nil }
 			r.survive(r.release(2, 2))
 		})
-		for k := 1; k <= commits; k += 2 {
+		for k := 1; k <= commits; k++ {
 			bubble(t, 412, func(r *rig) {
 				r.sick[2] = sick
 				n := 0

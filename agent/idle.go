@@ -218,7 +218,7 @@ func (a *Agent) judge() error {
 	gone := func(tx journal.Tx) error { return tx.Delete(journal.State, keyJudge) }
 	switch {
 	case online:
-		a.q.add(quarantineEntry{Digest: j.Digest, Images: j.Images, Cause: j.Cause})
+		a.q.add(quarantineEntry(j))
 		a.saveQuarantine()
 		return a.note(evidence.Event{Kind: evidence.KindVerdict, Reason: reason.Quarantined, Manifest: j.Digest,
 			Detail: map[string]string{"why": "the old system reaches the broker, the new one did not"}}, gone)
