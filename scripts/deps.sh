@@ -2,7 +2,7 @@
 # Installs what a make target needs beyond Go, from Debian's packages. Usage: scripts/deps.sh interop|bench
 set -eu
 case "${1:-}" in
-interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount" ;;
+interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount softhsm2 opensc" ;;
 bench) packages="e2fsprogs util-linux mount strace procps mosquitto" ;;
 *) echo "usage: scripts/deps.sh interop|bench" >&2; exit 2 ;;
 esac

@@ -218,7 +218,9 @@ func signRoot(c console, path, bundle, keyPath string) error {
 	if err != nil {
 		return err
 	}
-	if msg, err = trust.SignRoot(msg, signer); err != nil {
+	if msg, err = trust.SignRoot(msg, signer); errors.Is(err, errSigner) {
+		return err
+	} else if err != nil {
 		return rootRefused(path, err)
 	}
 	if err := writeFile(path, msg, 0o644); err != nil {
