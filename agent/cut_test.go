@@ -113,13 +113,22 @@ func everyStory(t *testing.T, fn func(t *testing.T, b board, sick bool, what str
 	}
 }
 
+// stride is the distance of the operations that are cut: 1, each of them; under -short, which the race
+// detector's run uses, some.
+func stride() int64 {
+	if testing.Short() {
+		return 12
+	}
+	return 1
+}
+
 // TestEveryPowerCut cuts the power at every operation of an update, before it, in the middle of it
 // and after it, with what was not flushed lost in a seeded part, and lets the device go on. It must
 // end confirmed on the new system; a sick one must end on the old.
 func TestEveryPowerCut(t *testing.T) {
 	everyStory(t, func(t *testing.T, b board, sick bool, what string) {
 		ops, n := operations(t, b, sick), 0
-		for op := int64(1); op <= ops; op++ {
+		for op := int64(1); op <= ops; op += stride() {
 			for _, mode := range modes() {
 				n++
 				cutStory(t, b, 100+uint64(op), sick, fmt.Sprintf("%s, cut %v operation %d", what, mode, op), cut{op, mode})
@@ -152,7 +161,7 @@ func TestSecondCut(t *testing.T) {
 			for second := int64(1); pair(first, second); second++ { // until the device rests before it
 			}
 		}
-		for i := 0; !*exhaustive && i < 60 && !t.Failed(); i++ {
+		for i := 0; !*exhaustive && i < int(60/stride()) && !t.Failed(); i++ {
 			pair(1+rng.Int64N(ops), 1+rng.Int64N(ops))
 		}
 		t.Logf("seed %d: %d pairs over %d operations, in %d of them both cuts came", *cutSeed, n, ops, came)
@@ -164,7 +173,7 @@ func TestSecondCut(t *testing.T) {
 func TestCutAndJournalLost(t *testing.T) {
 	everyStory(t, func(t *testing.T, b board, sick bool, what string) {
 		ops := operations(t, b, sick)
-		for op := int64(1); op <= ops && !t.Failed(); op++ {
+		for op := int64(1); op <= ops && !t.Failed(); op += stride() {
 			bubbleOn(t, 300+uint64(op), b, func(r *rig) {
 				r.sick[2] = sick
 				r.w.CutAt(r.w.Ops()+op, modes()[op%3])

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -36,6 +37,13 @@ type access struct {
 	forbid atomic.Value // func(topic string, write bool) bool
 	forget atomic.Bool  // acknowledge, and retain nothing
 	user   string
+	met    sync.Mutex
+}
+
+// order puts what the broker did for a connection before what follows, see newServer.
+func (a *access) order() {
+	a.met.Lock()
+	defer a.met.Unlock()
 }
 
 func (a *access) ID() string { return "access" }
@@ -49,6 +57,7 @@ func (a *access) OnPublish(_ *mochi.Client, p packets.Packet) (packets.Packet, e
 	return p, nil
 }
 func (a *access) OnConnectAuthenticate(_ *mochi.Client, p packets.Packet) bool {
+	a.order()
 	return a.user == "" || string(p.Connect.Username)+":"+string(p.Connect.Password) == a.user
 }
 func (a *access) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
@@ -69,7 +78,11 @@ func newServer(t *testing.T, user string, config *tls.Config) *server {
 	if err := s.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	t.Cleanup(func() {
+		// The broker's Close waits for a counter that each connection raises without any order to it.
+		s.access.order()
+		_ = s.Close()
+	})
 	s.address = l.Address()
 	return s
 }
