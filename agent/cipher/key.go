@@ -45,6 +45,9 @@ func (k Key) Public() (Key, error) {
 // Keys are a device's decryption keys. The zero value opens nothing.
 type Keys struct{ keys []Key }
 
+// IsZero tells whether there is no key.
+func (k Keys) IsZero() bool { return len(k.keys) == 0 }
+
 // NewKeys takes at most MaxKeys keys that open payloads.
 func NewKeys(keys ...Key) (Keys, error) {
 	if len(keys) > MaxKeys {

@@ -56,6 +56,19 @@ func (m Manifest) Resolve(d Device) (Update, error) {
 	return p.outcome(err)
 }
 
+// Identified reports whether the shared sequence asks for vendor and class, as it should
+// (draft-ietf-suit-manifest section 6.2): a manifest that does not is for every device that trusts its
+// signers.
+func (m Manifest) Identified() bool {
+	return m.shared.asks(cmdVendor) && m.shared.asks(cmdClass)
+}
+
+func (s sequence) asks(code int64) bool {
+	return slices.ContainsFunc(s, func(o op) bool {
+		return o.code == code || slices.ContainsFunc(o.branches, func(b sequence) bool { return b.asks(code) })
+	})
+}
+
 // process runs the procedure. listen may attach to the processor what it tells.
 func (m Manifest) process(d Device, listen func(*processor)) (*processor, error) {
 	p := &processor{m: m, d: d, seen: map[Finding]bool{}, sums: map[sumKey]Digest{}}

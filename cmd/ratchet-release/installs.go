@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -39,8 +40,12 @@ func everyInstall(m manifest.Manifest) ([]manifest.Install, error) {
 			Now: time.Unix(1, 0), TimeKnown: true, BatteryMWh: math.MaxInt64,
 			Components: map[string]manifest.Target{},
 		}
+		var names []string
 		for _, id := range m.Components() {
-			d.Components[id.String()] = manifest.Target{Slot: slot}
+			names = append(names, id.String())
+		}
+		for _, name := range passing(names) {
+			d.Components[name] = manifest.Target{Slot: slot}
 		}
 		for _, d.Version = range versions {
 			u, err := m.Resolve(d)
@@ -72,6 +77,14 @@ func everyInstall(m manifest.Manifest) ([]manifest.Install, error) {
 		return nil, fmt.Errorf("cannot tell which images the manifest installs: no device seems to fit it: %s", why)
 	}
 	return list, nil
+}
+
+// passing leaves those components out that payloads of others only pass through.
+func passing(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		of, ok := strings.CutSuffix(name, "/"+manifest.PayloadPart)
+		return ok && slices.Contains(names, of)
+	})
 }
 
 // candidates collects from an envelope everything that may be an identifier, and versions at and

@@ -55,7 +55,7 @@ type verb struct {
 // verbs lists all of them in the order of a release's life.
 func verbs() []verb {
 	list := []verb{
-		initVerb(), buildVerb(), signVerb(), inspectVerb(), verifyVerb(), publishVerb(),
+		initVerb(), buildVerb(), signVerb(), inspectVerb(), verifyVerb(), checkVerb(), publishVerb(),
 		watchVerb(), enrollVerb(), evidenceVerifyVerb(), evidenceCollectVerb(),
 	}
 	return append(append(list, rootVerbs()...), campaignVerbs()...)
@@ -137,6 +137,7 @@ func finish(c console, v verb, err error) int {
 		var m *manifest.Error
 		if errors.As(err, &m) {
 			c.say("SUIT code: %d (%s)", int(m.Code), m.Code)
+			c.say("%s", where(m))
 		}
 		info := ref.reason.Info()
 		c.warn("%s %s", info.Says, info.Advice)
@@ -150,6 +151,18 @@ func finish(c console, v verb, err error) int {
 		c.warn("%s", oneLine(err.Error()))
 	}
 	return exitFailed
+}
+
+// where names the command that an error is about.
+func where(m *manifest.Error) string {
+	switch name := manifest.SectionName(m.Section); {
+	case m.Section == 0:
+		return "offset: none"
+	case m.Offset < 0:
+		return fmt.Sprintf("section: %d (%s)\noffset: none", m.Section, name)
+	default:
+		return fmt.Sprintf("section: %d (%s)\noffset: %d", m.Section, name, m.Offset)
+	}
 }
 
 // oneLine makes an error text of unknown origin safe to print. Line breaks of our own lists stay.

@@ -109,7 +109,6 @@ func TestVerifyReasons(t *testing.T) {
 		{"cut", string(good[:300]), "envelope-malformed", "1 (cbor-parse)"},
 		{"trailing", string(good) + "\x00", "envelope-malformed", "1 (cbor-parse)"},
 		{"garbage", "\xff\xff", "envelope-malformed", "1 (cbor-parse)"},
-		{"unsupported", string(read(t, "../../testdata/suit/refused-invoke.suit")), "manifest-unsupported", "5 (command-unsupported)"},
 		{"foreign signer", string(read(t, "../../testdata/suit/hostile-foreign-signer.suit")), "signer-unknown", "4 (unauthorised)"},
 	} {
 		f := write(t, filepath.Join(dir, "bad.suit"), c.content)

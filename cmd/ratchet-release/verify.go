@@ -10,7 +10,6 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
-	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -19,10 +18,11 @@ func verifyVerb() verb {
 		name: "verify", args: "[flags] FILE",
 		short: "check an envelope's digests and signatures, and its payloads",
 		long: `
-Checks the envelope FILE ("-" is standard input) as a device would: the manifest's digest, the
-signatures, then everything in it, embedded payloads too. With --payloads also the payload files,
-decoded, against the digests in the manifest. Keys are the given ones, or the anchors of the
-release directory. One known signer suffices unless --min says otherwise.`,
+Checks digests and signatures of the envelope FILE ("-" is standard input): the manifest's, those of
+its severable elements and embedded payloads, and with --payloads those of the payload files,
+decoded. Whether a device could do what the manifest says is another question: it is said, and
+"check" answers it in full. Keys are the given ones (PEM or COSE_Key), or the anchors of the release
+directory. One known signer suffices unless --min says otherwise.`,
 		examples: []string{
 			"ratchet-release verify release.suit",
 			"ratchet-release verify release.suit --key alice.pub.pem --key bob.pub.pem --min 2",
@@ -31,8 +31,9 @@ release directory. One known signer suffices unless --min says otherwise.`,
 		exits: "2 refused, with \"reason: <word>\" and the SUIT code on standard output",
 		setup: func(fs *flag.FlagSet) action {
 			dir := dirFlag(fs)
-			keys := repeated(fs, "key", "public key `PEM`; may be repeated")
-			legacy := fs.Bool("legacy", false, "also accept the algorithms ES256 (-7) and EdDSA (-8)")
+			keys := repeated(fs, "key", "public key `FILE`, PEM or COSE_Key; may be repeated")
+			allow := repeated(fs, "allow-alg", "also accept the older `ALGORITHM` ES256 (-7) or EdDSA (-8); may be repeated")
+			legacy := fs.Bool("legacy", false, "also accept both ES256 and EdDSA")
 			least := fs.Int("min", 1, "`NUMBER` of distinct signers that are needed")
 			payloads := fs.String("payloads", "", "check the payload files in `DIR` too")
 			return func(ctx context.Context, c console, args []string) error {
@@ -42,7 +43,11 @@ release directory. One known signer suffices unless --min says otherwise.`,
 				if *least < 1 {
 					return usage("--min %d: at least one signer is needed", *least)
 				}
-				anchors, err := anchorsFor(*dir, *keys, *legacy)
+				es256, eddsa, err := allowed(*allow)
+				if err != nil {
+					return usage("--allow-alg: %v", err)
+				}
+				anchors, err := anchorsFor(c, *dir, *keys, *legacy || es256, *legacy || eddsa)
 				if err != nil {
 					return err
 				}
@@ -53,26 +58,47 @@ release directory. One known signer suffices unless --min says otherwise.`,
 }
 
 // anchorsFor takes the keys of the command line, or else those of the release directory.
-func anchorsFor(dir string, keys []string, legacy bool) (trust.Keys, error) {
+func anchorsFor(c console, dir string, keys []string, es256, eddsa bool) (manifest.Authority, error) {
 	if len(keys) > 0 {
-		return readAnchors(keys, legacy)
+		return readVerifiers(c, keys, es256, eddsa)
 	}
 	d, err := loadDesk(dir)
 	if err != nil {
-		return trust.Keys{}, fmt.Errorf("no --key given: %w", err)
+		return nil, fmt.Errorf("no --key given: %w", err)
 	}
-	d.Keys.Legacy = d.Keys.Legacy || legacy
+	d.Keys.Legacy = d.Keys.Legacy || es256 || eddsa
 	return d.anchors()
 }
 
-func verify(ctx context.Context, c console, path string, anchors trust.Keys, least int, payloads string) error {
-	m, err := verified(c, path, anchors)
+func verify(ctx context.Context, c console, path string, anchors manifest.Authority, least int, payloads string) error {
+	e, err := readEnvelope(c, path)
 	if err != nil {
 		return err
 	}
-	if n := len(m.Signers()); n < least {
+	signers, err := manifest.Authenticate(e, anchors)
+	if err != nil {
+		return refused(path, err)
+	}
+	m, outside := manifest.Verify(e, anchors)
+	var deviates *manifest.Error
+	if errors.As(outside, &deviates) && deviates.Code == manifest.CodeParse {
+		return refused(path, outside)
+	}
+	if n := len(signers); n < least {
 		err := fmt.Errorf("signed by %d of the given keys, %d are needed", n, least)
 		return &refusal{what: path, reason: reason.SignerUnknown, err: err}
+	}
+	if outside != nil {
+		c.say("%s: digests and signatures are good.", path)
+		c.say("  manifest    %s", e.ClaimedDigest())
+		for _, id := range signers {
+			c.say("  signed by   %s", id)
+		}
+		c.say("  note        devices refuse it: %s", manifest.Printable(outside.Error()))
+		if payloads != "" {
+			return fmt.Errorf("cannot check the payloads of a manifest that devices refuse")
+		}
+		return nil
 	}
 	installs, err := everyInstall(m)
 	var bad *manifest.Error
@@ -80,7 +106,7 @@ func verify(ctx context.Context, c console, path string, anchors trust.Keys, lea
 		return &refusal{what: path, reason: reason.ConditionFailed, err: err}
 	}
 	for _, in := range installs {
-		if in.Content == nil {
+		if in.Content == nil || !in.Encryption.IsZero() {
 			continue
 		}
 		if err := checkPayload(ctx, contentSource(in.Content), in); err != nil {
@@ -107,7 +133,7 @@ func verify(ctx context.Context, c console, path string, anchors trust.Keys, lea
 }
 
 // verified reads an envelope and verifies it.
-func verified(c console, path string, anchors trust.Keys) (manifest.Manifest, error) {
+func verified(c console, path string, anchors manifest.Authority) (manifest.Manifest, error) {
 	e, err := readEnvelope(c, path)
 	if err != nil {
 		return manifest.Manifest{}, err
@@ -123,6 +149,10 @@ func verified(c console, path string, anchors trust.Keys) (manifest.Manifest, er
 func verifyPayload(ctx context.Context, c console, in manifest.Install, dir string) error {
 	if in.Content != nil {
 		c.say("  payload     %s: in the envelope", in.Component)
+		return nil
+	}
+	if !in.Encryption.IsZero() {
+		c.say("  payload     %s: encrypted; check --decrypt-key looks into it", in.Component)
 		return nil
 	}
 	name := filepath.Base(in.URI)

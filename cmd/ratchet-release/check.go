@@ -1,0 +1,336 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/cipher"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/slots"
+)
+
+type checkOptions struct {
+	root, facts, payloads string
+	keys, decrypt         []string
+}
+
+func checkVerb() verb {
+	return verb{
+		name: "check", args: "FILE (--root FILE | --key FILE) --facts FACTS.toml [--payloads DIR]",
+		short: "say what a device would do with an envelope, command by command",
+		long:  checkHelp,
+		examples: []string{
+			"ratchet-release check release.suit --key release.pub.pem --facts gateway.toml",
+			"ratchet-release check release.suit --root root-bundle.cbor --facts gateway.toml --payloads .",
+		},
+		exits: "2 the device would not take it now, with \"reason: <word>\", the SUIT code, the section and the\noffset of the command on standard output",
+		setup: func(fs *flag.FlagSet) action {
+			var o checkOptions
+			fs.StringVar(&o.root, "root", "", "trust root `FILE`: a signed root, or the bundle")
+			keys := repeated(fs, "key", "public key `FILE` instead of a root, PEM or COSE_Key; may be repeated")
+			fs.StringVar(&o.facts, "facts", "", "`FILE` that says what the device is")
+			fs.StringVar(&o.payloads, "payloads", "", "answer fetches from `DIR`, by the last part of their addresses")
+			decrypt := repeated(fs, "decrypt-key", "the device's decryption key `FILE`, PEM or COSE_Key; may be repeated")
+			return func(ctx context.Context, c console, args []string) error {
+				o.keys, o.decrypt = *keys, *decrypt
+				switch {
+				case len(args) != 1:
+					return usage("one envelope, please")
+				case (o.root == "") == (len(o.keys) == 0):
+					return usage("give either --root or --key: whom does the device trust?")
+				case o.facts == "":
+					return usage("give --facts: what is the device?")
+				}
+				return check(ctx, c, args[0], o)
+			}
+		},
+	}
+}
+
+const checkHelp = `
+A dry run of the envelope FILE ("-" is standard input) by the code that devices run, on a device
+that exists in memory only: signatures, every command in its order, the rules of the device, and
+with --payloads the images too, written into slots in memory and read back. No plan and no pulse is
+asked for, as with a technician's install.
+
+FACTS.toml (an unknown key is an error; what is left out is unknown to the device):
+  vendor = "UUID"             or a domain, or a list
+  class = "UUID"              or a list; a name where there is one vendor
+  device = "UUID"             or a list
+  version = "1.4.2"           of the running system, or [1, 4, 2]
+  floor = 12                  highest sequence that was confirmed
+  time = 2026-03-01T12:00:00Z absent: the device does not know the time
+  slot = 0                    index of the running slot, 0 or 1; the other one is written
+  slot_size = 536870912       bytes, or [slot_size] with a line for each component
+  battery_mwh = 5000
+  allow_algs = ["ES256"]      older algorithm identifiers: ES256 (-7), EdDSA (-8)
+  components = ["rootfs", "app/x"]   absent: all that the manifest has`
+
+// check says what a device would do.
+func check(ctx context.Context, c console, path string, o checkOptions) error {
+	f, err := readFacts(o.facts)
+	if err != nil {
+		return err
+	}
+	keys, err := decryptionKeys(o.decrypt)
+	if err != nil {
+		return err
+	}
+	if o.payloads != "" {
+		if st, err := os.Stat(o.payloads); err != nil || !st.IsDir() {
+			return usage("--payloads %s is not a directory", o.payloads)
+		}
+	}
+	authority, standing, err := o.authority(c, &f)
+	if err != nil {
+		return err
+	}
+	e, err := readEnvelope(c, path)
+	if err != nil {
+		return err
+	}
+	m, err := manifest.Verify(e, authority)
+	if err != nil {
+		return refused(path, err)
+	}
+	c.say("%s", path)
+	describe(c, m)
+	for _, id := range m.Signers() {
+		c.say("  signed by   %s", id)
+	}
+	if !m.Identified() {
+		c.say("  note        the shared sequence does not check vendor and class: any device would take it")
+	}
+	f.meet(m)
+	f.Local = true
+	d := f.Device
+	d.Now, d.TimeKnown = f.now.Wall, f.now.Known
+	u, err := m.Trace(d, narrate(c))
+	decision := policy.Decide(m, policy.Arm, policy.Rules{UnknownTimeWaits: true}, f.Facts, f.now)
+	if standing != nil {
+		decision = decision.With(standing.Ask(policy.NewOffer(m, "", policy.Rules{UnknownTimeWaits: true}, f.Facts, f.now))...)
+	}
+	if decision.Outcome != policy.Install {
+		return against(c, path, decision, u, err)
+	}
+	c.say("images")
+	for _, in := range u.Installs {
+		if err := f.install(ctx, c, in, o.payloads, keys); err != nil {
+			return err
+		}
+	}
+	c.say("accepted: the device would install it in slot %d and try it.", f.target())
+	return nil
+}
+
+// authority is whom the device trusts: a root, or flat keys.
+func (o checkOptions) authority(c console, f *facts) (manifest.Authority, *policy.Standing, error) {
+	if o.root == "" {
+		a, err := readVerifiers(c, o.keys, f.es256, f.eddsa)
+		return a, nil, err
+	}
+	b, err := readFile(o.root, trust.MaxBundle, "trust root")
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err := trust.Anchor(b)
+	if err != nil {
+		return nil, nil, &refusal{what: o.root, reason: reason.RootRefused, err: err}
+	}
+	scope := policy.Scope(f.Device)
+	s := &policy.Standing{Root: root.At(scope)}
+	c.say("root: version %d of %s", root.Version(), manifest.Printable(root.Name()))
+	return s.Root.Release(scope), s, nil
+}
+
+func decryptionKeys(paths []string) (cipher.Keys, error) {
+	var keys []cipher.Key
+	for _, p := range paths {
+		b, err := readFile(p, cipher.MaxKeyFile, "decryption key")
+		if err != nil {
+			return cipher.Keys{}, err
+		}
+		k, err := cipher.ParseKey(b)
+		if err != nil {
+			return cipher.Keys{}, fmt.Errorf("%s: %w", p, err)
+		}
+		keys = append(keys, k)
+	}
+	return cipher.NewKeys(keys...)
+}
+
+// narrate prints the commands as they are executed.
+func narrate(c console) func(manifest.Step) {
+	section := 0
+	return func(s manifest.Step) {
+		if s.Section != section {
+			section = s.Section
+			c.say("%s (%d)", manifest.SectionName(section), section)
+		}
+		if s.Command == 0 {
+			c.say("  %s", s.Outcome)
+			return
+		}
+		line := fmt.Sprintf("  %5d  %s%s", s.Offset, strings.Repeat("  ", s.Depth), s.Name)
+		c.say("%s", strings.TrimRight(fmt.Sprintf("%-48s %-12s %-7s %s", line, s.Component, s.Outcome, manifest.Printable(s.Detail)), " "))
+	}
+}
+
+// against is the refusal of a decision that is not to install: its first final finding, with the
+// place in the manifest that it comes from.
+func against(c console, path string, d policy.Decision, u manifest.Update, err error) error {
+	for _, x := range d.Findings {
+		c.say("finding: %s", strings.TrimSuffix(fmt.Sprintf("%s: %s", x.Reason, manifest.Printable(x.Detail)), ": "))
+	}
+	i := max(0, slices.IndexFunc(d.Findings, func(x policy.Finding) bool { return x.Final }))
+	x := d.Findings[i]
+	var e *manifest.Error
+	if !errors.As(err, &e) || x.Reason != reason.SlotMissing && x.Reason != reason.ManifestUnsupported {
+		e = placeOf(x, u)
+	}
+	return &refusal{what: path, reason: x.Reason, err: e}
+}
+
+// placeOf finds the SUIT code and the command that a finding is about.
+func placeOf(x policy.Finding, u manifest.Update) *manifest.Error {
+	e := &manifest.Error{Code: manifest.CodeUnauthorised, Offset: -1, What: x.Detail}
+	if e.What == "" {
+		e.What = x.Reason.Info().Says
+	}
+	for _, f := range u.Findings {
+		if f.Detail == x.Detail {
+			e.Code, e.Section, e.Offset = manifest.CodeCondition, f.Section, f.Offset
+			return e
+		}
+	}
+	switch x.Reason {
+	case reason.ImageTooLarge, reason.SlotBusy:
+		e.Code = manifest.CodeOperation
+		for _, in := range u.Installs {
+			if strings.HasPrefix(x.Detail, in.Component+" ") {
+				e.Section, e.Offset = in.Stored.Section, in.Stored.Offset
+				break
+			}
+		}
+	case reason.ManifestUnsupported, reason.AlreadyInstalled:
+		e.Code = manifest.CodeOperation
+	}
+	return e
+}
+
+// install writes one image into a slot in memory, if its payload is at hand.
+func (f *facts) install(ctx context.Context, c console, in manifest.Install, dir string, keys cipher.Keys) error {
+	at := func(code manifest.Code, p manifest.Place, why reason.Reason, err error) error {
+		return &refusal{what: "the image of " + in.Component, reason: why,
+			err: &manifest.Error{Code: code, Section: p.Section, Offset: p.Offset, Component: p.Index, What: "cannot install " + in.Component, Err: err}}
+	}
+	what := fmt.Sprintf("%s: %s, %d bytes", in.Component, in.Image, in.Size)
+	src, err := payloadSource(in, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return at(manifest.CodeOperation, in.Stored, reason.SourceGone, err)
+	}
+	if err != nil {
+		return err
+	}
+	img := slots.Image{Alg: in.Image.Alg, Digest: []byte(in.Image.Sum), Size: in.Size, Encoding: slots.Encoding(in.Encoding), PayloadSize: in.PayloadSize}
+	if !in.Encryption.IsZero() {
+		what += ", encrypted"
+		stream, err := cipher.Unwrap(in.Encryption, keys)
+		switch {
+		case err != nil && !keys.IsZero():
+			return at(manifest.CodeOperation, in.Stored, reason.ManifestUnsupported, err)
+		case err != nil:
+			src, what = nil, what+" (no --decrypt-key given)"
+		default:
+			img.PayloadSize = stream.PlainSize(in.PayloadSize)
+			if src != nil {
+				src = stream.Source(src)
+			}
+		}
+	}
+	if src == nil {
+		c.say("  %s; its payload was not looked at", what)
+		return nil
+	}
+	slot := &memory{size: f.SlotSize[in.Component]}
+	_, err = slots.Write(ctx, slot, img, src, slots.Options{})
+	switch {
+	case errors.Is(err, slots.ErrDigest):
+		return at(manifest.CodeCondition, in.Matched, reason.ImageCorrupt, err)
+	case payloadFault(err), errors.Is(err, cipher.ErrTag), errors.Is(err, cipher.ErrTooLong):
+		return at(manifest.CodeOperation, in.Stored, reason.ImageCorrupt, err)
+	case err != nil:
+		return fmt.Errorf("cannot write the image of %s: %w", in.Component, err)
+	}
+	if err := slots.Check(ctx, slot, img, nil); err != nil {
+		return fmt.Errorf("cannot read the image of %s back: %w", in.Component, err)
+	}
+	c.say("  %s; written to slot %d in memory and read back", what, f.target())
+	return nil
+}
+
+// payloadSource is where a payload comes from: the envelope, or the first file in dir that is named
+// as one of its addresses ends. It is nil when there is no dir.
+func payloadSource(in manifest.Install, dir string) (slots.Source, error) {
+	if in.Content != nil {
+		return contentSource(in.Content), nil
+	}
+	if dir == "" {
+		return nil, nil
+	}
+	var tried []string
+	for _, uri := range append([]string{in.URI}, in.Mirrors...) {
+		name := uri[strings.LastIndexByte(uri, '/')+1:]
+		name, _, _ = strings.Cut(name, "?")
+		if name == "" || name == "." || name == ".." {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() {
+			return fileSource(path), nil
+		}
+		tried = append(tried, name)
+	}
+	return nil, fmt.Errorf("%s does not have %s: %w", dir, strings.Join(tried, " or "), fs.ErrNotExist)
+}
+
+// memory is a slot that keeps what was written.
+type memory struct {
+	b    []byte
+	size int64
+}
+
+// ReadAt reads zeros where nothing was written.
+func (m *memory) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	if off < int64(len(m.b)) {
+		copy(p, m.b[off:])
+	}
+	return len(p), nil
+}
+
+func (m *memory) WriteAt(p []byte, off int64) (int, error) {
+	end := off + int64(len(p))
+	if end > math.MaxInt32*4 {
+		return 0, errors.New("an image of this size does not fit into memory")
+	}
+	if n := end - int64(len(m.b)); n > 0 {
+		m.b = append(m.b, make([]byte, n)...)
+	}
+	return copy(m.b[off:], p), nil
+}
+
+func (m *memory) Sync() error  { return nil }
+func (m *memory) Close() error { return nil }
+func (m *memory) Size() int64  { return m.size }
