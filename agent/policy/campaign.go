@@ -12,14 +12,20 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
-// Limits of campaign documents.
+// Limits of plans, pulses and permits, and of what a device remembers of them. Their bytes are
+// bounded by trust.MaxMessage.
 const (
-	MaxPhases    = 16                  // phases of one plan
-	MaxPlanIDs   = 8                   // classes that one plan names
-	MaxDevices   = 512                 // devices that one plan names
-	MaxChannel   = 64                  // bytes of a channel's name, and of a device id
-	MaxPulseLife = 31 * 24 * time.Hour // from a pulse's issue to its expiry
-	SaltSize     = 16                  // bytes
+	MaxPhases      = 16                  // phases of one plan
+	MaxPlanIDs     = 8                   // classes that one plan names
+	MaxDevices     = 512                 // devices that one plan names
+	MaxChannel     = 64                  // bytes of a channel's name, and of a device id
+	MaxPulseLife   = 31 * 24 * time.Hour // from a pulse's issue to its expiry
+	SaltSize       = 16                  // bytes
+	MaxPermitted   = 16                  // rules that one permit lifts
+	MaxChallenge   = 1024                // bytes of a challenge as text
+	MaxChannels    = 8                   // channels that a device remembers
+	MaxWithdrawals = 64                  // withdrawn plans that a device remembers
+	MaxMemory      = 32 << 10            // bytes of a device's Memory
 )
 
 // Campaign is a verified plan: who may take which manifest, and when. Only VerifyPlan makes one; the

@@ -12,13 +12,6 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
-// Limits of what a device remembers.
-const (
-	MaxChannels    = 8  // channels that it ever followed
-	MaxWithdrawals = 64 // withdrawn plans
-	MaxMemory      = 32 << 10
-)
-
 // Memory is what a device keeps of the plans and pulses that it took, so that none of them can be
 // played to it again. It is a value: AcceptPlan and AcceptPulse return the next one and change
 // nothing. Digests are in their text form ("sha256:<hex>"), "" is none.

@@ -35,9 +35,6 @@ type wireChallenge struct {
 // challengePrefix begins the text of a challenge.
 const challengePrefix = "RC1-"
 
-// MaxPermitted is how many rules one permit lifts at most.
-const MaxPermitted = 16
-
 func (c Challenge) encode() ([]byte, error) {
 	if !idOK(c.Device) || c.Nonce == [16]byte{} {
 		return nil, errors.New("a challenge has a device id and a nonce")
@@ -68,7 +65,7 @@ func (c Challenge) Text() (string, error) {
 
 // ParseChallenge reads what Text wrote, with any white space in it.
 func ParseChallenge(text string) (Challenge, error) {
-	if len(text) > 1024 {
+	if len(text) > MaxChallenge {
 		return Challenge{}, errors.New("cannot read challenge: too long")
 	}
 	text, ok := strings.CutPrefix(strings.Join(strings.Fields(text), ""), challengePrefix)
