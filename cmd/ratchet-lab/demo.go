@@ -19,7 +19,7 @@ import (
 )
 
 const demoUsage = `ratchet-lab demo [--keep] [--dir DIR] [--bin DIR] [--verbose] [--keep-alive TIME]
-                 [--mosquitto DIR] [--loop] [--size MIB]
+                 [--mosquitto DIR] [--loop] [--size MIB] [--root]
 
 Plays the whole main job on this machine: an MQTT broker (TLS 1.3, client certificates) and an image
 server on loopback, the release desk, and a device made of files, whose slots are booted by a model
@@ -34,6 +34,7 @@ Needs no root and no network. Prints a timeline, then a table of what was expect
   --mosquitto DIR     use the installed Mosquitto, with the example configuration in DIR, instead of the embedded broker
   --loop              put the slots on loop devices (root)
   --size MIB          of an image, 32 to 4096 (default 32)
+  --root              give the device a trust root, so that each release needs a campaign plan and a pulse
 
 Exit codes: 0 all as expected, 1 something differs, 2 usage.
 `
@@ -49,6 +50,7 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	mosquitto := f.String("mosquitto", "", "")
 	loop := f.Bool("loop", false, "")
 	mib := f.Int64("size", 32, "")
+	rooted := f.Bool("root", false, "")
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, demoUsage)
 		return 0
@@ -80,7 +82,7 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	d := &demo{dir: abs, bin: *bin, out: stdout, verbose: *verbose, keepAlive: *keepAlive, mosquitto: *mosquitto, loop: *loop, size: *mib << 20, began: time.Now()}
+	d := &demo{dir: abs, bin: *bin, out: stdout, verbose: *verbose, keepAlive: *keepAlive, mosquitto: *mosquitto, loop: *loop, size: *mib << 20, rooted: *rooted, began: time.Now()}
 	err = d.run(ctx)
 	good := d.table()
 	if err != nil {
@@ -109,6 +111,7 @@ type demo struct {
 	mosquitto string        // directory of the example configuration; "": the embedded broker
 	loop      bool          // slots on loop devices
 	size      int64         // bytes of an image
+	rooted    bool          // a trust root, campaign plans and pulses, instead of one release key
 	keepAlive time.Duration // of the device's connection to the broker
 	began     time.Time
 	pki       *pki
@@ -189,6 +192,11 @@ func (d *demo) setUp(ctx context.Context) error {
 	}
 	if err := d.deskTLS(); err != nil {
 		return err
+	}
+	if d.rooted {
+		if err := d.release(ctx, "root", "init", "--development", "--dir", d.desk()); err != nil {
+			return err
+		}
 	}
 	v1 := filepath.Join(d.dir, "v1.img")
 	if d.kind, err = makeImage(ctx, d.dir, v1, d.size, d.content("1.0.0", 1, false)); err != nil {
@@ -271,6 +279,10 @@ func (d *demo) configure() error {
 		return err
 	}
 	b := d.board
+	trusted := fmt.Sprintf("keys = [%q]", filepath.Join(d.desk(), "keys", "release.pub.pem"))
+	if d.rooted {
+		trusted = fmt.Sprintf("root = %q", filepath.Join(d.desk(), "root-bundle.cbor"))
+	}
 	config := fmt.Sprintf(`# Configuration of the demo's device.
 [device]
 id = "demo-1"
@@ -309,7 +321,7 @@ backoff-min = "200ms"
 ca = %q
 
 [trust]
-keys = [%q]
+%s
 
 [policy]
 checkpoint-bytes = 4194304
@@ -332,7 +344,7 @@ force-command = [%q, %q, %q]
 `, b.path("state"), b.path("run", "root-device"), b.path("proc", "cmdline"), b.path("proc", "boot_id"),
 		b.slots["A"], b.slots["B"], b.path("etc", "fw_env.config"),
 		d.net.broker, d.pki.ca(), filepath.Join(d.pki.dir, deviceName+".pem"), filepath.Join(d.pki.dir, deviceName+".key"), d.keepAlive.String(), d.pki.ca(),
-		filepath.Join(d.desk(), "keys", "release.pub.pem"), self, healthVerb, b.dir, d.socket(), self, buttonVerb, b.dir, self, buttonVerb, b.dir)
+		trusted, self, healthVerb, b.dir, d.socket(), self, buttonVerb, b.dir, self, buttonVerb, b.dir)
 	path := b.path("etc", "ratchet.toml")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		return err

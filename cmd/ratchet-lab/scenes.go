@@ -42,12 +42,38 @@ func (d *demo) publishAs(ctx context.Context, version, compress string, seed byt
 	if err := d.release(ctx, "sign", "--dir", d.desk(), suit); err != nil {
 		return err
 	}
+	if d.rooted {
+		if err := d.campaign(ctx, name, suit, class); err != nil {
+			return err
+		}
+	}
 	publish := []string{"publish", "--dir", d.desk(), suit}
 	if seq != d.sequence {
 		// The desk itself refuses to offer what is older than its last offer.
 		publish = slices.Insert(publish, 1, "--force")
 	}
 	return d.release(ctx, publish...)
+}
+
+// campaign admits a release to all devices of a class, now.
+func (d *demo) campaign(ctx context.Context, name, suit, class string) error {
+	plan := fmt.Sprintf("manifest = %q\nsequence = %d\nclasses = [%q]\nvalid-until = %s\n\n[[phase]]\npercent = 100.0\n",
+		suit, len(d.rows)+1, class, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339))
+	toml, signed, pulse := filepath.Join(d.desk(), name+"-plan.toml"), filepath.Join(d.desk(), name+"-plan.cbor"), filepath.Join(d.desk(), name+"-pulse.cbor")
+	if err := os.WriteFile(toml, []byte(plan), 0o644); err != nil {
+		return err
+	}
+	keys := filepath.Join(d.desk(), "keys")
+	for _, args := range [][]string{
+		{"campaign", "plan", "--dir", d.desk(), "--key", filepath.Join(keys, "campaign.pem"), "-o", signed, toml},
+		{"campaign", "pulse", "--dir", d.desk(), "--key", filepath.Join(keys, "pulse.pem"), "-o", pulse, signed},
+		{"announce", "--dir", d.desk(), signed, pulse},
+	} {
+		if err := d.release(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // outcome waits for the next verdict, or refusal, after record k, and says it in words.

@@ -58,7 +58,7 @@ func verbs() []verb {
 		initVerb(), buildVerb(), signVerb(), inspectVerb(), verifyVerb(), checkVerb(), publishVerb(),
 		watchVerb(), enrollVerb(), evidenceVerifyVerb(), evidenceCollectVerb(),
 	}
-	return append(append(list, rootVerbs()...), campaignVerbs()...)
+	return append(append(append(list, rootVerbs()...), campaignVerbs()...), announceVerb())
 }
 
 // usageError is a wrong command line.

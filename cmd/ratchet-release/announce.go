@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/mqtt"
+)
+
+func announceVerb() verb {
+	return verb{
+		name: "announce", args: "[flags] FILE...",
+		short: "publish root bundles, campaign plans and pulses over MQTT",
+		long: `
+Publishes signed documents, retained: a root bundle for all devices, a plan and a pulse for the
+devices of a channel. What a file is, it says itself. Each is read back from the broker, because a
+broker acknowledges what its access list forbids. Give root, plan and pulse in this order.
+
+Devices verify them; this verb looks only at their form. A device keeps what it has taken: an older
+document that is announced again changes nothing.`,
+		examples: []string{
+			"ratchet-release announce root.bundle",
+			"ratchet-release announce plan.cbor pulse.cbor",
+		},
+		setup: func(fs *flag.FlagSet) action {
+			dir := dirFlag(fs)
+			channel := fs.String("channel", "", "channel `NAME` of pulses (default: broker.channel); a plan names its own")
+			override := brokerFlags(fs)
+			return func(ctx context.Context, c console, args []string) error {
+				if len(args) == 0 {
+					return usage("which document?")
+				}
+				d, err := findDesk(*dir)
+				if err != nil {
+					return err
+				}
+				if *channel == "" {
+					*channel = d.Broker.Channel
+				}
+				var posts []post
+				for _, name := range args {
+					p, err := announcement(name, *channel)
+					if err != nil {
+						return err
+					}
+					posts = append(posts, p)
+				}
+				return announce(ctx, c, override(d.brokerOptions()), posts)
+			}
+		},
+	}
+}
+
+// announcement reads a document and says where it belongs.
+func announcement(name, channel string) (post, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return post{}, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, transport.MaxMessage+1))
+	if err != nil {
+		return post{}, fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	if len(b) > transport.MaxMessage {
+		return post{}, fmt.Errorf("cannot announce %s: it has more than %d bytes, which devices take over MQTT; a larger root bundle travels with the image", name, transport.MaxMessage)
+	}
+	if _, err := trust.Anchor(b); err == nil {
+		return post{topic: "ratchet/v1/root", body: b}, nil
+	}
+	if spec, _, err := policy.ReadPlan(b); err == nil {
+		return post{topic: "ratchet/v1/plan/" + spec.Channel, body: b}, nil
+	}
+	if _, err := policy.ReadPulse(b); err == nil {
+		if err := mqtt.CheckID(channel); err != nil {
+			return post{}, usage("a pulse needs a channel: give --channel, or name broker.channel in %s: it %v", deskName, err)
+		}
+		return post{topic: "ratchet/v1/pulse/" + channel, body: b}, nil
+	}
+	return post{}, fmt.Errorf("cannot announce %s: it is neither a complete root bundle nor a signed plan or pulse", name)
+}
+
+func announce(ctx context.Context, c console, o brokerOptions, posts []post) error {
+	b, err := connect(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	for _, p := range posts {
+		if err := b.publish(ctx, drop, p.topic, true, p.body); err != nil {
+			return err
+		}
+		now, err := b.retainedOn(ctx, p.topic, settleLong)
+		if err != nil {
+			return fmt.Errorf("cannot read %s back: %w", p.topic, err)
+		}
+		if !bytes.Equal(now, p.body) {
+			return fmt.Errorf("the broker acknowledged the document and does not keep it on %s: its access list may forbid this desk to write or to read there", p.topic)
+		}
+		c.say("%s: announced, acknowledged and read back, %d bytes", p.topic, len(p.body))
+	}
+	return nil
+}
