@@ -51,15 +51,21 @@ type network struct {
 	seen    map[uint64]bool
 }
 
+// addresses are where the servers listen, "host:port"; port 0 is any.
+type addresses struct{ broker, images string }
+
+// anywhere on loopback.
+var anywhere = addresses{"127.0.0.1:0", "127.0.0.1:0"}
+
 // startNetwork starts the image server and a broker: an embedded one, or Mosquitto with the example
 // configuration of transport/mqtt where its directory is given.
-func startNetwork(p *pki, images, example string) (*network, error) {
+func startNetwork(p *pki, images, example string, at addresses) (*network, error) {
 	n := &network{seen: map[uint64]bool{}, stop: func() {}}
 	cert, err := p.issue("server")
 	if err != nil {
 		return nil, err
 	}
-	l, err := freePort()
+	l, err := net.Listen("tcp", at.broker)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +78,7 @@ func startNetwork(p *pki, images, example string) (*network, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.serveImages(images, p.server(cert, false)); err != nil {
+	if err := n.serveImages(at.images, images, p.server(cert, false)); err != nil {
 		return nil, err
 	}
 	return n, n.connect(p)
@@ -142,8 +148,8 @@ func (n *network) mosquitto(l net.Listener, p *pki, example string) error {
 	return nil
 }
 
-func (n *network) serveImages(images string, t *tls.Config) error {
-	l, err := freePort()
+func (n *network) serveImages(at, images string, t *tls.Config) error {
+	l, err := net.Listen("tcp", at)
 	if err != nil {
 		return err
 	}
