@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -457,11 +456,21 @@ func (r *rig) ends() string {
 	return fmt.Sprintf("%s; slot %s runs, %s, %s is next", r.field("last"), r.field("running"), word, r.field("next"))
 }
 
-// portOf is the port of host:port.
-func portOf(address string) string {
-	_, port, err := net.SplitHostPort(address)
+// reopen serves a run that is there, for the device that it made.
+func (r *rig) reopen() error {
+	b, err := os.ReadFile(r.path("settings.json"))
 	if err != nil {
-		return ""
+		return fmt.Errorf("%w; there is no run to repeat in %s", err, r.dir)
 	}
-	return port
+	var s settings
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	if r.pki, err = openPKI(r.path("pki")); err != nil {
+		return err
+	}
+	if err := r.serve(addresses{s.Broker, s.Images}); err != nil {
+		return err
+	}
+	return r.listen()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -103,4 +104,12 @@ func makeExt4(ctx context.Context, out string, size int64, id byte, journal bool
 	}
 	_, err = tool(ctx, fix.String(), "debugfs", "-w", "-f", "-", out)
 	return err
+}
+
+func copySparse(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(to, nil, 0o644), os.Truncate(to, int64(len(b))), writeAt(to, b, 0))
 }

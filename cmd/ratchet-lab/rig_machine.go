@@ -67,7 +67,8 @@ func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bo
 	if t.uboot() {
 		args = []string{"-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-bios", ubootBinary, "-drive", "if=pflash,format=raw,index=1,snapshot=on,file=" + flash}
 	} else {
-		args = []string{"-M", "q35", "-cpu", "qemu64", "-m", "128", "-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + ovmfCode,
+		// GRUB under OVMF is out of memory with 128 MiB.
+		args = []string{"-M", "q35", "-cpu", "qemu64", "-m", "256", "-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + ovmfCode,
 			"-drive", "if=pflash,format=raw,unit=1,snapshot=on,file=" + flash}
 	}
 	args = append(args, "-accel", accel, "-smp", "1", "-nodefaults", "-display", "none", "-serial", "file:"+serial,

@@ -304,6 +304,6 @@ func line(s control.Status) string {
 			last += "/" + string(s.Last.Reason)
 		}
 	}
-	return fmt.Sprintf("status mode=%s phase=%s running=%s confirmed=%v tries=%d other=%v/%v last=%s unsent=%d next=%s", s.Mode, s.Phase, s.Running.Name, s.Running.Confirmed,
-		s.Running.Tries, s.Other.Bootable, s.Other.Confirmed, last, s.Evidence.Seq-s.Evidence.Sent, s.Boot.Next)
+	return fmt.Sprintf("status mode=%s phase=%s running=%s confirmed=%v tries=%d other=%v/%v last=%s seq=%d unsent=%d next=%s", s.Mode, s.Phase, s.Running.Name, s.Running.Confirmed,
+		s.Running.Tries, s.Other.Bootable, s.Other.Confirmed, last, s.Evidence.Seq, s.Evidence.Seq-s.Evidence.Sent, s.Boot.Next)
 }
