@@ -48,6 +48,7 @@ type network struct {
 	link   paho.Client
 	rate   atomic.Int64 // bytes a second of the image server, 0: as fast as it goes
 	served atomic.Int64 // bytes of images
+	damage atomic.Bool  // the image server sends other bytes than it has
 
 	mu      sync.Mutex
 	records []evidence.Record
@@ -184,6 +185,10 @@ type slowWriter struct {
 }
 
 func (s *slowWriter) Write(p []byte) (int, error) {
+	if s.n.damage.Load() && len(p) > 0 {
+		p = bytes.Clone(p)
+		p[len(p)/2] ^= 1
+	}
 	k, err := s.ResponseWriter.Write(p)
 	s.n.served.Add(int64(k))
 	if rate := s.n.rate.Load(); rate > 0 {

@@ -193,15 +193,27 @@ func (r *rig) play(ctx context.Context) error {
 		return err
 	}
 	defer r.table()
-	for _, s := range []struct {
-		what string
-		play func(context.Context) error
-	}{{"healthy update", r.playHealthy}, {"sick update", r.playSick}, {"kernel panic", r.playPanic}, {"power cuts", r.playCuts}} {
+	for _, s := range r.scenes() {
 		if err := r.timed(s.what, func() error { return s.play(ctx) }); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// scene is one part of a run.
+type scene struct {
+	what string
+	play func(context.Context) error
+}
+
+func (r *rig) scenes() []scene {
+	all := []scene{{"healthy update", r.playHealthy}, {"sick update", r.playSick}, {"kernel panic", r.playPanic}}
+	if r.o.mode == "all" {
+		all = append(all, scene{"hang before the agent", r.playHang}, scene{"hang after the agent", r.playFreeze}, scene{"broker not reached", r.playDeaf},
+			scene{"damaged image", r.playDamaged}, scene{"forged manifest", r.playForged})
+	}
+	return append(all, scene{"power cuts", r.playCuts})
 }
 
 func (r *rig) timed(what string, f func() error) error {
@@ -251,7 +263,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 	if err := r.release(ctx, "enroll", "--dir", r.desk(), deviceName, r.path("device.pem")); err != nil {
 		return err
 	}
-	for _, v := range []version{{"1.0.0", false, false}, {"2.0.0", false, false}, {"3.0.0", true, false}, {"4.0.0", false, true}} {
+	for _, v := range r.versions() {
 		if err := r.makeVersion(ctx, v); err != nil {
 			return err
 		}
@@ -291,10 +303,16 @@ func (r *rig) provision() (map[string]file, error) {
 	}, os.WriteFile(r.path("device.pem"), public, 0o644)
 }
 
-// version is one release.
-type version struct {
-	name        string
-	sick, panic bool
+// version is one release, and what it suffers from.
+type version struct{ name, sickness string }
+
+// versions are all images of a run. What ends in "all" only is not made for a smoke test.
+func (r *rig) versions() []version {
+	all := []version{{"1.0.0", ""}, {"2.0.0", ""}, {"3.0.0", "sick"}, {"4.0.0", "panic"}}
+	if r.o.mode == "all" {
+		all = append(all, version{"5.0.0", "hang"}, version{"6.0.0", "freeze"}, version{"7.0.0", "deaf"}, version{"8.0.0", ""})
+	}
+	return all
 }
 
 func (r *rig) image(version string) string { return r.path("v" + version + ".img") }
@@ -307,11 +325,11 @@ func (r *rig) makeVersion(ctx context.Context, v version) error {
 	}
 	guest, agent := filepath.Join(r.bin, "rig", r.target.arch, "guest"), filepath.Join(r.bin, "rig", r.target.arch, "ratchet")
 	more := map[string]string{}
-	if v.panic {
+	if v.sickness == "panic" {
 		more["panic"] = "yes\n"
 	}
 	initrd, err := initramfs(guest, filepath.Join(kernels, "lib", "modules"),
-		[]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii"}, more)
+		[]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii", "softdog"}, more)
 	if err != nil {
 		return err
 	}
@@ -319,7 +337,7 @@ func (r *rig) makeVersion(ctx context.Context, v version) error {
 	if err := os.WriteFile(path, initrd, 0o644); err != nil {
 		return err
 	}
-	dirs, files := r.target.slotTree(v.name, found[0], agent, guest, path, filepath.Join(r.desk(), "keys", "release.pub.pem"), r.pki.ca(), v.sick, r.config(v.name))
+	dirs, files := r.target.slotTree(v.name, found[0], agent, guest, path, filepath.Join(r.desk(), "keys", "release.pub.pem"), r.pki.ca(), v.sickness, r.config(v))
 	size := int64(imageRoom)
 	for _, f := range files {
 		if f.from != "" {
@@ -337,7 +355,11 @@ func (r *rig) makeVersion(ctx context.Context, v version) error {
 const imageRoom = 4 << 20
 
 // config is the device's configuration, as it would be on a real one.
-func (r *rig) config(version string) string {
+func (r *rig) config(v version) string {
+	broker := forGuest(r.net.broker)
+	if v.sickness == "deaf" {
+		broker = "mqtts://" + guestsHost + ":1"
+	}
 	return fmt.Sprintf(`# Configuration of the rig's device.
 [device]
 id = %q
@@ -379,7 +401,7 @@ run = ["/sbin/init", "health"]
 
 [reboot]
 command = ["/sbin/init", "reboot"]
-`, deviceName, version, r.target.bootSection(), forGuest(r.net.broker))
+`, deviceName, v.name, r.target.bootSection(), broker)
 }
 
 // listen takes the device's evidence.
@@ -387,6 +409,7 @@ func (r *rig) listen() error { return r.net.watch(r.path("device.pem"), r.hear) 
 
 // boot switches the device on, with the disk given.
 func (r *rig) boot(ctx context.Context, disk, log, name string) error {
+	r.off()
 	r.boots, r.status, r.said = 0, "", nil
 	var err error
 	r.machine, err = r.target.power(ctx, r.dir, disk, log, r.path(name+".console"), r.o.kvm)

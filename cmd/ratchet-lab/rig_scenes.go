@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -103,16 +104,74 @@ func (r *rig) playSick(ctx context.Context) error {
 
 func (r *rig) playPanic(ctx context.Context) error {
 	r.chapter("Kernel panic: 4.0.0 never reaches the agent")
+	err := r.fallsBack(ctx, "kernel panic", "4.0.0", "trial-boots-exhausted")
+	r.expect("evidence of all", "verified, nothing missing", r.chain(ctx))
+	return err
+}
+
+// fallsBack offers a version that never lasts, and expects the loader to use up its tries.
+func (r *rig) fallsBack(ctx context.Context, what, version, why string) error {
 	tries := 3
 	if !r.target.uboot() {
 		tries = 1
 	}
 	r.boots = 0
-	err := r.update(ctx, "4.0.0", "none")
-	r.expect("kernel panic", fmt.Sprintf("reverted/3/trial-boots-exhausted; slot B runs, confirmed, B is next; %d boots", tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
-	r.expect("evidence of all", "verified, nothing missing", r.chain(ctx))
-	r.off()
+	err := r.update(ctx, version, "none")
+	r.expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why, tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
+}
+
+func (r *rig) playHang(ctx context.Context) error {
+	r.chapter("Hang: the init of 5.0.0 hangs before the agent starts; the watchdog resets")
+	return r.fallsBack(ctx, "hang before the agent", "5.0.0", "trial-boots-exhausted")
+}
+
+func (r *rig) playFreeze(ctx context.Context) error {
+	r.chapter("Hang: everything in 6.0.0 hangs after the agent has started; the watchdog resets")
+	return r.fallsBack(ctx, "hang after the agent", "6.0.0", "trial-boots-exhausted")
+}
+
+func (r *rig) playDeaf(ctx context.Context) error {
+	r.chapter("Broker: 7.0.0 does not reach it")
+	r.boots = 0
+	err := r.update(ctx, "7.0.0", "none")
+	r.expect("broker not reached", fmt.Sprintf("reverted/%d/broker-unreachable; slot B runs, confirmed, B is next; 2 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	return err
+}
+
+func (r *rig) playDamaged(ctx context.Context) error {
+	r.chapter("Damaged image: the server sends other bytes than the manifest of 8.0.0 has")
+	r.boots = 0
+	r.net.damage.Store(true)
+	defer r.net.damage.Store(false)
+	err := r.update(ctx, "8.0.0", "none")
+	r.expect("damaged image", fmt.Sprintf("failed/%d/image-corrupt; slot B runs, confirmed, B is next; 0 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	return err
+}
+
+func (r *rig) playForged(ctx context.Context) error {
+	r.chapter("Forged manifest: somebody changes 8.0.0 on its way")
+	b, err := os.ReadFile(r.path("release-8.0.0.suit"))
+	if err != nil {
+		return err
+	}
+	b[len(b)-20] ^= 1
+	k := r.net.count()
+	if err := r.net.inject("ratchet/v1/device/"+deviceName+"/offer", b); err != nil {
+		return err
+	}
+	got := "no answer"
+	err = r.waitFor(ctx, bootTime, "a refusal", func() bool {
+		for _, rec := range r.net.since(k) {
+			if rec.Kind == evidence.KindDecision && rec.To == "refuse" {
+				got = string(rec.Reason)
+			}
+		}
+		return got != "no answer"
+	})
+	r.expect("forged manifest", "digest-mismatch", got)
+	r.expect("evidence of everything", "verified, nothing missing", r.chain(ctx))
+	return errors.Join(err, r.net.inject("ratchet/v1/device/"+deviceName+"/offer", nil))
 }
 
 // chain has the device send all of its evidence again and holds it, as one chain, against its key.

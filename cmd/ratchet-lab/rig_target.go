@@ -260,7 +260,7 @@ func writeAt(disk string, b []byte, offset int64) error {
 }
 
 // slotTree is the root file system of one version.
-func (t target) slotTree(version string, kernel, agent, guest, initrd, key, ca string, sick bool, config string) ([]string, map[string]file) {
+func (t target) slotTree(version string, kernel, agent, guest, initrd, key, ca, sickness, config string) ([]string, map[string]file) {
 	files := map[string]file{
 		"boot/" + t.kernel:            {from: kernel},
 		"boot/initrd":                 {from: initrd},
@@ -270,11 +270,9 @@ func (t target) slotTree(version string, kernel, agent, guest, initrd, key, ca s
 		"etc/ratchet/release.pub.pem": {from: key},
 		"etc/ratchet/ca.pem":          {from: ca},
 		"etc/rig/version":             {text: version + "\n"},
+		"etc/rig/sickness":            {text: sickness + "\n"},
 		"etc/rig/mounts":              {text: t.mounts()},
 		"etc/fw_env.config":           {text: fmt.Sprintf("/dev/vda5 0x0 0x%x\n/dev/vda5 0x%x 0x%x\n", envCopy, envCopy, envCopy)},
-	}
-	if sick {
-		files["etc/rig/sick"] = file{text: "sick\n"}
 	}
 	return []string{"dev", "proc", "sys", "run", "tmp", "var/lib/ratchet", "var/lock", "boot/efi"}, files
 }

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,12 +31,15 @@ const (
 	deviceWait = 10 * time.Second
 	stopWait   = 10 * time.Second
 	pollEvery  = 250 * time.Millisecond
+
+	watchdogSeconds = 15
+	freezeAfter     = 2 * time.Second // in a trial: within the soak
 )
 
 func main() {
 	switch verb := strings.Join(os.Args[1:], " "); {
 	case verb == "health":
-		if _, err := os.Stat("/etc/rig/sick"); err == nil {
+		if sickness("sick") {
 			fmt.Fprintln(os.Stderr, "the rig's service does not answer")
 			os.Exit(1)
 		}
@@ -52,6 +56,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "guest health|reboot; else it is process 1")
 		os.Exit(2)
 	}
+}
+
+// sickness tells what the image is made to suffer from.
+func sickness(kind string) bool {
+	b, _ := os.ReadFile("/etc/rig/sickness")
+	return strings.TrimSpace(string(b)) == kind
 }
 
 func say(format string, args ...any) { fmt.Printf("rig: "+format+"\n", args...) }
@@ -102,7 +112,41 @@ func goToSlot() error {
 	if err := unix.Chroot("."); err != nil {
 		return err
 	}
-	return unix.Exec("/sbin/init", []string{"/sbin/init"}, []string{"PATH=/sbin:/usr/bin"})
+	env := []string{"PATH=/sbin:/usr/bin"}
+	if fd, err := armWatchdog(); err != nil {
+		say("there is no watchdog: %v", err)
+	} else {
+		env = append(env, fmt.Sprintf("%s=%d", watchdogFD, fd))
+	}
+	return unix.Exec("/sbin/init", []string{"/sbin/init"}, env)
+}
+
+// watchdogFD names the open watchdog to the slot's init.
+const watchdogFD = "RIG_WATCHDOG"
+
+// armWatchdog starts the watchdog before anything of the slot runs, as a board's bootloader would.
+func armWatchdog() (int, error) {
+	fd, err := unix.Open("/dev/watchdog", unix.O_WRONLY, 0) // not closed by exec
+	if err != nil {
+		return 0, err
+	}
+	return fd, unix.IoctlSetPointerInt(fd, unix.WDIOC_SETTIMEOUT, watchdogSeconds)
+}
+
+// feed keeps the watchdog quiet while hung is not closed.
+func feed(hung <-chan struct{}) {
+	fd, err := strconv.Atoi(os.Getenv(watchdogFD))
+	if err != nil {
+		return
+	}
+	for {
+		_, _ = unix.Write(fd, []byte{0})
+		select {
+		case <-hung:
+			return
+		case <-time.After(2 * time.Second):
+		}
+	}
 }
 
 func console() error {
@@ -172,12 +216,25 @@ func runSystem() error {
 	}
 	version, _ := os.ReadFile("/etc/rig/version")
 	say("up slot=%s version=%s", parameter("ratchet.slot"), strings.TrimSpace(string(version)))
+	hung := make(chan struct{})
+	if sickness("hang") {
+		close(hung)
+		time.Sleep(time.Hour) // the watchdog comes before
+	}
+	go feed(hung)
 	go report()
 	for {
 		agent := exec.Command(agentPath, "daemon")
 		agent.Stdout, agent.Stderr = os.Stdout, os.Stderr
 		if err := agent.Start(); err != nil {
 			return fmt.Errorf("cannot start the agent: %w", err)
+		}
+		if sickness("freeze") {
+			time.AfterFunc(freezeAfter, func() {
+				say("everything hangs")
+				close(hung)
+				_ = agent.Process.Signal(unix.SIGSTOP)
+			})
 		}
 		done := make(chan error, 1)
 		go func() { done <- agent.Wait() }()
