@@ -79,14 +79,11 @@ func (c *checker) check(ctx context.Context) error {
 	if state.Next == "" {
 		return errors.New("the bootloader has no slot to boot")
 	}
-	if b := state.Slots["B"]; state.Next == "B" && (b.Confirmed || b.Tries > 0) && !bytes.Equal(c.part(3)[:len(c.image)], c.image) && b != c.unknown() {
+	if state.Next == "B" && !bytes.Equal(c.part(3)[:len(c.image)], c.image) {
 		return errors.New("slot B would boot, and does not hold the image")
 	}
 	return c.journal(ctx)
 }
-
-// unknown is a slot of which the metadata of a new device says nothing.
-func (c *checker) unknown() bootctl.SlotState { return bootctl.SlotState{} }
 
 // metadata reads the boot metadata with the agent's own backend, and for U-Boot with fw_printenv too.
 func (c *checker) metadata(ctx context.Context) (bootctl.State, error) {

@@ -208,7 +208,9 @@ func (t target) makeBoot(ctx context.Context, dir, disk string) error {
 		return err
 	}
 	cfg, efi, env := filepath.Join(dir, "grub.cfg"), filepath.Join(dir, "grubx64.efi"), filepath.Join(dir, "grubenv")
-	block, err := grubenv.Encode(nil)
+	// The factory says which slot is good. With nothing said, GRUB counts the one try of the first boot,
+	// and a power cut in it leads to the empty slot.
+	block, err := grubenv.Encode([]string{"ORDER=A", "A_OK=1", "A_TRY=0", "A_GOOD=1", "B_OK=0", "B_TRY=0"})
 	if err != nil {
 		return err
 	}
