@@ -82,7 +82,7 @@ func (c *checker) check(ctx context.Context) error {
 	if state.Next == "B" && !bytes.Equal(c.part(3)[:len(c.image)], c.image) {
 		return errors.New("slot B would boot, and does not hold the image")
 	}
-	return c.journal(ctx)
+	return c.journal(ctx, state.Next == "B")
 }
 
 // metadata reads the boot metadata with the agent's own backend, and for U-Boot with fw_printenv too.
@@ -142,7 +142,8 @@ func (c *checker) metadata(ctx context.Context) (bootctl.State, error) {
 }
 
 // journal replays the state partition's file system, opens the journal and walks the evidence chain.
-func (c *checker) journal(ctx context.Context) error {
+// made says that it must be there.
+func (c *checker) journal(ctx context.Context, made bool) error {
 	fs, db := filepath.Join(c.dir, "state"), filepath.Join(c.dir, "journal.db")
 	if err := errors.Join(os.RemoveAll(db), os.WriteFile(fs, c.part(4), 0o644)); err != nil {
 		return err
@@ -155,7 +156,10 @@ func (c *checker) journal(ctx context.Context) error {
 		return fmt.Errorf("%w %s", err, out)
 	}
 	if info, err := os.Stat(db); err != nil || info.Size() == 0 {
-		return nil // not yet made: the first start makes it, in one rename
+		if made {
+			return errors.New("slot B would boot, and there is no journal")
+		}
+		return nil // the first start makes it, in one rename
 	}
 	s, err := journal.OpenBolt(db, journal.Options{})
 	if err != nil {
