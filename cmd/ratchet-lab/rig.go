@@ -110,6 +110,7 @@ func (o *rigFlags) complete() error {
 func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 	good, began := true, time.Now()
 	var runs []*rig
+	var broken error // the other targets, and the report of what there is, come all the same
 	for _, t := range targets {
 		if o.target != "" && o.target != t.name {
 			continue
@@ -119,19 +120,22 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 		err := r.play(ctx)
 		r.close()
 		if err != nil {
-			return false, fmt.Errorf("%s: %w", t.name, err)
+			broken = errors.Join(broken, fmt.Errorf("%s: %w", t.name, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
 	if len(runs) == 0 {
 		return false, fmt.Errorf("there is no target %q", o.target)
 	}
 	if o.mode == "cut" {
-		return runs[0].good(), nil
+		return runs[0].good(), broken
 	}
 	for _, r := range runs {
 		good = r.good() && good
 	}
-	return good, writeReport(o, out, runs, time.Since(began))
+	return good, errors.Join(broken, writeReport(o, out, runs, time.Since(began)))
 }
 
 // rig is one target: the demo's desk and servers, and a device in QEMU.
