@@ -3,11 +3,13 @@
 GO      ?= go
 BIN     ?= bin
 RUNS    ?= 5
+RIG     ?= rig-out
+EVERY   ?= 10
 # No HTTP/2: images come by ranged HTTP/1.1, and the device's program is a third of a MiB smaller.
 FLAGS   := -trimpath -tags nethttpomithttp2 -ldflags '-s -w'
 STATIC  := CGO_ENABLED=0
 
-.PHONY: all build demo test race lint cross test386 fuzz interop bench idle size clean help
+.PHONY: all build demo test race lint cross test386 fuzz interop bench idle size rig rig-smoke rig-programs clean help
 
 all: build
 
@@ -46,6 +48,16 @@ fuzz: ## every fuzz target for FUZZTIME (default 5s) each
 
 interop: build ## against mosquitto, fw_setenv, grub-editenv, loop devices, mke2fs (scripts/deps.sh interop)
 	$(GO) test -count=1 -tags interop -run 'Interop' ./...
+
+rig-programs: build
+	@for arch in arm64 amd64; do mkdir -p $(BIN)/rig/$$arch && \
+		GOARCH=$$arch $(STATIC) $(GO) build $(FLAGS) -o $(BIN)/rig/$$arch/ ./cmd/ratchet ./scripts/rig/guest || exit 1; done
+
+rig-smoke: rig-programs ## real U-Boot and GRUB in QEMU, a hundred power cuts, ten booted (scripts/deps.sh rig)
+	$(BIN)/ratchet-lab rig smoke --dir $(RIG)
+
+rig: rig-programs ## every power cut of an update looked at, every EVERYth booted, with a report (scripts/deps.sh rig)
+	$(BIN)/ratchet-lab rig all --dir $(RIG) --every $(EVERY)
 
 bench: build ## install speed and memory against the physical limit (root, loop devices)
 	$(GO) run ./scripts/bench -runs $(RUNS)

@@ -1,17 +1,40 @@
 #!/bin/sh
-# Installs what a make target needs beyond Go, from Debian's packages. Usage: scripts/deps.sh interop|bench
+# Installs what a make target needs beyond Go, from Debian's packages. Usage: scripts/deps.sh interop|bench|rig
+# rig also unpacks guest kernels, which are never installed, into $RATCHET_RIG_CACHE (default ~/.cache/ratchet-rig).
 set -eu
 case "${1:-}" in
 interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount softhsm2 opensc" ;;
 bench) packages="e2fsprogs util-linux mount strace procps mosquitto" ;;
-*) echo "usage: scripts/deps.sh interop|bench" >&2; exit 2 ;;
+rig) packages="qemu-system-arm qemu-system-x86 u-boot-qemu u-boot-tools libubootenv-tool ovmf grub-efi-amd64-bin grub-common mtools gdisk e2fsprogs" ;;
+*) echo "usage: scripts/deps.sh interop|bench|rig" >&2; exit 2 ;;
 esac
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
 missing=
 for p in $packages; do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
 done
-[ -z "$missing" ] && exit 0
-sudo=
-[ "$(id -u)" = 0 ] || sudo=sudo
-$sudo apt-get update -q
-DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends $missing
+if [ -n "$missing" ]; then
+	$sudo apt-get update -q
+	DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends $missing
+fi
+[ "$1" = rig ] || exit 0
+
+cache=${RATCHET_RIG_CACHE:-$HOME/.cache/ratchet-rig}
+[ -d "$cache/arm64/boot" ] && [ -d "$cache/amd64/boot" ] && exit 0
+mkdir -p "$cache"
+cd "$cache"
+if ! dpkg --print-foreign-architectures | grep -qx arm64 && [ "$(dpkg --print-architecture)" != arm64 ]; then
+	$sudo dpkg --add-architecture arm64
+	$sudo apt-get update -q
+fi
+for arch in arm64 amd64; do
+	[ -d "$arch/boot" ] && continue
+	# The version moves with security updates: ask the meta package.
+	kernel=$(apt-cache depends "linux-image-cloud-$arch:$arch" | sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p' | head -n 1)
+	apt-get download -q "${kernel%:*}:$arch"
+	rm -rf "$arch.part"
+	dpkg-deb -x linux-image-*"_$arch.deb" "$arch.part"
+	rm -f linux-image-*"_$arch.deb"
+	mv "$arch.part" "$arch"
+done

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -180,7 +179,7 @@ func (d *demo) setUp(ctx context.Context) error {
 	if d.pki, err = newPKI(filepath.Join(d.dir, "pki")); err != nil {
 		return err
 	}
-	if d.net, err = startNetwork(d.pki, filepath.Join(d.desk(), "images"), d.mosquitto); err != nil {
+	if d.net, err = startNetwork(d.pki, filepath.Join(d.desk(), "images"), d.mosquitto, anywhere); err != nil {
 		return err
 	}
 	if _, err := d.pki.issue(deskName); err != nil {
@@ -416,6 +415,3 @@ func (d *demo) close() {
 }
 
 func tailOf(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
-
-// freePort listens on loopback.
-func freePort() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }

@@ -16,6 +16,7 @@ import (
 const usage = `ratchet-lab is the laboratory of Ratchet.
 
   ratchet-lab demo [--keep] [--dir DIR] [--bin DIR]   the whole main job on this machine, in less than a minute
+  ratchet-lab rig smoke|all|cut ...                   real bootloaders, real kernels, power cuts, in QEMU (make rig)
   ratchet-lab version
 
 Each takes -h. Exit codes: 0 as expected, 1 something differs, 2 usage.
@@ -42,6 +43,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case "demo":
 		return runDemo(ctx, args[1:], stdout, stderr)
+	case "rig":
+		return runRig(ctx, args[1:], stdout, stderr)
 	case healthVerb:
 		return runHealth(args[1:], stderr)
 	case buttonVerb:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,11 +10,13 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,21 +48,34 @@ type network struct {
 	link   paho.Client
 	rate   atomic.Int64 // bytes a second of the image server, 0: as fast as it goes
 	served atomic.Int64 // bytes of images
+	damage atomic.Bool  // the image server sends other bytes than it has
 
 	mu      sync.Mutex
 	records []evidence.Record
-	seen    map[uint64]bool
+	signed  map[recordID][]byte // as they came
 }
+
+// recordID names a record.
+type recordID struct {
+	chain [16]byte
+	seq   uint64
+}
+
+// addresses are where the servers listen, "host:port"; port 0 is any.
+type addresses struct{ broker, images string }
+
+// anywhere on loopback.
+var anywhere = addresses{"127.0.0.1:0", "127.0.0.1:0"}
 
 // startNetwork starts the image server and a broker: an embedded one, or Mosquitto with the example
 // configuration of transport/mqtt where its directory is given.
-func startNetwork(p *pki, images, example string) (*network, error) {
-	n := &network{seen: map[uint64]bool{}, stop: func() {}}
+func startNetwork(p *pki, images, example string, at addresses) (*network, error) {
+	n := &network{signed: map[recordID][]byte{}, stop: func() {}}
 	cert, err := p.issue("server")
 	if err != nil {
 		return nil, err
 	}
-	l, err := freePort()
+	l, err := net.Listen("tcp", at.broker)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +88,7 @@ func startNetwork(p *pki, images, example string) (*network, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.serveImages(images, p.server(cert, false)); err != nil {
+	if err := n.serveImages(at.images, images, p.server(cert, false)); err != nil {
 		return nil, err
 	}
 	return n, n.connect(p)
@@ -142,8 +158,8 @@ func (n *network) mosquitto(l net.Listener, p *pki, example string) error {
 	return nil
 }
 
-func (n *network) serveImages(images string, t *tls.Config) error {
-	l, err := freePort()
+func (n *network) serveImages(at, images string, t *tls.Config) error {
+	l, err := net.Listen("tcp", at)
 	if err != nil {
 		return err
 	}
@@ -169,6 +185,10 @@ type slowWriter struct {
 }
 
 func (s *slowWriter) Write(p []byte) (int, error) {
+	if s.n.damage.Load() && len(p) > 0 {
+		p = bytes.Clone(p)
+		p[len(p)/2] ^= 1
+	}
 	k, err := s.ResponseWriter.Write(p)
 	s.n.served.Add(int64(k))
 	if rate := s.n.rate.Load(); rate > 0 {
@@ -227,8 +247,9 @@ func (n *network) watch(pub string, show func(evidence.Record)) error {
 			rec = evidence.Record{Event: evidence.Event{Kind: "forged", Detail: map[string]string{"why": err.Error()}}}
 		}
 		n.mu.Lock()
-		again := n.seen[rec.Seq] // at least once: records may come twice
-		n.seen[rec.Seq] = true
+		id := recordID{rec.Chain, rec.Seq}
+		_, again := n.signed[id] // at least once: records may come twice
+		n.signed[id] = m.Payload()
 		if !again {
 			n.records = append(n.records, rec)
 		}
@@ -240,8 +261,36 @@ func (n *network) watch(pub string, show func(evidence.Record)) error {
 	if err != nil {
 		return err
 	}
-	// What the device sent before anybody listened, it sends again: from record 1 (CBOR).
+	return n.resend()
+}
+
+// resend makes the device send again what nobody listened to: from record 1 (CBOR).
+func (n *network) resend() error {
 	return wait(n.link.Publish("ratchet/v1/device/"+deviceName+"/resend", 1, false, []byte{1}))
+}
+
+// forget begins anew, for a device whose past was changed.
+func (n *network) forget() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.records, n.signed = nil, map[recordID][]byte{}
+}
+
+// export is all that came, in the order of the chain, and the highest sequence number.
+func (n *network) export() (all []byte, chains int, last uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ids := slices.SortedFunc(maps.Keys(n.signed), func(a, b recordID) int {
+		return cmp.Or(bytes.Compare(a.chain[:], b.chain[:]), cmp.Compare(a.seq, b.seq))
+	})
+	var before recordID
+	for i, id := range ids {
+		if i == 0 || id.chain != before.chain {
+			chains++
+		}
+		all, last, before = append(all, n.signed[id]...), id.seq, id
+	}
+	return all, chains, last
 }
 
 // since returns the records after the first k.

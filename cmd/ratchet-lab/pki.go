@@ -8,12 +8,16 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"time"
 )
+
+// guestsHost is this machine as QEMU's user network shows it to a guest.
+const guestsHost = "10.0.2.2"
 
 // pki is a throw-away certificate authority for the demo's TLS: broker, image server, device, desk.
 type pki struct {
@@ -29,7 +33,7 @@ func newPKI(dir string) (*pki, error) {
 		return nil, err
 	}
 	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "demo CA"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(48 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+		NotAfter: time.Now().Add(31 * 24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
 	if err != nil {
 		return nil, err
@@ -41,7 +45,24 @@ func newPKI(dir string) (*pki, error) {
 	if p.cert, err = x509.ParseCertificate(der); err != nil {
 		return nil, err
 	}
-	return p, writePEM(p.ca(), "CERTIFICATE", der, 0o644)
+	priv, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return p, errors.Join(writePEM(p.ca(), "CERTIFICATE", der, 0o644), writePEM(filepath.Join(dir, "ca.key"), "PRIVATE KEY", priv, 0o600))
+}
+
+// openPKI is the authority that was made in dir, to replay a run.
+func openPKI(dir string) (*pki, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.key"))
+	if err != nil {
+		return nil, err
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("the authority's key is of another kind")
+	}
+	return &pki{dir: dir, cert: pair.Leaf, key: key, n: time.Now().UnixNano()}, nil
 }
 
 func (p *pki) ca() string { return filepath.Join(p.dir, "ca.pem") }
@@ -54,9 +75,9 @@ func (p *pki) issue(name string) (tls.Certificate, error) {
 	}
 	p.n++
 	t := &x509.Certificate{SerialNumber: big.NewInt(p.n), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		NotAfter: time.Now().Add(30 * 24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}}
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(guestsHost)}, DNSNames: []string{"localhost"}}
 	der, err := x509.CreateCertificate(rand.Reader, t, p.cert, &key.PublicKey, p.key)
 	if err != nil {
 		return tls.Certificate{}, err

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"syscall"
 
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
 // Take takes all locks at paths in this order and returns what releases them. It waits until ctx
-// ends. optional leaves out a lock whose directory is not there: nobody else can hold it either.
+// ends. optional leaves out a lock whose directory is not there, or is on a read-only file system, as
+// /var/lock is on a root that no tmpfs covers there: nobody else can hold it either.
 // Two paths that lead to one file wait for each other until ctx ends.
 func Take(ctx context.Context, fsys hal.FS, paths []string, optional bool) (release func(), err error) {
 	var held []func()
@@ -22,7 +24,7 @@ func Take(ctx context.Context, fsys hal.FS, paths []string, optional bool) (rele
 	}
 	for _, path := range paths {
 		f, err := fsys.Lock(ctx, path)
-		if optional && errors.Is(err, fs.ErrNotExist) {
+		if optional && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EROFS)) {
 			continue
 		}
 		if err != nil {

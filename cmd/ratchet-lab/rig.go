@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const rigUsage = `ratchet-lab rig smoke|all|cut [flags]
+
+Boots the real agent with real bootloaders and kernels in QEMU, and cuts its power: in each target a
+healthy update from publish to confirm, a sick one and one whose kernel panics, which both must come back
+by themselves, and then the healthy one again from the disk that a power cut would have left.
+Needs scripts/deps.sh rig, and neither root nor a network.
+
+  smoke   both targets, a hundred cuts, ten of them booted
+  all     every cut looked at, every --every'th booted, and a report
+  cut     one cut again, of the run in --dir: --target NAME --point N --variant whole|lost|torn
+
+  --dir DIR       where to put it (default rig-out); kept
+  --bin DIR       where ratchet and ratchet-release are (default: beside this one), and rig/ARCH/ with the guest's
+  --cache DIR     unpacked kernels (default $RATCHET_RIG_CACHE or ~/.cache/ratchet-rig)
+  --target NAME   only this one: arm64-uboot, x86-grub
+  --seed N        of the choice of cuts and of torn writes (default 1)
+  --every N       all: boot every Nth cut (default 10)
+  --kvm           let KVM run the guests
+  --verbose       show the desk's commands and the guests' consoles
+
+Exit codes: 0 all as expected, 1 something differs, 2 usage.
+`
+
+// rigFlags are what the command line said.
+type rigFlags struct {
+	mode, dir, bin, cache, target, variant string
+	seed                                   int64
+	point, every                           int
+	kvm, verbose                           bool
+}
+
+func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var o rigFlags
+	f := flag.NewFlagSet("rig", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.dir, "dir", "rig-out", "")
+	f.StringVar(&o.bin, "bin", "", "")
+	f.StringVar(&o.cache, "cache", os.Getenv("RATCHET_RIG_CACHE"), "")
+	f.StringVar(&o.target, "target", "", "")
+	f.StringVar(&o.variant, "variant", string(whole), "")
+	f.Int64Var(&o.seed, "seed", 1, "")
+	f.IntVar(&o.point, "point", -1, "")
+	f.IntVar(&o.every, "every", 10, "")
+	f.BoolVar(&o.kvm, "kvm", false, "")
+	f.BoolVar(&o.verbose, "verbose", false, "")
+	if len(args) > 0 {
+		o.mode, args = args[0], args[1:]
+	}
+	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) || o.mode == "-h" || o.mode == "--help" {
+		fmt.Fprint(stdout, rigUsage)
+		return 0
+	} else if err != nil || f.NArg() > 0 || !strings.Contains(" smoke all cut ", " "+o.mode+" ") || o.every < 1 || o.mode == "cut" && (o.point < 0 || o.target == "") {
+		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n%s", errors.Join(err, fmt.Errorf("unexpected arguments %q", f.Args())), rigUsage)
+		return 2
+	}
+	if err := o.complete(); err != nil {
+		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n", err)
+		return 1
+	}
+	good, err := o.run(ctx, stdout)
+	if err != nil {
+		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n", err)
+	}
+	if err != nil || !good {
+		return 1
+	}
+	return 0
+}
+
+// complete fills in what was not said.
+func (o *rigFlags) complete() error {
+	if o.bin == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		o.bin = filepath.Dir(self)
+	}
+	if o.cache == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return err
+		}
+		o.cache = filepath.Join(home, ".cache", "ratchet-rig")
+	}
+	for _, p := range []*string{&o.dir, &o.bin, &o.cache} {
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return err
+		}
+		*p = abs
+	}
+	return nil
+}
+
+func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
+	good, began := true, time.Now()
+	var runs []*rig
+	var broken error // the other targets, and the report of what there is, come all the same
+	for _, t := range targets {
+		if o.target != "" && o.target != t.name {
+			continue
+		}
+		r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, began: began}, target: t, o: o}
+		runs = append(runs, r)
+		err := r.play(ctx)
+		r.close()
+		if err != nil {
+			broken = errors.Join(broken, fmt.Errorf("%s: %w", t.name, err))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(runs) == 0 {
+		return false, fmt.Errorf("there is no target %q", o.target)
+	}
+	if o.mode == "cut" {
+		return runs[0].good(), broken
+	}
+	for _, r := range runs {
+		good = r.good() && good
+	}
+	return good, errors.Join(broken, writeReport(o, out, runs, time.Since(began)))
+}
+
+// rig is one target: the demo's desk and servers, and a device in QEMU.
+type rig struct {
+	*demo
+	o       *rigFlags
+	target  target
+	machine *machine
+	boots   int    // of the machine, so far
+	status  string // last status line of the device
+	said    []string
+	times   []span
+	cuts    []cutResult
+	log     *writeLog
+}
+
+// span is how long something took.
+type span struct {
+	what string
+	took time.Duration
+}
+
+// settings are what a replay needs besides the files.
+type settings struct {
+	Broker, Images string // host:port
+}
+
+func (r *rig) path(parts ...string) string {
+	return filepath.Join(append([]string{r.dir}, parts...)...)
+}
+
+func (r *rig) good() bool {
+	for _, row := range r.rows {
+		if row.expected != row.observed {
+			return false
+		}
+	}
+	for _, c := range r.cuts {
+		if c.failed() {
+			return false
+		}
+	}
+	return len(r.rows) > 0 || len(r.cuts) > 0
+}
+
+func (r *rig) play(ctx context.Context) error {
+	if r.o.mode == "cut" {
+		return r.replay(ctx)
+	}
+	if err := os.RemoveAll(r.dir); err != nil {
+		return err
+	}
+	if err := r.timed("set up", func() error { return r.setUpRig(ctx) }); err != nil {
+		return err
+	}
+	defer r.table()
+	for _, s := range r.scenes() {
+		if err := r.timed(s.what, func() error { return s.play(ctx) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scene is one part of a run.
+type scene struct {
+	what string
+	play func(context.Context) error
+}
+
+func (r *rig) scenes() []scene {
+	all := []scene{{"healthy update", r.playHealthy}, {"sick update", r.playSick}, {"kernel panic", r.playPanic}}
+	if r.o.mode == "all" {
+		all = append(all, scene{"hang before the agent", r.playHang}, scene{"hang after the agent", r.playFreeze}, scene{"broker not reached", r.playDeaf},
+			scene{"damaged image", r.playDamaged}, scene{"forged manifest", r.playForged})
+	}
+	return append(all, scene{"power cuts", r.playCuts})
+}
+
+func (r *rig) timed(what string, f func() error) error {
+	began := time.Now()
+	err := f()
+	r.times = append(r.times, span{what, time.Since(began)})
+	return err
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// listen takes the device's evidence.
+func (r *rig) listen() error { return r.net.watch(r.path("device.pem"), r.hear) }
+
+// boot switches the device on, with the disk given.
+func (r *rig) boot(ctx context.Context, disk, log, name string) error {
+	r.off()
+	r.boots, r.status, r.said = 0, "", nil
+	var err error
+	r.machine, err = r.target.power(ctx, r.dir, disk, log, r.path(name+".console"), r.o.kvm)
+	return err
+}
+
+func (r *rig) off() {
+	if r.machine != nil {
+		r.machine.cut()
+		r.machine = nil
+	}
+}
+
+func (r *rig) close() {
+	r.off()
+	if r.net != nil {
+		r.net.close()
+	}
+}
+
+var statusField = regexp.MustCompile(`(\S+)=(\S*)`)
+
+// field is one value of the device's last status line.
+func (r *rig) field(name string) string {
+	for _, m := range statusField.FindAllStringSubmatch(r.status, -1) {
+		if m[1] == name {
+			return m[2]
+		}
+	}
+	return ""
+}
+
+// until follows the console until the device's status is as wanted.
+func (r *rig) until(ctx context.Context, within time.Duration, what string, ok func() bool) error {
+	err := r.machine.follow(ctx, within, what, func(line string) bool {
+		for _, mark := range []string{"Ratchet: ", "rig: "} {
+			if i := strings.Index(line, mark); i >= 0 {
+				line = line[i:]
+				r.said = append(r.said, line)
+				if strings.HasPrefix(line, "Ratchet: booting slot") {
+					r.boots++
+				}
+				if strings.HasPrefix(line, "rig: status ") {
+					r.status = line
+				}
+				if r.o.verbose || mark == "Ratchet: " {
+					r.say("    %s", line)
+				}
+				return strings.HasPrefix(line, "rig: status ") && ok()
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return fmt.Errorf("%w (last: %s)", err, r.status)
+	}
+	return nil
+}
+
+// ends says how the last update ended and what runs: "updated/1; slot B runs, confirmed".
+func (r *rig) ends() string {
+	confirmed, _ := strconv.ParseBool(r.field("confirmed"))
+	word := "confirmed"
+	if !confirmed {
+		word = "not confirmed"
+	}
+	return fmt.Sprintf("%s; slot %s runs, %s, %s is next", r.field("last"), r.field("running"), word, r.field("next"))
+}
+
+// reopen serves a run that is there, for the device that it made.
+func (r *rig) reopen() error {
+	b, err := os.ReadFile(r.path("settings.json"))
+	if err != nil {
+		return fmt.Errorf("%w; there is no run to repeat in %s", err, r.dir)
+	}
+	var s settings
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	if r.pki, err = openPKI(r.path("pki")); err != nil {
+		return err
+	}
+	if err := r.serve(addresses{s.Broker, s.Images}); err != nil {
+		return err
+	}
+	return r.listen()
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+// setUpRig makes the desk, the servers, all images and the disk.
+func (r *rig) setUpRig(ctx context.Context) error {
+	r.chapter(r.target.name + ": " + r.target.what)
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return err
+	}
+	var err error
+	if r.pki, err = newPKI(r.path("pki")); err != nil {
+		return err
+	}
+	if err := r.serve(anywhere); err != nil {
+		return err
+	}
+	s := settings{strings.TrimPrefix(r.net.broker, "mqtts://"), strings.TrimSuffix(strings.TrimPrefix(r.net.images, "https://"), "/images")}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(r.path("settings.json"), b, 0o644); err != nil {
+		return err
+	}
+	for _, name := range []string{deskName, deviceName} {
+		if _, err := r.pki.issue(name); err != nil {
+			return err
+		}
+	}
+	if err := r.release(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", r.net.broker, "--channel", "stable",
+		"--base-url", forGuest(r.net.images), r.desk()); err != nil {
+		return err
+	}
+	if err := r.deskTLS(); err != nil {
+		return err
+	}
+	state, err := r.provision()
+	if err != nil {
+		return err
+	}
+	if err := r.release(ctx, "enroll", "--dir", r.desk(), deviceName, r.path("device.pem")); err != nil {
+		return err
+	}
+	for _, v := range r.versions() {
+		if err := r.makeVersion(ctx, v); err != nil {
+			return err
+		}
+	}
+	if err := r.target.makeDisk(ctx, r.path("factory.img"), r.image("1.0.0"), state); err != nil {
+		return err
+	}
+	return r.listen()
+}
+
+func (r *rig) serve(at addresses) error {
+	var err error
+	r.net, err = startNetwork(r.pki, filepath.Join(r.desk(), "images"), "", at)
+	return err
+}
+
+// forGuest is an address as a guest in QEMU's user network reaches it.
+func forGuest(url string) string { return strings.Replace(url, "127.0.0.1", guestsHost, 1) }
+
+// provision makes what the factory puts on the state partition: the device's keys.
+func (r *rig) provision() (map[string]file, error) {
+	s, err := trust.Generate(trust.ESP256)
+	if err != nil {
+		return nil, err
+	}
+	private, err := s.MarshalPEM()
+	if err != nil {
+		return nil, err
+	}
+	public, err := s.Key().MarshalPEM()
+	if err != nil {
+		return nil, err
+	}
+	return map[string]file{
+		"device.key": {text: string(private), mode: 0o600}, "device.pem": {text: string(public)},
+		"mqtt.pem": {from: filepath.Join(r.pki.dir, deviceName+".pem")}, "mqtt.key": {from: filepath.Join(r.pki.dir, deviceName+".key"), mode: 0o600},
+	}, os.WriteFile(r.path("device.pem"), public, 0o644)
+}
+
+// version is one release, and what it suffers from.
+type version struct{ name, sickness string }
+
+// versions are all images of a run. What ends in "all" only is not made for a smoke test.
+func (r *rig) versions() []version {
+	all := []version{{"1.0.0", ""}, {"2.0.0", ""}, {"3.0.0", "sick"}, {"4.0.0", "panic"}}
+	if r.o.mode == "all" {
+		all = append(all, version{"5.0.0", "hang"}, version{"6.0.0", "freeze"}, version{"7.0.0", "deaf"}, version{"8.0.0", ""})
+	}
+	return all
+}
+
+func (r *rig) image(version string) string { return r.path("v" + version + ".img") }
+
+func (r *rig) makeVersion(ctx context.Context, v version) error {
+	kernels := filepath.Join(r.o.cache, r.target.arch)
+	found, err := filepath.Glob(filepath.Join(kernels, "boot", "vmlinuz-*"))
+	if err != nil || len(found) != 1 {
+		return fmt.Errorf("there is not one kernel in %s but %q; run scripts/deps.sh rig: %w", kernels, found, errors.Join(err, os.ErrNotExist))
+	}
+	guest, agent := filepath.Join(r.bin, "rig", r.target.arch, "guest"), filepath.Join(r.bin, "rig", r.target.arch, "ratchet")
+	more := map[string]string{}
+	if v.sickness == "panic" {
+		more["panic"] = "yes\n"
+	}
+	initrd, err := initramfs(guest, filepath.Join(kernels, "lib", "modules"),
+		[]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii", "softdog"}, more)
+	if err != nil {
+		return err
+	}
+	path := r.path("initrd")
+	if err := os.WriteFile(path, initrd, 0o644); err != nil {
+		return err
+	}
+	dirs, files := r.target.slotTree(v.name, found[0], agent, guest, path, filepath.Join(r.desk(), "keys", "release.pub.pem"), r.pki.ca(), v.sickness, r.config(v))
+	size := int64(imageRoom)
+	for _, f := range files {
+		if f.from != "" {
+			info, err := os.Stat(f.from)
+			if err != nil {
+				return err
+			}
+			size += info.Size()
+		}
+	}
+	return makeExt4(ctx, r.image(v.name), (size+1<<20-1)&^(1<<20-1), 2, false, dirs, files)
+}
+
+// imageRoom is what a file system needs besides the files.
+const imageRoom = 4 << 20
+
+// config is the device's configuration, as it would be on a real one.
+func (r *rig) config(v version) string {
+	broker := forGuest(r.net.broker)
+	if v.sickness == "deaf" {
+		broker = "mqtts://" + guestsHost + ":1"
+	}
+	return fmt.Sprintf(`# Configuration of the rig's device.
+[device]
+id = %q
+vendor = ["demo.example"]
+class = ["gateway-v1"]
+version = %q
+
+[slots.A.parts]
+rootfs = "/dev/vda2"
+[slots.B.parts]
+rootfs = "/dev/vda3"
+
+[boot]
+%s
+[mqtt]
+url = %q
+channel = "stable"
+ca = "/etc/ratchet/ca.pem"
+certificate = "/var/lib/ratchet/mqtt.pem"
+key = "/var/lib/ratchet/mqtt.key"
+keep-alive = "30s"
+backoff-min = "200ms"
+backoff-max = "2s"
+
+[http]
+ca = "/etc/ratchet/ca.pem"
+
+[trust]
+keys = ["/etc/ratchet/release.pub.pem"]
+
+[health]
+soak = "2s"
+deadline = "10s"
+interval = "500ms"
+broker = true
+[[health.command]]
+name = "service"
+run = ["/sbin/init", "health"]
+
+[reboot]
+command = ["/sbin/init", "reboot"]
+`, deviceName, v.name, r.target.bootSection(), broker)
+}

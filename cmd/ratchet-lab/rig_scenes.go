@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+)
+
+// Times are generous: the guests share a slow machine with others.
+const (
+	bootTime   = 90 * time.Second
+	updateTime = 240 * time.Second
+	chainTime  = 30 * time.Second
+)
+
+func (r *rig) hear(rec evidence.Record) {
+	if line := storyLine(rec); line != "" && r.o.verbose {
+		r.say("  device: %s", line)
+	}
+}
+
+// offer builds, signs and publishes an image.
+func (r *rig) offer(ctx context.Context, version, compress string) error {
+	r.sequence++
+	toml, suit := r.path("release-"+version+".toml"), r.path("release-"+version+".suit")
+	text := fmt.Sprintf("version = %q\nsequence = %d\nclass = \"gateway-v1\"\n\n[[component]]\nname = \"rootfs\"\nfile = %q\ncompress = %q\n", version, r.sequence, r.image(version), compress)
+	if err := os.WriteFile(toml, []byte(text), 0o644); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"build", "--dir", r.desk(), "-o", suit, toml}, {"sign", "--dir", r.desk(), suit}, {"publish", "--dir", r.desk(), suit}} {
+		if err := r.release(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resting tells whether the device has nothing to do but to wait for the sequence number to come.
+func (r *rig) resting() bool {
+	return r.field("phase") == "idle" && r.field("running") != "" && r.field("unsent") == "0"
+}
+
+// update offers a version and waits for the device's verdict about it.
+func (r *rig) update(ctx context.Context, version, compress string) error {
+	if err := r.offer(ctx, version, compress); err != nil {
+		return err
+	}
+	began := time.Now()
+	mark := fmt.Sprintf("/%d", r.sequence)
+	err := r.until(ctx, updateTime, "the verdict about "+version, func() bool {
+		return r.resting() && strings.Contains(r.field("last")+"/", mark+"/")
+	})
+	r.say("    %s in %.1f s", r.ends(), time.Since(began).Seconds())
+	return err
+}
+
+func (r *rig) playHealthy(ctx context.Context) error {
+	r.chapter("Healthy update: 2.0.0, every write of the disk is recorded")
+	if err := copySparse(r.path("factory.img"), r.path("device.img")); err != nil {
+		return err
+	}
+	if err := r.boot(ctx, r.path("device.img"), r.path("writes.log"), "healthy"); err != nil {
+		return err
+	}
+	if err := r.until(ctx, bootTime, "the device's first status", r.resting); err != nil {
+		return err
+	}
+	r.say("    %s", r.status)
+	err := r.update(ctx, "2.0.0", "zstd")
+	r.expect("healthy update", "updated/1; slot B runs, confirmed, B is next; 2 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	if err != nil {
+		return err
+	}
+	r.expect("evidence of it", "verified, nothing missing", r.chain(ctx))
+	r.off()
+	return nil
+}
+
+// again boots the device as it was left.
+func (r *rig) again(ctx context.Context, name string) error {
+	if err := r.boot(ctx, r.path("device.img"), "", name); err != nil {
+		return err
+	}
+	return r.until(ctx, bootTime, "the device's status", r.resting)
+}
+
+func (r *rig) playSick(ctx context.Context) error {
+	r.chapter("Sick update: 3.0.0 boots, and its service does not answer")
+	if err := r.again(ctx, "sick"); err != nil {
+		return err
+	}
+	err := r.update(ctx, "3.0.0", "none")
+	r.expect("sick update", "reverted/2/health-failed; slot B runs, confirmed, B is next; 3 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	return err
+}
+
+func (r *rig) playPanic(ctx context.Context) error {
+	r.chapter("Kernel panic: 4.0.0 never reaches the agent")
+	err := r.fallsBack(ctx, "kernel panic", "4.0.0", "trial-boots-exhausted")
+	r.expect("evidence of all", "verified, nothing missing", r.chain(ctx))
+	return err
+}
+
+// fallsBack offers a version that never lasts, and expects the loader to use up its tries.
+func (r *rig) fallsBack(ctx context.Context, what, version, why string) error {
+	tries := 3
+	if !r.target.uboot() {
+		tries = 1
+	}
+	r.boots = 0
+	err := r.update(ctx, version, "none")
+	r.expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why, tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	return err
+}
+
+func (r *rig) playHang(ctx context.Context) error {
+	r.chapter("Hang: the init of 5.0.0 hangs before the agent starts; the watchdog resets")
+	return r.fallsBack(ctx, "hang before the agent", "5.0.0", "trial-boots-exhausted")
+}
+
+func (r *rig) playFreeze(ctx context.Context) error {
+	r.chapter("Hang: everything in 6.0.0 hangs after the agent has started; the watchdog resets")
+	return r.fallsBack(ctx, "hang after the agent", "6.0.0", "trial-boots-exhausted")
+}
+
+func (r *rig) playDeaf(ctx context.Context) error {
+	r.chapter("Broker: 7.0.0 does not reach it")
+	r.boots = 0
+	err := r.update(ctx, "7.0.0", "none")
+	// The old system reaches the broker, so that the image is to blame.
+	r.expect("broker not reached", fmt.Sprintf("reverted/%d/health-failed; slot B runs, confirmed, B is next; 2 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	return err
+}
+
+func (r *rig) playDamaged(ctx context.Context) error {
+	r.chapter("Damaged image: the server sends other bytes than the manifest of 8.0.0 has")
+	r.boots = 0
+	r.net.damage.Store(true)
+	defer r.net.damage.Store(false)
+	err := r.update(ctx, "8.0.0", "none")
+	r.expect("damaged image", fmt.Sprintf("failed/%d/image-corrupt; slot B runs, confirmed, B is next; 0 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	return err
+}
+
+func (r *rig) playForged(ctx context.Context) error {
+	r.chapter("Forged manifest: somebody changes 8.0.0 on its way")
+	b, err := os.ReadFile(r.path("release-8.0.0.suit"))
+	if err != nil {
+		return err
+	}
+	b[len(b)-20] ^= 1
+	k := r.net.count()
+	if err := r.net.inject("ratchet/v1/device/"+deviceName+"/offer", b); err != nil {
+		return err
+	}
+	got := "no answer"
+	err = r.waitFor(ctx, bootTime, "a refusal", func() bool {
+		for _, rec := range r.net.since(k) {
+			if rec.Kind == evidence.KindDecision && rec.To == "refuse" {
+				got = string(rec.Reason)
+			}
+		}
+		return got != "no answer"
+	})
+	r.expect("forged manifest", "digest-mismatch", got)
+	r.expect("evidence of everything", "verified, nothing missing", r.chain(ctx))
+	return errors.Join(err, r.net.inject("ratchet/v1/device/"+deviceName+"/offer", nil))
+}
+
+// chain has the device send all of its evidence again and holds it, as one chain, against its key.
+func (r *rig) chain(ctx context.Context) string {
+	if err := r.net.resend(); err != nil {
+		return err.Error()
+	}
+	head, err := strconv.ParseUint(r.field("seq"), 10, 64)
+	if err != nil || head == 0 {
+		return "the device has no evidence"
+	}
+	keys, err := r.deviceKeys()
+	if err != nil {
+		return err.Error()
+	}
+	for end := time.Now().Add(chainTime); ; time.Sleep(100 * time.Millisecond) {
+		all, chains, last := r.net.export()
+		s, err := evidence.VerifyExport(bytes.NewReader(all), keys, nil)
+		switch {
+		case err == nil && chains == 1 && last >= head && s.Missing() == 0:
+			return "verified, nothing missing"
+		case time.Now().After(end) || ctx.Err() != nil:
+			return fmt.Sprintf("%d records of %d in %d chains, %d missing (%v)", s.Records, head, chains, s.Missing(), err)
+		}
+	}
+}
+
+func (r *rig) deviceKeys() (trust.Keys, error) {
+	b, err := os.ReadFile(r.path("device.pem"))
+	if err != nil {
+		return trust.Keys{}, err
+	}
+	key, err := trust.ParsePublic(b)
+	if err != nil {
+		return trust.Keys{}, err
+	}
+	return trust.NewKeys([]trust.Key{key}, false)
+}

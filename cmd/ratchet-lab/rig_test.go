@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
+	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+)
+
+// logOf makes a write log as blklogwrites does. Each entry is sector, sectors, flags; its data are the
+// entry's number, counted from 1.
+func logOf(entries ...[3]uint64) []byte {
+	le := binary.LittleEndian
+	b := make([]byte, sector)
+	le.PutUint64(b, logMagic)
+	le.PutUint64(b[8:], logVersion)
+	le.PutUint64(b[16:], uint64(len(entries)))
+	le.PutUint32(b[24:], sector)
+	for i, e := range entries {
+		head := make([]byte, sector)
+		for k, v := range e {
+			le.PutUint64(head[8*k:], v)
+		}
+		b = append(b, head...)
+		if e[2]&flagSkip == 0 {
+			b = append(b, bytes.Repeat([]byte{byte(i + 1)}, int(e[1])*sector)...)
+		}
+	}
+	return b
+}
+
+type memDisk []byte
+
+func (m memDisk) WriteAt(p []byte, off int64) (int, error) { return copy(m[off:], p), nil }
+
+// TestLogCuts: what is on the disk after a cut, with a flush between the second and the third write.
+func TestLogCuts(t *testing.T) {
+	raw := logOf([3]uint64{0, 2, 0}, [3]uint64{2, 1, 0}, [3]uint64{0, 0, flagFlush}, [3]uint64{1, 1, 0}, [3]uint64{3, 1, 0})
+	l, err := readLog(bytes.NewReader(raw), int64(len(raw)), 4*sector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		cut  cut
+		want string // first byte of each sector
+	}{
+		{cut{0, whole, 1}, "0000"},
+		{cut{1, whole, 1}, "1100"},
+		{cut{1, lost, 1}, "0000"},
+		{cut{2, lost, 1}, "0000"},
+		{cut{3, lost, 1}, "1120"},
+		{cut{4, whole, 1}, "1420"},
+		{cut{4, lost, 1}, "1120"},
+		{cut{5, whole, 1}, "1425"},
+		{cut{5, lost, 1}, "1120"},
+	} {
+		if got := sectorsAfter(t, l, c.cut); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.cut, got, c.want)
+		}
+	}
+	// Torn: what is stable stays, and over many seeds each part of the rest comes and is missing.
+	seen := map[string]bool{}
+	for seed := range int64(64) {
+		got := sectorsAfter(t, l, cut{5, torn, seed})
+		if got[0] != '1' || got[2] != '2' || !strings.ContainsRune("14", rune(got[1])) || !strings.ContainsRune("05", rune(got[3])) {
+			t.Errorf("seed %d: %s", seed, got)
+		}
+		seen[got] = true
+		if again := sectorsAfter(t, l, cut{5, torn, seed}); again != got {
+			t.Errorf("seed %d: %s, then %s", seed, got, again)
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("64 seeds made only %v", seen)
+	}
+	// A write of two sectors can be torn within.
+	within := false
+	for seed := range int64(64) {
+		within = within || sectorsAfter(t, l, cut{1, torn, seed}) == "1000"
+	}
+	if !within {
+		t.Error("no seed of 64 tears a write of two sectors")
+	}
+}
+
+func sectorsAfter(t *testing.T, l *writeLog, c cut) string {
+	t.Helper()
+	d := make(memDisk, 4*sector)
+	steps, _ := l.steps(c)
+	for _, s := range steps {
+		if err := l.apply(d, s.write, s.sectors); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := ""
+	for i := 0; i < len(d); i += sector {
+		out += string('0' + rune(d[i]))
+	}
+	return out
+}
+
+// FuzzLog: any bytes are a log within the disk, or an error.
+func FuzzLog(f *testing.F) {
+	good := logOf([3]uint64{0, 2, 0}, [3]uint64{0, 0, flagFlush}, [3]uint64{3, 1, flagSkip})
+	f.Add(good)
+	f.Add(good[:len(good)-sector])
+	f.Add(logOf([3]uint64{1 << 62, 1 << 62, 0}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l, err := readLog(bytes.NewReader(b), int64(len(b)), 4*sector)
+		if err != nil {
+			return
+		}
+		d := make(memDisk, 4*sector)
+		for _, w := range l.writes {
+			if w.at+w.n > 4 {
+				t.Errorf("%+v is outside of the disk", w)
+			}
+			if err := l.apply(d, w, w.n); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// TestAdapt: the reference scripts are those that the rig adapts, in every line marked BOARD and
+// wherever a board's own saveenv is meant.
+func TestAdapt(t *testing.T) {
+	for _, x := range targets {
+		script, err := x.bootScript()
+		if !x.uboot() {
+			script, err = x.grubConfig()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, old := range []string{"mmc", "/dev/sda", "panic=10"} {
+			if strings.Contains(script, old) {
+				t.Errorf("%s: %q is still in the script", x.name, old)
+			}
+		}
+		for _, l := range strings.Split(script, "\n") {
+			if x.uboot() && !strings.HasPrefix(l, "#") && strings.Contains(l, "saveenv") {
+				t.Errorf("%s: %q", x.name, l)
+			}
+		}
+	}
+	if _, err := adapt(ubootenv.Script(), [][2]string{{"no such line", ""}}); err == nil {
+		t.Error("a change of a line that is not there is no error")
+	}
+	if strings.Count(ubootenv.Script(), "BOARD") < 5 || strings.Count(grubenv.Script(), "BOARD") < 4 {
+		t.Error("the reference scripts do not mark the lines to adapt")
+	}
+}
+
+// TestDiskLayout: partitions follow each other, aligned, within the disk.
+func TestDiskLayout(t *testing.T) {
+	for _, x := range targets {
+		next := int64(bootStart)
+		for _, p := range x.parts() {
+			if p.start != next || p.start%8 != 0 || p.size%8 != 0 {
+				t.Errorf("%s: partition %s at %d, want %d", x.name, p.name, p.start, next)
+			}
+			next = p.start + p.size
+		}
+		if (next+34)*sector > diskSize {
+			t.Errorf("%s: the disk is too small", x.name)
+		}
+	}
+}
+
+// TestFlashEnvironment: what rt_save writes is what the constants in rt_load read.
+func TestFlashEnvironment(t *testing.T) {
+	x := targets[0]
+	env := strings.Join(x.flashEnvironment(), "\n")
+	for _, hex := range []string{"3ffb", "3fff"} { // envCopy without CRC and serial; with CRC
+		if !strings.Contains(env, hex) {
+			t.Errorf("%s is not in the environment", hex)
+		}
+	}
+	if envCopy != 0x3ffb+5 {
+		t.Error("the copies have another size than rt_load and rt_save think")
+	}
+	if _, err := ubootenv.Encode(x.flashEnvironment(), flashEnv, -1); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFilesystemReproducible: the same tree makes the same bytes, whenever and by whomever.
+func TestFilesystemReproducible(t *testing.T) {
+	for _, name := range []string{"mke2fs", "debugfs"} {
+		if _, ok := find(name); !ok {
+			t.Skipf("%s is not installed (scripts/deps.sh rig)", name)
+		}
+	}
+	dir := t.TempDir()
+	for _, journal := range []bool{false, true} {
+		var images [2][]byte
+		for i := range images {
+			out := filepath.Join(dir, "x.img")
+			err := makeExt4(t.Context(), out, 8<<20, 9, journal, []string{"dev"}, map[string]file{"a/b": {text: "hello\n"}, "c": {text: "x", mode: 0o755}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if images[i], err = os.ReadFile(out); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(1100 * time.Millisecond) // the clock of file systems
+		}
+		if !bytes.Equal(images[0], images[1]) {
+			t.Errorf("journal %v: two images of one tree differ", journal)
+		}
+	}
+}

@@ -1,0 +1,366 @@
+//go:build linux
+
+// Command guest is the user space of the rig's device, besides the agent: one static program that is
+// the initramfs's /init, the slot's /sbin/init, the health check and the reboot command.
+//
+// As /init it loads the kernel's modules, mounts the slot that the bootloader named read-only and goes
+// over to it, as every initramfs does. As /sbin/init it mounts the state partition, brings up the
+// network, keeps the agent running and tells on the console what the agent's status is. It keeps
+// nothing; a power cut concerns it only through what it mounted.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ratchet-ota/ratchet/agent/control"
+)
+
+const (
+	agentPath  = "/usr/bin/ratchet"
+	deviceWait = 10 * time.Second
+	stopWait   = 10 * time.Second
+	pollEvery  = 250 * time.Millisecond
+
+	watchdogSeconds = 15
+	freezeAfter     = 2 * time.Second // in a trial: within the soak
+)
+
+func main() {
+	switch verb := strings.Join(os.Args[1:], " "); {
+	case verb == "health":
+		if sickness("sick") {
+			fmt.Fprintln(os.Stderr, "the rig's service does not answer")
+			os.Exit(1)
+		}
+	case verb == "reboot":
+		if err := unix.Kill(1, unix.SIGTERM); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	case os.Getpid() == 1 && os.Args[0] == "/init":
+		fail("the initramfs", goToSlot())
+	case os.Getpid() == 1:
+		fail("init", runSystem())
+	default:
+		fmt.Fprintln(os.Stderr, "guest health|reboot; else it is process 1")
+		os.Exit(2)
+	}
+}
+
+// sickness tells what the image is made to suffer from.
+func sickness(kind string) bool {
+	b, _ := os.ReadFile("/etc/rig/sickness")
+	return strings.TrimSpace(string(b)) == kind
+}
+
+func say(format string, args ...any) { fmt.Printf("rig: "+format+"\n", args...) }
+
+// fail ends process 1, which makes the kernel panic, which reboots: as a broken system would.
+func fail(what string, err error) {
+	say("%s failed: %v", what, err)
+	time.Sleep(100 * time.Millisecond) // for the console
+	os.Exit(1)
+}
+
+// goToSlot is the initramfs.
+func goToSlot() error {
+	for _, m := range []string{"dev devtmpfs", "proc proc", "sys sysfs"} {
+		dir, kind, _ := strings.Cut(m, " ")
+		if err := unix.Mount(kind, "/"+dir, kind, 0, ""); err != nil {
+			return fmt.Errorf("cannot mount /%s: %w", dir, err)
+		}
+	}
+	if err := console(); err != nil {
+		return err
+	}
+	if _, err := os.Stat("/panic"); err == nil {
+		say("this kernel panics")
+		return fmt.Errorf("as it was told")
+	}
+	if err := loadModules(); err != nil {
+		return err
+	}
+	root := parameter("root")
+	if err := waitFor(root); err != nil {
+		return err
+	}
+	if err := unix.Mount(root, "/slot", "ext4", unix.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("cannot mount the slot %s: %w", root, err)
+	}
+	for _, dir := range []string{"/dev", "/proc", "/sys"} {
+		if err := unix.Mount(dir, "/slot"+dir, "", unix.MS_MOVE, ""); err != nil {
+			return fmt.Errorf("cannot move %s: %w", dir, err)
+		}
+	}
+	if err := unix.Chdir("/slot"); err != nil {
+		return err
+	}
+	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("cannot move the slot to /: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return err
+	}
+	env := []string{"PATH=/sbin:/usr/bin"}
+	if fd, err := armWatchdog(); err != nil {
+		say("there is no watchdog: %v", err)
+	} else {
+		env = append(env, fmt.Sprintf("%s=%d", watchdogFD, fd))
+	}
+	return unix.Exec("/sbin/init", []string{"/sbin/init"}, env)
+}
+
+// watchdogFD names the open watchdog to the slot's init.
+const watchdogFD = "RIG_WATCHDOG"
+
+// armWatchdog starts the watchdog before anything of the slot runs, as a board's bootloader would.
+func armWatchdog() (int, error) {
+	fd, err := unix.Open("/dev/watchdog", unix.O_WRONLY, 0) // not closed by exec
+	if err != nil {
+		return 0, err
+	}
+	return fd, unix.IoctlSetPointerInt(fd, unix.WDIOC_SETTIMEOUT, watchdogSeconds)
+}
+
+// feed keeps the watchdog quiet while hung is not closed.
+func feed(hung <-chan struct{}) {
+	fd, err := strconv.Atoi(os.Getenv(watchdogFD))
+	if err != nil {
+		return
+	}
+	for {
+		_, _ = unix.Write(fd, []byte{0})
+		select {
+		case <-hung:
+			return
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+func console() error {
+	f, err := os.OpenFile("/dev/console", os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	for fd := range 3 {
+		if err := unix.Dup3(int(f.Fd()), fd, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadModules loads what the list names, in its order.
+func loadModules() error {
+	list, err := os.ReadFile("/modules/list")
+	if err != nil {
+		return err
+	}
+	for _, name := range strings.Fields(string(list)) {
+		f, err := os.Open(filepath.Join("/modules", name))
+		if err != nil {
+			return err
+		}
+		err = unix.FinitModule(int(f.Fd()), "", 0)
+		_ = f.Close()
+		if err != nil && err != unix.EEXIST {
+			return fmt.Errorf("cannot load module %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// parameter is the last value of a word on the kernel's command line.
+func parameter(key string) string {
+	line, _ := os.ReadFile("/proc/cmdline")
+	value := ""
+	for _, w := range strings.Fields(string(line)) {
+		if v, ok := strings.CutPrefix(w, key+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
+func waitFor(path string) error {
+	for end := time.Now().Add(deviceWait); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		} else if time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// runSystem is the slot's init.
+func runSystem() error {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, unix.SIGTERM)
+	if err := mountAll(); err != nil {
+		return err
+	}
+	if err := network(); err != nil {
+		return err
+	}
+	version, _ := os.ReadFile("/etc/rig/version")
+	say("up slot=%s version=%s", parameter("ratchet.slot"), strings.TrimSpace(string(version)))
+	hung := make(chan struct{})
+	if sickness("hang") {
+		close(hung)
+		time.Sleep(time.Hour) // the watchdog comes before
+	}
+	go feed(hung)
+	go report()
+	for {
+		agent := exec.Command(agentPath, "daemon")
+		agent.Stdout, agent.Stderr = os.Stdout, os.Stderr
+		if err := agent.Start(); err != nil {
+			return fmt.Errorf("cannot start the agent: %w", err)
+		}
+		if sickness("freeze") {
+			time.AfterFunc(freezeAfter, func() {
+				say("everything hangs")
+				close(hung)
+				_ = agent.Process.Signal(unix.SIGSTOP)
+			})
+		}
+		done := make(chan error, 1)
+		go func() { done <- agent.Wait() }()
+		select {
+		case err := <-done:
+			say("the agent ended: %v", err)
+			time.Sleep(time.Second)
+		case <-stop:
+			_ = agent.Process.Signal(unix.SIGTERM)
+			select {
+			case <-done:
+			case <-time.After(stopWait):
+				say("the agent does not end")
+				_ = agent.Process.Kill()
+			}
+			return restart()
+		}
+	}
+}
+
+// mountAll mounts what /etc/rig/mounts lists, "DEVICE DIR TYPE" a line, and what every system has.
+func mountAll() error {
+	for _, dir := range []string{"/run", "/tmp"} {
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+			return fmt.Errorf("cannot mount %s: %w", dir, err)
+		}
+	}
+	for _, m := range mounts() {
+		if err := unix.Mount(m[0], m[1], m[2], unix.MS_NOATIME, ""); err != nil {
+			return fmt.Errorf("cannot mount %s: %w", m[1], err)
+		}
+	}
+	return nil
+}
+
+func mounts() [][]string {
+	var all [][]string
+	list, _ := os.ReadFile("/etc/rig/mounts")
+	for _, line := range strings.Split(string(list), "\n") {
+		if f := strings.Fields(line); len(f) == 3 {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// network gives the first interface the address that QEMU's user network expects. The host is a
+// neighbour in it, so that no route is needed.
+func network() error {
+	if err := waitFor("/sys/class/net/eth0"); err != nil {
+		return err
+	}
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(s)
+	for _, name := range []string{"lo", "eth0"} {
+		ifr, err := unix.NewIfreq(name)
+		if err != nil {
+			return err
+		}
+		if name == "eth0" {
+			for _, set := range []struct {
+				req  uint
+				addr [4]byte
+			}{{unix.SIOCSIFADDR, [4]byte{10, 0, 2, 15}}, {unix.SIOCSIFNETMASK, [4]byte{255, 255, 255, 0}}} {
+				if err := ifr.SetInet4Addr(set.addr[:]); err != nil {
+					return err
+				}
+				if err := unix.IoctlIfreq(s, set.req, ifr); err != nil {
+					return fmt.Errorf("cannot set the address: %w", err)
+				}
+			}
+		}
+		ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+		if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr); err != nil {
+			return fmt.Errorf("cannot start %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// restart unmounts in order and reboots.
+func restart() error {
+	all := mounts()
+	for i := len(all) - 1; i >= 0; i-- {
+		if err := unix.Unmount(all[i][1], 0); err != nil {
+			say("cannot unmount %s: %v", all[i][1], err)
+		}
+	}
+	say("reboot")
+	unix.Sync()
+	return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+}
+
+// report prints the agent's status whenever it changes.
+func report() {
+	ctx := context.Background()
+	for before := ""; ; time.Sleep(pollEvery) {
+		c, err := control.Dial(control.DefaultSocket)
+		if err != nil {
+			continue
+		}
+		var s control.Status
+		raw, err := c.Do(ctx, control.VerbStatus, nil, nil, nil)
+		_ = c.Close()
+		if err != nil || json.Unmarshal(raw, &s) != nil {
+			continue
+		}
+		if now := line(s); now != before {
+			say("%s", now)
+			before = now
+		}
+	}
+}
+
+// line is what the rig on the host waits for.
+func line(s control.Status) string {
+	last := "-"
+	if s.Last != nil {
+		last = fmt.Sprintf("%s/%d", s.Last.Result, s.Last.Sequence)
+		if s.Last.Reason != "" {
+			last += "/" + string(s.Last.Reason)
+		}
+	}
+	return fmt.Sprintf("status mode=%s phase=%s running=%s confirmed=%v tries=%d other=%v/%v last=%s seq=%d unsent=%d next=%s", s.Mode, s.Phase, s.Running.Name, s.Running.Confirmed,
+		s.Running.Tries, s.Other.Bootable, s.Other.Confirmed, last, s.Evidence.Seq, s.Evidence.Seq-s.Evidence.Sent, s.Boot.Next)
+}
