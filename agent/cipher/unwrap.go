@@ -24,7 +24,7 @@ func Unwrap(info manifest.Encryption, keys Keys) (Stream, error) {
 				if (len(r.KeyID) > 0 && bytes.Equal(r.KeyID, k.id)) != hinted {
 					continue
 				}
-				if cek, ok := k.open(r); ok && len(cek) == info.KeySize() {
+				if cek, ok := k.open(r); ok {
 					return Stream{info: info, key: cek}, nil
 				}
 			}

@@ -2,6 +2,7 @@ package cipher_test
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"errors"
 	"io"
 	"strings"
@@ -81,6 +82,71 @@ func TestUnwrapRefusesPoints(t *testing.T) {
 		}
 		if _, err := cipher.Unwrap(e, keys(t, pair)); !errors.Is(err, cipher.ErrKey) {
 			t.Errorf("a point beside the curve: %v", err)
+		}
+	}
+}
+
+// A key of one size is not used under the name of the other.
+func TestUnwrapHoldsKeysToTheirAlgorithm(t *testing.T) {
+	long := parse(t, map[int]any{1: 4, -1: []byte("bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")})
+	info, err := cipher.Seal(io.Discard, strings.NewReader(text), manifest.A128GCM, []cipher.Key{long}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for alg, want := range map[byte]error{0x24: nil, 0x22: cipher.ErrKey} { // -5 and -3
+		e, err := manifest.ParseEncryption(bytes.Replace(info, []byte{0xa1, 1, 0x24}, []byte{0xa1, 1, alg}, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := cipher.Unwrap(e, keys(t, long)); !errors.Is(err, want) {
+			t.Errorf("algorithm %x: %v", alg, err)
+		}
+	}
+}
+
+// RFC 9053 section 5.1: a salt in the header is the salt of the key derivation.
+func TestUnwrapWithSalt(t *testing.T) {
+	d := unhex("60FE6DD6D85D5740A5349B6F91267EEAC5BA81B8CB53EE249E4B4EB102C476B3")
+	pair := parse(t, map[int]any{1: 2, -1: 1, -2: unhex("5886CD61DD875862E5AAA820E7A15274C968A9BC96048DDCACE32F50C3651BA3"),
+		-3: unhex("9EED8125E932CD60C0EAD3650D0A485CF726D378D1B016ED4298B2961E258F1B"), -4: d})
+	own, err := ecdh.P256().NewPrivateKey(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ephemeral, err := ecdh.P256().NewPrivateKey(random(32, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := ephemeral.ECDH(own.PublicKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	enc := func(v any) []byte {
+		b, err := cbor.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	protected := enc(map[int]any{1: -29})
+	kek, err := cipher.Derive(secret, []byte("salt"), protected)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrapped, err := cipher.Wrap(kek, random(16, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := ephemeral.PublicKey().Bytes()
+	for salt, want := range map[string]error{"salt": nil, "sale": cipher.ErrKey} {
+		header := map[int]any{-1: map[int]any{1: 2, -1: 1, -2: p[1:33], -3: p[33:]}, -20: []byte(salt)}
+		info := enc(cbor.Tag{Number: 96, Content: []any{enc(map[int]any{1: 1}), map[int]any{5: make([]byte, 12)}, nil, []any{[]any{protected, header, wrapped}}}})
+		e, err := manifest.ParseEncryption(info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := cipher.Unwrap(e, keys(t, pair)); !errors.Is(err, want) {
+			t.Errorf("%s: %v", salt, err)
 		}
 	}
 }

@@ -81,6 +81,64 @@ func TestReleaseReachesDevice(t *testing.T) {
 	}
 }
 
+// An encrypted release with an image per slot: payload and encryption of the slot that is the target.
+func TestEncryptedReleaseReachesDevice(t *testing.T) {
+	r := release()
+	r.Components[0].Images = []manifest.Image{
+		{Slot: 0, Digest: digA, Size: 7, URI: "https://x/a", Mirrors: []string{"https://y/a"}, PayloadSize: 40, Encoding: manifest.EncodingZstd, Encryption: info(gcm)},
+		{Slot: 1, Digest: digB, Size: 7, URI: "https://x/b", PayloadSize: 7, Encryption: info(ctr)},
+	}
+	r.Components = append(r.Components, manifest.Component{Name: "app/x", Images: []manifest.Image{{
+		Slot: manifest.AnySlot, Digest: digA, Size: 7, URI: "#app", Content: make([]byte, 23), Encryption: info(gcm),
+	}}})
+	m, err := accept(t, made(r, "release-p256")(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(m.Components()); got != "[rootfs rootfs/payload app/x app/x/payload]" {
+		t.Errorf("components %s", got)
+	}
+	for slot, want := range []string{
+		"rootfs https://x/a [https://y/a] 1 40 sha256:bd8 1; app/x #app [] 0 23 sha256:bd8 1; ",
+		"rootfs https://x/b [] 0 7 sha256:77c -65534; app/x #app [] 0 23 sha256:bd8 1; ",
+	} {
+		d := device()
+		d.Components = map[string]manifest.Target{"rootfs": {Slot: slot}, "app/x": {Slot: slot}}
+		u, err := m.Resolve(d)
+		if err != nil || len(u.Findings) > 0 {
+			t.Fatal(err, u.Findings)
+		}
+		got := ""
+		for _, i := range u.Installs {
+			got += fmt.Sprintf("%s %s %v %d %d %.10s %d; ", i.Component, i.URI, i.Mirrors, i.Encoding, i.PayloadSize, i.Image, i.Encryption.Algorithm())
+		}
+		if got != want {
+			t.Errorf("slot %d:\n got %s\nwant %s", slot, got, want)
+		}
+	}
+	// The payload component is of no use by itself.
+	for name, change := range map[string]func(r *manifest.Release){
+		"either all images of a component are encrypted": func(r *manifest.Release) { r.Components[0].Images[1].Encryption = nil },
+		"encryption-info is malformed":                   func(r *manifest.Release) { r.Components[0].Images[1].Encryption = []byte{1} },
+		"payload size is 8, the image's 7":               func(r *manifest.Release) { r.Components[0].Images[1].PayloadSize = 8 },
+		"an encrypted one counts twice": func(r *manifest.Release) {
+			for i := range 3 {
+				c := r.Components[1]
+				c.Name = fmt.Sprint("c", i)
+				r.Components = append(r.Components, c)
+			}
+		},
+	} {
+		bad := r
+		bad.Components = append([]manifest.Component{}, r.Components...)
+		bad.Components[0].Images = append([]manifest.Image{}, r.Components[0].Images...)
+		change(&bad)
+		if _, err := manifest.Build(bad); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestBuildIsStable(t *testing.T) {
 	first := made(fullRelease(), "release-p256", "release-ed25519", "release-p384")(t)
 	for range 20 {

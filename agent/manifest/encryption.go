@@ -274,7 +274,7 @@ func (r *reader) headers() (h encryptionHeaders, err error) {
 func (r *reader) point() ([]byte, error) {
 	point := make([]byte, 65)
 	point[0] = 4
-	var seen [4]bool
+	// Four fields, each of these and none twice, are all of them.
 	err := r.pairs(4, 4, func(key []byte) error {
 		k, _ := intKey(key)
 		switch k {
@@ -283,7 +283,6 @@ func (r *reader) point() ([]byte, error) {
 			if err == nil && n != map[int64]int64{1: 2, -1: 1}[k] {
 				return &Error{Code: CodeAlgorithm, Offset: -1, What: "key agreement is supported with P-256 only"}
 			}
-			seen[(k+1)/2] = true
 			return err
 		case -2, -3:
 			b, err := r.bytes(32)
@@ -291,13 +290,9 @@ func (r *reader) point() ([]byte, error) {
 				return r.errorf("coordinate of %d bytes, want 32", len(b))
 			}
 			copy(point[1+32*(-2-k):], b)
-			seen[-k] = true
 			return err
 		}
 		return r.errorf("key has a field that is not understood")
 	})
-	if err == nil && seen != [4]bool{true, true, true, true} {
-		err = r.errorf("key is not complete")
-	}
 	return point, err
 }

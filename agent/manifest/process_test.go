@@ -164,6 +164,8 @@ func processRules() []rule {
 			12, 0, 20, pars{21: u}, 21, 2, 3, 15, 12, 1, 20, pars{22: 0}, 22, 2, 3, 15}}, nil, installs("rootfs "+u+" A", "boot "+u+" A")},
 		{"6.7", "strict-order true ends what was begun", craft{components: two, shared: append(twoID, 12, 1, 20, a), install: seq{
 			12, 0, 20, pars{12: false, 21: u}, 21, 2, 3, 15, 20, pars{12: true}, 12, 1, 20, pars{22: 0}, 22, 2, 3, 15}}, nil, installs("rootfs "+u+" A", "boot "+u+" A")},
+		{"6.7", "so that the same may begin again", craft{components: two, shared: append(twoID, 12, 1, 20, a), install: seq{
+			12, 0, 20, pars{12: false, 21: u}, 21, 2, 3, 15, 20, pars{12: true}, 12, 1, 20, pars{12: false, 22: 0}, 22, 2, 3, 15}}, nil, installs("rootfs "+u+" A", "boot "+u+" A")},
 		{"6.7", "strict-order does not leave its sequence", craft{components: two, shared: append(twoID, 12, 1, 20, a), install: seq{
 			12, 0, 32, nest(20, pars{12: false, 21: u}, 21, 2, 3, 15), 12, 1, 20, pars{22: 0}, 22, 2, 3, 15}}, nil, installs("rootfs "+u+" A", "boot "+u+" A")},
 		{"6.7", "without order, run-sequence must begin with set-component-index", craft{components: two, shared: twoID, install: seq{

@@ -86,6 +86,8 @@ func TestReport(t *testing.T) {
 		{"all", craft{shared: shared(15), install: join(uri(u), seq{21, 15, 3, 15})}, nil, "3@62.0[1] rootfs[1] 20@16.0[] 20@18.0[3] rootfs[3]"},
 		{"a failed condition ends it, with what was measured", craft{shared: shared(2), install: join(uri(u), seq{21, 0, 3, 0})},
 			func(d *manifest.Device) { d.Vendors = []manifest.UUID{class} }, "3@62.0[1] ! 1 condition-failed 3@62.0[1]"},
+		{"and nothing that comes behind is recorded", craft{shared: seq{20, pars{1: vendor[:], 2: class[:]}, 1, 2, 2, 1}, install: join(seq{20, a}, uri(u), seq{21, 1, 3, 1})},
+			func(d *manifest.Device) { d.Vendors = nil }, "3@39.0[] ! 1 condition-failed 3@39.0[]"},
 		{"or with nothing", craft{shared: shared(15), install: join(uri(u), seq{21, 0, 3, 0})},
 			func(d *manifest.Device) { d.Vendors = nil }, "3@62.0[] ! 1 condition-failed 3@62.0[]"},
 		{"a soft failure is recorded and ends nothing", craft{shared: seq{15, list{nest(20, pars{5: 0}, 5, 2), nil}, 20, a}, install: join(uri(u), seq{21, 0, 3, 0})}, nil,
@@ -171,6 +173,62 @@ func TestReportOfAFailedInstall(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "report-failed.txt", out.Bytes())
+}
+
+// However much is asked to be recorded, MaxRecords are.
+func TestReportIsBounded(t *testing.T) {
+	s := repeat(manifest.MaxCommands, 5, 5)
+	m, err := accept(t, craft{shared: append(identify(20, pars{5: 1}), s[:20]...), install: s, validate: s, fetch: s}.build(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := m.Report(device()); len(r.Entries) != manifest.MaxRecords || r.Failure != nil {
+		t.Errorf("%d entries, %v", len(r.Entries), r)
+	}
+}
+
+// What is no report is not read as one.
+func TestDecodeReportRefuses(t *testing.T) {
+	good := pars{99: list{"", digest(digA)}, 3: list{}, 4: true}
+	record := list{list{}, 3, 1, 0, pars{}}
+	for name, change := range map[string]pars{
+		"not complete":            {3: nil, 2: []byte{1}},
+		"unknown key":             {1: 1},
+		"2 to 33":                 {3: list{pars{0: list{[]byte("x")}}}},
+		"names no component":      {3: list{pars{5: 1, 14: 1}}},
+		"is nothing that is meas": {3: list{list{list{}, 3, 1, 0, pars{19: info(gcm)}}}},
+		"parameter 23":            {3: list{list{list{}, 3, 1, 0, pars{23: []byte{}}}}},
+		"result false":            {4: false},
+		"reason 13":               {4: pars{5: 0, 6: record, 7: 13}},
+		"3 to 3":                  {4: pars{5: 0, 6: record}},
+		"result has an unknown":   {4: pars{5: 0, 6: record, 8: 1}},
+		"out of range":            {3: list{list{list{}, 1 << 20, 1, 0, pars{}}}},
+		"want 0 to 4":             {3: list{list{list{1, 2, 3, 4, 5}, 3, 1, 0, pars{}}}},
+		"want 0 to 256": {3: func() (l list) {
+			for range manifest.MaxRecords + 1 {
+				l = append(l, record)
+			}
+			return l
+		}()},
+		"at most 64":           {2: make([]byte, manifest.MaxNonce+1)},
+		"capability is unknow": {8: pars{12: list{1}}},
+		"not supported":        {99: list{"", list{-18, make([]byte, 32)}}},
+	} {
+		m := pars{}
+		merge(m, good)
+		merge(m, change)
+		if _, err := manifest.DecodeReport(enc(m)); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, b := range [][]byte{enc(good), enc(pars{99: list{digest(digA)}, 3: list{}, 4: true})} {
+		if _, err := manifest.DecodeReport(b); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := manifest.DecodeReport(make([]byte, manifest.MaxReport+1)); err == nil || !strings.Contains(err.Error(), "at most") {
+		t.Error(err)
+	}
 }
 
 // A report of an envelope that never became a manifest says where it failed and, where it asked for
