@@ -49,7 +49,7 @@ var allowed = map[string]map[string]string{
 	"agent/journal/journaltest": {"agent/journal": "one suite for all stores"},
 	"agent/health":              {"hal": "the clock"},
 	"agent/control":             {"agent/reason": "says why"},
-	"agent": {"agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
+	"agent": {"agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
 		"agent/policy": "", "agent/reason": "", "agent/trust": "the device's signer", "bootctl": "", "hal": "", "slots": "", "transport": "the contracts only"},
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/cipher"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/journal"
@@ -57,6 +58,7 @@ type Options struct {
 	Root        []byte             // the trust root that the running image brings (a bundle); nil: flat anchors
 	RootVersion uint64             // with flat anchors: what the counter is raised to after a confirmed update
 	Channel     string             // of the campaign plans that this device follows
+	Decrypt     cipher.Keys        // of this device, for encrypted payloads; zero: none
 	Sequence    uint64             // of the manifest that the running image was released under, 0: unknown
 	Signer      *trust.Signer      // nil: evidence is kept unsigned, and says so
 	EvidenceMax int64              // bytes of evidence kept; 0 is 1 MiB

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ratchet-ota/ratchet/agent/cipher"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -129,8 +130,25 @@ func (a *Agent) answers(ctx context.Context, i manifest.Install) error {
 }
 
 // source is where an image comes from: inside the envelope, from a technician's hand, or the network.
+//
+// What is encrypted is decrypted on its way: the content key is unwrapped here, before anything is
+// disabled or erased for it.
 func (a *Agent) source(i manifest.Install) (slots.Source, error) {
+	src, err := a.payload(i)
+	if err != nil || i.Encryption.IsZero() {
+		return src, err
+	}
+	stream, err := cipher.Unwrap(i.Encryption, a.o.Decrypt)
+	if err != nil {
+		return nil, err
+	}
+	return stream.Source(src), nil
+}
+
+func (a *Agent) payload(i manifest.Install) (slots.Source, error) {
 	switch {
+	case i.From != "":
+		return nil, fmt.Errorf("%w: a copy of component %s", errNoCopy, i.From)
 	case i.Content != nil:
 		return content(i.Content), nil
 	case a.rec.Ext.Local:
@@ -144,7 +162,10 @@ func (a *Agent) source(i manifest.Install) (slots.Source, error) {
 	return a.o.Fetch(append([]string{i.URI}, i.Mirrors...), i.PayloadSize)
 }
 
-var errInterrupted = errors.New("the local install was interrupted")
+var (
+	errInterrupted = errors.New("the local install was interrupted")
+	errNoCopy      = errors.New("this device loads every image from its source")
+)
 
 // PayloadName is the file name under which a local install finds the payload of a URI; "" when the
 // URI has none, so that no file can be meant.
@@ -206,7 +227,7 @@ func (a *Agent) write(ctx context.Context, i manifest.Install) error {
 	if err != nil {
 		return err
 	}
-	img := slots.Image{Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size, Encoding: slots.Encoding(i.Encoding), PayloadSize: i.PayloadSize}
+	img := slots.Image{Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size, Encoding: slots.Encoding(i.Encoding), PayloadSize: plainSize(i)}
 	save := func(at slots.Checkpoint, done bool) error {
 		s := storedCheckpoint{Digest: a.rec.Digest, Image: []byte(i.Image.Sum), Done: done, At: at}
 		return a.st.commit(nil, nil, func(tx journal.Tx) error { return put(tx, key, s) })
@@ -231,6 +252,14 @@ func (a *Agent) write(ctx context.Context, i manifest.Install) error {
 	return a.note(evidence.Event{Kind: evidence.KindProgress, Slot: string(a.rec.Target), Component: i.Component,
 		Manifest: a.rec.Digest, Sequence: a.rec.Ext.Sequence, Image: i.Image.String(),
 		Detail: map[string]string{"written": fmt.Sprint(res.Written), "fetched": fmt.Sprint(res.Fetched), "resumed-from": fmt.Sprint(res.Resumed)}})
+}
+
+// plainSize is the size of the payload as the slot's writer reads it: decrypted.
+func plainSize(i manifest.Install) int64 {
+	if i.PayloadSize == 0 || i.Encryption.IsZero() {
+		return i.PayloadSize
+	}
+	return i.PayloadSize - i.Encryption.Overhead()
 }
 
 // openTarget opens a part of the target; hal refuses the running slot by identity (I3).
@@ -259,6 +288,10 @@ func (a *Agent) writeFailed(ctx context.Context, by, component string, err error
 		return a.end("failed", reason.RunningUnproven, err.Error())
 	case errors.Is(err, hal.ErrBusy):
 		return a.give(reason.SlotBusy, err.Error(), true)
+	case errors.Is(err, cipher.ErrKey):
+		return a.end("failed", reason.DecryptionKeyMissing, err.Error())
+	case errors.Is(err, errNoCopy):
+		return a.end("failed", reason.ManifestUnsupported, err.Error())
 	case errors.Is(err, errInterrupted):
 		return a.end("failed", reason.Interrupted, err.Error())
 	case errors.Is(err, transport.ErrForbidden):

@@ -114,12 +114,13 @@ var table = map[Reason]Info{
 	Permitted:           {Says: "A recovery permit allowed it in spite of a rule.", Advice: "Nothing to do; the history names the rules and who permitted it."},
 
 	// Refusals of the manifest itself.
-	EnvelopeMalformed:   {Final: true, Says: "What was received is not a well-formed update manifest.", Advice: "Publish the file that `ratchet-release sign` wrote, unchanged."},
-	SignatureInvalid:    {Final: true, Says: "The signature does not belong to this manifest: it was altered or signed wrongly.", Advice: "Treat it as an attack until shown otherwise; sign and publish the manifest again."},
-	SignerUnknown:       {Final: true, Says: "Nobody whom this device trusts has signed the manifest.", Advice: "Sign with a key that the device knows; `ratchet status` lists them."},
-	DigestMismatch:      {Final: true, Says: "The manifest is not the one that was signed.", Advice: "Treat it as an attack until shown otherwise; publish the signed file again."},
-	ManifestUnsupported: {Final: true, Says: "The manifest asks for something that this device cannot do.", Advice: "Run `ratchet-release inspect` on it; build it for this version of the agent."},
-	AlgorithmNotAllowed: {Final: true, Says: "The manifest is signed with an algorithm that this device does not accept.", Advice: "Sign with ESP256 or Ed25519, as the device's configuration says."},
+	EnvelopeMalformed:    {Final: true, Says: "What was received is not a well-formed update manifest.", Advice: "Publish the file that `ratchet-release sign` wrote, unchanged."},
+	SignatureInvalid:     {Final: true, Says: "The signature does not belong to this manifest: it was altered or signed wrongly.", Advice: "Treat it as an attack until shown otherwise; sign and publish the manifest again."},
+	SignerUnknown:        {Final: true, Says: "Nobody whom this device trusts has signed the manifest.", Advice: "Sign with a key that the device knows; `ratchet status` lists them."},
+	DigestMismatch:       {Final: true, Says: "The manifest is not the one that was signed.", Advice: "Treat it as an attack until shown otherwise; publish the signed file again."},
+	ManifestUnsupported:  {Final: true, Says: "The manifest asks for something that this device cannot do.", Advice: "Run `ratchet-release inspect` on it; build it for this version of the agent."},
+	DecryptionKeyMissing: {Final: true, Says: "The image is encrypted, and not for this device.", Advice: "Encrypt it for the device's public key, or give the device the decryption key that it names."},
+	AlgorithmNotAllowed:  {Final: true, Says: "The manifest is signed with an algorithm that this device does not accept.", Advice: "Sign with ESP256 or Ed25519, as the device's configuration says."},
 
 	// Causes.
 	SourceUnreachable:   {Says: "The image's server did not answer.", Advice: "Check the network and the server; the agent tries again."},

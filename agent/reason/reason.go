@@ -69,12 +69,13 @@ const (
 
 // Refusals of the manifest itself.
 const (
-	EnvelopeMalformed   Reason = "envelope-malformed"
-	SignatureInvalid    Reason = "signature-invalid"
-	SignerUnknown       Reason = "signer-unknown"
-	DigestMismatch      Reason = "digest-mismatch"
-	ManifestUnsupported Reason = "manifest-unsupported"
-	AlgorithmNotAllowed Reason = "algorithm-not-allowed"
+	EnvelopeMalformed    Reason = "envelope-malformed"
+	SignatureInvalid     Reason = "signature-invalid"
+	SignerUnknown        Reason = "signer-unknown"
+	DigestMismatch       Reason = "digest-mismatch"
+	ManifestUnsupported  Reason = "manifest-unsupported"
+	DecryptionKeyMissing Reason = "decryption-key-missing"
+	AlgorithmNotAllowed  Reason = "algorithm-not-allowed"
 )
 
 // Causes: what happened to an update.

@@ -124,6 +124,7 @@ type trustConfig struct {
 	Legacy      bool     `toml:"allow-es256-eddsa"`
 	Root        string   `toml:"root"`
 	RootVersion uint64   `toml:"root-version"`
+	Decryption  []string `toml:"decryption-keys"`
 }
 
 type policyConfig struct {

@@ -108,6 +108,9 @@ func (c *Config) files() error {
 	if _, err := c.root(); err != nil {
 		return err
 	}
+	if _, err := c.decryption(); err != nil {
+		return err
+	}
 	if _, err := c.fetcher(); err != nil {
 		return err
 	}
@@ -231,6 +234,9 @@ func (d *device) options(safe []string) (agent.Options, error) {
 	o.Journal, o.JournalLost = store, lost
 	o.Counter = linux.NewFileCounter(fsys, filepath.Join(c.State.Directory, "counter"))
 	o.Sequence = c.Device.Sequence
+	if o.Decrypt, err = c.decryption(); err != nil {
+		d.log.Error("encrypted images cannot be installed", "error", err)
+	}
 	if c.MQTT != nil {
 		o.Channel = c.MQTT.Channel
 	}

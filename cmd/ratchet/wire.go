@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/cipher"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -112,6 +113,23 @@ func (c *Config) root() ([]byte, error) {
 		return nil, fmt.Errorf("trust.root %s: %w", c.Trust.Root, err)
 	}
 	return b, nil
+}
+
+// decryption reads the device's keys for encrypted images.
+func (c *Config) decryption() (cipher.Keys, error) {
+	var keys []cipher.Key
+	for _, path := range c.Trust.Decryption {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return cipher.Keys{}, fmt.Errorf("trust.decryption-keys: %w", err)
+		}
+		k, err := cipher.ParseKey(b)
+		if err != nil {
+			return cipher.Keys{}, fmt.Errorf("trust.decryption-keys %s: %w", path, err)
+		}
+		keys = append(keys, k)
+	}
+	return cipher.NewKeys(keys...)
 }
 
 func (c *Config) anchors() (trust.Keys, error) {
