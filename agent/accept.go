@@ -294,6 +294,9 @@ func (a *Agent) settle(m manifest.Manifest, o offer, d policy.Decision) error {
 		}
 		at := a.st.lastSeq().Seq + 1
 		also := []txFunc{func(tx journal.Tx) error { return errors.Join(setFinal(tx, digest, at, why), dropWaiting(tx, digest)) }}
+		if why != reason.AlreadyInstalled {
+			also = append(also, keepReport(a.report(m, a.other(a.run), false, "refused", why)))
+		}
 		switch why {
 		case reason.AlreadyInstalled, reason.WrongVendor, reason.WrongClass, reason.WrongDevice, reason.SequenceBelowFloor:
 			// On record as evidence; nothing that a person at this device should look at. A broker hands in

@@ -315,7 +315,7 @@ func (a *Agent) endAs(e ending, also ...txFunc) error {
 	a.local = nil
 	r := a.rec
 	o := Outcome{Result: e.result, Reason: e.why, Detail: e.detail, Manifest: r.Digest, Sequence: r.Ext.Sequence, Version: r.Ext.Version, Slot: r.Target}
-	also = append([]txFunc{a.ended(o), func(tx journal.Tx) error {
+	also = append([]txFunc{a.ended(o), keepReport(a.reportOf(r, e)), func(tx journal.Tx) error {
 		if err := a.dropPermit(tx, r.Digest); err != nil || e.keep {
 			return err
 		}

@@ -115,8 +115,9 @@ func (a *Agent) Report(ctx context.Context, connected <-chan struct{}) {
 	}
 	last := -statusEvery // uptime of the last status
 	dirty, failing := true, false
+	var reported []byte
 	for {
-		ok := a.drain(ctx)
+		ok := a.drain(ctx) && a.sendReport(ctx, &reported)
 		now := a.o.Clock.Uptime()
 		if ok && dirty && now-last >= statusEvery {
 			if ok = a.sendStatus(ctx); ok {

@@ -22,6 +22,8 @@ const (
 	Status
 	// Evidence (out): one signed record. At least once, in order of Seq.
 	Evidence
+	// Report (out): the signed SUIT report of the last procedure. Retained.
+	Report
 	// Root (in): the bundle of all versions of the trust root. Retained.
 	Root
 	// Plan (in): a campaign plan for the channel. Retained.
@@ -40,6 +42,8 @@ func (k Kind) String() string {
 		return "status"
 	case Evidence:
 		return "evidence"
+	case Report:
+		return "report"
 	case Root:
 		return "root"
 	case Plan:

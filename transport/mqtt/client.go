@@ -5,6 +5,7 @@
 //	ratchet/v1/offer/<channel>          in, retained   an envelope for everybody on the channel
 //	ratchet/v1/device/<id>/offer        in, retained   an envelope for this device
 //	ratchet/v1/device/<id>/resend       in             CBOR uint: evidence again from this number
+//	ratchet/v1/device/<id>/report       out, retained  the signed SUIT report of the last update
 //	ratchet/v1/root                     in, retained   the bundle of the trust root     (Options.Root)
 //	ratchet/v1/plan/<channel>           in, retained   the campaign plan                (Options.Root)
 //	ratchet/v1/pulse/<channel>          in, retained   whether the plan goes on         (Options.Root)
@@ -228,8 +229,10 @@ func (c *Client) Send(ctx context.Context, m transport.Message) error {
 		topic = c.topic("status")
 	case transport.Evidence:
 		topic = c.topic("evidence")
+	case transport.Report:
+		topic = c.topic("report")
 	default:
-		return fmt.Errorf("cannot send %v: a device sends only status and evidence", m.Kind)
+		return fmt.Errorf("cannot send %v: a device sends only status, evidence and reports", m.Kind)
 	}
 	if n := len(m.Body); n == 0 || n > transport.MaxMessage {
 		return fmt.Errorf("cannot send %v: body of %d bytes, need 1 to %d", m.Kind, n, transport.MaxMessage)
@@ -240,7 +243,7 @@ func (c *Client) Send(ctx context.Context, m transport.Message) error {
 	if s == nil {
 		return fmt.Errorf("cannot send %v: %w", m.Kind, transport.ErrOffline)
 	}
-	if err := s.publish(ctx, topic, m.Kind == transport.Status, m.Body); err != nil {
+	if err := s.publish(ctx, topic, m.Kind != transport.Evidence, m.Body); err != nil {
 		return fmt.Errorf("cannot send %v: %w: %w", m.Kind, transport.ErrOffline, err)
 	}
 	return nil

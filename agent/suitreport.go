@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// keyReport holds the SUIT report (draft-ietf-suit-report) of the last procedure that ended, encoded
+// and not signed yet. It says in the standard's words what the evidence says in ours.
+const keyReport = "report"
+
+// report makes the report of an offer that was refused, or of an update that ended, with result and
+// reason. nil when there is no manifest to report on. It has no say in anything (I7).
+func (a *Agent) report(m manifest.Manifest, target SlotDef, local bool, result string, why reason.Reason) []byte {
+	d := a.facts(m, local, target).Device
+	r := m.Report(d)
+	if result != "updated" && r.Failure == nil {
+		code, at := manifest.CodeOperation, manifest.Place{Offset: -1}
+		if u, err := m.Resolve(d); err == nil && len(u.Installs) > 0 {
+			at = u.Installs[0].Stored
+			if why == reason.ImageCorrupt || why == reason.ReadBackMismatch {
+				code, at = manifest.CodeCondition, u.Installs[0].Matched
+			}
+		}
+		r = r.Fail(code, at, nil)
+	}
+	b, err := manifest.EncodeReport(r)
+	if err != nil {
+		a.log.Warn("no SUIT report can be made", "error", err)
+		return nil
+	}
+	return b
+}
+
+// reportOf is report for the update in progress, from its envelope.
+func (a *Agent) reportOf(r Record, e ending) []byte {
+	if r.Digest == "" || r.Ext.Revert {
+		return nil
+	}
+	env, err := manifest.Parse(a.st.bytes(keyEnvelope))
+	if err != nil {
+		return nil
+	}
+	m, err := manifest.Verify(env, a.authority())
+	if err != nil {
+		return nil // a key that was rotated away meanwhile
+	}
+	return a.report(m, a.slot(r.Target), r.Ext.Local, e.result, e.why)
+}
+
+func keepReport(b []byte) txFunc {
+	return func(tx journal.Tx) error {
+		if len(b) == 0 {
+			return nil
+		}
+		return tx.Put(journal.State, keyReport, b)
+	}
+}
+
+// sendReport hands the newest SUIT report over, signed, once in a life of the daemon.
+func (a *Agent) sendReport(ctx context.Context, sent *[]byte) bool {
+	b := a.st.bytes(keyReport)
+	if len(b) == 0 || bytes.Equal(b, *sent) {
+		return true
+	}
+	msg, err := a.o.Signer.Sign1(b, nil, manifest.ReportType)
+	if err != nil {
+		a.log.Error("SUIT report cannot be signed", "error", err)
+		*sent = b // trying again does not help
+		return true
+	}
+	if !a.send(ctx, transport.Message{Kind: transport.Report, Body: msg}) {
+		return false
+	}
+	*sent = b
+	return true
+}
