@@ -17,7 +17,7 @@ import (
 // Times are generous: the guests share a slow machine with others.
 const (
 	bootTime   = 90 * time.Second
-	updateTime = 240 * time.Second
+	updateTime = 400 * time.Second
 	chainTime  = 30 * time.Second
 )
 
