@@ -181,7 +181,7 @@ keys = ["/etc/ratchet/release.pub.pem"]
 
 [health]
 soak = "2s"
-deadline = "10s"
+deadline = "20s"
 interval = "500ms"
 broker = true
 [[health.command]]
