@@ -165,7 +165,8 @@ func reconcileRebooting(v View) Step {
 func reconcileTrial(v View) Step {
 	switch {
 	case v.Runs != RunsTarget:
-		if v.Record.Boots >= v.MaxBoots {
+		// Either counter ends it, ours or the loader's; one single try may have met a power cut.
+		if v.Record.Boots >= v.MaxBoots || v.Target.Exhausted && v.Record.Ext.Tries > 1 {
 			return Step{To: Reverting, Cause: reason.TrialBootsExhausted}
 		}
 		return Step{To: Reverting, Cause: reason.FellBack}
