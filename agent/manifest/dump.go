@@ -271,7 +271,8 @@ func (d *dumper) container(c *cursor, h item, indent int, lead string, s shape, 
 			c.pos++
 			break
 		}
-		label, sub := "", shape{}
+		label := ""
+		var sub shape
 		switch {
 		case h.major == majorMap:
 			start := c.pos
