@@ -249,7 +249,7 @@ func (f *facts) install(ctx context.Context, c console, in manifest.Install, dir
 		stream, err := cipher.Unwrap(in.Encryption, keys)
 		switch {
 		case err != nil && !keys.IsZero():
-			return at(manifest.CodeOperation, in.Stored, reason.ManifestUnsupported, err)
+			return at(manifest.CodeOperation, in.Stored, reason.DecryptionKeyMissing, err)
 		case err != nil:
 			src, what = nil, what+" (no --decrypt-key given)"
 		default:

@@ -186,7 +186,7 @@ func TestCheckEncrypted(t *testing.T) {
 	out, _ = do(t, 0, args...)
 	contains(t, out, "no --decrypt-key given", "not looked at")
 	out, _ = do(t, exitRefused, append(args, "--decrypt-key", key[1])...)
-	contains(t, out, "reason: manifest-unsupported", "SUIT code: 11", "section: 20 (install)", "offset: 7")
+	contains(t, out, "reason: decryption-key-missing", "SUIT code: 11", "section: 20 (install)", "offset: 7")
 	b := payload.Bytes()
 	b[1000] ^= 1
 	write(t, filepath.Join(dir, "rootfs.enc"), string(b))
