@@ -143,9 +143,9 @@ func processRules() []rule {
 		{"8.4.10.2", "parameters of a failed branch stay", craft{install: join(seq{15, list{nest(20, pars{21: u}, 14, 15), nest(20, pars{5: 1})}}, fetch)}, nil, fetched},
 
 		{"8.4.10.3", "override always writes", craft{install: join(uri("https://x/old"), inst())}, nil, fetched},
-		{"8.4.10.3", "set-parameters writes what is unset", craft{install: join(seq{19, pars{21: u}, 21, 2, 3, 15})}, nil, fetched},
-		{"8.4.10.3", "set-parameters keeps what is set", craft{install: join(uri(u), seq{19, pars{21: "https://x/late", 25: enc(pars{})}}, fetch)}, nil, fetched},
-		{"8.4.10.3", "digest must be overridden", craft{install: join(seq{19, a}, inst())}, nil, refuses(manifest.CodeParameter, "override-parameters")},
+		{"T", "set-parameters writes what is unset", craft{install: join(seq{19, pars{21: u}, 21, 2, 3, 15})}, nil, fetched},
+		{"T", "set-parameters keeps what is set", craft{install: join(uri(u), seq{19, pars{21: "https://x/late", 25: enc(pars{})}}, fetch)}, nil, fetched},
+		{"7", "digest must be overridden", craft{install: join(seq{19, a}, inst())}, nil, refuses(manifest.CodeParameter, "override-parameters")},
 
 		{"8.4.10.8", "run-sequence", craft{install: seq{32, nest(inst()...)}}, nil, fetched},
 		{"8.4.10.8", "a condition in it fails the whole", craft{install: join(seq{32, nest(14, 15)}, inst())}, nil, findings("rootfs 14")},

@@ -396,3 +396,9 @@ func TestVerifyOutsideOfTheProfile(t *testing.T) {
 	do(t, exitRefused, "verify", "../../testdata/suit/hostile-severable-changed.suit", "--key", key)
 	do(t, exitRefused, "verify", "../../testdata/suit/hostile-unknown-manifest-key.suit", "--key", key)
 }
+
+// Signed reports of devices are shown like envelopes.
+func TestInspectReport(t *testing.T) {
+	out, _ := do(t, 0, "inspect", "../../testdata/suit/report-failed.cbor")
+	contains(t, out, "COSE_Sign1", "application/suit-report+cose", "/ reason / 7: 10 / condition-failed /", "/ SUIT report, signature not verified here /")
+}

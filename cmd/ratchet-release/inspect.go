@@ -17,9 +17,9 @@ const maxInspect = 4 * manifest.MaxEnvelope
 func inspectVerb() verb {
 	return verb{
 		name: "inspect", args: "FILE",
-		short: "show what is in an envelope, also in a refused one",
+		short: "show what is in an envelope or a report, also in a refused one",
 		long: `
-Writes an annotated dump of the envelope FILE ("-" is standard input): what each item means, and
+Writes an annotated dump of the envelope or SUIT report FILE ("-" is standard input): what each item means, and
 what is wrong with it, and in the end what a device would say of its form. Signatures are not
 checked; see verify for that. Other people's envelopes and damaged ones are shown as far as they
 can be read.`,
