@@ -231,7 +231,9 @@ func TestDescriptorsDoNotLeak(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			before := descriptors(t)
 			client, server := pair(t)
+			sent := make(chan struct{})
 			go func() {
+				defer close(sent)
 				for _, p := range tt.parts {
 					if _, _, err := client.WriteMsgUnix([]byte(p.data), rights(p.fds), nil); err != nil {
 						break
@@ -248,6 +250,7 @@ func TestDescriptorsDoNotLeak(t *testing.T) {
 			}
 			_ = client.Close()
 			_ = server.Close()
+			<-sent
 			settled(t, before)
 		})
 	}
