@@ -19,10 +19,10 @@ func inspectVerb() verb {
 		name: "inspect", args: "FILE",
 		short: "show what is in an envelope or a report, also in a refused one",
 		long: `
-Writes an annotated dump of the envelope or SUIT report FILE ("-" is standard input): what each item means, and
-what is wrong with it, and in the end what a device would say of its form. Signatures are not
-checked; see verify for that. Other people's envelopes and damaged ones are shown as far as they
-can be read.`,
+Writes an annotated dump of FILE ("-" is standard input), an envelope or a SUIT report: what each
+item means, and what is wrong with it, and in the end what a device would say of its form.
+Signatures are not checked; see verify for that. Other people's envelopes and damaged ones are
+shown as far as they can be read.`,
 		examples: []string{
 			"ratchet-release inspect release.suit",
 			"curl -s https://updates.example.com/x.suit | ratchet-release inspect -",
