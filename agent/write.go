@@ -298,7 +298,7 @@ func (a *Agent) writeFailed(ctx context.Context, by, component string, err error
 		return a.end("failed", reason.SourceNotAllowed, err.Error())
 	case errors.Is(err, transport.ErrGone):
 		return a.give(reason.SourceGone, err.Error(), true)
-	case errors.Is(err, slots.ErrDigest), errors.Is(err, slots.ErrEncoding), errors.Is(err, slots.ErrShort),
+	case errors.Is(err, cipher.ErrTag), errors.Is(err, slots.ErrDigest), errors.Is(err, slots.ErrEncoding), errors.Is(err, slots.ErrShort),
 		errors.Is(err, slots.ErrTooLarge), errors.Is(err, transport.ErrChanged):
 		why := reason.ImageCorrupt
 		if errors.Is(err, transport.ErrChanged) {
