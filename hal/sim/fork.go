@@ -149,3 +149,10 @@ func (s *store) sum(h io.Writer, num func(...int64)) {
 		_, _ = h.Write(c.data)
 	}
 }
+
+// CounterValue is where the counter stands. It is no operation of the machine.
+func (w *World) CounterValue() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count
+}
