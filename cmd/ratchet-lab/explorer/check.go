@@ -25,6 +25,10 @@ func (d *Device) checkFallback() {
 	var tried []string
 	for range 14 {
 		slot, err := d.l.boot(w.FS())
+		if errors.Is(err, errIO) {
+			w.Restart()
+			continue
+		}
 		if err != nil || slot == "" {
 			d.breach("brick", "after the cut the bootloader starts nothing (%v), slots tried before: %v", err, tried)
 			return
@@ -100,6 +104,9 @@ func (d *Device) checkEnd(n byte) {
 		if e.Image == n && e.Result == o.Result && e.Reason == o.Reason && (!e.Cut || len(d.cuts) > 0) && (!e.Faulty || d.faulty()) {
 			return
 		}
+	}
+	if d.faulty() && o.Result == "updated" && o.Reason == reason.FloorPending && slices.ContainsFunc(d.s.Ends, func(e End) bool { return e.Image == n && e.Result == "updated" }) {
+		return // raising the counter failed; it is retried at the next start
 	}
 	if d.blamedTwice() || d.faulty() && n > 0 && d.proven[d.Runs()] == n && !d.s.sick(n) {
 		return // an operation that failed may end the update; what runs is proven

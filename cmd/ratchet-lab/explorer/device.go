@@ -431,7 +431,7 @@ func (d *Device) live() (again bool, err error) {
 		}
 		wait, ok := d.W.NextTimer()
 		switch {
-		case ok && (wait <= restful || d.patience > 0 && wait <= time.Hour):
+		case ok && (wait <= restful || d.patience > 0 && wait <= 3*time.Hour):
 			if wait > restful {
 				d.patience--
 			}

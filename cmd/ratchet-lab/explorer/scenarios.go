@@ -102,16 +102,17 @@ func badScenarios() []Scenario {
 				}
 			},
 			Events: []Event{{Name: "the broker is back", When: func(d *Device) bool {
-				return !d.Online && d.Image() == 1 && d.rec.Phase == agent.Idle && d.W.Clock().Uptime() > 3*time.Minute
+				return !d.Online && d.Image() == 1 && d.rec.Phase == agent.Idle && d.W.Clock().Uptime() >= 2*time.Minute
 			}, Do: func(d *Device) { d.Online = true; d.offerNow(Release{Sequence: 2, Image: 2}) }}},
 			Ends: updated, Blames: []reason.Reason{reason.HealthFailed}},
 		{Name: "broker-sick", Says: "only the new system does not reach the broker: its image is to blame", Broker: true, Offers: offer2,
-			OnBoot: func(d *Device) { d.Online = d.Image() != 2 }, Ends: sickEnd, Blames: sickBlames},
+			OnBoot: func(d *Device) { d.Online = d.Image() != 2 },
+			Ends:   append([]End{{Image: 1, Result: "refused", Reason: reason.Quarantined}}, sickEnd...), Blames: sickBlames},
 		{Name: "refused", Says: "garbage, a foreign class and a stranger's signature", Offers: []Release{{Bytes: "garbage"}, {Sequence: 5, Image: 3, Foreign: true}, {Sequence: 6, Image: 3, Stranger: true}},
 			Ends: []End{{Image: 1, Result: "refused", Reason: reason.SignerUnknown}}},
 		{Name: "wrong-bytes", Says: "the server sends another image than the manifest names", Offers: offer2,
-			Serve: func(d *Device, _ string, off int64) (io.ReadCloser, error) { return serve(d, uri("rootfs", 8), off) },
-			Ends:  []End{{Image: 1, Result: "failed", Reason: reason.ImageCorrupt}}, Blames: []reason.Reason{reason.ImageCorrupt}},
+			Serve: func(d *Device, _ string, off int64) (io.ReadCloser, error) { return serve(d, uri("rootfs", 8), off) }, Rots: true,
+			Ends: []End{{Image: 1, Result: "failed", Reason: reason.ImageCorrupt}}, Blames: []reason.Reason{reason.ImageCorrupt}},
 		{Name: "broken-network", Says: "the connection breaks again and again: writing resumes", Offers: offer2, Quick: true,
 			Serve: func(d *Device, u string, off int64) (io.ReadCloser, error) {
 				body, err := serve(d, u, off)
@@ -162,7 +163,7 @@ func personScenarios() []Scenario {
 				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Revert(ctx, "uid 0", "") })
 			}}}, Ends: []End{{Image: 1, Result: "reverted", Reason: reason.OperatorRevert}}},
 		{Name: "revert-to-factory", Says: "a person goes back from idle to a slot that was never written by the agent", Bricks: []int{25}, Quick: true,
-			Events: []Event{goBack(1)}, Ends: []End{{Image: oldImage, Result: "updated"}}},
+			Events: []Event{goBack(1)}, Ends: []End{{Image: oldImage, Result: "reverted", Reason: reason.OperatorRevert}}},
 		{Name: "revert-to-known", Says: "a person goes back from idle to an image that the agent wrote, after it was read back", Bricks: []int{25},
 			OffersNow: func(d *Device) []Release {
 				if d.fired["revert"] > 0 {
@@ -175,7 +176,7 @@ func personScenarios() []Scenario {
 			},
 			Events: []Event{{Name: "the next release is published", When: func(d *Device) bool { return quiet("updated")(d) && d.Image() == 2 && d.fired["revert"] == 0 }, Times: 2,
 				Do: func(d *Device) { d.offerNow(Release{Sequence: 3, Image: 3}) }}, goBack(3)},
-			Ends: updated},
+			Ends: []End{{Image: 2, Result: "reverted", Reason: reason.OperatorRevert}}},
 		{Name: "approval", Says: "an update waits until somebody agrees", Offers: offer2,
 			Options: func(_ *Device, o *agent.Options) { o.Rules.Approval = policy.ApprovalInstall },
 			Events: []Event{{Name: "approve", Times: 5, When: inPhase(agent.Ready), Do: func(d *Device) {
@@ -225,7 +226,10 @@ func troubleScenarios() []Scenario {
 				}
 			}, Ends: updated, Blames: []reason.Reason{reason.ReadBackMismatch}},
 		{Name: "window-rot", Says: "the slot changes while it waits for the window: it is read back again", Bricks: []int{23}, Offers: offer2, Rots: true, Options: twoOClock,
-			Events: []Event{patient, {Name: "rot", When: inPhase(agent.Ready), Do: func(d *Device) {
+			Events: []Event{patient, {Name: "rot", When: func(d *Device) bool {
+				now, _ := d.W.Clock().Wall()
+				return d.rec.Phase == agent.Ready && now.Hour() == 0 && now.Minute() < 30
+			}, Do: func(d *Device) {
 				d.W.Poke(d.parts(string(d.rec.Target))["rootfs"], 40_000, []byte("rot"))
 			}}}, Ends: updated, Blames: []reason.Reason{reason.ReadBackMismatch}},
 		{Name: "low-battery", Says: "an offer that was handed over once is deferred, and looked at again when the battery is charged", Bricks: []int{21}, Offers: offer2, Once: true,
@@ -317,7 +321,8 @@ func bootScenarios() []Scenario {
 				return nil
 			}, Ends: []End{{Image: 2, Result: "updated"}, {Image: 1, Result: "failed", Reason: reason.ArmNotLanded}}, Blames: []reason.Reason{reason.ArmNotLanded}},
 		{Name: "no-reboot", Says: "the machine does not reboot when it is told to: the slot does not stay armed", Bricks: []int{8, 14}, Offers: offer2, NoReboot: true,
-			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.RebootFailed}, {Image: 2, Result: "updated", Cut: true}}, Blames: []reason.Reason{reason.RebootFailed}},
+			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.RebootFailed}, {Image: 2, Result: "updated", Cut: true},
+				{Image: 2, Result: "stuck", Reason: reason.RevertImpossible, Cut: true}}, Blames: []reason.Reason{reason.RebootFailed, reason.RevertImpossible}},
 		{Name: "no-disable", Says: "the sick slot cannot be disabled on the way back; in idle it can", Bricks: []int{14}, Offers: offer2, Sick: []byte{2},
 			OnOpen: failIn(agent.Reverting, 1000), Ends: sickEnd, Blames: sickBlames},
 		{Name: "no-confirm", Says: "confirming fails again and again after health has passed: the slot is not disabled", Bricks: []int{16}, Offers: offer2,

@@ -180,7 +180,7 @@ type watchedPower struct {
 
 func (p watchedPower) Reboot(ctx context.Context, arg string) error {
 	d := p.d
-	if !(d.s.Unwritable || d.faulty()) || d.rec.Phase != agent.Trial { // the sole exception to I5
+	if !d.s.Unwritable && !d.faulty() { // else: the sole exception to I5
 		d.expect("a reboot is asked for", agent.Rebooting, agent.Reverting, agent.Confirming)
 		if d.rec.Ext.Reboots < 1 {
 			d.breach("I8", "a reboot is asked for that the durable record does not count")
