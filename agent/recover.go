@@ -120,9 +120,9 @@ func reconcileArming(v View) Step {
 		return Step{To: Reverting, Cause: reason.BootMetadataInvalid}
 	case v.Target.Exhausted:
 		return Step{To: Reverting, Cause: reason.TrialBootsExhausted}
-	case v.Target.Bootable && v.SameBoot:
+	case v.Target.Bootable && !v.Target.Confirmed && v.SameBoot:
 		return Step{To: Rebooting}
-	case v.Target.Bootable:
+	case v.Target.Bootable && !v.Target.Confirmed: // a confirmed one was not disabled before: an operator goes back
 		return landed(v)
 	case v.Record.Ext.Arms > maxArms:
 		return Step{To: Reverting, Cause: reason.ArmNotLanded}
