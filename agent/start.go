@@ -26,7 +26,8 @@ func (a *Agent) start(ctx context.Context) {
 	}
 	first := !provisioned(a.o.FS, a.o.StateDir)
 	why := a.o.JournalLost
-	if why == "" && !have && !first {
+	begun := a.st.lastSeq().Seq > 0
+	if why == "" && !have && !first && !begun {
 		why = reason.JournalLost
 	}
 	if err := a.st.begin(why, a.q.lastHead()); err != nil {
@@ -40,7 +41,7 @@ func (a *Agent) start(ctx context.Context) {
 	}
 	view, proof := a.look(ctx, have || a.frozen)
 	step := Reconcile(view)
-	if step.Began && first && why == "" {
+	if step.Began && !have && why == "" {
 		step.Cause = reason.RunningUnconfirmed // nothing was lost: there was nothing yet
 	}
 	if view.Runs == RunsUnknown {
