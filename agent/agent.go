@@ -143,7 +143,8 @@ type Agent struct {
 	q   *quarantine
 
 	rec    Record
-	hold   reason.Reason // running is unproven: nothing is written in this boot
+	hold   reason.Reason // running is unproven, or the journal took nothing at the start: nothing is written in this boot
+	retake bool          // what the start found can be tried again without a new boot
 	frozen bool          // the stored record is another version's: it is never overwritten
 	safe   []string
 	bootID string
@@ -296,6 +297,14 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 func (a *Agent) step(ctx context.Context) error {
+	if a.hold == reason.JournalUnwritable && a.retake {
+		if err := a.waitRequest(ctx, a.o.Clock.After(time.Minute)); err != nil || ctx.Err() != nil {
+			return err
+		}
+		a.hold, a.retake = "", false
+		a.start(ctx)
+		return nil
+	}
 	if a.hold != "" {
 		return a.waitRequest(ctx, a.o.Clock.After(time.Hour))
 	}

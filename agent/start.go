@@ -81,8 +81,10 @@ func (a *Agent) start(ctx context.Context) {
 		if step.Began || view.Runs == RunsTarget && (step.To == Trial || step.To == Reverting) {
 			a.trialUnwritable(ctx, view, err)
 		}
-		// The step is not taken: the old phase stands, and is reconciled again at the next start.
+		// The step is not taken: the old phase stands, and is reconciled again at the next start. Where that
+		// counts no boot, it need not wait for one.
 		a.hold = reason.JournalUnwritable
+		a.retake = !step.Began && !step.Count
 	}
 	a.publish()
 }
