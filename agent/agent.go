@@ -151,6 +151,7 @@ type Agent struct {
 	run    bootctl.Slot // proven running slot, "" when unproven
 
 	held    map[string]hal.Medium   // parts of the target, held exclusively between checking and arming
+	checked time.Duration           // uptime at which they were read back
 	local   map[string]slots.Source // payloads handed over by a technician
 	tendAt  time.Duration           // uptime at which idle looks after the boot metadata; 0: now
 	lapses  int                     // times in a row that it could not

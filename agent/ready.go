@@ -21,7 +21,6 @@ func (a *Agent) ready(ctx context.Context) error {
 	if len(a.held) == 0 && len(a.rec.Ext.Images) > 0 {
 		return a.move(Checking, reason.Interrupted, nil, evidence.Event{})
 	}
-	began := a.o.Clock.Uptime()
 	for said := ""; ; {
 		d, err := a.again(policy.Arm)
 		if err != nil {
@@ -34,7 +33,7 @@ func (a *Agent) ready(ctx context.Context) error {
 		case overtakenBy(d) != reason.None:
 			// What was meant for this device is not any more: it does not wait armed or half-armed (loop 9).
 			return a.end("failed", overtakenBy(d), text)
-		case d.Outcome == policy.Install && a.o.Clock.Uptime()-began > readyFor:
+		case d.Outcome == policy.Install && a.o.Clock.Uptime()-a.checked > readyFor:
 			// Only now, so that waiting for a window costs neither reads nor records.
 			return a.move(Checking, reason.None, nil, evidence.Event{Detail: map[string]string{"why": "waited long; reading back again"}})
 		case d.Outcome == policy.Install:

@@ -367,5 +367,6 @@ func (a *Agent) checking(ctx context.Context) error {
 		// was bootable and confirmed before, which goBack has made sure of.
 		readBack = "unknown content"
 	}
+	a.checked = a.o.Clock.Uptime()
 	return a.move(Ready, reason.None, nil, evidence.Event{Detail: map[string]string{"read-back": readBack}})
 }

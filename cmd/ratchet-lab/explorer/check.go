@@ -163,6 +163,11 @@ func (d *Device) checkEvidence(n byte) {
 		}
 		return
 	}
+	for _, why := range d.s.MustSay {
+		if !slices.ContainsFunc(recs, func(r evidence.Record) bool { return r.Reason == why }) && !d.faulty() {
+			d.breach("lie", "no record says %s", why)
+		}
+	}
 	first := recs[0]
 	if first.Seq == 1 && first.Kind != evidence.KindChain || (d.lost != "" && first.Seq == 1 && first.Reason == "") {
 		d.breach("I10", "the chain begins with %s and does not say why", line(first))

@@ -469,7 +469,7 @@ func (d *Device) offers() ([][]byte, error) {
 	if d.s.OffersNow != nil {
 		list = d.s.OffersNow(d)
 	}
-	if d.s.Broker && !d.Online || d.s.Once && d.outcome().Result != "" {
+	if d.s.Broker && !d.Online || d.s.Once && (d.outcome().Result != "" || deferred(d)) {
 		list = nil
 	}
 	var out [][]byte

@@ -48,6 +48,8 @@ type Scenario struct {
 	Ends       []End
 	// Blames are causes that the evidence may name although nothing but power was cut.
 	Blames []reason.Reason
+	// MustSay are reasons that the evidence must name.
+	MustSay []reason.Reason
 	// Resting phases besides idle.
 	Rests []agent.Phase
 	// Deep: pairs of cuts are enumerated in full by the exhaustive mode.

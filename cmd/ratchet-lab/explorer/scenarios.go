@@ -39,6 +39,13 @@ func quiet(result string) func(*Device) bool {
 	return func(d *Device) bool { return d.rec.Phase == agent.Idle && d.outcome().Result == result }
 }
 
+// deferred: idle, with an offer that waits.
+func deferred(d *Device) bool {
+	waits := false
+	_ = d.mem.View(func(tx journal.Tx) error { waits = tx.Get(journal.State, "waiting") != nil; return nil })
+	return waits && d.rec.Phase == agent.Idle
+}
+
 // Scenarios are all stories, in the order in which they are explored.
 func Scenarios() []Scenario {
 	var all []Scenario
@@ -66,7 +73,13 @@ func goodScenarios() []Scenario {
 		{Name: "idle", Says: "nothing to do for a day", Bricks: []int{13}, Ends: []End{{Image: 1}}},
 		{Name: "window", Says: "an update waits two hours for its window, held and read back again", Bricks: []int{9}, Offers: offer2, Ends: updated,
 			Options: twoOClock, Events: []Event{patient}},
-		{Name: "superseded", Says: "a newer release comes while one waits for its window", Offers: offer2, Options: twoOClock,
+		{Name: "superseded", Says: "a newer release comes while one waits for its window", Options: twoOClock,
+			OffersNow: func(d *Device) []Release {
+				if d.fired["a newer release is published"] > 0 {
+					return []Release{{Sequence: 3, Image: 3}}
+				}
+				return offer2
+			},
 			Events: []Event{patient, {Name: "a newer release is published", Times: 3, When: func(d *Device) bool { return d.rec.Phase == agent.Ready && d.rec.Ext.Sequence == 2 },
 				Do: func(d *Device) { d.offerNow(Release{Sequence: 3, Image: 3}) }}},
 			Ends: []End{{Image: 3, Result: "updated"}}},
@@ -109,7 +122,7 @@ func badScenarios() []Scenario {
 			OnBoot: func(d *Device) { d.Online = d.Image() != 2 },
 			Ends:   append([]End{{Image: 1, Result: "refused", Reason: reason.Quarantined}}, sickEnd...), Blames: sickBlames},
 		{Name: "refused", Says: "garbage, a foreign class and a stranger's signature", Offers: []Release{{Bytes: "garbage"}, {Sequence: 5, Image: 3, Foreign: true}, {Sequence: 6, Image: 3, Stranger: true}},
-			Ends: []End{{Image: 1, Result: "refused", Reason: reason.SignerUnknown}}},
+			Ends: []End{{Image: 1}}, MustSay: []reason.Reason{reason.EnvelopeMalformed, reason.WrongClass, reason.SignerUnknown}},
 		{Name: "wrong-bytes", Says: "the server sends another image than the manifest names", Offers: offer2,
 			Serve: func(d *Device, _ string, off int64) (io.ReadCloser, error) { return serve(d, uri("rootfs", 8), off) }, Rots: true,
 			Ends: []End{{Image: 1, Result: "failed", Reason: reason.ImageCorrupt}}, Blames: []reason.Reason{reason.ImageCorrupt}},
@@ -157,7 +170,7 @@ func personScenarios() []Scenario {
 		{Name: "confirm-by-hand", Says: "a person confirms a system whose health check fails", Offers: offer2, Sick: []byte{2},
 			Events: []Event{{Name: "confirm", Times: 5, When: inPhase(agent.Trial), Do: func(d *Device) {
 				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Confirm(ctx, "uid 0", "") })
-			}}}, Ends: updated},
+			}}}, Ends: []End{{Image: 2, Result: "updated", Reason: reason.OperatorConfirm}, {Image: 2, Result: "updated", Cut: true}}},
 		{Name: "revert-in-trial", Says: "a person ends the trial", Offers: offer2,
 			Events: []Event{{Name: "revert", Times: 5, When: inPhase(agent.Trial), Do: func(d *Device) {
 				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Revert(ctx, "uid 0", "") })
@@ -197,7 +210,7 @@ func troubleScenarios() []Scenario {
 	return []Scenario{
 		{Name: "full-disk", Says: "the journal has no room for an update, then it has", Bricks: []int{12}, Offers: offer2,
 			Setup:  func(d *Device) { d.mem.SetLimit(100 << 10) },
-			Events: []Event{{Name: "somebody makes room", When: quiet("deferred"), Do: func(d *Device) { d.mem.SetLimit(1 << 40) }}},
+			Events: []Event{{Name: "somebody makes room", When: deferred, Do: func(d *Device) { d.mem.SetLimit(1 << 40) }}},
 			Ends:   updated},
 		{Name: "journal-unwritable", Says: "the journal cannot be written in the trial; it can again in the old system", Bricks: []int{12}, Offers: offer2, Unwritable: true,
 			OnBoot: func(d *Device) {
@@ -235,7 +248,7 @@ func troubleScenarios() []Scenario {
 		{Name: "low-battery", Says: "an offer that was handed over once is deferred, and looked at again when the battery is charged", Bricks: []int{21}, Offers: offer2, Once: true,
 			Setup:   func(d *Device) { d.W.SetSupply(hal.Supply{Battery: 10, BatteryMWh: -1, Known: true}) },
 			Options: func(_ *Device, o *agent.Options) { o.Rules.MinBattery = 30 },
-			Events: []Event{{Name: "charged", When: quiet("deferred"), Do: func(d *Device) {
+			Events: []Event{{Name: "charged", When: deferred, Do: func(d *Device) {
 				d.W.SetSupply(hal.Supply{Battery: 80, BatteryMWh: -1, Mains: true, Known: true})
 			}}, patient}, Ends: updated},
 		{Name: "clock-jump", Says: "the clock stands at 1970 and jumps in the trial", Bricks: []int{20}, Offers: offer2,
@@ -310,7 +323,7 @@ func bootScenarios() []Scenario {
 			Events: []Event{{Name: "external", Times: 3, When: inPhase(agent.Trial), Do: func(d *Device) {
 				d.proven[d.Runs()] = d.Image()
 				d.somebodyConfirms(d.Runs())
-			}}}, Ends: updated},
+			}}}, Ends: []End{{Image: 2, Result: "updated", Reason: reason.ConfirmedExternally}, {Image: 2, Result: "updated", Cut: true}}},
 		{Name: "second-writer", Says: "another program changes the metadata without the lock while the agent arms", Bricks: []int{27}, Offers: offer2,
 			OnOpen: func(d *Device, path string, a hal.Access) error {
 				if d.metadata(path) && d.rec.Phase == agent.Arming && a == hal.ReadOnly && d.fired["opened"] < 3 {
@@ -322,7 +335,7 @@ func bootScenarios() []Scenario {
 			}, Ends: []End{{Image: 2, Result: "updated"}, {Image: 1, Result: "failed", Reason: reason.ArmNotLanded}}, Blames: []reason.Reason{reason.ArmNotLanded}},
 		{Name: "no-reboot", Says: "the machine does not reboot when it is told to: the slot does not stay armed", Bricks: []int{8, 14}, Offers: offer2, NoReboot: true,
 			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.RebootFailed}, {Image: 2, Result: "updated", Cut: true},
-				{Image: 2, Result: "stuck", Reason: reason.RevertImpossible, Cut: true}}, Blames: []reason.Reason{reason.RebootFailed, reason.RevertImpossible}},
+				{Image: 2, Result: "stuck", Reason: reason.RevertImpossible, Cut: true}, {Image: 2, Result: "reverted", Reason: reason.RebootFailed, Cut: true}}, Blames: []reason.Reason{reason.RebootFailed, reason.RevertImpossible}},
 		{Name: "no-disable", Says: "the sick slot cannot be disabled on the way back; in idle it can", Bricks: []int{14}, Offers: offer2, Sick: []byte{2},
 			OnOpen: failIn(agent.Reverting, 1000), Ends: sickEnd, Blames: sickBlames},
 		{Name: "no-confirm", Says: "confirming fails again and again after health has passed: the slot is not disabled", Bricks: []int{16}, Offers: offer2,
