@@ -247,6 +247,9 @@ func (a *Agent) decide(m manifest.Manifest, stage policy.Stage, local bool, targ
 	if a.hold != "" || a.run == "" {
 		block(reason.RunningUnproven, "")
 	}
+	if a.stayed {
+		block(reason.RunningUnconfirmed, "its trial failed, and there is no slot to go back to")
+	}
 	if free, err := a.st.j.Free(); err != nil || free < minJournal {
 		block(reason.NoSpace, "journal has "+strconv.FormatInt(free, 10)+" bytes left")
 	}

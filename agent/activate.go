@@ -264,6 +264,7 @@ func (a *Agent) reverted(cause reason.Reason, disablePending bool) error {
 
 // stuck is brick 4 not happening: there is nothing to go back to, so what runs goes on running.
 func (a *Agent) stuck(cause reason.Reason, detail string) error {
+	a.stayed = true
 	return a.end("stuck", reason.RevertImpossible, string(cause)+"; "+detail)
 }
 

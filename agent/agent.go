@@ -144,6 +144,7 @@ type Agent struct {
 
 	rec    Record
 	hold   reason.Reason // running is unproven, or the journal took nothing at the start: nothing is written in this boot
+	stayed bool          // in this boot a trial failed that could not be left: it does not begin again
 	retake bool          // what the start found can be tried again without a new boot
 	frozen bool          // the stored record is another version's: it is never overwritten
 	safe   []string

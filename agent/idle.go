@@ -146,7 +146,7 @@ func (a *Agent) tend(ctx context.Context) error {
 		return err
 	}
 	if err == nil && !st.Slots[a.run].Confirmed && !a.frozen {
-		if a.rec.Ext.Cause == reason.RevertImpossible && a.rec.Ext.BootID == a.bootID {
+		if a.stayed {
 			return nil // its trial has failed in this boot, and there is nothing to go back to (I8)
 		}
 		return a.synthetic(reason.RunningUnconfirmed)
