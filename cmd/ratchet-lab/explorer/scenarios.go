@@ -345,6 +345,7 @@ func bootScenarios() []Scenario {
 				d.somebodyDisables("A")
 				delete(d.proven, "A")
 				d.proven["B"] = 2 // all there is
+				d.fired["external"]++
 			}}},
 			Alone: true, Ends: []End{{Image: 2, Result: "stuck", Reason: reason.RevertImpossible}},
 			Blames: append([]reason.Reason{reason.RevertImpossible}, sickBlames...)},
