@@ -74,6 +74,7 @@ type Options struct {
 	Tries      int           // boots that the loader may try the target, default 3
 	MaxBoots   int           // trial boots that the agent allows, default Tries+1
 	Checkpoint int64         // bytes, default slots.DefaultCheckpoint
+	Serial     bool          // write, flush and checkpoint one after the other: slower, and the same order in every run
 	RetryMax   time.Duration // longest back-off of a failed download, default 1 h
 	ForceAfter time.Duration // a reboot that did not happen is forced, default 60 s
 

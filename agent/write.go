@@ -232,7 +232,7 @@ func (a *Agent) write(ctx context.Context, i manifest.Install) error {
 		s := storedCheckpoint{Digest: a.rec.Digest, Image: []byte(i.Image.Sum), Done: done, At: at}
 		return a.st.commit(nil, nil, func(tx journal.Tx) error { return put(tx, key, s) })
 	}
-	o := slots.Options{Every: a.o.Checkpoint, Progress: a.showProgress(i.Component),
+	o := slots.Options{Every: a.o.Checkpoint, Serial: a.o.Serial, Progress: a.showProgress(i.Component),
 		Save: func(at slots.Checkpoint) error { return save(at, false) }}
 	if ours {
 		o.From = &c.At

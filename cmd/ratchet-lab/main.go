@@ -1,4 +1,4 @@
-// Command ratchet-lab is the laboratory: it plays a whole device on one machine. Nothing of it is
+// Command ratchet-lab is the laboratory: it plays a whole device on one machine, and explores what power cuts do to it. Nothing of it is
 // on a device.
 package main
 
@@ -11,12 +11,16 @@ import (
 	"syscall"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
 )
 
 const usage = `ratchet-lab is the laboratory of Ratchet.
 
   ratchet-lab demo [--keep] [--dir DIR] [--bin DIR]   the whole main job on this machine, in less than a minute
   ratchet-lab rig smoke|all|cut ...                   real bootloaders, real kernels, power cuts, in QEMU (make rig)
+  ratchet-lab explore [--time 4m | --full]            cut the power of a simulated device everywhere
+  ratchet-lab replay --scenario S --loader L ...      one case of explore, operation by operation
+  ratchet-lab defects                                 build programs with planted defects, and find each
   ratchet-lab version
 
 Each takes -h. Exit codes: 0 as expected, 1 something differs, 2 usage.
@@ -45,6 +49,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return runDemo(ctx, args[1:], stdout, stderr)
 	case "rig":
 		return runRig(ctx, args[1:], stdout, stderr)
+	case "explore":
+		return runExplore(ctx, args[1:], stdout, stderr)
+	case "replay":
+		return runReplay(args[1:], stdout, stderr)
+	case "defects":
+		return runDefects(ctx, args[1:], stdout, stderr)
+	case workVerb:
+		if len(args) == 2 {
+			explorer.Work(os.Stdin, stdout, args[1])
+		}
+		return 2
 	case healthVerb:
 		return runHealth(args[1:], stderr)
 	case buttonVerb:

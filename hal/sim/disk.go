@@ -9,7 +9,8 @@ import (
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
-// sector is what a medium writes whole or not at all.
+// sector is the unit of bookkeeping, and what a medium writes whole or not at all unless
+// World.SetSector says more.
 const sector = 512
 
 // store is sparse bytes with a volatile write cache in front: pending holds the writes since the
@@ -19,6 +20,7 @@ type store struct {
 	size    int64            // durable
 	pending []change
 	now     int64 // size with all pending changes
+	unit    int64 // what is written whole or not at all, a multiple of sector
 }
 
 // change is one unsynced write, or, where data is nil, a new size.
@@ -28,8 +30,8 @@ type change struct {
 	size int64
 }
 
-func newStore(size int64) *store {
-	return &store{sectors: map[int64][]byte{}, size: size, now: size}
+func newStore(size, unit int64) *store {
+	return &store{sectors: map[int64][]byte{}, size: size, now: size, unit: unit}
 }
 
 // read copies what a process sees into p, which lies inside the size.
@@ -64,7 +66,7 @@ func (s *store) write(p []byte, off int64, part *rand.Rand) {
 	for from := int64(0); from < int64(len(p)); {
 		to := int64(len(p))
 		if part != nil {
-			to = min(to, sector-(off+from)%sector+from)
+			to = min(to, s.unit-(off+from)%s.unit+from)
 		}
 		if part == nil || part.IntN(2) == 0 {
 			s.pending = append(s.pending, change{off: off + from, data: slices.Clone(p[from:to])})
@@ -124,8 +126,12 @@ func (s *store) apply(c change, part *rand.Rand) {
 		return
 	}
 	end := c.off + int64(len(c.data))
+	lost := false
 	for n := c.off / sector; n*sector < end; n++ {
-		if part != nil && part.IntN(2) == 0 {
+		if part != nil && (n*sector%s.unit == 0 || n == c.off/sector) {
+			lost = part.IntN(2) == 0
+		}
+		if lost {
 			continue
 		}
 		b := s.sectors[n]
@@ -156,7 +162,7 @@ func (w *World) AddDisk(path string, size int64) {
 	if size <= 0 || size%sector != 0 {
 		panic(fmt.Sprintf("internal error: simulated disk of %d bytes", size))
 	}
-	w.disks[path] = &disk{store: newStore(size), bad: map[int64]bool{},
+	w.disks[path] = &disk{store: newStore(size, w.unit), bad: map[int64]bool{},
 		id: hal.DeviceID{Block: true, Major: uint64(0x800 + len(w.disks) + 1)}}
 }
 

@@ -89,7 +89,7 @@ func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m))
 func (w *World) PutFile(name string, data []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := newStore(0)
+	s := newStore(0, w.unit)
 	s.write(data, 0, nil)
 	s.flush(nil)
 	name = path.Clean(name)
@@ -163,7 +163,7 @@ func (f files) Open(name string, a hal.Access) (hal.Medium, error) {
 			h.s.truncate(0)
 			return nil
 		}
-		h.s = newStore(0)
+		h.s = newStore(0, f.w.unit)
 		f.w.fs.change(renaming{path.Dir(name), map[string]*store{name: h.s}})
 		return nil
 	})

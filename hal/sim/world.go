@@ -62,7 +62,10 @@ func (o Op) String() string { return fmt.Sprintf("%d %s %s", o.N, o.Kind, o.What
 // World is one machine. All methods may be called from several goroutines.
 type World struct {
 	mu     sync.Mutex
+	pcg    *rand.PCG // the state of rng
 	rng    *rand.Rand
+	keep   bool  // the next cuts lose nothing
+	unit   int64 // of new media, see SetSector
 	seed   uint64
 	ops    int64
 	trace  []Op
@@ -97,12 +100,13 @@ type life struct{ err error }
 // New makes a machine that is switched on, with no media, an empty file system, and mains power.
 func New(seed uint64) *World {
 	w := &World{
-		rng: rand.New(rand.NewPCG(seed, 0x5261746368657421)), seed: seed,
+		seed: seed, unit: sector,
 		disks: map[string]*disk{}, fs: newTree(), locks: map[string]*life{}, failAt: map[int64]error{},
 		start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), quality: hal.TimeSynced,
 		supply: hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true},
 		life:   &life{}, boots: 1,
 	}
+	w.reseed(seed)
 	return w
 }
 
@@ -168,10 +172,7 @@ func (w *World) Restart() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.down {
-		for _, d := range w.disks {
-			d.flush()
-		}
-		w.fs.flush()
+		w.flush()
 	}
 	w.cut("cut")
 	w.down, w.cause = false, ""
@@ -194,13 +195,25 @@ func (w *World) cut(cause string) {
 		return
 	}
 	w.down, w.cause, w.cutAt = true, cause, 0
-	for _, name := range sorted(w.disks) {
-		w.disks[name].crash(w.rng)
+	if w.keep {
+		w.flush()
+	} else {
+		for _, name := range sorted(w.disks) {
+			w.disks[name].crash(w.rng)
+		}
+		w.fs.crash(w.rng)
 	}
-	w.fs.crash(w.rng)
 	w.end(ErrPowerCut)
 	w.timers = nil
 	w.dog = watch{}
+}
+
+// flush makes everything durable.
+func (w *World) flush() {
+	for _, d := range w.disks {
+		d.flush()
+	}
+	w.fs.flush()
 }
 
 // end makes all handles of the present life useless.

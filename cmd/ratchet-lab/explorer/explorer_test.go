@@ -1,0 +1,120 @@
+package explorer_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
+)
+
+// TestDefectTexts: every planted defect still finds the text that it breaks, exactly once.
+func TestDefectTexts(t *testing.T) {
+	defects := explorer.Defects()
+	if len(defects) < 20 {
+		t.Errorf("%d planted defects, at least 20 are promised", len(defects))
+	}
+	for _, f := range defects {
+		if err := f.Check("../../.."); err != nil {
+			t.Error(err)
+		}
+		if s, ok := explorer.FindScenario(f.Scenario); !ok || s.Needs != "" {
+			t.Errorf("%s: no scenario %q", f.Name, f.Scenario)
+		}
+		if _, ok := explorer.FindLoader(f.Loader); !ok {
+			t.Errorf("%s: no loader %q", f.Name, f.Loader)
+		}
+	}
+}
+
+// TestDangers: each of the 27 ways to brick, loop, lie or lose an update has its scenario.
+func TestDangers(t *testing.T) {
+	names := map[string]bool{}
+	var played []int
+	for _, s := range explorer.Scenarios() {
+		if names[s.Name] || s.Says == "" {
+			t.Errorf("scenario %q stands twice, or says nothing", s.Name)
+		}
+		names[s.Name] = true
+		if s.Needs == "" {
+			played = append(played, s.Bricks...)
+			if len(s.Ends) == 0 {
+				t.Errorf("scenario %s has no end", s.Name)
+			}
+		}
+	}
+	for n := 1; n <= 27; n++ {
+		if !slices.Contains(played, n) {
+			t.Errorf("danger %d is not played", n)
+		}
+	}
+}
+
+func TestCutNames(t *testing.T) {
+	for _, s := range []string{"17:torn", "1:before", "31:after:kept", "12:fails"} {
+		c, err := explorer.ParseCut(s)
+		if err != nil || c.String() != s {
+			t.Errorf("%s: %v, %v", s, c, err)
+		}
+	}
+	for _, s := range []string{"", "17", "0:torn", "x:torn", "17:half", "17:torn:", "17:fails:kept", "1:torn:kept:kept"} {
+		if _, err := explorer.ParseCut(s); err == nil {
+			t.Errorf("%q was taken", s)
+		}
+	}
+}
+
+// TestCases plays some scenarios with every single cut on one loader of each kind. The whole is make crash.
+func TestCases(t *testing.T) {
+	lab, err := explorer.NewLab(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scenarios := []string{"update", "sick", "revert-into-nothing"}
+	if testing.Short() {
+		scenarios = scenarios[:1]
+	}
+	for _, s := range scenarios {
+		for _, l := range []string{"uboot-files", "grub"} {
+			y, err := lab.Explore(explorer.Task{Scenario: s, Loader: l, Seed: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range y.Fails {
+				t.Errorf("%s: %s\n%s\n%s", f.What, f.Says, f.Replay, f.Story)
+			}
+			if y.Singles < 100 {
+				t.Errorf("%s on %s: only %d cases", s, l, y.Singles)
+			}
+		}
+	}
+}
+
+// TestReplay: a case is the same story each time.
+func TestReplay(t *testing.T) {
+	lab, err := explorer.NewLab(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cuts := range []string{"", "44:torn", "44:torn 58:after", "58:torn:kept 60:torn"} {
+		c := explorer.Case{Scenario: "update", Loader: "uboot-files", Seed: 7}
+		for _, s := range strings.Fields(cuts) {
+			cut, err := explorer.ParseCut(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Cuts = append(c.Cuts, cut)
+		}
+		one, _, err := lab.Replay(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		two, _, err := lab.Replay(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if one != two {
+			t.Errorf("%v: two stories:\n%s\n%s", c, one, two)
+		}
+	}
+}

@@ -1,0 +1,157 @@
+package explorer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/bootctl/bootmodel"
+	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
+	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/sim"
+)
+
+// Loader is a bootloader with a layout of its metadata on a medium.
+type Loader struct {
+	Name string
+	// Layout is the line of INTEGRATION.md, section 2.
+	Layout string
+	// PowerSafe: no brick is allowed. Of the others the explorer shows how they fail.
+	PowerSafe bool
+	Sector    int64 // bytes that the medium writes whole or not at all
+	Tries     int   // trial boots that the loader can count
+
+	uboot *ubootenv.Options
+	grub  *grubenv.Options
+	rauc  bool
+	files map[string][]byte // metadata files of the factory
+	disk  string            // a block device for the metadata, or ""
+}
+
+const (
+	envSize    = 2048
+	envDisk    = "/dev/mmcblk0boot0"
+	shadowFile = "/state/boot-shadow"
+)
+
+// Loaders are the loaders that the explorer knows, the power-safe ones first.
+func Loaders() []Loader {
+	files := func(n int) *ubootenv.Options {
+		o := &ubootenv.Options{}
+		for i := range n {
+			o.Copies = append(o.Copies, ubootenv.Location{Path: fmt.Sprintf("/boot/uboot.env%d", i), Size: envSize})
+		}
+		return o
+	}
+	block := func(offsets ...int64) *ubootenv.Options {
+		o := &ubootenv.Options{}
+		for _, off := range offsets {
+			o.Copies = append(o.Copies, ubootenv.Location{Path: envDisk, Offset: off, Size: envSize})
+		}
+		return o
+	}
+	rauc := files(2)
+	rauc.CountsConfirmed = true
+	other := "kernelopts=" + strings.Repeat("x", 560) // of another program: pushes ours into the second sector
+	return []Loader{
+		{Name: "uboot-files", Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: files(2)},
+		{Name: "uboot-block", Layout: "U-Boot, two copies on a block device, sectors of 512 bytes", PowerSafe: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
+		{Name: "uboot-block-4k", Layout: "U-Boot, two copies on a block device, sectors of 4096 bytes", PowerSafe: true, Tries: 3, Sector: 4096, uboot: block(8192, -8192), disk: envDisk},
+		{Name: "uboot-rauc", Layout: "U-Boot with RAUC's script, which counts every boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: rauc, rauc: true},
+		{Name: "grub", Layout: "GRUB, all variables in the first sector of grubenv", PowerSafe: true, Tries: 1, grub: &grubenv.Options{}},
+		{Name: "grub-4k", Layout: "GRUB, a medium with sectors of 4096 bytes, variables in all of grubenv", PowerSafe: true, Tries: 1, Sector: 4096, grub: &grubenv.Options{}, files: grubFile(other)},
+		{Name: "uboot-one-file", Layout: "U-Boot, one copy in a file", Tries: 3, uboot: files(1)},
+		{Name: "uboot-one-block", Layout: "U-Boot, one copy on a block device", Tries: 3, uboot: block(8192), disk: envDisk},
+		{Name: "grub-two-sectors", Layout: "GRUB, variables reach into the second sector of grubenv", Tries: 1, grub: &grubenv.Options{}, files: grubFile(other)},
+		{Name: "grub-rauc", Layout: "GRUB with RAUC's sample, which counts every boot", Tries: 1, grub: &grubenv.Options{CountsConfirmed: true}, rauc: true},
+	}
+}
+
+const grubenvPath = "/boot/grub/grubenv"
+
+func grubFile(vars ...string) map[string][]byte {
+	b, err := grubenv.Encode(vars)
+	if err != nil {
+		panic("internal error: " + err.Error())
+	}
+	return map[string][]byte{grubenvPath: b}
+}
+
+// FindLoader returns the loader of a name.
+func FindLoader(name string) (Loader, bool) {
+	for _, l := range Loaders() {
+		if l.Name == name {
+			return l, true
+		}
+	}
+	return Loader{}, false
+}
+
+// provision puts the metadata of the factory onto w: slot A runs, slot B is the confirmed one behind
+// it, or with blank holds nothing and is disabled.
+func (l Loader) provision(w *sim.World, blank bool) error {
+	if l.disk != "" {
+		w.AddDisk(l.disk, 64<<10)
+	}
+	if l.uboot != nil && l.disk == "" {
+		for _, c := range l.uboot.Copies {
+			w.PutFile(c.Path, make([]byte, c.Size))
+		}
+	}
+	if l.grub != nil {
+		for path, b := range grubFile() {
+			w.PutFile(path, b)
+		}
+	}
+	for path, b := range l.files {
+		w.PutFile(path, b)
+	}
+	b, err := l.backend(w.FS())
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	err = errors.Join(b.Refresh(ctx, "A"), b.Confirm(ctx, "B"), b.Confirm(ctx, "A"))
+	if blank {
+		err = errors.Join(err, b.Disable(ctx, "B"))
+	}
+	if err = errors.Join(err, b.Refresh(ctx, "A")); err != nil { // keeps the shadow copy
+		return fmt.Errorf("cannot provision %s: %w", l.Name, err)
+	}
+	return nil
+}
+
+// backend is the product's own, over fsys.
+func (l Loader) backend(fsys hal.FS) (bootctl.Backend, error) {
+	slots := []bootctl.Slot{"A", "B"}
+	if l.uboot != nil {
+		o := *l.uboot
+		o.Slots, o.Locks, o.Shadow, o.Watchdog = slots, []string{"/run/fw_printenv.lock"}, shadowFile, true
+		o.Defaults = []string{"bootcmd=source boot.scr"}
+		return ubootenv.New(fsys, o)
+	}
+	o := *l.grub
+	o.Path, o.Slots, o.Locks, o.Shadow, o.Watchdog = grubenvPath, slots, []string{"/run/lock/grubenv.lock"}, shadowFile, true
+	return grubenv.New(fsys, o)
+}
+
+// boot is one power-on, by the model: the slot whose kernel is started, "" for none.
+func (l Loader) boot(fsys hal.FS) (string, error) {
+	script := bootmodel.Reference
+	if l.rauc {
+		script = bootmodel.RAUC
+	}
+	if l.uboot != nil {
+		u := bootmodel.UBoot{FS: fsys, Script: script}
+		for _, c := range l.uboot.Copies {
+			u.Copies = append(u.Copies, bootmodel.Copy{Path: c.Path, Offset: c.Offset, Size: c.Size})
+		}
+		slot, _, err := u.Boot()
+		return slot, err
+	}
+	slot, _, err := bootmodel.GRUB{FS: fsys, Path: grubenvPath, Script: script}.Boot()
+	return slot, err
+}

@@ -1,0 +1,389 @@
+package explorer
+
+import (
+	"context"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/slots"
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// What many scenarios share.
+var (
+	offer2  = []Release{{Sequence: 2, Image: 2}}
+	updated = []End{{Image: 2, Result: "updated"}}
+	sickEnd = []End{
+		{Image: 1, Result: "reverted", Reason: reason.HealthFailed},
+		{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted, Cut: true},
+		{Image: 1, Result: "reverted", Reason: reason.FellBack, Cut: true},
+	}
+	sickBlames = []reason.Reason{reason.HealthFailed, reason.Quarantined, reason.TrialBootsExhausted}
+)
+
+func inPhase(p agent.Phase) func(*Device) bool {
+	return func(d *Device) bool { return d.rec.Phase == p }
+}
+
+// quiet: idle, with the last update ended as said.
+func quiet(result string) func(*Device) bool {
+	return func(d *Device) bool { return d.rec.Phase == agent.Idle && d.outcome().Result == result }
+}
+
+// deferred: idle, with an offer that waits.
+func deferred(d *Device) bool {
+	waits := false
+	_ = d.mem.View(func(tx journal.Tx) error { waits = tx.Get(journal.State, "waiting") != nil; return nil })
+	return waits && d.rec.Phase == agent.Idle
+}
+
+// Scenarios are all stories, in the order in which they are explored.
+func Scenarios() []Scenario {
+	var all []Scenario
+	for _, part := range [][]Scenario{goodScenarios(), badScenarios(), personScenarios(), troubleScenarios(), bootScenarios(), laterScenarios()} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+func goodScenarios() []Scenario {
+	return []Scenario{
+		{Name: "update", Says: "a healthy image is installed and confirmed", Bricks: []int{7, 13}, Deep: true, Quick: true, Offers: offer2, Ends: updated},
+		{Name: "first-update", Says: "the same, into a slot that was never written", Blank: true, Offers: offer2, Ends: updated},
+		{Name: "two-updates", Says: "one update after the other, into one slot and back into the other", Deep: true,
+			OffersNow: func(d *Device) []Release {
+				if d.Image() == 1 {
+					return offer2
+				}
+				return []Release{{Sequence: 3, Image: 3}}
+			},
+			Events: []Event{{Name: "the next release is published", When: func(d *Device) bool { return quiet("updated")(d) && d.Image() == 2 }, Times: 2,
+				Do: func(d *Device) { d.offerNow(Release{Sequence: 3, Image: 3}) }}},
+			Ends: []End{{Image: 3, Result: "updated"}}},
+		{Name: "two-components", Says: "rootfs and boot switch together", Bricks: []int{26}, Both: true, Offers: []Release{{Sequence: 2, Image: 2, Both: true}}, Ends: updated},
+		{Name: "idle", Says: "nothing to do for a day", Bricks: []int{13}, Ends: []End{{Image: 1}}},
+		{Name: "window", Says: "an update waits two hours for its window, held and read back again", Bricks: []int{9}, Offers: offer2, Ends: updated,
+			Options: twoOClock, Events: []Event{patient}},
+		{Name: "superseded", Says: "a newer release comes while one waits for its window", Options: twoOClock,
+			OffersNow: func(d *Device) []Release {
+				if d.fired["a newer release is published"] > 0 {
+					return []Release{{Sequence: 3, Image: 3}}
+				}
+				return offer2
+			},
+			Events: []Event{patient, {Name: "a newer release is published", Times: 3, When: func(d *Device) bool { return d.rec.Phase == agent.Ready && d.rec.Ext.Sequence == 2 },
+				Do: func(d *Device) { d.offerNow(Release{Sequence: 3, Image: 3}) }}},
+			Ends: []End{{Image: 3, Result: "updated"}}},
+		{Name: "reporting-fails", Says: "evidence cannot be handed over: nothing else changes (I7)", Offers: offer2, Ends: updated, Report: true},
+	}
+}
+
+func twoOClock(_ *Device, o *agent.Options) {
+	o.Rules.Windows = []policy.Window{{Days: [7]bool{true, true, true, true, true, true, true}, From: 120, To: 240, Zone: time.UTC}}
+}
+
+var patient = Event{Name: "hours pass", Times: 8, When: func(d *Device) bool { return d.patience == 0 && d.Image() == 1 }, Do: func(*Device) {}}
+
+func badScenarios() []Scenario {
+	return []Scenario{
+		{Name: "sick", Says: "the new system fails its health check and is left", Deep: true, Quick: true, Offers: offer2, Sick: []byte{2}, Ends: sickEnd, Blames: sickBlames},
+		{Name: "panic", Says: "the new kernel panics, or hangs until the loader's watchdog resets it", Bricks: []int{6}, Deep: true, Quick: true, Offers: offer2, Dies: []byte{2},
+			Ends:   []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted}, {Image: 1, Result: "reverted", Reason: reason.FellBack}},
+			Blames: sickBlames},
+		{Name: "sick-then-fixed", Says: "after a sick image its correction is published", Sick: []byte{2},
+			OffersNow: func(d *Device) []Release {
+				if d.outcome().Result == "reverted" || d.fired["the correction is published"] > 0 {
+					return []Release{{Sequence: 3, Image: 3}}
+				}
+				return offer2
+			},
+			Events: []Event{{Name: "the correction is published", When: quiet("reverted"), Times: 3, Do: func(d *Device) { d.offerNow(Release{Sequence: 3, Image: 3}) }}},
+			Ends:   []End{{Image: 3, Result: "updated"}}, Blames: sickBlames},
+		{Name: "broker-outage", Says: "the broker is away in the trial and longer: the image is not to blame, and is installed later", Bricks: []int{24}, Broker: true, Offers: offer2,
+			OnBoot: func(d *Device) {
+				if d.Image() == 2 && d.fired["the broker is back"] == 0 {
+					d.Online = false
+				}
+			},
+			Events: []Event{{Name: "the broker is back", When: func(d *Device) bool {
+				return !d.Online && d.Image() == 1 && d.rec.Phase == agent.Idle && d.W.Clock().Uptime() >= 2*time.Minute
+			}, Do: func(d *Device) { d.Online = true; d.offerNow(Release{Sequence: 2, Image: 2}) }}},
+			Ends: updated, Blames: []reason.Reason{reason.HealthFailed}},
+		{Name: "broker-sick", Says: "only the new system does not reach the broker: its image is to blame", Broker: true, Offers: offer2,
+			OnBoot: func(d *Device) { d.Online = d.Image() != 2 },
+			Ends:   append([]End{{Image: 1, Result: "refused", Reason: reason.Quarantined}}, sickEnd...), Blames: sickBlames},
+		{Name: "refused", Says: "garbage, a foreign class and a stranger's signature", Offers: []Release{{Bytes: "garbage"}, {Sequence: 5, Image: 3, Foreign: true}, {Sequence: 6, Image: 3, Stranger: true}},
+			Ends: []End{{Image: 1}}, MustSay: []reason.Reason{reason.EnvelopeMalformed, reason.WrongClass, reason.SignerUnknown}},
+		{Name: "wrong-bytes", Says: "the server sends another image than the manifest names", Offers: offer2,
+			Serve: func(d *Device, _ string, off int64) (io.ReadCloser, error) { return serve(d, uri("rootfs", 8), off) }, Rots: true,
+			Ends: []End{{Image: 1, Result: "failed", Reason: reason.ImageCorrupt}}, Blames: []reason.Reason{reason.ImageCorrupt}},
+		{Name: "broken-network", Says: "the connection breaks again and again: writing resumes", Offers: offer2, Quick: true,
+			Serve: func(d *Device, u string, off int64) (io.ReadCloser, error) {
+				body, err := serve(d, u, off)
+				if err == nil && d.broken < 3 && len(d.opened) > 1 {
+					d.broken++
+					return io.NopCloser(io.MultiReader(io.LimitReader(body, 30_000), failing{})), nil
+				}
+				return body, err
+			}, Ends: updated},
+		{Name: "server-away", Says: "the server does not answer, and has no such image, and then has it", Offers: offer2,
+			Serve: func(d *Device, u string, off int64) (io.ReadCloser, error) {
+				if d.broken++; d.broken < 4 {
+					return nil, []error{errBroken, transport.ErrGone, errBroken}[d.broken-1]
+				}
+				return serve(d, u, off)
+			}, Ends: updated},
+	}
+}
+
+type failing struct{}
+
+func (failing) Read([]byte) (int, error) { return 0, errBroken }
+
+func personScenarios() []Scenario {
+	return []Scenario{
+		{Name: "local-install", Says: "a technician installs from a file, again where it was interrupted", Events: []Event{{Name: "install", Times: 8,
+			When: func(d *Device) bool {
+				return d.rec.Phase == agent.Idle && d.Image() == 1 && d.fired["install"] <= d.boots+len(d.cuts)
+			},
+			Do: func(d *Device) {
+				env, err := d.p.envelope(offer2[0])
+				if err != nil {
+					panic("internal error: " + err.Error())
+				}
+				files := map[string]slots.Source{agent.PayloadName(uri("rootfs", 2)): source{d, uri("rootfs", 2)}}
+				d.do(func(ctx context.Context, a *agent.Agent) {
+					l := agent.LocalInstall{Envelope: env, Name: "update.ratchet", Actor: "uid 0", Payloads: files}
+					_, _ = a.Check(ctx, l)
+					_, _ = a.Install(ctx, l, func(control.Progress) {})
+				})
+			}}}, Ends: updated},
+		{Name: "confirm-by-hand", Says: "a person confirms a system whose health check fails", Offers: offer2, Sick: []byte{2},
+			Events: []Event{{Name: "confirm", Times: 5, When: inPhase(agent.Trial), Do: func(d *Device) {
+				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Confirm(ctx, "uid 0", "") })
+			}}}, Ends: []End{{Image: 2, Result: "updated", Reason: reason.OperatorConfirm}, {Image: 2, Result: "updated", Cut: true}}},
+		{Name: "revert-in-trial", Says: "a person ends the trial", Offers: offer2,
+			Events: []Event{{Name: "revert", Times: 5, When: inPhase(agent.Trial), Do: func(d *Device) {
+				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Revert(ctx, "uid 0", "") })
+			}}}, Ends: []End{{Image: 1, Result: "reverted", Reason: reason.OperatorRevert}}},
+		{Name: "revert-to-factory", Says: "a person goes back from idle to a slot that was never written by the agent", Bricks: []int{25}, Quick: true,
+			Events: []Event{goBack(1)}, Ends: []End{{Image: oldImage, Result: "reverted", Reason: reason.OperatorRevert}}},
+		{Name: "revert-to-known", Says: "a person goes back from idle to an image that the agent wrote, after it was read back", Bricks: []int{25},
+			OffersNow: func(d *Device) []Release {
+				if d.fired["revert"] > 0 {
+					return nil
+				}
+				if d.Image() == 1 {
+					return offer2
+				}
+				return []Release{{Sequence: 3, Image: 3}}
+			},
+			Events: []Event{{Name: "the next release is published", When: func(d *Device) bool { return quiet("updated")(d) && d.Image() == 2 && d.fired["revert"] == 0 }, Times: 2,
+				Do: func(d *Device) { d.offerNow(Release{Sequence: 3, Image: 3}) }}, goBack(3)},
+			Ends: []End{{Image: 2, Result: "reverted", Reason: reason.OperatorRevert}}},
+		{Name: "approval", Says: "an update waits until somebody agrees", Offers: offer2,
+			Options: func(_ *Device, o *agent.Options) { o.Rules.Approval = policy.ApprovalInstall },
+			Events: []Event{{Name: "approve", Times: 5, When: inPhase(agent.Ready), Do: func(d *Device) {
+				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Approve(ctx, "", "uid 0", "") })
+			}}}, Ends: updated},
+	}
+}
+
+// goBack is a person who goes back from image n.
+func goBack(n byte) Event {
+	return Event{Name: "revert", Times: 6, When: func(d *Device) bool { return d.rec.Phase == agent.Idle && d.Image() == n },
+		Do: func(d *Device) {
+			d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Revert(ctx, "uid 0", "") })
+		}}
+}
+
+func troubleScenarios() []Scenario {
+	return []Scenario{
+		{Name: "full-disk", Says: "the journal has no room for an update, then it has", Bricks: []int{12}, Offers: offer2,
+			Setup:  func(d *Device) { d.mem.SetLimit(100 << 10) },
+			Events: []Event{{Name: "somebody makes room", When: deferred, Do: func(d *Device) { d.mem.SetLimit(1 << 40) }}},
+			Ends:   updated},
+		{Name: "journal-unwritable", Says: "the journal cannot be written in the trial; it can again in the old system", Bricks: []int{12}, Offers: offer2, Unwritable: true,
+			OnBoot: func(d *Device) {
+				d.mem.SetFault(nil)
+				if d.Image() == 2 && d.fired["healed"] == 0 {
+					d.mem.SetFault(journal.ErrReadOnly)
+				} else if d.Image() == 1 {
+					d.fired["healed"]++
+				}
+			},
+			Ends: []End{{Image: 2, Result: "updated"}, {Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted}, {Image: 1, Result: "reverted", Reason: reason.FellBack}},
+			// The agent of the trial cannot write down why it gives up: the old one sees used-up tries.
+			Blames: []reason.Reason{reason.TrialBootsExhausted, reason.Quarantined}},
+		{Name: "journal-lost", Says: "the journal is lost in the trial of a healthy system", Bricks: []int{11, 19}, Offers: offer2, OnBoot: loseJournal, Ends: updated,
+			Blames: []reason.Reason{reason.JournalLost}},
+		{Name: "journal-lost-sick", Says: "the journal is lost in the trial of a sick system: it is not installed for ever", Bricks: []int{11}, Offers: offer2, Sick: []byte{2}, OnBoot: loseJournal,
+			Ends:   append([]End{{Image: 1, Result: "refused", Reason: reason.Quarantined}, {Image: 1, Result: "reverted", Reason: reason.JournalLost}}, sickEnd...),
+			Blames: append([]reason.Reason{reason.JournalLost}, sickBlames...)},
+		{Name: "evidence-pruned", Says: "the journal keeps little evidence: the chain stays whole from where it begins", Bricks: []int{19}, Offers: offer2,
+			Options: func(_ *Device, o *agent.Options) { o.EvidenceMax = 3000 }, Ends: updated},
+		{Name: "lying-medium", Says: "the slot changes a byte after it was written: it is read back before it is armed", Bricks: []int{23}, Quick: true, Offers: offer2, Rots: true,
+			OnPhase: func(d *Device, from, to agent.Phase) {
+				if to == agent.Checking && d.fired["rot"] == 0 {
+					d.fired["rot"]++
+					d.W.Poke(d.parts(string(d.rec.Target))["rootfs"], 40_000, []byte("rot"))
+				}
+			}, Ends: updated, Blames: []reason.Reason{reason.ReadBackMismatch}},
+		{Name: "window-rot", Says: "the slot changes while it waits for the window: it is read back again", Bricks: []int{23}, Offers: offer2, Rots: true, Options: twoOClock,
+			Events: []Event{patient, {Name: "rot", When: func(d *Device) bool {
+				now, _ := d.W.Clock().Wall()
+				return d.rec.Phase == agent.Ready && now.Hour() == 0 && now.Minute() < 30
+			}, Do: func(d *Device) {
+				d.W.Poke(d.parts(string(d.rec.Target))["rootfs"], 40_000, []byte("rot"))
+			}}}, Ends: updated, Blames: []reason.Reason{reason.ReadBackMismatch}},
+		{Name: "low-battery", Says: "an offer that was handed over once is deferred, and looked at again when the battery is charged", Bricks: []int{21}, Offers: offer2, Once: true,
+			Setup:   func(d *Device) { d.W.SetSupply(hal.Supply{Battery: 10, BatteryMWh: -1, Known: true}) },
+			Options: func(_ *Device, o *agent.Options) { o.Rules.MinBattery = 30 },
+			Events: []Event{{Name: "charged", When: deferred, Do: func(d *Device) {
+				d.W.SetSupply(hal.Supply{Battery: 80, BatteryMWh: -1, Mains: true, Known: true})
+			}}, patient}, Ends: updated},
+		{Name: "clock-jump", Says: "the clock stands at 1970 and jumps in the trial", Bricks: []int{20}, Offers: offer2,
+			Setup: func(d *Device) { d.W.SetWall(time.Unix(0, 0), hal.TimeUnknown) },
+			Events: []Event{{Name: "time comes", When: inPhase(agent.Trial), Do: func(d *Device) {
+				d.W.SetWall(time.Date(2031, 5, 1, 0, 0, 0, 0, time.UTC), hal.TimeSynced)
+			}}}, Ends: updated},
+		{Name: "no-counter", Says: "the rollback counter is not there", Bricks: []int{22}, Offers: offer2,
+			Setup: func(d *Device) { d.W.SetCounter(0, false) }, Ends: []End{{Image: 2, Result: "updated", Reason: reason.FloorPending}}},
+		{Name: "counter-late", Says: "the counter cannot be raised after confirm, and later it can", Bricks: []int{18, 22}, Offers: offer2,
+			Setup: func(d *Device) { d.W.SetCounter(0, false) },
+			Events: []Event{{Name: "the counter is back", When: func(d *Device) bool { return quiet("updated")(d) && d.rec.Ext.Pending != "" },
+				Do: func(d *Device) { d.W.SetCounter(0, true); d.W.Cut() }}},
+			Ends: []End{{Image: 2, Result: "updated", Reason: reason.FloorPending}}},
+		{Name: "newer-record", Says: "a newer agent left a record that this one does not know", Bricks: []int{2}, Offers: offer2, Rests: []agent.Phase{"staging"},
+			Setup: func(d *Device) {
+				b, err := cbor.Marshal(agent.Record{Phase: "staging", Target: "B", Digest: "sha256:00"})
+				if err == nil {
+					err = d.mem.Update(func(tx journal.Tx) error { return tx.Put(journal.State, "record", b) })
+				}
+				if err != nil {
+					panic("internal error: " + err.Error())
+				}
+				d.rec.Phase = "staging"
+			}, Ends: []End{{Image: 1}}},
+	}
+}
+
+func loseJournal(d *Device) {
+	if d.Image() != 2 || d.fired["lost"] > 0 {
+		return
+	}
+	d.fired["lost"]++
+	d.mem, d.lost = journal.NewMemory().(*journal.Memory), reason.JournalLost
+	d.rec, d.seq, d.known = agent.Record{Phase: agent.Idle}, 0, nil
+}
+
+func bootScenarios() []Scenario {
+	return []Scenario{
+		{Name: "unproven", Says: "the loader says one slot, / is the other: nothing is written", Bricks: []int{5}, Offers: offer2, Wrong: true, Ends: []End{{Image: 1}}},
+		{Name: "corrupt-metadata", Says: "the boot metadata is nonsense at the start: the running slot is restored", Quick: true, Offers: offer2,
+			Setup: func(d *Device) { d.somebodyRuins() }, Ends: updated, Blames: []reason.Reason{reason.BootMetadataInvalid}},
+		{Name: "tries-drain", Says: "a person power-cycles an idle device again and again: its slot stays bootable", Bricks: []int{1, 13}, Endless: true,
+			Events: []Event{{Name: "power cycle", Times: 7, When: func(d *Device) bool {
+				return d.rec.Phase == agent.Idle && d.W.Clock().Uptime() >= time.Duration(d.fired["power cycle"]%3)*time.Second
+			},
+				Do: func(d *Device) { d.W.Cut() }}}, Ends: []End{{Image: 1}}},
+		{Name: "tries-drain-sick", Says: "the same behind a sick update: its slot does not come back", Bricks: []int{1}, Endless: true, Offers: offer2, Sick: []byte{2},
+			Events: []Event{{Name: "power cycle", Times: 5, When: quiet("reverted"), Do: func(d *Device) { d.W.Cut() }}}, Ends: sickEnd, Blames: sickBlames},
+		{Name: "cycled-in-trial", Says: "a person power-cycles the device in every trial boot: bounded by the loader's tries", Bricks: []int{10}, Endless: true, Offers: offer2,
+			Events: []Event{{Name: "power cycle", Times: 9, When: inPhase(agent.Trial), Do: func(d *Device) { d.W.Cut() }}},
+			Ends:   []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted}, {Image: 1, Result: "reverted", Reason: reason.FellBack}},
+			Blames: sickBlames},
+		{Name: "lost-decrement", Says: "the loader's counting is lost in every trial boot: bounded by the agent's own count", Bricks: []int{10}, Endless: true, Offers: offer2,
+			OnBoot: func(d *Device) {
+				if d.Image() == 2 && d.rec.Phase != agent.Reverting && d.rec.Phase != agent.Idle {
+					d.somebodyArms(d.Runs())
+				}
+			},
+			Events: []Event{{Name: "power cycle", Times: 9, When: inPhase(agent.Trial), Do: func(d *Device) { d.W.Cut() }}},
+			Ends:   []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted}},
+			Blames: sickBlames},
+		{Name: "never-tried", Says: "the loader starts the old slot once although the new one is armed", Bricks: []int{15}, Offers: offer2,
+			Bypass: func(d *Device) string {
+				if d.rec.Phase == agent.Rebooting && d.fired["bypassed"] == 0 {
+					d.fired["bypassed"]++
+					return "A"
+				}
+				return ""
+			}, Ends: updated, Blames: []reason.Reason{reason.NeverTried}},
+		{Name: "confirmed-by-others", Says: "another program confirms the slot in the middle of its trial", Bricks: []int{17}, Offers: offer2,
+			Events: []Event{{Name: "external", Times: 3, When: inPhase(agent.Trial), Do: func(d *Device) {
+				d.proven[d.Runs()] = d.Image()
+				d.somebodyConfirms(d.Runs())
+			}}}, Ends: []End{{Image: 2, Result: "updated", Reason: reason.ConfirmedExternally}, {Image: 2, Result: "updated", Cut: true}}},
+		{Name: "second-writer", Says: "another program changes the metadata without the lock while the agent arms", Bricks: []int{27}, Offers: offer2,
+			OnOpen: func(d *Device, path string, a hal.Access) error {
+				if d.metadata(path) && d.rec.Phase == agent.Arming && a == hal.ReadOnly && d.fired["opened"] < 3 {
+					if d.fired["opened"]++; d.fired["opened"] == 3 {
+						d.somebodySets(map[string]string{"foreign": "changed"})
+					}
+				}
+				return nil
+			}, Ends: []End{{Image: 2, Result: "updated"}, {Image: 1, Result: "failed", Reason: reason.ArmNotLanded}}, Blames: []reason.Reason{reason.ArmNotLanded}},
+		{Name: "no-reboot", Says: "the machine does not reboot when it is told to: the slot does not stay armed", Bricks: []int{8, 14}, Offers: offer2, NoReboot: true,
+			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.RebootFailed}, {Image: 2, Result: "updated", Cut: true},
+				{Image: 2, Result: "stuck", Reason: reason.RevertImpossible, Cut: true}, {Image: 2, Result: "reverted", Reason: reason.RebootFailed, Cut: true}}, Blames: []reason.Reason{reason.RebootFailed, reason.RevertImpossible}},
+		{Name: "no-disable", Says: "the sick slot cannot be disabled on the way back; in idle it can", Bricks: []int{14}, Offers: offer2, Sick: []byte{2},
+			OnOpen: failIn(agent.Reverting, 1000), Ends: sickEnd, Blames: sickBlames},
+		{Name: "no-confirm", Says: "confirming fails again and again after health has passed: the slot is not disabled", Bricks: []int{16}, Offers: offer2,
+			OnOpen: failIn(agent.Confirming, 5), Ends: updated},
+		{Name: "revert-into-nothing", Says: "the old slot was disabled by somebody in the trial of a sick system: there is no way back, and the device runs on", Bricks: []int{4}, Offers: offer2, Sick: []byte{2},
+			Events: []Event{{Name: "the old slot is disabled", Times: 9, When: inPhase(agent.Trial), Do: func(d *Device) {
+				d.somebodyDisables("A")
+				delete(d.proven, "A")
+				d.proven["B"] = 2 // all there is
+				d.fired["external"]++
+			}}},
+			Alone: true, Ends: []End{{Image: 2, Result: "stuck", Reason: reason.RevertImpossible}},
+			Blames: append([]reason.Reason{reason.RevertImpossible}, sickBlames...)},
+		{Name: "offer-on-trial", Says: "somebody armed the other slot; an offer comes while it is on trial: the only good slot is not written", Bricks: []int{3}, Offers: []Release{{Sequence: 3, Image: 3}},
+			Setup: func(d *Device) { d.armedBySomebody() }, Ends: []End{{Image: 3, Result: "updated"}}},
+		{Name: "offer-on-sick-trial", Says: "the same with a sick system: it is left, then the offer is installed", Bricks: []int{3}, Offers: []Release{{Sequence: 3, Image: 3}}, Sick: []byte{2},
+			Setup: func(d *Device) { d.armedBySomebody() }, Ends: []End{{Image: 3, Result: "updated"}}, Blames: sickBlames},
+	}
+}
+
+// armedBySomebody: slot B holds image 2, which nobody proved, and is on trial, and runs.
+func (d *Device) armedBySomebody() {
+	d.W.Poke("/dev/b", 0, d.p.image("rootfs", 2))
+	delete(d.proven, "B")
+	d.somebodyArms("B")
+	if slot, err := d.l.boot(d.W.FS()); err != nil || slot != "B" {
+		panic("internal error: the loader does not start what was armed")
+	}
+	d.W.Restart()
+	d.W.SetRunning("/dev/b", "B")
+}
+
+// failIn makes the first n openings of the metadata for writing fail in a phase.
+func failIn(p agent.Phase, n int) func(*Device, string, hal.Access) error {
+	return func(d *Device, path string, a hal.Access) error {
+		if a != hal.ReadOnly && d.metadata(strings.TrimSuffix(path, ".new")) && d.rec.Phase == p && d.fired["failed"] < n {
+			d.fired["failed"]++
+			return errIO
+		}
+		return nil
+	}
+}
+
+// laterScenarios need what is not built yet. They are listed, and not counted.
+func laterScenarios() []Scenario {
+	return []Scenario{
+		{Name: "key-rotation", Says: "the trust root is rotated in the middle of an update", Needs: "trust roots in the agent"},
+		{Name: "withdrawn", Says: "the campaign is withdrawn midway", Needs: "campaign plans and pulses in the agent"},
+		{Name: "delta", Says: "a delta that is interrupted, and one whose base is not there", Needs: "delta payloads"},
+	}
+}

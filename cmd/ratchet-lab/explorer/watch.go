@@ -1,0 +1,368 @@
+package explorer
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// The watched parts of the machine hand every call on, and hold it against the invariants of package
+// agent: what the durable record says at this moment, what was read back, what is on the media.
+
+// watchedBoot watches the bootloader's metadata.
+type watchedBoot struct {
+	bootctl.Backend
+	d *Device
+}
+
+func (b watchedBoot) Refresh(ctx context.Context, running bootctl.Slot) error {
+	if string(running) != b.d.runsReally() {
+		b.d.breach("I1", "slot %s is refreshed while %q runs", running, b.d.runsReally())
+	}
+	return b.Backend.Refresh(ctx, running)
+}
+
+func (b watchedBoot) Disable(ctx context.Context, target bootctl.Slot) error {
+	d := b.d
+	d.expect("slot "+string(target)+" is disabled", agent.Preparing, agent.Writing, agent.Reverting, agent.Idle)
+	if d.rec.Phase != agent.Idle && d.rec.Target != target {
+		d.breach("I5", "slot %s is disabled, the durable record names %q", target, d.rec.Target)
+	}
+	return b.Backend.Disable(ctx, target)
+}
+
+func (b watchedBoot) Try(ctx context.Context, target bootctl.Slot, tries int) error {
+	d := b.d
+	d.expect("slot "+string(target)+" is armed", agent.Arming)
+	if d.rec.Target != target {
+		d.breach("I5", "slot %s is armed, the durable record names %q", target, d.rec.Target)
+	}
+	n := d.content(d.W, string(target))
+	if n == 0 {
+		d.breach("I9", "slot %s is armed and holds no image that anybody signed", target)
+	} else if len(d.rec.Ext.Images) > 0 {
+		sum := sha256.Sum256(d.p.image("rootfs", n))
+		if !bytes.Equal(sum[:], d.rec.Ext.Images[0].Digest) {
+			d.breach("I9", "slot %s is armed and holds image %d, which is not the record's", target, n)
+		}
+		for c, dev := range d.parts(string(target)) {
+			if want := int64(len(d.p.image(c, n))); d.read[dev] < want {
+				d.breach("I2", "slot %s is armed after %d of %d bytes of %s were read back in this boot", target, d.read[dev], want, c)
+			}
+		}
+	}
+	d.count("armed", 8)
+	return b.Backend.Try(ctx, target, tries)
+}
+
+func (b watchedBoot) Confirm(ctx context.Context, slot bootctl.Slot) error {
+	d := b.d
+	d.expect("slot "+string(slot)+" is confirmed", agent.Confirming)
+	if string(slot) != d.runsReally() {
+		d.breach("I1", "slot %s is confirmed while %q runs", slot, d.runsReally())
+	}
+	if n := d.content(d.W, string(slot)); d.s.sick(n) && d.fired["confirm"] == 0 {
+		d.breach("I1", "slot %s is confirmed, and image %d is sick", slot, n)
+	} else if n > 0 {
+		d.proven[string(slot)] = n
+	}
+	return b.Backend.Confirm(ctx, slot)
+}
+
+// watchedBlocks watches the slots.
+type watchedBlocks struct {
+	hal.Blocks
+	d *Device
+}
+
+func (b watchedBlocks) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error) {
+	d := b.d
+	d.expect(path+" is opened for writing", agent.Writing)
+	for _, dev := range d.parts(d.runsReally()) {
+		if dev == path {
+			d.breach("I3", "%s is opened for writing, and runs", path)
+		}
+	}
+	slot := d.slotOf(path)
+	// What the loader sees after a cut now, with the cache lost or kept, must not start the target.
+	w := d.W.Fork()
+	if st, err := d.state(w); err == nil && (st.Slots[bootctl.Slot(slot)].Bootable || st.Next == bootctl.Slot(slot)) {
+		d.breach("I1", "%s is opened for writing while slot %s is bootable", path, slot)
+	}
+	m, err := b.Blocks.OpenTarget(path, running)
+	if err != nil {
+		return nil, err
+	}
+	return watchedMedium{m, d, path, slot}, nil
+}
+
+func (b watchedBlocks) OpenMedium(path string) (hal.Medium, error) {
+	m, err := b.Blocks.OpenMedium(path)
+	if err != nil {
+		return nil, err
+	}
+	return watchedMedium{m, b.d, path, ""}, nil
+}
+
+// watchedMedium is one opened part of a slot; writes is the slot that it may write.
+type watchedMedium struct {
+	hal.Medium
+	d      *Device
+	path   string
+	writes string
+}
+
+func (m watchedMedium) WriteAt(p []byte, off int64) (int, error) {
+	delete(m.d.proven, m.writes)
+	m.d.read[m.path] = 0
+	return m.Medium.WriteAt(p, off)
+}
+
+func (m watchedMedium) ReadAt(p []byte, off int64) (int, error) {
+	n, err := m.Medium.ReadAt(p, off)
+	if err == nil && m.writes == "" && off <= m.d.read[m.path] {
+		m.d.read[m.path] = max(m.d.read[m.path], off+int64(n))
+	}
+	return n, err
+}
+
+// watchedFS lets a scenario act between two operations on files.
+type watchedFS struct {
+	hal.FS
+	d *Device
+}
+
+func (f watchedFS) Open(path string, a hal.Access) (hal.Medium, error) {
+	if f.d.s.OnOpen != nil {
+		if err := f.d.s.OnOpen(f.d, path, a); err != nil {
+			return nil, err
+		}
+	}
+	return f.FS.Open(path, a)
+}
+
+// watchedCounter watches the rollback counter.
+type watchedCounter struct {
+	hal.Counter
+	d *Device
+}
+
+func (c watchedCounter) Raise(ctx context.Context, to uint64) error {
+	d := c.d
+	d.expect(fmt.Sprintf("the counter is raised to %d", to), agent.Sealing, agent.Idle)
+	runs := d.runsReally()
+	st, err := d.state(d.W.Fork())
+	if err != nil || !st.Slots[bootctl.Slot(runs)].Confirmed {
+		d.breach("I4", "the counter is raised to %d while slot %q is not confirmed", to, runs)
+	}
+	if n := d.content(d.W, runs); uint64(n) < to {
+		d.breach("I4", "the counter is raised to %d, image %d runs", to, n)
+	}
+	return c.Counter.Raise(ctx, to)
+}
+
+// watchedPower watches reboots.
+type watchedPower struct {
+	hal.Power
+	d *Device
+}
+
+func (p watchedPower) Reboot(ctx context.Context, arg string) error {
+	d := p.d
+	if !d.s.Unwritable && !d.faulty() { // else: the sole exception to I5
+		d.expect("a reboot is asked for", agent.Rebooting, agent.Reverting, agent.Confirming)
+		if d.rec.Ext.Reboots < 1 {
+			d.breach("I8", "a reboot is asked for that the durable record does not count")
+		}
+	}
+	d.count("rebooted", 16)
+	if d.s.NoReboot {
+		return errIO
+	}
+	return p.Power.Reboot(ctx, arg)
+}
+
+func (p watchedPower) Force() error {
+	if p.d.s.NoReboot {
+		return errIO
+	}
+	return p.Power.Force()
+}
+
+// watchedJournal makes each transaction one operation of the machine, old or new, and reads what it
+// made durable.
+type watchedJournal struct {
+	*journal.Memory
+	d *Device
+}
+
+func (j *watchedJournal) Update(fn func(journal.Tx) error) (err error) {
+	d := j.d
+	var before *journal.Memory
+	if d.faulty() && slices.ContainsFunc(d.cuts, func(c Cut) bool { return c.Fail && c.Op == d.Op()+1 }) {
+		before = j.Memory.Clone() // a commit that fails has not happened
+	}
+	if cut := d.W.Atomic("journal", func() { err = j.Memory.Update(fn) }); cut != nil {
+		if before != nil {
+			d.mem, j.Memory = before, before
+		}
+		d.observe()
+		return cut
+	}
+	j.d.observe()
+	return err
+}
+
+func (j *watchedJournal) Close() error { return nil }
+
+// head is the newest evidence as the agent stores it.
+type head struct {
+	Chain []byte `cbor:"1,keyasint"`
+	Seq   uint64 `cbor:"2,keyasint"`
+	Hash  []byte `cbor:"3,keyasint"`
+	First uint64 `cbor:"4,keyasint"`
+}
+
+// observe reads the durable record after a transaction: a transition has its evidence in the same one
+// (I6), and a checkpoint names bytes that are durable.
+func (d *Device) observe() {
+	var rec agent.Record
+	var h head
+	var check []byte
+	err := d.mem.View(func(tx journal.Tx) error {
+		if b := tx.Get(journal.State, "record"); len(b) > 0 {
+			if err := cbor.Unmarshal(b, &rec); err != nil {
+				return err
+			}
+		} else {
+			rec.Phase = agent.Idle
+		}
+		if b := tx.Get(journal.State, "head"); len(b) > 0 {
+			if err := cbor.Unmarshal(b, &h); err != nil {
+				return err
+			}
+		}
+		check = bytes.Clone(tx.Get(journal.State, "check/rootfs"))
+		return nil
+	})
+	if err != nil {
+		d.breach("I10", "the journal cannot be read: %v", err)
+		return
+	}
+	old, seq := d.rec, d.seq
+	d.rec, d.seq = rec, h.Seq
+	if rec.Phase != old.Phase {
+		d.note("%s -> %s", old.Phase, rec.Phase)
+		if d.s.OnPhase != nil {
+			d.s.OnPhase(d, old.Phase, rec.Phase)
+		}
+		if h.Seq == seq {
+			d.breach("I6", "%s -> %s is durable and its evidence is not", old.Phase, rec.Phase)
+		}
+		if !old.Phase.May(rec.Phase) {
+			d.breach("I5", "%s -> %s is not in the table of phases", old.Phase, rec.Phase)
+		}
+		if h.Seq != seq && !d.says(seq, old.Phase, rec.Phase) {
+			d.breach("I6", "%s -> %s is durable and its evidence says something else", old.Phase, rec.Phase)
+		}
+	}
+	if rec.Boots > old.Boots && rec.Boots > 4 {
+		d.breach("I8", "trial boot %d is recorded", rec.Boots)
+	}
+	if !bytes.Equal(check, d.known) {
+		d.known = check
+		d.checkCheckpoint(check)
+	}
+}
+
+func (d *Device) checkCheckpoint(raw []byte) {
+	var c struct {
+		Image []byte `cbor:"2,keyasint"`
+		Done  bool   `cbor:"3,keyasint"`
+		At    struct {
+			Written int64 `cbor:"1,keyasint"`
+		} `cbor:"4,keyasint"`
+	}
+	if len(raw) == 0 || cbor.Unmarshal(raw, &c) != nil || d.rec.Target == "" {
+		return
+	}
+	for n := byte(1); n <= 9; n++ {
+		img := d.p.image("rootfs", n)
+		if sum := sha256.Sum256(img); !bytes.Equal(sum[:], c.Image) {
+			continue
+		}
+		at := c.At.Written
+		if c.Done {
+			at = int64(len(img))
+		}
+		if got := d.W.Durable(d.parts(string(d.rec.Target))["rootfs"], 0, at); !bytes.Equal(got, img[:at]) && !d.s.Rots {
+			d.breach("I5", "a checkpoint at byte %d is durable, and the bytes before it are not", at)
+		}
+		return
+	}
+}
+
+// says tells whether the evidence behind seq has the transition.
+func (d *Device) says(seq uint64, from, to agent.Phase) (found bool) {
+	_ = d.mem.View(func(tx journal.Tx) error {
+		return tx.Scan(journal.Evidence, string(binary.BigEndian.AppendUint64(nil, seq+1)), func(_ string, v []byte) bool {
+			r, err := evidence.Decode(v)
+			found = found || err == nil && r.From == string(from) && r.To == string(to)
+			return true
+		})
+	})
+	return found
+}
+
+// expect holds the durable phase against those in which something may happen (I5).
+func (d *Device) expect(what string, phases ...agent.Phase) {
+	for _, p := range phases {
+		if d.rec.Phase == p {
+			return
+		}
+	}
+	d.breach("I5", "%s while the durable phase is %s", what, d.rec.Phase)
+}
+
+// count bounds how often something happens in one case (I8).
+func (d *Device) count(what string, limit int) {
+	if d.fired[what]++; d.fired[what] == limit+1 && !d.s.Endless {
+		d.breach("I8", "%s more than %d times", what, limit)
+	}
+}
+
+// runsReally is the slot behind "/".
+func (d *Device) runsReally() string {
+	root, err := d.W.Identity().Root()
+	if err != nil {
+		return ""
+	}
+	for _, s := range []string{"A", "B"} {
+		if id, err := d.W.Blocks().Identify(d.parts(s)["rootfs"]); err == nil && id == root {
+			return s
+		}
+	}
+	return ""
+}
+
+func (d *Device) slotOf(path string) string {
+	for _, s := range []string{"A", "B"} {
+		for _, dev := range d.parts(s) {
+			if dev == path {
+				return s
+			}
+		}
+	}
+	return ""
+}

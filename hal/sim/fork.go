@@ -1,0 +1,158 @@
+package sim
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// Reseed lets chance begin anew from seed, so that what one cut loses does not depend on the cuts
+// before it.
+func (w *World) Reseed(seed uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reseed(seed)
+}
+
+func (w *World) reseed(seed uint64) {
+	w.pcg = rand.NewPCG(seed, 0x5261746368657421)
+	w.rng = rand.New(w.pcg)
+}
+
+// KeepCache says what the cuts from now on do to the write cache: keep all of it, as a medium with
+// capacitors does, or lose a seeded part of it, which is what a new machine does.
+func (w *World) KeepCache(keep bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.keep = keep
+}
+
+// SetSector says how many bytes media and files that are added from now on write whole or not at
+// all: 512, which is what a new machine does, or a multiple of it.
+func (w *World) SetSector(n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n <= 0 || n%sector != 0 {
+		panic("internal error: simulated sector")
+	}
+	w.unit = n
+}
+
+// Fork returns a second machine in the same state, with its cache, its chance and its count of
+// operations: what happens to one does not happen to the other. Whatever was open, locked or
+// waiting on the first is not so on the second, which runs a new process in the same boot.
+func (w *World) Fork() *World {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	pcg := *w.pcg
+	c := &World{
+		pcg: &pcg, rng: rand.New(&pcg), keep: w.keep, unit: w.unit, seed: w.seed,
+		ops: w.ops, trace: slices.Clip(w.trace), cutAt: w.cutAt, mode: w.mode, failAt: maps.Clone(w.failAt),
+		down: w.down, cause: w.cause, life: &life{}, boots: w.boots,
+		disks: map[string]*disk{}, locks: map[string]*life{},
+		now: w.now, booted: w.booted, start: w.start, quality: w.quality,
+		running: w.running, marker: w.marker, count: w.count, noCounter: w.noCounter,
+		supply: w.supply, reboots: slices.Clip(w.reboots),
+	}
+	for name, d := range w.disks {
+		c.disks[name] = &disk{store: d.fork(), id: d.id, mounted: d.mounted, bad: maps.Clone(d.bad)}
+	}
+	c.fs = w.fs.fork()
+	return c
+}
+
+// fork is a deep copy; pending data is never changed in place but by Poke, sectors are.
+func (s *store) fork() *store {
+	c := &store{sectors: make(map[int64][]byte, len(s.sectors)), size: s.size, now: s.now, unit: s.unit, pending: slices.Clone(s.pending)}
+	for n, b := range s.sectors {
+		c.sectors[n] = slices.Clone(b)
+	}
+	for i, p := range c.pending {
+		c.pending[i].data = slices.Clone(p.data)
+	}
+	return c
+}
+
+func (t *tree) fork() *tree {
+	twins := map[*store]*store{nil: nil}
+	twin := func(names map[string]*store) map[string]*store {
+		out := make(map[string]*store, len(names))
+		for name, s := range names {
+			if twins[s] == nil && s != nil {
+				twins[s] = s.fork()
+			}
+			out[name] = twins[s]
+		}
+		return out
+	}
+	c := &tree{durable: twin(t.durable), now: twin(t.now)}
+	for _, r := range t.pending {
+		c.pending = append(c.pending, renaming{r.dir, twin(r.set)})
+	}
+	return c
+}
+
+// Durable returns what is left of a disk at off when the power goes now and the whole cache is lost.
+func (w *World) Durable(path string, off, n int64) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := w.mustDisk(path)
+	p := make([]byte, n)
+	(&store{sectors: d.sectors, size: d.size, now: d.size}).read(p, off)
+	return p
+}
+
+// sumSeed makes sums comparable within one process only.
+var sumSeed = maphash.MakeSeed()
+
+// Sum identifies what the machine holds: media, files with what is cached of them, counter, boot and
+// the time. Two machines with one sum behave alike under the same calls, chance left out.
+// Sums of two processes cannot be compared.
+func (w *World) Sum() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var h maphash.Hash
+	h.SetSeed(sumSeed)
+	num := func(v ...int64) {
+		for _, x := range v {
+			_, _ = h.Write(binary.LittleEndian.AppendUint64(nil, uint64(x)))
+		}
+	}
+	for _, name := range sorted(w.disks) {
+		_, _ = h.WriteString(name)
+		w.disks[name].sum(&h, num)
+	}
+	for _, names := range []map[string]*store{w.fs.durable, w.fs.now} {
+		num(int64(len(names)))
+		for _, name := range sorted(names) {
+			_, _ = h.WriteString(name)
+			names[name].sum(&h, num)
+		}
+	}
+	_, _ = h.WriteString(w.running + "/" + w.marker)
+	num(int64(w.count), int64(w.boots), int64(w.now-w.booted), int64(w.now/time.Second), int64(len(w.reboots)))
+	return h.Sum64()
+}
+
+func (s *store) sum(h io.Writer, num func(...int64)) {
+	num(s.size, s.now, int64(len(s.pending)))
+	for _, n := range slices.Sorted(maps.Keys(s.sectors)) {
+		num(n)
+		_, _ = h.Write(s.sectors[n])
+	}
+	for _, c := range s.pending {
+		num(c.off, c.size, int64(len(c.data)))
+		_, _ = h.Write(c.data)
+	}
+}
+
+// CounterValue is where the counter stands. It is no operation of the machine.
+func (w *World) CounterValue() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count
+}
