@@ -298,3 +298,111 @@ func TestReplay(t *testing.T) {
 		t.Error("two runs of one seed differ")
 	}
 }
+
+// An order to cut stands through reboots: else a cut behind the first of them never comes.
+func TestCutAfterRestart(t *testing.T) {
+	w := sim.New(1)
+	w.CutAt(3, sim.Before)
+	for i := 1; i <= 3; i++ {
+		if down, _ := w.Down(); down {
+			t.Fatalf("down before operation %d", i)
+		}
+		_, _ = w.FS().Open(fmt.Sprintf("/f%d", i), hal.Create)
+		if i < 3 {
+			w.Restart()
+		}
+	}
+	if down, _ := w.Down(); !down {
+		t.Error("the cut never came")
+	}
+	w.PowerOn()
+	w.Restart()
+	if _, err := w.FS().Open("/f4", hal.Create); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFork(t *testing.T) {
+	w := sim.New(3)
+	w.AddDisk("b", 1<<16)
+	m := target(t, w)
+	p := hal.AlignedBuffer(4096)
+	for i := range p {
+		p[i] = 7
+	}
+	if _, err := m.WriteAt(p, 0); err != nil {
+		t.Fatal(err)
+	}
+	f, err := w.FS().Open("/x", hal.Create)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("cached"), 0); err != nil {
+		t.Fatal(err)
+	}
+	c := w.Fork()
+	if c.Sum() != w.Sum() {
+		t.Error("a fork is another machine")
+	}
+	if got := c.Durable("b", 0, 1); got[0] != 0 {
+		t.Error("what is cached is durable")
+	}
+	c.PowerOn()
+	w.PowerOn()
+	if !bytes.Equal(c.Disk("b", 0, 4096), w.Disk("b", 0, 4096)) || c.Sum() != w.Sum() {
+		t.Error("chance is not forked")
+	}
+	before := w.Sum()
+	m = target(t, c)
+	if _, err := m.WriteAt(p, 8192); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if w.Sum() != before || c.Sum() == before {
+		t.Error("what happens to a fork happens to the first machine")
+	}
+	w.KeepCache(true)
+	f, err = w.FS().Open("/y", hal.Create)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("kept"), 0); err != nil {
+		t.Fatal(err)
+	}
+	w.PowerOn()
+	if got, _ := w.File("/y"); string(got) != "kept" {
+		t.Errorf("a medium that keeps its cache kept %q", got)
+	}
+}
+
+// A medium with large sectors never leaves half of one.
+func TestSectors(t *testing.T) {
+	half := 0
+	for seed := range uint64(200) {
+		for _, unit := range []int64{512, 4096} {
+			w := sim.New(seed)
+			w.SetSector(unit)
+			w.AddDisk("b", 1<<16)
+			m := target(t, w)
+			p := hal.AlignedBuffer(4096)
+			for i := range p {
+				p[i] = 1
+			}
+			if _, err := m.WriteAt(p, 4096); err != nil {
+				t.Fatal(err)
+			}
+			w.PowerOn()
+			n := bytes.Count(w.Disk("b", 4096, 4096), []byte{1})
+			if n%4096 != 0 {
+				if half++; unit == 4096 {
+					t.Fatalf("%d bytes of a sector of 4096", n)
+				}
+			}
+		}
+	}
+	if half == 0 {
+		t.Error("no write of 8 sectors was ever torn")
+	}
+}

@@ -174,8 +174,10 @@ func (w *World) Restart() {
 	if !w.down {
 		w.flush()
 	}
+	at := w.cutAt
 	w.cut("cut")
 	w.down, w.cause = false, ""
+	w.cutAt = at // an order to cut the power in a later boot stands
 	w.life = &life{}
 	w.boots++
 	w.booted = w.now

@@ -184,8 +184,8 @@ func (d *Device) checkEvidence(n byte) {
 
 // checkExport verifies the evidence as an auditor does, with the signatures.
 func (d *Device) checkExport(want int) {
-	if len(d.cuts) > 1 {
-		return // the same code over the same chain: once for each first cut
+	if len(d.cuts) > 1 || len(d.cuts) == 1 && d.cuts[0].Op%10 != 0 {
+		return // the links of the chain are checked above; signatures of a tenth of the cases
 	}
 	var b bytes.Buffer
 	for _, r := range d.raw() {

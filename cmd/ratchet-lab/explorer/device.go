@@ -63,6 +63,7 @@ type Device struct {
 	notes    map[int64]string // by operation, for the story
 	brick    string
 	onPower  func(*Device) bool // false: stop here
+	onReboot func(*Device)      // before the loader starts, where nothing was cut
 	stopped  bool
 	agent    *agent.Agent
 	life     context.Context // of the present boot
@@ -132,7 +133,7 @@ func (d *Device) fork() *Device {
 	c.W, c.mem = d.W.Fork(), d.mem.Clone()
 	c.fired, c.proven, c.read, c.notes = maps.Clone(d.fired), maps.Clone(d.proven), maps.Clone(d.read), maps.Clone(d.notes)
 	c.opened, c.breaches, c.cuts = slices.Clone(d.opened), slices.Clone(d.breaches), slices.Clone(d.cuts)
-	c.inbox, c.agent, c.life = nil, nil, nil
+	c.inbox, c.agent, c.life, c.onPower, c.onReboot = nil, nil, nil, nil, nil
 	return &c
 }
 
@@ -200,7 +201,7 @@ func (d *Device) options() (agent.Options, error) {
 		Slots: [2]agent.SlotDef{{Name: "A", Index: 0, Parts: d.parts("A")}, {Name: "B", Index: 1, Parts: d.parts("B")}},
 		Boot:  watchedBoot{boot, d}, Blocks: watchedBlocks{d.W.Blocks(), d}, FS: watchedFS{d.W.FS(), d}, Counter: watchedCounter{d.W.Counter(), d},
 		Watchdog: d.W.Watchdog(), Power: watchedPower{d.W.Power(), d}, Clock: d.W.Clock(), Identity: d.W.Identity(), NeedMarker: true,
-		Journal: &watchedJournal{d.mem, d}, JournalLost: d.lost, StateDir: "/state", Authority: d.p.anchors, RootVersion: root, Signer: d.p.device,
+		Journal: &watchedJournal{d.mem, d}, JournalLost: d.lost, StateDir: "/state", Authority: d.p, RootVersion: root, Signer: d.p.device,
 		Inbox: d, Online: func() (bool, time.Time) { return d.Online, time.Time{} },
 		Tries: d.l.Tries, MaxBoots: 4, Checkpoint: checkpoint, Serial: true, ForceAfter: 30 * time.Second,
 		Fetch:  func(urls []string, _ int64) (slots.Source, error) { return source{d, urls[0]}, nil },
@@ -339,6 +340,9 @@ func (d *Device) powerOn() bool {
 func (d *Device) play(running bool) {
 	d.inbox = make(chan transport.Message)
 	for range maxBoots {
+		if !running && d.onReboot != nil {
+			d.onReboot(d)
+		}
 		if !running && !d.boot() {
 			return
 		}

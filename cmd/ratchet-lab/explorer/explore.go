@@ -65,7 +65,8 @@ func (x *Lab) Explore(task Task) (Tally, error) {
 	if !ok {
 		return y, fmt.Errorf("no loader %q", task.Loader)
 	}
-	clean, err := x.play(&s, &l, task.Seed, nil, nil)
+	var boots []*Device // of the clean run: a cut in the second boot need not play the first again
+	clean, err := x.play(&s, &l, task.Seed, nil, nil, func(d *Device) { boots = append(boots, d.fork()) })
 	if err != nil {
 		return y, err
 	}
@@ -83,7 +84,7 @@ func (x *Lab) Explore(task Task) (Tally, error) {
 		}
 		var at *Device
 		first := true
-		d, err := x.play(&s, &l, task.Seed, []Cut{c}, func(d *Device) bool {
+		met := func(d *Device) bool {
 			if !first {
 				return true
 			}
@@ -95,9 +96,20 @@ func (x *Lab) Explore(task Task) (Tally, error) {
 			seen[k] = true
 			at = d.fork()
 			return true
-		})
-		if err != nil {
-			return y, err
+		}
+		var d *Device
+		for i := len(boots) - 1; i >= 0 && d == nil; i-- {
+			if boots[i].Op() < c.Op {
+				d = x.resume(boots[i], c, met)
+			}
+		}
+		if d == nil {
+			if d, err = x.play(&s, &l, task.Seed, []Cut{c}, met, nil); err != nil {
+				return y, err
+			}
+		}
+		if d.done == 0 && d.brick == "" {
+			d.breach("lab", "the cut never happened")
 		}
 		if task.Pairs == 0 {
 			y.Singles++
@@ -152,6 +164,9 @@ func (x *Lab) pairs(y *Tally, at *Device, end int64, rng *rand.Rand) (failed boo
 			seen[k] = true
 			return true
 		})
+		if d.done < 2 && d.brick == "" {
+			d.breach("lab", "the second cut never happened")
+		}
 		y.Pairs++
 		if t := d.W.Trace(); d.base+c.Op <= int64(len(t)) {
 			y.Kinds[t[d.base+c.Op-1].Kind]++

@@ -27,11 +27,45 @@ type pki struct {
 
 	mu        sync.Mutex
 	images    map[string][]byte
+	sums      map[byte][32]byte // of images of rootfs
 	envelopes map[string][]byte
+	said      map[string]said // what the anchors said to an envelope
+}
+
+// said is the anchors' answer.
+type said struct {
+	signers []string
+	err     error
+}
+
+// Authenticate implements manifest.Authority: the anchors are asked once for each envelope.
+func (p *pki) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
+	key := fmt.Sprintf("%x %x", payload, blocks)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a, ok := p.said[key]
+	if !ok {
+		a.signers, a.err = p.anchors.Authenticate(payload, blocks)
+		p.said[key] = a
+	}
+	return a.signers, a.err
+}
+
+// sum is the digest of image n of rootfs.
+func (p *pki) sum(n byte) [32]byte {
+	img := p.image("rootfs", n)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.sums[n]
+	if !ok {
+		s = sha256.Sum256(img)
+		p.sums[n] = s
+	}
+	return s
 }
 
 func newPKI() (*pki, error) {
-	p := &pki{images: map[string][]byte{}, envelopes: map[string][]byte{}}
+	p := &pki{images: map[string][]byte{}, sums: map[byte][32]byte{}, envelopes: map[string][]byte{}, said: map[string]said{}}
 	var err error
 	if p.release, err = trust.Generate(trust.ESP256); err != nil {
 		return nil, err

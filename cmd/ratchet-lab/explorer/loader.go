@@ -21,6 +21,7 @@ type Loader struct {
 	Layout string
 	// PowerSafe: no brick is allowed. Of the others the explorer shows how they fail.
 	PowerSafe bool
+	Main      bool  // explored with all scenarios also in the time-boxed mode
 	Sector    int64 // bytes that the medium writes whole or not at all
 	Tries     int   // trial boots that the loader can count
 
@@ -55,13 +56,13 @@ func Loaders() []Loader {
 	}
 	rauc := files(2)
 	rauc.CountsConfirmed = true
-	other := "kernelopts=" + strings.Repeat("x", 560) // of another program: pushes ours into the second sector
+	other := "kernelopts=" + strings.Repeat("x", 440) // of another program: pushes ours into the second sector
 	return []Loader{
-		{Name: "uboot-files", Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: files(2)},
-		{Name: "uboot-block", Layout: "U-Boot, two copies on a block device, sectors of 512 bytes", PowerSafe: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
+		{Name: "uboot-files", Main: true, Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: files(2)},
+		{Name: "uboot-block", Main: true, Layout: "U-Boot, two copies on a block device, sectors of 512 bytes", PowerSafe: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
 		{Name: "uboot-block-4k", Layout: "U-Boot, two copies on a block device, sectors of 4096 bytes", PowerSafe: true, Tries: 3, Sector: 4096, uboot: block(8192, -8192), disk: envDisk},
-		{Name: "uboot-rauc", Layout: "U-Boot with RAUC's script, which counts every boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: rauc, rauc: true},
-		{Name: "grub", Layout: "GRUB, all variables in the first sector of grubenv", PowerSafe: true, Tries: 1, grub: &grubenv.Options{}},
+		{Name: "uboot-rauc", Main: true, Layout: "U-Boot with RAUC's script, which counts every boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: rauc, rauc: true},
+		{Name: "grub", Main: true, Layout: "GRUB, all variables in the first sector of grubenv", PowerSafe: true, Tries: 1, grub: &grubenv.Options{}},
 		{Name: "grub-4k", Layout: "GRUB, a medium with sectors of 4096 bytes, variables in all of grubenv", PowerSafe: true, Tries: 1, Sector: 4096, grub: &grubenv.Options{}, files: grubFile(other)},
 		{Name: "uboot-one-file", Layout: "U-Boot, one copy in a file", Tries: 3, uboot: files(1)},
 		{Name: "uboot-one-block", Layout: "U-Boot, one copy on a block device", Tries: 3, uboot: block(8192), disk: envDisk},

@@ -83,10 +83,10 @@ func (x *Lab) Play(c Case) (*Device, error) {
 	if !ok {
 		return nil, fmt.Errorf("no loader %q", c.Loader)
 	}
-	return x.play(&s, &l, c.Seed, c.Cuts, nil)
+	return x.play(&s, &l, c.Seed, c.Cuts, nil, nil)
 }
 
-func (x *Lab) play(s *Scenario, l *Loader, seed uint64, cuts []Cut, onPower func(*Device) bool) (d *Device, err error) {
+func (x *Lab) play(s *Scenario, l *Loader, seed uint64, cuts []Cut, onPower func(*Device) bool, onReboot func(*Device)) (d *Device, err error) {
 	if x.Watch != nil {
 		x.Watch(Case{s.Name, l.Name, seed, cuts})
 	}
@@ -95,14 +95,14 @@ func (x *Lab) play(s *Scenario, l *Loader, seed uint64, cuts []Cut, onPower func
 		if d, err = newDevice(s, l, x.p, seed, cuts); err != nil {
 			return
 		}
-		d.onPower = onPower
+		d.onPower, d.onReboot = onPower, onReboot
 		d.play(true)
 		d.check()
 	})
 	return d, err
 }
 
-// resume plays a device that was forked at a power-on.
+// resume plays a device that was forked at a power-on or a reboot.
 func (x *Lab) resume(d *Device, cut Cut, onPower func(*Device) bool) *Device {
 	d = d.fork()
 	d.cuts = append(d.cuts, cut)

@@ -3,7 +3,6 @@ package explorer
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -52,7 +51,7 @@ func (b watchedBoot) Try(ctx context.Context, target bootctl.Slot, tries int) er
 	if n == 0 {
 		d.breach("I9", "slot %s is armed and holds no image that anybody signed", target)
 	} else if len(d.rec.Ext.Images) > 0 {
-		sum := sha256.Sum256(d.p.image("rootfs", n))
+		sum := d.p.sum(n)
 		if !bytes.Equal(sum[:], d.rec.Ext.Images[0].Digest) {
 			d.breach("I9", "slot %s is armed and holds image %d, which is not the record's", target, n)
 		}
@@ -298,10 +297,10 @@ func (d *Device) checkCheckpoint(raw []byte) {
 		return
 	}
 	for n := byte(1); n <= 9; n++ {
-		img := d.p.image("rootfs", n)
-		if sum := sha256.Sum256(img); !bytes.Equal(sum[:], c.Image) {
+		if sum := d.p.sum(n); !bytes.Equal(sum[:], c.Image) {
 			continue
 		}
+		img := d.p.image("rootfs", n)
 		at := c.At.Written
 		if c.Done {
 			at = int64(len(img))
