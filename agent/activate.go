@@ -247,10 +247,14 @@ func (a *Agent) reverted(cause reason.Reason, disablePending bool) error {
 		e.pending = reason.DisablePending
 	}
 	var w storedOffer
-	again := a.st.load(keyWaiting, &w) && w.Digest == a.rec.Digest && w.Failures < maxArms &&
+	again := a.st.load(keyWaiting, &w) && w.Digest == a.rec.Digest && w.Reverts < maxArms &&
 		!a.imageToBlame(cause) && cause != reason.OperatorRevert && !a.rec.Ext.Local && !a.rec.Ext.Revert
 	if again {
 		w.Failures++
+		w.Reverts++
+		if cause == reason.FellBack || cause == reason.TrialBootsExhausted {
+			w.Fell++
+		}
 		w.Reason, w.Said, w.Rules = cause, string(cause), ""
 		_, w.Broker = a.judging(a.rec.Digest)
 		a.q.setBoots("", 0) // another try counts its boots from the beginning
@@ -276,7 +280,7 @@ func (a *Agent) imageToBlame(cause reason.Reason) bool {
 	}
 	if cause == reason.FellBack || cause == reason.TrialBootsExhausted && a.rec.Ext.Tries <= 1 {
 		var w storedOffer
-		return a.st.load(keyWaiting, &w) && w.Digest == a.rec.Digest && w.Failures > 0
+		return a.st.load(keyWaiting, &w) && w.Digest == a.rec.Digest && w.Fell > 0
 	}
 	return cause.Info().ImageCause
 }
