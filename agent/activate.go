@@ -63,7 +63,11 @@ func (a *Agent) rebooting(ctx context.Context) error {
 // reboot asks for a reboot, forces it after a while, and returns false when neither happened in
 // maxReboots tries. It returns true when ctx ended: the machine goes down.
 func (a *Agent) reboot(ctx context.Context) (bool, error) {
-	if a.rec.Ext.Reboots >= maxReboots {
+	most := maxReboots
+	if a.rec.Phase == Reverting {
+		most += a.o.MaxBoots // a target that cannot be disabled starts again until its tries are used up
+	}
+	if a.rec.Ext.Reboots >= most {
 		return false, nil
 	}
 	// Crash: the count is durable before the reboot -> a machine that never reboots is noticed.
