@@ -20,6 +20,9 @@ import (
 // checkFallback boots a fork of the machine on which every slot fails that is not proven: I1 says
 // that it comes up all the same.
 func (d *Device) checkFallback() {
+	if d.doomed() {
+		return
+	}
 	w := d.W.Fork()
 	w.CutAt(0, 0)
 	var tried []string
@@ -41,6 +44,9 @@ func (d *Device) checkFallback() {
 	}
 	d.breach("I1", "no proven slot is started when the others fail: %v, proven are %v", tried, d.proven)
 }
+
+// doomed: by the scenario somebody has taken the only fallback away, and no agent can bring it back.
+func (d *Device) doomed() bool { return d.s.Alone && d.proven["A"] == 0 }
 
 // check looks at a device at rest.
 func (d *Device) check() {
@@ -67,6 +73,9 @@ func (d *Device) checkBoot(run string, n byte) {
 		return
 	}
 	self := st.Slots[bootctl.Slot(run)]
+	if d.outcome().Result == "stuck" && d.proven[string(st.Next)] != 0 && st.Slots[st.Next].Confirmed {
+		return // the machine does not reboot: what runs is left by the next power cycle
+	}
 	if !slices.Contains(d.s.Rests, d.rec.Phase) && (!self.Confirmed || !self.Bootable || st.Next != bootctl.Slot(run)) {
 		d.breach("rest", "slot %s runs and is not confirmed and next: %+v", run, st)
 	}
@@ -101,7 +110,7 @@ func (d *Device) faulty() bool {
 func (d *Device) checkEnd(n byte) {
 	o := d.outcome()
 	for _, e := range d.s.Ends {
-		if e.Image == n && e.Result == o.Result && e.Reason == o.Reason && (!e.Cut || len(d.cuts) > 0) && (!e.Faulty || d.faulty()) {
+		if e.Image == n && e.Result == o.Result && e.Reason == o.Reason && (!e.Cut || len(d.cuts) > 0) && (!e.Faulty || d.faulty()) && (!e.OneTry || d.l.Tries == 1) {
 			return
 		}
 	}
@@ -117,7 +126,13 @@ func (d *Device) checkEnd(n byte) {
 // blamedTwice is the known limit of loaders that count one try: a cut in the only trial boot looks like a
 // crash of the image, and the second time the image is blamed.
 func (d *Device) blamedTwice() bool {
-	return d.l.Tries == 1 && len(d.cuts) > 1 && !d.faulty() && d.outcome().Reason == reason.FellBack
+	return d.l.Tries == 1 && len(d.cuts) > 1 && !d.faulty() && (d.outcome().Reason == reason.FellBack || d.outcome().Reason == reason.TrialBootsExhausted)
+}
+
+// excused: with one try and a cut in it the tries are used up, which is true, and says nothing yet about
+// the image; after the second time it does.
+func (d *Device) excused(why reason.Reason) bool {
+	return d.l.Tries == 1 && len(d.cuts) > 0 && why == reason.TrialBootsExhausted || why == reason.Quarantined && d.blamedTwice()
 }
 
 // blames are the reasons that accuse an image, a server or a medium.
@@ -147,7 +162,7 @@ func (d *Device) checkEvidence(n byte) {
 			}
 		}
 		recs = append(recs, r)
-		if slices.Contains(blames, r.Reason) && !slices.Contains(d.s.Blames, r.Reason) && !d.faulty() && !(r.Reason == reason.Quarantined && d.blamedTwice()) {
+		if slices.Contains(blames, r.Reason) && !slices.Contains(d.s.Blames, r.Reason) && !d.faulty() && !d.excused(r.Reason) {
 			d.breach("lie", "record %d says %s, and nothing but the power was cut: %s", r.Seq, r.Reason, line(r))
 		}
 		if r.From != "" && r.To != "" {

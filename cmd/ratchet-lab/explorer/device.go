@@ -284,6 +284,11 @@ func (d *Device) boot() bool {
 			d.W.Restart() // the loader gives up and resets
 			continue
 		}
+		if d.doomed() && slot == "" {
+			d.note("nothing is left to start")
+			d.stopped = true
+			return false
+		}
 		if err != nil || slot == "" {
 			d.breach("brick", "the bootloader starts nothing (%v)", err)
 			return false

@@ -73,6 +73,7 @@ type End struct {
 	Result string
 	Reason reason.Reason
 	Cut    bool // only where the power was cut
+	OneTry bool // only with loaders that count one try
 	Faulty bool // only where an operation failed
 }
 

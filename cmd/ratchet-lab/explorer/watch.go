@@ -14,6 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/sim"
 )
 
 // The watched parts of the machine hand every call on, and hold it against the invariants of package
@@ -26,6 +27,9 @@ type watchedBoot struct {
 }
 
 func (b watchedBoot) Refresh(ctx context.Context, running bootctl.Slot) error {
+	if b.d.off() {
+		return sim.ErrPowerCut
+	}
 	if string(running) != b.d.runsReally() {
 		b.d.breach("I1", "slot %s is refreshed while %q runs", running, b.d.runsReally())
 	}
@@ -34,6 +38,9 @@ func (b watchedBoot) Refresh(ctx context.Context, running bootctl.Slot) error {
 
 func (b watchedBoot) Disable(ctx context.Context, target bootctl.Slot) error {
 	d := b.d
+	if d.off() {
+		return sim.ErrPowerCut
+	}
 	d.expect("slot "+string(target)+" is disabled", agent.Preparing, agent.Writing, agent.Reverting, agent.Idle)
 	if d.rec.Phase != agent.Idle && d.rec.Target != target {
 		d.breach("I5", "slot %s is disabled, the durable record names %q", target, d.rec.Target)
@@ -43,6 +50,9 @@ func (b watchedBoot) Disable(ctx context.Context, target bootctl.Slot) error {
 
 func (b watchedBoot) Try(ctx context.Context, target bootctl.Slot, tries int) error {
 	d := b.d
+	if d.off() {
+		return sim.ErrPowerCut
+	}
 	d.expect("slot "+string(target)+" is armed", agent.Arming)
 	if d.rec.Target != target {
 		d.breach("I5", "slot %s is armed, the durable record names %q", target, d.rec.Target)
@@ -67,6 +77,9 @@ func (b watchedBoot) Try(ctx context.Context, target bootctl.Slot, tries int) er
 
 func (b watchedBoot) Confirm(ctx context.Context, slot bootctl.Slot) error {
 	d := b.d
+	if d.off() {
+		return sim.ErrPowerCut
+	}
 	d.expect("slot "+string(slot)+" is confirmed", agent.Confirming)
 	if string(slot) != d.runsReally() {
 		d.breach("I1", "slot %s is confirmed while %q runs", slot, d.runsReally())
@@ -87,6 +100,9 @@ type watchedBlocks struct {
 
 func (b watchedBlocks) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error) {
 	d := b.d
+	if d.off() {
+		return nil, sim.ErrPowerCut
+	}
 	d.expect(path+" is opened for writing", agent.Writing)
 	for _, dev := range d.parts(d.runsReally()) {
 		if dev == path {
@@ -159,6 +175,9 @@ type watchedCounter struct {
 
 func (c watchedCounter) Raise(ctx context.Context, to uint64) error {
 	d := c.d
+	if d.off() {
+		return sim.ErrPowerCut
+	}
 	d.expect(fmt.Sprintf("the counter is raised to %d", to), agent.Sealing, agent.Idle)
 	runs := d.runsReally()
 	st, err := d.state(d.W.Fork())
@@ -179,6 +198,9 @@ type watchedPower struct {
 
 func (p watchedPower) Reboot(ctx context.Context, arg string) error {
 	d := p.d
+	if d.off() {
+		return sim.ErrPowerCut
+	}
 	if !d.s.Unwritable && !d.faulty() { // else: the sole exception to I5
 		d.expect("a reboot is asked for", agent.Rebooting, agent.Reverting, agent.Confirming)
 		if d.rec.Ext.Reboots < 1 {
@@ -339,6 +361,12 @@ func (d *Device) count(what string, limit int) {
 	if d.fired[what]++; d.fired[what] == limit+1 && !d.s.Endless {
 		d.breach("I8", "%s more than %d times", what, limit)
 	}
+}
+
+// off: the power is gone, and what the program still asks for has no effect.
+func (d *Device) off() bool {
+	down, _ := d.W.Down()
+	return down
 }
 
 // runsReally is the slot behind "/".
