@@ -85,8 +85,8 @@ func (x *Lab) Explore(task Task) (Tally, error) {
 		var at *Device
 		first := true
 		met := func(d *Device) bool {
-			if !first {
-				return true
+			if !first || d.done < len(d.cuts) {
+				return true // another reset of the machine than by the cut
 			}
 			first = false
 			k := d.key()
@@ -152,8 +152,8 @@ func (x *Lab) pairs(y *Tally, at *Device, end int64, rng *rand.Rand) (failed boo
 	for _, c := range list {
 		first := true
 		d := x.resume(at, c, func(d *Device) bool {
-			if !first {
-				return true
+			if !first || d.done < len(d.cuts) {
+				return true // another reset of the machine than by the cut
 			}
 			first = false
 			k := d.key()

@@ -178,7 +178,8 @@ func personScenarios() []Scenario {
 		{Name: "revert-to-factory", Says: "a person goes back from idle to a slot that was never written by the agent", Bricks: []int{25}, Quick: true,
 			Events: []Event{goBack(1)}, Ends: []End{{Image: oldImage, Result: "reverted", Reason: reason.OperatorRevert},
 				// The cut used up the only try of a slot of which nothing else is known.
-				{Image: 1, Result: "failed", Reason: reason.TrialBootsExhausted, Cut: true, OneTry: true}}},
+				{Image: 1, Result: "failed", Reason: reason.TrialBootsExhausted, Cut: true, OneTry: true},
+				{Image: 1, Result: "failed", Reason: reason.FellBack, Cut: true, OneTry: true}}},
 		{Name: "revert-to-known", Says: "a person goes back from idle to an image that the agent wrote, after it was read back", Bricks: []int{25},
 			OffersNow: func(d *Device) []Release {
 				if d.fired["revert"] > 0 {
@@ -343,7 +344,8 @@ func bootScenarios() []Scenario {
 		{Name: "no-confirm", Says: "confirming fails again and again after health has passed: the slot is not disabled", Bricks: []int{16}, Offers: offer2,
 			OnOpen: failIn(agent.Confirming, 5), Ends: []End{{Image: 2, Result: "updated"},
 				// Rebooting unconfirmed has used up the only try, and the cut another one.
-				{Image: 1, Result: "reverted", Reason: reason.FellBack, Cut: true, OneTry: true}}, Blames: []reason.Reason{reason.Quarantined}},
+				{Image: 1, Result: "reverted", Reason: reason.FellBack, Cut: true, OneTry: true},
+				{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted, Cut: true, OneTry: true}}, Blames: []reason.Reason{reason.Quarantined}},
 		{Name: "revert-into-nothing", Says: "the old slot was disabled by somebody in the trial of a sick system: there is no way back, and the device runs on", Bricks: []int{4}, Offers: offer2, Sick: []byte{2},
 			Events: []Event{{Name: "the old slot is disabled", Times: 9, When: inPhase(agent.Trial), Do: func(d *Device) {
 				d.somebodyDisables("A")
