@@ -16,6 +16,7 @@ type tally struct {
 	what                         string
 	Entries, Flushes             int
 	Looked, Different, Wrong     int
+	Failed                       int // cuts that are wrong or ended badly
 	Booted, Finished, Bad        int
 	Known, Agreed, Ends, Alike   int // the model and the loader; the bench and the device
 	Whole, Lost, Torn, Recovered int
@@ -42,6 +43,9 @@ func (s *tally) add(v *coverage) {
 		}
 		if c.Bad != "" {
 			s.Bad++
+		}
+		if c.failed() {
+			s.Failed++
 		}
 		if c.Booted {
 			s.Booted++
