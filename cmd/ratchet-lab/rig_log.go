@@ -123,6 +123,9 @@ func readLog(r io.ReaderAt, size, disk int64) (*writeLog, error) {
 
 // apply does the first n sectors of an entry to a disk.
 func (l *writeLog) apply(disk io.WriterAt, w write, n int64) error {
+	if n == 0 || w.n == 0 {
+		return nil
+	}
 	b := make([]byte, min(n, w.n)*sector)
 	if w.flags&flagSkip == 0 {
 		if _, err := l.log.ReadAt(b, w.data); err != nil {

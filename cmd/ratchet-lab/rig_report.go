@@ -70,14 +70,14 @@ func (s *tally) add(v *coverage) {
 
 // tallies are the counts of each update, and of all second cuts together.
 func (r *rig) tallies() (out []*tally) {
-	second := &tally{what: "second cuts"}
+	second := &tally{what: "recoveries"}
 	for _, v := range r.covered {
 		if v.rec.First != nil {
 			second.Recovered++
 			second.add(v)
 			continue
 		}
-		s := &tally{what: v.rec.Name + " update's cuts"}
+		s := &tally{what: v.rec.Name + " update"}
 		s.add(v)
 		out = append(out, s)
 	}
