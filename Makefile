@@ -48,7 +48,7 @@ test386: ## the tests as a 32-bit program
 fuzz: ## every fuzz target for FUZZTIME (default 5s) each
 	scripts/fuzz.sh $${FUZZTIME:-5s}
 
-interop: build ## against mosquitto, fw_setenv, grub-editenv, loop devices, mke2fs (scripts/deps.sh interop)
+interop: build ## against mosquitto, fw_setenv, grub-editenv, loop devices, FUSE, ext4 (scripts/deps.sh interop)
 	$(GO) test -count=1 -tags interop $$(grep -rl '^//go:build interop' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
 rig-programs: build

@@ -84,11 +84,8 @@ func (r *rig) playHealthy(ctx context.Context) error {
 	return r.keep(healthyRecording())
 }
 
-// again boots the device as it was left.
-func (r *rig) again(ctx context.Context, name string) error { return r.againRecorded(ctx, name, "") }
-
-// againRecorded boots the device as it was left, and keeps its writes in log, "" for none.
-func (r *rig) againRecorded(ctx context.Context, name, log string) error {
+// again boots the device as it was left, and keeps its writes in log, "" for none.
+func (r *rig) again(ctx context.Context, name, log string) error {
 	if err := r.boot(ctx, r.path("device.img"), log, name); err != nil {
 		return err
 	}
@@ -101,7 +98,7 @@ func (r *rig) playSick(ctx context.Context) error {
 	if err := copySparse(r.path("device.img"), r.path(rec.Base)); err != nil {
 		return err
 	}
-	if err := r.againRecorded(ctx, "sick", r.path(rec.Log)); err != nil {
+	if err := r.again(ctx, "sick", r.path(rec.Log)); err != nil {
 		return err
 	}
 	err := errors.Join(r.update(ctx, "3.0.0", "none"), r.keep(rec))
