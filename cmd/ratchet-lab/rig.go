@@ -31,7 +31,8 @@ Needs scripts/deps.sh rig, and neither root nor a network.
   --dir DIR       where to put it (default rig-out); kept
   --bin DIR       where ratchet and ratchet-release are (default: beside this one), and rig/ARCH/ with the guest's
   --cache DIR     unpacked kernels (default $RATCHET_RIG_CACHE or ~/.cache/ratchet-rig)
-  --target NAME   only this one: arm64-uboot, x86-grub
+  --target NAME   only this one: arm64-uboot, x86-grub; arm64-tpm, arm64-i6300esb, arm64-1970, arm64-killed (not in a smoke test)
+  --mosquitto DIR use the installed Mosquitto, with the example configuration in DIR, instead of the embedded broker
   --seed N        of the choice of cuts and of torn writes (default 1)
   --every N       all: boot every Nth flush point only (default 1)
   --together N    targets at the same time (default: one for each processor)
@@ -44,7 +45,7 @@ Exit codes: 0 all as expected, 1 something differs, 2 usage.
 // rigFlags are what the command line said.
 type rigFlags struct {
 	mode, dir, bin, cache, target, variant string
-	update, secondVariant                  string
+	update, secondVariant, mosquitto       string
 	seed                                   int64
 	point, every, second, together         int
 	kvm, verbose                           bool
@@ -58,6 +59,7 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.bin, "bin", "", "")
 	f.StringVar(&o.cache, "cache", os.Getenv("RATCHET_RIG_CACHE"), "")
 	f.StringVar(&o.target, "target", "", "")
+	f.StringVar(&o.mosquitto, "mosquitto", "", "")
 	f.StringVar(&o.variant, "variant", string(whole), "")
 	f.Int64Var(&o.seed, "seed", 1, "")
 	f.IntVar(&o.point, "point", -1, "")
@@ -123,8 +125,8 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 	var runs []*rig
 	began, shared := time.Now(), &sync.Mutex{}
 	for _, t := range targets {
-		if o.target == "" || o.target == t.name {
-			r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, began: began}, target: t, o: o}
+		if o.target == t.name || o.target == "" && (t.scenes == nil || o.mode == "all") {
+			r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, mosquitto: o.mosquitto, began: began}, target: t, o: o}
 			runs = append(runs, r)
 		}
 	}
@@ -200,6 +202,7 @@ type rig struct {
 	// recordings are the updates whose writes were kept, and the recoveries that were.
 	recordings []*recording
 	covered    []*coverage
+	plans      int // campaign plans, so far
 }
 
 // span is how long something took.
@@ -261,6 +264,9 @@ type scene struct {
 }
 
 func (r *rig) scenes() []scene {
+	if r.target.scenes != nil {
+		return r.target.scenes(r)
+	}
 	all := []scene{{"healthy update", r.playHealthy}, {"sick update", r.playSick}, {"kernel panic", r.playPanic}}
 	if r.o.mode == "all" {
 		all = append(all, scene{"hang before the agent", r.playHang}, scene{"hang after the agent", r.playFreeze}, scene{"broker not reached", r.playDeaf},
