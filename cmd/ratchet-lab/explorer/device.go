@@ -93,6 +93,10 @@ func (d *Device) Op() int64 { return d.W.Ops() - d.base }
 
 func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device, error) {
 	w := sim.New(seed)
+	if s.Ruined {
+		own := *l
+		own.builtIn, l = true, &own
+	}
 	d := &Device{W: w, s: s, l: l, p: p, seed: seed, mem: journal.NewMemory().(*journal.Memory), fired: map[string]int{}, Online: true,
 		cuts: cuts, proven: map[string]byte{"A": 1}, read: map[string]int64{}, notes: map[int64]string{}, rec: agent.Record{Phase: agent.Idle}}
 	if l.Sector > 0 {
@@ -140,7 +144,7 @@ func (d *Device) fork() *Device {
 // arm makes the next cut wait for its operation.
 func (d *Device) arm() {
 	d.armed = 0
-	d.W.KeepCache(false)
+	d.W.SetCache(sim.LosePart)
 	if d.done == len(d.cuts) {
 		d.W.CutAt(0, sim.Before)
 		return
@@ -154,7 +158,7 @@ func (d *Device) arm() {
 		return
 	}
 	d.armed = d.base + c.Op
-	d.W.KeepCache(c.Keep)
+	d.W.SetCache(c.Cache)
 	d.W.CutAt(d.armed, c.Mode)
 }
 

@@ -51,7 +51,7 @@ func TestDangers(t *testing.T) {
 }
 
 func TestCutNames(t *testing.T) {
-	for _, s := range []string{"17:torn", "1:before", "31:after:kept", "12:fails"} {
+	for _, s := range []string{"17:torn", "1:before", "31:after:kept", "31:torn:lost", "12:fails"} {
 		c, err := explorer.ParseCut(s)
 		if err != nil || c.String() != s {
 			t.Errorf("%s: %v, %v", s, c, err)

@@ -30,6 +30,8 @@ type Loader struct {
 	rauc  bool
 	files map[string][]byte // metadata files of the factory
 	disk  string            // a block device for the metadata, or ""
+	// builtIn: where no copy of U-Boot's environment is good, its built-in one runs the boot script all the same.
+	builtIn bool
 }
 
 const (
@@ -56,7 +58,7 @@ func Loaders() []Loader {
 	}
 	rauc := files(2)
 	rauc.CountsConfirmed = true
-	other := "kernelopts=" + strings.Repeat("x", 440) // of another program: pushes ours into the second sector
+	other := "kernelopts=" + strings.Repeat("x", 442) // of another program: pushes ours into the second sector
 	return []Loader{
 		{Name: "uboot-files", Main: true, Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: files(2)},
 		{Name: "uboot-block", Main: true, Layout: "U-Boot, two copies on a block device, sectors of 512 bytes", PowerSafe: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
@@ -131,7 +133,8 @@ func (l Loader) backend(fsys hal.FS) (bootctl.Backend, error) {
 	if l.uboot != nil {
 		o := *l.uboot
 		o.Slots, o.Locks, o.Shadow, o.Watchdog = slots, []string{"/run/fw_printenv.lock"}, shadowFile, true
-		o.Defaults = []string{"bootcmd=source boot.scr"}
+		// Of the board's maker: so the variables of slots stand in another sector than the CRC.
+		o.Defaults = []string{"BOARD_INFO=" + strings.Repeat("i", 700), "bootcmd=source boot.scr"}
 		return ubootenv.New(fsys, o)
 	}
 	o := *l.grub
@@ -147,6 +150,9 @@ func (l Loader) boot(fsys hal.FS) (string, error) {
 	}
 	if l.uboot != nil {
 		u := bootmodel.UBoot{FS: fsys, Script: script}
+		if !l.builtIn {
+			u.Default = map[string]string{} // U-Boot's own defaults know no boot script: its prompt is a brick
+		}
 		for _, c := range l.uboot.Copies {
 			u.Copies = append(u.Copies, bootmodel.Copy{Path: c.Path, Offset: c.Offset, Size: c.Size})
 		}

@@ -292,13 +292,16 @@ func loseJournal(d *Device) {
 func bootScenarios() []Scenario {
 	return []Scenario{
 		{Name: "unproven", Says: "the loader says one slot, / is the other: nothing is written", Bricks: []int{5}, Offers: offer2, Wrong: true, Ends: []End{{Image: 1}}},
-		{Name: "corrupt-metadata", Says: "the boot metadata is nonsense at the start: the running slot is restored", Quick: true, Offers: offer2,
+		{Name: "corrupt-metadata", Says: "the boot metadata is nonsense at the start: the running slot is restored", Quick: true, Ruined: true, Offers: offer2,
 			Setup: func(d *Device) { d.somebodyRuins() }, Ends: updated, Blames: []reason.Reason{reason.BootMetadataInvalid}},
 		{Name: "tries-drain", Says: "a person power-cycles an idle device again and again: its slot stays bootable", Bricks: []int{1, 13}, Endless: true,
-			Events: []Event{{Name: "power cycle", Times: 7, When: func(d *Device) bool {
-				return d.rec.Phase == agent.Idle && d.W.Clock().Uptime() >= time.Duration(d.fired["power cycle"]%3)*time.Second
-			},
-				Do: func(d *Device) { d.W.Cut() }}}, Ends: []End{{Image: 1}}},
+			Events: []Event{{Name: "power cycle", Times: 12, When: inPhase(agent.Idle),
+				Do: func(d *Device) { d.W.Cut() }}},
+			OnBoot: func(d *Device) {
+				if d.Image() != 1 {
+					d.breach("end", "the other slot was started after %d boots of a healthy one", d.boots)
+				}
+			}, Ends: []End{{Image: 1}}},
 		{Name: "tries-drain-sick", Says: "the same behind a sick update: its slot does not come back", Bricks: []int{1}, Endless: true, Offers: offer2, Sick: []byte{2},
 			Events: []Event{{Name: "power cycle", Times: 5, When: quiet("reverted"), Do: func(d *Device) { d.W.Cut() }}}, Ends: sickEnd, Blames: sickBlames},
 		{Name: "cycled-in-trial", Says: "a person power-cycles the device in every trial boot: bounded by the loader's tries", Bricks: []int{10}, Endless: true, Offers: offer2,
@@ -355,6 +358,8 @@ func bootScenarios() []Scenario {
 			}}},
 			Alone: true, Ends: []End{{Image: 2, Result: "stuck", Reason: reason.RevertImpossible}},
 			Blames: append([]reason.Reason{reason.RevertImpossible}, sickBlames...)},
+		{Name: "stray-armed", Says: "another program has armed the other slot, and the old one runs: it does not stay armed", Bricks: []int{8},
+			Setup: func(d *Device) { d.somebodyArms("B") }, Ends: []End{{Image: 1}, {Image: oldImage, Result: "updated", Cut: true}}},
 		{Name: "offer-on-trial", Says: "somebody armed the other slot; an offer comes while it is on trial: the only good slot is not written", Bricks: []int{3}, Offers: []Release{{Sequence: 3, Image: 3}},
 			Setup: func(d *Device) { d.armedBySomebody() }, Ends: []End{{Image: 3, Result: "updated"}}},
 		{Name: "offer-on-sick-trial", Says: "the same with a sick system: it is left, then the offer is installed", Bricks: []int{3}, Offers: []Release{{Sequence: 3, Image: 3}}, Sick: []byte{2},
