@@ -214,6 +214,13 @@ func (d *Device) options() (agent.Options, error) {
 	if d.s.Broker {
 		o.Health.Checks = append(o.Health.Checks, &health.Broker{Online: o.Online})
 	}
+	if d.s.Rooted {
+		f, err := d.p.theFleet()
+		if err != nil {
+			return o, err
+		}
+		o.Authority, o.RootVersion, o.Root, o.Channel, o.Rules.UnknownTimeWaits = nil, 0, f.roots[0], channel, true
+	}
 	if d.s.Report {
 		o.Outbox = deaf{}
 	}
@@ -347,7 +354,6 @@ func (d *Device) powerOn() bool {
 
 // play carries the device through its boots until it is at rest.
 func (d *Device) play(running bool) {
-	d.inbox = make(chan transport.Message)
 	for range maxBoots {
 		if !running && d.onReboot != nil {
 			d.onReboot(d)
@@ -372,8 +378,20 @@ func (d *Device) play(running bool) {
 // when the machine boots again, false when it is at rest.
 func (d *Device) live() (again bool, err error) {
 	asked := len(d.W.Reboots())
+	d.inbox = make(chan transport.Message)
+	if d.s.Rooted {
+		d.inbox = make(chan transport.Message, 8) // what comes while the agent writes is there at its next stop point
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	retained, err := d.messages()
+	if err != nil {
+		return false, err
+	}
+	for len(d.inbox) < cap(d.inbox) && len(retained) > 0 {
+		d.inbox <- retained[0]
+		retained = retained[1:]
+	}
 	o, err := d.options()
 	if err != nil {
 		return false, err
@@ -405,10 +423,6 @@ func (d *Device) live() (again bool, err error) {
 			return errors.New("the agent does not stop")
 		}
 	}
-	offers, err := d.offers()
-	if err != nil {
-		return false, err
-	}
 	for range maxSteps {
 		synctest.Wait()
 		if down, _ := d.W.Down(); down {
@@ -434,10 +448,10 @@ func (d *Device) live() (again bool, err error) {
 			d.patience = 40
 			continue
 		}
-		if len(offers) > 0 {
+		if len(retained) > 0 {
 			select {
-			case d.inbox <- transport.Message{Kind: transport.Offer, Origin: "broker", Body: offers[0]}:
-				offers = offers[1:]
+			case d.inbox <- retained[0]:
+				retained = retained[1:]
 				continue
 			default:
 			}
@@ -476,8 +490,11 @@ func (d *Device) happen() bool {
 	return false
 }
 
-// offers are what the broker hands over at each start.
-func (d *Device) offers() ([][]byte, error) {
+// messages are what the broker hands over at each start.
+func (d *Device) messages() ([]transport.Message, error) {
+	if d.s.Rooted {
+		return d.retained(), nil
+	}
 	list := d.s.Offers
 	if d.s.OffersNow != nil {
 		list = d.s.OffersNow(d)
@@ -485,13 +502,13 @@ func (d *Device) offers() ([][]byte, error) {
 	if d.s.Broker && !d.Online || d.s.Once && (d.outcome().Result != "" || deferred(d)) {
 		list = nil
 	}
-	var out [][]byte
+	var out []transport.Message
 	for _, r := range list {
 		b, err := d.p.envelope(r)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, b)
+		out = append(out, transport.Message{Kind: transport.Offer, Origin: "broker", Body: b})
 	}
 	return out, nil
 }
@@ -507,10 +524,19 @@ func (d *Device) offerNow(r Release) {
 	if err != nil {
 		panic("internal error: " + err.Error())
 	}
+	d.sendNow(transport.Message{Kind: transport.Offer, Origin: "broker", Body: b})
+}
+
+// sendNow is a message that comes while the device runs.
+func (d *Device) sendNow(m transport.Message) {
 	inbox, life := d.inbox, d.life
+	if cap(inbox) > len(inbox) {
+		inbox <- m
+		return
+	}
 	go func() {
 		select {
-		case inbox <- transport.Message{Kind: transport.Offer, Origin: "broker", Body: b}:
+		case inbox <- m:
 		case <-life.Done():
 		}
 	}()

@@ -49,7 +49,7 @@ func deferred(d *Device) bool {
 // Scenarios are all stories, in the order in which they are explored.
 func Scenarios() []Scenario {
 	var all []Scenario
-	for _, part := range [][]Scenario{goodScenarios(), badScenarios(), personScenarios(), troubleScenarios(), bootScenarios(), laterScenarios()} {
+	for _, part := range [][]Scenario{goodScenarios(), badScenarios(), personScenarios(), fleetScenarios(), troubleScenarios(), bootScenarios(), laterScenarios()} {
 		all = append(all, part...)
 	}
 	return all
@@ -198,6 +198,38 @@ func personScenarios() []Scenario {
 			Events: []Event{{Name: "approve", Times: 5, When: inPhase(agent.Ready), Do: func(d *Device) {
 				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Approve(ctx, "", "uid 0", "") })
 			}}}, Ends: updated},
+	}
+}
+
+// fleetScenarios are those of a device with a trust root.
+func fleetScenarios() []Scenario {
+	return []Scenario{
+		{Name: "campaign", Says: "a device with a trust root follows a plan and its pulse", Rooted: true, Ends: updated},
+		{Name: "key-rotation", Says: "the release key is rotated in the middle of an update, which goes on under the new one", Rooted: true,
+			Serve: midway(rotated, func(d *Device) {
+				d.retain(transport.Root, d.fleet().roots[1])
+				d.retain(transport.Offer, d.fleet().offers[1])
+			}), Ends: updated},
+		{Name: "withdrawn", Says: "the campaign is withdrawn midway: the target is not armed", Bricks: []int{9}, Rooted: true,
+			Serve: midway(withdrawn, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
+			Ends:  []End{{Image: 1, Result: "failed", Reason: reason.PlanWithdrawn}}},
+		{Name: "paused", Says: "the campaign is paused midway and goes on an hour later", Rooted: true,
+			Serve: midway(paused, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
+			Events: []Event{{Name: resumed, When: func(d *Device) bool { return d.fired[paused] > 0 && (deferred(d) || d.rec.Phase == agent.Ready) },
+				Do: func(d *Device) { d.retain(transport.Pulse, d.pulse()) }}, patient},
+			Ends: updated},
+	}
+}
+
+// midway lets something happen when the image is asked for.
+func midway(name string, do func(*Device)) func(*Device, string, int64) (io.ReadCloser, error) {
+	return func(d *Device, uri string, off int64) (io.ReadCloser, error) {
+		if d.fired[name] == 0 {
+			d.fired[name]++
+			d.note("event: %s", name)
+			do(d)
+		}
+		return serve(d, uri, off)
 	}
 }
 
@@ -393,8 +425,6 @@ func failIn(p agent.Phase, n int) func(*Device, string, hal.Access) error {
 // laterScenarios need what is not built yet. They are listed, and not counted.
 func laterScenarios() []Scenario {
 	return []Scenario{
-		{Name: "key-rotation", Says: "the trust root is rotated in the middle of an update", Needs: "trust roots in the agent"},
-		{Name: "withdrawn", Says: "the campaign is withdrawn midway", Needs: "campaign plans and pulses in the agent"},
 		{Name: "delta", Says: "a delta that is interrupted, and one whose base is not there", Needs: "delta payloads"},
 	}
 }
