@@ -3,7 +3,7 @@
 # rig also unpacks guest kernels, which are never installed, into $RATCHET_RIG_CACHE (default ~/.cache/ratchet-rig).
 set -eu
 case "${1:-}" in
-interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount softhsm2 opensc" ;;
+interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount softhsm2 opensc swtpm tpm2-tools libtss2-tcti-swtpm0" ;;
 bench) packages="e2fsprogs util-linux mount strace procps mosquitto" ;;
 rig) packages="qemu-system-arm qemu-system-x86 u-boot-qemu u-boot-tools libubootenv-tool ovmf grub-efi-amd64-bin grub-common mtools gdisk e2fsprogs" ;;
 *) echo "usage: scripts/deps.sh interop|bench|rig" >&2; exit 2 ;;

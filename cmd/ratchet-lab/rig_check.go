@@ -12,10 +12,6 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
-	"github.com/ratchet-ota/ratchet/bootctl"
-	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
-	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
-	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
 // checker looks at a disk as a power cut left it, in user space.
@@ -58,7 +54,7 @@ func (c *checker) rebuild(from []byte, l *writeLog, x cut) error {
 }
 
 func (c *checker) part(number int64) []byte {
-	for _, p := range c.target.parts() {
+	for _, p := range c.target.parts {
 		if p.number == number {
 			return c.disk[p.start*sector : (p.start+p.size)*sector]
 		}
@@ -68,7 +64,7 @@ func (c *checker) part(number int64) []byte {
 
 // check returns what is wrong with the disk: each of these would be a device that a power cut broke.
 func (c *checker) check(ctx context.Context) error {
-	state, err := c.metadata(ctx)
+	state, err := c.target.metadata(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -83,62 +79,6 @@ func (c *checker) check(ctx context.Context) error {
 		return errors.New("slot B would boot, and does not hold the image")
 	}
 	return c.journal(ctx, state.Next == "B")
-}
-
-// metadata reads the boot metadata with the agent's own backend, and for U-Boot with fw_printenv too.
-func (c *checker) metadata(ctx context.Context) (bootctl.State, error) {
-	if !c.target.uboot() {
-		esp, env := filepath.Join(c.dir, "esp"), filepath.Join(c.dir, "grubenv")
-		if err := os.WriteFile(esp, c.part(1), 0o644); err != nil {
-			return bootctl.State{}, err
-		}
-		if _, err := tool(ctx, "", "mcopy", "-n", "-o", "-i", esp, "::grubenv", env); err != nil {
-			return bootctl.State{}, err
-		}
-		b, err := grubenv.New(linux.FS{}, grubenv.Options{Path: env, Locks: []string{}, Slots: []bootctl.Slot{"A", "B"}})
-		if err != nil {
-			return bootctl.State{}, err
-		}
-		return b.State(ctx)
-	}
-	env := filepath.Join(c.dir, "env")
-	if err := os.WriteFile(env, c.part(5)[:2*envCopy], 0o644); err != nil {
-		return bootctl.State{}, err
-	}
-	b, err := ubootenv.New(linux.FS{}, ubootenv.Options{Locks: []string{}, Slots: []bootctl.Slot{"A", "B"},
-		Copies: []ubootenv.Location{{Path: env, Size: envCopy}, {Path: env, Offset: envCopy, Size: envCopy}}})
-	if err != nil {
-		return bootctl.State{}, err
-	}
-	s, err := b.State(ctx)
-	if err != nil {
-		return s, err
-	}
-	fw := filepath.Join(c.dir, "fw_env.config")
-	if err := os.WriteFile(fw, fmt.Appendf(nil, "%s 0x0 0x%x\n%s 0x%x 0x%x\n", env, envCopy, env, envCopy, envCopy), 0o644); err != nil {
-		return s, err
-	}
-	out, err := tool(ctx, "", "fw_printenv", "-c", fw)
-	if err != nil {
-		return s, err
-	}
-	order := "A B"
-	serial := ""
-	for _, l := range strings.Split(string(out), "\n") {
-		if v, ok := strings.CutPrefix(l, "BOOT_ORDER="); ok {
-			order = v
-		}
-		if v, ok := strings.CutPrefix(l, "board_serial="); ok {
-			serial = v
-		}
-	}
-	if !strings.HasPrefix(order, string(s.Next)) {
-		return s, fmt.Errorf("fw_printenv has the order %q, the agent boots %q next", order, s.Next)
-	}
-	if serial == "" {
-		return s, errors.New("fw_printenv does not find the board's own variable")
-	}
-	return s, nil
 }
 
 // journal replays the state partition's file system, opens the journal and walks the evidence chain.

@@ -13,14 +13,6 @@ import (
 // smokeCuts is how many cuts the smoke test looks at in each target.
 const smokeCuts = 50
 
-// smokeBoots is how many of them it boots: ten in all, fewer of those that take long.
-func (t target) smokeBoots() int {
-	if t.uboot() {
-		return 7
-	}
-	return 3
-}
-
 // cutResult is one cut and what became of it.
 type cutResult struct {
 	cut
@@ -61,7 +53,7 @@ func (r *rig) where(w write) string {
 	if w.n == 0 {
 		return "flush"
 	}
-	for _, p := range r.target.parts() {
+	for _, p := range r.target.parts {
 		if w.at >= p.start && w.at < p.start+p.size {
 			return p.name
 		}
@@ -173,10 +165,10 @@ func (r *rig) bootCuts(ctx context.Context, c *checker, rnd *rand.Rand) error {
 	}
 	step := r.o.every
 	if r.o.mode == "smoke" {
-		step = max(1, len(r.cuts)/r.target.smokeBoots())
+		step = max(1, len(r.cuts)/r.target.smokeBoots)
 	}
 	began, boots, bad := time.Now(), 0, 0
-	for i := rnd.IntN(step); i < len(r.cuts) && (r.o.mode == "all" || boots < r.target.smokeBoots()); i += step {
+	for i := rnd.IntN(step); i < len(r.cuts) && (r.o.mode == "all" || boots < r.target.smokeBoots); i += step {
 		if err := c.rebuild(c.factory, r.log, r.cuts[i].cut); err != nil {
 			return err
 		}

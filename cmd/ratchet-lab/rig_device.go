@@ -190,5 +190,5 @@ run = ["/sbin/init", "health"]
 
 [reboot]
 command = ["/sbin/init", "reboot"]
-`, deviceName, v.name, r.target.bootSection(), broker)
+`, deviceName, v.name, r.target.boot, broker)
 }

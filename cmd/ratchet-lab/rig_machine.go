@@ -10,16 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
-)
-
-const (
-	ubootBinary = "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
-	ovmfCode    = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-	ovmfVars    = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-	flashBytes  = 64 << 20 // one bank of QEMU's virt board
-	flashEnv    = 256 << 10
 )
 
 // machine is one QEMU process: a board with power.
@@ -30,32 +20,15 @@ type machine struct {
 	read   int // bytes of serial that were looked at
 }
 
-// firmware makes the file that the board's second flash bank is, once.
-func (t target) firmware(path string) error {
-	if !t.uboot() {
-		b, err := os.ReadFile(ovmfVars)
-		if err != nil {
-			return fmt.Errorf("%w; run scripts/deps.sh rig", err)
-		}
-		return os.WriteFile(path, b, 0o644)
-	}
-	env, err := ubootenv.Encode(t.flashEnvironment(), flashEnv, -1)
-	if err != nil {
-		return err
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(env, 0)
-	return errors.Join(err, f.Truncate(flashBytes), f.Close())
-}
-
 // power switches a board on. log is the write log, "" for none.
 func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bool) (*machine, error) {
 	flash := filepath.Join(dir, "flash.img")
 	if _, err := os.Stat(flash); err != nil {
-		if err := t.firmware(flash); err != nil {
+		b, err := t.flash(t)
+		if err != nil {
+			return nil, err
+		}
+		if err := errors.Join(os.WriteFile(flash, nil, 0o644), os.Truncate(flash, int64(len(b))), writeAt(flash, b, 0)); err != nil {
 			return nil, err
 		}
 	}
@@ -63,15 +36,7 @@ func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bo
 	if kvm {
 		accel = "kvm"
 	}
-	var args []string
-	if t.uboot() {
-		args = []string{"-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-bios", ubootBinary, "-drive", "if=pflash,format=raw,index=1,snapshot=on,file=" + flash}
-	} else {
-		// GRUB under OVMF is out of memory with 128 MiB.
-		args = []string{"-M", "q35", "-cpu", "qemu64", "-m", "256", "-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + ovmfCode,
-			"-drive", "if=pflash,format=raw,unit=1,snapshot=on,file=" + flash}
-	}
-	args = append(args, "-accel", accel, "-smp", "1", "-nodefaults", "-display", "none", "-serial", "file:"+serial,
+	args := append(t.hardware(flash), "-accel", accel, "-smp", "1", "-nodefaults", "-display", "none", "-serial", "file:"+serial,
 		"-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile=")
 	// The host's flushes are of no interest: power is lost in the log, not on the host.
 	disk0 := "driver=file,cache.no-flush=on,node-name=f0,filename=" + disk
@@ -85,13 +50,9 @@ func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bo
 			"-blockdev", "driver=blklogwrites,node-name=d0,file=f0,log=l0,log-sector-size=512,log-super-update-interval=1")
 	}
 	args = append(args, "-device", "virtio-blk-pci,drive=d0")
-	name := "qemu-system-aarch64"
-	if !t.uboot() {
-		name = "qemu-system-x86_64"
-	}
-	path, ok := find(name)
+	path, ok := find(t.qemu)
 	if !ok {
-		return nil, fmt.Errorf("%s is not installed; run scripts/deps.sh rig", name)
+		return nil, fmt.Errorf("%s is not installed; run scripts/deps.sh rig", t.qemu)
 	}
 	if err := os.WriteFile(serial, nil, 0o644); err != nil {
 		return nil, err

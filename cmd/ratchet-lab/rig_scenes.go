@@ -111,13 +111,9 @@ func (r *rig) playPanic(ctx context.Context) error {
 
 // fallsBack offers a version that never lasts, and expects the loader to use up its tries.
 func (r *rig) fallsBack(ctx context.Context, what, version, why string) error {
-	tries := 3
-	if !r.target.uboot() {
-		tries = 1
-	}
 	r.boots = 0
 	err := r.update(ctx, version, "none")
-	r.expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why, tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why, r.target.tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
 }
 

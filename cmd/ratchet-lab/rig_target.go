@@ -8,25 +8,36 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
-	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/bootctl"
 )
 
-// target is a kind of board: firmware, bootloader, and what of the reference script is adapted to it.
+// target is a kind of board: hardware, firmware, bootloader, and what of the reference script is adapted
+// to it. All that differs between targets stands here as data or as a function, so that a further target
+// is a further file and a line in the table.
 type target struct {
 	name    string // of the report and the command line
 	what    string // in words
 	arch    string // GOARCH of the guest
 	console string
 	kernel  string // its name in the slot, below boot/
+
+	qemu       string                      // program
+	hardware   func(flash string) []string // its arguments: board, processor, memory, firmware; flash is the file of the second bank
+	tries      int                         // boots on trial that the loader counts
+	smokeBoots int                         // cuts that the smoke test boots: fewer where a boot takes long
+	esp        bool                        // partition 1 is an EFI system partition
+	parts      []part
+	mounts     string            // /etc/rig/mounts of a slot, besides the state partition
+	boot       string            // the section [boot] of the device's configuration
+	files      map[string]string // what a slot holds besides, by name
+
+	script   func(t target) (string, error)                               // the reference script, adapted to this board
+	flash    func(t target) ([]byte, error)                               // what the factory puts into the second bank
+	fill     func(ctx context.Context, t target, dir, disk string) error  // the boot partition and the metadata; files for it go to dir
+	metadata func(ctx context.Context, c *checker) (bootctl.State, error) // with the agent's backend, held against the loader's own tool where there is one
 }
 
-var targets = []target{
-	{name: "arm64-uboot", what: "arm64, U-Boot of Debian's u-boot-qemu, redundant environment", arch: "arm64", console: "ttyAMA0", kernel: "Image"},
-	{name: "x86-grub", what: "x86_64, OVMF, GRUB, grubenv on the EFI system partition", arch: "amd64", console: "ttyS0", kernel: "vmlinuz"},
-}
-
-func (t target) uboot() bool { return t.arch == "arm64" }
+var targets = []target{arm64UBoot, x86GRUB}
 
 // Where things are on the disk, in sectors of 512 bytes. Slots are 2 and 3, as in the reference scripts.
 const (
@@ -40,7 +51,6 @@ const (
 	stateAt   = slotAt + 2*slotSize/sector
 	envAt     = stateAt + stateSize/sector
 	diskSize  = (envAt+envSize/sector)*sector + 1<<20
-	envCopy   = 16 << 10 // bytes of one copy of the U-Boot environment
 )
 
 // part is one partition.
@@ -49,13 +59,10 @@ type part struct {
 	name                string
 }
 
-func (t target) parts() []part {
-	kind := []part{{1, bootStart, bootSize / sector, "boot"}, {2, slotAt, slotSize / sector, "slot-a"}, {3, slotAt + slotSize/sector, slotSize / sector, "slot-b"},
-		{4, stateAt, stateSize / sector, "state"}}
-	if t.uboot() {
-		kind = append(kind, part{5, envAt, envSize / sector, "env"})
-	}
-	return kind
+// layout is the boot partition, both slots and the state partition, and what the board has besides.
+func layout(more ...part) []part {
+	return append([]part{{1, bootStart, bootSize / sector, "boot"}, {2, slotAt, slotSize / sector, "slot-a"}, {3, slotAt + slotSize/sector, slotSize / sector, "slot-b"},
+		{4, stateAt, stateSize / sector, "state"}}, more...)
 }
 
 // adapt changes the reference script at its lines marked BOARD, and fails where it is not what it was.
@@ -67,76 +74,6 @@ func adapt(script string, changes [][2]string) (string, error) {
 		script = strings.ReplaceAll(script, c[0], c[1])
 	}
 	return script, nil
-}
-
-// bootScript is boot.cmd for QEMU's board. Its U-Boot has its environment in flash, one copy; the
-// redundant one on the disk is read and written by variables (see flashEnvironment).
-func (t target) bootScript() (string, error) {
-	return adapt(ubootenv.Script(), [][2]string{
-		{"root=/dev/mmcblk0p${rt_part}", "root=/dev/vda${rt_part}"},
-		{"panic=10", "panic=1"},
-		{"load mmc 0:${rt_part} ${kernel_addr_r} boot/Image", "load virtio 0:${rt_part} ${kernel_addr_r} boot/Image && load virtio 0:${rt_part} ${ramdisk_addr_r} boot/initrd"},
-		{"booti ${kernel_addr_r} - ${fdt_addr}", "booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdt_addr}"},
-		{"saveenv; then", "run rt_save; then"},
-		{"  saveenv\n", "  run rt_save\n"},
-	})
-}
-
-func (t target) grubConfig() (string, error) {
-	s, err := adapt(grubenv.Script(), [][2]string{
-		{"root=/dev/sda$ratchet_part", "root=/dev/vda$ratchet_part"},
-		{"panic=10", "panic=1"},
-		{"    boot\n", "    initrd /boot/initrd\n    boot\n"},
-	})
-	return "set ratchet_args=\"console=" + t.console + " quiet\"\n" + s, err
-}
-
-// saved are the variables that the board's environment holds; board_serial stands for those that are
-// somebody else's.
-const saved = "bootcmd board_serial BOOT_ORDER BOOT_A_LEFT BOOT_A_GOOD BOOT_B_LEFT BOOT_B_GOOD"
-
-// flashEnvironment is what the board's manufacturer puts into the flash: addresses, and rt_load and
-// rt_save, which are U-Boot's own env_import_redund and saveenv for two copies on the disk, written in
-// hush: CRC, serial number, data (u-boot include/env_internal.h). "env import -c" knows CRC and data only,
-// so the serial number is cut out and put in again. fw_printenv reads the result as it reads any
-// redundant environment.
-func (t target) flashEnvironment() []string {
-	load := []string{
-		"virtio scan",
-		fmt.Sprintf("virtio read 43000000 %x %x", envAt, 2*envCopy/sector),
-		"cp.b 43000000 43010000 4", "cp.b 43000005 43010004 3ffb", "setexpr.b rt_f0 *43000004",
-		"cp.b 43004000 43014000 4", "cp.b 43004005 43014004 3ffb", "setexpr.b rt_f1 *43004004",
-		"setenv rt_v n", "env import -c 43010000 3fff rt_none && setenv rt_v y",
-		"setenv rt_w n", "env import -c 43014000 3fff rt_none && setenv rt_w y",
-		"setenv rt_cur x",
-		"test ${rt_v} = y && setenv rt_cur 0",
-		"if test ${rt_w} = y; then if test ${rt_v} = n; then setenv rt_cur 1; else " +
-			"if itest 0x${rt_f1} -gt 0x${rt_f0}; then setenv rt_cur 1; fi; " +
-			"if test ${rt_f0}${rt_f1} = ff0; then setenv rt_cur 1; fi; " +
-			"if test ${rt_f1}${rt_f0} = ff0; then setenv rt_cur 0; fi; fi; fi",
-		"echo rig: environment ${rt_v}${rt_w} serials ${rt_f0} ${rt_f1} takes copy ${rt_cur}",
-		"if test ${rt_cur} = 0; then env import -c 43010000 3fff; setenv rt_serial ${rt_f0}; fi",
-		"if test ${rt_cur} = 1; then env import -c 43014000 3fff; setenv rt_serial ${rt_f1}; fi",
-		"if test ${rt_cur} = x; then setenv rt_serial 0; setenv rt_cur 1; fi",
-	}
-	save := []string{
-		"setexpr rt_serial ${rt_serial} + 1",
-		"if test ${rt_serial} = 100; then setenv rt_serial 0; fi",
-		"env export -c -s 3fff 43010000 " + saved,
-		"cp.b 43010000 43000000 4", "mw.b 43000004 ${rt_serial} 1", "cp.b 43010004 43000005 3ffb",
-		fmt.Sprintf("if test ${rt_cur} = 0; then setenv rt_cur 1; setenv rt_at %x; else setenv rt_cur 0; setenv rt_at %x; fi", envAt+envCopy/sector, envAt),
-		fmt.Sprintf("virtio write 43000000 ${rt_at} %x", envCopy/sector),
-	}
-	return append(t.diskEnvironment(),
-		"bootdelay=0", "kernel_addr_r=0x40400000", "ramdisk_addr_r=0x44000000", "fdt_addr=0x40000000",
-		"fdt_high=0xffffffff", "initrd_high=0xffffffff", "scriptaddr=0x40200000",
-		"ratchet_args=console="+t.console+" quiet",
-		"rt_load="+strings.Join(load, "; "), "rt_save="+strings.Join(save, "; "))
-}
-
-// diskEnvironment is what the factory puts into the environment on the disk.
-func (t target) diskEnvironment() []string {
-	return []string{"bootcmd=run rt_load; load virtio 0:1 ${scriptaddr} boot.scr && source ${scriptaddr}", "board_serial=rig-0001"}
 }
 
 // makeDisk lays out a device that runs the image in slot A, as it leaves the factory.
@@ -153,9 +90,9 @@ func (t target) makeDisk(ctx context.Context, out, image string, state map[strin
 		return err
 	}
 	args := []string{"-a", "8", "-U", "c0ffee00-0000-4000-8000-00000000d15c"}
-	for _, p := range t.parts() {
+	for _, p := range t.parts {
 		kind := "8300"
-		if p.number == 1 && !t.uboot() {
+		if p.number == 1 && t.esp {
 			kind = "ef00"
 		}
 		args = append(args, "-n", fmt.Sprintf("%d:%d:%d", p.number, p.start, p.start+p.size-1), "-c", fmt.Sprintf("%d:%s", p.number, p.name),
@@ -164,7 +101,7 @@ func (t target) makeDisk(ctx context.Context, out, image string, state map[strin
 	if _, err := tool(ctx, "", "sgdisk", append(args, out)...); err != nil {
 		return err
 	}
-	if err := t.makeBoot(ctx, dir, out); err != nil {
+	if err := t.fill(ctx, t, dir, out); err != nil {
 		return err
 	}
 	fs := filepath.Join(dir, "state.img")
@@ -173,67 +110,6 @@ func (t target) makeDisk(ctx context.Context, out, image string, state map[strin
 	}
 	defer os.Remove(fs)
 	return errors.Join(copyAt(out, image, slotAt*sector), copyAt(out, fs, stateAt*sector))
-}
-
-// makeBoot fills the boot partition, and for U-Boot the environment.
-func (t target) makeBoot(ctx context.Context, dir, disk string) error {
-	if t.uboot() {
-		script, err := t.bootScript()
-		if err != nil {
-			return err
-		}
-		cmd, scr, fs := filepath.Join(dir, "boot.cmd"), filepath.Join(dir, "boot.scr"), filepath.Join(dir, "boot.img")
-		if err := os.WriteFile(cmd, []byte(script), 0o644); err != nil {
-			return err
-		}
-		if _, err := tool(ctx, "", "mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "ratchet", "-d", cmd, scr); err != nil {
-			return err
-		}
-		if err := makeExt4(ctx, fs, bootSize, 1, false, nil, map[string]file{"boot.scr": {from: scr}}); err != nil {
-			return err
-		}
-		defer os.Remove(fs)
-		var env []byte
-		for serial := 1; serial >= 0; serial-- { // copy 0 counts
-			b, err := ubootenv.Encode(t.diskEnvironment(), envCopy, serial)
-			if err != nil {
-				return err
-			}
-			env = append(env, b...)
-		}
-		return errors.Join(copyAt(disk, fs, bootStart*sector), writeAt(disk, env, envAt*sector))
-	}
-	config, err := t.grubConfig()
-	if err != nil {
-		return err
-	}
-	cfg, efi, env := filepath.Join(dir, "grub.cfg"), filepath.Join(dir, "grubx64.efi"), filepath.Join(dir, "grubenv")
-	// The factory says which slot is good. With nothing said, GRUB counts the one try of the first boot,
-	// and a power cut in it leads to the empty slot.
-	block, err := grubenv.Encode([]string{"ORDER=A", "A_OK=1", "A_TRY=0", "A_GOOD=1", "B_OK=0", "B_TRY=0"})
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(os.WriteFile(cfg, []byte(config), 0o644), os.WriteFile(env, block, 0o644)); err != nil {
-		return err
-	}
-	modules := "part_gpt fat ext2 normal linux loadenv test echo search sleep reboot serial terminal true"
-	if _, err := tool(ctx, "", "grub-mkstandalone", "-O", "x86_64-efi", "-o", efi, "--modules="+modules, "--install-modules="+modules,
-		"--locales=", "--fonts=", "--themes=", "boot/grub/grub.cfg="+cfg); err != nil {
-		return err
-	}
-	esp := fmt.Sprintf("%s@@%d", disk, bootStart*sector)
-	if _, err := tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee01", "-T", fmt.Sprint(bootSize/sector), "::"); err != nil {
-		return err
-	}
-	if _, err := tool(ctx, "", "mmd", "-i", esp, "::EFI", "::EFI/BOOT"); err != nil {
-		return err
-	}
-	if _, err := tool(ctx, "", "mcopy", "-i", esp, efi, "::EFI/BOOT/BOOTX64.EFI"); err != nil {
-		return err
-	}
-	_, err = tool(ctx, "", "mcopy", "-i", esp, env, "::grubenv")
-	return err
 }
 
 func copyAt(disk, from string, offset int64) error {
@@ -273,24 +149,10 @@ func (t target) slotTree(version string, kernel, agent, guest, initrd, key, ca, 
 		"etc/ratchet/ca.pem":          {from: ca},
 		"etc/rig/version":             {text: version + "\n"},
 		"etc/rig/sickness":            {text: sickness + "\n"},
-		"etc/rig/mounts":              {text: t.mounts()},
-		"etc/fw_env.config":           {text: fmt.Sprintf("/dev/vda5 0x0 0x%x\n/dev/vda5 0x%x 0x%x\n", envCopy, envCopy, envCopy)},
+		"etc/rig/mounts":              {text: "/dev/vda4 /var/lib/ratchet ext4\n" + t.mounts},
+	}
+	for name, text := range t.files {
+		files[name] = file{text: text}
 	}
 	return []string{"dev", "proc", "sys", "run", "tmp", "var/lib/ratchet", "var/lock", "boot/efi"}, files
-}
-
-func (t target) mounts() string {
-	m := "/dev/vda4 /var/lib/ratchet ext4\n"
-	if !t.uboot() {
-		m += "/dev/vda1 /boot/efi vfat\n"
-	}
-	return m
-}
-
-// bootSection is the [boot] section of the device's configuration.
-func (t target) bootSection() string {
-	if t.uboot() {
-		return "backend = \"u-boot\"\ntries = 3\n"
-	}
-	return "backend = \"grub\"\ngrubenv = \"/boot/efi/grubenv\"\n"
 }

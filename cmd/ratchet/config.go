@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type Config struct {
 	MQTT     *mqttConfig           `toml:"mqtt"`
 	HTTP     httpConfig            `toml:"http"`
 	Trust    trustConfig           `toml:"trust"`
+	Counter  counterConfig         `toml:"counter"`
 	Policy   policyConfig          `toml:"policy"`
 	Health   healthConfig          `toml:"health"`
 	Evidence evidenceConfig        `toml:"evidence"`
@@ -77,6 +79,7 @@ type bootConfig struct {
 	Defaults        string           `toml:"default-environment"`
 	Grubenv         string           `toml:"grubenv"`
 	Hook            string           `toml:"hook"`
+	Entries         string           `toml:"entries"`
 	Locks           []string         `toml:"locks"`
 }
 
@@ -125,6 +128,12 @@ type trustConfig struct {
 	Root        string   `toml:"root"`
 	RootVersion uint64   `toml:"root-version"`
 	Decryption  []string `toml:"decryption-keys"`
+}
+
+type counterConfig struct {
+	Kind   string `toml:"kind"` // file, tpm2
+	Device string `toml:"device"`
+	Index  uint32 `toml:"index"`
 }
 
 type policyConfig struct {
@@ -213,6 +222,9 @@ func (d *duration) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// backends are the bootloaders that backend wires.
+var backends = []string{"u-boot", "grub", "systemd-boot", "hook"}
+
 const maxConfig = 256 << 10
 
 // loadConfig reads and checks a configuration file. Errors name the file and the line where there is one.
@@ -283,8 +295,8 @@ func (c *Config) check() error {
 		return errors.New("trust.keys and trust.root are missing: without a release key or a trust root no update can be verified")
 	case len(c.Trust.Keys) > 0 && c.Trust.Root != "":
 		return errors.New("trust.keys and trust.root are both set: a device with a trust root takes no flat keys")
-	case c.Boot.Backend != "u-boot" && c.Boot.Backend != "grub" && c.Boot.Backend != "hook":
-		return fmt.Errorf("boot.backend %q is not one of u-boot, grub, hook", c.Boot.Backend)
+	case !slices.Contains(backends, c.Boot.Backend):
+		return fmt.Errorf("boot.backend %q is not one of %s", c.Boot.Backend, strings.Join(backends, ", "))
 	}
 	if err := mqtt.CheckID(c.Device.ID); err != nil {
 		return fmt.Errorf("device.id %q %w", c.Device.ID, err)
@@ -295,6 +307,9 @@ func (c *Config) check() error {
 				return fmt.Errorf("slots.%s.parts.%s: %q is no absolute path", name, part, path)
 			}
 		}
+	}
+	if err := c.Counter.check(); err != nil {
+		return err
 	}
 	if _, err := c.facts(); err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
 	"github.com/ratchet-ota/ratchet/bootctl/hook"
+	"github.com/ratchet-ota/ratchet/bootctl/sdboot"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
@@ -58,7 +59,7 @@ func (c *Config) slotDefs() ([2]agent.SlotDef, error) {
 }
 
 // backend is the one switch over bootloaders.
-func (c *Config) backend(fsys hal.FS, names []bootctl.Slot) (bootctl.Backend, error) {
+func (c *Config) backend(fsys hal.Tree, names []bootctl.Slot) (bootctl.Backend, error) {
 	b := c.Boot
 	shadow := filepath.Join(c.State.Directory, "boot-shadow")
 	switch b.Backend {
@@ -94,6 +95,12 @@ func (c *Config) backend(fsys hal.FS, names []bootctl.Slot) (bootctl.Backend, er
 			path = "/boot/grub/grubenv"
 		}
 		return grubenv.New(fsys, grubenv.Options{Path: path, Shadow: shadow, Slots: names, CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks})
+	case "systemd-boot":
+		folder := b.Entries
+		if folder == "" {
+			folder = "/efi/loader/entries"
+		}
+		return sdboot.New(fsys, sdboot.Options{Folder: folder, Shadow: shadow, Slots: names, Watchdog: b.Watchdog, Locks: b.Locks})
 	case "hook":
 		return hook.New(hook.Options{Command: b.Hook, Slots: names, FullTries: b.Tries})
 	}
@@ -200,6 +207,9 @@ func believable(stateDir string) func() time.Time {
 	}
 }
 
+// clockUnset: a clock before this program was made cannot say whether a certificate has begun.
+func clockUnset() bool { return time.Now().Before(builtAfter) }
+
 func (c *Config) tls(ca, cert, key string) (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12, Time: believable(c.State.Directory)}
 	if ca != "" {
@@ -237,7 +247,7 @@ func (c *Config) mqttClient(log *slog.Logger) (*mqtt.Client, error) {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
 	o := mqtt.Options{Broker: m.URL, AllowPlain: m.AllowPlain, DeviceID: c.Device.ID, Channel: m.Channel, Root: c.Trust.Root != "", Username: m.Username,
-		TLS: t, KeepAlive: orDuration(m.KeepAlive, 5*time.Minute), Logger: log,
+		TLS: t, ClockUnset: clockUnset, KeepAlive: orDuration(m.KeepAlive, 5*time.Minute), Logger: log,
 		Backoff: transport.Backoff{Min: orDuration(m.BackoffMin, time.Second), Max: orDuration(m.BackoffMax, 5*time.Minute)}}
 	if m.PasswordFile != "" {
 		o.Password = func() ([]byte, error) { return secret(m.PasswordFile) }
@@ -251,7 +261,7 @@ func (c *Config) fetcher() (func(urls []string, size int64) (slots.Source, error
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	o := transporthttp.Options{AllowPlain: h.AllowPlain, TLS: t, Limit: h.LimitBytes, MaxBytes: h.MaxBytes, Stall: time.Duration(h.Stall),
+	o := transporthttp.Options{AllowPlain: h.AllowPlain, TLS: t, ClockUnset: clockUnset, Limit: h.LimitBytes, MaxBytes: h.MaxBytes, Stall: time.Duration(h.Stall),
 		Credentials: map[string]transporthttp.Credentials{}}
 	for _, x := range h.Credentials {
 		var cr transporthttp.Credentials

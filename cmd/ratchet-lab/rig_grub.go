@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+)
+
+var x86GRUB = target{
+	name: "x86-grub", what: "x86_64, OVMF, GRUB, grubenv on the EFI system partition", arch: "amd64", console: "ttyS0", kernel: "vmlinuz",
+	qemu:     "qemu-system-x86_64",
+	hardware: func(flash string) []string { return ovmf(flash, 256) }, // GRUB under OVMF is out of memory with 128 MiB
+	tries:    1, smokeBoots: 3,
+	esp:    true,
+	parts:  layout(),
+	mounts: "/dev/vda1 /boot/efi vfat\n",
+	boot:   "backend = \"grub\"\ngrubenv = \"/boot/efi/grubenv\"\n",
+	script: grubConfig, flash: ovmfVariables, fill: grubFill, metadata: grubMetadata,
+}
+
+func grubConfig(t target) (string, error) {
+	s, err := adapt(grubenv.Script(), [][2]string{
+		{"root=/dev/sda$ratchet_part", "root=/dev/vda$ratchet_part"},
+		{"panic=10", "panic=1"},
+		{"    boot\n", "    initrd /boot/initrd\n    boot\n"},
+	})
+	return "set ratchet_args=\"console=" + t.console + " quiet\"\n" + s, err
+}
+
+// grubFill makes the EFI system partition: GRUB, its configuration within, and the environment block.
+func grubFill(ctx context.Context, t target, dir, disk string) error {
+	config, err := t.script(t)
+	if err != nil {
+		return err
+	}
+	cfg, efi, env := filepath.Join(dir, "grub.cfg"), filepath.Join(dir, "grubx64.efi"), filepath.Join(dir, "grubenv")
+	// The factory says which slot is good. With nothing said, GRUB counts the one try of the first boot,
+	// and a power cut in it leads to the empty slot.
+	block, err := grubenv.Encode([]string{"ORDER=A", "A_OK=1", "A_TRY=0", "A_GOOD=1", "B_OK=0", "B_TRY=0"})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.WriteFile(cfg, []byte(config), 0o644), os.WriteFile(env, block, 0o644)); err != nil {
+		return err
+	}
+	modules := "part_gpt fat ext2 normal linux loadenv test echo search sleep reboot serial terminal true"
+	if _, err := tool(ctx, "", "grub-mkstandalone", "-O", "x86_64-efi", "-o", efi, "--modules="+modules, "--install-modules="+modules,
+		"--locales=", "--fonts=", "--themes=", "boot/grub/grub.cfg="+cfg); err != nil {
+		return err
+	}
+	esp := fmt.Sprintf("%s@@%d", disk, bootStart*sector)
+	if _, err := tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee01", "-T", fmt.Sprint(bootSize/sector), "::"); err != nil {
+		return err
+	}
+	if _, err := tool(ctx, "", "mmd", "-i", esp, "::EFI", "::EFI/BOOT"); err != nil {
+		return err
+	}
+	if _, err := tool(ctx, "", "mcopy", "-i", esp, efi, "::EFI/BOOT/BOOTX64.EFI"); err != nil {
+		return err
+	}
+	_, err = tool(ctx, "", "mcopy", "-i", esp, env, "::grubenv")
+	return err
+}
+
+// grubMetadata reads the block with the agent's backend.
+func grubMetadata(ctx context.Context, c *checker) (bootctl.State, error) {
+	esp, env := filepath.Join(c.dir, "esp"), filepath.Join(c.dir, "grubenv")
+	if err := os.WriteFile(esp, c.part(1), 0o644); err != nil {
+		return bootctl.State{}, err
+	}
+	if _, err := tool(ctx, "", "mcopy", "-n", "-o", "-i", esp, "::grubenv", env); err != nil {
+		return bootctl.State{}, err
+	}
+	b, err := grubenv.New(linux.FS{}, grubenv.Options{Path: env, Locks: []string{}, Slots: []bootctl.Slot{"A", "B"}})
+	if err != nil {
+		return bootctl.State{}, err
+	}
+	return b.State(ctx)
+}
