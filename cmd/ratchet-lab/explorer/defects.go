@@ -40,6 +40,9 @@ func Defects() []Defect {
 		{Name: "the active copy of the environment is overwritten", Edits: edit("bootctl/ubootenv/copies.go", "target = 1 - e.current", "target = e.current"), Scenario: "update", Loader: "uboot-block"},
 		{Name: "the new copy of the environment gets the old serial", Edits: edit("bootctl/ubootenv/copies.go", "flags = (int(e.copies[e.current].flags) + 1) & 0xff", "flags = int(e.copies[e.current].flags) & 0xff"), Scenario: "update", Loader: "uboot-files"},
 		{Name: "the environment is not flushed", Edits: edit("bootctl/ubootenv/copies.go", "	if _, err := m.WriteAt(raw, off); err != nil {\n		return err\n	}\n	return m.Sync()", "	if _, err := m.WriteAt(raw, off); err != nil {\n		return err\n	}\n	return nil"), Scenario: "update", Loader: "uboot-files"},
+		{Name: "metadata that stands in the cache only is believed", Edits: edit("bootctl/ubootenv/ubootenv.go", "	return b.apply(e, cur.list, old, next, !b.sure.Load())", "	return b.apply(e, cur.list, old, next, false)"), Scenario: "update", Loader: "uboot-files"},
+		{Name: "a verdict about a signature sticks to the manifest", Edits: edit("agent/activate.go", "	case reason.SignerUnknown, reason.SignatureInvalid, reason.AlgorithmNotAllowed:\n		return nil", "	case reason.SignatureInvalid, reason.AlgorithmNotAllowed:\n		return nil"), Scenario: "key-rotation", Loader: "uboot-files"},
+		{Name: "stop points do not ask whether the campaign goes on", Edits: edit("agent/standing.go", "	return a.who.Ask(policy.NewOffer(m, a.o.Device, a.o.Rules, f, now))", "	if a.rec.Phase != Idle {\n		return nil\n	}\n	return a.who.Ask(policy.NewOffer(m, a.o.Device, a.o.Rules, f, now))"), Scenario: "withdrawn", Loader: "uboot-files"},
 		{Name: "the loader's own write is not flushed before the other copy is written", Edits: edit("bootctl/ubootenv/copies.go", "if err := b.flush(b.o.Copies[e.current]); err != nil {", "if err := error(nil); err != nil {"), Scenario: "update", Loader: "uboot-block"},
 		{Name: "grubenv is not flushed", Edits: edit("bootctl/grubenv/grubenv.go", "	if _, err := m.WriteAt(out, 0); err != nil {\n		return err\n	}\n	return m.Sync()", "	if _, err := m.WriteAt(out, 0); err != nil {\n		return err\n	}\n	return nil"), Scenario: "update", Loader: "grub"},
 		{Name: "evidence is committed after the transition", Edits: edit("agent/agent.go", "if err := a.st.commit(rec, []evidence.Event{e}, also...); err != nil {", "if err := errors.Join(a.st.commit(rec, nil, also...), a.st.commit(nil, []evidence.Event{e})); err != nil {"), Scenario: "update", Loader: "uboot-files"},
@@ -118,7 +121,7 @@ func (f Defect) Build(ctx context.Context, root, dir string) (program string, er
 		return "", err
 	}
 	program = filepath.Join(dir, "ratchet-lab")
-	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-o", program, "./cmd/ratchet-lab")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-overlay", list, "-o", program, "./cmd/ratchet-lab")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

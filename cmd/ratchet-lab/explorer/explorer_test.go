@@ -90,6 +90,26 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// TestWeakLayouts: layouts that are not power-safe by themselves are shown to lose a device.
+func TestWeakLayouts(t *testing.T) {
+	lab, err := explorer.NewLab(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range explorer.Loaders() {
+		if l.PowerSafe {
+			continue
+		}
+		y, err := lab.Explore(explorer.Task{Scenario: l.Breaks, Loader: l.Name, Seed: 1})
+		if err != nil {
+			t.Fatalf("%s: %v", l.Name, err)
+		}
+		if y.Weak["brick"] == 0 {
+			t.Errorf("%s is said to be not power-safe, and no cut of %s shows it", l.Name, l.Breaks)
+		}
+	}
+}
+
 // TestReplay: a case is the same story each time.
 func TestReplay(t *testing.T) {
 	lab, err := explorer.NewLab(t)

@@ -21,9 +21,11 @@ type Loader struct {
 	Layout string
 	// PowerSafe: no brick is allowed. Of the others the explorer shows how they fail.
 	PowerSafe bool
-	Main      bool  // explored with all scenarios also in the time-boxed mode
-	Sector    int64 // bytes that the medium writes whole or not at all
-	Tries     int   // trial boots that the loader can count
+	// Breaks is the scenario that shows it, where the layout is not power-safe.
+	Breaks string
+	Main   bool  // explored with all scenarios also in the time-boxed mode
+	Sector int64 // bytes that the medium writes whole or not at all
+	Tries  int   // trial boots that the loader can count
 
 	uboot *ubootenv.Options
 	grub  *grubenv.Options
@@ -67,10 +69,10 @@ func Loaders() []Loader {
 		{Name: "uboot-rauc", Main: true, Layout: "U-Boot with RAUC's script, which counts every boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: rauc, rauc: true},
 		{Name: "grub", Main: true, Layout: "GRUB, all variables in the first sector of grubenv", PowerSafe: true, Tries: 1, grub: &grubenv.Options{}},
 		{Name: "grub-4k", Layout: "GRUB, a medium with sectors of 4096 bytes, variables in all of grubenv", PowerSafe: true, Tries: 1, Sector: 4096, grub: &grubenv.Options{}, files: grubFile(other)},
-		{Name: "uboot-one-file", Layout: "U-Boot, one copy in a file", Tries: 3, uboot: files(1)},
-		{Name: "uboot-one-block", Layout: "U-Boot, one copy on a block device", Tries: 3, uboot: block(8192), disk: envDisk},
-		{Name: "grub-two-sectors", Layout: "GRUB, variables reach into the second sector of grubenv", Tries: 1, grub: &grubenv.Options{}, files: grubFile(other)},
-		{Name: "grub-rauc", Layout: "GRUB with RAUC's sample, which counts every boot", Tries: 1, grub: &grubenv.Options{CountsConfirmed: true}, rauc: true},
+		{Name: "uboot-one-file", Layout: "U-Boot, one copy in a file", Breaks: "update", Tries: 3, uboot: files(1)},
+		{Name: "uboot-one-block", Layout: "U-Boot, one copy on a block device", Breaks: "update", Tries: 3, uboot: block(8192), disk: envDisk},
+		{Name: "grub-two-sectors", Layout: "GRUB, variables reach into the second sector of grubenv", Breaks: "panic", Tries: 1, grub: &grubenv.Options{}, files: grubFile(other)},
+		{Name: "grub-rauc", Layout: "GRUB with RAUC's sample, which counts every boot", Breaks: "panic", Tries: 1, grub: &grubenv.Options{CountsConfirmed: true}, rauc: true},
 	}, efiLoaders()...)
 }
 
