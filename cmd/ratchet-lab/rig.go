@@ -112,7 +112,11 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 	var runs []*rig
 	var broken error // the other targets, and the report of what there is, come all the same
 	for _, t := range targets {
-		if o.target != "" && o.target != t.name {
+		if o.target != "" && o.target != t.name || o.target == "" && o.mode == "smoke" && !t.smoke {
+			continue
+		}
+		if m := t.missing(o.cache); m != "" && o.target == "" {
+			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n", t.name, m, o.cache)
 			continue
 		}
 		r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, began: began}, target: t, o: o}
@@ -211,6 +215,9 @@ func (r *rig) scenes() []scene {
 	if r.o.mode == "all" {
 		all = append(all, scene{"hang before the agent", r.playHang}, scene{"hang after the agent", r.playFreeze}, scene{"broker not reached", r.playDeaf},
 			scene{"damaged image", r.playDamaged}, scene{"forged manifest", r.playForged})
+		if r.target.more != nil {
+			all = append(all, r.target.more(r)...)
+		}
 	}
 	return append(all, scene{"power cuts", r.playCuts})
 }

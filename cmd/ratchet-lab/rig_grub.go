@@ -15,8 +15,8 @@ import (
 var x86GRUB = target{
 	name: "x86-grub", what: "x86_64, OVMF, GRUB, grubenv on the EFI system partition", arch: "amd64", console: "ttyS0", kernel: "vmlinuz",
 	qemu:     "qemu-system-x86_64",
-	hardware: func(flash string) []string { return ovmf(flash, 256) }, // GRUB under OVMF is out of memory with 128 MiB
-	tries:    1, smokeBoots: 3,
+	hardware: func(dir string) []string { return ovmf(dir, 256) }, // GRUB under OVMF is out of memory with 128 MiB
+	tries:    1, smokeBoots: 3, smoke: true,
 	esp:    true,
 	parts:  layout(),
 	mounts: "/dev/vda1 /boot/efi vfat\n",
