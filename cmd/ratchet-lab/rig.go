@@ -8,25 +8,27 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
-const rigUsage = `ratchet-lab rig smoke|all|cut [flags]
+const rigUsageText = `ratchet-lab rig smoke|all|cut [flags]
 
 Boots the real agent with real bootloaders and kernels in QEMU, and cuts its power: in each target a
 healthy update from publish to confirm, a sick one and one whose kernel panics, which both must come back
 by themselves, and then the healthy one again from the disk that a power cut would have left.
-Needs scripts/deps.sh rig, and neither root nor a network.
+Needs scripts/deps.sh rig (rig-smoke for a smoke test), and neither root nor a network.
 
-  smoke   both targets, a hundred cuts, ten of them booted
+  smoke   U-Boot and GRUB, fifty cuts each, some of them booted
   all     every cut looked at, every --every'th booted, and a report
   cut     one cut again, of the run in --dir: --target NAME --point N --variant whole|lost|torn
 
   --dir DIR       where to put it (default rig-out); kept
   --bin DIR       where ratchet and ratchet-release are (default: beside this one), and rig/ARCH/ with the guest's
   --cache DIR     unpacked kernels (default $RATCHET_RIG_CACHE or ~/.cache/ratchet-rig)
-  --target NAME   only this one: arm64-uboot, x86-grub
+  --target NAME   only this one: %s
+  --scene WORDS   besides the healthy update only scenes with one of these in their names, separated by commas
   --seed N        of the choice of cuts and of torn writes (default 1)
   --every N       all: boot every Nth cut (default 10)
   --kvm           let KVM run the guests
@@ -35,12 +37,21 @@ Needs scripts/deps.sh rig, and neither root nor a network.
 Exit codes: 0 all as expected, 1 something differs, 2 usage.
 `
 
+// rigUsage names the targets that there are.
+func rigUsage() string {
+	var names []string
+	for _, t := range targets {
+		names = append(names, t.name)
+	}
+	return fmt.Sprintf(rigUsageText, strings.Join(names, ", "))
+}
+
 // rigFlags are what the command line said.
 type rigFlags struct {
-	mode, dir, bin, cache, target, variant string
-	seed                                   int64
-	point, every                           int
-	kvm, verbose                           bool
+	mode, dir, bin, cache, target, variant, scene string
+	seed                                          int64
+	point, every                                  int
+	kvm, verbose                                  bool
 }
 
 func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -51,6 +62,7 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.bin, "bin", "", "")
 	f.StringVar(&o.cache, "cache", os.Getenv("RATCHET_RIG_CACHE"), "")
 	f.StringVar(&o.target, "target", "", "")
+	f.StringVar(&o.scene, "scene", "", "")
 	f.StringVar(&o.variant, "variant", string(whole), "")
 	f.Int64Var(&o.seed, "seed", 1, "")
 	f.IntVar(&o.point, "point", -1, "")
@@ -61,10 +73,10 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		o.mode, args = args[0], args[1:]
 	}
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) || o.mode == "-h" || o.mode == "--help" {
-		fmt.Fprint(stdout, rigUsage)
+		fmt.Fprint(stdout, rigUsage())
 		return 0
 	} else if err != nil || f.NArg() > 0 || !strings.Contains(" smoke all cut ", " "+o.mode+" ") || o.every < 1 || o.mode == "cut" && (o.point < 0 || o.target == "") {
-		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n%s", errors.Join(err, fmt.Errorf("unexpected arguments %q", f.Args())), rigUsage)
+		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n%s", errors.Join(err, fmt.Errorf("unexpected arguments %q", f.Args())), rigUsage())
 		return 2
 	}
 	if err := o.complete(); err != nil {
@@ -219,7 +231,17 @@ func (r *rig) scenes() []scene {
 			all = append(all, r.target.more(r)...)
 		}
 	}
-	return append(all, scene{"power cuts", r.playCuts})
+	all = append(all, scene{"power cuts", r.playCuts})
+	if r.o.scene == "" {
+		return all
+	}
+	few := all[:1]
+	for _, s := range all[1:] {
+		if slices.ContainsFunc(strings.Split(r.o.scene, ","), func(word string) bool { return strings.Contains(s.what, word) }) {
+			few = append(few, s)
+		}
+	}
+	return few
 }
 
 func (r *rig) timed(what string, f func() error) error {

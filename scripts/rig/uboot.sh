@@ -2,7 +2,7 @@
 # Builds the U-Boot of the rig's target arm64-uboot-own from Debian's source package: a true redundant
 # environment on the disk, and bootcount. What differs from Debian's is in scripts/rig/uboot/. The result
 # is $RATCHET_RIG_CACHE/uboot/u-boot.bin (default ~/.cache/ratchet-rig). Two minutes, 300 MB while it builds.
-# Needs scripts/deps.sh rig-uboot. The machine's own list of package sources is not touched.
+# scripts/deps.sh rig installs what it needs, and runs it. The machine's own list of package sources is not touched.
 set -eu
 own=$(cd "$(dirname "$0")/uboot" && pwd)
 cache=${RATCHET_RIG_CACHE:-$HOME/.cache/ratchet-rig}/uboot
