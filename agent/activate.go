@@ -189,6 +189,7 @@ func (a *Agent) sealing(ctx context.Context) error {
 			a.fail("cannot raise the counter", err) // loss 22: it is tried again, and blocks nothing
 			end.why, end.pending = reason.FloorPending, reason.FloorPending
 		}
+		end.counter = a.counterName(ctx)
 	}
 	a.q.setBoots("", 0)
 	a.q.drop(a.rec.Digest)
@@ -319,6 +320,7 @@ type ending struct {
 	keep    bool          // the offer waits and its checkpoints stay, so that a later try resumes
 	final   bool          // the same envelope is not decided again
 	pending reason.Reason // what is left to do in idle
+	counter string        // where the counter stands after it
 }
 
 // end closes an update for good.
@@ -346,7 +348,15 @@ func (a *Agent) endAs(e ending, also ...txFunc) error {
 	return a.move(Idle, e.why, func(n *Record) {
 		*n = Record{Phase: Idle, Ext: Ext{BootID: a.bootID, Cause: e.why, Pending: e.pending}}
 	}, evidence.Event{Kind: evidence.KindVerdict, Manifest: r.Digest, Sequence: r.Ext.Sequence, Slot: string(r.Target),
-		Detail: map[string]string{"result": e.result, "why": e.detail}}, also...)
+		Detail: e.details()}, also...)
+}
+
+func (e ending) details() map[string]string {
+	d := map[string]string{"result": e.result, "why": e.detail}
+	if e.counter != "" {
+		d["counter"] = e.counter
+	}
+	return d
 }
 
 // finalAfter makes the way an update ended final for its digest, where trying again cannot help or

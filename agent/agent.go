@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/cipher"
+	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/journal"
@@ -163,6 +164,9 @@ type Agent struct {
 	garbage garbageLimit
 	who     standing      // root, plan and pulse; zero with flat anchors
 	permit  policy.Permit // what a recovery permit lifts; zero: nothing
+
+	counterKnown bool                                  // in this process it is on record which one there is
+	counter      atomic.Pointer[control.CounterStatus] // as it was read last
 
 	requests chan request
 	abort    abort

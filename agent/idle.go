@@ -174,6 +174,9 @@ func (a *Agent) tend(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := a.knowCounter(ctx); err != nil {
+		return err
+	}
 	return a.pending(ctx)
 }
 

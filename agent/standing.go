@@ -94,11 +94,11 @@ func (a *Agent) standsAgainst(m manifest.Manifest, f policy.Facts, now policy.No
 	if !a.who.rooted() {
 		return nil
 	}
-	a.who.Counter = 0
-	if a.o.Counter != nil {
-		if n, err := a.o.Counter.Read(context.Background()); err == nil {
-			a.who.Counter = n
-		}
+	a.who.Counter, a.who.Unread = 0, ""
+	if c := a.readCounter(context.Background()); c.Error == "" {
+		a.who.Counter = c.Value
+	} else if !c.Weak {
+		a.who.Unread = c.Error
 	}
 	return a.who.Ask(policy.NewOffer(m, a.o.Device, a.o.Rules, f, now))
 }

@@ -43,11 +43,7 @@ func (a *Agent) Status(ctx context.Context) control.Status {
 	var f storedFloor
 	a.st.load(keyFloor, &f)
 	st.Floor.Sequence = f.Sequence
-	if a.o.Counter != nil {
-		st.Counter.Kind = a.o.Counter.Kind()
-		st.Counter.Weak = st.Counter.Kind == "file"
-		st.Counter.Value, _ = a.o.Counter.Read(ctx)
-	}
+	st.Counter = a.counterNow(ctx)
 	head := a.st.lastSeq()
 	st.Evidence = control.EvidenceStatus{Seq: head.Seq, Chain: fmt.Sprintf("%x", head.Chain)}
 	a.st.load(keySent, &st.Evidence.Sent)

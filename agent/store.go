@@ -21,6 +21,7 @@ const (
 	keyRecord   = "record"   // Record
 	keyHead     = "head"     // storedHead: the last evidence record
 	keySent     = "sent"     // uint: evidence handed over up to here
+	keyCounter  = "counter"  // text: origin of the hardware counter that guards the device
 	keyFloor    = "floor"    // storedFloor: highest confirmed sequence
 	keyOutcome  = "outcome"  // Outcome of the last update that was begun
 	keyOffer    = "offer"    // Outcome: the newest offer that was not taken, until an update begins

@@ -94,6 +94,9 @@ type Counter interface {
 	Raise(ctx context.Context, to uint64) error
 	// Kind names the strength for evidence: "file" (weak: whoever holds the disk can turn it back), "tpm2-nv", "rpmb".
 	Kind() string
+	// Origin names this counter and its making: deleted and made again it has another origin, whatever
+	// its value. "" where the kind cannot tell.
+	Origin(ctx context.Context) (string, error)
 }
 
 // Watchdog resets the machine unless it is fed.

@@ -145,6 +145,7 @@ type CounterStatus struct {
 	Kind  string `json:"kind"` // "file", "tpm2-nv", "rpmb"; "" when there is none
 	Value uint64 `json:"value"`
 	Weak  bool   `json:"weak"` // whoever holds the disk can turn it back
+	Error string `json:"error,omitempty"`
 }
 
 // EvidenceStatus is the chain of records.

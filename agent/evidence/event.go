@@ -43,6 +43,7 @@ const (
 	KindSafeMode Kind = "safe-mode" // the agent entered or left boot-safe mode
 	KindJournal  Kind = "journal"   // pruning, lack of space
 	KindConfig   Kind = "config"    // configuration or anchors changed
+	KindCounter  Kind = "counter"   // which hardware counter guards the device
 	KindClock    Kind = "clock"     // the clock jumped
 )
 

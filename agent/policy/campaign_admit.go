@@ -52,6 +52,7 @@ func Scope(d manifest.Device) trust.Scope {
 type Standing struct {
 	Root    trust.Root // at this device, see trust.Root.At
 	Counter uint64     // root version in the hardware counter, 0 when there is none
+	Unread  string     // why the hardware counter cannot be read, "" when it can or there is none
 	Plan    Campaign   // verified under Root; zero: none
 	Pulse   Pulse      // verified under Root; zero: none
 	Memory  Memory
@@ -88,6 +89,9 @@ func (s Standing) rooted(o Offer) (findings []Finding) {
 		if lo, hi := r.SequenceRange(c); o.Sequence < lo || o.Sequence > hi {
 			findings = append(findings, found(reason.SequenceOutOfRange, "%s: %d, the root admits %d to %d", c, o.Sequence, lo, hi))
 		}
+	}
+	if s.Unread != "" {
+		findings = append(findings, found(reason.CounterUnreadable, "%s", s.Unread))
 	}
 	if r.Version() < s.Counter {
 		findings = append(findings, found(reason.RootBehind, "root %d, the counter says %d", r.Version(), s.Counter))

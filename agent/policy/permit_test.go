@@ -74,7 +74,7 @@ func TestPermitLifts(t *testing.T) {
 func TestPermitNeverLifts(t *testing.T) {
 	for _, r := range []reason.Reason{
 		reason.SignatureInvalid, reason.SignerUnknown, reason.SignersInsufficient, reason.DigestMismatch, reason.AlgorithmNotAllowed,
-		reason.Revoked, reason.RootBehind, reason.WrongClass, reason.WrongVendor, reason.WrongDevice, reason.ReadBackMismatch,
+		reason.Revoked, reason.RootBehind, reason.CounterUnreadable, reason.WrongClass, reason.WrongVendor, reason.WrongDevice, reason.ReadBackMismatch,
 		reason.ImageCorrupt, reason.ImageTooLarge, reason.SlotMissing, reason.RunningUnproven, reason.BootSafeMode, reason.Decommissioned,
 		reason.VersionCondition, reason.Expired, reason.ConditionFailed, reason.EnvelopeMalformed, reason.None, "of-a-newer-version",
 	} {

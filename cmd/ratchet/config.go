@@ -27,6 +27,7 @@ type Config struct {
 	MQTT     *mqttConfig           `toml:"mqtt"`
 	HTTP     httpConfig            `toml:"http"`
 	Trust    trustConfig           `toml:"trust"`
+	Counter  counterConfig         `toml:"counter"`
 	Policy   policyConfig          `toml:"policy"`
 	Health   healthConfig          `toml:"health"`
 	Evidence evidenceConfig        `toml:"evidence"`
@@ -125,6 +126,12 @@ type trustConfig struct {
 	Root        string   `toml:"root"`
 	RootVersion uint64   `toml:"root-version"`
 	Decryption  []string `toml:"decryption-keys"`
+}
+
+type counterConfig struct {
+	Kind   string `toml:"kind"` // file, tpm2
+	Device string `toml:"device"`
+	Index  uint32 `toml:"index"`
 }
 
 type policyConfig struct {
@@ -295,6 +302,9 @@ func (c *Config) check() error {
 				return fmt.Errorf("slots.%s.parts.%s: %q is no absolute path", name, part, path)
 			}
 		}
+	}
+	if err := c.Counter.check(); err != nil {
+		return err
 	}
 	if _, err := c.facts(); err != nil {
 		return err

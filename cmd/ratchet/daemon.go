@@ -232,7 +232,7 @@ func (d *device) options(safe []string) (agent.Options, error) {
 		d.journal = store
 	}
 	o.Journal, o.JournalLost = store, lost
-	o.Counter = linux.NewFileCounter(fsys, filepath.Join(c.State.Directory, "counter"))
+	o.Counter = c.counter(fsys)
 	o.Sequence = c.Device.Sequence
 	if o.Decrypt, err = c.decryption(); err != nil {
 		d.log.Error("encrypted images cannot be installed", "error", err)

@@ -25,6 +25,7 @@ const usage = `ratchet keeps an embedded Linux device with two slots up to date,
   ratchet revert [--note TEXT]                      go back to the other slot, or end an update
   ratchet recover [--permit FILE]                   do what a rule forbids, with a permit of the recovery keys
   ratchet evidence export [-o FILE]                 the signed record of everything, for an auditor
+  ratchet counter [init]                            the rollback counter; make it in the TPM
   ratchet version                                   version of this program
 
 Each takes -h. Exit codes: 0 done, 1 failed, 2 usage, 3 refused, 4 deferred, 5 daemon not reachable,
@@ -52,6 +53,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return 0
 	case "daemon":
 		return runDaemon(ctx, args[1:], stdout, stderr)
+	case "counter":
+		return runCounter(ctx, args[1:], stdout, stderr)
 	}
 	return runVerb(ctx, args[0], args[1:], stdin, stdout, stderr)
 }

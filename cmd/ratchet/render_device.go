@@ -58,7 +58,9 @@ func floorLine(s control.Status) string {
 	if s.Floor.Sequence > 0 {
 		text = fmt.Sprintf("sequence numbers below %d are refused", s.Floor.Sequence)
 	}
-	if c := s.Counter; c.Kind != "" {
+	if c := s.Counter; c.Error != "" {
+		text += fmt.Sprintf("; counter %s NOT READABLE: %s", plainText(c.Kind), plainText(c.Error))
+	} else if c.Kind != "" {
 		text += fmt.Sprintf("; counter %d (%s", c.Value, plainText(c.Kind))
 		if c.Weak {
 			text += ", weak: whoever holds the disk can turn it back"

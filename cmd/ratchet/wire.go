@@ -200,6 +200,9 @@ func believable(stateDir string) func() time.Time {
 	}
 }
 
+// clockUnset: a clock before this program was made cannot say whether a certificate has begun.
+func clockUnset() bool { return time.Now().Before(builtAfter) }
+
 func (c *Config) tls(ca, cert, key string) (*tls.Config, error) {
 	t := &tls.Config{MinVersion: tls.VersionTLS12, Time: believable(c.State.Directory)}
 	if ca != "" {
@@ -237,7 +240,7 @@ func (c *Config) mqttClient(log *slog.Logger) (*mqtt.Client, error) {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
 	o := mqtt.Options{Broker: m.URL, AllowPlain: m.AllowPlain, DeviceID: c.Device.ID, Channel: m.Channel, Root: c.Trust.Root != "", Username: m.Username,
-		TLS: t, KeepAlive: orDuration(m.KeepAlive, 5*time.Minute), Logger: log,
+		TLS: t, ClockUnset: clockUnset, KeepAlive: orDuration(m.KeepAlive, 5*time.Minute), Logger: log,
 		Backoff: transport.Backoff{Min: orDuration(m.BackoffMin, time.Second), Max: orDuration(m.BackoffMax, 5*time.Minute)}}
 	if m.PasswordFile != "" {
 		o.Password = func() ([]byte, error) { return secret(m.PasswordFile) }
@@ -251,7 +254,7 @@ func (c *Config) fetcher() (func(urls []string, size int64) (slots.Source, error
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	o := transporthttp.Options{AllowPlain: h.AllowPlain, TLS: t, Limit: h.LimitBytes, MaxBytes: h.MaxBytes, Stall: time.Duration(h.Stall),
+	o := transporthttp.Options{AllowPlain: h.AllowPlain, TLS: t, ClockUnset: clockUnset, Limit: h.LimitBytes, MaxBytes: h.MaxBytes, Stall: time.Duration(h.Stall),
 		Credentials: map[string]transporthttp.Credentials{}}
 	for _, x := range h.Credentials {
 		var cr transporthttp.Credentials

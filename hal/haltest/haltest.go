@@ -25,6 +25,7 @@ type Machine struct {
 	Dir string // an empty folder
 
 	Counter  hal.Counter // not used before; nil is left out
+	Small    bool        // Counter goes up by small steps only
 	Clock    hal.Clock
 	Advance  func(d time.Duration) // lets the clock go on by d at least
 	Identity hal.Identity
@@ -248,10 +249,24 @@ func counter(t *testing.T, m Machine) {
 	}
 	want(0)
 	for _, step := range []struct{ to, then uint64 }{{0, 0}, {1, 1}, {1, 1}, {2, 2}, {7, 7}, {3, 7}, {0, 7}, {8, 8}, {1 << 40, 1 << 40}} {
+		if m.Small && step.to > 8 {
+			if err := m.Counter.Raise(ctx, step.to); err == nil {
+				t.Errorf("a raise to %d was taken", step.to)
+			}
+			want(8)
+			continue
+		}
 		if err := m.Counter.Raise(ctx, step.to); err != nil {
 			t.Errorf("raise to %d: %v", step.to, err)
 		}
 		want(step.then)
+	}
+	origin, err := m.Counter.Origin(ctx)
+	if err != nil {
+		t.Error(err)
+	}
+	if again, _ := m.Counter.Origin(ctx); again != origin {
+		t.Errorf("the origin changed from %q to %q", origin, again)
 	}
 	if m.Counter.Kind() == "" {
 		t.Error("the counter does not say what it is")

@@ -52,6 +52,9 @@ func NewFileCounter(fsys hal.FS, path string) *FileCounter {
 // Kind implements hal.Counter.
 func (c *FileCounter) Kind() string { return "file" }
 
+// Origin implements hal.Counter: a file does not tell.
+func (c *FileCounter) Origin(context.Context) (string, error) { return "", nil }
+
 // Read implements hal.Counter. A file that is not there counts zero.
 func (c *FileCounter) Read(context.Context) (uint64, error) {
 	c.mu.Lock()

@@ -68,6 +68,8 @@ func (w *World) SetCounter(v uint64, ok bool) {
 
 func (c counter) Kind() string { return "sim" }
 
+func (c counter) Origin(context.Context) (string, error) { return "", c.usable() }
+
 func (c counter) Read(context.Context) (uint64, error) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()

@@ -65,7 +65,32 @@ func newRoundTripper(f *Fetcher) *nethttp.Transport {
 			return c, nil
 		}
 	}
+	if f.options.ClockUnset != nil && f.options.Proxy == nil {
+		t.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			return f.dialTLS(ctx, t, network, address)
+		}
+	}
 	return t
+}
+
+// dialTLS is what net/http does by itself, for a device whose clock may not be set.
+func (f *Fetcher) dialTLS(ctx context.Context, t *nethttp.Transport, network, address string) (net.Conn, error) {
+	c := t.TLSClientConfig.Clone()
+	if c.ServerName == "" {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		c.ServerName = host
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*f.options.Connect) // to dial, and as long again for the handshake
+	defer cancel()
+	open := func(ctx context.Context) (net.Conn, error) { return t.DialContext(ctx, network, address) }
+	secure, err := transport.Secure(ctx, open, c, f.options.ClockUnset)
+	if err != nil {
+		return nil, err // not the nil of another type
+	}
+	return secure, nil
 }
 
 // admitAddress judges the address that is really dialled, after names have been resolved.

@@ -37,6 +37,9 @@ type Options struct {
 	// TLS holds the trusted CAs (nil: the system's). It is cloned; TLS 1.2 is the minimum and
 	// InsecureSkipVerify is refused. A device whose clock may be wrong sets Time.
 	TLS *tls.Config
+	// ClockUnset tells whether the clock was never set, so that it cannot say whether a server's
+	// certificate has begun (transport.Secure); nil: it is always good.
+	ClockUnset func() bool
 	// Proxy (http:// or https://) is used for every request; nil means none. The environment is not
 	// consulted. Behind a proxy the addresses that names stand for cannot be checked here.
 	Proxy *url.URL

@@ -53,6 +53,9 @@ type Options struct {
 	// whatever it says, the server name defaults to the broker's host, and InsecureSkipVerify is
 	// refused. A device whose clock may be wrong sets Time.
 	TLS *tls.Config
+	// ClockUnset tells whether the clock was never set, so that it cannot say whether a server's
+	// certificate has begun (transport.Secure); nil: it is always good.
+	ClockUnset func() bool
 
 	// KeepAlive is the longest silence before a ping (MQTT 3.1.1, section 3.1.2.10), in whole seconds
 	// between 5 s and 18 h. It is what an idle device costs: one packet each way per KeepAlive.

@@ -40,9 +40,9 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 		// MQTT has its own keep-alive: TCP's probes every 15 s would keep a radio awake.
 		dial = (&net.Dialer{KeepAlive: -1}).DialContext
 	}
-	conn, err := dial(ctx, "tcp", c.broker.address)
-	if err != nil || !c.broker.tls {
-		return conn, err
+	open := func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", c.broker.address) }
+	if !c.broker.tls {
+		return open(ctx)
 	}
 	config := &tls.Config{}
 	if c.options.TLS != nil {
@@ -52,10 +52,9 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	if config.ServerName == "" {
 		config.ServerName = c.broker.host
 	}
-	secure := tls.Client(conn, config)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("cannot establish TLS 1.3: %w", err)
+	secure, err := transport.Secure(ctx, open, config, c.options.ClockUnset)
+	if err != nil {
+		return nil, err // not the nil of another type
 	}
 	return secure, nil
 }

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+)
+
+const counterUsage = `Usage: ratchet counter [--config FILE]
+       ratchet counter init [--platform] [--auth-file FILE] [--version N] [--replace]
+
+Shows the rollback counter that the configuration names ([counter]), or makes it in the TPM. A TPM
+counter is made once, in the factory, by whoever has the password of the TPM's owner or platform
+hierarchy; the daemon never makes one, since a counter that is made again was turned back. What is
+there already is left as it is, so that it may be run again after a power cut.
+
+  --config FILE    configuration (default /etc/ratchet/ratchet.toml)
+  --platform       let the platform hierarchy own it: then neither the TPM's owner nor a clear deletes it
+  --auth-file FILE the hierarchy's password, without a line break; none: it is empty
+  --version N      where it begins (default 0); on a board with a new TPM the device's root version
+  --replace        delete the one that is there first, which turns it back
+
+Exit codes: 0 done, 1 failed, 2 usage.
+`
+
+// maxPassword is the longest of a TPM's hierarchy, in bytes: a digest of SHA-512 (TPM 2.0 Library, part 2, section 10.4.5).
+const maxPassword = 64
+
+// The range of NV indices (TPM 2.0 Library, part 2, section 7.4, TPM_HT_NV_INDEX).
+const (
+	firstIndex = 0x01000000
+	lastIndex  = 0x01FFFFFF
+)
+
+func (c counterConfig) check() error {
+	switch {
+	case c.Kind != "" && c.Kind != "file" && c.Kind != "tpm2":
+		return fmt.Errorf("counter.kind %q is not one of file, tpm2", c.Kind)
+	case c.Kind != "tpm2" && (c.Device != "" || c.Index != 0):
+		return errors.New("counter.device and counter.index are for counter.kind = \"tpm2\"")
+	case c.Device != "" && !filepath.IsAbs(c.Device):
+		return fmt.Errorf("counter.device %q is no absolute path", c.Device)
+	case c.Index != 0 && (c.Index < firstIndex || c.Index > lastIndex):
+		return fmt.Errorf("counter.index %#08x is not %#08x to %#08x", c.Index, firstIndex, lastIndex)
+	}
+	return nil
+}
+
+// tpm is the TPM counter of the configuration, nil where it names none.
+func (c *Config) tpm() *linux.TPMCounter {
+	if c.Counter.Kind != "tpm2" {
+		return nil
+	}
+	path, index := c.Counter.Device, c.Counter.Index
+	if path == "" {
+		path = linux.DefaultTPM
+	}
+	if index == 0 {
+		index = linux.DefaultTPMIndex
+	}
+	return linux.NewTPMCounter(path, index)
+}
+
+func (c *Config) counter(fsys hal.FS) hal.Counter {
+	if t := c.tpm(); t != nil {
+		return t
+	}
+	return linux.NewFileCounter(fsys, filepath.Join(c.State.Directory, "counter"))
+}
+
+// runCounter works without the daemon: in a factory there is none yet.
+func runCounter(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	f := flag.NewFlagSet("counter", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	var how linux.TPMProvision
+	path := f.String("config", "/etc/ratchet/ratchet.toml", "")
+	auth := f.String("auth-file", "", "")
+	f.BoolVar(&how.Platform, "platform", false, "")
+	f.Uint64Var(&how.Version, "version", 0, "")
+	f.BoolVar(&how.Replace, "replace", false, "")
+	makes := len(args) > 0 && args[0] == "init"
+	if makes {
+		args = args[1:]
+	}
+	err := f.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, counterUsage)
+		return 0
+	}
+	if err == nil {
+		err = unexpected(f)
+	}
+	if err == nil && !makes && (how.Platform || how.Version > 0 || how.Replace || *auth != "") {
+		err = errors.New("these flags are for: ratchet counter init")
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "ratchet counter: %v\n%s", err, counterUsage)
+		return 2
+	}
+	c, _, err := loadConfig(*path)
+	if err == nil && makes {
+		err = c.makeCounter(ctx, how, *auth, stdout)
+	}
+	if err == nil {
+		err = showCounter(ctx, c.counter(linux.FS{}), stdout)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "ratchet: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func (c *Config) makeCounter(ctx context.Context, how linux.TPMProvision, auth string, stdout io.Writer) error {
+	t := c.tpm()
+	if t == nil {
+		return errors.New("the configuration has no counter in a TPM: set counter.kind = \"tpm2\"; a counter in a file needs no making")
+	}
+	if auth != "" {
+		b, err := os.ReadFile(auth)
+		if err != nil {
+			return err
+		}
+		if how.Password = []byte(strings.TrimRight(string(b), "\n")); len(how.Password) > maxPassword {
+			return fmt.Errorf("the password in %s has more than %d bytes", auth, maxPassword)
+		}
+	}
+	made, err := t.Make(ctx, how)
+	if err != nil {
+		return err
+	}
+	if made {
+		fmt.Fprintln(stdout, "The counter was made.")
+	} else {
+		fmt.Fprintln(stdout, "The counter is there already; it was left as it is.")
+	}
+	return nil
+}
+
+func showCounter(ctx context.Context, counter hal.Counter, stdout io.Writer) error {
+	v, err := counter.Read(ctx)
+	if err != nil {
+		return err
+	}
+	origin, err := counter.Origin(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "counter %s stands at %d", counter.Kind(), v)
+	if origin != "" {
+		fmt.Fprintf(stdout, "; %s", origin)
+	}
+	fmt.Fprintln(stdout)
+	return nil
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ratchet-ota/ratchet/hal/linux"
+)
+
+func TestCounterConfig(t *testing.T) {
+	for _, c := range []struct {
+		config counterConfig
+		want   string // in the error; "": good
+	}{
+		{counterConfig{}, ""}, {counterConfig{Kind: "file"}, ""}, {counterConfig{Kind: "tpm2"}, ""},
+		{counterConfig{Kind: "tpm2", Device: "/dev/tpm0", Index: 0x01400001}, ""},
+		{counterConfig{Kind: "tpm"}, "file, tpm2"}, {counterConfig{Index: linux.DefaultTPMIndex}, "are for"},
+		{counterConfig{Kind: "tpm2", Device: "tpm0"}, "absolute"}, {counterConfig{Kind: "tpm2", Index: 0x81000001}, "0x01000000"},
+	} {
+		if err := c.config.check(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c.config, err)
+		}
+	}
+}
+
+// The verb works in a factory: without a daemon, and it says what is missing.
+func TestCounterVerb(t *testing.T) {
+	b := newBox(t)
+	try := func(config string, args ...string) (int, string) {
+		path := filepath.Join(b.dir, "counter.toml")
+		if err := os.WriteFile(path, []byte(b.config()+config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		code := run(context.Background(), append(append([]string{"counter"}, args...), "--config", path), strings.NewReader(""), &out, &out)
+		return code, out.String()
+	}
+	tpm := "\n[counter]\nkind = \"tpm2\"\ndevice = \"" + b.path("no-tpm") + "\"\n"
+	for _, c := range []struct {
+		config string
+		args   []string
+		code   int
+		want   string
+	}{
+		{"", nil, 0, "counter file stands at 0"},
+		{"", []string{"init"}, 1, "needs no making"},
+		{tpm, nil, 1, "is there a TPM"},
+		{tpm, []string{"init"}, 1, "is there a TPM"},
+		{tpm, []string{"init", "--version", "4096"}, 1, "is the most"},
+		{tpm, []string{"--replace"}, 2, "ratchet counter init"},
+		{tpm, []string{"init", "--auth-file", b.path("none")}, 1, "no such file"},
+	} {
+		if code, out := try(c.config, c.args...); code != c.code || !strings.Contains(out, c.want) {
+			t.Errorf("%v: %d, %s", c.args, code, out)
+		}
+	}
+}

@@ -1,0 +1,284 @@
+//go:build linux
+
+package linux_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/hal/haltest"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+)
+
+const index = linux.DefaultTPMIndex
+
+// made makes a counter, and says what it must not do.
+func made(t *testing.T, m *tpmModel, how linux.TPMProvision) *linux.TPMCounter {
+	t.Helper()
+	c := linux.NewTPMCounter(m.path, index)
+	if ok, err := c.Make(t.Context(), how); !ok || err != nil {
+		t.Fatalf("made %v, %v", ok, err)
+	}
+	return c
+}
+
+func is(t *testing.T, c *linux.TPMCounter, want uint64) {
+	t.Helper()
+	if got, err := c.Read(t.Context()); got != want || err != nil {
+		t.Errorf("the counter is %d, %v; want %d", got, err, want)
+	}
+}
+
+func TestTPMCounterConformance(t *testing.T) {
+	const size = 64 << 10
+	for _, how := range []linux.TPMProvision{{}, {Platform: true}} {
+		haltest.Run(t, func(t *testing.T) haltest.Machine {
+			dir := t.TempDir()
+			m := machine(t, dir, makeFile(t, filepath.Join(t.TempDir(), "a"), size), makeFile(t, filepath.Join(t.TempDir(), "b"), size), size)
+			m.Counter, m.Small = made(t, newTPM(t), how), true
+			return m
+		})
+	}
+}
+
+// Whatever stood in the TPM before, and however it begins a new counter, this one begins at zero or
+// where it was asked to.
+func TestTPMCounterBegins(t *testing.T) {
+	for _, c := range []struct{ highest, skip, version uint64 }{{0, 0, 0}, {41, 0, 3}, {1 << 40, 6, 0}, {7, 1, 1}} {
+		m := newTPM(t)
+		m.highest, m.skip = c.highest, c.skip
+		is(t, made(t, m, linux.TPMProvision{Version: c.version}), c.version)
+	}
+}
+
+// Something else makes counters at the same time, once: it begins anew; for ever: it gives up and
+// leaves nothing behind.
+func TestTPMCounterOthersCount(t *testing.T) {
+	m := newTPM(t)
+	defines := 0
+	m.between = func(code uint32) {
+		if code == 0x12A {
+			if defines++; defines == 2 {
+				m.highest += 5
+			}
+		}
+	}
+	is(t, made(t, m, linux.TPMProvision{}), 0)
+
+	m = newTPM(t)
+	step := uint64(1)
+	m.between = func(code uint32) {
+		if code == 0x12A {
+			step *= 3
+			m.highest += step
+		}
+	}
+	if _, err := linux.NewTPMCounter(m.path, index).Make(t.Context(), linux.TPMProvision{}); err == nil || len(m.indices) != 0 {
+		t.Errorf("%v; %d indices are left", err, len(m.indices))
+	}
+}
+
+// A counter that is there is not made again: that would turn it back. A missing one is neither zero
+// nor made by Read or Raise.
+func TestTPMCounterIsNotMadeAgain(t *testing.T) {
+	m := newTPM(t)
+	c := made(t, m, linux.TPMProvision{})
+	if err := c.Raise(t.Context(), 5); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := c.Make(t.Context(), linux.TPMProvision{}); again || err != nil {
+		t.Errorf("made again: %v, %v", again, err)
+	}
+	is(t, c, 5)
+	m.indices = map[uint32]*tpmIndex{}
+	if v, err := c.Read(t.Context()); !errors.Is(err, linux.ErrCounterMissing) {
+		t.Errorf("a deleted counter is %d, %v", v, err)
+	}
+	if err := c.Raise(t.Context(), 1); !errors.Is(err, linux.ErrCounterMissing) || len(m.indices) != 0 {
+		t.Errorf("a deleted counter was raised: %v", err)
+	}
+}
+
+// Whoever deletes it and makes it again, at the same value, cannot give it the same origin.
+func TestTPMCounterMadeAgainHasAnotherOrigin(t *testing.T) {
+	m := newTPM(t)
+	c := made(t, m, linux.TPMProvision{Version: 2})
+	before, err := c.Origin(t.Context())
+	if err != nil || before == "" {
+		t.Fatal(before, err)
+	}
+	made(t, m, linux.TPMProvision{Version: 2, Replace: true})
+	is(t, c, 2)
+	if after, err := c.Origin(t.Context()); after == before || err != nil {
+		t.Errorf("origin %q before, %q after, %v", before, after, err)
+	}
+}
+
+// The platform's index is not the owner's to delete.
+func TestTPMCounterOfThePlatform(t *testing.T) {
+	m := newTPM(t)
+	c := made(t, m, linux.TPMProvision{Platform: true, Version: 4})
+	if _, err := c.Make(t.Context(), linux.TPMProvision{Replace: true}); err == nil {
+		t.Error("the owner deleted the platform's index")
+	}
+	is(t, c, 4)
+	m.platform = false
+	if _, err := c.Make(t.Context(), linux.TPMProvision{Platform: true, Replace: true}); err == nil || !strings.Contains(err.Error(), "disabled") {
+		t.Error(err)
+	}
+	is(t, c, 4)
+}
+
+// Power is lost at each command of making and raising, before it was done and after: in the end the
+// counter stands where it must, never above, and the making can always be finished.
+func TestTPMCounterPowerCuts(t *testing.T) {
+	for _, how := range []linux.TPMProvision{{}, {Version: 3}} {
+		for at := 1; ; at++ {
+			cut := false
+			for _, sign := range []int{1, -1} {
+				m := newTPM(t)
+				m.hangUp = sign * at
+				c := linux.NewTPMCounter(m.path, index)
+				_, err := c.Make(t.Context(), how)
+				if err == nil {
+					err = c.Raise(t.Context(), 6)
+				}
+				cut = cut || err != nil
+				m.set(func() { m.hangUp = 0 })
+				if v, rerr := c.Read(t.Context()); rerr == nil && v > 6 {
+					t.Errorf("cut at %d: the counter is %d", sign*at, v)
+				} else if rerr != nil && !errors.Is(rerr, linux.ErrCounterMissing) && !errors.Is(rerr, linux.ErrCounterUnfinished) {
+					t.Errorf("cut at %d: %v", sign*at, rerr)
+				}
+				if _, err := c.Make(t.Context(), how); err != nil {
+					t.Errorf("cut at %d: cannot be finished: %v", sign*at, err)
+				}
+				if v, err := c.Read(t.Context()); err != nil || v < how.Version || v > 6 {
+					t.Errorf("cut at %d: the counter is %d, %v", sign*at, v, err)
+				}
+				if err := c.Raise(t.Context(), 6); err != nil {
+					t.Error(err)
+				}
+				is(t, c, 6)
+			}
+			if !cut {
+				if at < 15 {
+					t.Errorf("only %d commands", at)
+				}
+				break
+			}
+		}
+	}
+}
+
+// What the TPM asks to send again is sent again, and counted once.
+func TestTPMCounterTriesAgain(t *testing.T) {
+	m := newTPM(t)
+	c := made(t, m, linux.TPMProvision{})
+	for _, rc := range []uint32{0x922, 0x908, 0x90A, 0x920} {
+		m.answers = []uint32{0, 0, rc, rc}
+		v, err := c.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Raise(t.Context(), v+1); err != nil {
+			t.Errorf("%#x: %v", rc, err)
+		}
+		m.answers = []uint32{0, 0, rc, rc} // at the increment
+		if err := c.Raise(t.Context(), v+2); err != nil {
+			t.Errorf("%#x: %v", rc, err)
+		}
+		is(t, c, v+2)
+	}
+	m.seen, m.answers = nil, make([]uint32, 100)
+	for i := range m.answers {
+		m.answers[i] = 0x922
+	}
+	began := time.Now()
+	if _, err := c.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "busy") || len(m.seen) > 20 || time.Since(began) > time.Minute {
+		t.Errorf("%v after %d commands and %v", err, len(m.seen), time.Since(began))
+	}
+}
+
+// Every way to fail says what to do, and never reads as a number.
+func TestTPMCounterErrors(t *testing.T) {
+	for rc, want := range map[uint32]string{0x921: "locked out", 0x101: "failure mode", 0x100: "not started", 0x14B: "no room", 0x148: "locked",
+		0x923: "non-volatile memory", 0x98E: "password", 0x9A2: "password", 0x185: "disabled", 0xB0143: "resource manager", 0x153: "testing", 0x777: "0x777"} {
+		m := newTPM(t)
+		c := made(t, m, linux.TPMProvision{})
+		for k := range 2 {
+			m.answers = append(make([]uint32, k), rc)
+			if v, err := c.Read(t.Context()); err == nil || !strings.Contains(err.Error(), want) || v != 0 {
+				t.Errorf("%#x reads as %d, %v", rc, v, err)
+			}
+			m.answers = append(make([]uint32, k), rc)
+			if err := c.Raise(t.Context(), 1); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%#x: raise: %v", rc, err)
+			}
+		}
+		is(t, c, 0)
+	}
+	c := linux.NewTPMCounter(filepath.Join(t.TempDir(), "none"), index)
+	if _, err := c.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "driver") {
+		t.Error(err)
+	}
+	m := newTPM(t)
+	m.owner = "secret"
+	if _, err := linux.NewTPMCounter(m.path, index).Make(t.Context(), linux.TPMProvision{}); err == nil || !strings.Contains(err.Error(), "--auth-file") {
+		t.Error(err)
+	}
+	is(t, made(t, m, linux.TPMProvision{Password: []byte("secret")}), 0)
+}
+
+// An index of somebody else is neither read nor counted up nor deleted.
+func TestTPMCounterForeign(t *testing.T) {
+	change := map[string]func(x *tpmIndex){
+		"other attributes": func(x *tpmIndex) { x.area[8] |= 0x04 },
+		"other policy":     func(x *tpmIndex) { x.area[12] ^= 1 },
+		"a bit field":      func(x *tpmIndex) { x.area[9] = x.area[9]&0x0F | 0x20 },
+		"below its base":   func(x *tpmIndex) { x.count = 1 },
+	}
+	for name, f := range change {
+		m := newTPM(t)
+		c := made(t, m, linux.TPMProvision{})
+		f(m.indices[index])
+		if v, err := c.Read(t.Context()); !errors.Is(err, linux.ErrCounterForeign) {
+			t.Errorf("%s: reads as %d, %v", name, v, err)
+		}
+		if err := c.Raise(t.Context(), 3); !errors.Is(err, linux.ErrCounterForeign) {
+			t.Errorf("%s: raised: %v", name, err)
+		}
+		if name != "below its base" {
+			if _, err := c.Make(t.Context(), linux.TPMProvision{Replace: true}); !errors.Is(err, linux.ErrCounterForeign) || m.indices[index] == nil {
+				t.Errorf("%s: deleted: %v", name, err)
+			}
+		}
+	}
+}
+
+// Whatever comes back, nothing is believed that is not whole.
+func TestTPMCounterMalformed(t *testing.T) {
+	m := newTPM(t)
+	c := made(t, m, linux.TPMProvision{})
+	for _, raw := range [][]byte{
+		response(0x8001, 0, nil), response(0x8001, 0, []byte{0, 200}), response(0x1234, 0, make([]byte, 60)),
+		append(response(0x8001, 0, nil), 1), {0x80, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, {0x80, 1, 0, 0, 0, 3, 0, 0, 0, 0},
+	} {
+		m.mu.Lock()
+		m.raw = raw
+		m.mu.Unlock()
+		if v, err := c.Read(t.Context()); err == nil {
+			t.Errorf("% x reads as %d", raw, v)
+		}
+	}
+}
+
+func ExampleNewTPMCounter() {
+	c := linux.NewTPMCounter("/dev/none", linux.DefaultTPMIndex)
+	fmt.Println(c.Kind())
+	// Output: tpm2-nv
+}

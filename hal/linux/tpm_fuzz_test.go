@@ -1,0 +1,45 @@
+//go:build linux
+
+package linux
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+)
+
+// FuzzTPMResponse: no response of a TPM, or of what stands in its place, makes the decoders fail but
+// by an error, and what they take they give back as it was.
+func FuzzTPMResponse(f *testing.F) {
+	area := nvPublic{index: DefaultTPMIndex, hash: tpmSHA256, attributes: counterAttributes | nvWritten, size: 8,
+		policy: binary.BigEndian.AppendUint64([]byte(counterMark), 42)}.encode()
+	whole := func(tag uint16, code uint32, params []byte) []byte {
+		b := binary.BigEndian.AppendUint16(nil, tag)
+		b = binary.BigEndian.AppendUint32(b, uint32(tpmHeader+len(params)))
+		return append(binary.BigEndian.AppendUint32(b, code), params...)
+	}
+	f.Add(whole(tpmNoSessions, 0, appendTPM2B(appendTPM2B(nil, area), make([]byte, 34))), false)
+	f.Add(whole(tpmSessions, 0, []byte{0, 0, 0, 10, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 1, 0, 0}), true)
+	f.Add(whole(tpmNoSessions, 0x921, nil), true)
+	f.Add([]byte{0x80, 2, 0, 0, 0, 14, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, true)
+	f.Fuzz(func(t *testing.T, b []byte, sessions bool) {
+		params, err := decodeTPM(b, sessions)
+		if err != nil {
+			if err.Error() == "" || params != nil {
+				t.Error("an error without words, or with parameters")
+			}
+			return
+		}
+		if n, err := decodeNumber(params); err == nil && !bytes.Equal(binary.BigEndian.AppendUint64([]byte{0, 8}, n), params) {
+			t.Errorf("% x reads as %d", params, n)
+		}
+		if p, err := decodePublic(params); err == nil {
+			if !bytes.HasPrefix(params[2:], p.encode()) {
+				t.Errorf("% x is taken for another area", params)
+			}
+			if p.check(DefaultTPMIndex) == nil && p.base() == measuring {
+				t.Error("an index for measuring counts")
+			}
+		}
+	})
+}
