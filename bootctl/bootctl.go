@@ -52,7 +52,7 @@ type State struct {
 
 // Caps is what a bootloader and its layout can do.
 type Caps struct {
-	Backend string // "u-boot", "grub", "hook"
+	Backend string // "u-boot", "grub", "systemd-boot", "hook"
 	Layout  string // e.g. "redundant environment", "single environment file"
 	// PowerSafe: every write of ours and of the loader is atomic under a power cut. Where it is
 	// false, Weakness says why in one sentence.

@@ -87,6 +87,25 @@ type FS interface {
 	Lock(ctx context.Context, path string) (release func(), err error)
 }
 
+// Tree is a FS whose folders can be listed, for loaders that keep state in the names of files.
+type Tree interface {
+	FS
+	// List returns the names in the folder dir, sorted. A folder that is not there is io/fs.ErrNotExist.
+	List(dir string) ([]string, error)
+}
+
+// Variables are the firmware's UEFI variables (UEFI 2.10, section 8.2). Names are those of efivarfs:
+// the variable's name, '-', and the vendor's GUID in lower case.
+type Variables interface {
+	// Names lists all variables, sorted. A machine that was not started by UEFI is ErrUnsupported.
+	Names() ([]string, error)
+	// Get returns the attributes and the data. A variable that is not there is io/fs.ErrNotExist.
+	Get(name string) (attributes uint32, data []byte, err error)
+	// Set replaces one variable and is durable on return; after a power cut it is old or new.
+	// Without data the variable is deleted; deleting one that is not there is no error.
+	Set(name string, attributes uint32, data []byte) error
+}
+
 // Counter is a monotonic counter that cannot be turned back (DESIGN: it guards the root version).
 type Counter interface {
 	Read(ctx context.Context) (uint64, error)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
@@ -38,6 +37,10 @@ type Disk struct {
 	// Sectors: a sector is written as a whole or not at all, as GRUB's block relies on. Else a write
 	// may also end at any byte.
 	Sectors bool
+	// FAT is a folder whose names are entries in one sector without a journal. A cut leaves the sector as
+	// it was after any of the changes since SyncDir, so that two changes are not one. "" for none.
+	FAT     string
+	changes []change // of names, on FAT, since SyncDir
 	// trace collects what a power cut at each operation may leave.
 	trace func(op string, images []*Disk)
 }
@@ -54,7 +57,13 @@ type write struct {
 	cached bool   // by the loader: in the drive's cache
 }
 
-var _ hal.FS = (*Disk)(nil)
+// change is one change of a name that is not durable on FAT; nil removes the name.
+type change struct {
+	name string
+	n    *inode
+}
+
+var _ hal.Tree = (*Disk)(nil)
 
 // Writes is how many operations changed the disk.
 func (d *Disk) Writes() int { return d.writes }
@@ -101,7 +110,7 @@ func (w write) apply(b []byte) []byte {
 
 // Clone is a disk of its own in the same state, without hooks.
 func (d *Disk) Clone() *Disk {
-	c := &Disk{Sectors: d.Sectors}
+	c := &Disk{Sectors: d.Sectors, FAT: d.FAT}
 	c.init()
 	twin := map[*inode]*inode{}
 	for from, to := range map[*map[string]*inode]map[string]*inode{&d.names: c.names, &d.durable: c.durable} {
@@ -112,13 +121,19 @@ func (d *Disk) Clone() *Disk {
 			to[name] = twin[n]
 		}
 	}
+	for _, x := range d.changes {
+		if n := x.n; n != nil && twin[n] == nil {
+			twin[n] = &inode{data: n.data, pending: slices.Clone(n.pending)}
+		}
+		c.changes = append(c.changes, change{x.name, twin[x.n]})
+	}
 	return c
 }
 
 // PowerOn is the disk as the loader finds it after an orderly end: all of it is there, and what is
 // written from now on is the loader's.
 func (d *Disk) PowerOn() *Disk {
-	c := &Disk{Sectors: d.Sectors}
+	c := &Disk{Sectors: d.Sectors, FAT: d.FAT}
 	for name, n := range d.names {
 		c.Put(name, n.view())
 	}
@@ -152,11 +167,7 @@ func (d *Disk) traced(op string) {
 func (d *Disk) Cut() []*Disk {
 	base := []map[string][]byte{{}}
 	seen := map[uint64]bool{}
-	// Names: those that are durable, or those that programs see; a rename is one step.
-	for i, names := range []map[string]*inode{d.durable, d.names} {
-		if i == 1 && maps.Equal(d.durable, d.names) {
-			break
-		}
+	for _, names := range d.folders() {
 		images := []map[string][]byte{{}}
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			var next []map[string][]byte
@@ -173,7 +184,7 @@ func (d *Disk) Cut() []*Disk {
 	}
 	var out []*Disk
 	for _, image := range base[1:] {
-		c := &Disk{Sectors: d.Sectors}
+		c := &Disk{Sectors: d.Sectors, FAT: d.FAT}
 		for name, content := range image {
 			c.Put(name, content)
 		}
@@ -281,6 +292,7 @@ func (d *Disk) Open(name string, a hal.Access) (hal.Medium, error) {
 		if n == nil {
 			n = &inode{}
 			d.names[name] = n
+			d.changed(name, n)
 		}
 		n.pending = append(n.pending, write{})
 		d.traced("create " + name)
@@ -288,51 +300,6 @@ func (d *Disk) Open(name string, a hal.Access) (hal.Medium, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
 	return &handle{d: d, n: n, name: name, size: int64(len(n.view())), write: a != hal.ReadOnly}, nil
-}
-
-// Rename implements hal.FS.
-func (d *Disk) Rename(from, to string) error {
-	if err := d.step("rename"); err != nil {
-		return err
-	}
-	if d.names[from] == nil {
-		return &fs.PathError{Op: "rename", Path: from, Err: fs.ErrNotExist}
-	}
-	d.names[to] = d.names[from]
-	delete(d.names, from)
-	d.traced("rename " + from)
-	return nil
-}
-
-// SyncDir implements hal.FS.
-func (d *Disk) SyncDir(dir string) error {
-	if err := d.step("syncdir"); err != nil {
-		return err
-	}
-	for _, m := range []map[string]*inode{d.names, d.durable} {
-		for name := range m {
-			if path.Dir(name) != dir {
-				continue
-			}
-			if n := d.names[name]; n != nil {
-				d.durable[name] = n
-			} else {
-				delete(d.durable, name)
-			}
-		}
-	}
-	d.traced("syncdir " + dir)
-	return nil
-}
-
-// Remove implements hal.FS.
-func (d *Disk) Remove(name string) error {
-	if err := d.step("remove"); err != nil {
-		return err
-	}
-	delete(d.names, name)
-	d.traced("remove " + name)
-	return nil
 }
 
 // Lock implements hal.FS without waiting: a lock that is held is an error that ends like ctx.

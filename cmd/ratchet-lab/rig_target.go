@@ -39,6 +39,7 @@ type target struct {
 	fill     func(ctx context.Context, t target, dir, disk string) error  // the boot partition and the metadata; files for it go to dir
 	metadata func(ctx context.Context, c *checker) (bootctl.State, error) // with the agent's backend, held against the loader's own tool where there is one
 	more     func(r *rig) []scene                                         // scenes of its own, of a whole run; nil for none
+	model    *modelled                                                    // the loader and its metadata without QEMU; nil: there is no model
 }
 
 var targets = []target{arm64UBoot, arm64UBootOwn, x86GRUB}

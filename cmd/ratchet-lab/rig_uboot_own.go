@@ -29,7 +29,7 @@ var arm64UBootOwn = target{
 	fill: func(ctx context.Context, t target, dir, disk string) error {
 		return fillUBoot(ctx, t, dir, disk, ownEnvironment())
 	},
-	metadata: ubootMetadata,
+	metadata: ubootMetadata, model: ubootModel(),
 	more:     func(r *rig) []scene { return []scene{{"environment lost", r.playLost}, {"bootcount", r.playBootcount}} },
 	versions: []version{{"9.0.0", "panic"}},
 }
@@ -84,7 +84,7 @@ func (r *rig) playLost(ctx context.Context) error {
 	if err := errors.Join(err, disk.Close()); err != nil {
 		return err
 	}
-	if err := r.again(ctx, "lost"); err != nil {
+	if err := r.again(ctx, "lost", ""); err != nil {
 		return err
 	}
 	restored := func() bool { return r.resting() && r.field("next") == "B" && r.field("confirmed") == "true" }
@@ -111,7 +111,7 @@ func (r *rig) playBootcount(ctx context.Context) error {
 	if _, err := tool(ctx, "", "fw_setenv", "-c", fw, "-f", "/dev/null", "-s", set); err != nil {
 		return err
 	}
-	if err := r.again(ctx, "bootcount"); err != nil {
+	if err := r.again(ctx, "bootcount", ""); err != nil {
 		return err
 	}
 	before := r.alts()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +79,7 @@ type bootConfig struct {
 	Defaults        string           `toml:"default-environment"`
 	Grubenv         string           `toml:"grubenv"`
 	Hook            string           `toml:"hook"`
+	Entries         string           `toml:"entries"`
 	Locks           []string         `toml:"locks"`
 }
 
@@ -220,6 +222,9 @@ func (d *duration) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// backends are the bootloaders that backend wires.
+var backends = []string{"u-boot", "grub", "systemd-boot", "hook"}
+
 const maxConfig = 256 << 10
 
 // loadConfig reads and checks a configuration file. Errors name the file and the line where there is one.
@@ -290,8 +295,8 @@ func (c *Config) check() error {
 		return errors.New("trust.keys and trust.root are missing: without a release key or a trust root no update can be verified")
 	case len(c.Trust.Keys) > 0 && c.Trust.Root != "":
 		return errors.New("trust.keys and trust.root are both set: a device with a trust root takes no flat keys")
-	case c.Boot.Backend != "u-boot" && c.Boot.Backend != "grub" && c.Boot.Backend != "hook":
-		return fmt.Errorf("boot.backend %q is not one of u-boot, grub, hook", c.Boot.Backend)
+	case !slices.Contains(backends, c.Boot.Backend):
+		return fmt.Errorf("boot.backend %q is not one of %s", c.Boot.Backend, strings.Join(backends, ", "))
 	}
 	if err := mqtt.CheckID(c.Device.ID); err != nil {
 		return fmt.Errorf("device.id %q %w", c.Device.ID, err)

@@ -335,7 +335,7 @@ func TestCheckConfig(t *testing.T) {
 		{"unknown key", b.config() + "[log]\nlevle = \"info\"\n", `unknown key "log.levle"`, 1},
 		{"wrong type", strings.Replace(b.config(), `id = "box"`, "id = 7", 1), "line 2", 1},
 		{"no key", strings.Replace(b.config(), "release.pem", "nothing.pem", 1), "nothing.pem", 1},
-		{"bad backend", strings.Replace(b.config(), `"u-boot"`, `"lilo"`, 1), "u-boot, grub, hook", 1},
+		{"bad backend", strings.Replace(b.config(), `"u-boot"`, `"lilo"`, 1), "u-boot, grub, systemd-boot, hook", 1},
 		{"relative slot", strings.Replace(b.config(), b.path("b.img"), "b.img", 1), "absolute", 1},
 		{"bad id", strings.Replace(b.config(), `id = "box"`, `id = "a/b"`, 1), "device.id", 1},
 		{"bad window", b.config() + "[policy]\nwindows = [{from = \"2\", to = \"04:00\"}]\n", "time of day", 1},

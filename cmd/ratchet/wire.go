@@ -23,6 +23,7 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
 	"github.com/ratchet-ota/ratchet/bootctl/hook"
+	"github.com/ratchet-ota/ratchet/bootctl/sdboot"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
@@ -58,7 +59,7 @@ func (c *Config) slotDefs() ([2]agent.SlotDef, error) {
 }
 
 // backend is the one switch over bootloaders.
-func (c *Config) backend(fsys hal.FS, names []bootctl.Slot) (bootctl.Backend, error) {
+func (c *Config) backend(fsys hal.Tree, names []bootctl.Slot) (bootctl.Backend, error) {
 	b := c.Boot
 	shadow := filepath.Join(c.State.Directory, "boot-shadow")
 	switch b.Backend {
@@ -94,6 +95,12 @@ func (c *Config) backend(fsys hal.FS, names []bootctl.Slot) (bootctl.Backend, er
 			path = "/boot/grub/grubenv"
 		}
 		return grubenv.New(fsys, grubenv.Options{Path: path, Shadow: shadow, Slots: names, CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks})
+	case "systemd-boot":
+		folder := b.Entries
+		if folder == "" {
+			folder = "/efi/loader/entries"
+		}
+		return sdboot.New(fsys, sdboot.Options{Folder: folder, Shadow: shadow, Slots: names, Watchdog: b.Watchdog, Locks: b.Locks})
 	case "hook":
 		return hook.New(hook.Options{Command: b.Hook, Slots: names, FullTries: b.Tries})
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"testing"
 	"time"
 
@@ -90,6 +91,53 @@ func files(t *testing.T, m Machine) {
 	}
 	if _, err := hal.ReadFile(m.FS, path.Join(m.Dir, "b"), 1); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("removed, and yet: %v", err)
+	}
+}
+
+func list(t *testing.T, m Machine) {
+	before, err := m.FS.List(m.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"b", "a+3-0.conf", "a"}
+	for _, name := range names {
+		open(t, m, name, hal.Create).Close()
+	}
+	want := append(before, names...)
+	slices.Sort(want)
+	if got, err := m.FS.List(m.Dir); err != nil || !slices.Equal(got, want) {
+		t.Errorf("the folder has %q, %v; want %q", got, err, want)
+	}
+}
+
+// variables: names of no standard, so that the real machine's boot is left alone.
+func variables(t *testing.T, m Machine) {
+	v := m.Variables
+	if v == nil {
+		t.Skip("no variables")
+	}
+	const name, attributes = "Ratchet-11111111-2222-3333-4444-555555555555", 7
+	if _, _, err := v.Get(name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a variable that is not there: %v", err)
+	}
+	for _, data := range []string{"first", "second, and longer"} {
+		if err := v.Set(name, attributes, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+		if a, got, err := v.Get(name); err != nil || a != attributes || string(got) != data {
+			t.Errorf("%d %q, %v; want %q", a, got, err, data)
+		}
+	}
+	if names, err := v.Names(); err != nil || !slices.Contains(names, name) {
+		t.Errorf("%q, %v", names, err)
+	}
+	for range 2 {
+		if err := v.Set(name, attributes, nil); err != nil {
+			t.Errorf("delete: %v", err)
+		}
+	}
+	if _, _, err := v.Get(name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a variable that was deleted: %v", err)
 	}
 }
 

@@ -21,8 +21,10 @@ type Machine struct {
 	Running, Target string
 	SlotSize        int64
 
-	FS  hal.FS
+	FS  hal.Tree
 	Dir string // an empty folder
+	// Variables are left out when nil.
+	Variables hal.Variables
 
 	Counter  hal.Counter // not used before; nil is left out
 	Small    bool        // Counter goes up by small steps only
@@ -41,7 +43,7 @@ func Run(t *testing.T, make func(t *testing.T) Machine) {
 	}{
 		{"identify", identify}, {"running is never opened", running}, {"exclusive", exclusive},
 		{"access", access}, {"read only", readOnly}, {"no such slot", missing},
-		{"files", files}, {"replace", replace}, {"locks", locks},
+		{"files", files}, {"list", list}, {"variables", variables}, {"replace", replace}, {"locks", locks},
 		{"counter", counter}, {"clock", clock}, {"identity", identity},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, make(t)) })

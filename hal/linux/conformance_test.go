@@ -53,7 +53,11 @@ func machine(t *testing.T, dir, running, target string, size int64) haltest.Mach
 	if err != nil {
 		t.Fatal(err)
 	}
-	return haltest.Machine{Blocks: linux.Blocks{}, Running: running, Target: target, SlotSize: size, FS: linux.FS{}, Dir: dir,
+	vars := t.TempDir() // a folder stands in for efivarfs: the same calls, without flags
+	if err := os.WriteFile(filepath.Join(vars, "BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c"), []byte("\x07\x00\x00\x00\x01\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return haltest.Machine{Blocks: linux.Blocks{}, Running: running, Target: target, SlotSize: size, FS: linux.FS{}, Dir: dir, Variables: linux.Variables{Dir: vars},
 		Counter: linux.NewFileCounter(linux.FS{}, filepath.Join(dir, "counter")),
 		Clock:   linux.Clock{}, Advance: time.Sleep, Identity: linux.Identity{RootFile: root}, Root: id}
 }

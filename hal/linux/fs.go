@@ -23,7 +23,7 @@ const lockPoll = 20 * time.Millisecond
 // FS is the file system as processes see it. Access is through the page cache.
 type FS struct{}
 
-var _ hal.FS = FS{}
+var _ hal.Tree = FS{}
 
 // Open opens a regular file, or a block or character device (boot environments), for boot metadata.
 // ReadOnly drops what the page cache holds of the file, so that what is read is what is stored.
@@ -113,6 +113,19 @@ func (FS) Remove(path string) error {
 		return err
 	}
 	return nil
+}
+
+// List implements hal.Tree.
+func (FS) List(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, nil
 }
 
 // Lock implements hal.FS with flock(2).

@@ -18,6 +18,7 @@ import (
 type tree struct {
 	durable, now map[string]*store
 	pending      []renaming
+	fat          map[string]bool // folders without a journal, by path; true: over several sectors
 }
 
 // renaming is one change of names in one folder; nil removes a name.
@@ -27,7 +28,7 @@ type renaming struct {
 }
 
 func newTree() *tree {
-	return &tree{durable: map[string]*store{}, now: map[string]*store{}}
+	return &tree{durable: map[string]*store{}, now: map[string]*store{}, fat: map[string]bool{}}
 }
 
 func (t *tree) change(r renaming) {
@@ -48,13 +49,15 @@ func assign(names, set map[string]*store) {
 // syncDir makes the pending changes of dir durable, or with part each of them by chance.
 func (t *tree) syncDir(dir string, part *rand.Rand) {
 	var rest []renaming
+	late := false
 	for _, r := range t.pending {
 		if r.dir != dir {
 			rest = append(rest, r)
-		} else if part == nil || part.IntN(2) == 0 {
+		} else if !late && (part == nil || part.IntN(2) == 0) {
 			assign(t.durable, r.set)
 		} else {
 			rest = append(rest, r)
+			late = t.oneSector(dir)
 		}
 	}
 	t.pending = rest
@@ -71,9 +74,12 @@ func (t *tree) flush() {
 }
 
 func (t *tree) crash(rng *rand.Rand) {
+	late := map[string]bool{}
 	for _, r := range t.pending {
-		if rng.IntN(2) == 0 {
+		if !late[r.dir] && rng.IntN(2) == 0 {
 			assign(t.durable, r.set)
+		} else {
+			late[r.dir] = t.oneSector(r.dir)
 		}
 	}
 	t.pending = nil
@@ -93,6 +99,9 @@ func (w *World) PutFile(name string, data []byte) {
 	s.write(data, 0, nil)
 	s.flush(nil)
 	name = path.Clean(name)
+	if dir := path.Dir(name); w.fs.oneSector(dir) {
+		w.fs.syncDir(dir, nil) // who writes the sector writes all of it
+	}
 	w.fs.durable[name], w.fs.now[name] = s, s
 }
 
@@ -123,7 +132,7 @@ type files struct {
 
 // FS returns the file system of the process that runs now: after PowerOn or Kill, ask again. Disks
 // can be opened through it too, at their paths (boot environments).
-func (w *World) FS() hal.FS {
+func (w *World) FS() hal.Tree {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return files{w, w.life}
@@ -185,6 +194,9 @@ func (f files) Rename(from, to string) error {
 		if s == nil {
 			return &fs.PathError{Op: "rename", Path: from, Err: fs.ErrNotExist}
 		}
+		if _, fat := f.w.fs.fat[path.Dir(to)]; fat && from != to {
+			return f.w.fs.renameFAT(from, to, s, part)
+		}
 		if from != to && (part == nil || part.IntN(2) == 0) {
 			f.w.fs.change(renaming{path.Dir(to), map[string]*store{from: nil, to: s}})
 		}
@@ -211,6 +223,9 @@ func (f files) Remove(name string) error {
 	}
 	if f.w.fs.now[name] == nil {
 		return nil
+	}
+	if err := f.w.fs.freeable(name); err != nil {
+		return err
 	}
 	return f.w.do(f.l, "remove", name, func(part *rand.Rand) error {
 		if part == nil || part.IntN(2) == 0 {

@@ -53,7 +53,7 @@ func (w *World) Fork() *World {
 		pcg: &pcg, rng: rand.New(&pcg), keep: w.keep, unit: w.unit, seed: w.seed,
 		ops: w.ops, trace: slices.Clip(w.trace), cutAt: w.cutAt, mode: w.mode, failAt: maps.Clone(w.failAt),
 		down: w.down, cause: w.cause, life: &life{}, boots: w.boots,
-		disks: map[string]*disk{}, locks: map[string]*life{},
+		disks: map[string]*disk{}, locks: map[string]*life{}, vars: maps.Clone(w.vars),
 		now: w.now, booted: w.booted, start: w.start, quality: w.quality,
 		running: w.running, marker: w.marker, count: w.count, noCounter: w.noCounter,
 		supply: w.supply, reboots: slices.Clip(w.reboots),
@@ -89,7 +89,7 @@ func (t *tree) fork() *tree {
 		}
 		return out
 	}
-	c := &tree{durable: twin(t.durable), now: twin(t.now)}
+	c := &tree{durable: twin(t.durable), now: twin(t.now), fat: t.fat}
 	for _, r := range t.pending {
 		c.pending = append(c.pending, renaming{r.dir, twin(r.set)})
 	}
@@ -132,6 +132,11 @@ func (w *World) Sum() uint64 {
 			_, _ = h.WriteString(name)
 			names[name].sum(&h, num)
 		}
+	}
+	for _, name := range sorted(w.vars) {
+		num(int64(w.vars[name].attributes), int64(len(w.vars[name].data)))
+		_, _ = h.WriteString(name)
+		_, _ = h.Write(w.vars[name].data)
 	}
 	_, _ = h.WriteString(w.running + "/" + w.marker)
 	num(int64(w.count), int64(w.boots), int64(w.now-w.booted), int64(w.now/time.Second), int64(len(w.reboots)))

@@ -25,7 +25,7 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 			return haltest.Machine{Blocks: w.Blocks(), Running: "/dev/a", Target: "/dev/b", SlotSize: size,
-				FS: w.FS(), Dir: "/data", Counter: w.Counter(), Clock: w.Clock(), Advance: w.Advance, Identity: w.Identity(), Root: root}
+				FS: w.FS(), Variables: w.Variables(), Dir: "/data", Counter: w.Counter(), Clock: w.Clock(), Advance: w.Advance, Identity: w.Identity(), Root: root}
 		})
 	}
 }

@@ -80,6 +80,7 @@ type World struct {
 	disks map[string]*disk
 	fs    *tree
 	locks map[string]*life // held locks, each by the life that took it
+	vars  map[string]variable
 
 	now, booted time.Duration // virtual time since the world began
 	start       time.Time
@@ -101,7 +102,7 @@ type life struct{ err error }
 func New(seed uint64) *World {
 	w := &World{
 		seed: seed, unit: sector,
-		disks: map[string]*disk{}, fs: newTree(), locks: map[string]*life{}, failAt: map[int64]error{},
+		disks: map[string]*disk{}, fs: newTree(), locks: map[string]*life{}, vars: map[string]variable{}, failAt: map[int64]error{},
 		start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), quality: hal.TimeSynced,
 		supply: hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true},
 		life:   &life{}, boots: 1,

@@ -27,7 +27,7 @@ func (d *Device) checkFallback() {
 	w.CutAt(0, 0)
 	var tried []string
 	for range 14 {
-		slot, err := d.l.boot(w.FS())
+		slot, err := d.l.boot(w)
 		if errors.Is(err, errIO) {
 			w.Restart()
 			continue

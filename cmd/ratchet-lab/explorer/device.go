@@ -191,7 +191,7 @@ func (d *Device) Runs() string {
 func (d *Device) Image() byte { return d.content(d.W, d.runsReally()) }
 
 func (d *Device) options() (agent.Options, error) {
-	boot, err := d.l.backend(watchedFS{d.W.FS(), d})
+	boot, err := d.l.backend(watchedFS{d.W.FS(), d}, watchedVariables{d.W.Variables(), d})
 	if err != nil {
 		return agent.Options{}, err
 	}
@@ -272,7 +272,7 @@ func (d *Device) boot() bool {
 			slot = d.s.Bypass(d)
 		}
 		if slot == "" {
-			slot, err = d.l.boot(d.W.FS())
+			slot, err = d.l.boot(d.W)
 		}
 		if errors.Is(err, sim.ErrPowerCut) {
 			if !d.powerOn() {
@@ -523,7 +523,7 @@ func (d *Device) note(format string, args ...any) {
 
 // state is what the metadata says, read by a backend of its own.
 func (d *Device) state(w *sim.World) (bootctl.State, error) {
-	b, err := d.l.backend(w.FS())
+	b, err := d.l.backend(w.FS(), w.Variables())
 	if err != nil {
 		return bootctl.State{}, err
 	}

@@ -30,6 +30,7 @@ type Loader struct {
 	rauc  bool
 	files map[string][]byte // metadata files of the factory
 	disk  string            // a block device for the metadata, or ""
+	efi   firmware
 }
 
 const (
@@ -57,7 +58,7 @@ func Loaders() []Loader {
 	rauc := files(2)
 	rauc.CountsConfirmed = true
 	other := "kernelopts=" + strings.Repeat("x", 440) // of another program: pushes ours into the second sector
-	return []Loader{
+	return append([]Loader{
 		{Name: "uboot-files", Main: true, Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: files(2)},
 		{Name: "uboot-block", Main: true, Layout: "U-Boot, two copies on a block device, sectors of 512 bytes", PowerSafe: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
 		{Name: "uboot-block-4k", Layout: "U-Boot, two copies on a block device, sectors of 4096 bytes", PowerSafe: true, Tries: 3, Sector: 4096, uboot: block(8192, -8192), disk: envDisk},
@@ -68,7 +69,7 @@ func Loaders() []Loader {
 		{Name: "uboot-one-block", Layout: "U-Boot, one copy on a block device", Tries: 3, uboot: block(8192), disk: envDisk},
 		{Name: "grub-two-sectors", Layout: "GRUB, variables reach into the second sector of grubenv", Tries: 1, grub: &grubenv.Options{}, files: grubFile(other)},
 		{Name: "grub-rauc", Layout: "GRUB with RAUC's sample, which counts every boot", Tries: 1, grub: &grubenv.Options{CountsConfirmed: true}, rauc: true},
-	}
+	}, efiLoaders()...)
 }
 
 const grubenvPath = "/boot/grub/grubenv"
@@ -110,7 +111,10 @@ func (l Loader) provision(w *sim.World, blank bool) error {
 	for path, b := range l.files {
 		w.PutFile(path, b)
 	}
-	b, err := l.backend(w.FS())
+	if l.efi != nil {
+		l.efi.factory(w)
+	}
+	b, err := l.backend(w.FS(), w.Variables())
 	if err != nil {
 		return err
 	}
@@ -125,8 +129,11 @@ func (l Loader) provision(w *sim.World, blank bool) error {
 	return nil
 }
 
-// backend is the product's own, over fsys.
-func (l Loader) backend(fsys hal.FS) (bootctl.Backend, error) {
+// backend is the product's own, over fsys or vars.
+func (l Loader) backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, error) {
+	if l.efi != nil {
+		return l.efi.backend(fsys, vars)
+	}
 	slots := []bootctl.Slot{"A", "B"}
 	if l.uboot != nil {
 		o := *l.uboot
@@ -140,7 +147,11 @@ func (l Loader) backend(fsys hal.FS) (bootctl.Backend, error) {
 }
 
 // boot is one power-on, by the model: the slot whose kernel is started, "" for none.
-func (l Loader) boot(fsys hal.FS) (string, error) {
+func (l Loader) boot(w *sim.World) (string, error) {
+	if l.efi != nil {
+		return l.efi.boot(w)
+	}
+	fsys := w.FS()
 	script := bootmodel.Reference
 	if l.rauc {
 		script = bootmodel.RAUC

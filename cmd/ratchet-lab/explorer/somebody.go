@@ -11,6 +11,10 @@ import (
 // somebodySets is another program that changes the metadata behind the agent's back: durable at once,
 // without a lock, and no operation of the machine.
 func (d *Device) somebodySets(change map[string]string) {
+	if d.l.efi != nil {
+		d.l.efi.foreign(d.W)
+		return
+	}
 	w := d.W
 	fork := w.Fork()
 	fork.CutAt(0, 0)
@@ -71,6 +75,10 @@ func (d *Device) put(c ubootenv.Location, b []byte) {
 
 // somebodyRuins overwrites all metadata with nonsense.
 func (d *Device) somebodyRuins() {
+	if d.l.efi != nil {
+		d.l.efi.ruins(d.W)
+		return
+	}
 	junk := make([]byte, envSize)
 	for i := range junk {
 		junk[i] = byte(i*7 + 3)
@@ -86,6 +94,10 @@ func (d *Device) somebodyRuins() {
 
 // somebodyArms arms a slot as if a person had done it.
 func (d *Device) somebodyArms(slot string) {
+	if d.l.efi != nil {
+		d.l.efi.arms(d.W, slot)
+		return
+	}
 	other := map[string]string{"A": "B", "B": "A"}[slot]
 	if d.l.uboot != nil {
 		d.somebodySets(map[string]string{"BOOT_ORDER": slot + " " + other, "BOOT_" + slot + "_LEFT": "3", "BOOT_" + slot + "_GOOD": "0"})
@@ -96,6 +108,10 @@ func (d *Device) somebodyArms(slot string) {
 
 // somebodyConfirms confirms a slot.
 func (d *Device) somebodyConfirms(slot string) {
+	if d.l.efi != nil {
+		d.l.efi.confirms(d.W, slot)
+		return
+	}
 	if d.l.uboot != nil {
 		d.somebodySets(map[string]string{"BOOT_" + slot + "_LEFT": "3", "BOOT_" + slot + "_GOOD": "1"})
 		return
@@ -105,6 +121,10 @@ func (d *Device) somebodyConfirms(slot string) {
 
 // somebodyDisables makes a slot unbootable.
 func (d *Device) somebodyDisables(slot string) {
+	if d.l.efi != nil {
+		d.l.efi.disables(d.W, slot)
+		return
+	}
 	other := map[string]string{"A": "B", "B": "A"}[slot]
 	if d.l.uboot != nil {
 		d.somebodySets(map[string]string{"BOOT_ORDER": other, "BOOT_" + slot + "_LEFT": "0", "BOOT_" + slot + "_GOOD": "0"})
@@ -115,6 +135,9 @@ func (d *Device) somebodyDisables(slot string) {
 
 // metadata tells whether a path holds boot metadata.
 func (d *Device) metadata(path string) bool {
+	if d.l.efi != nil {
+		return d.l.efi.metadata(path)
+	}
 	if d.l.uboot == nil {
 		return path == grubenvPath
 	}

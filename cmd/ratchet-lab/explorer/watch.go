@@ -154,7 +154,7 @@ func (m watchedMedium) ReadAt(p []byte, off int64) (int, error) {
 
 // watchedFS lets a scenario act between two operations on files.
 type watchedFS struct {
-	hal.FS
+	hal.Tree
 	d *Device
 }
 
@@ -164,7 +164,7 @@ func (f watchedFS) Open(path string, a hal.Access) (hal.Medium, error) {
 			return nil, err
 		}
 	}
-	return f.FS.Open(path, a)
+	return f.Tree.Open(path, a)
 }
 
 // watchedCounter watches the rollback counter.

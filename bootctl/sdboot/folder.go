@@ -1,0 +1,347 @@
+package sdboot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// fullTries: an entry without a counter is not counted; package choice wants a number.
+const fullTries = 1
+
+// folder is one reading of loader/entries.
+type folder struct {
+	b     *Backend
+	files []*file  // ours
+	all   []string // names, of others too
+}
+
+// file is one file of ours.
+type file struct {
+	name
+	path string
+	raw  []byte
+	entry
+	wrong error // why an entry that is on cannot be ordered
+}
+
+// read reads the folder. A partition that is not mounted is an error of its own, and not ErrInvalid.
+func (b *Backend) read() (*folder, error) {
+	all, err := b.fs.List(b.o.Folder)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list %s; is the EFI system partition mounted? %w", b.o.Folder, err)
+	}
+	f := &folder{b: b, all: all}
+	for _, base := range all {
+		n, ours := parseName(b.o.Prefix, base, b.o.Slots)
+		if !ours {
+			continue
+		}
+		x := &file{name: n, path: b.path(base)}
+		switch x.raw, err = hal.ReadFile(b.fs, x.path, maxRead); {
+		case errors.Is(err, hal.ErrLimit):
+			x.wrong = err
+		case err != nil:
+			return nil, err
+		default:
+			x.entry, x.wrong = decode(x.raw)
+		}
+		f.files = append(f.files, x)
+	}
+	return f, nil
+}
+
+// valid reads the folder; the error wraps ErrInvalid when it does not say what boots, and the folder
+// is returned then, too.
+func (b *Backend) valid() (*folder, error) {
+	f, err := b.read()
+	if err != nil {
+		return nil, err
+	}
+	live := 0
+	for i, x := range f.files {
+		if x.wrong != nil {
+			return f, fmt.Errorf("%w: %s: %w", bootctl.ErrInvalid, x.path, x.wrong)
+		}
+		if !x.live() {
+			continue
+		}
+		live++
+		for _, y := range f.files[:i] {
+			if y.live() && y.version == x.version && y.slot != x.slot {
+				return f, fmt.Errorf("%w: %s and %s have one version", bootctl.ErrInvalid, y.path, x.path)
+			}
+		}
+	}
+	if live == 0 {
+		return f, fmt.Errorf("%w: no entry %s* in %s is on", bootctl.ErrInvalid, b.o.Prefix, b.o.Folder)
+	}
+	return f, nil
+}
+
+// live: the loader would boot it before an entry that has no tries left.
+func (x *file) live() bool { return x.on && (!x.trial || x.left > 0) }
+
+// order are the live files as the loader sorts them.
+func (f *folder) order() []*file {
+	var live []*file
+	for _, x := range f.files {
+		if x.live() {
+			live = append(live, x)
+		}
+	}
+	for i := range live { // two or three
+		for k := i; k > 0 && live[k].before(live[k-1]); k-- {
+			live[k], live[k-1] = live[k-1], live[k]
+		}
+	}
+	return live
+}
+
+// before: the higher version; of two names of one trial that with more tries left.
+func (x *file) before(y *file) bool {
+	return x.version > y.version || x.version == y.version && x.left > y.left
+}
+
+// governs is the file by which the loader would boot slot, nil for none.
+func (f *folder) governs(slot bootctl.Slot) *file {
+	for _, x := range f.order() {
+		if x.slot == slot {
+			return x
+		}
+	}
+	return nil
+}
+
+// own is the slot's own entry, nil when its file is not there.
+func (f *folder) own(slot bootctl.Slot) *file {
+	for _, x := range f.files {
+		if x.slot == slot && !x.trial {
+			return x
+		}
+	}
+	return nil
+}
+
+// choice is what the loader would do.
+func (f *folder) choice() choice.Choice {
+	c := choice.Choice{Known: f.b.o.Slots, Entries: map[string]choice.Entry{}}
+	for _, s := range c.Known {
+		c.Entries[string(s)] = choice.Entry{Good: choice.Trial}
+	}
+	for _, x := range f.files {
+		if x.on && !x.live() {
+			c.Entries[string(x.slot)] = choice.Entry{Good: choice.Trial, Spent: true}
+		}
+	}
+	for _, x := range f.order() {
+		s := string(x.slot)
+		if slices.Contains(c.Order, s) {
+			continue
+		}
+		c.Order = append(c.Order, s)
+		c.Entries[s] = choice.Entry{Tries: x.left, Good: choice.Trial}
+		if !x.trial {
+			c.Entries[s] = choice.Entry{Tries: fullTries, Good: choice.Confirmed}
+		}
+	}
+	return c
+}
+
+// above is a version higher than any that is there.
+func (f *folder) above() int64 {
+	var top int64
+	for _, x := range f.files {
+		top = max(top, x.version, x.serial)
+	}
+	return top + 1
+}
+
+// lines are the board's lines for slot: of its own entry, or of a trial.
+func (f *folder) lines(slot bootctl.Slot) []string {
+	if own := f.own(slot); own != nil && len(own.lines) > 0 {
+		return own.lines
+	}
+	for _, x := range f.files {
+		if x.slot == slot && len(x.lines) > 0 {
+			return x.lines
+		}
+	}
+	return f.shadowLines(slot)
+}
+
+// create makes a file that is complete and off.
+//
+// Crash: before, after and between -> a file that starts nothing, or none; the choice stays.
+func (f *folder) create(n name, lines []string) (*file, error) {
+	e := entry{version: f.above(), lines: lines}
+	raw, err := encode(e)
+	if err != nil {
+		return nil, err
+	}
+	base := n.file(f.b.o.Prefix)
+	x := &file{name: n, path: f.b.path(base), raw: raw, entry: e}
+	m, err := f.b.fs.Open(x.path, hal.Create)
+	if err != nil {
+		return nil, fmt.Errorf("cannot create %s: %w", x.path, err)
+	}
+	if _, err = m.WriteAt(raw, 0); err == nil {
+		err = m.Sync()
+	}
+	if err = errors.Join(err, m.Close()); err != nil {
+		return nil, fmt.Errorf("cannot write %s: %w", x.path, err)
+	}
+	if err := f.b.fs.SyncDir(f.b.o.Folder); err != nil {
+		return nil, fmt.Errorf("cannot make %s durable: %w", x.path, err)
+	}
+	f.files, f.all = append(f.files, x), append(f.all, base)
+	return x, nil
+}
+
+// turn writes e as the content of x.
+func (f *folder) turn(x *file, e entry) error {
+	raw, err := encode(e)
+	if err != nil {
+		return err
+	}
+	if err := f.put(x, raw); err != nil {
+		return err
+	}
+	x.entry, x.wrong = e, nil
+	return nil
+}
+
+// put overwrites a file in place with one write of a sector, and reads it back.
+//
+// Crash: before -> old; after -> new. A file of another size than 512 bytes may be torn (Caps.Weakness).
+func (f *folder) put(x *file, raw []byte) error {
+	now, err := hal.ReadFile(f.b.fs, x.path, maxRead)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.Equal(now, x.raw) {
+		return fmt.Errorf("%w: %s", bootctl.ErrChanged, x.path)
+	}
+	if err != nil && !errors.Is(err, hal.ErrLimit) {
+		return err
+	}
+	if err := f.overwrite(x, raw); err != nil {
+		return fmt.Errorf("cannot write %s: %w", x.path, err)
+	}
+	back, err := hal.ReadFile(f.b.fs, x.path, maxRead)
+	if err != nil {
+		return fmt.Errorf("%w: %w", bootctl.ErrNotVerified, err)
+	}
+	if !bytes.Equal(back, raw) {
+		return fmt.Errorf("%w: %s", bootctl.ErrNotVerified, x.path)
+	}
+	x.raw = raw
+	return nil
+}
+
+func (f *folder) overwrite(x *file, raw []byte) error {
+	access := hal.InPlace
+	if len(x.raw) > Size || x.wrong != nil && x.raw == nil {
+		access = hal.Create // longer than an entry: it is cut off
+	}
+	m, err := f.b.fs.Open(x.path, access)
+	if err != nil {
+		return err
+	}
+	_, err = m.WriteAt(raw, 0)
+	if err == nil {
+		err = m.Sync()
+	}
+	return errors.Join(err, m.Close())
+}
+
+// switchOff turns off what is on of slot, but for keep. What governs goes last, so that the choice
+// changes with the last write and not before.
+func (f *folder) switchOff(slot bootctl.Slot, keep ...*file) error {
+	last := f.governs(slot)
+	var list []*file
+	for _, x := range f.files {
+		if x.slot == slot && x.on && x != last && !slices.Contains(keep, x) {
+			list = append(list, x)
+		}
+	}
+	if last != nil && !slices.Contains(keep, last) {
+		list = append(list, last)
+	}
+	for _, x := range list {
+		e := x.entry
+		e.on = false
+		if err := f.turn(x, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unique tells whether x has the one name of its trial. Two names may lead to the same clusters.
+func (f *folder) unique(x *file) bool {
+	n := 0
+	for _, y := range f.files {
+		if y.trial && y.slot == x.slot && y.serial == x.serial {
+			n++
+		}
+	}
+	return n == 1
+}
+
+// clean removes the files of trials that are off. Names that may share their clusters stay, for fsck.
+//
+// Crash: they start nothing, whether they are there or not.
+func (f *folder) clean() error {
+	removed := false
+	for _, x := range slices.Clone(f.files) {
+		if !x.trial || x.on || !f.unique(x) {
+			continue
+		}
+		if err := f.b.fs.Remove(x.path); err != nil {
+			return fmt.Errorf("cannot remove %s: %w", x.path, err)
+		}
+		removed = true
+		i := slices.Index(f.files, x)
+		f.files = slices.Delete(f.files, i, i+1)
+	}
+	if !removed {
+		return nil
+	}
+	return f.b.fs.SyncDir(f.b.o.Folder)
+}
+
+// caps tells from the names whether all of them, with one trial before and after its rename, fit into
+// the 16 entries of a sector.
+func (f *folder) caps() bootctl.Caps {
+	c := bootctl.Caps{
+		Backend: "systemd-boot", Layout: "boot counting, loader/entries in one sector", MaxTries: bootctl.MaxTries, Watchdog: f.b.o.Watchdog,
+		Weakness: "the loader counts by a rename on FAT, which is as safe as the write of one sector; where the firmware keeps variables, uefi is safe",
+	}
+	used, trial := 2, 0
+	for _, n := range f.all {
+		used += dirents(n)
+	}
+	for _, s := range f.b.o.Slots {
+		trial = max(trial, dirents(name{slot: s, trial: true, serial: 999999}.file(f.b.o.Prefix)))
+	}
+	trials := 2
+	for _, x := range f.files {
+		if x.trial {
+			trials = 1
+		}
+		if !x.trial && len(x.raw) != Size {
+			c.Layout = "boot counting, entries that are not padded"
+			c.Weakness = fmt.Sprintf("%s has not %d bytes, so that it cannot be replaced in one step; pad it with empty lines", x.path, Size)
+			return c
+		}
+	}
+	if used+trials*trial > 16 {
+		c.Layout = "boot counting, loader/entries in several sectors"
+		c.Weakness = "a power cut inside the loader's rename may leave both names, and it then counts no more; keep loader/entries for our entries alone"
+	}
+	return c
+}

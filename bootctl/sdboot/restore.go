@@ -1,0 +1,106 @@
+package sdboot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/shadow"
+)
+
+// restore makes the minimum out of invalid metadata: running is on, above all, and every other slot off.
+//
+// Crash: running comes first and counts at once; until all others are off it may still be invalid,
+// and is restored again.
+func (f *folder) restore(running bootctl.Slot) error {
+	if _, err := choice.Restore(f.b.o.Slots, running, fullTries); err != nil {
+		return err
+	}
+	lines := f.lines(running)
+	if !starts(lines) {
+		return fmt.Errorf("%w: nothing is left of the entry of slot %s: write it again", bootctl.ErrInvalid, running)
+	}
+	own := f.own(running)
+	if own == nil {
+		var err error
+		if own, err = f.create(name{slot: running}, lines); err != nil {
+			return err
+		}
+	}
+	if err := f.turn(own, entry{on: true, version: f.above(), lines: lines}); err != nil {
+		return err
+	}
+	for _, s := range f.b.o.Slots {
+		for _, x := range f.files {
+			if x.slot != s || x == own || !x.on && x.wrong == nil && (x.trial || len(x.lines) > 0) {
+				continue
+			}
+			e := entry{version: f.above(), lines: x.lines}
+			if !starts(e.lines) {
+				e.lines = f.lines(s)
+			}
+			if !starts(e.lines) {
+				if x.on || x.wrong != nil {
+					return fmt.Errorf("%w: %s cannot be switched off: delete it", bootctl.ErrInvalid, x.path)
+				}
+				continue // it starts nothing
+			}
+			if err := f.turn(x, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// starts tells whether lines name something to start.
+func starts(lines []string) bool {
+	_, err := encode(entry{version: 1, lines: lines})
+	return !errors.Is(err, bootctl.ErrInvalid)
+}
+
+// The shadow copy holds for each slot its name and the board's lines, a newline behind each, and a
+// NUL at the end.
+
+func (f *folder) keepShadow() error {
+	if f.b.o.Shadow == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	for _, s := range f.b.o.Slots {
+		b.WriteString(string(s) + "\n")
+		for _, line := range f.lines(s) {
+			b.WriteString(line + "\n")
+		}
+		b.WriteByte(0)
+	}
+	if kept, err := shadow.Load(f.b.fs, f.b.o.Shadow, maxShadow); err == nil && bytes.Equal(kept, b.Bytes()) {
+		return nil
+	}
+	if err := shadow.Store(f.b.fs, f.b.o.Shadow, b.Bytes()); err != nil {
+		return fmt.Errorf("cannot keep the shadow copy of the entries: %w", err)
+	}
+	return nil
+}
+
+const maxShadow = 64 << 10
+
+// shadowLines are the board's lines for slot in the shadow copy, nil for none.
+func (f *folder) shadowLines(slot bootctl.Slot) []string {
+	if f.b.o.Shadow == "" {
+		return nil
+	}
+	kept, err := shadow.Load(f.b.fs, f.b.o.Shadow, maxShadow)
+	if err != nil {
+		return nil
+	}
+	for _, part := range strings.Split(string(kept), "\x00") {
+		if name, lines, ok := strings.Cut(part, "\n"); ok && name == string(slot) && lines != "" {
+			return strings.Split(strings.TrimSuffix(lines, "\n"), "\n")
+		}
+	}
+	return nil
+}

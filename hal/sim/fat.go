@@ -1,0 +1,78 @@
+package sim
+
+import (
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path"
+
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// SetFAT makes a folder one of a FAT file system, which has no journal. A rename writes a new entry
+// of the folder and removes the old one, never over a name that is there. While all entries fit into
+// one sector, a cut leaves the sector as it was after any of the changes since SyncDir; where they do
+// not (apart), any of the entries' changes is there or not: the old name, the new one, both, which
+// then share their clusters, or none.
+func (w *World) SetFAT(dir string, apart bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fs.fat[path.Clean(dir)] = apart
+}
+
+func (t *tree) oneSector(dir string) bool {
+	apart, fat := t.fat[dir]
+	return fat && !apart
+}
+
+func (t *tree) renameFAT(from, to string, s *store, part *rand.Rand) error {
+	if t.now[to] != nil {
+		return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
+	}
+	dir := path.Dir(to)
+	if t.oneSector(dir) {
+		if part == nil || part.IntN(2) == 0 {
+			t.change(renaming{dir, map[string]*store{from: nil, to: s}})
+		}
+		return nil
+	}
+	if part == nil || part.IntN(2) == 0 {
+		t.change(renaming{dir, map[string]*store{to: s}})
+	}
+	if part == nil || part.IntN(2) == 0 {
+		t.change(renaming{dir, map[string]*store{from: nil}})
+	}
+	return nil
+}
+
+// freeable: deleting one of two names of one chain of clusters frees what the other one needs.
+func (t *tree) freeable(name string) error {
+	if _, fat := t.fat[path.Dir(name)]; !fat {
+		return nil
+	}
+	for other, s := range t.now {
+		if other != name && s == t.now[name] {
+			return fmt.Errorf("cannot delete %s: its clusters are those of %s, too", name, other)
+		}
+	}
+	return nil
+}
+
+// List implements hal.Tree.
+func (f files) List(dir string) ([]string, error) {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	if err := f.w.alive(f.l); err != nil {
+		return nil, err
+	}
+	dir = path.Clean(dir)
+	var names []string
+	for _, name := range sorted(f.w.fs.now) {
+		if path.Dir(name) == dir {
+			names = append(names, path.Base(name))
+		}
+	}
+	return names, nil
+}
+
+var _ hal.Tree = files{}
