@@ -62,7 +62,7 @@ var matters = []target{
 // matter is the first target with a change.
 func matter(name, what string, change func(t *target)) target {
 	t := arm64UBoot
-	t.name, t.what = name, what
+	t.name, t.what, t.smoke = name, what, false
 	change(&t)
 	return t
 }
