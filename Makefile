@@ -55,7 +55,7 @@ rig-programs: build
 	@for arch in arm64 amd64; do mkdir -p $(BIN)/rig/$$arch && \
 		GOARCH=$$arch $(STATIC) $(GO) build $(FLAGS) -o $(BIN)/rig/$$arch/ ./cmd/ratchet ./scripts/rig/guest || exit 1; done
 
-rig-smoke: rig-programs ## real U-Boot and GRUB in QEMU, a hundred power cuts, ten booted (scripts/deps.sh rig)
+rig-smoke: rig-programs ## real U-Boot and GRUB in QEMU, a hundred power cuts, ten booted (scripts/deps.sh rig-smoke)
 	$(BIN)/ratchet-lab rig smoke --dir $(RIG)
 
 rig: rig-programs ## every power cut of two updates looked at, every EVERYth flush point booted, with a report (scripts/deps.sh rig)

@@ -78,7 +78,15 @@ func (a *Agent) reboot(ctx context.Context) (bool, error) {
 	}
 	a.flush(ctx)
 	st, _ := a.o.Boot.State(ctx)
-	if err := a.o.Power.Reboot(ctx, st.Caps.RebootArg); err != nil {
+	ask, cancel := context.WithTimeout(ctx, a.o.ForceAfter) // a command that hangs is one that was not heard
+	err = a.o.Power.Reboot(ask, st.Caps.RebootArg)
+	cancel()
+	if ctx.Err() != nil {
+		// Whoever is told to end while it asks was heard, and the command may be killed with us. To force
+		// a reboot now would cut an orderly one short. Was it only the agent that ends, its next start asks again.
+		return true, nil
+	}
+	if err != nil {
 		a.fail("cannot ask for a reboot", err)
 	} else if !a.wait(ctx, a.o.ForceAfter) {
 		return true, nil
@@ -326,7 +334,10 @@ func (a *Agent) endAs(e ending, also ...txFunc) error {
 	a.local = nil
 	r := a.rec
 	o := Outcome{Result: e.result, Reason: e.why, Detail: e.detail, Manifest: r.Digest, Sequence: r.Ext.Sequence, Version: r.Ext.Version, Slot: r.Target}
-	also = append([]txFunc{a.ended(o), keepReport(a.reportOf(r, e)), func(tx journal.Tx) error {
+	if !r.Ext.Synthetic || e.result != "updated" { // a slot that was on trial without an update is confirmed, and nothing is updated
+		also = append(also, a.ended(o), keepReport(a.reportOf(r, e)))
+	}
+	also = append([]txFunc{func(tx journal.Tx) error {
 		if err := a.dropPermit(tx, r.Digest); err != nil || e.keep {
 			return err
 		}

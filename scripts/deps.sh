@@ -1,13 +1,17 @@
 #!/bin/sh
-# Installs what a make target needs beyond Go, from Debian's packages. Usage: scripts/deps.sh interop|bench|rig
-# rig also unpacks guest kernels, which are never installed, into $RATCHET_RIG_CACHE (default ~/.cache/ratchet-rig).
+# Installs what a make target needs beyond Go, from Debian's packages. Usage: scripts/deps.sh interop|bench|rig-smoke|rig
+# rig-smoke also unpacks guest kernels, which are never installed, into $RATCHET_RIG_CACHE (default ~/.cache/ratchet-rig);
+# rig also builds the rig's own U-Boot there (scripts/rig/uboot.sh), with a compiler for arm64.
 set -eu
 case "${1:-}" in
 interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount softhsm2 opensc swtpm tpm2-tools libtss2-tcti-swtpm0" ;;
 bench) packages="e2fsprogs util-linux mount strace procps mosquitto" ;;
-rig) packages="qemu-system-arm qemu-system-x86 u-boot-qemu u-boot-tools libubootenv-tool ovmf grub-efi-amd64-bin grub-common mtools gdisk e2fsprogs" ;;
-*) echo "usage: scripts/deps.sh interop|bench|rig" >&2; exit 2 ;;
+rig|rig-smoke) packages="qemu-system-arm qemu-system-x86 u-boot-qemu u-boot-tools libubootenv-tool ovmf grub-efi-amd64-bin grub-common mtools gdisk e2fsprogs" ;;
+*) echo "usage: scripts/deps.sh interop|bench|rig-smoke|rig" >&2; exit 2 ;;
 esac
+if [ "$1" = rig ]; then
+	packages="$packages gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross bison flex bc device-tree-compiler libssl-dev libgnutls28-dev make patch swig python3-dev python3-setuptools dpkg-dev"
+fi
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 missing=
@@ -18,7 +22,8 @@ if [ -n "$missing" ]; then
 	$sudo apt-get update -q
 	DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -q --no-install-recommends $missing
 fi
-[ "$1" = rig ] || exit 0
+case "$1" in rig*) ;; *) exit 0 ;; esac
+[ "$1" = rig-smoke ] || "$(dirname "$0")/rig/uboot.sh"
 
 cache=${RATCHET_RIG_CACHE:-$HOME/.cache/ratchet-rig}
 [ -d "$cache/arm64/boot" ] && [ -d "$cache/amd64/boot" ] && exit 0

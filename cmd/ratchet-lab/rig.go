@@ -10,19 +10,20 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-const rigUsage = `ratchet-lab rig smoke|all|cuts|look|cut [flags]
+const rigUsageText = `ratchet-lab rig smoke|all|cuts|look|cut [flags]
 
 Boots the real agent with real bootloaders and kernels in QEMU, and cuts its power: in each target a
 healthy update from publish to confirm, a sick one and one whose kernel panics, which both must come back
 by themselves, and then the healthy one again from the disk that a power cut would have left.
-Needs scripts/deps.sh rig, and neither root nor a network.
+Needs scripts/deps.sh rig (rig-smoke for a smoke test), and neither root nor a network.
 
-  smoke   both targets, a hundred cuts, ten of them booted
+  smoke   U-Boot and GRUB, a hundred cuts, ten of them booted
   all     every cut looked at, every flush point and some torn tails booted, recoveries cut again, and a report
   cuts    the power cuts of the run in --dir again, as all does them, without its scenes
   look    every cut of the run in --dir again, without QEMU: what this program's agent makes of those disks
@@ -32,7 +33,8 @@ Needs scripts/deps.sh rig, and neither root nor a network.
   --dir DIR       where to put it (default rig-out); kept
   --bin DIR       where ratchet and ratchet-release are (default: beside this one), and rig/ARCH/ with the guest's
   --cache DIR     unpacked kernels (default $RATCHET_RIG_CACHE or ~/.cache/ratchet-rig)
-  --target NAME   only this one: arm64-uboot, x86-grub
+  --target NAME   only this one: %s
+  --scene WORDS   besides the healthy update only scenes with one of these in their names, separated by commas
   --seed N        of the choice of cuts and of torn writes (default 1)
   --every N       all, cuts: one Nth of the boots (default 1: every flush point)
   --together N    targets at the same time (default: one for each processor)
@@ -42,10 +44,19 @@ Needs scripts/deps.sh rig, and neither root nor a network.
 Exit codes: 0 all as expected, 1 something differs, 2 usage.
 `
 
+// rigUsage names the targets that there are.
+func rigUsage() string {
+	var names []string
+	for _, t := range targets {
+		names = append(names, t.name)
+	}
+	return fmt.Sprintf(rigUsageText, strings.Join(names, ", "))
+}
+
 // rigFlags are what the command line said.
 type rigFlags struct {
 	mode, dir, bin, cache, target, variant string
-	update, secondVariant                  string
+	update, secondVariant, scene           string
 	seed                                   int64
 	point, every, second, together         int
 	kvm, verbose                           bool
@@ -59,6 +70,7 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.bin, "bin", "", "")
 	f.StringVar(&o.cache, "cache", os.Getenv("RATCHET_RIG_CACHE"), "")
 	f.StringVar(&o.target, "target", "", "")
+	f.StringVar(&o.scene, "scene", "", "")
 	f.StringVar(&o.variant, "variant", string(whole), "")
 	f.Int64Var(&o.seed, "seed", 1, "")
 	f.IntVar(&o.point, "point", -1, "")
@@ -73,10 +85,10 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		o.mode, args = args[0], args[1:]
 	}
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) || o.mode == "-h" || o.mode == "--help" {
-		fmt.Fprint(stdout, rigUsage)
+		fmt.Fprint(stdout, rigUsage())
 		return 0
 	} else if err != nil || f.NArg() > 0 || !strings.Contains(" smoke all cuts look cut ", " "+o.mode+" ") || o.every < 1 || o.together < 1 || o.mode == "cut" && (o.point < 0 || o.target == "") {
-		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n%s", errors.Join(err, fmt.Errorf("unexpected arguments %q", f.Args())), rigUsage)
+		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n%s", errors.Join(err, fmt.Errorf("unexpected arguments %q", f.Args())), rigUsage())
 		return 2
 	}
 	if err := o.complete(); err != nil {
@@ -124,10 +136,15 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 	var runs []*rig
 	began, shared := time.Now(), &sync.Mutex{}
 	for _, t := range targets {
-		if o.target == "" || o.target == t.name {
-			r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, began: began}, target: t, o: o}
-			runs = append(runs, r)
+		if o.target != "" && o.target != t.name || o.target == "" && o.mode == "smoke" && !t.smoke {
+			continue
 		}
+		if m := t.missing(o.cache); m != "" && o.target == "" {
+			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n", t.name, m, o.cache)
+			continue
+		}
+		r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, began: began}, target: t, o: o}
+		runs = append(runs, r)
 	}
 	if len(runs) == 0 {
 		return false, fmt.Errorf("there is no target %q", o.target)
@@ -268,8 +285,21 @@ func (r *rig) scenes() []scene {
 	if r.o.mode == "all" {
 		all = append(all, scene{"hang before the agent", r.playHang}, scene{"hang after the agent", r.playFreeze}, scene{"broker not reached", r.playDeaf},
 			scene{"damaged image", r.playDamaged}, scene{"forged manifest", r.playForged})
+		if r.target.more != nil {
+			all = append(all, r.target.more(r)...)
+		}
 	}
-	return append(all, scene{"power cuts", r.playCuts})
+	all = append(all, scene{"power cuts", r.playCuts})
+	if r.o.scene == "" {
+		return all
+	}
+	few := all[:1]
+	for _, s := range all[1:] {
+		if slices.ContainsFunc(strings.Split(r.o.scene, ","), func(word string) bool { return strings.Contains(s.what, word) }) {
+			few = append(few, s)
+		}
+	}
+	return few
 }
 
 func (r *rig) timed(what string, f func() error) error {

@@ -18,6 +18,11 @@ func (r *rig) setUpRig(ctx context.Context) error {
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		return err
 	}
+	for _, name := range r.target.cached {
+		if err := copySparse(filepath.Join(r.o.cache, name), r.path(filepath.Base(name))); err != nil {
+			return fmt.Errorf("%w; run scripts/deps.sh rig", err)
+		}
+	}
 	var err error
 	if r.pki, err = newPKI(r.path("pki")); err != nil {
 		return err
@@ -99,6 +104,7 @@ type version struct{ name, sickness string }
 func (r *rig) versions() []version {
 	all := []version{{"1.0.0", ""}, {"2.0.0", ""}, {"3.0.0", "sick"}, {"4.0.0", "panic"}}
 	if r.o.mode == "all" {
+		all = append(all, r.target.versions...)
 		all = append(all, version{"5.0.0", "hang"}, version{"6.0.0", "freeze"}, version{"7.0.0", "deaf"}, version{"8.0.0", ""})
 	}
 	return all

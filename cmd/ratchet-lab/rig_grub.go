@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
@@ -15,8 +16,8 @@ import (
 var x86GRUB = target{
 	name: "x86-grub", what: "x86_64, OVMF, GRUB, grubenv on the EFI system partition", arch: "amd64", console: "ttyS0", kernel: "vmlinuz",
 	qemu:     "qemu-system-x86_64",
-	hardware: func(flash string) []string { return ovmf(flash, 256) }, // GRUB under OVMF is out of memory with 128 MiB
-	tries:    1, smokeBoots: 3,
+	hardware: func(dir string) []string { return ovmf(dir, 256) }, // GRUB under OVMF is out of memory with 128 MiB
+	tries:    1, smokeBoots: 3, smoke: true,
 	esp:    true,
 	parts:  layout(),
 	mounts: "/dev/vda1 /boot/efi vfat\n",
@@ -69,7 +70,7 @@ func grubFill(ctx context.Context, t target, dir, disk string) error {
 	return err
 }
 
-// grubMetadata reads the block with the agent's backend.
+// grubMetadata reads the block with the agent's backend, and holds it against grub-editenv.
 func grubMetadata(ctx context.Context, c *checker) (bootctl.State, error) {
 	esp, env := filepath.Join(c.dir, "esp"), filepath.Join(c.dir, "grubenv")
 	if err := os.WriteFile(esp, c.part(1), 0o644); err != nil {
@@ -82,5 +83,28 @@ func grubMetadata(ctx context.Context, c *checker) (bootctl.State, error) {
 	if err != nil {
 		return bootctl.State{}, err
 	}
-	return b.State(ctx)
+	s, err := b.State(ctx)
+	if err != nil {
+		return s, err
+	}
+	out, err := tool(ctx, "", "grub-editenv", env, "list")
+	if err != nil {
+		return s, err
+	}
+	vars := map[string]string{}
+	for _, l := range strings.Split(string(out), "\n") {
+		k, v, _ := strings.Cut(l, "=")
+		vars[k] = v
+	}
+	next := ""
+	for _, slot := range strings.Fields(vars["ORDER"]) {
+		if next == "" && vars[slot+"_OK"] == "1" && vars[slot+"_TRY"] == "0" {
+			next = slot
+		}
+	}
+	// With none of them left GRUB clears the good ones, which is the agent's to know too.
+	if next != "" && next != string(s.Next) {
+		return s, fmt.Errorf("by grub-editenv slot %s is next, by the agent %q", next, s.Next)
+	}
+	return s, nil
 }

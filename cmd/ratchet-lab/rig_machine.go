@@ -22,8 +22,8 @@ type machine struct {
 
 // power switches a board on. log is the write log, "" for none.
 func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bool) (*machine, error) {
-	flash := filepath.Join(dir, "flash.img")
-	if _, err := os.Stat(flash); err != nil {
+	flash := filepath.Join(dir, flashFile)
+	if _, err := os.Stat(flash); err != nil && t.flash != nil {
 		b, err := t.flash(t)
 		if err != nil {
 			return nil, err
@@ -36,7 +36,7 @@ func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bo
 	if kvm {
 		accel = "kvm"
 	}
-	args := append(t.hardware(flash), "-accel", accel, "-smp", "1", "-nodefaults", "-display", "none", "-serial", "file:"+serial,
+	args := append(t.hardware(dir), "-accel", accel, "-smp", "1", "-nodefaults", "-display", "none", "-serial", "file:"+serial,
 		"-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile=")
 	// The host's flushes are of no interest: power is lost in the log, not on the host.
 	disk0 := "driver=file,cache.no-flush=on,node-name=f0,filename=" + disk

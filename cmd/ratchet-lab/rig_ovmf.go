@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 const (
@@ -11,9 +12,9 @@ const (
 )
 
 // ovmf is a PC with UEFI and megabytes of memory.
-func ovmf(flash string, megabytes int) []string {
+func ovmf(dir string, megabytes int) []string {
 	return []string{"-M", "q35", "-cpu", "qemu64", "-m", fmt.Sprint(megabytes), "-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + ovmfCode,
-		"-drive", "if=pflash,format=raw,unit=1,snapshot=on,file=" + flash}
+		"-drive", "if=pflash,format=raw,unit=1,snapshot=on,file=" + filepath.Join(dir, flashFile)}
 }
 
 // ovmfVariables is the bank of the firmware's variables, as OVMF comes.

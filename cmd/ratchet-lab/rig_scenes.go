@@ -92,6 +92,14 @@ func (r *rig) again(ctx context.Context, name, log string) error {
 	return r.until(ctx, bootTime, "the device's status", r.resting)
 }
 
+// on switches the device on where a scene before has not.
+func (r *rig) on(ctx context.Context) error {
+	if r.machine != nil {
+		return nil
+	}
+	return r.again(ctx, "device", "")
+}
+
 func (r *rig) playSick(ctx context.Context) error {
 	r.chapter("Sick update: 3.0.0 boots, and its service does not answer")
 	rec := sickRecording()
@@ -115,6 +123,9 @@ func (r *rig) playPanic(ctx context.Context) error {
 
 // fallsBack offers a version that never lasts, and expects the loader to use up its tries.
 func (r *rig) fallsBack(ctx context.Context, what, version, why string) error {
+	if err := r.on(ctx); err != nil {
+		return err
+	}
 	r.boots = 0
 	err := r.update(ctx, version, "none")
 	r.expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why, r.target.tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
@@ -134,6 +145,9 @@ func (r *rig) playFreeze(ctx context.Context) error {
 
 func (r *rig) playDeaf(ctx context.Context) error {
 	r.chapter("Broker: 7.0.0 does not reach it")
+	if err := r.on(ctx); err != nil {
+		return err
+	}
 	r.boots = 0
 	err := r.update(ctx, "7.0.0", "none")
 	// The old system reaches the broker, so that the image is to blame.
@@ -143,6 +157,9 @@ func (r *rig) playDeaf(ctx context.Context) error {
 
 func (r *rig) playDamaged(ctx context.Context) error {
 	r.chapter("Damaged image: the server sends other bytes than the manifest of 8.0.0 has")
+	if err := r.on(ctx); err != nil {
+		return err
+	}
 	r.boots = 0
 	r.net.damage.Store(true)
 	defer r.net.damage.Store(false)

@@ -21,24 +21,41 @@ type target struct {
 	console string
 	kernel  string // its name in the slot, below boot/
 
-	qemu       string                      // program
-	hardware   func(flash string) []string // its arguments: board, processor, memory, firmware; flash is the file of the second bank
-	tries      int                         // boots on trial that the loader counts
-	smokeBoots int                         // cuts that the smoke test boots: fewer where a boot takes long
-	esp        bool                        // partition 1 is an EFI system partition
+	qemu       string                    // program
+	cached     []string                  // files of the cache that a run takes a copy of; without them there is no such target
+	hardware   func(dir string) []string // the program's arguments: board, processor, memory, firmware; the run's files are in dir
+	tries      int                       // boots on trial that the loader counts
+	smokeBoots int                       // cuts that the smoke test boots: fewer where a boot takes long
+	esp        bool                      // partition 1 is an EFI system partition
 	parts      []part
 	mounts     string            // /etc/rig/mounts of a slot, besides the state partition
 	boot       string            // the section [boot] of the device's configuration
+	smoke      bool              // one of those that a smoke test is about
+	versions   []version         // images of its own
 	files      map[string]string // what a slot holds besides, by name
 
 	script   func(t target) (string, error)                               // the reference script, adapted to this board
-	flash    func(t target) ([]byte, error)                               // what the factory puts into the second bank
+	flash    func(t target) ([]byte, error)                               // what the factory puts into the second bank of flash; nil where the board uses none
 	fill     func(ctx context.Context, t target, dir, disk string) error  // the boot partition and the metadata; files for it go to dir
 	metadata func(ctx context.Context, c *checker) (bootctl.State, error) // with the agent's backend, held against the loader's own tool where there is one
+	more     func(r *rig) []scene                                         // scenes of its own, of a whole run; nil for none
 	model    *modelled                                                    // the loader and its metadata without QEMU; nil: there is no model
 }
 
-var targets = []target{arm64UBoot, x86GRUB}
+var targets = []target{arm64UBoot, arm64UBootOwn, x86GRUB}
+
+// flashFile is the file of the second bank in a run's directory.
+const flashFile = "flash.img"
+
+// missing is the first file that a target needs of the cache and that is not there, "" for none.
+func (t target) missing(cache string) string {
+	for _, name := range t.cached {
+		if _, err := os.Stat(filepath.Join(cache, name)); err != nil {
+			return name
+		}
+	}
+	return ""
+}
 
 // Where things are on the disk, in sectors of 512 bytes. Slots are 2 and 3, as in the reference scripts.
 const (

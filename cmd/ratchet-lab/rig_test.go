@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -142,7 +143,7 @@ func TestAdapt(t *testing.T) {
 			}
 		}
 		for _, l := range strings.Split(script, "\n") {
-			if x.arch == "arm64" && !strings.HasPrefix(l, "#") && strings.Contains(l, "saveenv") {
+			if x.name == "arm64-uboot" && !strings.HasPrefix(l, "#") && strings.Contains(l, "saveenv") {
 				t.Errorf("%s: %q", x.name, l)
 			}
 		}
@@ -185,6 +186,34 @@ func TestFlashEnvironment(t *testing.T) {
 	}
 	if _, err := ubootenv.Encode(flashEnvironment(x), flashEnv, -1); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOwnUBoot: the U-Boot that is built looks for its environment where the disk has it, and the script
+// that it runs is the reference script but for lines marked BOARD.
+func TestOwnUBoot(t *testing.T) {
+	config, err := os.ReadFile("../../scripts/rig/uboot/config")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{fmt.Sprintf("CONFIG_ENV_SIZE=%#x\n", envCopy), fmt.Sprintf("CONFIG_ENV_OFFSET=%#x\n", envAt*sector),
+		fmt.Sprintf("CONFIG_ENV_OFFSET_REDUND=%#x\n", envAt*sector+envCopy)} {
+		if !strings.Contains(string(config), want) {
+			t.Errorf("scripts/rig/uboot/config has no %q", want)
+		}
+	}
+	script, err := arm64UBootOwn.script(arm64UBootOwn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, reference := strings.Split(script, "\n"), strings.Split(ubootenv.Script(), "\n")
+	if len(ours) != len(reference) {
+		t.Fatalf("%d lines, the reference has %d", len(ours), len(reference))
+	}
+	for i, l := range reference {
+		if ours[i] != l && !strings.Contains(l, "BOARD") {
+			t.Errorf("%q was %q", ours[i], l)
+		}
 	}
 }
 

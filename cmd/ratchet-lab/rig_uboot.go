@@ -23,27 +23,31 @@ const (
 var arm64UBoot = target{
 	name: "arm64-uboot", what: "arm64, U-Boot of Debian's u-boot-qemu, redundant environment", arch: "arm64", console: "ttyAMA0", kernel: "Image",
 	qemu: "qemu-system-aarch64",
-	hardware: func(flash string) []string {
-		return []string{"-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-bios", ubootBinary, "-drive", "if=pflash,format=raw,index=1,snapshot=on,file=" + flash}
+	hardware: func(dir string) []string {
+		return []string{"-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-bios", ubootBinary, "-drive", "if=pflash,format=raw,index=1,snapshot=on,file=" + filepath.Join(dir, flashFile)}
 	},
-	tries: 3, smokeBoots: 7,
+	tries: 3, smokeBoots: 7, smoke: true,
 	parts:  layout(part{5, envAt, envSize / sector, "env"}),
 	boot:   "backend = \"u-boot\"\ntries = 3\n",
 	files:  map[string]string{"etc/fw_env.config": fmt.Sprintf("/dev/vda5 0x0 0x%x\n/dev/vda5 0x%x 0x%x\n", envCopy, envCopy, envCopy)},
-	script: ubootScript, flash: ubootFlash, fill: ubootFill, metadata: ubootMetadata, model: ubootModel(),
+	script: ubootScript, flash: ubootFlash, metadata: ubootMetadata, model: ubootModel(),
+	fill: func(ctx context.Context, t target, dir, disk string) error {
+		return fillUBoot(ctx, t, dir, disk, diskEnvironment())
+	},
 }
 
-// ubootScript is boot.cmd for QEMU's board. Its U-Boot has its environment in flash, one copy; the
+// boardLines are the lines marked BOARD, as QEMU's board needs them.
+var boardLines = [][2]string{
+	{"root=/dev/mmcblk0p${rt_part}", "root=/dev/vda${rt_part}"},
+	{"panic=10", "panic=1"},
+	{"load mmc 0:${rt_part} ${kernel_addr_r} boot/Image", "load virtio 0:${rt_part} ${kernel_addr_r} boot/Image && load virtio 0:${rt_part} ${ramdisk_addr_r} boot/initrd"},
+	{"booti ${kernel_addr_r} - ${fdt_addr}", "booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdt_addr}"},
+}
+
+// ubootScript is boot.cmd for QEMU's board. Debian's U-Boot for it has its environment in flash, one copy; the
 // redundant one on the disk is read and written by variables (see flashEnvironment).
 func ubootScript(target) (string, error) {
-	return adapt(ubootenv.Script(), [][2]string{
-		{"root=/dev/mmcblk0p${rt_part}", "root=/dev/vda${rt_part}"},
-		{"panic=10", "panic=1"},
-		{"load mmc 0:${rt_part} ${kernel_addr_r} boot/Image", "load virtio 0:${rt_part} ${kernel_addr_r} boot/Image && load virtio 0:${rt_part} ${ramdisk_addr_r} boot/initrd"},
-		{"booti ${kernel_addr_r} - ${fdt_addr}", "booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdt_addr}"},
-		{"saveenv; then", "run rt_save; then"},
-		{"  saveenv\n", "  run rt_save\n"},
-	})
+	return adapt(ubootenv.Script(), append([][2]string{{"saveenv; then", "run rt_save; then"}, {"  saveenv\n", "  run rt_save\n"}}, boardLines...))
 }
 
 // saved are the variables that the board's environment holds; board_serial stands for those that are
@@ -100,8 +104,8 @@ func ubootFlash(t target) ([]byte, error) {
 	return append(env, make([]byte, flashBytes-len(env))...), err
 }
 
-// ubootFill makes boot.scr, and the environment on the disk.
-func ubootFill(ctx context.Context, t target, dir, disk string) error {
+// fillUBoot makes boot.scr, and the environment on the disk.
+func fillUBoot(ctx context.Context, t target, dir, disk string, vars []string) error {
 	script, err := t.script(t)
 	if err != nil {
 		return err
@@ -119,7 +123,7 @@ func ubootFill(ctx context.Context, t target, dir, disk string) error {
 	defer os.Remove(fs)
 	var env []byte
 	for serial := 1; serial >= 0; serial-- { // copy 0 counts
-		b, err := ubootenv.Encode(diskEnvironment(), envCopy, serial)
+		b, err := ubootenv.Encode(vars, envCopy, serial)
 		if err != nil {
 			return err
 		}

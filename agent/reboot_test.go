@@ -1,0 +1,94 @@
+package agent_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// slowPower asks for a reboot with a command that ends only when it is killed.
+type slowPower struct {
+	hal.Power
+	heard  bool // the machine goes down all the same
+	forced *int
+}
+
+func (p slowPower) Reboot(ctx context.Context, arg string) error {
+	if p.heard {
+		if err := p.Power.Reboot(ctx, arg); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return errors.New("signal: killed")
+}
+
+func (p slowPower) Force() error {
+	*p.forced++
+	return p.Power.Force()
+}
+
+// TestOrderlyRebootIsNotForced: init ends the agent while its reboot command has not ended yet. A reboot
+// that is forced then would cut the orderly one short, with file systems mounted.
+func TestOrderlyRebootIsNotForced(t *testing.T) {
+	bubble(t, 71, func(r *rig) {
+		forced := 0
+		r.options = func(o *agent.Options) { o.Power = slowPower{o.Power, true, &forced} }
+		r.play(r.release(2, 2))
+		r.is("B", 2)
+		if forced != 0 {
+			t.Errorf("%d reboots were forced", forced)
+		}
+	})
+}
+
+// TestRebootCommandHangs: a command that never ends and does nothing is as good as none.
+func TestRebootCommandHangs(t *testing.T) {
+	bubble(t, 72, func(r *rig) {
+		forced := 0
+		r.options = func(o *agent.Options) { o.Power = slowPower{o.Power, false, &forced} }
+		envelopes := [][]byte{r.release(2, 2)}
+		if !r.boot(&envelopes, func(a *agent.Agent) bool {
+			time.Sleep(time.Second) // for the deadline of the command, which is not the device's clock
+			return a.Status(context.Background()).Running.Name == "B"
+		}) {
+			t.Error("no reboot")
+		}
+		if forced == 0 {
+			t.Errorf("nothing was forced:\n%s", r.told())
+		}
+	})
+}
+
+// TestUnannouncedTrialIsNoUpdate: a factory that does not say which slot is good leaves it on trial. It
+// is proven and confirmed, and status does not call that an update. A sick one is told, since it fell back.
+func TestUnannouncedTrialIsNoUpdate(t *testing.T) {
+	for _, sick := range []bool{false, true} {
+		bubble(t, 73, func(r *rig) {
+			r.sick[3] = sick
+			r.w.Poke("/dev/b", 0, image(3))
+			if err := r.backend().Try(context.Background(), "B", 3); err != nil {
+				t.Fatal(err)
+			}
+			r.w.Restart()
+			r.loader()
+			r.play()
+			var last *control.Outcome
+			r.until(nil, func(st control.Status) bool {
+				last = st.Last
+				return st.Phase == "idle"
+			})
+			switch {
+			case !sick && last != nil:
+				t.Errorf("the last update is said to be %+v", *last)
+			case sick && (last == nil || last.Result != "reverted"):
+				t.Errorf("that it fell back is not told: %+v", last)
+			}
+		})
+	}
+}
