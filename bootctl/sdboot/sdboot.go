@@ -24,8 +24,8 @@
 // leave one, the other, both (two names for one chain of clusters, of which none can be deleted
 // without harm to the other) or none. So nothing here is renamed. Each change of the choice is one
 // sector of data, overwritten in place: Confirm turns the slot's entry on with a version above all
-// others, Disable turns it off, Try turns on a trial's file that was made before, complete and off. Files
-// are made and removed only while they are off, so that no state of the folder starts anything.
+// others, Disable turns it off, Try turns on a trial's file that was made before, complete and off (a slot
+// that is still confirmed it disables first, in a record of its own). Files are made and removed only while they are off, so that no state of the folder starts anything.
 //
 // The loader's own rename is what is left. It touches the folder's sectors, and of the files only the
 // trial's. While all names are in one sector (Caps.Layout) it is as atomic as that; in several, a cut
@@ -40,6 +40,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
@@ -91,6 +92,9 @@ type Backend struct {
 	fs            hal.Tree
 	o             Options
 	optionalLocks bool
+	// sure: what reads back was written and flushed by this process. Else it may stand in a cache only
+	// whose flush has failed, and Linux does not say so twice.
+	sure atomic.Bool
 }
 
 var _ bootctl.Backend = (*Backend)(nil)
@@ -183,6 +187,9 @@ func (b *Backend) Disable(ctx context.Context, target bootctl.Slot) error {
 		if _, err := c.Disable(target); err != nil {
 			return err
 		}
+		if err := f.settle(); err != nil {
+			return err
+		}
 		return f.switchOff(target)
 	})
 }
@@ -193,11 +200,19 @@ func (b *Backend) Try(ctx context.Context, target bootctl.Slot, tries int) error
 		if _, err := c.Try(target, tries, fullTries); err != nil {
 			return err
 		}
+		if err := f.settle(); err != nil {
+			return err
+		}
 		live := f.governs(target)
 		if live != nil && live.trial && live.left == tries && c.Next() == string(target) && f.unique(live) {
 			return f.switchOff(target, live)
 		}
 		lines := f.lines(target)
+		// Crash: between this and the next -> the slot is disabled, and another one boots. The other way
+		// round the trial could be used up, and the slot would run and look confirmed.
+		if err := f.switchOff(target); err != nil {
+			return err
+		}
 		if err := f.clean(); err != nil {
 			return err
 		}
@@ -206,10 +221,7 @@ func (b *Backend) Try(ctx context.Context, target bootctl.Slot, tries int) error
 			return err
 		}
 		// Crash: before -> the old choice, and a file that starts nothing; after -> the slot is on trial.
-		if err := f.turn(armed, entry{on: true, version: armed.serial, lines: lines}); err != nil {
-			return err
-		}
-		return f.switchOff(target, armed)
+		return f.turn(armed, entry{on: true, version: armed.serial, lines: lines})
 	})
 }
 
@@ -217,6 +229,9 @@ func (b *Backend) Try(ctx context.Context, target bootctl.Slot, tries int) error
 func (b *Backend) Confirm(ctx context.Context, slot bootctl.Slot) error {
 	return b.change(ctx, "cannot confirm slot "+string(slot), func(f *folder, c choice.Choice) error {
 		if _, err := c.Confirm(slot, fullTries); err != nil {
+			return err
+		}
+		if err := f.settle(); err != nil {
 			return err
 		}
 		own := f.own(slot)
@@ -247,7 +262,9 @@ func (b *Backend) change(ctx context.Context, what string, do func(*folder, choi
 		if err != nil {
 			return err
 		}
-		return do(f, f.choice())
+		err = do(f, f.choice())
+		b.sure.Store(err == nil)
+		return err
 	})
 }
 
