@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-const rigUsageText = `ratchet-lab rig smoke|all|look|cut [flags]
+const rigUsageText = `ratchet-lab rig smoke|all|cuts|look|cut [flags]
 
 Boots the real agent with real bootloaders and kernels in QEMU, and cuts its power: in each target a
 healthy update from publish to confirm, a sick one and one whose kernel panics, which both must come back
@@ -25,6 +25,7 @@ Needs scripts/deps.sh rig (rig-smoke for a smoke test), and neither root nor a n
 
   smoke   U-Boot and GRUB, a hundred cuts, ten of them booted
   all     every cut looked at, every flush point and some torn tails booted, recoveries cut again, and a report
+  cuts    the power cuts of the run in --dir again, as all does them, without its scenes
   look    every cut of the run in --dir again, without QEMU: what this program's agent makes of those disks
   cut     one cut again, of the run in --dir, with its story: --target NAME --point N --variant whole|lost|torn;
           of the sick update with --update sick; one while that cut's recovery went on with --second N
@@ -36,7 +37,7 @@ Needs scripts/deps.sh rig (rig-smoke for a smoke test), and neither root nor a n
   --scene WORDS   besides the healthy update only scenes with one of these in their names, separated by commas
   --mosquitto DIR use the installed Mosquitto, with the example configuration in DIR, instead of the embedded broker
   --seed N        of the choice of cuts and of torn writes (default 1)
-  --every N       all: boot every Nth flush point only (default 1)
+  --every N       all, cuts: one Nth of the boots (default 1: every flush point)
   --together N    targets at the same time (default: one for each processor)
   --kvm           let KVM run the guests
   --verbose       show the desk's commands and the guests' consoles
@@ -88,7 +89,7 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) || o.mode == "-h" || o.mode == "--help" {
 		fmt.Fprint(stdout, rigUsage())
 		return 0
-	} else if err != nil || f.NArg() > 0 || !strings.Contains(" smoke all look cut ", " "+o.mode+" ") || o.every < 1 || o.together < 1 || o.mode == "cut" && (o.point < 0 || o.target == "") {
+	} else if err != nil || f.NArg() > 0 || !strings.Contains(" smoke all cuts look cut ", " "+o.mode+" ") || o.every < 1 || o.together < 1 || o.mode == "cut" && (o.point < 0 || o.target == "") {
 		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n%s", errors.Join(err, fmt.Errorf("unexpected arguments %q", f.Args())), rigUsage())
 		return 2
 	}
@@ -259,6 +260,8 @@ func (r *rig) play(ctx context.Context) error {
 		return r.replay(ctx)
 	case "look":
 		return r.lookOnly(ctx)
+	case "cuts":
+		return r.cutsOnly(ctx)
 	}
 	if err := os.RemoveAll(r.dir); err != nil {
 		return err
