@@ -145,7 +145,9 @@ func (r *rig) playOrphan(ctx context.Context) error {
 
 // unsay removes a signed release, which the desk would not write over, so that its image can be
 // released again under the next sequence number.
-func (r *rig) unsay(version string) error { return os.RemoveAll(r.path("release-" + version + ".suit")) }
+func (r *rig) unsay(version string) error {
+	return os.RemoveAll(r.path("release-" + version + ".suit"))
+}
 
 // neverAgain offers a quarantined image under another manifest.
 func (r *rig) neverAgain(ctx context.Context, what, version string) error {
