@@ -35,6 +35,7 @@ Needs scripts/deps.sh rig (rig-smoke for a smoke test), and neither root nor a n
   --cache DIR     unpacked kernels (default $RATCHET_RIG_CACHE or ~/.cache/ratchet-rig)
   --target NAME   only this one: %s
   --scene WORDS   besides the healthy update only scenes with one of these in their names, separated by commas
+  --mosquitto DIR use the installed Mosquitto, with the example configuration in DIR, instead of the embedded broker
   --seed N        of the choice of cuts and of torn writes (default 1)
   --every N       all, cuts: one Nth of the boots (default 1: every flush point)
   --together N    targets at the same time (default: one for each processor)
@@ -55,11 +56,11 @@ func rigUsage() string {
 
 // rigFlags are what the command line said.
 type rigFlags struct {
-	mode, dir, bin, cache, target, variant string
-	update, secondVariant, scene           string
-	seed                                   int64
-	point, every, second, together         int
-	kvm, verbose                           bool
+	mode, dir, bin, cache, target, variant  string
+	update, secondVariant, scene, mosquitto string
+	seed                                    int64
+	point, every, second, together          int
+	kvm, verbose                            bool
 }
 
 func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -70,6 +71,7 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.bin, "bin", "", "")
 	f.StringVar(&o.cache, "cache", os.Getenv("RATCHET_RIG_CACHE"), "")
 	f.StringVar(&o.target, "target", "", "")
+	f.StringVar(&o.mosquitto, "mosquitto", "", "")
 	f.StringVar(&o.scene, "scene", "", "")
 	f.StringVar(&o.variant, "variant", string(whole), "")
 	f.Int64Var(&o.seed, "seed", 1, "")
@@ -143,7 +145,7 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n", t.name, m, o.cache)
 			continue
 		}
-		r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, began: began}, target: t, o: o}
+		r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, mosquitto: o.mosquitto, began: began}, target: t, o: o}
 		runs = append(runs, r)
 	}
 	if len(runs) == 0 {
@@ -218,6 +220,7 @@ type rig struct {
 	// recordings are the updates whose writes were kept, and the recoveries that were.
 	recordings []*recording
 	covered    []*coverage
+	plans      int // campaign plans, so far
 }
 
 // span is how long something took.
@@ -281,6 +284,9 @@ type scene struct {
 }
 
 func (r *rig) scenes() []scene {
+	if r.target.scenes != nil {
+		return r.target.scenes(r)
+	}
 	all := []scene{{"healthy update", r.playHealthy}, {"sick update", r.playSick}, {"kernel panic", r.playPanic}}
 	if r.o.mode == "all" {
 		all = append(all, scene{"hang before the agent", r.playHang}, scene{"hang after the agent", r.playFreeze}, scene{"broker not reached", r.playDeaf},
