@@ -31,7 +31,7 @@ type firmware interface {
 func efiLoaders() []Loader {
 	return []Loader{
 		{Name: "sdboot", Layout: "systemd-boot counting boots, loader/entries in one sector", PowerSafe: true, Tries: 3, efi: entries{}},
-		{Name: "sdboot-apart", Layout: "systemd-boot counting boots, loader/entries over several sectors", Tries: 3, efi: entries{apart: true}},
+		{Name: "sdboot-apart", Layout: "systemd-boot counting boots, loader/entries over several sectors", Breaks: "panic", Tries: 3, efi: entries{apart: true}},
 	}
 }
 
