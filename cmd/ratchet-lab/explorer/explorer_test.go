@@ -1,6 +1,7 @@
 package explorer_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,28 @@ func TestWeakLayouts(t *testing.T) {
 		}
 		if y.Weak["brick"] == 0 && y.Weak["I1"] == 0 {
 			t.Errorf("%s is said to be not power-safe, and no cut of %s shows it", l.Name, l.Breaks)
+		}
+	}
+}
+
+// TestIntegration: each layout stands in INTEGRATION.md where it belongs, with the scenario that breaks it.
+func TestIntegration(t *testing.T) {
+	b, err := os.ReadFile("../../../INTEGRATION.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(b), "**Power-safe**")
+	safe, weak, found := strings.Cut(text, "**Not power-safe**")
+	weak, _, end := strings.Cut(weak, "\n## ")
+	if !found || !end {
+		t.Fatal("the two lists of INTEGRATION.md, section 2, are not there")
+	}
+	for _, l := range explorer.Loaders() {
+		switch {
+		case l.PowerSafe && !strings.Contains(safe, "`"+l.Name+"`"):
+			t.Errorf("%s is not in the list of power-safe layouts", l.Name)
+		case !l.PowerSafe && !strings.Contains(weak, "| `"+l.Name+"` | `"+l.Breaks+"` |"):
+			t.Errorf("%s with scenario %s is not in the list of layouts that are not power-safe", l.Name, l.Breaks)
 		}
 	}
 }
