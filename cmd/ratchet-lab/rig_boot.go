@@ -162,6 +162,9 @@ func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bo
 	err = r.until(ctx, within, what, done)
 	res.Story = append(res.Story, r.said...)
 	res.Loaded = started(r.said)
+	if err == nil && slices.ContainsFunc(r.said, func(l string) bool { return strings.HasPrefix(l, "rig: the agent does not answer") }) {
+		err = errors.New("the agent hung; what it waited for stands in cut.console")
+	}
 	if err != nil {
 		return err
 	}
