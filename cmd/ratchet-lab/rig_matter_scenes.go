@@ -132,10 +132,10 @@ func (r *rig) playSeize(ctx context.Context) error {
 // that may have been the power, and then no more.
 func (r *rig) playOrphan(ctx context.Context) error {
 	r.chapter("Confirm never comes: the agent of 3.0.0 is killed in the trial")
-	for _, why := range []string{"fell-back", "fell-back"} {
+	for range 2 {
 		r.boots = 0
-		err := r.update(ctx, "3.0.0", "none")
-		r.expect("agent killed in the trial", fmt.Sprintf("reverted/%d/%s; slot A runs, confirmed, A is next; 2 boots", r.sequence, why), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+		err := errors.Join(r.unsay("3.0.0"), r.update(ctx, "3.0.0", "none"))
+		r.expect("agent killed in the trial", fmt.Sprintf("reverted/%d/fell-back; slot A runs, confirmed, A is next; 2 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 		if err != nil {
 			return err
 		}
@@ -143,11 +143,17 @@ func (r *rig) playOrphan(ctx context.Context) error {
 	return r.neverAgain(ctx, "the same image, a third time", "3.0.0")
 }
 
+// unsay removes a signed release, which the desk would not write over, so that its image can be
+// released again under the next sequence number.
+func (r *rig) unsay(version string) error {
+	return os.RemoveAll(r.path("release-" + version + ".suit"))
+}
+
 // neverAgain offers a quarantined image under another manifest.
 func (r *rig) neverAgain(ctx context.Context, what, version string) error {
 	k := r.net.count()
 	r.boots = 0
-	if err := r.offer(ctx, version, "none"); err != nil {
+	if err := errors.Join(r.unsay(version), r.offer(ctx, version, "none")); err != nil {
 		return err
 	}
 	got := "no answer"
