@@ -50,7 +50,7 @@ func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error
 			return err
 		}
 		if !second[k] {
-			finish := i%finishOneIn == 0 || sick && all || !all && r.target.smokeBoots > slowBoots
+			finish := all && (sick || i%finishOneIn == 0) || !all && r.target.smokeBoots > slowBoots
 			if err := r.bootCut(ctx, c, res, finish, ""); err != nil {
 				return err
 			}

@@ -198,7 +198,7 @@ backoff-max = "2s"
 
 [http]
 ca = "/etc/ratchet/ca.pem"
-
+%s
 [trust]
 %s
 
@@ -213,5 +213,5 @@ run = ["/sbin/init", "health"]
 
 [reboot]
 command = ["/sbin/init", "reboot"]
-%s`, deviceName, v.name, r.target.boot, broker, r.target.trusts(), deadline, r.target.health, r.target.config)
+%s`, deviceName, v.name, r.target.boot, broker, r.target.http, r.target.trusts(), deadline, r.target.health, r.target.config)
 }
