@@ -1,0 +1,281 @@
+package explorer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing/synctest"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/hal/sim"
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// boot lets the loader start a system, through cuts and kernels that come to nothing. It returns
+// false when the device is a brick, or the case ends here.
+func (d *Device) boot() bool {
+	for range 30 {
+		slot, err := "", error(nil)
+		if d.s.Bypass != nil {
+			slot = d.s.Bypass(d)
+		}
+		if slot == "" {
+			slot, err = d.l.boot(d.W)
+		}
+		if errors.Is(err, sim.ErrPowerCut) {
+			if !d.powerOn() {
+				return false
+			}
+			continue
+		}
+		if errors.Is(err, errIO) {
+			d.W.Restart() // the loader gives up and resets
+			continue
+		}
+		if d.doomed() && slot == "" {
+			d.note("nothing is left to start")
+			d.stopped = true
+			return false
+		}
+		if err != nil || slot == "" {
+			d.breach("brick", "the bootloader starts nothing (%v)", err)
+			return false
+		}
+		d.note("%s starts slot %s, image %d", d.l.Name, slot, d.content(d.W, slot))
+		n := d.content(d.W, slot)
+		if n == 0 {
+			d.breach("I9", "the bootloader starts slot %s, which holds no whole image", slot)
+		}
+		d.boots++
+		if n == 0 || d.s.dies(n) {
+			d.resets++
+			d.W.Restart() // a panic, or the loader's watchdog: a reset keeps what the medium's cache holds
+			continue
+		}
+		d.read = map[string]int64{}
+		d.W.SetRunning(d.parts(slot)["rootfs"], slot)
+		d.mislabel(slot)
+		if d.s.OnBoot != nil {
+			d.s.OnBoot(d)
+		}
+		return true
+	}
+	d.breach("brick", "the machine resets for ever")
+	return false
+}
+
+// mislabel makes the loader's marker disagree with what runs.
+func (d *Device) mislabel(slot string) {
+	if d.s.Wrong {
+		d.W.SetRunning(d.parts(slot)["rootfs"], map[string]string{"A": "B", "B": "A"}[slot])
+	}
+}
+
+// powerOn switches the machine on after a cut.
+func (d *Device) powerOn() bool {
+	_, why := d.W.Down()
+	if d.armed > 0 && d.W.Ops() >= d.armed {
+		d.note("power cut (%v)", d.cuts[d.done])
+		d.done++
+	} else {
+		d.note("the machine was reset: %s", why)
+	}
+	d.W.PowerOn()
+	d.arm()
+	d.checkFallback()
+	if d.onPower != nil && !d.onPower(d) {
+		d.stopped = true
+	}
+	return !d.stopped
+}
+
+// play carries the device through its boots until it is at rest.
+func (d *Device) play(running bool) {
+	for range maxBoots {
+		if !running && d.onReboot != nil {
+			d.onReboot(d)
+		}
+		if !running && !d.boot() {
+			return
+		}
+		running = false
+		again, err := d.live()
+		if err != nil {
+			d.breach("rest", "%v", err)
+			return
+		}
+		if d.stopped || !again {
+			return
+		}
+	}
+	d.breach("I8", "the device booted %d times and goes on", maxBoots)
+}
+
+// live is one boot. Virtual time moves on only when nobody has anything left to do. It returns true
+// when the machine boots again, false when it is at rest.
+func (d *Device) live() (again bool, err error) {
+	asked := len(d.W.Reboots())
+	d.inbox = make(chan transport.Message)
+	if d.s.Rooted {
+		d.inbox = make(chan transport.Message, 8) // what comes while the agent writes is there at its next stop point
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	retained, err := d.messages()
+	if err != nil {
+		return false, err
+	}
+	for len(d.inbox) < cap(d.inbox) && len(retained) > 0 {
+		d.inbox <- retained[0]
+		retained = retained[1:]
+	}
+	o, err := d.options()
+	if err != nil {
+		return false, err
+	}
+	a, err := agent.New(o)
+	if err != nil {
+		return false, err
+	}
+	d.agent, d.life = a, ctx
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() {
+			if r := recover(); r != nil {
+				d.breach("panic", "the agent panics: %v", r)
+			}
+		}()
+		_ = a.Run(ctx)
+	}()
+	if d.s.Report {
+		go a.Report(ctx, nil)
+	}
+	stop := func() error {
+		cancel()
+		select {
+		case <-ended:
+			return nil
+		case <-time.After(24 * time.Hour):
+			return errors.New("the agent does not stop")
+		}
+	}
+	for range maxSteps {
+		synctest.Wait()
+		if down, _ := d.W.Down(); down {
+			if err := stop(); err != nil {
+				return false, err
+			}
+			return d.powerOn(), nil
+		}
+		if len(d.W.Reboots()) > asked {
+			if err := stop(); err != nil {
+				return false, err
+			}
+			d.note("the machine reboots")
+			d.W.Restart()
+			return true, nil
+		}
+		select {
+		case <-ended:
+			return false, errors.New("the agent ended by itself")
+		default:
+		}
+		if d.happen() {
+			d.patience = 40
+			continue
+		}
+		if len(retained) > 0 {
+			select {
+			case d.inbox <- retained[0]:
+				retained = retained[1:]
+				continue
+			default:
+			}
+		}
+		wait, ok := d.W.NextTimer()
+		switch {
+		case ok && (wait <= restful || d.patience > 0 && wait <= 3*time.Hour):
+			if wait > restful {
+				d.patience--
+			}
+			d.W.Advance(wait)
+		case !ok && d.rec.Phase != agent.Idle && d.patience > 0:
+			d.patience--
+			time.Sleep(time.Second) // the bubble's own time: somebody waits for a request to be taken
+		default:
+			d.W.Advance(5 * time.Minute) // nothing is due: a watchdog that was left armed is
+			if down, why := d.W.Down(); down {
+				d.breach("rest", "the idle machine was reset: %s", why)
+			}
+			return false, stop()
+		}
+	}
+	return false, errors.Join(fmt.Errorf("the device does not come to rest in phase %s", d.rec.Phase), stop())
+}
+
+// happen lets one event of the scenario happen that is due.
+func (d *Device) happen() bool {
+	for _, e := range d.s.Events {
+		if d.fired[e.Name] < max(e.Times, 1) && e.When(d) {
+			d.fired[e.Name]++
+			d.note("event: %s", e.Name)
+			e.Do(d)
+			return true
+		}
+	}
+	return false
+}
+
+// messages are what the broker hands over at each start.
+func (d *Device) messages() ([]transport.Message, error) {
+	if d.s.Rooted {
+		return d.retained(), nil
+	}
+	list := d.s.Offers
+	if d.s.OffersNow != nil {
+		list = d.s.OffersNow(d)
+	}
+	if d.s.Broker && !d.Online || d.s.Once && (d.outcome().Result != "" || deferred(d)) {
+		list = nil
+	}
+	var out []transport.Message
+	for _, r := range list {
+		b, err := d.p.envelope(r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, transport.Message{Kind: transport.Offer, Origin: "broker", Body: b})
+	}
+	return out, nil
+}
+
+// do runs a request of a person at the console, and forgets its answer.
+func (d *Device) do(f func(ctx context.Context, a *agent.Agent)) {
+	go f(d.life, d.agent)
+}
+
+// offerNow is an offer that comes while the device runs.
+func (d *Device) offerNow(r Release) {
+	b, err := d.p.envelope(r)
+	if err != nil {
+		panic("internal error: " + err.Error())
+	}
+	d.sendNow(transport.Message{Kind: transport.Offer, Origin: "broker", Body: b})
+}
+
+// sendNow is a message that comes while the device runs.
+func (d *Device) sendNow(m transport.Message) {
+	inbox, life := d.inbox, d.life
+	if cap(inbox) > len(inbox) {
+		inbox <- m
+		return
+	}
+	go func() {
+		select {
+		case inbox <- m:
+		case <-life.Done():
+		}
+	}()
+}
