@@ -21,7 +21,7 @@
 // SetVariable changes one variable or does not (UEFI 2.10, section 8.2); two variables are two steps. The
 // record of Try is BootNext, that of Confirm is BootOrder, that of Disable is the one of the two that the
 // slot is in. Where a slot was in both, the one that does not decide is changed where it changes nothing:
-// before or after. A cleared LOAD_OPTION_ACTIVE is no record here: firmware boots a BootNext that is not active.
+// before or after. Try of a slot that is still confirmed disables it first, in a record of its own. A cleared LOAD_OPTION_ACTIVE is no record here: firmware boots a BootNext that is not active.
 package efi
 
 import (
@@ -85,7 +85,7 @@ func New(vars hal.Variables, fsys hal.FS, o Options) (*Backend, error) {
 	return b, nil
 }
 
-// State implements bootctl.Backend. It wraps ErrInvalid when BootOrder cannot be read, or leads to no slot.
+// State implements bootctl.Backend. It wraps ErrInvalid when BootOrder is not there, or is no list.
 func (b *Backend) State(ctx context.Context) (s bootctl.State, err error) {
 	err = b.locked(ctx, "cannot read the boot state", func() error {
 		r, err := b.valid()
@@ -162,12 +162,13 @@ func (b *Backend) Try(ctx context.Context, target bootctl.Slot, tries int) error
 		if !ok {
 			return missing(target)
 		}
-		// Crash: before -> the old choice; after -> on trial for one boot. In BootOrder as the first it is
-		// confirmed until it is taken out.
-		if err := r.set(bootNext, encodeOrder(n)); err != nil {
+		// Crash: between the two -> a slot that was confirmed is disabled, and another one boots. The other
+		// way round BootNext could be used up, and the slot would run and look confirmed.
+		if err := r.takeOut(target); err != nil {
 			return err
 		}
-		return r.takeOut(target)
+		// Crash: before -> the old choice; after -> on trial for one boot.
+		return r.set(bootNext, encodeOrder(n))
 	})
 }
 
@@ -209,7 +210,7 @@ func (b *Backend) locked(ctx context.Context, what string, do func() error) erro
 	return nil
 }
 
-// valid reads the variables; the error wraps ErrInvalid when they lead to no slot.
+// valid reads the variables; the error wraps ErrInvalid when it cannot be told what boots.
 func (b *Backend) valid() (*reading, error) {
 	r, err := b.read()
 	if err != nil {

@@ -74,14 +74,14 @@ func parseOption(b []byte) (option, error) {
 	return option{}, errors.New("its description has no end")
 }
 
-// parseOrder reads BootOrder.
+// parseOrder reads BootOrder; what can be read of it is returned with an error, too.
 func parseOrder(b []byte) ([]uint16, error) {
-	if len(b) == 0 || len(b)%2 != 0 {
-		return nil, fmt.Errorf("BootOrder has %d bytes", len(b))
-	}
 	order := make([]uint16, len(b)/2)
 	for i := range order {
 		order[i] = binary.LittleEndian.Uint16(b[2*i:])
+	}
+	if len(b) == 0 || len(b)%2 != 0 {
+		return order, fmt.Errorf("BootOrder has %d bytes", len(b))
 	}
 	return order, nil
 }

@@ -67,13 +67,10 @@ func (b *Backend) read() (*reading, error) {
 	return r, nil
 }
 
-// check wraps ErrInvalid when no slot would boot.
+// check wraps ErrInvalid when it cannot be told what boots. A BootOrder without our slots can.
 func (r *reading) check() error {
 	if r.bad != nil {
 		return fmt.Errorf("%w: %w", bootctl.ErrInvalid, r.bad)
-	}
-	if r.first() == "" && r.pending() == "" {
-		return fmt.Errorf("%w: neither BootOrder nor BootNext has a slot", bootctl.ErrInvalid)
 	}
 	return nil
 }
