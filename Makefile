@@ -4,14 +4,14 @@ GO      ?= go
 BIN     ?= bin
 RUNS    ?= 5
 RIG     ?= rig-out
-EVERY   ?= 10
+EVERY   ?= 1
 # No HTTP/2: images come by ranged HTTP/1.1, and the device's program is a third of a MiB smaller.
 # Code that decides, and moves no bytes, is not inlined: a tenth of a MiB.
 HERE    := github.com/ratchet-ota/ratchet
 FLAGS   := -trimpath -tags nethttpomithttp2 -ldflags '-s -w' -gcflags=$(HERE)/agent/...=-l -gcflags=$(HERE)/bootctl/...=-l -gcflags=$(HERE)/cmd/...=-l
 STATIC  := CGO_ENABLED=0
 
-.PHONY: all build demo test race lint cross test386 fuzz interop bench idle size rig rig-smoke rig-programs clean help
+.PHONY: all build demo test race lint cross test386 fuzz interop bench idle size rig rig-smoke rig-look rig-programs clean help
 
 all: build
 
@@ -48,7 +48,7 @@ test386: ## the tests as a 32-bit program
 fuzz: ## every fuzz target for FUZZTIME (default 5s) each
 	scripts/fuzz.sh $${FUZZTIME:-5s}
 
-interop: build ## against mosquitto, fw_setenv, grub-editenv, loop devices, mke2fs (scripts/deps.sh interop)
+interop: build ## against mosquitto, fw_setenv, grub-editenv, loop devices, FUSE, ext4 (scripts/deps.sh interop)
 	$(GO) test -count=1 -tags interop $$(grep -rl '^//go:build interop' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
 rig-programs: build
@@ -58,8 +58,11 @@ rig-programs: build
 rig-smoke: rig-programs ## real U-Boot and GRUB in QEMU, a hundred power cuts, ten booted (scripts/deps.sh rig)
 	$(BIN)/ratchet-lab rig smoke --dir $(RIG)
 
-rig: rig-programs ## every power cut of an update looked at, every EVERYth booted, with a report (scripts/deps.sh rig)
+rig: rig-programs ## every power cut of two updates looked at, every EVERYth flush point booted, with a report (scripts/deps.sh rig)
 	$(BIN)/ratchet-lab rig all --dir $(RIG) --every $(EVERY)
+
+rig-look: build ## every power cut of the last rig again, with this agent, without QEMU
+	$(BIN)/ratchet-lab rig look --dir $(RIG)
 
 bench: build ## install speed and memory against the physical limit (root, loop devices)
 	$(GO) run ./scripts/bench -runs $(RUNS)

@@ -1,12 +1,9 @@
 package agent
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -15,7 +12,6 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
-	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -138,127 +134,6 @@ func refusal(err error) reason.Reason {
 	return reason.EnvelopeMalformed
 }
 
-// garbageLimit bounds records of offers that nobody vouches for: each body once while it is
-// remembered, over restarts too, for brokers hand retained ones in again and again; and no more than
-// perHour in an hour of uptime.
-type garbageLimit struct {
-	seen    [][]byte // durable under keyGarbage
-	times   []time.Duration
-	dropped int
-}
-
-func (g *garbageLimit) allow(key []byte, now time.Duration) (dropped int, ok bool) {
-	const perHour, remembered = 20, 64
-	for _, k := range g.seen {
-		if key != nil && bytes.Equal(k, key) {
-			return 0, false
-		}
-	}
-	for len(g.times) > 0 && now-g.times[0] >= time.Hour {
-		g.times = g.times[1:]
-	}
-	if len(g.times) >= perHour {
-		g.dropped++
-		return 0, false
-	}
-	if key != nil {
-		g.seen = append(g.seen, bytes.Clone(key))
-		g.seen = g.seen[max(len(g.seen)-remembered, 0):]
-	}
-	g.times = append(g.times, now)
-	dropped, g.dropped = g.dropped, 0
-	return dropped, true
-}
-
-// facts are what this device is now, for a decision about the target.
-func (a *Agent) facts(m manifest.Manifest, local bool, target SlotDef) policy.Facts {
-	supply := a.o.Power.Supply()
-	f := policy.Facts{Device: a.o.Facts, SlotSize: map[string]int64{}, Local: local, Metered: a.o.Metered(),
-		Battery: supply.Battery, Mains: supply.Mains, SupplyKnown: supply.Known, Running: map[string]manifest.Digest{}}
-	wall, q := a.o.Clock.Wall()
-	f.Device.Now, f.Device.TimeKnown = wall, q != hal.TimeUnknown
-	f.Device.BatteryMWh = supply.BatteryMWh
-	f.Device.Components = map[string]manifest.Target{}
-	for c, path := range target.Parts {
-		f.Device.Components[c] = manifest.Target{Slot: target.Index}
-		if dev := a.held[c]; dev != nil {
-			f.SlotSize[c] = dev.Size()
-		} else if dev, err := a.o.Blocks.OpenMedium(path); err == nil {
-			f.SlotSize[c] = dev.Size()
-			_ = dev.Close()
-		} else {
-			a.log.Warn("target cannot be measured", "slot", target.Name, "component", c, "error", err)
-		}
-	}
-	var floor storedFloor
-	if a.st.load(keyFloor, &floor) {
-		f.Floor.Sequence = floor.Sequence
-		f.Floor.Manifest, _ = manifest.ParseDigest(floor.Digest)
-	}
-	if a.o.Sequence > f.Floor.Sequence {
-		// What the running image knows of itself counts when the journal does not (amnesia).
-		f.Floor = policy.Floor{Sequence: a.o.Sequence}
-		if m.Sequence() == a.o.Sequence {
-			f.Floor.Manifest = m.Digest()
-		}
-	}
-	f.Bound = func(seq uint64) (manifest.Digest, bool) {
-		var s string
-		if !a.st.load(prefixBound+seqKey(seq), &s) {
-			return manifest.Digest{}, false
-		}
-		d, err := manifest.ParseDigest(s)
-		return d, err == nil
-	}
-	f.Quarantined = func(d manifest.Digest) (reason.Reason, bool) {
-		e, ok := a.q.find(d.String())
-		return e.Cause, ok
-	}
-	var c SlotContent
-	if a.st.load(prefixSlot+string(a.run), &c) && c.Confirmed {
-		for _, i := range c.Images {
-			f.Running[i.Component] = manifest.Digest{Alg: i.Alg, Sum: string(i.Digest)}
-		}
-	}
-	var ok string
-	f.Approved = a.st.load(keyApproved, &ok) && ok == m.Digest().String()
-	return f
-}
-
-// decide asks the policy, and adds what only the agent knows of its own state.
-func (a *Agent) decide(m manifest.Manifest, stage policy.Stage, local bool, target SlotDef) policy.Decision {
-	now, _ := a.wall()
-	f := a.facts(m, local, target)
-	permit := policy.Permit{}
-	if local { // a permit answers a challenge on the console, and serves nobody else
-		permit = a.permit
-	}
-	d, _ := permit.Decide(m, stage, a.o.Rules, f, now, a.standsAgainst(m, f, now)...)
-	if d.Outcome == policy.Refuse {
-		return d
-	}
-	block := func(why reason.Reason, detail string) {
-		d.Outcome = policy.Defer
-		d.Findings = append(d.Findings, policy.Finding{Reason: why, Detail: detail, Retry: time.Hour})
-	}
-	if len(a.safe) > 0 {
-		block(reason.BootSafeMode, a.safe[0])
-	}
-	if a.hold != "" || a.run == "" {
-		block(reason.RunningUnproven, "")
-	}
-	if a.stayed {
-		block(reason.RunningUnconfirmed, "its trial failed, and there is no slot to go back to")
-	}
-	if free, err := a.st.j.Free(); err != nil || free < minJournal {
-		block(reason.NoSpace, "journal has "+strconv.FormatInt(free, 10)+" bytes left")
-	}
-	return d
-}
-
-// minJournal is what must be free in the journal before an update begins: its phases and evidence fit.
-const minJournal = 128 << 10
-
 // settle records a decision once per change and acts on it.
 func (a *Agent) settle(m manifest.Manifest, o offer, d policy.Decision) error {
 	digest := m.Digest().String()
@@ -323,65 +198,6 @@ func dropWaiting(tx journal.Tx, digest string) error {
 	return nil
 }
 
-// summary is the first finding as reason, and all of them as text and evidence detail.
-func summary(d policy.Decision) (reason.Reason, string, map[string]string) {
-	if len(d.Findings) == 0 {
-		return reason.None, "", nil
-	}
-	why := d.Findings[0].Reason
-	for _, f := range d.Findings {
-		if d.Outcome == policy.Refuse && f.Final {
-			why = f.Reason
-			break
-		}
-	}
-	var said []string
-	detail := map[string]string{}
-	for _, f := range d.Findings {
-		s := string(f.Reason)
-		if f.Detail != "" {
-			s += " (" + f.Detail + ")"
-		}
-		said = append(said, s)
-		if len(detail) < evidence.MaxDetails {
-			detail[string(f.Reason)] = f.Detail
-		}
-	}
-	return why, strings.Join(said, "; "), detail
-}
-
-// rules names the findings without their figures, which change all the time (a charge, bytes left):
-// a decision is on record again when these change.
-func rules(d policy.Decision) string {
-	var all []string
-	for _, f := range d.Findings {
-		if !slices.Contains(all, string(f.Reason)) {
-			all = append(all, string(f.Reason))
-		}
-	}
-	return strings.Join(all, " ")
-}
-
-// firstDetail is what the finding that gives the decision its reason says.
-func firstDetail(d policy.Decision) string {
-	why, _, detail := summary(d)
-	return detail[string(why)]
-}
-
-// retryAfter is when the earliest finding may have gone: at least a minute, 15 minutes when nobody says.
-func retryAfter(d policy.Decision) time.Duration {
-	var t time.Duration
-	for _, f := range d.Findings {
-		if f.Retry > 0 && (t == 0 || f.Retry < t) {
-			t = f.Retry
-		}
-	}
-	if t == 0 {
-		t = 15 * time.Minute
-	}
-	return max(t, time.Minute)
-}
-
 // begin takes an update up: the record names it and the target before anything is touched.
 //
 // Crash: one commit -> before: the offer comes again; after: preparing is run again.
@@ -426,6 +242,16 @@ func imagesOf(p policy.Plan) []SlotImage {
 	return out
 }
 
+// version is what a manifest calls its content; "" when it does not say.
+func version(m manifest.Manifest) string {
+	if v := m.SetVersion(); len(v) > 0 {
+		return manifest.FormatVersion(v)
+	}
+	return ""
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
 // ended makes how an update ended the last outcome.
 func (a *Agent) ended(o Outcome) txFunc { return a.putOutcome(keyOutcome, o) }
 
@@ -438,13 +264,3 @@ func (a *Agent) putOutcome(key string, o Outcome) txFunc {
 	o.Wall, o.Quality = wall, q.String()
 	return func(tx journal.Tx) error { return put(tx, key, o) }
 }
-
-// version is what a manifest calls its content; "" when it does not say.
-func version(m manifest.Manifest) string {
-	if v := m.SetVersion(); len(v) > 0 {
-		return manifest.FormatVersion(v)
-	}
-	return ""
-}
-
-func itoa(n int) string { return strconv.Itoa(n) }

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/ratchet-ota/ratchet/agent/cipher"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/slots"
+	"github.com/ratchet-ota/ratchet/transport"
 )
 
 // content is a payload inside the envelope. Its bytes are bounded by the envelope's size.
@@ -20,4 +23,57 @@ func (c content) Open(_ context.Context, off int64, _ string) (io.ReadCloser, st
 		return nil, "", fmt.Errorf("cannot read integrated payload at %d: it has %d bytes", off, len(c))
 	}
 	return io.NopCloser(bytes.NewReader(c[off:])), "", nil
+}
+
+// answers asks the source for a first byte, so that nothing is disabled for an image that is not there.
+func (a *Agent) answers(ctx context.Context, i manifest.Install) error {
+	src, err := a.source(i)
+	if err != nil {
+		return err
+	}
+	body, _, err := src.Open(ctx, 0, "")
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}
+
+// source is where an image comes from: inside the envelope, from a technician's hand, or the network.
+//
+// What is encrypted is decrypted on its way: the content key is unwrapped here, before anything is
+// disabled or erased for it.
+func (a *Agent) source(i manifest.Install) (slots.Source, error) {
+	src, err := a.payload(i)
+	if err != nil || i.Encryption.IsZero() {
+		return src, err
+	}
+	stream, err := cipher.Unwrap(i.Encryption, a.o.Decrypt)
+	if err != nil {
+		return nil, err
+	}
+	return stream.Source(src), nil
+}
+
+func (a *Agent) payload(i manifest.Install) (slots.Source, error) {
+	switch {
+	case i.From != "":
+		return nil, fmt.Errorf("%w: a copy of component %s", errNoCopy, i.From)
+	case i.Content != nil:
+		return content(i.Content), nil
+	case a.rec.Ext.Local:
+		if s := a.local[PayloadName(i.URI)]; s != nil {
+			return s, nil
+		}
+		return nil, fmt.Errorf("%w: the file %s was handed over to a daemon that has ended since", errInterrupted, PayloadName(i.URI))
+	case a.o.Fetch == nil:
+		return nil, fmt.Errorf("%w: no network is configured", transport.ErrForbidden)
+	}
+	return a.o.Fetch(append([]string{i.URI}, i.Mirrors...), i.PayloadSize)
+}
+
+// PayloadName is the file name under which a local install finds the payload of a URI; "" when the
+// URI has none, so that no file can be meant.
+func PayloadName(uri string) string {
+	name, _ := transport.LocalName(uri)
+	return name
 }

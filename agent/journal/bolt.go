@@ -72,9 +72,11 @@ type bolt struct {
 // a whole before bbolt sees it. Errors wrap ErrLocked, ErrCorrupt, ErrFull (no room for the whole
 // file), ErrReadOnly, and fs.ErrNotExist when the directory is missing.
 //
-// Crash: creating -> no journal or a whole, empty one. Opening -> one empty commit: what was read
-// is durable afterwards. Without it a killed or failed process may have left a transaction in the
-// page cache only; acting on that phase would break I5.
+// Crash: creating -> no journal or a whole, empty one. Opening -> the meta page that was read is
+// written again, then one empty commit: what was read is durable afterwards. Without it a killed or
+// failed process may have left a transaction in the page cache only; acting on that phase would
+// break I5. The commit takes the place of the other meta page: were that one unreadable only now,
+// a later start would see what this one did not.
 func OpenBolt(path string, o Options) (Store, error) {
 	o, err := o.Validate()
 	if err != nil {
@@ -115,6 +117,9 @@ func (b *bolt) start(size int64) error {
 		return err
 	}
 	if err := verify(b.file, info.Size()); err != nil {
+		return err
+	}
+	if err := renew(b.file, info.Size()); err != nil {
 		return err
 	}
 	if b.size = info.Size(); b.size < size {

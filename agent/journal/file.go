@@ -92,7 +92,20 @@ func fill(path string, size int64) error {
 
 // allocate extends a file with zeros that are really written: neither a sparse hole nor an extent
 // that the file system still has to convert can then fail or delay a commit.
+//
+// Crash: before the sync -> the old length, or any up to the new one, and the next start goes on from
+// there; after -> the new length. On an error the file is as long as it was.
 func allocate(f *os.File, from, to int64) error {
+	err := extend(f, from, to)
+	if err != nil {
+		// What was reserved goes back to a disk that may be full. The zeros may have been lost on their
+		// way to the medium: the next start is not to count them as written.
+		_ = f.Truncate(from)
+	}
+	return err
+}
+
+func extend(f *os.File, from, to int64) error {
 	if err := reserve(f, from, to-from); err != nil {
 		return err
 	}
@@ -105,6 +118,27 @@ func allocate(f *os.File, from, to int64) error {
 		from += int64(n)
 	}
 	return f.Sync()
+}
+
+// renew puts the newest meta page where it is once more. It may stand in the page cache only, when a
+// process was killed or a write failed; the next commit, which takes it for durable, would overwrite
+// pages that the one before still uses, and that one is what the medium then has.
+//
+// Crash: before the sync -> the transaction read, or the one before, both with their pages
+// untouched; after -> the transaction read. What a meta page means fits into one sector.
+func renew(f *os.File, size int64) error {
+	w := &walker{r: f, size: size}
+	if err := w.pickMeta(); err != nil {
+		return err
+	}
+	b := make([]byte, pageSize)
+	if err := w.read(b, w.m.at); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(b, w.m.at); err != nil {
+		return err
+	}
+	return syncData(f)
 }
 
 // Probe reads and checks the whole journal at path with plain reads and changes nothing. It does

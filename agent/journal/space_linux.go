@@ -4,13 +4,16 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// reserve asks the file system for the blocks in one piece. One that cannot is no error: writing
-// the zeros allocates them too.
+// reserve asks the file system for the blocks in one piece, and leaves the length of the file: that
+// grows with the zeros, so that no room counts as there before it was written. One that cannot is no
+// error: writing the zeros allocates them too.
 func reserve(f *os.File, off, n int64) error {
 	for {
-		err := syscall.Fallocate(int(f.Fd()), 0, off, n)
+		err := syscall.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, off, n)
 		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
@@ -18,6 +21,15 @@ func reserve(f *os.File, off, n int64) error {
 			return nil
 		}
 		return err
+	}
+}
+
+// syncData makes the bytes of a file durable, and not when it was changed.
+func syncData(f *os.File) error {
+	for {
+		if err := syscall.Fdatasync(int(f.Fd())); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
 	}
 }
 

@@ -38,7 +38,10 @@ const (
 	maxDepth = 24 // pages from a root to a leaf; a tree of two keys a page would fill 64 GiB
 )
 
-type meta struct{ root, freelist, pages, txid uint64 }
+type meta struct {
+	root, freelist, pages, txid uint64
+	at                          int64 // offset of the page
+}
 
 // walker reads a whole journal with plain reads: an I/O error is an error and not a SIGBUS, and
 // no byte of the file is believed before it is checked. What has passed it, bbolt can map.
@@ -93,7 +96,7 @@ func (w *walker) pickMeta() error {
 		if n.Uint32(b) != magic || n.Uint32(b[4:]) != version || n.Uint32(b[8:]) != pageSize || n.Uint64(b[56:]) != h.Sum64() {
 			continue
 		}
-		m := meta{root: n.Uint64(b[16:]), freelist: n.Uint64(b[32:]), pages: n.Uint64(b[40:]), txid: n.Uint64(b[48:])}
+		m := meta{root: n.Uint64(b[16:]), freelist: n.Uint64(b[32:]), pages: n.Uint64(b[40:]), txid: n.Uint64(b[48:]), at: i * pageSize}
 		if !found || m.txid > w.m.txid {
 			w.m, found = m, true
 		}

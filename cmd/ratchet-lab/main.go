@@ -60,6 +60,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			explorer.Work(os.Stdin, stdout, args[1])
 		}
 		return 2
+	case lookVerb:
+		if len(args) == 2 {
+			lookWork(os.Stdin, stdout, args[1])
+		}
+		return 2
 	case healthVerb:
 		return runHealth(args[1:], stderr)
 	case buttonVerb:

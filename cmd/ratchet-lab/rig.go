@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -8,11 +9,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
 )
 
-const rigUsage = `ratchet-lab rig smoke|all|cut [flags]
+const rigUsage = `ratchet-lab rig smoke|all|look|cut [flags]
 
 Boots the real agent with real bootloaders and kernels in QEMU, and cuts its power: in each target a
 healthy update from publish to confirm, a sick one and one whose kernel panics, which both must come back
@@ -20,15 +23,18 @@ by themselves, and then the healthy one again from the disk that a power cut wou
 Needs scripts/deps.sh rig, and neither root nor a network.
 
   smoke   both targets, a hundred cuts, ten of them booted
-  all     every cut looked at, every --every'th booted, and a report
-  cut     one cut again, of the run in --dir: --target NAME --point N --variant whole|lost|torn
+  all     every cut looked at, every flush point and some torn tails booted, recoveries cut again, and a report
+  look    every cut of the run in --dir again, without QEMU: what this program's agent makes of those disks
+  cut     one cut again, of the run in --dir, with its story: --target NAME --point N --variant whole|lost|torn;
+          of the sick update with --update sick; one while that cut's recovery went on with --second N
 
   --dir DIR       where to put it (default rig-out); kept
   --bin DIR       where ratchet and ratchet-release are (default: beside this one), and rig/ARCH/ with the guest's
   --cache DIR     unpacked kernels (default $RATCHET_RIG_CACHE or ~/.cache/ratchet-rig)
   --target NAME   only this one: arm64-uboot, x86-grub
   --seed N        of the choice of cuts and of torn writes (default 1)
-  --every N       all: boot every Nth cut (default 10)
+  --every N       all: boot every Nth flush point only (default 1)
+  --together N    targets at the same time (default: one for each processor)
   --kvm           let KVM run the guests
   --verbose       show the desk's commands and the guests' consoles
 
@@ -38,8 +44,9 @@ Exit codes: 0 all as expected, 1 something differs, 2 usage.
 // rigFlags are what the command line said.
 type rigFlags struct {
 	mode, dir, bin, cache, target, variant string
+	update, secondVariant                  string
 	seed                                   int64
-	point, every                           int
+	point, every, second, together         int
 	kvm, verbose                           bool
 }
 
@@ -54,7 +61,11 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.variant, "variant", string(whole), "")
 	f.Int64Var(&o.seed, "seed", 1, "")
 	f.IntVar(&o.point, "point", -1, "")
-	f.IntVar(&o.every, "every", 10, "")
+	f.IntVar(&o.second, "second", -1, "")
+	f.StringVar(&o.update, "update", "healthy", "")
+	f.StringVar(&o.secondVariant, "second-variant", string(whole), "")
+	f.IntVar(&o.every, "every", 1, "")
+	f.IntVar(&o.together, "together", runtime.NumCPU(), "")
 	f.BoolVar(&o.kvm, "kvm", false, "")
 	f.BoolVar(&o.verbose, "verbose", false, "")
 	if len(args) > 0 {
@@ -63,7 +74,7 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) || o.mode == "-h" || o.mode == "--help" {
 		fmt.Fprint(stdout, rigUsage)
 		return 0
-	} else if err != nil || f.NArg() > 0 || !strings.Contains(" smoke all cut ", " "+o.mode+" ") || o.every < 1 || o.mode == "cut" && (o.point < 0 || o.target == "") {
+	} else if err != nil || f.NArg() > 0 || !strings.Contains(" smoke all look cut ", " "+o.mode+" ") || o.every < 1 || o.together < 1 || o.mode == "cut" && (o.point < 0 || o.target == "") {
 		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n%s", errors.Join(err, fmt.Errorf("unexpected arguments %q", f.Args())), rigUsage)
 		return 2
 	}
@@ -107,35 +118,73 @@ func (o *rigFlags) complete() error {
 	return nil
 }
 
+// run plays the targets, so many of them together.
 func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
-	good, began := true, time.Now()
 	var runs []*rig
-	var broken error // the other targets, and the report of what there is, come all the same
+	began, shared := time.Now(), &sync.Mutex{}
 	for _, t := range targets {
-		if o.target != "" && o.target != t.name {
-			continue
-		}
-		r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, began: began}, target: t, o: o}
-		runs = append(runs, r)
-		err := r.play(ctx)
-		r.close()
-		if err != nil {
-			broken = errors.Join(broken, fmt.Errorf("%s: %w", t.name, err))
-		}
-		if ctx.Err() != nil {
-			break
+		if o.target == "" || o.target == t.name {
+			r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, began: began}, target: t, o: o}
+			runs = append(runs, r)
 		}
 	}
 	if len(runs) == 0 {
 		return false, fmt.Errorf("there is no target %q", o.target)
 	}
-	if o.mode == "cut" {
-		return runs[0].good(), broken
+	o.together = min(o.together, len(runs))
+	broken := make([]error, len(runs)) // the other targets, and the report of what there is, come all the same
+	places := make(chan bool, o.together)
+	var wait sync.WaitGroup
+	for i, r := range runs {
+		if o.together > 1 {
+			r.out = &prefixed{to: out, mu: shared, prefix: r.target.name + " "}
+		}
+		wait.Go(func() {
+			places <- true
+			defer func() { <-places }()
+			if err := errors.Join(ctx.Err(), r.play(ctx)); err != nil {
+				broken[i] = fmt.Errorf("%s: %w", r.target.name, err)
+			}
+			r.close()
+		})
 	}
+	wait.Wait()
+	if o.mode == "cut" {
+		return runs[0].good(), errors.Join(broken...)
+	}
+	good := true
 	for _, r := range runs {
+		r.out = out
+		if len(r.rows) > 0 {
+			r.table()
+		}
 		good = r.good() && good
 	}
-	return good, errors.Join(broken, writeReport(o, out, runs, time.Since(began)))
+	return good, errors.Join(append(broken, writeReport(o, out, runs, time.Since(began)))...)
+}
+
+// prefixed writes whole lines, each with a prefix, for several writers that share mu.
+type prefixed struct {
+	to     io.Writer
+	mu     *sync.Mutex
+	prefix string
+	rest   []byte
+}
+
+func (w *prefixed) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rest = append(w.rest, p...)
+	for {
+		line, rest, ok := bytes.Cut(w.rest, []byte("\n"))
+		if !ok {
+			return len(p), nil
+		}
+		w.rest = rest
+		if _, err := fmt.Fprintf(w.to, "%s%s\n", w.prefix, line); err != nil {
+			return len(p), err
+		}
+	}
 }
 
 // rig is one target: the demo's desk and servers, and a device in QEMU.
@@ -148,8 +197,9 @@ type rig struct {
 	status  string // last status line of the device
 	said    []string
 	times   []span
-	cuts    []cutResult
-	log     *writeLog
+	// recordings are the updates whose writes were kept, and the recoveries that were.
+	recordings []*recording
+	covered    []*coverage
 }
 
 // span is how long something took.
@@ -173,17 +223,22 @@ func (r *rig) good() bool {
 			return false
 		}
 	}
-	for _, c := range r.cuts {
-		if c.failed() {
-			return false
+	for _, v := range r.covered {
+		for _, c := range v.cuts {
+			if c.failed() {
+				return false
+			}
 		}
 	}
-	return len(r.rows) > 0 || len(r.cuts) > 0
+	return len(r.rows) > 0 || len(r.covered) > 0
 }
 
 func (r *rig) play(ctx context.Context) error {
-	if r.o.mode == "cut" {
+	switch r.o.mode {
+	case "cut":
 		return r.replay(ctx)
+	case "look":
+		return r.lookOnly(ctx)
 	}
 	if err := os.RemoveAll(r.dir); err != nil {
 		return err
@@ -191,7 +246,6 @@ func (r *rig) play(ctx context.Context) error {
 	if err := r.timed("set up", func() error { return r.setUpRig(ctx) }); err != nil {
 		return err
 	}
-	defer r.table()
 	for _, s := range r.scenes() {
 		if err := r.timed(s.what, func() error { return s.play(ctx) }); err != nil {
 			return err

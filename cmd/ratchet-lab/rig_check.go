@@ -4,108 +4,184 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
-// checker looks at a disk as a power cut left it, in user space.
+// checker looks at the disks that power cuts of one recording left, in user space.
 type checker struct {
-	target  target
-	dir     string // for files
-	factory []byte // the disk before the first write
-	image   []byte // what was to be installed in slot B
-	disk    []byte // the disk after the cut
+	target target
+	rec    *recording
+	root   string // directory of the target's run
+	dir    string // for files
+	log    *writeLog
+	file   *os.File // of the log
+	disk   *cutDisk
+	image  []byte // what the recording installs in slot To
+
+	state    [sha256.Size]byte // sum of the state partition that lies in dir/from/state
+	records  uint64            // in its journal
+	phase    string            // in its journal
+	unpacked bool
+	known    map[string]finding // by the sum of the disk
 }
 
-func newChecker(t target, dir, factory, image string) (*checker, error) {
-	c := &checker{target: t, dir: dir}
+// finding is what user space finds on one disk.
+type finding struct {
+	Sum     string // of the disk
+	Wrong   string // what is wrong with it: a device that a power cut broke
+	Phase   string // that is durable in the journal, "" where there is none yet
+	Records uint64 // of evidence
+	Loads   string // slot that the model of the bootloader starts, "" where there is no model
+	Offline bout   // the device left alone
+	Offered bout   // the same with the offer at hand
+}
+
+// newChecker opens a recording of the run in root. dir is for files; Close removes it.
+func newChecker(t target, root, dir string, rec *recording) (*checker, error) {
+	c := &checker{target: t, rec: rec, root: root, dir: dir, known: map[string]finding{}}
 	var err error
-	if c.factory, err = os.ReadFile(factory); err != nil {
+	if c.log, c.file, err = openLog(filepath.Join(root, rec.Log), diskSize, rec.Entries); err != nil {
 		return nil, err
 	}
-	if c.image, err = os.ReadFile(image); err != nil {
-		return nil, err
+	if c.image, err = os.ReadFile(filepath.Join(root, rec.Image)); err != nil {
+		return nil, errors.Join(err, c.file.Close())
 	}
-	c.disk = make([]byte, len(c.factory))
+	if c.disk, err = openCutDisk(filepath.Join(root, rec.Base)); err != nil {
+		return nil, errors.Join(err, c.file.Close())
+	}
 	return c, os.MkdirAll(dir, 0o755)
 }
 
-// WriteAt makes the disk something that a log can be applied to.
-func (c *checker) WriteAt(p []byte, off int64) (int, error) {
-	return copy(c.disk[off:], p), nil
+func (c *checker) Close() error {
+	return errors.Join(c.disk.Close(), c.file.Close(), os.RemoveAll(c.dir))
 }
 
-// rebuild makes the disk after a cut, from the disk that the log began with.
-func (c *checker) rebuild(from []byte, l *writeLog, x cut) error {
-	copy(c.disk, from)
-	steps, _ := l.steps(x)
-	for _, s := range steps {
-		if err := l.apply(c, s.write, s.sectors); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// part is one partition of the disk.
 func (c *checker) part(number int64) []byte {
 	for _, p := range c.target.parts {
 		if p.number == number {
-			return c.disk[p.start*sector : (p.start+p.size)*sector]
+			return c.disk.bytes[p.start*sector : (p.start+p.size)*sector]
 		}
 	}
 	return nil
 }
 
+// look rebuilds the disk after a cut and looks at it. t is for the bench; nil leaves that out.
+func (c *checker) look(ctx context.Context, t *testing.T, x cut) (finding, error) {
+	if x.Point > len(c.log.writes) {
+		return finding{}, fmt.Errorf("there is no point %d, the log has %d", x.Point, len(c.log.writes))
+	}
+	if err := c.disk.rebuild(c.log, x); err != nil {
+		return finding{}, err
+	}
+	sum := c.disk.sum(0, int64(len(c.disk.bytes)))
+	f, ok := c.known[hex.EncodeToString(sum[:])]
+	if ok {
+		return f, nil
+	}
+	f.Sum = hex.EncodeToString(sum[:])
+	if err := c.check(ctx, t, &f); err != nil {
+		f.Wrong = err.Error()
+	}
+	c.known[f.Sum] = f
+	return f, ctx.Err()
+}
+
 // check returns what is wrong with the disk: each of these would be a device that a power cut broke.
-func (c *checker) check(ctx context.Context) error {
+func (c *checker) check(ctx context.Context, t *testing.T, f *finding) error {
 	state, err := c.target.metadata(ctx, c)
 	if err != nil {
 		return err
 	}
-	a := slotAt * sector
-	if !bytes.Equal(c.part(2), c.factory[a:a+slotSize]) {
-		return errors.New("the slot that ran was written")
+	from := slotBytes(c.rec.From)
+	if !c.disk.unwritten(from, from+slotSize) {
+		return errors.New("slot " + c.rec.From + " was written, which ran")
 	}
 	if state.Next == "" {
 		return errors.New("the bootloader has no slot to boot")
 	}
-	if state.Next == "B" && !bytes.Equal(c.part(3)[:len(c.image)], c.image) {
-		return errors.New("slot B would boot, and does not hold the image")
+	begun := string(state.Next) == c.rec.To
+	if begun && !bytes.Equal(c.part(slotPart(c.rec.To))[:len(c.image)], c.image) {
+		return errors.New("slot " + c.rec.To + " would boot, and does not hold the image")
 	}
-	return c.journal(ctx, state.Next == "B")
-}
-
-// journal replays the state partition's file system, opens the journal and walks the evidence chain.
-// made says that it must be there.
-func (c *checker) journal(ctx context.Context, made bool) error {
-	fs, db := filepath.Join(c.dir, "state"), filepath.Join(c.dir, "journal.db")
-	if err := errors.Join(os.RemoveAll(db), os.WriteFile(fs, c.part(4), 0o644)); err != nil {
+	if err := c.unpack(ctx, begun); err != nil {
 		return err
 	}
-	// e2fsck replays the journal, as the mount will. Exit code 1: replayed, or small things put right.
-	if out, err := tool(ctx, "", "e2fsck", "-f", "-p", fs); err != nil && !strings.Contains(err.Error(), "exit status 1:") {
-		return fmt.Errorf("%w %s", err, out)
+	f.Phase, f.Records = c.phase, c.records
+	if t == nil || c.target.model == nil {
+		return nil
 	}
-	if out, err := tool(ctx, "", "debugfs", "-R", "dump journal.db "+db, fs); err != nil {
-		return fmt.Errorf("%w %s", err, out)
-	}
-	if info, err := os.Stat(db); err != nil || info.Size() == 0 {
-		if made {
-			return errors.New("slot B would boot, and there is no journal")
+	return c.onBench(ctx, t, f)
+}
+
+// unpack replays the state partition's file system, takes its files out, opens the journal and walks the
+// evidence chain. made says that there must be one.
+func (c *checker) unpack(ctx context.Context, made bool) error {
+	at := int64(stateAt) * sector
+	if sum := c.disk.sum(at, at+stateSize); !c.unpacked || sum != c.state {
+		c.unpacked = false
+		fs, dir := filepath.Join(c.dir, "state.img"), filepath.Join(c.dir, "from", "state")
+		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), os.WriteFile(fs, c.part(4), 0o644)); err != nil {
+			return err
 		}
-		return nil // the first start makes it, in one rename
+		// e2fsck replays the journal, as the mount will. Exit code 1: replayed, or small things put right.
+		if out, err := tool(ctx, "", "e2fsck", "-f", "-p", fs); err != nil && !strings.Contains(err.Error(), "exit status 1:") {
+			return fmt.Errorf("%w %s", err, out)
+		}
+		if out, err := tool(ctx, "", "debugfs", "-R", "rdump / "+dir, fs); err != nil {
+			return fmt.Errorf("%w %s", err, out)
+		}
+		c.phase, c.records = "", 0
+		if err := c.journal(filepath.Join(dir, "journal.db")); err != nil {
+			return err
+		}
+		c.state, c.unpacked = sum, true
+	}
+	if made && c.records == 0 {
+		return errors.New("slot " + c.rec.To + " would boot, and there is no journal")
+	}
+	return nil
+}
+
+// journal opens a copy of the journal, if there is one, and walks the evidence chain.
+func (c *checker) journal(path string) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(b) == 0 {
+		return errors.Join(os.RemoveAll(path)) // the first start makes it, in one rename
+	}
+	db := filepath.Join(c.dir, "journal.db")
+	if err := errors.Join(err, os.WriteFile(db, b, 0o600)); err != nil {
+		return err
 	}
 	s, err := journal.OpenBolt(db, journal.Options{})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	if c.records, err = wholeChain(s); err != nil {
+		return err
+	}
+	rec, have, err := durable(s)
+	if have {
+		c.phase = string(rec.Phase)
+	} else if c.records > 0 {
+		c.phase = "idle"
+	}
+	return err
+}
+
+// wholeChain counts the records of evidence, and fails where one does not continue the chain.
+func wholeChain(s journal.Store) (n uint64, err error) {
 	var last []byte
 	var broken error
 	err = s.View(func(tx journal.Tx) error {
@@ -116,9 +192,52 @@ func (c *checker) journal(ctx context.Context, made bool) error {
 					err = fmt.Errorf("record %d does not continue the chain", r.Seq)
 				}
 			}
+			n++
 			broken, last = err, bytes.Clone(rec)
 			return err == nil
 		})
 	})
-	return errors.Join(err, broken)
+	return n, errors.Join(err, broken)
+}
+
+// onBench boots the disk without QEMU, once left alone and once with the offer at hand.
+func (c *checker) onBench(ctx context.Context, t *testing.T, f *finding) error {
+	from := filepath.Join(c.dir, "from")
+	boot := filepath.Join(from, "boot")
+	if err := errors.Join(os.RemoveAll(boot), os.MkdirAll(boot, 0o755)); err != nil {
+		return err
+	}
+	if err := c.target.model.extract(ctx, c, boot); err != nil {
+		return err
+	}
+	b := &bench{rec: c.rec, model: c.target.model, disk: c.disk, image: c.image, from: from, dir: filepath.Join(c.dir, "bench"), images: filepath.Join(c.root, "desk", "images")}
+	key, err := os.ReadFile(filepath.Join(c.root, "desk", "keys", "release.pub.pem"))
+	if err != nil {
+		return err
+	}
+	anchor, err := trust.ParsePublic(key)
+	if err != nil {
+		return err
+	}
+	if b.keys, err = trust.NewKeys([]trust.Key{anchor}, false); err != nil {
+		return err
+	}
+	f.Offline = b.play(t)
+	if len(f.Offline.Boots) > 0 {
+		f.Loads = f.Offline.Boots[0]
+	}
+	if f.Offline.Wrong != "" {
+		return errors.New("on the bench, offline: " + f.Offline.Wrong)
+	}
+	if b.offer, err = os.ReadFile(filepath.Join(c.root, c.rec.Offer)); err != nil {
+		return err
+	}
+	f.Offered = b.play(t)
+	if f.Offered.Wrong != "" {
+		return errors.New("on the bench, with the offer at hand: " + f.Offered.Wrong)
+	}
+	if !strings.HasPrefix(f.Offered.Ended, c.rec.Result) || !strings.HasSuffix(f.Offered.Ended, c.rec.Rests) {
+		return fmt.Errorf("on the bench the device ends %q, not %s...%s", f.Offered.Ended, c.rec.Result, c.rec.Rests)
+	}
+	return nil
 }

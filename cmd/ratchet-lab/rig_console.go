@@ -79,11 +79,7 @@ func (r *rig) until(ctx context.Context, within time.Duration, what string, ok f
 // ends says how the last update ended and what runs: "updated/1; slot B runs, confirmed".
 func (r *rig) ends() string {
 	confirmed, _ := strconv.ParseBool(r.field("confirmed"))
-	word := "confirmed"
-	if !confirmed {
-		word = "not confirmed"
-	}
-	return fmt.Sprintf("%s; slot %s runs, %s, %s is next", r.field("last"), r.field("running"), word, r.field("next"))
+	return endsAs(r.field("last"), r.field("running"), confirmed, r.field("next"))
 }
 
 // reopen serves a run that is there, for the device that it made.

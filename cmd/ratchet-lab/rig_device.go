@@ -149,6 +149,10 @@ func (r *rig) config(v version) string {
 	if v.sickness == "deaf" {
 		broker = "mqtts://" + guestsHost + ":1"
 	}
+	deadline := "20s"
+	if v.sickness == "sick" {
+		deadline = "8s" // it fails however long it is given
+	}
 	return fmt.Sprintf(`# Configuration of the rig's device.
 [device]
 id = %q
@@ -181,7 +185,7 @@ keys = ["/etc/ratchet/release.pub.pem"]
 
 [health]
 soak = "2s"
-deadline = "20s"
+deadline = %q
 interval = "500ms"
 broker = true
 [[health.command]]
@@ -190,5 +194,5 @@ run = ["/sbin/init", "health"]
 
 [reboot]
 command = ["/sbin/init", "reboot"]
-`, deviceName, v.name, r.target.boot, broker)
+`, deviceName, v.name, r.target.boot, broker, deadline)
 }

@@ -21,7 +21,7 @@ var x86GRUB = target{
 	parts:  layout(),
 	mounts: "/dev/vda1 /boot/efi vfat\n",
 	boot:   "backend = \"grub\"\ngrubenv = \"/boot/efi/grubenv\"\n",
-	script: grubConfig, flash: ovmfVariables, fill: grubFill, metadata: grubMetadata,
+	script: grubConfig, flash: ovmfVariables, fill: grubFill, metadata: grubMetadata, model: grubModel(),
 }
 
 func grubConfig(t target) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 )
 
 // Format of the kernel's dm-log-writes (Documentation/admin-guide/device-mapper/log-writes), which
@@ -34,6 +35,54 @@ func (w write) flush() bool { return w.flags&(flagFlush|flagFUA) != 0 }
 type writeLog struct {
 	log    io.ReaderAt
 	writes []write
+}
+
+// openLog opens the log at path, of a disk of disk bytes. entries is how many of it to take, 0: all. The
+// file stays open for the log, and is the caller's.
+func openLog(path string, disk int64, entries int) (*writeLog, *os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	l, err := readLog(f, info.Size(), disk)
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	if entries > len(l.writes) {
+		return nil, nil, errors.Join(fmt.Errorf("the write log %s has %d entries, not %d", path, len(l.writes), entries), f.Close())
+	}
+	if entries > 0 {
+		l.writes = l.writes[:entries]
+	}
+	return l, f, nil
+}
+
+// logEntries is the number of entries that the log at path has now; QEMU may be writing it.
+func logEntries(path string) (int, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var head [24]byte
+	if _, err := f.ReadAt(head[:], 0); err != nil {
+		return 0, fmt.Errorf("cannot read the write log: %w", err)
+	}
+	return int(min(binary.LittleEndian.Uint64(head[16:]), maxEntries)), nil
+}
+
+// flushes counts the moments up to which everything is on the disk.
+func (l *writeLog) flushes() (n int) {
+	for _, w := range l.writes {
+		if w.flush() {
+			n++
+		}
+	}
+	return n
 }
 
 // readLog reads the index of a log of size bytes, for a disk of disk bytes.
@@ -74,6 +123,9 @@ func readLog(r io.ReaderAt, size, disk int64) (*writeLog, error) {
 
 // apply does the first n sectors of an entry to a disk.
 func (l *writeLog) apply(disk io.WriterAt, w write, n int64) error {
+	if n == 0 || w.n == 0 {
+		return nil
+	}
 	b := make([]byte, min(n, w.n)*sector)
 	if w.flags&flagSkip == 0 {
 		if _, err := l.log.ReadAt(b, w.data); err != nil {

@@ -81,12 +81,12 @@ func (r *rig) playHealthy(ctx context.Context) error {
 	}
 	r.expect("evidence of it", "verified, nothing missing", r.chain(ctx))
 	r.off()
-	return nil
+	return r.keep(healthyRecording())
 }
 
-// again boots the device as it was left.
-func (r *rig) again(ctx context.Context, name string) error {
-	if err := r.boot(ctx, r.path("device.img"), "", name); err != nil {
+// again boots the device as it was left, and keeps its writes in log, "" for none.
+func (r *rig) again(ctx context.Context, name, log string) error {
+	if err := r.boot(ctx, r.path("device.img"), log, name); err != nil {
 		return err
 	}
 	return r.until(ctx, bootTime, "the device's status", r.resting)
@@ -94,10 +94,14 @@ func (r *rig) again(ctx context.Context, name string) error {
 
 func (r *rig) playSick(ctx context.Context) error {
 	r.chapter("Sick update: 3.0.0 boots, and its service does not answer")
-	if err := r.again(ctx, "sick"); err != nil {
+	rec := sickRecording()
+	if err := copySparse(r.path("device.img"), r.path(rec.Base)); err != nil {
 		return err
 	}
-	err := r.update(ctx, "3.0.0", "none")
+	if err := r.again(ctx, "sick", r.path(rec.Log)); err != nil {
+		return err
+	}
+	err := errors.Join(r.update(ctx, "3.0.0", "none"), r.keep(rec))
 	r.expect("sick update", "reverted/2/health-failed; slot B runs, confirmed, B is next; 3 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
 }

@@ -35,6 +35,7 @@ type target struct {
 	flash    func(t target) ([]byte, error)                               // what the factory puts into the second bank
 	fill     func(ctx context.Context, t target, dir, disk string) error  // the boot partition and the metadata; files for it go to dir
 	metadata func(ctx context.Context, c *checker) (bootctl.State, error) // with the agent's backend, held against the loader's own tool where there is one
+	model    *modelled                                                    // the loader and its metadata without QEMU; nil: there is no model
 }
 
 var targets = []target{arm64UBoot, x86GRUB}

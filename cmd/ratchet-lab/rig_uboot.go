@@ -30,7 +30,7 @@ var arm64UBoot = target{
 	parts:  layout(part{5, envAt, envSize / sector, "env"}),
 	boot:   "backend = \"u-boot\"\ntries = 3\n",
 	files:  map[string]string{"etc/fw_env.config": fmt.Sprintf("/dev/vda5 0x0 0x%x\n/dev/vda5 0x%x 0x%x\n", envCopy, envCopy, envCopy)},
-	script: ubootScript, flash: ubootFlash, fill: ubootFill, metadata: ubootMetadata,
+	script: ubootScript, flash: ubootFlash, fill: ubootFill, metadata: ubootMetadata, model: ubootModel(),
 }
 
 // ubootScript is boot.cmd for QEMU's board. Its U-Boot has its environment in flash, one copy; the

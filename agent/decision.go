@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// facts are what this device is now, for a decision about the target.
+func (a *Agent) facts(m manifest.Manifest, local bool, target SlotDef) policy.Facts {
+	supply := a.o.Power.Supply()
+	f := policy.Facts{Device: a.o.Facts, SlotSize: map[string]int64{}, Local: local, Metered: a.o.Metered(),
+		Battery: supply.Battery, Mains: supply.Mains, SupplyKnown: supply.Known, Running: map[string]manifest.Digest{}}
+	wall, q := a.o.Clock.Wall()
+	f.Device.Now, f.Device.TimeKnown = wall, q != hal.TimeUnknown
+	f.Device.BatteryMWh = supply.BatteryMWh
+	f.Device.Components = map[string]manifest.Target{}
+	for c, path := range target.Parts {
+		f.Device.Components[c] = manifest.Target{Slot: target.Index}
+		if dev := a.held[c]; dev != nil {
+			f.SlotSize[c] = dev.Size()
+		} else if dev, err := a.o.Blocks.OpenMedium(path); err == nil {
+			f.SlotSize[c] = dev.Size()
+			_ = dev.Close()
+		} else {
+			a.log.Warn("target cannot be measured", "slot", target.Name, "component", c, "error", err)
+		}
+	}
+	var floor storedFloor
+	if a.st.load(keyFloor, &floor) {
+		f.Floor.Sequence = floor.Sequence
+		f.Floor.Manifest, _ = manifest.ParseDigest(floor.Digest)
+	}
+	if a.o.Sequence > f.Floor.Sequence {
+		// What the running image knows of itself counts when the journal does not (amnesia).
+		f.Floor = policy.Floor{Sequence: a.o.Sequence}
+		if m.Sequence() == a.o.Sequence {
+			f.Floor.Manifest = m.Digest()
+		}
+	}
+	f.Bound = func(seq uint64) (manifest.Digest, bool) {
+		var s string
+		if !a.st.load(prefixBound+seqKey(seq), &s) {
+			return manifest.Digest{}, false
+		}
+		d, err := manifest.ParseDigest(s)
+		return d, err == nil
+	}
+	f.Quarantined = func(d manifest.Digest) (reason.Reason, bool) {
+		e, ok := a.q.find(d.String())
+		return e.Cause, ok
+	}
+	var c SlotContent
+	if a.st.load(prefixSlot+string(a.run), &c) && c.Confirmed {
+		for _, i := range c.Images {
+			f.Running[i.Component] = manifest.Digest{Alg: i.Alg, Sum: string(i.Digest)}
+		}
+	}
+	var ok string
+	f.Approved = a.st.load(keyApproved, &ok) && ok == m.Digest().String()
+	return f
+}
+
+// decide asks the policy, and adds what only the agent knows of its own state.
+func (a *Agent) decide(m manifest.Manifest, stage policy.Stage, local bool, target SlotDef) policy.Decision {
+	now, _ := a.wall()
+	f := a.facts(m, local, target)
+	permit := policy.Permit{}
+	if local { // a permit answers a challenge on the console, and serves nobody else
+		permit = a.permit
+	}
+	d, _ := permit.Decide(m, stage, a.o.Rules, f, now, a.standsAgainst(m, f, now)...)
+	if d.Outcome == policy.Refuse {
+		return d
+	}
+	block := func(why reason.Reason, detail string) {
+		d.Outcome = policy.Defer
+		d.Findings = append(d.Findings, policy.Finding{Reason: why, Detail: detail, Retry: time.Hour})
+	}
+	if len(a.safe) > 0 {
+		block(reason.BootSafeMode, a.safe[0])
+	}
+	if a.hold != "" || a.run == "" {
+		block(reason.RunningUnproven, "")
+	}
+	if a.stayed {
+		block(reason.RunningUnconfirmed, "its trial failed, and there is no slot to go back to")
+	}
+	if free, err := a.st.j.Free(); err != nil || free < minJournal {
+		block(reason.NoSpace, "journal has "+strconv.FormatInt(free, 10)+" bytes left")
+	}
+	return d
+}
+
+// minJournal is what must be free in the journal before an update begins: its phases and evidence fit.
+const minJournal = 128 << 10
+
+// summary is the first finding as reason, and all of them as text and evidence detail.
+func summary(d policy.Decision) (reason.Reason, string, map[string]string) {
+	if len(d.Findings) == 0 {
+		return reason.None, "", nil
+	}
+	why := d.Findings[0].Reason
+	for _, f := range d.Findings {
+		if d.Outcome == policy.Refuse && f.Final {
+			why = f.Reason
+			break
+		}
+	}
+	var said []string
+	detail := map[string]string{}
+	for _, f := range d.Findings {
+		s := string(f.Reason)
+		if f.Detail != "" {
+			s += " (" + f.Detail + ")"
+		}
+		said = append(said, s)
+		if len(detail) < evidence.MaxDetails {
+			detail[string(f.Reason)] = f.Detail
+		}
+	}
+	return why, strings.Join(said, "; "), detail
+}
+
+// rules names the findings without their figures, which change all the time (a charge, bytes left):
+// a decision is on record again when these change.
+func rules(d policy.Decision) string {
+	var all []string
+	for _, f := range d.Findings {
+		if !slices.Contains(all, string(f.Reason)) {
+			all = append(all, string(f.Reason))
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// firstDetail is what the finding that gives the decision its reason says.
+func firstDetail(d policy.Decision) string {
+	why, _, detail := summary(d)
+	return detail[string(why)]
+}
+
+// retryAfter is when the earliest finding may have gone: at least a minute, 15 minutes when nobody says.
+func retryAfter(d policy.Decision) time.Duration {
+	var t time.Duration
+	for _, f := range d.Findings {
+		if f.Retry > 0 && (t == 0 || f.Retry < t) {
+			t = f.Retry
+		}
+	}
+	if t == 0 {
+		t = 15 * time.Minute
+	}
+	return max(t, time.Minute)
+}

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/slots"
+)
+
+// TestCutDisk: a disk that goes from cut to cut is the same as one rebuilt from the beginning, and its
+// sum tells two disks apart exactly where they differ.
+func TestCutDisk(t *testing.T) {
+	const sectors = 1024
+	rnd := rand.New(rand.NewPCG(7, 7))
+	var entries [][3]uint64
+	for range 60 {
+		if rnd.IntN(4) == 0 {
+			entries = append(entries, [3]uint64{0, 0, flagFlush})
+		} else {
+			n := 1 + rnd.Uint64N(200)
+			entries = append(entries, [3]uint64{rnd.Uint64N(sectors - n), n, 0})
+		}
+	}
+	raw := logOf(entries...)
+	l, err := readLog(bytes.NewReader(raw), int64(len(raw)), sectors*sector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "base")
+	base := make([]byte, sectors*sector)
+	for i := range base {
+		base[i] = byte(rnd.Uint32())
+	}
+	if err := os.WriteFile(path, base, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := openCutDisk(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	bySum := map[[32]byte][]byte{}
+	list := every(l, 3)
+	list = append(list, list[40], list[3], list[len(list)-1]) // back, too
+	for _, x := range list {
+		if err := d.rebuild(l, x); err != nil {
+			t.Fatal(err)
+		}
+		want := memDisk(bytes.Clone(base))
+		steps, _ := l.steps(x)
+		for _, s := range steps {
+			if err := l.apply(want, s.write, s.sectors); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(d.bytes, want) {
+			t.Fatalf("cut %+v: another disk", x)
+		}
+		sum := d.sum(0, int64(len(base)))
+		if before := bySum[sum]; before != nil && !bytes.Equal(before, want) {
+			t.Errorf("cut %+v: the sum of another disk", x)
+		}
+		bySum[sum] = bytes.Clone(want)
+		if got := d.unwritten(0, diskBlock); got != bytes.Equal(want[:diskBlock], base[:diskBlock]) {
+			t.Errorf("cut %+v: unwritten %v", x, got)
+		}
+	}
+	for a, x := range bySum {
+		for b, y := range bySum {
+			if a != b && bytes.Equal(x, y) {
+				t.Error("equal disks have two sums")
+			}
+		}
+	}
+	saved := filepath.Join(t.TempDir(), "saved")
+	if err := d.save(saved); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(saved); err != nil || !bytes.Equal(b, d.bytes) {
+		t.Errorf("what was saved is another disk (%v)", err)
+	}
+	if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, base) {
+		t.Errorf("the file was changed (%v)", err)
+	}
+}
+
+// benchDesk makes a device of the factory and an offer for it: what a bench needs.
+func benchDesk(t *testing.T, good bool) *bench {
+	t.Helper()
+	dir := t.TempDir()
+	must := func(err error) {
+		if err != nil {
+			t.Helper()
+			t.Fatal(err)
+		}
+	}
+	image := make([]byte, 300_000)
+	for i := range image {
+		image[i] = byte(i * 7)
+	}
+	sum := sha256.Sum256(image)
+	name := hex.EncodeToString(sum[:]) + ".img"
+	must(os.MkdirAll(filepath.Join(dir, "from", "boot"), 0o700))
+	must(os.MkdirAll(filepath.Join(dir, "from", "state"), 0o700))
+	must(os.WriteFile(filepath.Join(dir, name), image, 0o600))
+	disk := filepath.Join(dir, "disk")
+	must(os.WriteFile(disk, nil, 0o600))
+	must(os.Truncate(disk, diskSize))
+	device, err := trust.Generate(trust.ESP256)
+	must(err)
+	pem, err := device.MarshalPEM()
+	must(err)
+	must(os.WriteFile(filepath.Join(dir, "from", "state", "device.key"), pem, 0o600))
+	var env []byte
+	for serial := 1; serial >= 0; serial-- {
+		b, err := ubootenv.Encode(diskEnvironment(), envCopy, serial)
+		must(err)
+		env = append(env, b...)
+	}
+	must(os.WriteFile(filepath.Join(dir, "from", "boot", "env"), env, 0o600))
+	release, err := trust.Generate(trust.ESP256)
+	must(err)
+	vendor := manifest.VendorUUID("demo.example")
+	offer, err := manifest.Build(manifest.Release{Vendor: vendor, Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, Sequence: 1,
+		Components: []manifest.Component{{Name: "rootfs", Images: []manifest.Image{{Slot: manifest.AnySlot, Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])},
+			Size: int64(len(image)), URI: "https://images.example/" + name, PayloadSize: int64(len(image))}}}}})
+	must(err)
+	offer, err = manifest.Sign(offer, release)
+	must(err)
+	rec := healthyRecording()
+	rec.Good = good
+	b := &bench{rec: rec, model: ubootModel(), image: image, from: filepath.Join(dir, "from"), dir: filepath.Join(dir, "bench"), images: dir, offer: offer}
+	b.keys, err = trust.NewKeys([]trust.Key{release.Key()}, false)
+	must(err)
+	b.disk, err = openCutDisk(disk)
+	must(err)
+	t.Cleanup(func() { _ = b.disk.Close() })
+	return b
+}
+
+// TestBench: the real agent on the bench carries an offer through, goes back from a sick image, rests
+// where there is nothing to do, and leaves the disk as it was.
+func TestBench(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		good, online bool
+		boots, ended string
+	}{
+		{"healthy", true, true, "A B", "updated/1; slot B runs, confirmed, B is next"},
+		{"sick", false, true, "A B A", "reverted/1/health-failed; slot A runs, confirmed, A is next"},
+		{"nothing", true, false, "A", "-; slot A runs, confirmed, A is next"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := benchDesk(t, c.good)
+			if !c.online {
+				b.offer = nil
+			}
+			for range 2 { // the second time from the same disk
+				o := b.play(t)
+				if o.Wrong != "" || o.Ended != c.ended || strings.Join(o.Boots, " ") != c.boots {
+					t.Errorf("%+v, want %s by %s", o, c.ended, c.boots)
+				}
+			}
+			if !b.disk.unwritten(0, diskSize) {
+				t.Error("the disk was written")
+			}
+		})
+	}
+}
+
+// TestBenchFinds: what a power cut must not leave is found.
+func TestBenchFinds(t *testing.T) {
+	armed := func(b *bench) error {
+		boot, err := b.model.backend(filepath.Join(b.from, "boot"), filepath.Join(b.from, "state"))
+		if err != nil {
+			return err
+		}
+		return boot.Confirm(t.Context(), "B")
+	}
+	for _, c := range []struct {
+		name, want string
+		breaks     func(b *bench) error
+	}{
+		{"slot B armed and empty", "does not hold the image", armed},
+		{"no slot left", "starts nothing", func(b *bench) error {
+			b.model.boot = func(string) (string, error) { return "", nil }
+			return nil
+		}},
+		{"journal of garbage", "corrupt", func(b *bench) error {
+			return os.WriteFile(filepath.Join(b.from, "state", "journal.db"), bytes.Repeat([]byte("x"), 1<<20), 0o600)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := benchDesk(t, true)
+			if err := c.breaks(b); err != nil {
+				t.Fatal(err)
+			}
+			if o := b.play(t); !strings.Contains(o.Wrong, c.want) {
+				t.Errorf("%+v, want %q", o, c.want)
+			}
+		})
+	}
+}
+
+// TestWrongStart: where Reconcile leads, and where an agent went.
+func TestWrongStart(t *testing.T) {
+	at := func(phases ...agent.Phase) (out []agent.Record) {
+		for _, p := range phases {
+			out = append(out, agent.Record{Phase: p})
+		}
+		return out
+	}
+	for i, c := range []struct {
+		from agent.Phase
+		step agent.Step
+		seen []agent.Record
+		bad  bool
+	}{
+		{agent.Writing, agent.Step{To: agent.Writing, Same: true}, at(agent.Writing), false},
+		{agent.Writing, agent.Step{To: agent.Writing, Same: true}, at(agent.Writing, agent.Checking), false},
+		{agent.Writing, agent.Step{To: agent.Writing, Same: true}, at(agent.Writing, agent.Arming), true},
+		{agent.Ready, agent.Step{To: agent.Checking}, at(agent.Ready, agent.Checking), false},
+		{agent.Ready, agent.Step{To: agent.Checking}, at(agent.Ready, agent.Arming), true},
+		{agent.Ready, agent.Step{To: agent.Checking}, at(agent.Ready), true},
+		{agent.Rebooting, agent.Step{To: agent.Trial, Count: true}, at(agent.Rebooting, agent.Trial), false},
+		{agent.Rebooting, agent.Step{To: agent.Trial, Count: true}, at(agent.Rebooting, agent.Reverting), true},
+		{agent.Trial, agent.Step{To: agent.Trial, Hold: true}, at(agent.Trial), true},
+	} {
+		v := agent.View{HaveRecord: true, Record: agent.Record{Phase: c.from}, MaxBoots: 4}
+		if got := wrongStart(v, c.step, c.seen); (got != "") != c.bad {
+			t.Errorf("%d: %q", i, got)
+		}
+	}
+}
+
+// TestReportPage: what the console said is text in the page, failures are named and lead to their story,
+// and the page needs no other file.
+func TestReportPage(t *testing.T) {
+	raw := logOf([3]uint64{stateAt, 2, 0}, [3]uint64{0, 0, flagFlush}, [3]uint64{slotAt, 1, 0})
+	l, err := readLog(bytes.NewReader(raw), int64(len(raw)), diskSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{demo: &demo{dir: "run"}, target: arm64UBoot, o: &rigFlags{dir: "run", seed: 1}}
+	r.expect("a scene", "<b>this</b>", "that & more")
+	v := &coverage{rec: healthyRecording(), log: l}
+	for _, x := range every(l, 1) {
+		v.cuts = append(v.cuts, r.result(v, x, finding{Sum: fmt.Sprint(x), Phase: "writing"}))
+	}
+	v.cuts[1].Story = []string{"rig: <script>alert(1)</script>"}
+	v.cuts[2].Booted, v.cuts[2].Loads, v.cuts[2].Loaded = true, "A", []string{"B"}
+	v.cuts[2].Bad = "the bootloader started slot B, its model A"
+	r.covered = append(r.covered, v)
+	b, err := reportPage(r.o, []*rig{r}, time.Minute, time.Unix(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(b)
+	for _, s := range []string{"<script", "<b>this", "http://", "https://", " src=", "@import", "url("} {
+		if strings.Contains(page, s) {
+			t.Errorf("%q is in the page", s)
+		}
+	}
+	for _, s := range []string{"&lt;script&gt;alert(1)", "that &amp; more", "0 of 1", `id="arm64-uboot-healthy-1-lost"`, `href="#arm64-uboot-healthy-1-lost"`,
+		"started slot B, its model A", "--update healthy --point 1 --variant lost", "something differs"} {
+		if !strings.Contains(page, s) {
+			t.Errorf("%q is not in the page", s)
+		}
+	}
+	if n := strings.Count(page, `class="story"`); n != len(v.cuts) {
+		t.Errorf("%d stories of %d cuts", n, len(v.cuts))
+	}
+}
+
+// TestPrefixed: lines of several writers are whole, each under its name.
+func TestPrefixed(t *testing.T) {
+	var out bytes.Buffer
+	w := &prefixed{to: &out, mu: new(sync.Mutex), prefix: "a "}
+	for _, s := range []string{"one", " line\ntwo\nthr", "ee\n"} {
+		if _, err := w.Write([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := out.String(); got != "a one line\na two\na three\n" {
+		t.Errorf("%q", got)
+	}
+}

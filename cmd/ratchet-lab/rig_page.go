@@ -1,0 +1,332 @@
+package main
+
+import (
+	"bytes"
+	_ "embed" // the page
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent"
+)
+
+// reportTemplate is the page: no script, no file besides it. A cell is a link to itself, and its story is
+// shown when it is the page's target.
+//
+//go:embed rig_report.html
+var reportTemplate string
+
+const (
+	bandPoints = 190 // points in one line of a strip
+	tickEvery  = 10
+	wideEnough = 9 // points that the name of a phase needs
+)
+
+// page is what the report shows. Everything in it is text; html/template escapes it.
+type page struct {
+	Good     bool
+	When     string
+	Took     time.Duration
+	Seed     int64
+	Sum      pageTally
+	Second   int
+	Failed   int
+	Failures []pageFailure
+	Targets  []pageTarget
+}
+
+type pageFailure struct{ ID, Target, Title, Says string }
+
+type pageTarget struct {
+	Name, What string
+	Good       bool
+	Tallies    []pageTally
+	Scenes     []pageScene
+	Times      []pageTime
+	Strips     []pageStrip
+}
+
+type pageTally struct {
+	What           string
+	Writes, Failed int
+	tally
+}
+
+type pageScene struct {
+	What, Expected, Observed string
+	Good                     bool
+}
+
+type pageTime struct {
+	What    string
+	Seconds float64
+	Percent int
+}
+
+// pageStrip is all cuts of one recording, in lines of bandPoints.
+type pageStrip struct {
+	Title, Says string
+	Failed      int
+	Bands       []pageBand
+}
+
+type pageBand struct {
+	Columns int
+	Ticks   []pageTick
+	Writes  []pageWrite
+	Phases  []pagePhase
+	Rows    []pageRow
+}
+
+type pageTick struct{ Column, N int }
+
+type pageWrite struct {
+	Column       int
+	Class, Title string
+}
+
+type pagePhase struct {
+	Column, Span, Shade int
+	Name                string
+	Wide                bool
+}
+
+type pageRow struct {
+	Name  variant
+	Cells []pageCell
+}
+
+// pageCell is one cut. Column 1 of a row is its name.
+type pageCell struct {
+	Column        int
+	ID, Class     string
+	Title         string
+	Bad           bool
+	Before, After string // ids
+	Facts         []pageFact
+	Again         string
+	Console       string
+}
+
+type pageFact struct {
+	Name  string
+	Lines []string
+	Bad   bool
+}
+
+func reportPage(o *rigFlags, runs []*rig, took time.Duration, now time.Time) ([]byte, error) {
+	p := page{Good: true, When: now.UTC().Format(time.RFC1123), Took: took.Round(time.Second), Seed: o.seed}
+	for _, r := range runs {
+		t := pageTarget{Name: r.target.name, What: r.target.what, Good: r.good()}
+		p.Good = p.Good && t.Good
+		for _, s := range r.tallies() {
+			t.Tallies = append(t.Tallies, pageTally{What: s.what, Writes: s.Entries - s.Flushes, Failed: s.Failed, tally: *s})
+			p.Failed += s.Failed
+			p.Sum.Looked += s.Looked
+			p.Sum.Different += s.Different
+			p.Sum.Booted += s.Booted
+			p.Sum.Finished += s.Finished
+			p.Sum.Agreed += s.Agreed
+			p.Sum.Known += s.Known
+			if s.Recovered > 0 {
+				p.Second += s.Looked
+			}
+		}
+		for _, row := range r.rows {
+			t.Scenes = append(t.Scenes, pageScene{row.what, row.expected, row.observed, row.expected == row.observed})
+		}
+		longest := time.Nanosecond
+		for _, s := range r.times {
+			longest = max(longest, s.took)
+		}
+		for _, s := range r.times {
+			t.Times = append(t.Times, pageTime{s.what, s.took.Seconds(), int(100 * s.took / longest)})
+		}
+		for _, v := range r.covered {
+			s := r.strip(v)
+			t.Strips = append(t.Strips, s)
+			for _, b := range s.Bands {
+				for _, row := range b.Rows {
+					for _, c := range row.Cells {
+						if c.Bad {
+							p.Failures = append(p.Failures, pageFailure{c.ID, t.Name, c.Title, strings.Join(c.Facts[0].Lines, " ")})
+						}
+					}
+				}
+			}
+		}
+		p.Targets = append(p.Targets, t)
+	}
+	page, err := template.New("report").Parse(reportTemplate)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = page.Execute(&b, p)
+	return b.Bytes(), err
+}
+
+// strip lays out a recording's cuts.
+func (r *rig) strip(v *coverage) pageStrip {
+	s := pageStrip{Title: strings.ToUpper(v.rec.Name[:1]) + v.rec.Name[1:] + " update",
+		Says: fmt.Sprintf("%d writes and %d flushes, from the device's start with slot %s to its rest.", len(v.log.writes)-v.log.flushes(), v.log.flushes(), v.rec.From)}
+	if first := v.rec.First; first != nil {
+		s.Title = fmt.Sprintf("Cut again: the recovery from cut %d, %s, of the %s update", first.Point, first.Variant, v.rec.Update)
+		s.Says = fmt.Sprintf("%d writes and %d flushes of that recovery.", len(v.log.writes)-v.log.flushes(), v.log.flushes())
+	}
+	again := map[cut]bool{}
+	for _, rec := range r.recordings {
+		if rec.First != nil && rec.Update == v.rec.Name {
+			again[*rec.First] = true
+		}
+	}
+	cells := map[variant]map[int]pageCell{whole: {}, lost: {}, torn: {}}
+	phases := map[int]string{}
+	for i, c := range v.cuts {
+		cell := r.cell(v, c, again[c.cut])
+		if i > 0 {
+			cell.Before = r.cellID(v, v.cuts[i-1].cut)
+		}
+		if i+1 < len(v.cuts) {
+			cell.After = r.cellID(v, v.cuts[i+1].cut)
+		}
+		if c.failed() {
+			s.Failed++
+		}
+		if cells[c.Variant] != nil {
+			cells[c.Variant][c.Point] = cell
+		}
+		if _, ok := phases[c.Point]; !ok || c.Variant == whole {
+			phases[c.Point] = c.Phase
+		}
+	}
+	for from := 0; from <= len(v.log.writes); from += bandPoints {
+		n := min(bandPoints, len(v.log.writes)+1-from)
+		band := pageBand{Columns: bandPoints, Phases: bandPhases(phases, from, n)}
+		for k := range n {
+			point, column := from+k, k+2
+			if point%tickEvery == 0 {
+				band.Ticks = append(band.Ticks, pageTick{column, point})
+			}
+			if point > 0 {
+				w := v.log.writes[point-1]
+				band.Writes = append(band.Writes, pageWrite{column, writeClass(r.target.where(w)), fmt.Sprintf("%d: %s, %d sectors", point, r.target.where(w), w.n)})
+			}
+		}
+		for _, name := range []variant{whole, lost, torn} {
+			row := pageRow{Name: name}
+			for k := range n {
+				if c, ok := cells[name][from+k]; ok {
+					c.Column = k + 2
+					row.Cells = append(row.Cells, c)
+				}
+			}
+			band.Rows = append(band.Rows, row)
+		}
+		s.Bands = append(s.Bands, band)
+	}
+	return s
+}
+
+func writeClass(where string) string {
+	switch {
+	case where == "flush" || where == "state":
+		return where
+	case strings.HasPrefix(where, "slot-"):
+		return "slot"
+	}
+	return "meta"
+}
+
+// bandPhases joins neighbours with the same durable phase; between two that are known, what is not known
+// counts as the same where both agree.
+func bandPhases(phases map[int]string, from, n int) (out []pagePhase) {
+	for k := range n {
+		name, ok := phases[from+k]
+		if !ok {
+			continue
+		}
+		if name == "" {
+			name = "no journal"
+		}
+		if m := len(out) - 1; m >= 0 && out[m].Name == name {
+			out[m].Span = k + 2 - out[m].Column + 1
+		} else {
+			out = append(out, pagePhase{Column: k + 2, Span: 1, Name: name, Shade: shade(name)})
+		}
+	}
+	for i := range out {
+		out[i].Wide = out[i].Span >= wideEnough
+	}
+	return out
+}
+
+// shade is the number of a phase in the order of a good update.
+func shade(name string) int {
+	return max(0, slices.IndexFunc(agent.Table, func(row agent.Row) bool { return string(row.Phase) == name }))
+}
+
+func (r *rig) cellID(v *coverage, x cut) string {
+	return fmt.Sprintf("%s-%s-%d-%s", r.target.name, v.rec.Name, x.Point, x.Variant)
+}
+
+func (r *rig) cell(v *coverage, c cutResult, again bool) pageCell {
+	p := pageCell{ID: r.cellID(v, c.cut), Class: "looked", Bad: c.failed(), Again: r.command(v.rec, c.cut), Console: strings.Join(c.Story, "\n"),
+		Title: fmt.Sprintf("%s, cut after %d of %d (%s), unflushed writes %s", v.rec.Name, c.Point, len(v.log.writes), c.Where, c.Variant)}
+	switch {
+	case c.failed():
+		p.Class = "bad"
+	case c.Ended != "":
+		p.Class = "ended"
+	case c.Booted:
+		p.Class = "booted"
+	case c.Equal:
+		p.Class = "equal"
+	}
+	if again {
+		p.Class += " again"
+	}
+	p.Facts = facts(c)
+	return p
+}
+
+// facts are the story of a cut; the first is the worst.
+func facts(c cutResult) (out []pageFact) {
+	add := func(name string, lines ...string) { out = append(out, pageFact{Name: name, Lines: lines}) }
+	if c.failed() {
+		out = append(out, pageFact{Name: "wrong", Lines: strings.Split(strings.TrimSpace(c.Wrong+"\n"+c.Bad), "\n"), Bad: true})
+	} else {
+		add("disk", "boot metadata valid, file system and journal whole, evidence a whole chain")
+	}
+	if len(c.Tail) > 0 {
+		lines := c.Tail
+		if len(lines) > 12 {
+			lines = append(slices.Clone(lines[:12]), fmt.Sprintf("and %d more", len(c.Tail)-12))
+		}
+		add("not covered by a flush", lines...)
+	}
+	switch {
+	case c.Phase != "":
+		add("durable", fmt.Sprintf("phase %s, %d records of evidence", c.Phase, c.Records))
+	case c.Wrong == "":
+		add("durable", "no journal yet")
+	}
+	for _, b := range []struct {
+		what string
+		bout
+	}{{"bench, offline", c.Offline}, {"bench, offer at hand", c.Offered}} {
+		if len(b.Boots) > 0 {
+			add(b.what, "boots "+strings.Join(b.Boots, ", ")+"; the start: "+b.First, strings.Join(b.Phases, " · "), b.Ended)
+		}
+	}
+	if c.Booted {
+		says := "the agent's first status came"
+		if c.Ended != "" {
+			says = c.Ended
+		}
+		add("real bootloader", fmt.Sprintf("starts %s; %s (%.1f s)", strings.Join(c.Loaded, ", "), says, c.Took.Seconds()))
+	}
+	return out
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// recording is a part of a device's life of which every write of the disk was kept. Paths are relative to
+// the directory of the target's run.
+type recording struct {
+	Name    string // "healthy", "sick"; of a recovery also the cut that it recovers from
+	Base    string // the disk when it began
+	Log     string
+	Entries int    // of the log that belong to it, 0: all
+	From    string // slot that ran when it began, and is never written
+	To      string // slot that the update goes into
+	Image   string // that the update puts there
+	Offer   string // the envelope that the broker keeps
+	Good    bool   // the image is healthy: the device ends on it
+	Result  string // how every device must end that lost its power in it: "updated/1"
+	Rests   string // and what runs then: "; slot B runs, confirmed, B is next"
+	Update  string // the recording of the update, for a recovery
+	First   *cut   // the cut that it recovers from, nil: none
+}
+
+// healthyRecording is the update from 1.0.0 to 2.0.0.
+func healthyRecording() *recording {
+	return &recording{Name: "healthy", Base: "factory.img", Log: "writes.log", From: "A", To: "B", Image: "v2.0.0.img", Offer: "release-2.0.0.suit", Good: true,
+		Result: "updated/1", Rests: "; " + runs("B", true, "B")}
+}
+
+// sickRecording is the update from 2.0.0 to 3.0.0, which fails its health check, and the way back.
+func sickRecording() *recording {
+	return &recording{Name: "sick", Base: "sick.img", Log: "sick.log", From: "B", To: "A", Image: "v3.0.0.img", Offer: "release-3.0.0.suit",
+		Result: "reverted/2", Rests: "; " + runs("B", true, "B")}
+}
+
+// recovery is what follows a cut of the recording, as a recording of its own.
+func (rec recording) recovery(x cut) *recording {
+	rec.Update = rec.Name
+	rec.Name = fmt.Sprintf("%s-%d-%s", rec.Name, x.Point, x.Variant)
+	rec.Base, rec.Log, rec.Entries = filepath.Join("again", rec.Name+".img"), filepath.Join("again", rec.Name+".log"), 0
+	rec.First = &x
+	return &rec
+}
+
+// runs says what runs, in the words of rig.ends.
+func runs(slot string, confirmed bool, next string) string {
+	word := "confirmed"
+	if !confirmed {
+		word = "not confirmed"
+	}
+	return fmt.Sprintf("slot %s runs, %s, %s is next", slot, word, next)
+}
+
+// endsAs says how an update ended and what runs: "updated/1; slot B runs, confirmed, B is next".
+func endsAs(last, slot string, confirmed bool, next string) string {
+	return last + "; " + runs(slot, confirmed, next)
+}
+
+const recordingsFile = "recordings.json"
+
+// saveRecordings keeps the list for a replay.
+func saveRecordings(dir string, all []*recording) error {
+	b, err := json.MarshalIndent(all, "", " ")
+	return errors.Join(err, os.WriteFile(filepath.Join(dir, recordingsFile), b, 0o644))
+}
+
+func loadRecordings(dir string) (all []*recording, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, recordingsFile))
+	if err != nil {
+		return nil, fmt.Errorf("%w; there is no run to repeat in %s", err, dir)
+	}
+	return all, json.Unmarshal(b, &all)
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// command repeats one cut alone.
+func (r *rig) command(rec *recording, x cut) string {
+	s := fmt.Sprintf("ratchet-lab rig cut --dir %s --target %s --seed %d", r.o.dir, r.target.name, x.Seed)
+	if rec.First != nil {
+		return s + fmt.Sprintf(" --update %s --point %d --variant %s --second %d --second-variant %s", rec.Update, rec.First.Point, rec.First.Variant, x.Point, x.Variant)
+	}
+	return s + fmt.Sprintf(" --update %s --point %d --variant %s", rec.Name, x.Point, x.Variant)
+}
+
+// wanted finds the recording and the cut that the command line names.
+func (r *rig) wanted() (*recording, cut, error) {
+	all, err := loadRecordings(r.dir)
+	if err != nil {
+		return nil, cut{}, err
+	}
+	x := cut{r.o.point, variant(r.o.variant), r.o.seed}
+	for _, rec := range all {
+		switch {
+		case r.o.second < 0 && rec.First == nil && rec.Name == r.o.update:
+			return rec, x, nil
+		case r.o.second >= 0 && rec.First != nil && rec.Update == r.o.update && *rec.First == x:
+			return rec, cut{r.o.second, variant(r.o.secondVariant), r.o.seed}, nil
+		}
+	}
+	return nil, x, fmt.Errorf("in %s no update %q is recorded with that first cut and this seed", r.dir, r.o.update)
+}
+
+// replay is one cut of a run that is there, and its story.
+func (r *rig) replay(ctx context.Context) error {
+	rec, x, err := r.wanted()
+	if err != nil {
+		return err
+	}
+	if err := r.reopen(); err != nil {
+		return err
+	}
+	c, err := newChecker(r.target, r.dir, r.path("check"), rec)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if x.Point > len(c.log.writes) {
+		return fmt.Errorf("there is no point %d, the log of %s has %d", x.Point, rec.Name, len(c.log.writes))
+	}
+	found, err := r.lookAll(ctx, rec, []cut{x})
+	if err != nil {
+		return err
+	}
+	v := &coverage{rec: rec, log: c.log}
+	r.covered = append(r.covered, v)
+	v.cuts = append(v.cuts, r.result(v, x, found[0]))
+	res := &v.cuts[0]
+	r.chapter(fmt.Sprintf("Recording %s, cut after %d of %d, unflushed writes %s", rec.Name, x.Point, len(c.log.writes), x.Variant))
+	for _, line := range res.tells() {
+		r.say("    %s", line)
+	}
+	r.chapter("The same disk, booted")
+	if err := c.disk.rebuild(c.log, x); err != nil {
+		return err
+	}
+	told := r.o.verbose
+	r.o.verbose = true
+	defer func() { r.o.verbose = told }()
+	return r.bootCut(ctx, c, res, true, "")
+}
+
+// tells is what user space has to say of a cut.
+func (c cutResult) tells() []string {
+	out := []string{"last: " + c.Where}
+	if len(c.Tail) > 0 {
+		out = append(out, "not covered by a flush:")
+		for _, t := range c.Tail {
+			out = append(out, "  "+t)
+		}
+	}
+	if c.Phase != "" {
+		out = append(out, fmt.Sprintf("durable: phase %s, %d records of evidence", c.Phase, c.Records))
+	} else if c.Wrong == "" {
+		out = append(out, "durable: no journal yet")
+	}
+	for _, b := range []struct {
+		what string
+		bout
+	}{{"on the bench, offline", c.Offline}, {"on the bench, with the offer at hand", c.Offered}} {
+		if len(b.Boots) > 0 {
+			out = append(out, fmt.Sprintf("%s: the model starts %s; the start makes of it: %s", b.what, strings.Join(b.Boots, ", "), b.First))
+			out = append(out, "  "+strings.Join(b.Phases, "; "), "  ends "+b.Ended)
+		}
+	}
+	if c.Wrong != "" {
+		out = append(out, "WRONG: "+c.Wrong)
+	} else {
+		out = append(out, "boot metadata valid, file system and journal whole, evidence a whole chain")
+	}
+	return out
+}
