@@ -431,7 +431,7 @@ func TestFormatsEnvelope(t *testing.T) {
 }
 
 func TestFormatsHook(t *testing.T) {
-	said := words(part(t, document(t, "FORMATS.md"), "### 7.4"))
+	said := words(part(t, document(t, "FORMATS.md"), "### 7.5"))
 	n := 0
 	ast.Inspect(source(t, "bootctl/hook/output.go"), func(node ast.Node) bool {
 		call, ok := node.(*ast.CallExpr)

@@ -52,7 +52,7 @@ type State struct {
 
 // Caps is what a bootloader and its layout can do.
 type Caps struct {
-	Backend string // "u-boot", "grub", "systemd-boot", "hook"
+	Backend string // "u-boot", "grub", "systemd-boot", "uefi", "hook"
 	Layout  string // e.g. "redundant environment", "single environment file"
 	// PowerSafe: every write of ours and of the loader is atomic under a power cut. Where it is
 	// false, Weakness says why in one sentence.
@@ -79,7 +79,8 @@ type Backend interface {
 	// Disable makes target not bootable. ErrNoFallback when no other slot is bootable.
 	Disable(ctx context.Context, target Slot) error
 	// Try arms target for a trial of 1..MaxTries boots in front of all others, and refills the
-	// fallback's tries, in one record. ErrNoFallback when no other confirmed slot is bootable.
+	// fallback's tries, in one record. ErrNoFallback when no other confirmed slot is bootable. A target
+	// that is still confirmed may be disabled first, in a record of its own.
 	Try(ctx context.Context, target Slot, tries int) error
 	// Confirm ends the trial of slot: bootable, first, confirmed, full tries.
 	Confirm(ctx context.Context, slot Slot) error

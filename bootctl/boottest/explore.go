@@ -24,6 +24,9 @@ type Board struct {
 	Atomic bool
 	// OursAtomic: the backend's own writes do, though the loader's do not.
 	OursAtomic bool
+	// First: Try of a slot that is still confirmed disables it first, in a record of its own, so that a cut
+	// may leave it disabled.
+	First bool
 	// Guess: a cut may even leave another choice that looks valid (a torn block without a checksum).
 	Guess bool
 	// Tries are the trial lengths to arm with; Depth is how many operations deep to go.
@@ -41,13 +44,14 @@ type operation struct {
 	call func(ctx context.Context, b bootctl.Backend) error
 	boot func(slot string) bool // what loads; for a boot
 	adds bool                   // it makes slot confirmed
+	arms bool                   // it puts slot on trial
 }
 
 func (b Board) operations() []operation {
 	var ops []operation
 	for _, s := range b.Slots {
 		for _, n := range b.Tries {
-			ops = append(ops, operation{name: fmt.Sprintf("Try(%s, %d)", s, n), slot: s,
+			ops = append(ops, operation{name: fmt.Sprintf("Try(%s, %d)", s, n), slot: s, arms: true,
 				call: func(ctx context.Context, x bootctl.Backend) error { return x.Try(ctx, s, n) }})
 		}
 		ops = append(ops,
@@ -165,6 +169,13 @@ func (x *explorer) step(from *Disk, op operation, path string) *Disk {
 		if o.err != nil {
 			x.t.Errorf("%s: %v", path, o.err)
 			return nil
+		}
+	}
+	if x.First && op.arms {
+		for _, image := range from.Cut() {
+			if x.Backend(image).Disable(x.t.Context(), op.slot) == nil {
+				old = append(old, x.outcome(image))
+			}
 		}
 	}
 	done := map[uint64]bool{}

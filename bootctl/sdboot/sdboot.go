@@ -24,8 +24,8 @@
 // leave one, the other, both (two names for one chain of clusters, of which none can be deleted
 // without harm to the other) or none. So nothing here is renamed. Each change of the choice is one
 // sector of data, overwritten in place: Confirm turns the slot's entry on with a version above all
-// others, Disable turns it off, Try turns on a trial's file that was made before, complete and off. Files
-// are made and removed only while they are off, so that no state of the folder starts anything.
+// others, Disable turns it off, Try turns on a trial's file that was made before, complete and off (a slot
+// that is still confirmed it disables first, in a record of its own). Files are made and removed only while they are off, so that no state of the folder starts anything.
 //
 // The loader's own rename is what is left. It touches the folder's sectors, and of the files only the
 // trial's. While all names are in one sector (Caps.Layout) it is as atomic as that; in several, a cut
@@ -198,6 +198,11 @@ func (b *Backend) Try(ctx context.Context, target bootctl.Slot, tries int) error
 			return f.switchOff(target, live)
 		}
 		lines := f.lines(target)
+		// Crash: between this and the next -> the slot is disabled, and another one boots. The other way
+		// round the trial could be used up, and the slot would run and look confirmed.
+		if err := f.switchOff(target); err != nil {
+			return err
+		}
 		if err := f.clean(); err != nil {
 			return err
 		}
@@ -206,10 +211,7 @@ func (b *Backend) Try(ctx context.Context, target bootctl.Slot, tries int) error
 			return err
 		}
 		// Crash: before -> the old choice, and a file that starts nothing; after -> the slot is on trial.
-		if err := f.turn(armed, entry{on: true, version: armed.serial, lines: lines}); err != nil {
-			return err
-		}
-		return f.switchOff(target, armed)
+		return f.turn(armed, entry{on: true, version: armed.serial, lines: lines})
 	})
 }
 

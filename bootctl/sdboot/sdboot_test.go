@@ -110,6 +110,7 @@ func TestExplore(t *testing.T) {
 			return fmt.Sprint(s, err, len(ids))
 		},
 		Atomic: true,
+		First:  true,
 		Tries:  []int{1, 3},
 		Depth:  *depth,
 	})

@@ -80,7 +80,9 @@ type bootConfig struct {
 	Grubenv         string           `toml:"grubenv"`
 	Hook            string           `toml:"hook"`
 	Entries         string           `toml:"entries"`
-	Locks           []string         `toml:"locks"`
+
+	Options map[string]string `toml:"load-options"`
+	Locks   []string          `toml:"locks"`
 }
 
 type bootCopyConfig struct {
@@ -223,7 +225,7 @@ func (d *duration) UnmarshalText(b []byte) error {
 }
 
 // backends are the bootloaders that backend wires.
-var backends = []string{"u-boot", "grub", "systemd-boot", "hook"}
+var backends = []string{"u-boot", "grub", "systemd-boot", "uefi", "hook"}
 
 const maxConfig = 256 << 10
 

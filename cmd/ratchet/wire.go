@@ -21,6 +21,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/bootctl/efi"
 	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
 	"github.com/ratchet-ota/ratchet/bootctl/hook"
 	"github.com/ratchet-ota/ratchet/bootctl/sdboot"
@@ -101,6 +102,16 @@ func (c *Config) backend(fsys hal.Tree, names []bootctl.Slot) (bootctl.Backend, 
 			folder = "/efi/loader/entries"
 		}
 		return sdboot.New(fsys, sdboot.Options{Folder: folder, Shadow: shadow, Slots: names, Watchdog: b.Watchdog, Locks: b.Locks})
+	case "uefi":
+		o := efi.Options{Shadow: shadow, Slots: names, Numbers: map[bootctl.Slot]uint16{}, Watchdog: b.Watchdog, Locks: b.Locks}
+		for slot, digits := range b.Options {
+			n, ok := efi.ParseNumber(digits)
+			if !ok {
+				return nil, fmt.Errorf("boot.load-options.%s: %q is not four capital hexadecimal digits, as in Boot0010", slot, digits)
+			}
+			o.Numbers[bootctl.Slot(slot)] = n
+		}
+		return efi.New(linux.Variables{}, fsys, o)
 	case "hook":
 		return hook.New(hook.Options{Command: b.Hook, Slots: names, FullTries: b.Tries})
 	}

@@ -1,0 +1,265 @@
+package efi
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/shadow"
+)
+
+// reading is one reading of the variables.
+type reading struct {
+	b       *Backend
+	raw     map[string][]byte // BootOrder, BootNext and our options, as read
+	order   []uint16
+	bad     error   // why BootOrder cannot be used
+	next    *uint16 // nil: none
+	numbers map[bootctl.Slot]uint16
+	options map[bootctl.Slot]option
+}
+
+// read reads the variables. Options of others that cannot be read are passed over.
+func (b *Backend) read() (*reading, error) {
+	r := &reading{b: b, raw: map[string][]byte{}, numbers: map[bootctl.Slot]uint16{}, options: map[bootctl.Slot]option{}}
+	for _, name := range []string{bootOrder, bootNext} {
+		_, data, err := b.get(name)
+		if err != nil {
+			return nil, err
+		}
+		r.raw[name] = data
+	}
+	r.order, r.bad = parseOrder(r.raw[bootOrder])
+	if next := r.raw[bootNext]; len(next) == 2 {
+		n := binary.LittleEndian.Uint16(next)
+		r.next = &n
+	}
+	names, err := b.vars.Names()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		n, ok := parseVariable(name)
+		if !ok {
+			continue
+		}
+		_, data, err := b.get(name)
+		if err != nil {
+			return nil, err
+		}
+		o, err := parseOption(data)
+		if err != nil {
+			continue
+		}
+		for _, s := range b.o.Slots {
+			if want, fixed := b.o.Numbers[s]; fixed && want != n || !fixed && o.description != "ratchet "+string(s) {
+				continue
+			}
+			if m, twice := r.numbers[s]; twice {
+				return nil, fmt.Errorf("slot %s has two load options, %04X and %04X: delete one, or configure its number", s, m, n)
+			}
+			r.numbers[s], r.options[s], r.raw[name] = n, o, data
+		}
+	}
+	return r, nil
+}
+
+// check wraps ErrInvalid when it cannot be told what boots. A BootOrder without our slots can.
+func (r *reading) check() error {
+	if r.bad != nil {
+		return fmt.Errorf("%w: %w", bootctl.ErrInvalid, r.bad)
+	}
+	return nil
+}
+
+// slotOf is the slot of a number, "" for others'.
+func (r *reading) slotOf(n uint16) bootctl.Slot {
+	for _, s := range r.b.o.Slots {
+		if m, ok := r.numbers[s]; ok && m == n {
+			return s
+		}
+	}
+	return ""
+}
+
+// pending is the slot that BootNext names, "" for none.
+func (r *reading) pending() bootctl.Slot {
+	if r.next == nil {
+		return ""
+	}
+	return r.slotOf(*r.next)
+}
+
+// first is the first slot that BootOrder boots, "" for none.
+func (r *reading) first() bootctl.Slot {
+	for _, n := range r.order {
+		if s := r.slotOf(n); s != "" && r.options[s].attributes&active != 0 {
+			return s
+		}
+	}
+	return ""
+}
+
+// choice is what the firmware would do.
+func (r *reading) choice() choice.Choice {
+	c := choice.Choice{Known: r.b.o.Slots, Entries: map[string]choice.Entry{}}
+	for _, s := range c.Known {
+		c.Entries[string(s)] = choice.Entry{Good: choice.Trial}
+	}
+	for _, n := range r.order {
+		s := r.slotOf(n)
+		if s == "" || r.options[s].attributes&active == 0 || slices.Contains(c.Order, string(s)) {
+			continue
+		}
+		c.Order = append(c.Order, string(s))
+		c.Entries[string(s)] = choice.Entry{Tries: fullTries, Good: choice.Confirmed}
+	}
+	if s := r.pending(); s != "" && s != r.first() {
+		c.Order = slices.Insert(slices.DeleteFunc(c.Order, func(x string) bool { return x == string(s) }), 0, string(s))
+		c.Entries[string(s)] = choice.Entry{Tries: fullTries, Good: choice.Trial}
+	}
+	return c
+}
+
+// set writes a variable where it differs.
+func (r *reading) set(name string, data []byte) error {
+	if bytes.Equal(r.raw[name], data) {
+		return nil
+	}
+	if err := r.b.set(name, r.raw[name], data); err != nil {
+		return err
+	}
+	r.raw[name] = data
+	return nil
+}
+
+// forget deletes BootNext where it names slot.
+func (r *reading) forget(slot bootctl.Slot) error {
+	if slot == "" || r.pending() != slot {
+		return nil
+	}
+	if err := r.set(bootNext, nil); err != nil {
+		return err
+	}
+	r.next = nil
+	return nil
+}
+
+// takeOut takes slot out of BootOrder. Others keep their places.
+func (r *reading) takeOut(slot bootctl.Slot) error {
+	n, ok := r.numbers[slot]
+	if !ok || !slices.Contains(r.order, n) {
+		return nil
+	}
+	order := slices.DeleteFunc(slices.Clone(r.order), func(m uint16) bool { return m == n })
+	if len(order) == 0 {
+		return bootctl.ErrNoFallback
+	}
+	if err := r.set(bootOrder, encodeOrder(order...)); err != nil {
+		return err
+	}
+	r.order = order
+	return nil
+}
+
+// lead puts slot in front of BootOrder, switched on, and deletes a BootNext of ours.
+func (r *reading) lead(slot bootctl.Slot) error {
+	n, ok := r.numbers[slot]
+	if !ok {
+		return missing(slot)
+	}
+	if r.options[slot].attributes&active == 0 {
+		raw := bytes.Clone(r.raw[variable(n)])
+		raw[0] |= active
+		// Crash: before and after -> as confirmed as it was, by its place in BootOrder or BootNext.
+		if err := r.set(variable(n), raw); err != nil {
+			return err
+		}
+	}
+	order := append([]uint16{n}, slices.DeleteFunc(slices.Clone(r.order), func(m uint16) bool { return m == n })...)
+	// Crash: before -> the old choice; after -> confirmed, also where BootNext still names it.
+	if err := r.set(bootOrder, encodeOrder(order...)); err != nil {
+		return err
+	}
+	r.order = order
+	return r.forget(r.pending())
+}
+
+// restore makes the minimum: running first, every other slot out. What BootOrder has of others stays.
+func (r *reading) restore(running bootctl.Slot) error {
+	if _, err := choice.Restore(r.b.o.Slots, running, fullTries); err != nil {
+		return err
+	}
+	if _, ok := r.numbers[running]; !ok {
+		return missing(running)
+	}
+	r.order = slices.DeleteFunc(r.order, func(n uint16) bool { return r.slotOf(n) != "" })
+	return r.lead(running)
+}
+
+// The shadow copy holds for each slot that has an option its name and a NUL, the number (u16), the
+// length (u32) and the bytes of the option, little endian.
+
+func (b *Backend) keepShadow(r *reading) error {
+	if b.o.Shadow == "" || len(r.numbers) < len(b.o.Slots) {
+		return nil
+	}
+	var out []byte
+	for _, s := range b.o.Slots {
+		raw := r.raw[variable(r.numbers[s])]
+		out = append(append(out, s...), 0)
+		out = binary.LittleEndian.AppendUint16(out, r.numbers[s])
+		out = append(binary.LittleEndian.AppendUint32(out, uint32(len(raw))), raw...)
+	}
+	if kept, err := shadow.Load(b.fs, b.o.Shadow, maxShadow); err == nil && bytes.Equal(kept, out) {
+		return nil
+	}
+	if err := shadow.Store(b.fs, b.o.Shadow, out); err != nil {
+		return fmt.Errorf("cannot keep the shadow copy of the load options: %w", err)
+	}
+	return nil
+}
+
+const maxShadow = 256 << 10
+
+// revive makes the options again that are not there any more, under the number they had.
+//
+// Crash: before -> not there; after -> there. It boots nothing that BootOrder does not name.
+func (b *Backend) revive(r *reading) error {
+	if b.o.Shadow == "" || len(r.numbers) == len(b.o.Slots) {
+		return nil
+	}
+	kept, err := shadow.Load(b.fs, b.o.Shadow, maxShadow)
+	if err != nil {
+		return nil // none, or none that is good: who needs the option will say so
+	}
+	for len(kept) > 0 {
+		name, rest, ok := bytes.Cut(kept, []byte{0})
+		if !ok || len(rest) < 6 || uint64(binary.LittleEndian.Uint32(rest[2:])) > uint64(len(rest)-6) {
+			return nil
+		}
+		n, size := binary.LittleEndian.Uint16(rest), binary.LittleEndian.Uint32(rest[2:])
+		raw := rest[6 : 6+size]
+		kept = rest[6+size:]
+		s := bootctl.Slot(name)
+		o, err := parseOption(raw)
+		if _, there := r.numbers[s]; there || err != nil || !slices.Contains(b.o.Slots, s) {
+			continue
+		}
+		_, taken, err := b.get(variable(n))
+		if err != nil {
+			return err
+		}
+		if taken != nil || r.slotOf(n) != "" {
+			continue // the number is another's now
+		}
+		if err := b.set(variable(n), nil, raw); err != nil {
+			return err
+		}
+		r.numbers[s], r.options[s], r.raw[variable(n)] = n, o, raw
+	}
+	return nil
+}
