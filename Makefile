@@ -59,7 +59,7 @@ rig-smoke: rig-programs ## real U-Boot and GRUB in QEMU, a hundred power cuts, t
 	$(BIN)/ratchet-lab rig smoke --dir $(RIG)
 
 rig: rig-programs ## every power cut of two updates looked at, every EVERYth flush point booted, with a report (scripts/deps.sh rig)
-	$(BIN)/ratchet-lab rig all --dir $(RIG) --every $(EVERY)
+	$(BIN)/ratchet-lab rig all --dir $(RIG) --every $(EVERY) $(if $(shell command -v mosquitto || ls /usr/sbin/mosquitto 2>/dev/null),--mosquitto transport/mqtt/example)
 
 rig-look: build ## every power cut of the last rig again, with this agent, without QEMU
 	$(BIN)/ratchet-lab rig look --dir $(RIG)

@@ -365,6 +365,10 @@ func (a *Agent) finalAfter(tx journal.Tx, r Record, e ending) error {
 	if r.Digest == "" || r.Ext.Local || e.result == "updated" || e.result == "reverted" && r.Ext.Revert {
 		return nil
 	}
+	switch e.why {
+	case reason.SignerUnknown, reason.SignatureInvalid, reason.AlgorithmNotAllowed:
+		return nil // of this envelope's signatures: under rotated keys the manifest comes again, signed anew
+	}
 	if e.final || e.result == "reverted" || e.why == reason.OperatorRevert || e.why == reason.Withdrawn || e.why.Info().Final {
 		return setFinal(tx, r.Digest, a.st.head.Seq, e.why)
 	}

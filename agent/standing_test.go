@@ -238,6 +238,31 @@ func TestRootRotation(t *testing.T) {
 	})
 }
 
+// TestRotatedMidway: the release key is replaced while its release is written. The same manifest, signed
+// by the new key, is taken: the verdict was about the signature, not about what it names.
+func TestRotatedMidway(t *testing.T) {
+	bubble(t, 48, func(r *rig) {
+		f := rooted(r)
+		set := r.options
+		r.options = func(o *agent.Options) { set(o); o.Rules.Approval = policy.ApprovalInstall }
+		env := r.release(2, 2)
+		plan, digest := f.plan(env, 2)
+		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(env))
+		f.rekey(trust.RoleRelease)
+		f.root()
+		r.hear(doc(transport.Root, f.bundle()))
+		r.options = set
+		r.is("A", 1, "signer-unknown")
+		r.signer = f.keys[trust.RoleRelease]
+		again := r.release(2, 2)
+		if f.digest(again) != f.digest(env) {
+			t.Fatal("the rig made another manifest")
+		}
+		r.hear(offered(again))
+		r.is("B", 2)
+	})
+}
+
 // TestAmnesia: the journal is lost and the image still brings root 1, but the counter says 2. Nothing
 // is installed before the newer root is back.
 func TestAmnesia(t *testing.T) {

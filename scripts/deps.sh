@@ -6,11 +6,11 @@ set -eu
 case "${1:-}" in
 interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount softhsm2 opensc swtpm tpm2-tools libtss2-tcti-swtpm0" ;;
 bench) packages="e2fsprogs util-linux mount strace procps mosquitto" ;;
-rig|rig-smoke) packages="qemu-system-arm qemu-system-x86 u-boot-qemu u-boot-tools libubootenv-tool ovmf grub-efi-amd64-bin grub-common mtools gdisk e2fsprogs" ;;
+rig|rig-smoke) packages="qemu-system-arm qemu-system-x86 u-boot-qemu u-boot-tools libubootenv-tool ovmf grub-efi-amd64-bin grub-common mtools gdisk e2fsprogs mosquitto" ;;
 *) echo "usage: scripts/deps.sh interop|bench|rig-smoke|rig" >&2; exit 2 ;;
 esac
 if [ "$1" = rig ]; then
-	packages="$packages gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross bison flex bc device-tree-compiler libssl-dev libgnutls28-dev make patch swig python3-dev python3-setuptools dpkg-dev"
+	packages="$packages swtpm gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross bison flex bc device-tree-compiler libssl-dev libgnutls28-dev make patch swig python3-dev python3-setuptools dpkg-dev"
 fi
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
@@ -26,20 +26,29 @@ case "$1" in rig*) ;; *) exit 0 ;; esac
 [ "$1" = rig-smoke ] || "$(dirname "$0")/rig/uboot.sh"
 
 cache=${RATCHET_RIG_CACHE:-$HOME/.cache/ratchet-rig}
-[ -d "$cache/arm64/boot" ] && [ -d "$cache/amd64/boot" ] && exit 0
+kernels="arm64:cloud-arm64 amd64:cloud-amd64"
+# The cloud kernels are the smallest; the full one has watchdogs in hardware.
+[ "$1" = rig-smoke ] || kernels="$kernels arm64-full:arm64"
+missing=
+for k in $kernels; do
+	[ -d "$cache/${k%:*}/boot" ] || missing=yes
+done
+[ -n "$missing" ] || exit 0
 mkdir -p "$cache"
 cd "$cache"
 if ! dpkg --print-foreign-architectures | grep -qx arm64 && [ "$(dpkg --print-architecture)" != arm64 ]; then
 	$sudo dpkg --add-architecture arm64
 	$sudo apt-get update -q
 fi
-for arch in arm64 amd64; do
-	[ -d "$arch/boot" ] && continue
+for k in $kernels; do
+	dir=${k%:*} image=${k#*:}
+	arch=${image#cloud-}
+	[ -d "$dir/boot" ] && continue
 	# The version moves with security updates: ask the meta package.
-	kernel=$(apt-cache depends "linux-image-cloud-$arch:$arch" | sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p' | head -n 1)
+	kernel=$(apt-cache depends "linux-image-$image:$arch" | sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p' | head -n 1)
 	apt-get download -q "${kernel%:*}:$arch"
-	rm -rf "$arch.part"
-	dpkg-deb -x linux-image-*"_$arch.deb" "$arch.part"
+	rm -rf "$dir.part"
+	dpkg-deb -x linux-image-*"_$arch.deb" "$dir.part"
 	rm -f linux-image-*"_$arch.deb"
-	mv "$arch.part" "$arch"
+	mv "$dir.part" "$dir"
 done

@@ -48,6 +48,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
@@ -83,6 +84,9 @@ type Backend struct {
 	fs            hal.FS
 	o             Options
 	optionalLocks bool
+	// sure: what reads back was written and flushed by this process. Else it may stand in a cache only
+	// whose flush has failed, and Linux does not say so twice.
+	sure atomic.Bool
 }
 
 var _ bootctl.Backend = (*Backend)(nil)
@@ -145,7 +149,7 @@ func (b *Backend) Refresh(ctx context.Context, running bootctl.Slot) error {
 	old := b.choice(lines)
 	next, err := old.Refresh(running, fullTries)
 	if err == nil {
-		err = b.apply(raw, lines, old, next)
+		err = b.apply(raw, lines, old, next, false)
 	}
 	if err != nil {
 		return fmt.Errorf(cannot, running, err)
@@ -204,19 +208,21 @@ func (b *Backend) change(ctx context.Context, decide func(choice.Choice) (choice
 	if err != nil {
 		return err
 	}
-	return b.apply(raw, lines, old, next)
+	return b.apply(raw, lines, old, next, !b.sure.Load())
 }
 
-// apply writes what differs between old and next, and nothing when nothing does.
-func (b *Backend) apply(raw []byte, lines block, old, next choice.Choice) error {
-	if next.Equal(old) {
+// apply writes what differs between old and next, and nothing when nothing does and anew does not ask for it.
+func (b *Backend) apply(raw []byte, lines block, old, next choice.Choice, anew bool) error {
+	if next.Equal(old) && !anew {
 		return nil
 	}
 	out, err := b.record(lines, old, next).encode()
 	if err != nil {
 		return err
 	}
-	return b.write(raw, out)
+	err = b.write(raw, out)
+	b.sure.Store(err == nil)
+	return err
 }
 
 // record is lines with the variables of next where they differ from old.

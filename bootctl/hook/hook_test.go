@@ -212,10 +212,19 @@ func TestCall(t *testing.T) {
 // TestCancelledBegun: what is begun is not cut off by a cancelled context.
 func TestCancelledBegun(t *testing.T) {
 	command, _ := example(t)
-	slow := script(t, `if [ "$1" = try ]; then sleep 0.3; fi; exec `+command+` "$@"`)
+	begun := filepath.Join(t.TempDir(), "begun")
+	slow := script(t, `if [ "$1" = try ]; then touch `+begun+`; sleep 0.3; fi; exec `+command+` "$@"`)
 	b := backend(t, hook.Options{Command: slow})
-	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := os.Stat(begun); err == nil {
+				cancel()
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
 	if err := b.Try(ctx, "B", 1); err != nil {
 		t.Fatal(err)
 	}

@@ -117,7 +117,7 @@ func TestOtherWriter(t *testing.T) {
 	for _, c := range []struct {
 		reads int // before it writes
 		want  error
-	}{{1, bootctl.ErrChanged}, {2, bootctl.ErrNotVerified}} {
+	}{{1, bootctl.ErrChanged}, {3, bootctl.ErrNotVerified}} {
 		d := disk(t)
 		n := 0
 		d.Opened = func(path string, a hal.Access) {

@@ -221,11 +221,7 @@ func (f *folder) turn(x *file, e entry) error {
 //
 // Crash: before -> old; after -> new. A file of another size than 512 bytes may be torn (Caps.Weakness).
 func (f *folder) put(x *file, raw []byte) error {
-	now, err := hal.ReadFile(f.b.fs, x.path, maxRead)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.Equal(now, x.raw) {
-		return fmt.Errorf("%w: %s", bootctl.ErrChanged, x.path)
-	}
-	if err != nil && !errors.Is(err, hal.ErrLimit) {
+	if err := f.unchanged(x); err != nil {
 		return err
 	}
 	if err := f.overwrite(x, raw); err != nil {
@@ -239,6 +235,38 @@ func (f *folder) put(x *file, raw []byte) error {
 		return fmt.Errorf("%w: %s", bootctl.ErrNotVerified, x.path)
 	}
 	x.raw = raw
+	return nil
+}
+
+// unchanged reads a file again, for programs that do not take the locks.
+func (f *folder) unchanged(x *file) error {
+	now, err := hal.ReadFile(f.b.fs, x.path, maxRead)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.Equal(now, x.raw) {
+		return fmt.Errorf("%w: %s", bootctl.ErrChanged, x.path)
+	}
+	if err != nil && !errors.Is(err, hal.ErrLimit) {
+		return err
+	}
+	return nil
+}
+
+// settle writes what reads back once more, where it may stand in a cache only.
+//
+// Crash: before, after and between -> each file holds what it held, or what it read as.
+func (f *folder) settle() error {
+	if f.b.sure.Load() {
+		return nil
+	}
+	for _, x := range f.files {
+		if err := f.unchanged(x); err != nil {
+			return err
+		}
+	}
+	for _, x := range f.files {
+		if err := f.put(x, x.raw); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -40,6 +40,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
@@ -91,6 +92,9 @@ type Backend struct {
 	fs            hal.Tree
 	o             Options
 	optionalLocks bool
+	// sure: what reads back was written and flushed by this process. Else it may stand in a cache only
+	// whose flush has failed, and Linux does not say so twice.
+	sure atomic.Bool
 }
 
 var _ bootctl.Backend = (*Backend)(nil)
@@ -183,6 +187,9 @@ func (b *Backend) Disable(ctx context.Context, target bootctl.Slot) error {
 		if _, err := c.Disable(target); err != nil {
 			return err
 		}
+		if err := f.settle(); err != nil {
+			return err
+		}
 		return f.switchOff(target)
 	})
 }
@@ -191,6 +198,9 @@ func (b *Backend) Disable(ctx context.Context, target bootctl.Slot) error {
 func (b *Backend) Try(ctx context.Context, target bootctl.Slot, tries int) error {
 	return b.change(ctx, "cannot arm slot "+string(target), func(f *folder, c choice.Choice) error {
 		if _, err := c.Try(target, tries, fullTries); err != nil {
+			return err
+		}
+		if err := f.settle(); err != nil {
 			return err
 		}
 		live := f.governs(target)
@@ -221,6 +231,9 @@ func (b *Backend) Confirm(ctx context.Context, slot bootctl.Slot) error {
 		if _, err := c.Confirm(slot, fullTries); err != nil {
 			return err
 		}
+		if err := f.settle(); err != nil {
+			return err
+		}
 		own := f.own(slot)
 		if !c.Confirmed(string(slot)) || c.Next() != string(slot) {
 			lines := f.lines(slot)
@@ -249,7 +262,9 @@ func (b *Backend) change(ctx context.Context, what string, do func(*folder, choi
 		if err != nil {
 			return err
 		}
-		return do(f, f.choice())
+		err = do(f, f.choice())
+		b.sure.Store(err == nil)
+		return err
 	})
 }
 

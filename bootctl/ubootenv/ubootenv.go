@@ -56,6 +56,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
@@ -114,6 +115,9 @@ type Backend struct {
 	fs            hal.FS
 	o             Options
 	optionalLocks bool
+	// sure: what reads back was written and flushed by this process. Else it may stand in a cache only
+	// whose flush has failed, and Linux does not say so twice.
+	sure atomic.Bool
 }
 
 var _ bootctl.Backend = (*Backend)(nil)
@@ -187,7 +191,7 @@ func (b *Backend) Refresh(ctx context.Context, running bootctl.Slot) error {
 	old := b.choice(cur.list)
 	next, err := old.Refresh(running, b.o.FullTries)
 	if err == nil {
-		err = b.apply(e, cur.list, old, next)
+		err = b.apply(e, cur.list, old, next, false)
 	}
 	if err != nil {
 		return fmt.Errorf(cannot, running, err)
@@ -245,15 +249,17 @@ func (b *Backend) change(ctx context.Context, decide func(choice.Choice) (choice
 	if err != nil {
 		return err
 	}
-	return b.apply(e, cur.list, old, next)
+	return b.apply(e, cur.list, old, next, !b.sure.Load())
 }
 
-// apply writes what differs between old and next, and nothing when nothing does.
-func (b *Backend) apply(e env, l list, old, next choice.Choice) error {
-	if next.Equal(old) {
+// apply writes what differs between old and next, and nothing when nothing does and anew does not ask for it.
+func (b *Backend) apply(e env, l list, old, next choice.Choice, anew bool) error {
+	if next.Equal(old) && !anew {
 		return nil
 	}
-	return b.write(e, b.record(l, old, next))
+	err := b.write(e, b.record(l, old, next))
+	b.sure.Store(err == nil)
+	return err
 }
 
 // record is l with the variables of next where they differ from old.

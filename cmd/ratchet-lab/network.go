@@ -123,7 +123,7 @@ func (n *network) mosquitto(l net.Listener, p *pki, example string) error {
 	if err != nil {
 		return err
 	}
-	acl = fmt.Appendf(acl, "\nuser %s\ntopic read ratchet/v1/offer/stable\ntopic read ratchet/v1/plan/stable\ntopic read ratchet/v1/pulse/stable\n\nuser %s\ntopic read ratchet/v1/device/+/evidence\ntopic write ratchet/v1/device/+/offer\ntopic write ratchet/v1/device/+/resend\n", deviceName, labName)
+	acl = fmt.Appendf(acl, "\nuser %s\ntopic read ratchet/v1/offer/stable\ntopic read ratchet/v1/plan/stable\ntopic read ratchet/v1/pulse/stable\n\nuser %s\ntopic read ratchet/v1/device/+/evidence\ntopic write ratchet/v1/device/+/offer\ntopic write ratchet/v1/device/+/resend\ntopic write ratchet/v1/offer/stable\ntopic write ratchet/v1/root\n", deviceName, labName)
 	dir := filepath.Join(filepath.Dir(p.dir), "mosquitto")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err

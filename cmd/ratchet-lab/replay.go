@@ -10,7 +10,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
 )
 
-const replayUsage = `usage: ratchet-lab replay --scenario S --loader L [--seed N] [--cut OP:before|torn|after[:kept]]... [--cut OP:fails]
+const replayUsage = `usage: ratchet-lab replay --scenario S --loader L [--seed N] [--cut OP:before|torn|after[:kept|:lost]]... [--cut OP:fails]
 
 Plays one case of explore again and tells its story, operation by operation. Exit code 1 when an invariant is broken.
 `

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-const rigUsageText = `ratchet-lab rig smoke|all|look|cut [flags]
+const rigUsageText = `ratchet-lab rig smoke|all|cuts|look|cut [flags]
 
 Boots the real agent with real bootloaders and kernels in QEMU, and cuts its power: in each target a
 healthy update from publish to confirm, a sick one and one whose kernel panics, which both must come back
@@ -25,6 +25,7 @@ Needs scripts/deps.sh rig (rig-smoke for a smoke test), and neither root nor a n
 
   smoke   U-Boot and GRUB, a hundred cuts, ten of them booted
   all     every cut looked at, every flush point and some torn tails booted, recoveries cut again, and a report
+  cuts    the power cuts of the run in --dir again, as all does them, without its scenes
   look    every cut of the run in --dir again, without QEMU: what this program's agent makes of those disks
   cut     one cut again, of the run in --dir, with its story: --target NAME --point N --variant whole|lost|torn;
           of the sick update with --update sick; one while that cut's recovery went on with --second N
@@ -34,8 +35,9 @@ Needs scripts/deps.sh rig (rig-smoke for a smoke test), and neither root nor a n
   --cache DIR     unpacked kernels (default $RATCHET_RIG_CACHE or ~/.cache/ratchet-rig)
   --target NAME   only this one: %s
   --scene WORDS   besides the healthy update only scenes with one of these in their names, separated by commas
+  --mosquitto DIR use the installed Mosquitto, with the example configuration in DIR, instead of the embedded broker
   --seed N        of the choice of cuts and of torn writes (default 1)
-  --every N       all: boot every Nth flush point only (default 1)
+  --every N       all, cuts: one Nth of the boots (default 1: every flush point)
   --together N    targets at the same time (default: one for each processor)
   --kvm           let KVM run the guests
   --verbose       show the desk's commands and the guests' consoles
@@ -54,11 +56,11 @@ func rigUsage() string {
 
 // rigFlags are what the command line said.
 type rigFlags struct {
-	mode, dir, bin, cache, target, variant string
-	update, secondVariant, scene           string
-	seed                                   int64
-	point, every, second, together         int
-	kvm, verbose                           bool
+	mode, dir, bin, cache, target, variant  string
+	update, secondVariant, scene, mosquitto string
+	seed                                    int64
+	point, every, second, together          int
+	kvm, verbose                            bool
 }
 
 func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -69,6 +71,7 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.bin, "bin", "", "")
 	f.StringVar(&o.cache, "cache", os.Getenv("RATCHET_RIG_CACHE"), "")
 	f.StringVar(&o.target, "target", "", "")
+	f.StringVar(&o.mosquitto, "mosquitto", "", "")
 	f.StringVar(&o.scene, "scene", "", "")
 	f.StringVar(&o.variant, "variant", string(whole), "")
 	f.Int64Var(&o.seed, "seed", 1, "")
@@ -86,7 +89,7 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) || o.mode == "-h" || o.mode == "--help" {
 		fmt.Fprint(stdout, rigUsage())
 		return 0
-	} else if err != nil || f.NArg() > 0 || !strings.Contains(" smoke all look cut ", " "+o.mode+" ") || o.every < 1 || o.together < 1 || o.mode == "cut" && (o.point < 0 || o.target == "") {
+	} else if err != nil || f.NArg() > 0 || !strings.Contains(" smoke all cuts look cut ", " "+o.mode+" ") || o.every < 1 || o.together < 1 || o.mode == "cut" && (o.point < 0 || o.target == "") {
 		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n%s", errors.Join(err, fmt.Errorf("unexpected arguments %q", f.Args())), rigUsage())
 		return 2
 	}
@@ -142,7 +145,7 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n", t.name, m, o.cache)
 			continue
 		}
-		r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, began: began}, target: t, o: o}
+		r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, mosquitto: o.mosquitto, began: began}, target: t, o: o}
 		runs = append(runs, r)
 	}
 	if len(runs) == 0 {
@@ -217,6 +220,7 @@ type rig struct {
 	// recordings are the updates whose writes were kept, and the recoveries that were.
 	recordings []*recording
 	covered    []*coverage
+	plans      int // campaign plans, so far
 }
 
 // span is how long something took.
@@ -256,6 +260,8 @@ func (r *rig) play(ctx context.Context) error {
 		return r.replay(ctx)
 	case "look":
 		return r.lookOnly(ctx)
+	case "cuts":
+		return r.cutsOnly(ctx)
 	}
 	if err := os.RemoveAll(r.dir); err != nil {
 		return err
@@ -278,6 +284,9 @@ type scene struct {
 }
 
 func (r *rig) scenes() []scene {
+	if r.target.scenes != nil {
+		return r.target.scenes(r)
+	}
 	all := []scene{{"healthy update", r.playHealthy}, {"sick update", r.playSick}, {"kernel panic", r.playPanic}}
 	if r.o.mode == "all" {
 		all = append(all, scene{"hang before the agent", r.playHang}, scene{"hang after the agent", r.playFreeze}, scene{"broker not reached", r.playDeaf},

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +15,7 @@ const (
 	smokeHealthy = 36
 	smokeSick    = 8
 	smokeSecond  = 6
+	slowBoots    = 3 // a target with no more boots than this one goes to the end once and in the recovery only
 )
 
 // What the whole run does besides looking at everything and booting the flush points.
@@ -194,37 +193,37 @@ func (r *rig) result(v *coverage, x cut, f finding) cutResult {
 	return res
 }
 
-// playCuts cuts the recorded updates.
-func (r *rig) playCuts(ctx context.Context) error {
+// playCuts cuts the recorded updates. What was covered before an error counts all the same.
+func (r *rig) playCuts(ctx context.Context) (err error) {
+	defer func() {
+		r.judge()
+		err = errors.Join(err, saveRecordings(r.dir, r.recordings))
+	}()
 	rnd := rand.New(rand.NewPCG(uint64(r.o.seed), 1))
-	smoke := r.o.mode == "smoke"
 	r.chapter(fmt.Sprintf("Power cuts, seed %d", r.o.seed))
-	looks := map[bool]map[string]int{true: {"healthy": smokeHealthy, "sick": smokeSick}}[smoke]
-	var updates []*coverage
-	if err := r.timed("cuts looked at", func() error {
+	looks := map[string]int{} // 0: all
+	if r.o.mode == "smoke" {
+		looks = map[string]int{"healthy": smokeHealthy, "sick": smokeSick}
+	}
+	err = r.timed("cuts looked at", func() error {
 		for _, rec := range slices.Clone(r.recordings) {
-			v, err := r.cover(ctx, rnd, rec, looks[rec.Name])
-			if err != nil {
+			if _, err := r.cover(ctx, rnd, rec, looks[rec.Name]); err != nil {
 				return err
 			}
-			updates = append(updates, v)
 		}
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		return err
 	}
-	if err := r.timed("cuts booted", func() error {
-		for _, v := range updates {
+	return r.timed("cuts booted", func() error {
+		for _, v := range slices.Clone(r.covered) {
 			if err := r.bootUpdate(ctx, rnd, v); err != nil {
 				return err
 			}
 		}
 		return nil
-	}); err != nil {
-		return err
-	}
-	r.judge()
-	return saveRecordings(r.dir, r.recordings)
+	})
 }
 
 // judge makes rows of what was covered.
@@ -236,6 +235,19 @@ func (r *rig) judge() {
 			r.expect("model and bootloader, "+s.what, fmt.Sprintf("%d of %d agree", s.Known, s.Known), fmt.Sprintf("%d of %d agree", s.Agreed, s.Known))
 		}
 	}
+}
+
+// cutsOnly cuts the updates of a run that is there.
+func (r *rig) cutsOnly(ctx context.Context) error {
+	all, err := loadRecordings(r.dir)
+	if err != nil {
+		return err
+	}
+	r.recordings = slices.DeleteFunc(all, func(rec *recording) bool { return rec.First != nil })
+	if err := r.reopen(); err != nil {
+		return err
+	}
+	return r.playCuts(ctx)
 }
 
 // lookOnly looks at every cut of a run that is there.
@@ -254,212 +266,4 @@ func (r *rig) lookOnly(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// bootUpdate boots cuts of an update's recording, and cuts the power again while some of them recover.
-func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error {
-	var list []int
-	again, looks, boots := recoveries, secondLooks, secondBoots
-	all := r.o.mode == "all"
-	switch sick := v.rec.Name == "sick"; {
-	case !all && sick:
-		list, again = some(rnd, v.different(nil), 1), 0
-	case !all:
-		// One of them is recorded and cut again, one boot goes to that.
-		list, again, looks, boots = some(rnd, v.different(nil), r.target.smokeBoots-2), 1, smokeSecond, 1
-	case sick:
-		list, again = some(rnd, v.different(nil), sickBoots), sickRecovers
-	default:
-		for i, k := range v.different(func(c cutResult) bool { return c.Where == "flush" || c.Point == 0 || c.Point == len(v.log.writes) }) {
-			if i%r.o.every == 0 {
-				list = append(list, k)
-			}
-		}
-		list = append(list, some(rnd, v.different(func(c cutResult) bool { return c.Variant == torn }), tornBoots/r.o.every)...)
-		slices.Sort(list)
-		list = slices.Compact(list)
-	}
-	c, err := newChecker(r.target, r.dir, r.path("check"), v.rec)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	second := map[int]bool{}
-	for _, k := range some(rnd, list, again) {
-		second[k] = true
-	}
-	for i, k := range list {
-		res := &v.cuts[k]
-		if err := c.disk.rebuild(c.log, res.cut); err != nil {
-			return err
-		}
-		if !second[k] {
-			if err := r.bootCut(ctx, c, res, !all || v.rec.Name == "sick" || i%finishOneIn == 0, ""); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := r.cutAgain(ctx, rnd, c, res, looks, boots); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// different lists the cuts that leave disks that differ, by their number; ok, where given, chooses.
-func (v *coverage) different(ok func(cutResult) bool) (out []int) {
-	seen := map[string]bool{}
-	for i, c := range v.cuts {
-		if !seen[c.Sum] && (ok == nil || ok(c)) {
-			seen[c.Sum] = true
-			out = append(out, i)
-		}
-	}
-	return out
-}
-
-// cutAgain boots the disk of c with every write recorded, cuts that recovery, looks at what is left, and
-// boots some of it.
-func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *checker, res *cutResult, looks, boots int) error {
-	rec := c.rec.recovery(res.cut)
-	if err := errors.Join(os.MkdirAll(r.path("again"), 0o755), c.disk.save(r.path(rec.Base))); err != nil {
-		return err
-	}
-	if err := r.bootCut(ctx, c, res, true, r.path(rec.Log)); err != nil {
-		return err
-	}
-	r.recordings = append(r.recordings, rec)
-	v, err := r.cover(ctx, rnd, rec, looks)
-	if err != nil {
-		return err
-	}
-	again, err := newChecker(r.target, r.dir, r.path("check-again"), rec)
-	if err != nil {
-		return err
-	}
-	defer again.Close()
-	for _, k := range some(rnd, v.different(nil), boots) {
-		if err := again.disk.rebuild(again.log, v.cuts[k].cut); err != nil {
-			return err
-		}
-		if err := r.bootCut(ctx, again, &v.cuts[k], true, ""); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// bootCut boots the disk of c with the real bootloader: until the agent has told what runs, or with
-// finish until the device has put itself right. log, where given, takes every write.
-func (r *rig) bootCut(ctx context.Context, c *checker, res *cutResult, finish bool, log string) error {
-	began := time.Now()
-	res.Booted = true
-	err := r.recover(ctx, c, res, finish, log)
-	res.Took = time.Since(began)
-	if err != nil {
-		res.Bad = err.Error()
-	} else if same, known := res.agrees(); known && !same {
-		res.Bad = fmt.Sprintf("the bootloader started slot %s, its model %s", res.Loaded[0], res.Loads)
-	}
-	mark, ended := "ok  ", "slot "+strings.Join(res.Loaded, ", ")+" started"
-	if res.Bad != "" {
-		mark, ended = "FAIL", res.Bad
-	} else if finish {
-		ended = res.Ended
-	}
-	r.say("    %s %s, cut %d %s (%s): %s, %d boots, %.1f s", mark, c.rec.Name, res.Point, res.Variant, res.Where, ended, len(res.Loaded), res.Took.Seconds())
-	if res.Bad != "" {
-		r.say("         again: %s", r.command(c.rec, res.cut))
-	}
-	return ctx.Err()
-}
-
-// recover boots the disk of c.
-func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bool, log string) error {
-	offer, err := os.ReadFile(r.path(c.rec.Offer))
-	if err != nil {
-		return err
-	}
-	if err := r.net.inject("ratchet/v1/offer/stable", offer); err != nil {
-		return err
-	}
-	disk := r.path("cut.img")
-	if err := c.disk.save(disk); err != nil {
-		return err
-	}
-	r.net.forget()
-	if err := r.boot(ctx, disk, log, "cut"); err != nil {
-		return err
-	}
-	defer r.off()
-	within, what, done := bootTime, "the agent's first status", func() bool { return r.field("running") != "" }
-	if finish {
-		// Where the bench says how it ends, it must end so; a cut in the only trial boot that GRUB allows
-		// goes back first, and is tried again.
-		within, what = updateTime, "the device to put itself right"
-		done = func() bool {
-			e := r.ends()
-			return r.resting() && r.field("confirmed") == "true" && strings.HasPrefix(e, c.rec.Result) && strings.HasSuffix(e, c.rec.Rests) && (res.Offered.Ended == "" || res.Offered.Ended == e)
-		}
-	}
-	err = r.until(ctx, within, what, done)
-	res.Story = append(res.Story, r.said...)
-	res.Loaded = started(r.said)
-	if err != nil {
-		return err
-	}
-	if finish {
-		all := r.chain(ctx)
-		res.Ended = r.ends() + "; " + all
-		if all != allThere {
-			return errors.New("evidence: " + all)
-		}
-		return nil
-	}
-	r.off()
-	return r.readable(ctx, disk)
-}
-
-// started lists the slots whose systems came up, by what the console said.
-func started(said []string) (out []string) {
-	for _, line := range said {
-		if rest, ok := strings.CutPrefix(line, "rig: up slot="); ok {
-			slot, _, _ := strings.Cut(rest, " ")
-			out = append(out, slot)
-		}
-	}
-	return out
-}
-
-// readable tells whether the boot metadata of a disk as the machine left it is in order.
-func (r *rig) readable(ctx context.Context, disk string) error {
-	d, err := openCutDisk(disk)
-	if err != nil {
-		return err
-	}
-	c := &checker{target: r.target, dir: r.path("left"), disk: d}
-	defer os.RemoveAll(c.dir)
-	defer d.Close()
-	if err := os.MkdirAll(c.dir, 0o755); err != nil {
-		return err
-	}
-	s, err := r.target.metadata(ctx, c)
-	if err == nil && s.Next == "" {
-		err = errors.New("the bootloader has no slot to boot")
-	}
-	if err != nil {
-		return fmt.Errorf("after that boot: %w", err)
-	}
-	return nil
-}
-
-// keep takes a recording into the list.
-func (r *rig) keep(rec *recording) error {
-	n, err := logEntries(filepath.Join(r.dir, rec.Log))
-	if err != nil {
-		return err
-	}
-	rec.Entries = n
-	r.recordings = append(r.recordings, rec)
-	return nil
 }

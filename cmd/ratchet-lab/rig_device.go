@@ -50,6 +50,11 @@ func (r *rig) setUpRig(ctx context.Context) error {
 	if err := r.deskTLS(); err != nil {
 		return err
 	}
+	if r.target.rooted {
+		if err := r.release(ctx, "root", "init", "--development", "--dir", r.desk()); err != nil {
+			return err
+		}
+	}
 	state, err := r.provision()
 	if err != nil {
 		return err
@@ -75,7 +80,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 
 func (r *rig) serve(at addresses) error {
 	var err error
-	r.net, err = startNetwork(r.pki, filepath.Join(r.desk(), "images"), "", at)
+	r.net, err = startNetwork(r.pki, filepath.Join(r.desk(), "images"), r.demo.mosquitto, at)
 	return err
 }
 
@@ -96,10 +101,14 @@ func (r *rig) provision() (map[string]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]file{
+	state := map[string]file{
 		"device.key": {text: string(private), mode: 0o600}, "device.pem": {text: string(public)},
 		"mqtt.pem": {from: filepath.Join(r.pki.dir, deviceName+".pem")}, "mqtt.key": {from: filepath.Join(r.pki.dir, deviceName+".key"), mode: 0o600},
-	}, os.WriteFile(r.path("device.pem"), public, 0o644)
+	}
+	if r.target.tpm() {
+		state["make-counter"] = file{text: "on the first start\n"}
+	}
+	return state, os.WriteFile(r.path("device.pem"), public, 0o644)
 }
 
 // version is one release, and what it suffers from.
@@ -107,6 +116,9 @@ type version struct{ name, sickness string }
 
 // versions are all images of a run. What ends in "all" only is not made for a smoke test.
 func (r *rig) versions() []version {
+	if r.target.scenes != nil {
+		return append([]version{{"1.0.0", ""}}, r.target.versions...)
+	}
 	all := []version{{"1.0.0", ""}, {"2.0.0", ""}, {"3.0.0", "sick"}, {"4.0.0", "panic"}}
 	if r.o.mode == "all" {
 		all = append(all, r.target.versions...)
@@ -118,14 +130,18 @@ func (r *rig) versions() []version {
 func (r *rig) image(version string) string { return r.path("v" + version + ".img") }
 
 func (r *rig) makeVersion(ctx context.Context, v version) error {
-	kernels := filepath.Join(r.o.cache, r.target.arch)
+	kernels := r.target.kernelDir(r.o.cache)
 	found, err := filepath.Glob(filepath.Join(kernels, "boot", "vmlinuz-*"))
 	if err != nil || len(found) != 1 {
 		return fmt.Errorf("there is not one kernel in %s but %q; run scripts/deps.sh rig: %w", kernels, found, errors.Join(err, os.ErrNotExist))
 	}
 	guest, agent := filepath.Join(r.bin, "rig", r.target.arch, "guest"), filepath.Join(r.bin, "rig", r.target.arch, "ratchet")
+	more := map[string]string{}
+	if v.sickness == "seize" {
+		more[v.sickness] = "yes\n"
+	}
 	initrd, err := initramfs(guest, filepath.Join(kernels, "lib", "modules"),
-		[]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii", "efivarfs", "softdog"}, nil)
+		append([]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii", "efivarfs"}, r.target.watchdog()...), more)
 	if err != nil {
 		return err
 	}
@@ -133,7 +149,7 @@ func (r *rig) makeVersion(ctx context.Context, v version) error {
 	if err := errors.Join(os.WriteFile(path, initrd, 0o644), copySparse(found[0], r.path(r.target.kernel))); err != nil {
 		return err
 	}
-	dirs, files := r.target.slotTree(v.name, found[0], agent, guest, path, filepath.Join(r.desk(), "keys", "release.pub.pem"), r.pki.ca(), v.sickness, r.config(v))
+	dirs, files := r.target.slotTree(v.name, found[0], agent, guest, path, r.anchorFile(), r.pki.ca(), v.sickness, r.config(v))
 	size := int64(imageRoom)
 	for _, f := range files {
 		if f.from != "" {
@@ -188,18 +204,18 @@ backoff-max = "2s"
 ca = "/etc/ratchet/ca.pem"
 
 [trust]
-keys = ["/etc/ratchet/release.pub.pem"]
+%s
 
 [health]
 soak = "2s"
 deadline = %q
 interval = "500ms"
 broker = true
-[[health.command]]
+%s[[health.command]]
 name = "service"
 run = ["/sbin/init", "health"]
 
 [reboot]
 command = ["/sbin/init", "reboot"]
-`, deviceName, v.name, r.target.boot, broker, deadline)
+%s`, deviceName, v.name, r.target.boot, broker, r.target.trusts(), deadline, r.target.health, r.target.config)
 }

@@ -16,6 +16,7 @@ import (
 type machine struct {
 	cmd    *exec.Cmd
 	serial string // file
+	beside func() // takes away what stands beside the board
 	done   chan error
 	read   int // bytes of serial that were looked at
 }
@@ -57,14 +58,21 @@ func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bo
 	if err := os.WriteFile(serial, nil, 0o644); err != nil {
 		return nil, err
 	}
-	m := &machine{cmd: exec.CommandContext(ctx, path, args...), serial: serial, done: make(chan error, 1)}
+	m := &machine{cmd: exec.CommandContext(ctx, path, args...), serial: serial, done: make(chan error, 1), beside: func() {}}
+	m.cmd.Dir = dir // so that sockets have short names
 	say, err := os.Create(serial + ".qemu")
 	if err != nil {
 		return nil, err
 	}
 	defer say.Close()
 	m.cmd.Stdout, m.cmd.Stderr = say, say
+	if t.beside != nil {
+		if m.beside, err = t.beside(ctx, dir); err != nil {
+			return nil, err
+		}
+	}
 	if err := m.cmd.Start(); err != nil {
+		m.beside()
 		return nil, err
 	}
 	go func() { m.done <- m.cmd.Wait() }()
@@ -78,6 +86,7 @@ func (m *machine) cut() {
 	}
 	_ = m.cmd.Process.Kill()
 	<-m.done
+	m.beside()
 	m.cmd = nil
 }
 
@@ -115,6 +124,7 @@ func (m *machine) follow(ctx context.Context, within time.Duration, what string,
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-m.done:
+			m.beside()
 			m.cmd = nil
 			say, _ := os.ReadFile(m.serial + ".qemu")
 			return fmt.Errorf("the machine stopped: %w: %s", errors.Join(err, errors.New("power off")), tailOf(say, 500))

@@ -76,3 +76,14 @@ func loadRecordings(dir string) (all []*recording, err error) {
 	}
 	return all, json.Unmarshal(b, &all)
 }
+
+// keep takes a recording into the list.
+func (r *rig) keep(rec *recording) error {
+	n, err := logEntries(filepath.Join(r.dir, rec.Log))
+	if err != nil {
+		return err
+	}
+	rec.Entries = n
+	r.recordings = append(r.recordings, rec)
+	return nil
+}

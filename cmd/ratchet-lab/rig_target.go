@@ -42,16 +42,33 @@ type target struct {
 	make     func(ctx context.Context, r *rig) error                      // a further step of the factory, with the firmware; nil for none
 	more     func(r *rig) []scene                                         // scenes of its own, of a whole run; nil for none
 	model    *modelled                                                    // the loader and its metadata without QEMU; nil: there is no model
+
+	// Of a board that stands for one matter, beside the bootloaders' own.
+	scenes  func(r *rig) []scene                                  // instead of all that every board plays; then versions are all images but the factory's
+	kernels string                                                // folder of the unpacked kernel in the cache; "": named as arch
+	modules []string                                              // kernel modules besides
+	config  string                                                // more sections of the device's configuration
+	health  string                                                // more lines of its section [health]
+	rooted  bool                                                  // desk and device have a trust root
+	beside  func(ctx context.Context, dir string) (func(), error) // what stands beside the board while it has power; returns what takes it away
 }
 
-var targets = []target{arm64UBoot, arm64UBootOwn, x86GRUB, x86SDBoot, x86UEFI}
+// kernelDir is the folder of the unpacked kernel.
+func (t target) kernelDir(cache string) string {
+	if t.kernels != "" {
+		return filepath.Join(cache, t.kernels)
+	}
+	return filepath.Join(cache, t.arch)
+}
+
+var targets = append([]target{arm64UBoot, arm64UBootOwn, x86GRUB, x86SDBoot, x86UEFI}, matters...)
 
 // flashFile is the file of the second bank in a run's directory.
 const flashFile = "flash.img"
 
 // missing is the first file that a target needs of the cache and that is not there, "" for none.
 func (t target) missing(cache string) string {
-	for _, name := range t.cached {
+	for _, name := range append([]string{filepath.Join(t.kernelDir(""), "boot")}, t.cached...) {
 		if _, err := os.Stat(filepath.Join(cache, name)); err != nil {
 			return name
 		}
@@ -157,19 +174,27 @@ func writeAt(disk string, b []byte, offset int64) error {
 	return errors.Join(err, f.Close())
 }
 
+// anchor is the file that the device trusts, in /etc/ratchet.
+func (t target) anchor() string {
+	if t.rooted {
+		return "root-bundle.cbor"
+	}
+	return "release.pub.pem"
+}
+
 // slotTree is the root file system of one version.
 func (t target) slotTree(version string, kernel, agent, guest, initrd, key, ca, sickness, config string) ([]string, map[string]file) {
 	files := map[string]file{
-		"boot/" + t.kernel:            {from: kernel},
-		"boot/initrd":                 {from: initrd},
-		"sbin/init":                   {from: guest, mode: 0o755},
-		"usr/bin/ratchet":             {from: agent, mode: 0o755},
-		"etc/ratchet/ratchet.toml":    {text: config},
-		"etc/ratchet/release.pub.pem": {from: key},
-		"etc/ratchet/ca.pem":          {from: ca},
-		"etc/rig/version":             {text: version + "\n"},
-		"etc/rig/sickness":            {text: sickness + "\n"},
-		"etc/rig/mounts":              {text: "/dev/vda4 /var/lib/ratchet ext4\n" + t.mounts},
+		"boot/" + t.kernel:          {from: kernel},
+		"boot/initrd":               {from: initrd},
+		"sbin/init":                 {from: guest, mode: 0o755},
+		"usr/bin/ratchet":           {from: agent, mode: 0o755},
+		"etc/ratchet/ratchet.toml":  {text: config},
+		"etc/ratchet/" + t.anchor(): {from: key},
+		"etc/ratchet/ca.pem":        {from: ca},
+		"etc/rig/version":           {text: version + "\n"},
+		"etc/rig/sickness":          {text: sickness + "\n"},
+		"etc/rig/mounts":            {text: "/dev/vda4 /var/lib/ratchet ext4\n" + t.mounts},
 	}
 	for name, text := range t.files {
 		files[name] = file{text: text}

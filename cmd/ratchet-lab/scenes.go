@@ -43,7 +43,7 @@ func (d *demo) publishAs(ctx context.Context, version, compress string, seed byt
 		return err
 	}
 	if d.rooted {
-		if err := d.campaign(ctx, name, suit, class); err != nil {
+		if err := d.campaign(ctx, name, suit, class, len(d.rows)+1); err != nil {
 			return err
 		}
 	}
@@ -56,9 +56,9 @@ func (d *demo) publishAs(ctx context.Context, version, compress string, seed byt
 }
 
 // campaign admits a release to all devices of a class, now.
-func (d *demo) campaign(ctx context.Context, name, suit, class string) error {
+func (d *demo) campaign(ctx context.Context, name, suit, class string, sequence int) error {
 	plan := fmt.Sprintf("manifest = %q\nsequence = %d\nclasses = [%q]\nvalid-until = %s\n\n[[phase]]\npercent = 100.0\n",
-		suit, len(d.rows)+1, class, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339))
+		suit, sequence, class, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339))
 	toml, signed, pulse := filepath.Join(d.desk(), name+"-plan.toml"), filepath.Join(d.desk(), name+"-plan.cbor"), filepath.Join(d.desk(), name+"-pulse.cbor")
 	if err := os.WriteFile(toml, []byte(plan), 0o644); err != nil {
 		return err

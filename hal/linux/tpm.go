@@ -140,12 +140,14 @@ func openTPM(ctx context.Context, path string) (tpmLink, error) {
 		return c.(*net.UnixConn), nil
 	}
 	for pause := tpmPause; ; pause *= 2 {
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		// Blocking, so not by os.OpenFile: in the driver's other mode (drivers/char/tpm/tpm-dev-common.c) a read
+		// that comes before the command is taken up returns nothing, not EAGAIN, which looks like the end.
+		fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err == nil {
-			return f, nil
+			return os.NewFile(uintptr(fd), path), nil
 		}
 		if !errors.Is(err, unix.EBUSY) || pause > tpmLongest {
-			return nil, err
+			return nil, &os.PathError{Op: "open", Path: path, Err: err}
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return nil, err
@@ -188,7 +190,8 @@ func (c tpmCommand) run(ctx context.Context, link tpmLink) ([]byte, error) {
 // exchange writes a command and reads one response. The device gives it whole in one read, a socket
 // in pieces.
 func exchange(link tpmLink, raw []byte) ([]byte, error) {
-	// A device without poll (Linux before 4.20) has no deadline; its driver has its own.
+	// A device has no deadline here: the driver has its own for each command (TCG PC Client Platform TPM
+	// Profile, command durations), a socket none.
 	_ = link.SetDeadline(time.Now().Add(tpmCommandTime))
 	if _, err := link.Write(raw); err != nil {
 		return nil, err

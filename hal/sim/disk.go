@@ -28,6 +28,9 @@ type change struct {
 	off  int64
 	data []byte
 	size int64
+	// ghost: a flush of it failed. Readers see it until the power goes, and no later flush writes it:
+	// Linux marks such pages clean.
+	ghost bool
 }
 
 func newStore(size, unit int64) *store {
@@ -69,6 +72,11 @@ func (s *store) write(p []byte, off int64, part *rand.Rand) {
 			to = min(to, s.unit-(off+from)%s.unit+from)
 		}
 		if part == nil || part.IntN(2) == 0 {
+			for _, c := range s.pending {
+				if c.ghost {
+					overlay(c.data, c.off, p[from:to], off+from)
+				}
+			}
 			s.pending = append(s.pending, change{off: off + from, data: slices.Clone(p[from:to])})
 			s.now = max(s.now, off+to)
 		}
@@ -82,18 +90,28 @@ func (s *store) truncate(size int64) {
 }
 
 // flush makes everything durable, or with part each sector of each change by chance; then the rest
-// stays pending, since the caller of a failed flush must not believe anything.
+// stays pending.
 func (s *store) flush(part *rand.Rand) {
-	if part != nil {
-		for _, c := range s.pending {
+	for _, c := range s.pending {
+		if !c.ghost {
 			s.apply(c, part)
 		}
+	}
+	if part != nil {
 		return
 	}
-	for _, c := range s.pending {
-		s.apply(c, nil)
+	s.pending = slices.DeleteFunc(s.pending, func(c change) bool { return !c.ghost })
+	if len(s.pending) == 0 {
+		s.size = s.now
 	}
-	s.pending, s.size = nil, s.now
+}
+
+// haunt makes ghosts of everything pending, after a flush that failed.
+func (s *store) haunt() {
+	s.pending = slices.DeleteFunc(s.pending, func(c change) bool { return c.data == nil })
+	for i := range s.pending {
+		s.pending[i].ghost = true
+	}
 }
 
 // crash drops the cache: a seeded part of it, sector by sector, has reached the medium. Now and
@@ -106,8 +124,11 @@ func (s *store) crash(rng *rand.Rand) {
 	default:
 		s.flush(rng)
 	}
-	s.pending, s.now = nil, s.size
+	s.drop()
 }
+
+// drop forgets everything that is not durable.
+func (s *store) drop() { s.pending, s.now = nil, s.size }
 
 // apply makes one change durable, or with part some of its sectors.
 func (s *store) apply(c change, part *rand.Rand) {
@@ -348,6 +369,9 @@ func (h *diskHandle) Sync() error {
 			h.d.store.flush(part)
 			return nil
 		})
+		if h.failed != nil {
+			h.d.haunt()
+		}
 	}
 	return h.failed
 }

@@ -89,6 +89,15 @@ func (t *tree) crash(rng *rand.Rand) {
 	t.now = maps.Clone(t.durable)
 }
 
+// drop forgets everything that is not durable.
+func (t *tree) drop() {
+	t.pending = nil
+	for _, s := range t.durable {
+		s.drop()
+	}
+	t.now = maps.Clone(t.durable)
+}
+
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // PutFile puts a durable file there, behind everybody's back.
@@ -311,6 +320,9 @@ func (h *fileHandle) Sync() error {
 			h.s.flush(part)
 			return nil
 		})
+		if h.failed != nil {
+			h.s.haunt()
+		}
 	}
 	return h.failed
 }

@@ -23,12 +23,25 @@ func (w *World) reseed(seed uint64) {
 	w.rng = rand.New(w.pcg)
 }
 
-// KeepCache says what the cuts from now on do to the write cache: keep all of it, as a medium with
-// capacitors does, or lose a seeded part of it, which is what a new machine does.
-func (w *World) KeepCache(keep bool) {
+// Cache says what a cut does to what is not flushed.
+type Cache int
+
+const (
+	// LosePart: a seeded part of it is lost, in any combination of sectors. So begins a new machine.
+	LosePart Cache = iota
+	// Keep: all of it reaches the medium, as with capacitors.
+	Keep
+	// LoseAll: nothing of it does.
+	LoseAll
+)
+
+func (c Cache) String() string { return []string{"part", "kept", "lost"}[c] }
+
+// SetCache says what the cuts from now on do to the write cache.
+func (w *World) SetCache(c Cache) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.keep = keep
+	w.cache = c
 }
 
 // SetSector says how many bytes media and files that are added from now on write whole or not at
@@ -50,7 +63,7 @@ func (w *World) Fork() *World {
 	defer w.mu.Unlock()
 	pcg := *w.pcg
 	c := &World{
-		pcg: &pcg, rng: rand.New(&pcg), keep: w.keep, unit: w.unit, seed: w.seed,
+		pcg: &pcg, rng: rand.New(&pcg), cache: w.cache, unit: w.unit, seed: w.seed,
 		ops: w.ops, trace: slices.Clip(w.trace), cutAt: w.cutAt, mode: w.mode, failAt: maps.Clone(w.failAt),
 		down: w.down, cause: w.cause, life: &life{}, boots: w.boots,
 		disks: map[string]*disk{}, locks: map[string]*life{}, vars: maps.Clone(w.vars),
@@ -151,6 +164,9 @@ func (s *store) sum(h io.Writer, num func(...int64)) {
 	}
 	for _, c := range s.pending {
 		num(c.off, c.size, int64(len(c.data)))
+		if c.ghost {
+			num(-1)
+		}
 		_, _ = h.Write(c.data)
 	}
 }

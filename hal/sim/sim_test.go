@@ -363,7 +363,7 @@ func TestFork(t *testing.T) {
 	if w.Sum() != before || c.Sum() == before {
 		t.Error("what happens to a fork happens to the first machine")
 	}
-	w.KeepCache(true)
+	w.SetCache(sim.Keep)
 	f, err = w.FS().Open("/y", hal.Create)
 	if err != nil {
 		t.Fatal(err)

@@ -64,7 +64,7 @@ type World struct {
 	mu     sync.Mutex
 	pcg    *rand.PCG // the state of rng
 	rng    *rand.Rand
-	keep   bool  // the next cuts lose nothing
+	cache  Cache // what the next cuts lose
 	unit   int64 // of new media, see SetSector
 	seed   uint64
 	ops    int64
@@ -198,9 +198,15 @@ func (w *World) cut(cause string) {
 		return
 	}
 	w.down, w.cause, w.cutAt = true, cause, 0
-	if w.keep {
+	switch w.cache {
+	case Keep:
 		w.flush()
-	} else {
+	case LoseAll:
+		for _, d := range w.disks {
+			d.drop()
+		}
+		w.fs.drop()
+	default:
 		for _, name := range sorted(w.disks) {
 			w.disks[name].crash(w.rng)
 		}

@@ -144,12 +144,16 @@ func TestTLS(t *testing.T) {
 		config *tls.Config
 		says   string // empty: works
 	}{
-		"trusted":   {server.URL, &tls.Config{RootCAs: roots}, ""},
-		"untrusted": {server.URL, nil, "certificate"},
-		"too old":   {old.URL, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS10}, "protocol version"},
-		"in 1970":   {server.URL, &tls.Config{RootCAs: roots, Time: func() time.Time { return time.Unix(0, 0).Add(-24 * time.Hour) }}, "not yet valid"},
+		"trusted":                {server.URL, &tls.Config{RootCAs: roots}, ""},
+		"untrusted":              {server.URL, nil, "certificate"},
+		"too old":                {old.URL, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS10}, "protocol version"},
+		"in 1970":                {server.URL, &tls.Config{RootCAs: roots, Time: func() time.Time { return time.Unix(0, 0).Add(-24 * time.Hour) }}, "not yet valid"},
+		"in 1970, and never set": {server.URL, &tls.Config{RootCAs: roots, Time: func() time.Time { return time.Unix(0, 0).Add(-24 * time.Hour) }}, ""},
 	} {
 		o := http.Options{Backoff: fast, Retries: -1, TLS: tc.config}
+		if name == "in 1970, and never set" {
+			o.ClockUnset = func() bool { return true }
+		}
 		_, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{tc.url + "/x"}, 1000), 0, "")
 		if (tc.says == "") != (err == nil) || (err != nil && (kind(err) != errLater || !strings.Contains(err.Error(), tc.says))) {
 			t.Errorf("%s: %v, want %q", name, err, tc.says)

@@ -3,6 +3,7 @@ package explorer
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,26 +16,28 @@ type Cut struct {
 	// the bootloader count too.
 	Op   int64
 	Mode sim.Mode
-	// Keep: the write cache survives. Else a part of it is lost, which the seed chooses.
-	Keep bool
+	// Cache is what becomes of what was not flushed.
+	Cache sim.Cache
 	// Fail: the power stays, and the operation fails with an I/O error and a part of its effect.
 	Fail bool
 }
 
-// String is how replay takes it: 17:torn, 31:after:kept, 12:fails.
+// String is how replay takes it: 17:torn (a seeded part of the cache is lost), 31:after:kept, 31:after:lost, 12:fails.
 func (c Cut) String() string {
 	switch {
 	case c.Fail:
 		return fmt.Sprintf("%d:fails", c.Op)
-	case c.Keep:
-		return fmt.Sprintf("%d:%v:kept", c.Op, c.Mode)
+	case c.Cache != sim.LosePart:
+		return fmt.Sprintf("%d:%v:%v", c.Op, c.Mode, c.Cache)
 	}
 	return fmt.Sprintf("%d:%v", c.Op, c.Mode)
 }
 
+var caches = []string{sim.LosePart.String(), sim.Keep.String(), sim.LoseAll.String()}
+
 // ParseCut reads what String writes.
 func ParseCut(s string) (Cut, error) {
-	bad := fmt.Errorf("cannot read the cut %q: OPERATION:before|torn|after[:kept|:lost] or OPERATION:fails is wanted", s)
+	bad := fmt.Errorf("cannot read the cut %q: OPERATION:before|torn|after[:kept|:lost|:part] or OPERATION:fails is wanted", s)
 	parts := strings.Split(s, ":")
 	if len(parts) < 2 || len(parts) > 3 {
 		return Cut{}, bad
@@ -57,10 +60,11 @@ func ParseCut(s string) (Cut, error) {
 		return Cut{}, bad
 	}
 	if len(parts) == 3 {
-		if c.Fail || parts[2] != "kept" && parts[2] != "lost" {
+		i := slices.Index(caches, parts[2])
+		if c.Fail || i < 0 {
 			return Cut{}, bad
 		}
-		c.Keep = parts[2] == "kept"
+		c.Cache = sim.Cache(i)
 	}
 	return c, nil
 }

@@ -31,24 +31,28 @@ func Defects() []Defect {
 	return []Defect{
 		{Name: "a checkpoint's bytes are not flushed", Edits: edit("slots/commit.go", "if e := c.w.dev.Sync(); e != nil {", "if e := error(nil); e != nil {"), Scenario: "update", Loader: "uboot-files"},
 		{Name: "a checkpoint is recorded before its bytes are flushed", Edits: edit("slots/commit.go", "	if e := c.w.dev.Sync(); e != nil {", "	if c.w.o.Save != nil {\n		_ = c.w.o.Save(m)\n	}\n	if e := c.w.dev.Sync(); e != nil {"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "the slot is not read back before it is armed", Edits: edit("agent/write.go", "			err = slots.Check(step, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size}, a.showProgress(i.Component))", "			_ = slots.Check"), Scenario: "update", Loader: "uboot-files"},
+		{Name: "the slot is not read back before it is armed", Edits: edit("agent/write.go", "			err = slots.Check(step, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size}, a.showProgress(i.Component))", "			_, _ = slots.Check, step"), Scenario: "update", Loader: "uboot-files"},
 		{Name: "a restart in phase ready arms without another read-back", Edits: []Edit{
 			{"agent/recover.go", "		return Step{To: Checking, Cause: reason.Interrupted}\n	default:\n		return Step{To: v.Record.Phase, Same: true", "		return Step{To: Ready, Same: true}\n	default:\n		return Step{To: v.Record.Phase, Same: true"},
 			{"agent/ready.go", "if len(a.held) == 0 && len(a.rec.Ext.Images) > 0 {", "if false {"}}, Scenario: "update", Loader: "uboot-files"},
 		{Name: "a system is confirmed whatever its health is", Edits: edit("agent/trial.go", "	if v.Healthy {", "	if true {"), Scenario: "sick", Loader: "uboot-files"},
 		{Name: "the counter is raised before the slot is confirmed", Edits: edit("agent/activate.go", "		err = a.o.Boot.Confirm(ctx, a.rec.Target)", "		_ = a.o.Counter.Raise(ctx, a.rootVersion())\n		err = a.o.Boot.Confirm(ctx, a.rec.Target)"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "the active copy of the environment is overwritten", Edits: edit("bootctl/ubootenv/copies.go", "target = 1 - e.current", "target = e.current"), Scenario: "update", Loader: "uboot-files"},
+		{Name: "the active copy of the environment is overwritten", Edits: edit("bootctl/ubootenv/copies.go", "target = 1 - e.current", "target = e.current"), Scenario: "update", Loader: "uboot-block"},
 		{Name: "the new copy of the environment gets the old serial", Edits: edit("bootctl/ubootenv/copies.go", "flags = (int(e.copies[e.current].flags) + 1) & 0xff", "flags = int(e.copies[e.current].flags) & 0xff"), Scenario: "update", Loader: "uboot-files"},
 		{Name: "the environment is not flushed", Edits: edit("bootctl/ubootenv/copies.go", "	if _, err := m.WriteAt(raw, off); err != nil {\n		return err\n	}\n	return m.Sync()", "	if _, err := m.WriteAt(raw, off); err != nil {\n		return err\n	}\n	return nil"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "the loader's own write is not flushed before the other copy is written", Edits: edit("bootctl/ubootenv/copies.go", "if err := b.flush(b.o.Copies[e.current]); err != nil {", "if err := error(nil); err != nil {"), Scenario: "update", Loader: "uboot-files"},
+		{Name: "metadata that stands in the cache only is believed", Edits: edit("bootctl/ubootenv/ubootenv.go", "	return b.apply(e, cur.list, old, next, !b.sure.Load())", "	return b.apply(e, cur.list, old, next, false)"), Scenario: "update", Loader: "uboot-files"},
+		{Name: "a verdict about a signature sticks to the manifest", Edits: edit("agent/activate.go", "	case reason.SignerUnknown, reason.SignatureInvalid, reason.AlgorithmNotAllowed:\n		return nil", "	case reason.SignatureInvalid, reason.AlgorithmNotAllowed:\n		return nil"), Scenario: "key-rotation", Loader: "uboot-files"},
+		{Name: "stop points do not ask whether the campaign goes on", Edits: edit("agent/standing.go", "	return a.who.Ask(policy.NewOffer(m, a.o.Device, a.o.Rules, f, now))", "	if a.rec.Phase != Idle {\n		return nil\n	}\n	return a.who.Ask(policy.NewOffer(m, a.o.Device, a.o.Rules, f, now))"), Scenario: "withdrawn", Loader: "uboot-files"},
+		{Name: "the loader's own write is not flushed before the other copy is written", Edits: edit("bootctl/ubootenv/copies.go", "if err := b.flush(b.o.Copies[e.current]); err != nil {", "if err := error(nil); err != nil {"), Scenario: "update", Loader: "uboot-block"},
 		{Name: "grubenv is not flushed", Edits: edit("bootctl/grubenv/grubenv.go", "	if _, err := m.WriteAt(out, 0); err != nil {\n		return err\n	}\n	return m.Sync()", "	if _, err := m.WriteAt(out, 0); err != nil {\n		return err\n	}\n	return nil"), Scenario: "update", Loader: "grub"},
 		{Name: "evidence is committed after the transition", Edits: edit("agent/agent.go", "if err := a.st.commit(rec, []evidence.Event{e}, also...); err != nil {", "if err := errors.Join(a.st.commit(rec, nil, also...), a.st.commit(nil, []evidence.Event{e})); err != nil {"), Scenario: "update", Loader: "uboot-files"},
 		{Name: "the head of the evidence is not stored", Edits: edit("agent/store.go", "		return put(tx, keyHead, next)\n	})\n	if err != nil {\n		return fmt.Errorf(\"%w: %w\", errDurable, err)", "		return nil\n	})\n	if err != nil {\n		return fmt.Errorf(\"%w: %w\", errDurable, err)"), Scenario: "update", Loader: "uboot-files"},
 		{Name: "the slot is armed before phase arming is durable", Edits: edit("agent/ready.go", "			return a.move(Arming, reason.None, func(r *Record) { r.Ext.Arms++ }, evidence.Event{})", "			a.rec.Phase = Arming\n			return nil"), Scenario: "update", Loader: "uboot-files"},
 		{Name: "the target is not disabled before its first byte is written", Edits: edit("agent/write.go", "func (a *Agent) disableTarget(ctx context.Context) error {\n", "func (a *Agent) disableTarget(ctx context.Context) error {\n	if ctx != nil {\n		return nil\n	}\n"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "a slot that is reverted is not disabled", Edits: []Edit{
+		{Name: "a slot that was reverted is never disabled", Edits: []Edit{
 			{"agent/activate.go", "		err := a.o.Boot.Disable(ctx, a.rec.Target)\n		if ctx.Err()", "		err := error(nil)\n		if ctx.Err()"},
-			{"agent/activate.go", "	if err := a.o.Boot.Disable(ctx, a.rec.Target); err != nil {\n		a.fail(\"cannot disable slot \"+string(a.rec.Target), err)\n		if errors.Is", "	if err := error(nil); err != nil {\n		a.fail(\"cannot disable slot \"+string(a.rec.Target), err)\n		if errors.Is"}}, Scenario: "sick", Loader: "uboot-files"},
+			{"agent/activate.go", "	if err := a.o.Boot.Disable(ctx, a.rec.Target); err != nil {\n		a.fail(\"cannot disable slot \"+string(a.rec.Target), err)\n		if errors.Is", "	if err := error(nil); err != nil {\n		a.fail(\"cannot disable slot \"+string(a.rec.Target), err)\n		if errors.Is"},
+			{"agent/idle.go", "	if s := after.Slots[other]; s.Bootable && !s.Confirmed {", "	if s := after.Slots[other]; s.Bootable && s.Confirmed && s.Tries < 0 {"}}, Scenario: "no-reboot", Loader: "uboot-files"},
 		{Name: "the count of reboots is not durable", Edits: edit("agent/activate.go", "	err := a.move(a.rec.Phase, a.rec.Ext.Cause, func(r *Record) { r.Ext.Reboots++ },\n		evidence.Event{Kind: evidence.KindBoot, Detail: map[string]string{\"reboot\": \"asked\"}})", "	a.rec.Ext.Reboots++\n	err := error(nil)"), Scenario: "update", Loader: "uboot-files"},
 		{Name: "a failed trial reboots without recording why", Edits: edit("agent/trial.go", "	return a.revert(why, detail)\n}\n\nfunc onlyBroker", "	return a.o.Power.Reboot(ctx, \"\")\n}\n\nfunc onlyBroker"), Scenario: "sick", Loader: "uboot-files"},
 		{Name: "trial boots are not counted", Edits: edit("agent/start.go", "	n := max(a.rec.Boots, a.q.boots(key)) + 1", "	n := 1"), Scenario: "lost-decrement", Loader: "uboot-files"},
@@ -56,12 +60,12 @@ func Defects() []Defect {
 		{Name: "the tries of the running slot are not refilled", Edits: []Edit{
 			{"agent/idle.go", "	if err := a.o.Boot.Refresh(ctx, a.run); err != nil {", "	if err := error(nil); err != nil {"},
 			{"agent/start.go", "		if err := a.o.Boot.Refresh(ctx, a.run); err != nil {", "		if err := error(nil); err != nil {"}}, Scenario: "tries-drain", Loader: "uboot-rauc"},
-		{Name: "checkpoints are kept after a failed read-back", Edits: edit("agent/write.go", "			evidence.Event{Component: i.Component, Detail: map[string]string{\"again\": \"from zero\"}}, clear)\n	}\n	if by := disarm()", "			evidence.Event{Component: i.Component, Detail: map[string]string{\"again\": \"from zero\"}})\n	}\n	if by := disarm()"), Scenario: "lying-medium", Loader: "uboot-files"},
+		{Name: "checkpoints are kept after a failed read-back", Edits: edit("agent/write.go", "		clear := func(tx journal.Tx) error { return forget(tx, prefixCheck) }\n		switch {\n		case errors.Is(err, hal.ErrBusy)", "		clear := func(journal.Tx) error { return nil }\n		switch {\n		case errors.Is(err, hal.ErrBusy)"), Scenario: "lying-medium", Loader: "uboot-files"},
 		{Name: "a confirmation is believed without reading it again", Edits: edit("agent/activate.go", "if st, serr := a.o.Boot.State(ctx); serr == nil && st.Slots[a.rec.Target].Confirmed {", "if st, serr := a.o.Boot.State(ctx); serr == nil || st.Slots[a.rec.Target].Confirmed {"), Scenario: "no-confirm", Loader: "uboot-files"},
 		{Name: "a counter that could not be raised is forgotten", Edits: edit("agent/activate.go", "			end.why, end.pending = reason.FloorPending, reason.FloorPending", "			end.why = reason.None"), Scenario: "no-counter", Loader: "uboot-files"},
 		{Name: "a deferred offer is forgotten", Edits: edit("agent/accept.go", "		keep := func(tx journal.Tx) error { return put(tx, keyWaiting, w) }", "		keep := func(journal.Tx) error { return nil }"), Scenario: "low-battery", Loader: "uboot-files"},
 		{Name: "an image is blamed for the broker's absence", Edits: edit("agent/trial.go", "	return n > 0\n", "	return n > 99\n"), Scenario: "broker-outage", Loader: "uboot-files"},
-		{Name: "a stray armed slot is left armed", Edits: edit("agent/idle.go", "	if s := after.Slots[other]; s.Bootable && !s.Confirmed {", "	if s := after.Slots[other]; s.Bootable && s.Confirmed && s.Tries < 0 {"), Scenario: "no-disable", Loader: "uboot-files"},
+		{Name: "a stray armed slot is left armed", Edits: edit("agent/idle.go", "	if s := after.Slots[other]; s.Bootable && !s.Confirmed {", "	if s := after.Slots[other]; s.Bootable && s.Confirmed && s.Tries < 0 {"), Scenario: "stray-armed", Loader: "uboot-files"},
 		{Name: "a slot that waited long is armed without another read-back", Edits: edit("agent/ready.go", "a.o.Clock.Uptime()-a.checked > readyFor", "a.o.Clock.Uptime()-a.checked < 0"), Scenario: "window-rot", Loader: "uboot-files"},
 	}
 }
@@ -117,7 +121,7 @@ func (f Defect) Build(ctx context.Context, root, dir string) (program string, er
 		return "", err
 	}
 	program = filepath.Join(dir, "ratchet-lab")
-	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", list, "-o", program, "./cmd/ratchet-lab")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-overlay", list, "-o", program, "./cmd/ratchet-lab")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -93,6 +93,10 @@ func (d *Device) Op() int64 { return d.W.Ops() - d.base }
 
 func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device, error) {
 	w := sim.New(seed)
+	if s.Ruined {
+		own := *l
+		own.builtIn, l = true, &own
+	}
 	d := &Device{W: w, s: s, l: l, p: p, seed: seed, mem: journal.NewMemory().(*journal.Memory), fired: map[string]int{}, Online: true,
 		cuts: cuts, proven: map[string]byte{"A": 1}, read: map[string]int64{}, notes: map[int64]string{}, rec: agent.Record{Phase: agent.Idle}}
 	if l.Sector > 0 {
@@ -140,7 +144,7 @@ func (d *Device) fork() *Device {
 // arm makes the next cut wait for its operation.
 func (d *Device) arm() {
 	d.armed = 0
-	d.W.KeepCache(false)
+	d.W.SetCache(sim.LosePart)
 	if d.done == len(d.cuts) {
 		d.W.CutAt(0, sim.Before)
 		return
@@ -154,7 +158,7 @@ func (d *Device) arm() {
 		return
 	}
 	d.armed = d.base + c.Op
-	d.W.KeepCache(c.Keep)
+	d.W.SetCache(c.Cache)
 	d.W.CutAt(d.armed, c.Mode)
 }
 
@@ -209,6 +213,13 @@ func (d *Device) options() (agent.Options, error) {
 		Log:    slog.New(slog.DiscardHandler)}
 	if d.s.Broker {
 		o.Health.Checks = append(o.Health.Checks, &health.Broker{Online: o.Online})
+	}
+	if d.s.Rooted {
+		f, err := d.p.theFleet()
+		if err != nil {
+			return o, err
+		}
+		o.Authority, o.RootVersion, o.Root, o.Channel, o.Rules.UnknownTimeWaits = nil, 0, f.roots[0], channel, true
 	}
 	if d.s.Report {
 		o.Outbox = deaf{}
@@ -343,7 +354,6 @@ func (d *Device) powerOn() bool {
 
 // play carries the device through its boots until it is at rest.
 func (d *Device) play(running bool) {
-	d.inbox = make(chan transport.Message)
 	for range maxBoots {
 		if !running && d.onReboot != nil {
 			d.onReboot(d)
@@ -368,8 +378,20 @@ func (d *Device) play(running bool) {
 // when the machine boots again, false when it is at rest.
 func (d *Device) live() (again bool, err error) {
 	asked := len(d.W.Reboots())
+	d.inbox = make(chan transport.Message)
+	if d.s.Rooted {
+		d.inbox = make(chan transport.Message, 8) // what comes while the agent writes is there at its next stop point
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	retained, err := d.messages()
+	if err != nil {
+		return false, err
+	}
+	for len(d.inbox) < cap(d.inbox) && len(retained) > 0 {
+		d.inbox <- retained[0]
+		retained = retained[1:]
+	}
 	o, err := d.options()
 	if err != nil {
 		return false, err
@@ -401,10 +423,6 @@ func (d *Device) live() (again bool, err error) {
 			return errors.New("the agent does not stop")
 		}
 	}
-	offers, err := d.offers()
-	if err != nil {
-		return false, err
-	}
 	for range maxSteps {
 		synctest.Wait()
 		if down, _ := d.W.Down(); down {
@@ -430,10 +448,10 @@ func (d *Device) live() (again bool, err error) {
 			d.patience = 40
 			continue
 		}
-		if len(offers) > 0 {
+		if len(retained) > 0 {
 			select {
-			case d.inbox <- transport.Message{Kind: transport.Offer, Origin: "broker", Body: offers[0]}:
-				offers = offers[1:]
+			case d.inbox <- retained[0]:
+				retained = retained[1:]
 				continue
 			default:
 			}
@@ -472,8 +490,11 @@ func (d *Device) happen() bool {
 	return false
 }
 
-// offers are what the broker hands over at each start.
-func (d *Device) offers() ([][]byte, error) {
+// messages are what the broker hands over at each start.
+func (d *Device) messages() ([]transport.Message, error) {
+	if d.s.Rooted {
+		return d.retained(), nil
+	}
 	list := d.s.Offers
 	if d.s.OffersNow != nil {
 		list = d.s.OffersNow(d)
@@ -481,13 +502,13 @@ func (d *Device) offers() ([][]byte, error) {
 	if d.s.Broker && !d.Online || d.s.Once && (d.outcome().Result != "" || deferred(d)) {
 		list = nil
 	}
-	var out [][]byte
+	var out []transport.Message
 	for _, r := range list {
 		b, err := d.p.envelope(r)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, b)
+		out = append(out, transport.Message{Kind: transport.Offer, Origin: "broker", Body: b})
 	}
 	return out, nil
 }
@@ -503,10 +524,19 @@ func (d *Device) offerNow(r Release) {
 	if err != nil {
 		panic("internal error: " + err.Error())
 	}
+	d.sendNow(transport.Message{Kind: transport.Offer, Origin: "broker", Body: b})
+}
+
+// sendNow is a message that comes while the device runs.
+func (d *Device) sendNow(m transport.Message) {
 	inbox, life := d.inbox, d.life
+	if cap(inbox) > len(inbox) {
+		inbox <- m
+		return
+	}
 	go func() {
 		select {
-		case inbox <- transport.Message{Kind: transport.Offer, Origin: "broker", Body: b}:
+		case inbox <- m:
 		case <-life.Done():
 		}
 	}()

@@ -1,6 +1,6 @@
 // Package explorer runs the real agent, boot control and slot writer on a simulated machine, boots
 // it with models of the bootloaders, and cuts its power at every operation of many scenarios, with
-// the write cache kept or lost, and again during the recovery.
+// the write cache kept, lost or lost in part, and again during the recovery.
 //
 // A case is a scenario, a loader, a seed and up to some cuts. It is played in virtual time, and is the
 // same story each time: one goroutine runs at once (GOMAXPROCS 1 in a worker, testing/synctest), every

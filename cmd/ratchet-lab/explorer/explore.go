@@ -140,7 +140,7 @@ func (x *Lab) pairs(y *Tally, at *Device, end int64, rng *rand.Rand) (failed boo
 	for op := at.Op() + 1; op <= end; op++ {
 		// A cut before an operation leaves what a cut after the one before it leaves.
 		for _, m := range []sim.Mode{sim.Torn, sim.After} {
-			list = append(list, Cut{Op: op, Mode: m}, Cut{Op: op, Mode: m, Keep: true})
+			list = append(list, everyCache(op, m)...)
 		}
 	}
 	y.All += len(list)
@@ -184,13 +184,17 @@ func (x *Lab) pairs(y *Tally, at *Device, end int64, rng *rand.Rand) (failed boo
 	return failed
 }
 
+func everyCache(op int64, m sim.Mode) []Cut {
+	return []Cut{{Op: op, Mode: m}, {Op: op, Mode: m, Cache: sim.Keep}, {Op: op, Mode: m, Cache: sim.LoseAll}}
+}
+
 // firstCuts are all cuts of a story of n operations. For pairs those are left out that leave the same
 // as another one: a cut before an operation, and a failed operation.
 func firstCuts(n int64, pairs bool) (list []Cut) {
 	for op := int64(1); op <= n; op++ {
 		for _, m := range []sim.Mode{sim.Before, sim.Torn, sim.After} {
 			if m != sim.Before || !pairs {
-				list = append(list, Cut{Op: op, Mode: m}, Cut{Op: op, Mode: m, Keep: true})
+				list = append(list, everyCache(op, m)...)
 			}
 		}
 		if !pairs {

@@ -51,7 +51,7 @@ func TestDangers(t *testing.T) {
 }
 
 func TestCutNames(t *testing.T) {
-	for _, s := range []string{"17:torn", "1:before", "31:after:kept", "12:fails"} {
+	for _, s := range []string{"17:torn", "1:before", "31:after:kept", "31:torn:lost", "12:fails"} {
 		c, err := explorer.ParseCut(s)
 		if err != nil || c.String() != s {
 			t.Errorf("%s: %v, %v", s, c, err)
@@ -86,6 +86,26 @@ func TestCases(t *testing.T) {
 			if y.Singles < 100 {
 				t.Errorf("%s on %s: only %d cases", s, l, y.Singles)
 			}
+		}
+	}
+}
+
+// TestWeakLayouts: layouts that are not power-safe by themselves are shown to lose a device.
+func TestWeakLayouts(t *testing.T) {
+	lab, err := explorer.NewLab(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range explorer.Loaders() {
+		if l.PowerSafe {
+			continue
+		}
+		y, err := lab.Explore(explorer.Task{Scenario: l.Breaks, Loader: l.Name, Seed: 1})
+		if err != nil {
+			t.Fatalf("%s: %v", l.Name, err)
+		}
+		if y.Weak["brick"] == 0 {
+			t.Errorf("%s is said to be not power-safe, and no cut of %s shows it", l.Name, l.Breaks)
 		}
 	}
 }

@@ -30,6 +30,7 @@ type pki struct {
 	sums      map[byte][32]byte // of images of rootfs
 	envelopes map[string][]byte
 	said      map[string]said // what the anchors said to an envelope
+	fleet     *fleet          // of devices with a trust root, once one was needed
 }
 
 // said is the anchors' answer.
@@ -133,6 +134,25 @@ func (p *pki) envelope(r Release) ([]byte, error) {
 	if b != nil {
 		return b, nil
 	}
+	b, err := p.unsigned(r)
+	if err != nil {
+		return nil, err
+	}
+	signer := p.release
+	if r.Stranger {
+		signer = p.stranger
+	}
+	if b, err = manifest.Sign(b, signer); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	p.envelopes[key] = b
+	p.mu.Unlock()
+	return b, nil
+}
+
+// unsigned is the envelope of r without a signature.
+func (p *pki) unsigned(r Release) ([]byte, error) {
 	m := manifest.Release{Vendor: vendor(), Classes: []manifest.UUID{class()}, Sequence: r.Sequence, ReferenceURI: "https://images.example.com/manifest"}
 	if r.Foreign {
 		m.Classes = []manifest.UUID{manifest.ClassUUID(vendor(), "toaster")}
@@ -148,19 +168,5 @@ func (p *pki) envelope(r Release) ([]byte, error) {
 		m.Components = append(m.Components, manifest.Component{Name: name, Images: []manifest.Image{{Slot: manifest.AnySlot,
 			Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])}, Size: size, URI: uri(name, r.Image), PayloadSize: size}}})
 	}
-	b, err := manifest.Build(m)
-	if err != nil {
-		return nil, err
-	}
-	signer := p.release
-	if r.Stranger {
-		signer = p.stranger
-	}
-	if b, err = manifest.Sign(b, signer); err != nil {
-		return nil, err
-	}
-	p.mu.Lock()
-	p.envelopes[key] = b
-	p.mu.Unlock()
-	return b, nil
+	return manifest.Build(m)
 }

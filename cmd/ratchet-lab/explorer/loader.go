@@ -21,9 +21,11 @@ type Loader struct {
 	Layout string
 	// PowerSafe: no brick is allowed. Of the others the explorer shows how they fail.
 	PowerSafe bool
-	Main      bool  // explored with all scenarios also in the time-boxed mode
-	Sector    int64 // bytes that the medium writes whole or not at all
-	Tries     int   // trial boots that the loader can count
+	// Breaks is the scenario that shows it, where the layout is not power-safe.
+	Breaks string
+	Main   bool  // explored with all scenarios also in the time-boxed mode
+	Sector int64 // bytes that the medium writes whole or not at all
+	Tries  int   // trial boots that the loader can count
 
 	uboot *ubootenv.Options
 	grub  *grubenv.Options
@@ -31,6 +33,8 @@ type Loader struct {
 	files map[string][]byte // metadata files of the factory
 	disk  string            // a block device for the metadata, or ""
 	efi   firmware
+	// builtIn: where no copy of U-Boot's environment is good, its built-in one runs the boot script all the same.
+	builtIn bool
 }
 
 const (
@@ -57,7 +61,7 @@ func Loaders() []Loader {
 	}
 	rauc := files(2)
 	rauc.CountsConfirmed = true
-	other := "kernelopts=" + strings.Repeat("x", 440) // of another program: pushes ours into the second sector
+	other := "kernelopts=" + strings.Repeat("x", 442) // of another program: pushes ours into the second sector
 	return append([]Loader{
 		{Name: "uboot-files", Main: true, Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: files(2)},
 		{Name: "uboot-block", Main: true, Layout: "U-Boot, two copies on a block device, sectors of 512 bytes", PowerSafe: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
@@ -65,10 +69,10 @@ func Loaders() []Loader {
 		{Name: "uboot-rauc", Main: true, Layout: "U-Boot with RAUC's script, which counts every boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: rauc, rauc: true},
 		{Name: "grub", Main: true, Layout: "GRUB, all variables in the first sector of grubenv", PowerSafe: true, Tries: 1, grub: &grubenv.Options{}},
 		{Name: "grub-4k", Layout: "GRUB, a medium with sectors of 4096 bytes, variables in all of grubenv", PowerSafe: true, Tries: 1, Sector: 4096, grub: &grubenv.Options{}, files: grubFile(other)},
-		{Name: "uboot-one-file", Layout: "U-Boot, one copy in a file", Tries: 3, uboot: files(1)},
-		{Name: "uboot-one-block", Layout: "U-Boot, one copy on a block device", Tries: 3, uboot: block(8192), disk: envDisk},
-		{Name: "grub-two-sectors", Layout: "GRUB, variables reach into the second sector of grubenv", Tries: 1, grub: &grubenv.Options{}, files: grubFile(other)},
-		{Name: "grub-rauc", Layout: "GRUB with RAUC's sample, which counts every boot", Tries: 1, grub: &grubenv.Options{CountsConfirmed: true}, rauc: true},
+		{Name: "uboot-one-file", Layout: "U-Boot, one copy in a file", Breaks: "update", Tries: 3, uboot: files(1)},
+		{Name: "uboot-one-block", Layout: "U-Boot, one copy on a block device", Breaks: "update", Tries: 3, uboot: block(8192), disk: envDisk},
+		{Name: "grub-two-sectors", Layout: "GRUB, variables reach into the second sector of grubenv", Breaks: "panic", Tries: 1, grub: &grubenv.Options{}, files: grubFile(other)},
+		{Name: "grub-rauc", Layout: "GRUB with RAUC's sample, which counts every boot", Breaks: "panic", Tries: 1, grub: &grubenv.Options{CountsConfirmed: true}, rauc: true},
 	}, efiLoaders()...)
 }
 
@@ -138,7 +142,8 @@ func (l Loader) backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, err
 	if l.uboot != nil {
 		o := *l.uboot
 		o.Slots, o.Locks, o.Shadow, o.Watchdog = slots, []string{"/run/fw_printenv.lock"}, shadowFile, true
-		o.Defaults = []string{"bootcmd=source boot.scr"}
+		// Of the board's maker: so the variables of slots stand in another sector than the CRC.
+		o.Defaults = []string{"BOARD_INFO=" + strings.Repeat("i", 700), "bootcmd=source boot.scr"}
 		return ubootenv.New(fsys, o)
 	}
 	o := *l.grub
@@ -158,6 +163,9 @@ func (l Loader) boot(w *sim.World) (string, error) {
 	}
 	if l.uboot != nil {
 		u := bootmodel.UBoot{FS: fsys, Script: script}
+		if !l.builtIn {
+			u.Default = map[string]string{} // U-Boot's own defaults know no boot script: its prompt is a brick
+		}
 		for _, c := range l.uboot.Copies {
 			u.Copies = append(u.Copies, bootmodel.Copy{Path: c.Path, Offset: c.Offset, Size: c.Size})
 		}

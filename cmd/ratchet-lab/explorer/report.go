@@ -107,7 +107,7 @@ func (r *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "\n%d cases in %.0f s (%.0f s of processor time): %d with one cut, %d with one failed operation, %d with two cuts\n",
 		total.Singles+total.Pairs, r.Wall.Seconds(), total.Seconds, total.Singles-total.Faults, total.Faults, total.Pairs)
 	fmt.Fprintf(w, "by the kind of the operation: %s\n", count(kinds))
-	fmt.Fprintf(w, `enumerated: every operation x {before, torn, after} x {cache kept, a seeded part of it lost}, and its failure
+	fmt.Fprintf(w, `enumerated: every operation x {before, torn, after} x {cache kept, lost, a seeded part of it lost}, and its failure
 `)
 	var all, drawn, none []string
 	for _, row := range r.Rows {
@@ -121,7 +121,7 @@ func (r *Report) Print(w io.Writer) {
 			none = append(none, name)
 		}
 	}
-	fmt.Fprintf(w, `two cuts: {torn, after} x {kept, lost} for both, the second at every operation behind each different state that the first leaves
+	fmt.Fprintf(w, `two cuts: {torn, after} x {kept, lost, in part} for both, the second at every operation behind each different state that the first leaves
   in full on %d rows, seeded on %d, none on %d. What a lost cache loses is one seeded part in each case, not every subset.
   %d of the cases with two cuts met a machine state that had been played before from the same first cut, and were ended there.
 `, len(all), len(drawn), len(none), total.Same)

@@ -26,6 +26,7 @@ type Scenario struct {
 	Dies      []byte // images whose kernel panics or hangs until the watchdog
 	Blank     bool   // slot B is empty and disabled in the beginning
 	Both      bool   // slots have the components rootfs and boot
+	Rooted    bool   // the device has a trust root, and follows the plan and the pulse of fleet.go
 	Broker    bool   // the broker is one of the health checks
 
 	Setup   func(*Device)
@@ -37,6 +38,7 @@ type Scenario struct {
 	OnPhase func(d *Device, from, to agent.Phase)
 	Bypass  func(*Device) string // a slot that starts past the loader, "" for none
 
+	Ruined bool // the metadata is nonsense: what is built into the loader must boot the device
 	Wrong  bool // the loader's marker names the other slot
 	Report bool // the agent reports, and what it reports to takes nothing
 	Alone  bool // in the end no slot is confirmed, and the alarm says so

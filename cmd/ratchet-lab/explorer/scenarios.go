@@ -49,7 +49,7 @@ func deferred(d *Device) bool {
 // Scenarios are all stories, in the order in which they are explored.
 func Scenarios() []Scenario {
 	var all []Scenario
-	for _, part := range [][]Scenario{goodScenarios(), badScenarios(), personScenarios(), troubleScenarios(), bootScenarios(), laterScenarios()} {
+	for _, part := range [][]Scenario{goodScenarios(), badScenarios(), personScenarios(), fleetScenarios(), troubleScenarios(), bootScenarios(), laterScenarios()} {
 		all = append(all, part...)
 	}
 	return all
@@ -201,6 +201,38 @@ func personScenarios() []Scenario {
 	}
 }
 
+// fleetScenarios are those of a device with a trust root.
+func fleetScenarios() []Scenario {
+	return []Scenario{
+		{Name: "campaign", Says: "a device with a trust root follows a plan and its pulse", Rooted: true, Ends: updated},
+		{Name: "key-rotation", Says: "the release key is rotated in the middle of an update, which goes on under the new one", Rooted: true,
+			Serve: midway(rotated, func(d *Device) {
+				d.retain(transport.Root, d.fleet().roots[1])
+				d.retain(transport.Offer, d.fleet().offers[1])
+			}), Ends: updated},
+		{Name: "withdrawn", Says: "the campaign is withdrawn midway: the target is not armed", Bricks: []int{9}, Rooted: true,
+			Serve: midway(withdrawn, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
+			Ends:  []End{{Image: 1, Result: "failed", Reason: reason.PlanWithdrawn}}},
+		{Name: "paused", Says: "the campaign is paused midway and goes on an hour later", Rooted: true,
+			Serve: midway(paused, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
+			Events: []Event{{Name: resumed, When: func(d *Device) bool { return d.fired[paused] > 0 && (deferred(d) || d.rec.Phase == agent.Ready) },
+				Do: func(d *Device) { d.retain(transport.Pulse, d.pulse()) }}, patient},
+			Ends: updated},
+	}
+}
+
+// midway lets something happen when the image is asked for.
+func midway(name string, do func(*Device)) func(*Device, string, int64) (io.ReadCloser, error) {
+	return func(d *Device, uri string, off int64) (io.ReadCloser, error) {
+		if d.fired[name] == 0 {
+			d.fired[name]++
+			d.note("event: %s", name)
+			do(d)
+		}
+		return serve(d, uri, off)
+	}
+}
+
 // goBack is a person who goes back from image n.
 func goBack(n byte) Event {
 	return Event{Name: "revert", Times: 6, When: func(d *Device) bool { return d.rec.Phase == agent.Idle && d.Image() == n },
@@ -292,13 +324,16 @@ func loseJournal(d *Device) {
 func bootScenarios() []Scenario {
 	return []Scenario{
 		{Name: "unproven", Says: "the loader says one slot, / is the other: nothing is written", Bricks: []int{5}, Offers: offer2, Wrong: true, Ends: []End{{Image: 1}}},
-		{Name: "corrupt-metadata", Says: "the boot metadata is nonsense at the start: the running slot is restored", Quick: true, Offers: offer2,
+		{Name: "corrupt-metadata", Says: "the boot metadata is nonsense at the start: the running slot is restored", Quick: true, Ruined: true, Offers: offer2,
 			Setup: func(d *Device) { d.somebodyRuins() }, Ends: updated, Blames: []reason.Reason{reason.BootMetadataInvalid}},
 		{Name: "tries-drain", Says: "a person power-cycles an idle device again and again: its slot stays bootable", Bricks: []int{1, 13}, Endless: true,
-			Events: []Event{{Name: "power cycle", Times: 7, When: func(d *Device) bool {
-				return d.rec.Phase == agent.Idle && d.W.Clock().Uptime() >= time.Duration(d.fired["power cycle"]%3)*time.Second
-			},
-				Do: func(d *Device) { d.W.Cut() }}}, Ends: []End{{Image: 1}}},
+			Events: []Event{{Name: "power cycle", Times: 12, When: inPhase(agent.Idle),
+				Do: func(d *Device) { d.W.Cut() }}},
+			OnBoot: func(d *Device) {
+				if d.Image() != 1 {
+					d.breach("end", "the other slot was started after %d boots of a healthy one", d.boots)
+				}
+			}, Ends: []End{{Image: 1}}},
 		{Name: "tries-drain-sick", Says: "the same behind a sick update: its slot does not come back", Bricks: []int{1}, Endless: true, Offers: offer2, Sick: []byte{2},
 			Events: []Event{{Name: "power cycle", Times: 5, When: quiet("reverted"), Do: func(d *Device) { d.W.Cut() }}}, Ends: sickEnd, Blames: sickBlames},
 		{Name: "cycled-in-trial", Says: "a person power-cycles the device in every trial boot: bounded by the loader's tries", Bricks: []int{10}, Endless: true, Offers: offer2,
@@ -355,6 +390,8 @@ func bootScenarios() []Scenario {
 			}}},
 			Alone: true, Ends: []End{{Image: 2, Result: "stuck", Reason: reason.RevertImpossible}},
 			Blames: append([]reason.Reason{reason.RevertImpossible}, sickBlames...)},
+		{Name: "stray-armed", Says: "another program has armed the other slot, and the old one runs: it does not stay armed", Bricks: []int{8},
+			Setup: func(d *Device) { d.somebodyArms("B") }, Ends: []End{{Image: 1}, {Image: oldImage, Result: "updated", Cut: true}}},
 		{Name: "offer-on-trial", Says: "somebody armed the other slot; an offer comes while it is on trial: the only good slot is not written", Bricks: []int{3}, Offers: []Release{{Sequence: 3, Image: 3}},
 			Setup: func(d *Device) { d.armedBySomebody() }, Ends: []End{{Image: 3, Result: "updated"}}},
 		{Name: "offer-on-sick-trial", Says: "the same with a sick system: it is left, then the offer is installed", Bricks: []int{3}, Offers: []Release{{Sequence: 3, Image: 3}}, Sick: []byte{2},
@@ -388,8 +425,6 @@ func failIn(p agent.Phase, n int) func(*Device, string, hal.Access) error {
 // laterScenarios need what is not built yet. They are listed, and not counted.
 func laterScenarios() []Scenario {
 	return []Scenario{
-		{Name: "key-rotation", Says: "the trust root is rotated in the middle of an update", Needs: "trust roots in the agent"},
-		{Name: "withdrawn", Says: "the campaign is withdrawn midway", Needs: "campaign plans and pulses in the agent"},
 		{Name: "delta", Says: "a delta that is interrupted, and one whose base is not there", Needs: "delta payloads"},
 	}
 }

@@ -111,9 +111,14 @@ func (b watchedBlocks) OpenTarget(path string, running hal.DeviceID) (hal.Medium
 	}
 	slot := d.slotOf(path)
 	// What the loader sees after a cut now, with the cache lost or kept, must not start the target.
-	w := d.W.Fork()
-	if st, err := d.state(w); err == nil && (st.Slots[bootctl.Slot(slot)].Bootable || st.Next == bootctl.Slot(slot)) {
-		d.breach("I1", "%s is opened for writing while slot %s is bootable", path, slot)
+	for _, c := range []sim.Cache{sim.Keep, sim.LoseAll} {
+		w := d.W.Fork()
+		w.SetCache(c)
+		w.PowerOn()
+		if st, err := d.state(w); err == nil && (st.Slots[bootctl.Slot(slot)].Bootable || st.Next == bootctl.Slot(slot)) {
+			d.breach("I1", "%s is opened for writing while slot %s is bootable (cache %v)", path, slot, c)
+			break
+		}
 	}
 	m, err := b.Blocks.OpenTarget(path, running)
 	if err != nil {

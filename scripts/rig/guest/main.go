@@ -38,6 +38,8 @@ const (
 
 func main() {
 	switch verb := strings.Join(os.Args[1:], " "); {
+	case verb == "health" && sickness("undecided"):
+		time.Sleep(time.Hour)
 	case verb == "health":
 		if sickness("sick") {
 			fmt.Fprintln(os.Stderr, "the rig's service does not answer")
@@ -96,6 +98,9 @@ func goToSlot() error {
 		}
 		say("factory done")
 		return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+	}
+	if _, err := os.Stat("/seize"); err == nil {
+		return seize()
 	}
 	root := parameter("root")
 	if err := waitFor(root); err != nil {
@@ -159,6 +164,24 @@ func writeVariables() error {
 		}
 	}
 	return nil
+}
+
+// seize arms the second watchdog, as a bootloader would, and makes the kernel panic and stay where it is:
+// no software is left that could reset the machine.
+func seize() error {
+	fd, err := unix.Open("/dev/watchdog1", unix.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.IoctlSetPointerInt(fd, unix.WDIOC_SETTIMEOUT, watchdogSeconds); err != nil {
+		return err
+	}
+	name, _ := os.ReadFile("/sys/class/watchdog/watchdog1/identity")
+	say("armed by the initramfs: %s; the kernel seizes up", strings.TrimSpace(string(name)))
+	if err := os.WriteFile("/proc/sys/kernel/panic", []byte("0"), 0); err != nil {
+		return err
+	}
+	return os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 }
 
 // watchdogFD names the open watchdog to the slot's init.
@@ -256,6 +279,9 @@ func runSystem() error {
 	}
 	version, _ := os.ReadFile("/etc/rig/version")
 	say("up slot=%s version=%s", parameter("ratchet.slot"), strings.TrimSpace(string(version)))
+	if err := makeCounter(); err != nil {
+		return err
+	}
 	hung := make(chan struct{})
 	if sickness("hang") {
 		close(hung)
@@ -276,11 +302,21 @@ func runSystem() error {
 				_ = agent.Process.Signal(unix.SIGSTOP)
 			})
 		}
+		if sickness("orphan") {
+			time.AfterFunc(freezeAfter, func() {
+				say("somebody kills the agent; all else goes on")
+				_ = agent.Process.Kill()
+			})
+		}
 		done := make(chan error, 1)
 		go func() { done <- agent.Wait() }()
 		select {
 		case err := <-done:
 			say("the agent ended: %v", err)
+			if sickness("orphan") {
+				<-stop
+				return restart()
+			}
 			time.Sleep(time.Second)
 		case <-stop:
 			_ = agent.Process.Signal(unix.SIGTERM)
@@ -293,6 +329,22 @@ func runSystem() error {
 			return restart()
 		}
 	}
+}
+
+// makeCounter is the factory's last step, where it left a note on the state partition.
+func makeCounter() error {
+	const note = "/var/lib/ratchet/make-counter"
+	if _, err := os.Stat(note); err != nil {
+		return nil
+	}
+	out, err := exec.Command(agentPath, "counter", "init").CombinedOutput()
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		say("counter: %s", line)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make the counter: %w", err)
+	}
+	return os.Remove(note)
 }
 
 // mountAll mounts what /etc/rig/mounts lists, "DEVICE DIR TYPE" a line, and what every system has.
@@ -401,6 +453,7 @@ func line(s control.Status) string {
 			last += "/" + string(s.Last.Reason)
 		}
 	}
-	return fmt.Sprintf("status mode=%s phase=%s running=%s confirmed=%v tries=%d other=%v/%v last=%s seq=%d unsent=%d next=%s", s.Mode, s.Phase, s.Running.Name, s.Running.Confirmed,
-		s.Running.Tries, s.Other.Bootable, s.Other.Confirmed, last, s.Evidence.Seq, s.Evidence.Seq-s.Evidence.Sent, s.Boot.Next)
+	return fmt.Sprintf("status mode=%s phase=%s running=%s confirmed=%v tries=%d other=%v/%v last=%s seq=%d unsent=%d next=%s counter=%s/%d time=%s", s.Mode, s.Phase, s.Running.Name, s.Running.Confirmed,
+		s.Running.Tries, s.Other.Bootable, s.Other.Confirmed, last, s.Evidence.Seq, s.Evidence.Seq-s.Evidence.Sent, s.Boot.Next,
+		s.Counter.Kind, s.Counter.Value, s.Time.Quality)
 }

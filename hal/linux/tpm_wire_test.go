@@ -5,7 +5,11 @@ package linux
 import (
 	"bytes"
 	"encoding/binary"
+	"os"
+	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // FuzzTPMResponse: no response of a TPM, or of what stands in its place, makes the decoders fail but
@@ -42,4 +46,28 @@ func FuzzTPMResponse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A device is opened for blocking: the driver answers a read that comes too early with nothing.
+func TestTPMDeviceBlocks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link, err := openTPM(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer link.Close()
+	raw, err := link.(*os.File).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) {
+		if flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
+			t.Errorf("flags %#x, %v", flags, err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
 }

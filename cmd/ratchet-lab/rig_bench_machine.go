@@ -1,0 +1,263 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/health"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/slots"
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// benchMachine is one boot.
+type benchMachine struct {
+	b         *bench
+	began     time.Time
+	inbox     chan transport.Message
+	rebooting atomic.Bool
+	seen      []agent.Record // durable, each when it changed
+}
+
+// options wires the agent as its configuration in the guest does, and reads what its start will find.
+func (m *benchMachine) options(ctx context.Context) (agent.Options, agent.View, error) {
+	b, state := m.b, filepath.Join(m.b.dir, "state")
+	boot, err := b.model.backend(filepath.Join(b.dir, "boot"), state)
+	if err != nil {
+		return agent.Options{}, agent.View{}, err
+	}
+	store, err := journal.OpenBolt(filepath.Join(state, "journal.db"), journal.Options{})
+	if err != nil {
+		return agent.Options{}, agent.View{}, err
+	}
+	device, err := os.ReadFile(filepath.Join(state, "device.key"))
+	if err != nil {
+		return agent.Options{}, agent.View{}, errors.Join(err, store.Close())
+	}
+	signer, err := trust.ParsePrivate(device)
+	if err != nil {
+		return agent.Options{}, agent.View{}, errors.Join(err, store.Close())
+	}
+	vendor := manifest.VendorUUID("demo.example")
+	online := func() (bool, time.Time) { return true, time.Time{} }
+	o := agent.Options{Device: deviceName, Version: agent.Version, NeedMarker: true,
+		Facts: manifest.Device{Vendors: []manifest.UUID{vendor}, Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, BatteryMWh: -1},
+		Boot:  boot, Blocks: m, FS: linux.FS{}, Power: m, Clock: m, Identity: m, StateDir: state, Channel: "stable",
+		Counter: linux.NewFileCounter(linux.FS{}, filepath.Join(state, "counter")), Authority: b.keys, Signer: signer, Inbox: m, Online: online,
+		Fetch: m.fetch, Log: slog.New(slog.DiscardHandler),
+		Health: health.Plan{Checks: []health.Check{m, &health.Broker{Online: online}}, Soak: 2 * time.Second, Deadline: 20 * time.Second, Interval: 500 * time.Millisecond}}
+	for i, s := range []string{"A", "B"} {
+		o.Slots[i] = agent.SlotDef{Name: bootctl.Slot(s), Index: i, Parts: map[string]string{"rootfs": slotPath(s)}}
+	}
+	o.Journal = &benchJournal{store, m}
+	v, err := m.view(ctx, store, boot)
+	if err != nil {
+		return o, v, errors.Join(err, store.Close())
+	}
+	return o, v, nil
+}
+
+// view reads the disk as the agent's start does, by code of its own.
+func (m *benchMachine) view(ctx context.Context, store journal.Store, boot bootctl.Backend) (agent.View, error) {
+	v := agent.View{MaxBoots: 4, Running: bootctl.Slot(m.b.run), Runs: agent.RunsOther}
+	var err error
+	if v.Record, v.HaveRecord, err = durable(store); err != nil {
+		return v, err
+	}
+	s, err := boot.State(ctx)
+	if err != nil {
+		return v, fmt.Errorf("the boot metadata cannot be read: %w", err)
+	}
+	v.BootValid, v.Self = true, s.Slots[v.Running]
+	target := v.Record.Target
+	if target == "" {
+		target = v.Running
+	}
+	if v.Record.Target == v.Running {
+		v.Runs = agent.RunsTarget
+	}
+	v.Target = s.Slots[target]
+	for name, x := range s.Slots {
+		if name != target {
+			v.Fallback = x
+		}
+	}
+	return v, nil
+}
+
+// durable is the record that a journal holds.
+func durable(s journal.Store) (r agent.Record, have bool, err error) {
+	r.Phase = agent.Idle
+	verr := s.View(func(tx journal.Tx) error {
+		if raw := tx.Get(journal.State, "record"); len(raw) > 0 {
+			have, err = true, cbor.Unmarshal(raw, &r)
+		}
+		return nil
+	})
+	return r, have, errors.Join(verr, err)
+}
+
+// benchJournal is the journal, and tells of each durable phase.
+type benchJournal struct {
+	journal.Store
+	m *benchMachine
+}
+
+func (j *benchJournal) Update(fn func(journal.Tx) error) error {
+	if err := j.Store.Update(fn); err != nil {
+		return err
+	}
+	r, have, err := durable(j.Store)
+	last := j.m.seen[len(j.m.seen)-1]
+	if have && err == nil && (r.Phase != last.Phase || r.Boots != last.Boots) {
+		j.m.seen = append(j.m.seen, r)
+	}
+	return err
+}
+
+// Messages implements transport.Inbox.
+func (m *benchMachine) Messages() <-chan transport.Message { return m.inbox }
+
+// Name implements health.Check.
+func (m *benchMachine) Name() string { return "service" }
+
+// Run implements health.Check: the service of a sick image does not answer.
+func (m *benchMachine) Run(context.Context) error {
+	if m.b.run == m.b.rec.To && !m.b.rec.Good {
+		return errors.New("the rig's service does not answer")
+	}
+	return nil
+}
+
+// Reboot implements hal.Power.
+func (m *benchMachine) Reboot(context.Context, string) error { m.rebooting.Store(true); return nil }
+
+// Force implements hal.Power.
+func (m *benchMachine) Force() error { m.rebooting.Store(true); return nil }
+
+// Supply implements hal.Power.
+func (m *benchMachine) Supply() hal.Supply {
+	return hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true}
+}
+
+// Wall implements hal.Clock: virtual time began in 2000, the device lives after its agent was built.
+func (m *benchMachine) Wall() (time.Time, hal.TimeQuality) {
+	return time.Now().AddDate(30, 0, 0), hal.TimeSynced
+}
+
+// Uptime implements hal.Clock.
+func (m *benchMachine) Uptime() time.Duration { return time.Since(m.began) + time.Second }
+
+// After implements hal.Clock.
+func (m *benchMachine) After(d time.Duration) <-chan time.Time { return time.After(d) }
+
+// Root implements hal.Identity.
+func (m *benchMachine) Root() (hal.DeviceID, error) { return benchDevice(m.b.run), nil }
+
+// Marker implements hal.Identity.
+func (m *benchMachine) Marker() (string, error) { return m.b.run, nil }
+
+// BootID implements hal.Identity.
+func (m *benchMachine) BootID() (string, error) { return fmt.Sprintf("bench-%d", m.b.boots), nil }
+
+// Identify implements hal.Blocks.
+func (m *benchMachine) Identify(path string) (hal.DeviceID, error) {
+	for _, s := range []string{"A", "B"} {
+		if slotPath(s) == path {
+			return benchDevice(s), nil
+		}
+	}
+	return hal.DeviceID{}, fmt.Errorf("there is no device %s", path)
+}
+
+// OpenTarget implements hal.Blocks: the running slot, and the one that the recording never writes, are
+// never opened.
+func (m *benchMachine) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error) {
+	if id, err := m.Identify(path); err != nil || id == running || path != slotPath(m.b.rec.To) || m.b.run == m.b.rec.To {
+		return nil, errors.Join(err, hal.ErrRunning)
+	}
+	return benchMedium{m.b}, nil
+}
+
+// OpenMedium implements hal.Blocks.
+func (m *benchMachine) OpenMedium(path string) (hal.Medium, error) {
+	if path != slotPath(m.b.rec.To) {
+		return nil, hal.ErrBusy
+	}
+	return benchMedium{m.b}, nil
+}
+
+// fetch is the image server, or without an offer no network.
+func (m *benchMachine) fetch(urls []string, _ int64) (slots.Source, error) {
+	if m.b.offer == nil {
+		return nil, errors.New("the network is unreachable")
+	}
+	return benchSource(filepath.Join(m.b.images, filepath.Base(urls[0]))), nil
+}
+
+// benchSource is a payload file.
+type benchSource string
+
+// Open implements slots.Source.
+func (s benchSource) Open(_ context.Context, off int64, validator string) (io.ReadCloser, string, error) {
+	f, err := os.Open(string(s))
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", transport.ErrGone, err)
+	}
+	if _, err := f.Seek(off, io.SeekStart); err != nil {
+		return nil, "", errors.Join(err, f.Close())
+	}
+	if validator == "" {
+		validator = "bench"
+	}
+	return f, validator, nil
+}
+
+// benchMedium is the target slot. Blocks are copied when they are written.
+type benchMedium struct{ b *bench }
+
+func (m benchMedium) ReadAt(p []byte, off int64) (int, error) {
+	if err := hal.CheckAccess(slotSize, off, p); err != nil {
+		return 0, err
+	}
+	for n := 0; n < len(p); {
+		at := off + int64(n)
+		n += copy(p[n:], m.b.block(at / diskBlock)[at%diskBlock:])
+	}
+	return len(p), nil
+}
+
+func (m benchMedium) WriteAt(p []byte, off int64) (int, error) {
+	if err := hal.CheckAccess(slotSize, off, p); err != nil {
+		return 0, err
+	}
+	for n := 0; n < len(p); {
+		at := off + int64(n)
+		k := at / diskBlock
+		if m.b.written[k] == nil {
+			m.b.written[k] = bytes.Clone(m.b.block(k))
+		}
+		n += copy(m.b.written[k][at%diskBlock:], p[n:])
+	}
+	return len(p), nil
+}
+
+func (benchMedium) Sync() error  { return nil }
+func (benchMedium) Size() int64  { return slotSize }
+func (benchMedium) Close() error { return nil }
