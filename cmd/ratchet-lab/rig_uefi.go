@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -86,5 +87,5 @@ func uefiMake(ctx context.Context, r *rig) error {
 		return err
 	}
 	defer m.cut()
-	return m.follow(ctx, 2*time.Minute, "the factory's variables", func(line string) bool { return line == "rig: factory done" })
+	return m.follow(ctx, 2*time.Minute, "the factory's variables", func(line string) bool { return strings.HasSuffix(line, "rig: factory done") })
 }

@@ -97,6 +97,7 @@ func goToSlot() error {
 			return err
 		}
 		say("factory done")
+		time.Sleep(time.Second) // for the console
 		return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	}
 	if _, err := os.Stat("/seize"); err == nil {
