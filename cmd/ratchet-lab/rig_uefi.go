@@ -58,19 +58,25 @@ func loadOption(what, path, args string) []byte {
 	return bytes.Join([][]byte{b, utf16(what), paths, utf16(args)}, nil)
 }
 
-// uefiMake is the factory's step of this board: the firmware starts a kernel that QEMU hands it, whose
-// initramfs writes the load options and BootOrder through efivarfs.
-func uefiMake(ctx context.Context, r *rig) error {
+// factoryVariables are the load options and BootOrder, as efivarfs takes them, by their names in the
+// factory's initramfs: A boots, B is in no order.
+func factoryVariables(t target) map[string]string {
 	vars := map[string]string{}
 	const attributes = "\x07\x00\x00\x00" // kept, at boot and at run time
 	for n, slot := range map[int]string{optionA: "A", optionB: "B"} {
 		low := map[string]string{"A": "a", "B": "b"}[slot]
-		args := kernelArgs(r.target, slot) + " ratchet.slot=" + slot + ` initrd=\ratchet\` + low + `\initrd`
+		args := kernelArgs(t, slot) + " ratchet.slot=" + slot + ` initrd=\ratchet\` + low + `\initrd`
 		vars[fmt.Sprintf("efivars/Boot%04X%s", n, bootVendor)] = attributes + string(loadOption("ratchet "+slot, `\ratchet\`+low+`\vmlinuz`, args))
 	}
 	vars["efivars/BootOrder"+bootVendor] = attributes + string([]byte{optionA, 0})
+	return vars
+}
+
+// uefiMake is the factory's step of this board: the firmware starts a kernel that QEMU hands it, whose
+// initramfs writes the load options and BootOrder through efivarfs.
+func uefiMake(ctx context.Context, r *rig) error {
 	kernels := filepath.Join(r.o.cache, r.target.arch)
-	initrd, err := initramfs(filepath.Join(r.bin, "rig", r.target.arch, "guest"), filepath.Join(kernels, "lib", "modules"), []string{"efivarfs"}, vars)
+	initrd, err := initramfs(filepath.Join(r.bin, "rig", r.target.arch, "guest"), filepath.Join(kernels, "lib", "modules"), []string{"efivarfs"}, factoryVariables(r.target))
 	if err != nil {
 		return err
 	}
