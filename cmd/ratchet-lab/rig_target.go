@@ -30,6 +30,7 @@ type target struct {
 	parts      []part
 	mounts     string            // /etc/rig/mounts of a slot, besides the state partition
 	boot       string            // the section [boot] of the device's configuration
+	forgets    bool              // after a boot that never came up the metadata do not tell that there was one
 	uncut      bool              // its boot metadata are not on the disk, so that its log does not tell what a power cut leaves
 	smoke      bool              // one of those that a smoke test is about
 	versions   []version         // images of its own

@@ -18,7 +18,7 @@ var x86UEFI = target{
 	name: "x86-uefi", what: "x86_64, OVMF alone: BootOrder and BootNext, kernels by their EFI stub", arch: "amd64", console: "ttyS0", kernel: "vmlinuz",
 	qemu:     "qemu-system-x86_64",
 	hardware: func(dir string) []string { return ovmfKept(dir, 256) },
-	tries:    1, uncut: true,
+	tries:    1, uncut: true, forgets: true,
 	parts:  kernelParts(),
 	mounts: "efivarfs /sys/firmware/efi/efivars efivarfs\n",
 	boot:   "backend = \"uefi\"\ntries = 1\n",
