@@ -11,7 +11,7 @@ HERE    := github.com/ratchet-ota/ratchet
 FLAGS   := -trimpath -tags nethttpomithttp2 -ldflags '-s -w' -gcflags=$(HERE)/agent/...=-l -gcflags=$(HERE)/bootctl/...=-l -gcflags=$(HERE)/cmd/...=-l
 STATIC  := CGO_ENABLED=0
 
-.PHONY: all build demo test race lint cross test386 fuzz interop bench idle size rig rig-smoke rig-look rig-programs clean help
+.PHONY: all build demo test race lint cross test386 crash crash-full defects fuzz interop bench idle size rig rig-smoke rig-look rig-programs clean help
 
 all: build
 
@@ -44,6 +44,15 @@ cross: ## build for the devices' processors
 
 test386: ## the tests as a 32-bit program
 	GOARCH=386 $(STATIC) $(GO) test ./...
+
+crash: build ## every power cut of every scenario on simulated machines, then seeded pairs of cuts, CRASHTIME (default 4m)
+	$(BIN)/ratchet-lab explore --time $(CRASHTIME)
+
+crash-full: build ## the same with all pairs of cuts of the main scenarios: hours
+	$(BIN)/ratchet-lab explore --full
+
+defects: build ## plant each known kind of defect, and see that crash finds it
+	$(BIN)/ratchet-lab defects
 
 fuzz: ## every fuzz target for FUZZTIME (default 5s) each
 	scripts/fuzz.sh $${FUZZTIME:-5s}

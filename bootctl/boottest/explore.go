@@ -90,7 +90,12 @@ type outcome struct {
 //   - the loader and the backend read the same choice, which is the old or the new one (Atomic);
 //   - left alone, the board comes to rest on a slot that was confirmed before or is by this call (I1);
 //   - the call, made again, ends as if there had been no cut.
+//
+// First it lets each operation of a call fail, and holds what the next call says to be done against a
+// power cut.
 func Explore(t *testing.T, b Board) Counts {
+	t.Helper()
+	failedFlush(t, b)
 	x := &explorer{Board: b, t: t, seen: map[uint64]outcome{}}
 	type node struct {
 		d     *Disk
@@ -328,4 +333,47 @@ func sameState(a, b outcome) bool {
 		}
 	}
 	return true
+}
+
+// failedFlush disables the second slot of the factory's board with an I/O error at each operation on the
+// medium, and again: where the second call says that it is done, no power cut may bring the slot back.
+// What a failed flush leaves in the cache reads as written.
+func failedFlush(t *testing.T, b Board) {
+	t.Helper()
+	target := b.Slots[1]
+	broken := errors.New("input/output error")
+	for _, restarted := range []bool{false, true} {
+		op := 1
+		for hit := true; hit; op++ {
+			d := b.Factory.Clone()
+			hit = false
+			d.Before = func(n int) error {
+				if n != op {
+					return nil
+				}
+				hit = true
+				return broken
+			}
+			x := b.Backend(d)
+			if err := x.Disable(t.Context(), target); hit == (err == nil) {
+				t.Errorf("operation %d of Disable fails: %v", op, err)
+			}
+			d.Before = nil
+			if restarted {
+				x = b.Backend(d)
+			}
+			if err := x.Disable(t.Context(), target); err != nil {
+				t.Errorf("after a failed operation %d: %v", op, err)
+			}
+			for _, left := range d.Cut() {
+				if s, err := b.Backend(left).State(t.Context()); err != nil || s.Slots[target].Bootable {
+					t.Errorf("operation %d of Disable failed, Disable again did not, and a power cut leaves %+v, %v", op, s, err)
+					break
+				}
+			}
+		}
+		if op < 3 {
+			t.Errorf("Disable does %d operations", op-2)
+		}
+	}
 }

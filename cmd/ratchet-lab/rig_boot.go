@@ -50,7 +50,7 @@ func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error
 			return err
 		}
 		if !second[k] {
-			finish := i%finishOneIn == 0 || sick && all || !all && r.target.smokeBoots > slowBoots
+			finish := all && (sick || i%finishOneIn == 0) || !all && r.target.smokeBoots > slowBoots
 			if err := r.bootCut(ctx, c, res, finish, ""); err != nil {
 				return err
 			}
@@ -162,6 +162,9 @@ func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bo
 	err = r.until(ctx, within, what, done)
 	res.Story = append(res.Story, r.said...)
 	res.Loaded = started(r.said)
+	if err == nil && slices.ContainsFunc(r.said, func(l string) bool { return strings.HasPrefix(l, "rig: the agent does not answer") }) {
+		err = errors.New("the agent hung; what it waited for stands in cut.console")
+	}
 	if err != nil {
 		return err
 	}

@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 )
 
@@ -19,8 +21,8 @@ import (
 // something added: it boots fastest.
 
 const (
-	tpmSocket  = "tpm.sock" // in a run's directory, where QEMU and swtpm both stand
-	kills      = 6          // moments at which QEMU is killed
+	tpmSocket  = "tpm.sock"  // in a run's directory, where QEMU and swtpm both stand
+	killWithin = time.Second // after the device told of a phase
 	fullKernel = "arm64-full"
 )
 
@@ -30,21 +32,22 @@ var matters = []target{
 		t.modules = []string{"tpm_tis"}
 		t.config = "\n[counter]\nkind = \"tpm2\"\n"
 		t.rooted, t.beside = true, startTPM
-		t.versions = []version{{"2.0.0", ""}, {"3.0.0", ""}, {"4.0.0", ""}}
+		t.versions = []version{{"2.0.0", ""}, {"3.0.0", ""}}
 		t.scenes = func(r *rig) []scene {
 			return []scene{{"TPM counter", r.playCounter}, {"TPM counter, new root", r.playNewRoot}, {"TPM counter, old state", r.playOldState}}
 		}
 	}),
 	matter("arm64-i6300esb", "arm64, a watchdog in hardware (i6300esb), Debian's full kernel", func(t *target) {
-		t.hardware = more(t.hardware, "-device", "i6300esb", "-action", "watchdog=reset")
-		t.kernels, t.modules = fullKernel, []string{"i6300esb"}
-		t.boot = strings.Replace(t.boot, "tries = 3", "tries = 1", 1)
-		t.tries = 1
-		t.health = "watchdog = \"/dev/watchdog1\"\n"
-		t.versions = []version{{"2.0.0", "seize"}, {"3.0.0", "orphan"}, {"4.0.0", "undecided"}}
+		hardwareWatchdog(t)
+		t.versions = []version{{"2.0.0", "seize"}, {"3.0.0", "undecided"}}
 		t.scenes = func(r *rig) []scene {
-			return []scene{{"seized kernel", r.playSeize}, {"agent killed", r.playOrphan}, {"health undecided", r.playUndecided}}
+			return []scene{{"seized kernel", r.playSeize}, {"health undecided", r.playUndecided}}
 		}
+	}),
+	matter("arm64-orphan", "arm64, a watchdog in hardware for the agent's trial, and an agent that is killed in it", func(t *target) {
+		hardwareWatchdog(t)
+		t.versions = []version{{"2.0.0", "orphan"}}
+		t.scenes = func(r *rig) []scene { return []scene{{"agent killed", r.playOrphan}} }
 	}),
 	matter("arm64-1970", "arm64, no clock: each boot is on 1 January 1970", func(t *target) {
 		t.hardware = more(t.hardware, "-rtc", "base=1970-01-01T00:00:00")
@@ -53,10 +56,21 @@ var matters = []target{
 			return []scene{{"1970", r.play1970}}
 		}
 	}),
-	matter("arm64-killed", "arm64, QEMU killed at any moment", func(t *target) {
+	matter("arm64-killed", "arm64, QEMU killed in each phase", func(t *target) {
 		t.versions = []version{{"2.0.0", ""}}
-		t.scenes = func(r *rig) []scene { return []scene{{"killed", r.playKills}} }
+		t.scenes = func(r *rig) []scene { return []scene{{"killed in each phase", r.playKills}} }
 	}),
+}
+
+// hardwareWatchdog adds the second watchdog, which the agent arms for its trial, and one try only: each
+// takes the watchdog's minute.
+func hardwareWatchdog(t *target) {
+	t.hardware = more(t.hardware, "-device", "i6300esb", "-action", "watchdog=reset")
+	t.kernels, t.modules = fullKernel, []string{"i6300esb"}
+	t.boot = strings.Replace(t.boot, "tries = 3", "tries = 1", 1)
+	t.tries = 1
+	t.http = "retry-max = \"5s\"\n"
+	t.health = "watchdog = \"/dev/watchdog1\"\n"
 }
 
 // matter is the first target with a change.
@@ -148,54 +162,66 @@ func (r *rig) offerRooted(ctx context.Context, version string) error {
 	return r.campaign(ctx, fmt.Sprintf("%s-%d", version, r.plans), r.path("release-"+version+".suit"), "gateway-v1", r.plans)
 }
 
-// playKills kills QEMU at seeded moments of an update. The host keeps what QEMU has written, so that
-// this is no more than smoke: the power cuts on the log of writes are the proof.
+// playKills kills QEMU in each phase of an update, a seeded while after the device has told of it. The
+// host keeps what QEMU has written, so that this is no more than smoke: the power cuts on the log of
+// writes are the proof.
 func (r *rig) playKills(ctx context.Context) error {
-	r.chapter(fmt.Sprintf("QEMU is killed at %d moments of an update, seed %d", kills, r.o.seed))
+	r.chapter(fmt.Sprintf("QEMU is killed in each phase of an update, seed %d", r.o.seed))
 	if err := r.fresh(ctx, "whole"); err != nil {
 		return err
 	}
-	began := time.Now()
 	if err := r.update(ctx, "2.0.0", "none"); err != nil {
 		return err
 	}
-	whole := time.Since(began)
 	rnd := rand.New(rand.NewPCG(uint64(r.o.seed), 9))
+	phases := []agent.Phase{agent.Preparing, agent.Writing, agent.Checking, agent.Rebooting, agent.Trial, agent.Confirming}
 	good := 0
-	for i := range kills {
-		// One moment in each part of the update.
-		at := time.Duration((float64(i) + rnd.Float64()) / kills * float64(whole))
-		r.off()
-		r.net.forget()
-		if err := copySparse(r.path("factory.img"), r.path("device.img")); err != nil {
+	for i, p := range phases {
+		while := time.Duration(rnd.Int64N(int64(killWithin)))
+		end, err := r.killIn(ctx, string(p), while, i)
+		if err != nil && ctx.Err() != nil {
 			return err
 		}
-		if err := r.boot(ctx, r.path("device.img"), "", fmt.Sprintf("kill-%d", i)); err != nil {
-			return err
-		}
-		// The offer is retained: it takes it as soon as it is up.
-		if err := r.until(ctx, bootTime, "the device's first status", func() bool { return true }); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(at):
-		}
-		_ = r.until(ctx, 0, "what it said last", func() bool { return false })
-		phase := r.field("phase")
-		if err := r.boot(ctx, r.path("device.img"), "", fmt.Sprintf("after-kill-%d", i)); err != nil {
-			return err
-		}
-		err := r.until(ctx, updateTime, "the device to put itself right", func() bool {
-			return r.resting() && r.field("last") == "updated/1" && r.field("confirmed") == "true"
-		})
-		end := r.ends() + "; " + r.chain(ctx)
-		r.say("    killed %.1f s into it, in phase %s: %s", at.Seconds(), phase, end)
 		if err == nil && end == "updated/1; slot B runs, confirmed, B is next; verified, nothing missing" {
 			good++
+		} else if err != nil {
+			r.say("    %v", err)
 		}
 	}
-	r.expect("killed at any moment", fmt.Sprintf("%d of %d end updated, evidence verified", kills, kills), fmt.Sprintf("%d of %d end updated, evidence verified", good, kills))
+	r.expect("killed in each phase", fmt.Sprintf("%d of %d end updated, evidence verified", len(phases), len(phases)), fmt.Sprintf("%d of %d end updated, evidence verified", good, len(phases)))
 	return nil
+}
+
+// killIn boots the factory's device, whose offer waits at the broker, kills it in a phase or a later one
+// that it tells of, and boots what is left.
+func (r *rig) killIn(ctx context.Context, phase string, while time.Duration, i int) (string, error) {
+	r.off()
+	r.net.forget()
+	if err := copySparse(r.path("factory.img"), r.path("device.img")); err != nil {
+		return "", err
+	}
+	if err := r.boot(ctx, r.path("device.img"), "", fmt.Sprintf("kill-%d", i)); err != nil {
+		return "", err
+	}
+	order := []string{"preparing", "writing", "checking", "ready", "arming", "rebooting", "trial", "confirming", "sealing"}
+	if err := r.until(ctx, updateTime, "phase "+phase, func() bool {
+		return slices.Index(order, r.field("phase")) >= slices.Index(order, phase) || r.field("last") == "updated/1"
+	}); err != nil {
+		return "", err
+	}
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case <-time.After(while):
+	}
+	told := r.field("phase")
+	if err := r.boot(ctx, r.path("device.img"), "", fmt.Sprintf("after-kill-%d", i)); err != nil { // takes the power away first
+		return "", err
+	}
+	err := r.until(ctx, updateTime, "the device to put itself right", func() bool {
+		return r.resting() && r.field("last") == "updated/1" && r.field("confirmed") == "true"
+	})
+	end := r.ends() + "; " + r.chain(ctx)
+	r.say("    killed %d ms after it told of phase %s: %s", while.Milliseconds(), told, end)
+	return end, err
 }

@@ -323,7 +323,10 @@ func facts(c cutResult) (out []pageFact) {
 	}
 	if c.Booted {
 		says := "the agent's first status came"
-		if c.Ended != "" {
+		switch {
+		case c.Bad != "":
+			says = "then it went wrong"
+		case c.Ended != "":
 			says = c.Ended
 		}
 		add("real bootloader", fmt.Sprintf("starts %s; %s (%.1f s)", strings.Join(c.Loaded, ", "), says, c.Took.Seconds()))

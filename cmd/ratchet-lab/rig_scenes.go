@@ -16,9 +16,9 @@ import (
 
 // Times are generous: the guests share a slow machine with others.
 const (
-	bootTime   = 90 * time.Second
+	bootTime   = 240 * time.Second
 	updateTime = 400 * time.Second
-	chainTime  = 30 * time.Second
+	chainTime  = 90 * time.Second
 )
 
 func (r *rig) hear(rec evidence.Record) {

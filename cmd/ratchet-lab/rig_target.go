@@ -50,6 +50,7 @@ type target struct {
 	modules []string                                              // kernel modules besides
 	config  string                                                // more sections of the device's configuration
 	health  string                                                // more lines of its section [health]
+	http    string                                                // more lines of its section [http]
 	rooted  bool                                                  // desk and device have a trust root
 	beside  func(ctx context.Context, dir string) (func(), error) // what stands beside the board while it has power; returns what takes it away
 }

@@ -1,6 +1,7 @@
 package explorer_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -90,7 +91,8 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// TestWeakLayouts: layouts that are not power-safe by themselves are shown to lose a device.
+// TestWeakLayouts: layouts that are not power-safe by themselves are shown to lose a device, or the
+// system that is to boot when the others fail (I1).
 func TestWeakLayouts(t *testing.T) {
 	lab, err := explorer.NewLab(t)
 	if err != nil {
@@ -104,8 +106,30 @@ func TestWeakLayouts(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", l.Name, err)
 		}
-		if y.Weak["brick"] == 0 {
+		if y.Weak["brick"] == 0 && y.Weak["I1"] == 0 {
 			t.Errorf("%s is said to be not power-safe, and no cut of %s shows it", l.Name, l.Breaks)
+		}
+	}
+}
+
+// TestIntegration: each layout stands in INTEGRATION.md where it belongs, with the scenario that breaks it.
+func TestIntegration(t *testing.T) {
+	b, err := os.ReadFile("../../../INTEGRATION.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(b), "**Power-safe**")
+	safe, weak, found := strings.Cut(text, "**Not power-safe**")
+	weak, _, end := strings.Cut(weak, "\n## ")
+	if !found || !end {
+		t.Fatal("the two lists of INTEGRATION.md, section 2, are not there")
+	}
+	for _, l := range explorer.Loaders() {
+		switch {
+		case l.PowerSafe && !strings.Contains(safe, "`"+l.Name+"`"):
+			t.Errorf("%s is not in the list of power-safe layouts", l.Name)
+		case !l.PowerSafe && !strings.Contains(weak, "| `"+l.Name+"` | `"+l.Breaks+"` |"):
+			t.Errorf("%s with scenario %s is not in the list of layouts that are not power-safe", l.Name, l.Breaks)
 		}
 	}
 }

@@ -30,9 +30,9 @@ type firmware interface {
 
 func efiLoaders() []Loader {
 	return []Loader{
-		{Name: "sdboot", Layout: "systemd-boot counting boots, loader/entries in one sector", PowerSafe: true, Tries: 3, efi: entries{}},
-		{Name: "uefi", Layout: "UEFI's BootOrder and BootNext", PowerSafe: true, Tries: 1, efi: variables{}},
-		{Name: "sdboot-apart", Layout: "systemd-boot counting boots, loader/entries over several sectors", Tries: 3, efi: entries{apart: true}},
+		{Name: "sdboot", Main: true, Layout: "systemd-boot counting boots, loader/entries in one sector", PowerSafe: true, Tries: 3, efi: entries{}},
+		{Name: "uefi", Main: true, Layout: "UEFI's BootOrder and BootNext", PowerSafe: true, Tries: 1, efi: variables{}},
+		{Name: "sdboot-apart", Layout: "systemd-boot counting boots, loader/entries over several sectors", Breaks: "panic", Tries: 3, efi: entries{apart: true}},
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,7 @@ const (
 	deviceWait = 10 * time.Second
 	stopWait   = 10 * time.Second
 	pollEvery  = 250 * time.Millisecond
+	silence    = time.Minute // after which the agent is asked what it waits for
 
 	watchdogSeconds = 15
 	freezeAfter     = 2 * time.Second // in a trial: within the soak
@@ -289,13 +291,15 @@ func runSystem() error {
 		time.Sleep(time.Hour) // the watchdog comes before
 	}
 	go feed(hung)
-	go report()
+	process := &atomic.Int64{}
+	go report(process)
 	for {
 		agent := exec.Command(agentPath, "daemon")
 		agent.Stdout, agent.Stderr = os.Stdout, os.Stderr
 		if err := agent.Start(); err != nil {
 			return fmt.Errorf("cannot start the agent: %w", err)
 		}
+		process.Store(int64(agent.Process.Pid))
 		if sickness("freeze") {
 			time.AfterFunc(freezeAfter, func() {
 				say("everything hangs")
@@ -425,9 +429,19 @@ func restart() error {
 }
 
 // report prints the agent's status whenever it changes.
-func report() {
+func report(process *atomic.Int64) {
 	ctx := context.Background()
+	heard, asked := time.Now(), false
 	for before := ""; ; time.Sleep(pollEvery) {
+		if !asked && time.Since(heard) > silence {
+			// A quit makes a Go program show what each goroutine waits for. It starts again then, and the
+			// rig counts what this line says as a failure.
+			asked = true
+			say("the agent does not answer for %v", silence)
+			if pid := process.Load(); pid > 0 {
+				_ = unix.Kill(int(pid), unix.SIGQUIT)
+			}
+		}
 		c, err := control.Dial(control.DefaultSocket)
 		if err != nil {
 			continue
@@ -438,6 +452,7 @@ func report() {
 		if err != nil || json.Unmarshal(raw, &s) != nil {
 			continue
 		}
+		heard = time.Now()
 		if now := line(s); now != before {
 			say("%s", now)
 			before = now
