@@ -8,7 +8,8 @@ EVERY   ?= 1
 # No HTTP/2: images come by ranged HTTP/1.1, and the device's program is a third of a MiB smaller.
 # Code that decides, and moves no bytes, is not inlined: a tenth of a MiB.
 HERE    := github.com/ratchet-ota/ratchet
-FLAGS   := -trimpath -tags nethttpomithttp2 -ldflags '-s -w' -gcflags=$(HERE)/agent/...=-l -gcflags=$(HERE)/bootctl/...=-l -gcflags=$(HERE)/cmd/...=-l
+FLAGS   := -trimpath -tags nethttpomithttp2 -ldflags '-s -w' -gcflags=$(HERE)/agent/...=-l -gcflags=$(HERE)/bootctl/...=-l -gcflags=$(HERE)/cmd/...=-l \
+	-gcflags=$(HERE)/transport/...=-l -gcflags=$(HERE)/hal/...=-l
 STATIC  := CGO_ENABLED=0
 
 .PHONY: all build demo test race lint cross test386 crash crash-full defects fuzz interop bench idle size rig rig-smoke rig-look rig-programs clean help

@@ -69,8 +69,8 @@ type bolt struct {
 }
 
 // OpenBolt opens the journal at path, and creates it when it is not there. The file is checked as
-// a whole before bbolt sees it. Errors wrap ErrLocked, ErrCorrupt, ErrFull (no room for the whole
-// file), ErrReadOnly, and fs.ErrNotExist when the directory is missing.
+// a whole before bbolt sees it. One that is smaller than Options.Size grows, where the disk has room.
+// Errors wrap ErrLocked, ErrCorrupt, ErrFull (no room for a new file), ErrReadOnly, and fs.ErrNotExist when the directory is missing.
 //
 // Crash: creating -> no journal or a whole, empty one. Opening -> the meta page that was read is
 // written again, then one empty commit: what was read is durable afterwards. Without it a killed or
@@ -123,10 +123,13 @@ func (b *bolt) start(size int64) error {
 		return err
 	}
 	if b.size = info.Size(); b.size < size {
-		if err := allocate(b.file, b.size, size); err != nil {
+		// A configuration that asks for more than the disk has is no reason to do without what is there.
+		switch err := allocate(b.file, b.size, size); {
+		case err == nil:
+			b.size = size
+		case !errors.Is(classify(err), ErrFull):
 			return err
 		}
-		b.size = size
 	}
 	err = guard(func() error {
 		b.db, err = bbolt.Open(b.path, 0o600, &bbolt.Options{

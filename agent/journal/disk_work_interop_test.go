@@ -291,7 +291,7 @@ func (x *state) work(what, path string, size int64, s *journal.Store) (err error
 	return err
 }
 
-// diskFull fills the file system: a journal that is there goes on, growth and creation are refused.
+// diskFull fills the file system: a journal that is there goes on, growth does without, creation is refused.
 func diskFull(dir string) error {
 	at, err := cutdisk.Attach(dir)
 	if err != nil {
@@ -324,8 +324,15 @@ func diskFull(dir string) error {
 		return err
 	}
 	x.n = 8
-	if _, err := journal.OpenBolt(path, journal.Options{Size: diskSize}); !errors.Is(err, journal.ErrFull) {
-		return fmt.Errorf("growth on a full disk: %v", err)
+	large, err := journal.OpenBolt(path, journal.Options{Size: diskSize})
+	if err != nil {
+		return fmt.Errorf("growth on a full disk takes the journal away: %w", err)
+	}
+	if err := large.Close(); err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != firstSize {
+		return fmt.Errorf("growth on a full disk leaves another size (%v)", err)
 	}
 	if _, err := journal.OpenBolt(filepath.Join(at, "second.db"), journal.Options{Size: firstSize}); !errors.Is(err, journal.ErrFull) {
 		return fmt.Errorf("creation on a full disk: %v", err)

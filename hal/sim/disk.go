@@ -20,7 +20,7 @@ type store struct {
 	size    int64            // durable
 	pending []change
 	now     int64 // size with all pending changes
-	unit    int64 // what is written whole or not at all, a multiple of sector
+	grain
 }
 
 // change is one unsynced write, or, where data is nil, a new size.
@@ -33,8 +33,14 @@ type change struct {
 	ghost bool
 }
 
-func newStore(size, unit int64) *store {
-	return &store{sectors: map[int64][]byte{}, size: size, now: size, unit: unit}
+// grain is what a medium writes whole or not at all.
+type grain struct {
+	unit  int64 // bytes, a multiple of sector
+	tears bool  // not even that: a sector may be new up to some byte, and old behind it
+}
+
+func newStore(size int64, g grain) *store {
+	return &store{sectors: map[int64][]byte{}, size: size, now: size, grain: g}
 }
 
 // read copies what a process sees into p, which lies inside the size.
@@ -160,8 +166,12 @@ func (s *store) apply(c change, part *rand.Rand) {
 			b = make([]byte, sector)
 			s.sectors[n] = b
 		}
+		if part != nil && s.tears && part.IntN(3) == 0 {
+			b = b[:part.IntN(sector)]
+			lost = true // with the rest of the unit
+		}
 		overlay(b, n*sector, c.data, c.off)
-		s.size = max(s.size, min(end, (n+1)*sector))
+		s.size = max(s.size, min(end, n*sector+int64(len(b))))
 	}
 }
 
@@ -183,7 +193,7 @@ func (w *World) AddDisk(path string, size int64) {
 	if size <= 0 || size%sector != 0 {
 		panic(fmt.Sprintf("internal error: simulated disk of %d bytes", size))
 	}
-	w.disks[path] = &disk{store: newStore(size, w.unit), bad: map[int64]bool{},
+	w.disks[path] = &disk{store: newStore(size, w.grain), bad: map[int64]bool{},
 		id: hal.DeviceID{Block: true, Major: uint64(0x800 + len(w.disks) + 1)}}
 }
 

@@ -104,7 +104,7 @@ func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m))
 func (w *World) PutFile(name string, data []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := newStore(0, w.unit)
+	s := newStore(0, w.grain)
 	s.write(data, 0, nil)
 	s.flush(nil)
 	name = path.Clean(name)
@@ -181,7 +181,7 @@ func (f files) Open(name string, a hal.Access) (hal.Medium, error) {
 			h.s.truncate(0)
 			return nil
 		}
-		h.s = newStore(0, f.w.unit)
+		h.s = newStore(0, f.w.grain)
 		f.w.fs.change(renaming{path.Dir(name), map[string]*store{name: h.s}})
 		return nil
 	})

@@ -52,7 +52,15 @@ func (w *World) SetSector(n int64) {
 	if n <= 0 || n%sector != 0 {
 		panic("internal error: simulated sector")
 	}
-	w.unit = n
+	w.grain.unit = n
+}
+
+// SetTears says whether media and files that are added from now on tear sectors: a cut inside one leaves
+// its beginning new and its end old. A new machine's do not.
+func (w *World) SetTears(tears bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.grain.tears = tears
 }
 
 // Fork returns a second machine in the same state, with its cache, its chance and its count of
@@ -63,7 +71,7 @@ func (w *World) Fork() *World {
 	defer w.mu.Unlock()
 	pcg := *w.pcg
 	c := &World{
-		pcg: &pcg, rng: rand.New(&pcg), cache: w.cache, unit: w.unit, seed: w.seed,
+		pcg: &pcg, rng: rand.New(&pcg), cache: w.cache, grain: w.grain, seed: w.seed,
 		ops: w.ops, trace: slices.Clip(w.trace), cutAt: w.cutAt, mode: w.mode, failAt: maps.Clone(w.failAt),
 		down: w.down, cause: w.cause, life: &life{}, boots: w.boots,
 		disks: map[string]*disk{}, locks: map[string]*life{}, vars: maps.Clone(w.vars),
@@ -80,7 +88,7 @@ func (w *World) Fork() *World {
 
 // fork is a deep copy; pending data is never changed in place but by Poke, sectors are.
 func (s *store) fork() *store {
-	c := &store{sectors: make(map[int64][]byte, len(s.sectors)), size: s.size, now: s.now, unit: s.unit, pending: slices.Clone(s.pending)}
+	c := &store{sectors: make(map[int64][]byte, len(s.sectors)), size: s.size, now: s.now, grain: s.grain, pending: slices.Clone(s.pending)}
 	for n, b := range s.sectors {
 		c.sectors[n] = slices.Clone(b)
 	}

@@ -406,3 +406,34 @@ func TestSectors(t *testing.T) {
 		t.Error("no write of 8 sectors was ever torn")
 	}
 }
+
+// TestTears: a sector that is cut on such a medium is new up to some byte; others are old or new.
+func TestTears(t *testing.T) {
+	for _, tears := range []bool{false, true} {
+		torn := 0
+		for seed := range uint64(200) {
+			w := sim.New(seed)
+			w.SetTears(tears)
+			w.AddDisk("/dev/x", 4096)
+			m, err := w.FS().Open("/dev/x", hal.InPlace)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.WriteAt(bytes.Repeat([]byte{1}, 512), 512); err != nil {
+				t.Fatal(err)
+			}
+			w.PowerOn()
+			got := w.Disk("/dev/x", 0, 4096)
+			n := bytes.Count(got, []byte{1})
+			if n != bytes.Count(got[512:512+n], []byte{1}) {
+				t.Fatalf("seed %d: the new bytes are not the first of their sector", seed)
+			}
+			if n > 0 && n < 512 {
+				torn++
+			}
+		}
+		if (torn > 0) != tears {
+			t.Errorf("tears %v: %d of 200 sectors are torn", tears, torn)
+		}
+	}
+}

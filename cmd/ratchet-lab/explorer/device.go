@@ -102,6 +102,7 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 	if l.Sector > 0 {
 		w.SetSector(l.Sector)
 	}
+	w.SetTears(l.Tears)
 	for _, dev := range []string{"/dev/a", "/dev/b"} {
 		w.AddDisk(dev, slotSize)
 		if s.Both {
