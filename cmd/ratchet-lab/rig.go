@@ -295,7 +295,9 @@ func (r *rig) scenes() []scene {
 			all = append(all, r.target.more(r)...)
 		}
 	}
-	all = append(all, scene{"power cuts", r.playCuts})
+	if !r.target.uncut {
+		all = append(all, scene{"power cuts", r.playCuts})
+	}
 	if r.o.scene == "" {
 		return all
 	}

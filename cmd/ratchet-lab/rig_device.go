@@ -70,6 +70,11 @@ func (r *rig) setUpRig(ctx context.Context) error {
 	if err := r.target.makeDisk(ctx, r.path("factory.img"), r.image("1.0.0"), state); err != nil {
 		return err
 	}
+	if r.target.make != nil {
+		if err := r.target.make(ctx, r); err != nil {
+			return err
+		}
+	}
 	return r.listen()
 }
 
@@ -132,16 +137,16 @@ func (r *rig) makeVersion(ctx context.Context, v version) error {
 	}
 	guest, agent := filepath.Join(r.bin, "rig", r.target.arch, "guest"), filepath.Join(r.bin, "rig", r.target.arch, "ratchet")
 	more := map[string]string{}
-	if v.sickness == "panic" || v.sickness == "seize" {
+	if v.sickness == "seize" {
 		more[v.sickness] = "yes\n"
 	}
 	initrd, err := initramfs(guest, filepath.Join(kernels, "lib", "modules"),
-		append([]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii"}, r.target.watchdog()...), more)
+		append([]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii", "efivarfs"}, r.target.watchdog()...), more)
 	if err != nil {
 		return err
 	}
 	path := r.path("initrd")
-	if err := os.WriteFile(path, initrd, 0o644); err != nil {
+	if err := errors.Join(os.WriteFile(path, initrd, 0o644), copySparse(found[0], r.path(r.target.kernel))); err != nil {
 		return err
 	}
 	dirs, files := r.target.slotTree(v.name, found[0], agent, guest, path, r.anchorFile(), r.pki.ca(), v.sickness, r.config(v))

@@ -37,7 +37,12 @@ func initramfs(init, modules string, names []string, more map[string]string) ([]
 		fmt.Fprintln(&order, filepath.Base(path))
 	}
 	a.add("modules/list", 0o100644, []byte(order.String()))
+	made := map[string]bool{".": true}
 	for _, name := range sortedKeys(more) {
+		if dir := filepath.Dir(name); !made[dir] {
+			a.add(dir, 0o040755, nil)
+			made[dir] = true
+		}
 		a.add(name, 0o100644, []byte(more[name]))
 	}
 	a.add("TRAILER!!!", 0, nil)

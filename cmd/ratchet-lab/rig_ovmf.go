@@ -17,6 +17,13 @@ func ovmf(dir string, megabytes int) []string {
 		"-drive", "if=pflash,format=raw,unit=1,snapshot=on,file=" + filepath.Join(dir, flashFile)}
 }
 
+// ovmfKept is the same with variables that stay when the machine is switched off.
+func ovmfKept(dir string, megabytes int) []string {
+	args := ovmf(dir, megabytes)
+	args[len(args)-1] = "if=pflash,format=raw,unit=1,file=" + filepath.Join(dir, flashFile)
+	return args
+}
+
 // ovmfVariables is the bank of the firmware's variables, as OVMF comes.
 func ovmfVariables(target) ([]byte, error) {
 	b, err := os.ReadFile(ovmfVars)

@@ -126,6 +126,9 @@ func (r *rig) fallsBack(ctx context.Context, what, version, why string) error {
 	if err := r.on(ctx); err != nil {
 		return err
 	}
+	if r.target.forgets && why == "trial-boots-exhausted" {
+		why = "fell-back"
+	}
 	r.boots = 0
 	err := r.update(ctx, version, "none")
 	r.expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why, r.target.tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))

@@ -30,6 +30,8 @@ type target struct {
 	parts      []part
 	mounts     string            // /etc/rig/mounts of a slot, besides the state partition
 	boot       string            // the section [boot] of the device's configuration
+	forgets    bool              // after a boot that never came up the metadata do not tell that there was one
+	uncut      bool              // its boot metadata are not on the disk, so that its log does not tell what a power cut leaves
 	smoke      bool              // one of those that a smoke test is about
 	versions   []version         // images of its own
 	files      map[string]string // what a slot holds besides, by name
@@ -38,6 +40,7 @@ type target struct {
 	flash    func(t target) ([]byte, error)                               // what the factory puts into the second bank of flash; nil where the board uses none
 	fill     func(ctx context.Context, t target, dir, disk string) error  // the boot partition and the metadata; files for it go to dir
 	metadata func(ctx context.Context, c *checker) (bootctl.State, error) // with the agent's backend, held against the loader's own tool where there is one
+	make     func(ctx context.Context, r *rig) error                      // a further step of the factory, with the firmware; nil for none
 	more     func(r *rig) []scene                                         // scenes of its own, of a whole run; nil for none
 	model    *modelled                                                    // the loader and its metadata without QEMU; nil: there is no model
 
@@ -60,7 +63,7 @@ func (t target) kernelDir(cache string) string {
 	return filepath.Join(cache, t.arch)
 }
 
-var targets = append([]target{arm64UBoot, arm64UBootOwn, x86GRUB}, matters...)
+var targets = append([]target{arm64UBoot, arm64UBootOwn, x86GRUB, x86SDBoot, x86UEFI}, matters...)
 
 // flashFile is the file of the second bank in a run's directory.
 const flashFile = "flash.img"
@@ -86,7 +89,7 @@ const (
 	slotAt    = bootStart + bootSize/sector
 	stateAt   = slotAt + 2*slotSize/sector
 	envAt     = stateAt + stateSize/sector
-	diskSize  = (envAt+envSize/sector)*sector + 1<<20
+	diskSize  = (envAt+kernelSize/sector)*sector + 1<<20 // the largest of what stands last
 )
 
 // part is one partition.
@@ -128,7 +131,7 @@ func (t target) makeDisk(ctx context.Context, out, image string, state map[strin
 	args := []string{"-a", "8", "-U", "c0ffee00-0000-4000-8000-00000000d15c"}
 	for _, p := range t.parts {
 		kind := "8300"
-		if p.number == 1 && t.esp {
+		if p.number == 1 && t.esp || p.number == kernelPart && p.name == "esp" {
 			kind = "ef00"
 		}
 		args = append(args, "-n", fmt.Sprintf("%d:%d:%d", p.number, p.start, p.start+p.size-1), "-c", fmt.Sprintf("%d:%s", p.number, p.name),
@@ -198,5 +201,5 @@ func (t target) slotTree(version string, kernel, agent, guest, initrd, key, ca, 
 	for name, text := range t.files {
 		files[name] = file{text: text}
 	}
-	return []string{"dev", "proc", "sys", "run", "tmp", "var/lib/ratchet", "var/lock", "boot/efi"}, files
+	return []string{"dev", "proc", "sys", "run", "tmp", "var/lib/ratchet", "var/lock", "boot/efi", "efi"}, files
 }

@@ -88,12 +88,19 @@ func goToSlot() error {
 	if err := console(); err != nil {
 		return err
 	}
-	if _, err := os.Stat("/panic"); err == nil {
-		say("this kernel panics")
-		return fmt.Errorf("as it was told")
+	if parameter("rig.loader") == "mute" {
+		fmt.Println("Ratchet: booting slot " + parameter("ratchet.slot")) // as the reference scripts of other loaders do
 	}
 	if err := loadModules(); err != nil {
 		return err
+	}
+	if parameter("rig.factory") == "efivars" {
+		if err := writeVariables(); err != nil {
+			return err
+		}
+		say("factory done")
+		time.Sleep(time.Second) // for the console
+		return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	}
 	if _, err := os.Stat("/seize"); err == nil {
 		return seize()
@@ -104,6 +111,10 @@ func goToSlot() error {
 	}
 	if err := unix.Mount(root, "/slot", "ext4", unix.MS_RDONLY, ""); err != nil {
 		return fmt.Errorf("cannot mount the slot %s: %w", root, err)
+	}
+	if b, _ := os.ReadFile("/slot/etc/rig/sickness"); strings.TrimSpace(string(b)) == "panic" {
+		say("this kernel panics")
+		return fmt.Errorf("as it was told")
 	}
 	for _, dir := range []string{"/dev", "/proc", "/sys"} {
 		if err := unix.Mount(dir, "/slot"+dir, "", unix.MS_MOVE, ""); err != nil {
@@ -126,6 +137,36 @@ func goToSlot() error {
 		env = append(env, fmt.Sprintf("%s=%d", watchdogFD, fd))
 	}
 	return unix.Exec("/sbin/init", []string{"/sbin/init"}, env)
+}
+
+// writeVariables makes the EFI variables that the initramfs holds, each in one write.
+func writeVariables() error {
+	const at = "/sys/firmware/efi/efivars"
+	if err := unix.Mount("efivarfs", at, "efivarfs", 0, ""); err != nil {
+		return fmt.Errorf("cannot mount %s: %w", at, err)
+	}
+	all, err := os.ReadDir("/efivars")
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		b, err := os.ReadFile(filepath.Join("/efivars", e.Name()))
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(at, e.Name())
+		if f, err := os.Open(path); err == nil { // one that is there cannot be written before
+			err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, 0)
+			_ = f.Close()
+			if err != nil {
+				return fmt.Errorf("cannot make %s changeable: %w", path, err)
+			}
+		}
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // seize arms the second watchdog, as a bootloader would, and makes the kernel panic and stay where it is:

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// x86UEFI has no bootloader: the firmware starts the slot's kernel by its load option. Its variables are in
+// flash, which the write log of the disk does not have, so that its power is not cut here.
+var x86UEFI = target{
+	name: "x86-uefi", what: "x86_64, OVMF alone: BootOrder and BootNext, kernels by their EFI stub", arch: "amd64", console: "ttyS0", kernel: "vmlinuz",
+	qemu:     "qemu-system-x86_64",
+	hardware: func(dir string) []string { return ovmfKept(dir, 256) },
+	tries:    1, uncut: true, forgets: true,
+	parts:  kernelParts(),
+	mounts: "efivarfs /sys/firmware/efi/efivars efivarfs\n",
+	boot:   "backend = \"uefi\"\ntries = 1\n",
+	script: uefiArguments, flash: ovmfVariables,
+	fill: func(ctx context.Context, _ target, dir, disk string) error {
+		return kernelFill(ctx, dir, disk, nil, nil)
+	},
+	make: uefiMake,
+}
+
+func uefiArguments(t target) (string, error) {
+	return kernelArgs(t, "A") + "\n" + kernelArgs(t, "B") + "\n", nil
+}
+
+// Numbers of the slots' load options, and the vendor of the boot manager's variables (UEFI 2.10, section 3.3).
+const (
+	optionA    = 0x10
+	optionB    = 0x11
+	bootVendor = "-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+)
+
+// loadOption is an EFI_LOAD_OPTION (UEFI 2.10, sections 3.1.3 and 10.3) for a file on the kernels' partition.
+func loadOption(what, path, args string) []byte {
+	le := binary.LittleEndian
+	drive := []byte{4, 1, 42, 0}                      // media, hard drive
+	drive = le.AppendUint32(drive, kernelPart)        // partition
+	drive = le.AppendUint64(drive, envAt)             // start
+	drive = le.AppendUint64(drive, kernelSize/sector) // blocks
+	// The partition's GUID c0ffee00-0000-4000-8000-000000000005, its first three parts little endian.
+	drive = append(drive, 0x00, 0xee, 0xff, 0xc0, 0, 0, 0, 0x40, 0x80, 0, 0, 0, 0, 0, 0, kernelPart)
+	drive = append(drive, 2, 2) // GPT, GUID
+	name := utf16(path)
+	file := append(le.AppendUint16([]byte{4, 4}, uint16(4+len(name))), name...) // media, file path
+	paths := bytes.Join([][]byte{drive, file, {0x7f, 0xff, 4, 0}}, nil)
+	b := le.AppendUint32(nil, 1) // active
+	b = le.AppendUint16(b, uint16(len(paths)))
+	return bytes.Join([][]byte{b, utf16(what), paths, utf16(args)}, nil)
+}
+
+// factoryVariables are the load options and BootOrder, as efivarfs takes them, by their names in the
+// factory's initramfs: A boots, B is in no order.
+func factoryVariables(t target) map[string]string {
+	vars := map[string]string{}
+	const attributes = "\x07\x00\x00\x00" // kept, at boot and at run time
+	for n, slot := range map[int]string{optionA: "A", optionB: "B"} {
+		low := map[string]string{"A": "a", "B": "b"}[slot]
+		args := kernelArgs(t, slot) + " ratchet.slot=" + slot + ` initrd=\ratchet\` + low + `\initrd`
+		vars[fmt.Sprintf("efivars/Boot%04X%s", n, bootVendor)] = attributes + string(loadOption("ratchet "+slot, `\ratchet\`+low+`\vmlinuz`, args))
+	}
+	vars["efivars/BootOrder"+bootVendor] = attributes + string([]byte{optionA, 0})
+	return vars
+}
+
+// uefiMake is the factory's step of this board: the firmware starts a kernel that QEMU hands it, whose
+// initramfs writes the load options and BootOrder through efivarfs.
+func uefiMake(ctx context.Context, r *rig) error {
+	kernels := filepath.Join(r.o.cache, r.target.arch)
+	initrd, err := initramfs(filepath.Join(r.bin, "rig", r.target.arch, "guest"), filepath.Join(kernels, "lib", "modules"), []string{"efivarfs"}, factoryVariables(r.target))
+	if err != nil {
+		return err
+	}
+	path := r.path("factory-initrd")
+	if err := errors.Join(os.WriteFile(path, initrd, 0o644), copySparse(r.path("factory.img"), r.path("device.img"))); err != nil {
+		return err
+	}
+	t := r.target
+	t.hardware = func(dir string) []string {
+		return append(ovmfKept(dir, 256), "-no-reboot", "-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", path, "-append", "console=ttyS0 quiet panic=1 rig.factory=efivars")
+	}
+	m, err := t.power(ctx, r.dir, r.path("device.img"), "", r.path("factory.console"), r.o.kvm)
+	if err != nil {
+		return err
+	}
+	defer m.cut()
+	return m.follow(ctx, 2*time.Minute, "the factory's variables", func(line string) bool { return strings.HasSuffix(line, "rig: factory done") })
+}
