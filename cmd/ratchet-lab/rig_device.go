@@ -141,7 +141,7 @@ func (r *rig) makeVersion(ctx context.Context, v version) error {
 		more[v.sickness] = "yes\n"
 	}
 	initrd, err := initramfs(guest, filepath.Join(kernels, "lib", "modules"),
-		append([]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii", "efivarfs"}, r.target.watchdog()...), more)
+		append([]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii"}, r.target.watchdog()...), more)
 	if err != nil {
 		return err
 	}

@@ -19,10 +19,11 @@ var x86UEFI = target{
 	qemu:     "qemu-system-x86_64",
 	hardware: func(dir string) []string { return ovmfKept(dir, 256) },
 	tries:    1, uncut: true, forgets: true,
-	parts:  kernelParts(),
-	mounts: "efivarfs /sys/firmware/efi/efivars efivarfs\n",
-	boot:   "backend = \"uefi\"\ntries = 1\n",
-	script: uefiArguments, flash: ovmfVariables,
+	parts:   kernelParts(),
+	modules: []string{"efivarfs"},
+	mounts:  "efivarfs /sys/firmware/efi/efivars efivarfs\n",
+	boot:    "backend = \"uefi\"\ntries = 1\n",
+	script:  uefiArguments, flash: ovmfVariables,
 	fill: func(ctx context.Context, _ target, dir, disk string) error {
 		return kernelFill(ctx, dir, disk, nil, nil)
 	},
