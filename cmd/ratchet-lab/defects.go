@@ -111,5 +111,10 @@ func seek(ctx context.Context, f explorer.Defect, root string, everywhere bool) 
 	case !errors.As(err, &exit) || exit.ExitCode() != 1 || said.Len() == 0:
 		return "", fmt.Errorf("%w: it cannot tell: %w\n%s", explorer.ErrNotFound, err, said.Bytes())
 	}
-	return strings.SplitN(said.String(), "\n", 2)[0], nil
+	for line := range strings.Lines(said.String()) {
+		if !strings.HasPrefix(line, " ") { // progress
+			return strings.TrimSpace(line), nil
+		}
+	}
+	return "", fmt.Errorf("%w: it does not say why: %s", explorer.ErrNotFound, said.Bytes())
 }

@@ -24,6 +24,9 @@ Each failure is told operation by operation, with the command that replays it.
 // workVerb is what explore starts itself with.
 const workVerb = "explore-worker"
 
+// progressEvery is how often the exploration says how far it is; such lines begin with blanks.
+const progressEvery = 15 * time.Second
+
 // pairsPerCut is how many second cuts a seeded round tries on each first.
 const pairsPerCut = 4
 
@@ -69,8 +72,13 @@ func runExplore(ctx context.Context, args []string, stdout, stderr io.Writer) in
 	pool := explorer.Pool{Command: []string{self, workVerb}, Workers: max(*workers, 1), Dir: dir, Limit: 10 * time.Minute}
 	began := time.Now()
 	var report explorer.Report
+	cases, told := 0, began
 	err = pool.Run(ctx, plan.next, func(y explorer.Tally) {
 		report.Add(y)
+		if cases += y.Singles + y.Pairs; time.Since(told) > progressEvery {
+			told = time.Now()
+			fmt.Fprintf(stderr, "  %4.0f s: %d cases, %d of %d rows with every single cut, %d failures\n", told.Sub(began).Seconds(), cases, plan.at, len(plan.rows), len(report.Fails))
+		}
 		if len(y.Fails) > 0 {
 			fmt.Fprintf(stderr, "%s on %s: %s: %s\n", y.Task.Scenario, y.Task.Loader, y.Fails[0].What, y.Fails[0].Says)
 			plan.failed = plan.failed || *stop
