@@ -10,7 +10,7 @@ rig|rig-smoke) packages="qemu-system-arm qemu-system-x86 u-boot-qemu u-boot-tool
 *) echo "usage: scripts/deps.sh interop|bench|rig-smoke|rig" >&2; exit 2 ;;
 esac
 if [ "$1" = rig ]; then
-	packages="$packages swtpm systemd-boot-efi gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross bison flex bc device-tree-compiler libssl-dev libgnutls28-dev make patch swig python3-dev python3-setuptools dpkg-dev"
+	packages="$packages swtpm systemd-boot-efi dosfstools gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross bison flex bc device-tree-compiler libssl-dev libgnutls28-dev make patch swig python3-dev python3-setuptools dpkg-dev"
 fi
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
