@@ -156,7 +156,7 @@ func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bo
 		within, what = updateTime, "the device to put itself right"
 		done = func() bool {
 			e := r.ends()
-			return r.resting() && r.field("confirmed") == "true" && strings.HasPrefix(e, c.rec.Result) && strings.HasSuffix(e, c.rec.Rests) && (res.Offered.Ended == "" || res.Offered.Ended == e)
+			return r.resting() && r.field("confirmed") == "true" && c.rec.ends(e, c.target.tries) && (res.Offered.Ended == "" || res.Offered.Ended == e)
 		}
 	}
 	err = r.until(ctx, within, what, done)

@@ -236,7 +236,7 @@ func (c *checker) onBench(ctx context.Context, t *testing.T, f *finding) error {
 	if f.Offered.Wrong != "" {
 		return errors.New("on the bench, with the offer at hand: " + f.Offered.Wrong)
 	}
-	if !strings.HasPrefix(f.Offered.Ended, c.rec.Result) || !strings.HasSuffix(f.Offered.Ended, c.rec.Rests) {
+	if !c.rec.ends(f.Offered.Ended, c.target.tries) {
 		return fmt.Errorf("on the bench the device ends %q, not %s...%s", f.Offered.Ended, c.rec.Result, c.rec.Rests)
 	}
 	return nil

@@ -6,6 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
 // recording is a part of a device's life of which every write of the disk was kept. Paths are relative to
@@ -45,6 +49,21 @@ func (rec recording) recovery(x cut) *recording {
 	rec.Base, rec.Log, rec.Entries = filepath.Join("again", rec.Name+".img"), filepath.Join("again", rec.Name+".log"), 0
 	rec.First = &x
 	return &rec
+}
+
+// ends tells whether a device that lost its power in the recording may end as e. With a loader that counts
+// one try, a cut in both of the trial boots looks like an image that dies in them: it is given up.
+func (rec recording) ends(e string, tries int) bool {
+	if strings.HasPrefix(e, rec.Result) && strings.HasSuffix(e, rec.Rests) {
+		return true
+	}
+	if !rec.Good || rec.First == nil || tries != 1 {
+		return false
+	}
+	_, sequence, _ := strings.Cut(rec.Result, "/")
+	return slices.ContainsFunc([]reason.Reason{reason.TrialBootsExhausted, reason.FellBack}, func(why reason.Reason) bool {
+		return e == endsAs("reverted/"+sequence+"/"+string(why), rec.From, true, rec.From)
+	})
 }
 
 // runs says what runs, in the words of rig.ends.
