@@ -142,8 +142,11 @@ func (r *rig) playHang(ctx context.Context) error {
 
 func (r *rig) playFreeze(ctx context.Context) error {
 	r.chapter("Hang: everything in 6.0.0 hangs after the agent has started; the watchdog resets")
-	// The agent was up in each trial boot, so that it may have been the power.
-	return r.fallsBack(ctx, "hang after the agent", "6.0.0", "fell-back")
+	why := "trial-boots-exhausted"
+	if r.target.tries == 1 {
+		why = "fell-back" // the agent was up in the only trial boot, so that it may have been the power
+	}
+	return r.fallsBack(ctx, "hang after the agent", "6.0.0", why)
 }
 
 func (r *rig) playDeaf(ctx context.Context) error {
