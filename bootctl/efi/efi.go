@@ -140,7 +140,10 @@ func (b *Backend) Disable(ctx context.Context, target bootctl.Slot) error {
 		// Crash: between the two -> what decided still does: a slot that is first is confirmed with or
 		// without BootNext; any other is on trial with BootNext, wherever it stands.
 		if r.first() == target {
-			return errors.Join(r.forget(target), r.takeOut(target))
+			if err := r.forget(target); err != nil {
+				return err // taken out with BootNext left, it would be on trial
+			}
+			return r.takeOut(target)
 		}
 		if err := r.takeOut(target); err != nil {
 			return err
