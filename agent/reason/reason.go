@@ -38,7 +38,7 @@ const (
 	BootSafeMode       Reason = "boot-safe-mode"
 )
 
-// What the trust root, the campaign plan and its pulse have against an offer, for now: each can
+// What the trust root, the campaign plan and its pulse have against an offer at this moment: each can
 // change while the manifest stays the same, but for Revoked.
 const (
 	Revoked             Reason = "revoked"

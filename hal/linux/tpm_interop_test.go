@@ -28,7 +28,7 @@ type swtpm struct {
 func startSWTPM(t *testing.T) *swtpm {
 	t.Helper()
 	if _, err := exec.LookPath("swtpm"); err != nil {
-		t.Skip("swtpm is not installed; run scripts/deps.sh interop")
+		t.Fatal("swtpm is not installed; run scripts/deps.sh interop")
 	}
 	dir, err := os.MkdirTemp("", "tpm") // short: a socket's path has 108 bytes
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *swtpm) counter() *linux.TPMCounter { return linux.NewTPMCounter(s.path,
 func (s *swtpm) tool(args ...string) string {
 	s.t.Helper()
 	if _, err := exec.LookPath(args[0]); err != nil {
-		s.t.Skip(args[0] + " is not installed; run scripts/deps.sh interop")
+		s.t.Fatal(args[0] + " is not installed; run scripts/deps.sh interop")
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), "TPM2TOOLS_TCTI=swtpm:path="+s.path)
