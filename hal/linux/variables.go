@@ -100,7 +100,7 @@ func (v Variables) Set(name string, attributes uint32, data []byte) error {
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
-		return fmt.Errorf("cannot open the variable: %w", err)
+		return fmt.Errorf("cannot open the variable: %w", errors.Join(err, restore()))
 	}
 	_, err = f.Write(append(binary.LittleEndian.AppendUint32(nil, attributes), data...))
 	if err := errors.Join(err, f.Close(), restore()); err != nil {
