@@ -114,7 +114,7 @@ func TestFormatsReasons(t *testing.T) {
 		if advice == "Nothing to do." {
 			advice = ""
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r, yes[i.Final], yes[i.ImageCause], i.Says, advice)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r, yes[i.Final], yes[i.Blame != reason.NotImage], i.Says, advice)
 	}
 	if n < 60 {
 		t.Fatalf("found only %d reasons: the test does not read the source as it is written", n)

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"strconv"
-	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
@@ -36,7 +35,7 @@ func (a *Agent) consider(o offer) error {
 		var v storedVerdict
 		if a.st.load(prefixFinal+digest, &v) {
 			a.log.Debug("offer has a final verdict", "manifest", digest, "reason", v.Reason)
-			if w := (Outcome{}); v.Reason == reason.AlreadyInstalled && a.st.load(keyOffer, &w) && w.Reason != reason.None {
+			if w := (Outcome{}); v.Reason.Info().Satisfied && a.st.load(keyOffer, &w) && w.Reason != reason.None {
 				// What the fleet offers is what runs: an earlier refusal needs nobody any more.
 				err = a.st.commit(nil, nil, func(tx journal.Tx) error { return tx.Delete(journal.State, keyOffer) })
 				return errors.Join(err, &Refused{Reason: v.Reason})
@@ -50,8 +49,7 @@ func (a *Agent) consider(o offer) error {
 				if w.Failures > 0 && a.o.Clock.Uptime() < a.retryAt {
 					return &Refused{Reason: w.Reason, Deferred: true}
 				}
-			} else if w.Sequence > m.Sequence() && w.Reason != reason.VersionCondition && w.Reason != reason.WrongSlot {
-				// Those two may need the older one first, as a step.
+			} else if w.Sequence > m.Sequence() && !w.Reason.Info().StepsAside {
 				return a.passOver(m, o)
 			}
 		}
@@ -59,7 +57,7 @@ func (a *Agent) consider(o offer) error {
 	d := a.decide(m, policy.Download, o.console, a.other(a.run))
 	if j, ok := a.judging(digest); ok && d.Outcome == policy.Install && !o.console {
 		d.Outcome = policy.Defer
-		d.Findings = append(d.Findings, policy.Finding{Reason: j.Cause, Detail: "waiting to see whether the old system reaches the broker", Retry: time.Minute})
+		d.Findings = append(d.Findings, policy.Finding{Reason: j.Cause, Detail: "waiting to see whether the old system reaches the broker", Retry: j.Cause.Info().Retry})
 	}
 	return a.settle(m, o, d)
 }
@@ -172,14 +170,10 @@ func (a *Agent) settle(m manifest.Manifest, o offer, d policy.Decision) error {
 		}
 		at := a.st.lastSeq().Seq + 1
 		also := []txFunc{func(tx journal.Tx) error { return errors.Join(setFinal(tx, digest, at, why), dropWaiting(tx, digest)) }}
-		if why != reason.AlreadyInstalled {
+		if !why.Info().Satisfied {
 			also = append(also, keepReport(a.report(m, a.other(a.run), false, "refused", why)))
 		}
-		switch why {
-		case reason.AlreadyInstalled, reason.WrongVendor, reason.WrongClass, reason.WrongDevice, reason.SequenceBelowFloor:
-			// On record as evidence; nothing that a person at this device should look at. A broker hands in
-			// older releases than the device has for as long as it keeps them.
-		default:
+		if !why.Info().Quiet {
 			also = append(also, a.notTaken(Outcome{Result: "refused", Reason: why, Detail: firstDetail(d), Manifest: digest, Sequence: m.Sequence(), Version: version(m)}))
 		}
 		if _, ok := a.garbage.allow(nil, a.o.Clock.Uptime()); !ok {

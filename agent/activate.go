@@ -261,11 +261,11 @@ func (a *Agent) reverted(cause reason.Reason, disablePending bool) error {
 	}
 	var w storedOffer
 	again := a.st.load(keyWaiting, &w) && w.Digest == a.rec.Digest && w.Reverts < maxArms &&
-		!a.imageToBlame(cause) && cause != reason.OperatorRevert && !a.rec.Ext.Local && !a.rec.Ext.Revert
+		!a.imageToBlame(cause) && !cause.Info().Closes && !a.rec.Ext.Local && !a.rec.Ext.Revert
 	if again {
 		w.Failures++
 		w.Reverts++
-		if cause == reason.FellBack || cause == reason.TrialBootsExhausted {
+		if cause.Info().Blame.FallsBack() {
 			w.Fell++
 		}
 		w.Reason, w.Said, w.Rules = cause, string(cause), ""
@@ -285,17 +285,16 @@ func (a *Agent) stuck(cause reason.Reason, detail string) error {
 	return a.end("stuck", reason.RevertImpossible, string(cause)+"; "+detail)
 }
 
-// imageToBlame: the cause lies in the image for certain. A fall-back after a single boot may have
-// been a power cut: the second one counts.
+// imageToBlame: the cause lies in the image for certain.
 func (a *Agent) imageToBlame(cause reason.Reason) bool {
 	if _, judged := a.judging(a.rec.Digest); judged || a.rec.Digest == "" {
 		return false
 	}
-	if cause == reason.FellBack || cause == reason.TrialBootsExhausted && a.rec.Ext.Tries <= 1 {
-		var w storedOffer
-		return a.st.load(keyWaiting, &w) && w.Digest == a.rec.Digest && w.Fell > 0
+	fallen := 0
+	if w := (storedOffer{}); a.st.load(keyWaiting, &w) && w.Digest == a.rec.Digest {
+		fallen = w.Fell
 	}
-	return cause.Info().ImageCause
+	return cause.Info().Blame.OnImage(a.rec.Ext.Tries, fallen)
 }
 
 // quarantine bars the digest where the image itself is to blame (I8).
@@ -365,11 +364,11 @@ func (a *Agent) finalAfter(tx journal.Tx, r Record, e ending) error {
 	if r.Digest == "" || r.Ext.Local || e.result == "updated" || e.result == "reverted" && r.Ext.Revert {
 		return nil
 	}
-	switch e.why {
-	case reason.SignerUnknown, reason.SignatureInvalid, reason.AlgorithmNotAllowed:
-		return nil // of this envelope's signatures: under rotated keys the manifest comes again, signed anew
+	why := e.why.Info()
+	if why.ThisCopy {
+		return nil
 	}
-	if e.final || e.result == "reverted" || e.why == reason.OperatorRevert || e.why == reason.Withdrawn || e.why.Info().Final {
+	if e.final || e.result == "reverted" || why.Final || why.Closes {
 		return setFinal(tx, r.Digest, a.st.head.Seq, e.why)
 	}
 	return nil

@@ -82,7 +82,7 @@ func (a *Agent) decide(m manifest.Manifest, stage policy.Stage, local bool, targ
 	}
 	block := func(why reason.Reason, detail string) {
 		d.Outcome = policy.Defer
-		d.Findings = append(d.Findings, policy.Finding{Reason: why, Detail: detail, Retry: time.Hour})
+		d.Findings = append(d.Findings, policy.Finding{Reason: why, Detail: detail, Retry: why.Info().Retry})
 	}
 	if len(a.safe) > 0 {
 		block(reason.BootSafeMode, a.safe[0])

@@ -71,8 +71,7 @@ func (a *Agent) ready(ctx context.Context) error {
 // overtakenBy is why a wait makes no sense: the plan behind the update was taken back, replaced or is over.
 func overtakenBy(d policy.Decision) reason.Reason {
 	for _, f := range d.Findings {
-		switch f.Reason {
-		case reason.PlanWithdrawn, reason.PlanVoid, reason.PlanExpired, reason.PlanMissing:
+		if f.Reason.Info().Ends {
 			return f.Reason
 		}
 	}

@@ -263,15 +263,6 @@ func (a *Agent) writeFailed(ctx context.Context, by, component string, err error
 // maxCostly bounds how often an image is loaded or written for nothing (I8).
 const maxCostly = 3
 
-// costly causes have used up a download, a stretch of the flash's life, or a reboot.
-func costly(why reason.Reason) bool {
-	switch why {
-	case reason.ImageCorrupt, reason.SourceChanged, reason.ReadBackMismatch, reason.SlotIO, reason.ArmNotLanded:
-		return true
-	}
-	return false
-}
-
 // give puts a network update back among the waiting offers: it is decided again later, with what
 // was written so far kept. failed counts toward the back-off.
 func (a *Agent) give(why reason.Reason, detail string, failed bool, also ...txFunc) error {
@@ -284,7 +275,7 @@ func (a *Agent) give(why reason.Reason, detail string, failed bool, also ...txFu
 	if failed {
 		w.Failures++
 	}
-	if costly(why) {
+	if why.Info().Costly {
 		w.Costly++
 	}
 	if w.Costly > maxCostly {

@@ -203,7 +203,7 @@ func found(why reason.Reason, detail string, args ...any) Finding {
 	if len(args) > 0 {
 		detail = fmt.Sprintf(detail, args...)
 	}
-	return Finding{Reason: why, Detail: detail, Final: why.Info().Final}
+	return Finding{Reason: why, Detail: detail, Final: why.Info().Final, Retry: why.Info().Retry}
 }
 
 // With returns the decision with more findings: the outcome follows from all of them, and a plan

@@ -8,6 +8,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -154,7 +155,7 @@ func Decide(m manifest.Manifest, stage Stage, r Rules, f Facts, now Now) Decisio
 			if len(args) > 0 {
 				detail = fmt.Sprintf(detail, args...)
 			}
-			d.Findings = append(d.Findings, Finding{Reason: why, Detail: detail, Final: why.Info().Final, Retry: retry})
+			d.Findings = append(d.Findings, Finding{Reason: why, Detail: detail, Final: why.Info().Final, Retry: cmp.Or(retry, why.Info().Retry)})
 		})
 	}
 	for _, f := range d.Findings {

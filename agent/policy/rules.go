@@ -29,7 +29,7 @@ func (q *question) resolve() {
 	q.update, q.err = q.m.Resolve(d)
 }
 
-// fail reports that a rule does not hold.
+// fail reports that a rule does not hold; a retry of 0 is the one of the reason.
 type fail func(why reason.Reason, retry time.Duration, detail string, args ...any)
 
 // rule is one rule: the reasons that it may give, and the check.
@@ -37,9 +37,6 @@ type rule struct {
 	reasons []reason.Reason
 	ask     func(q *question, fail fail)
 }
-
-// powerRetry is when a battery is looked at again: charging takes longer.
-const powerRetry = 10 * time.Minute
 
 // rules is the list, in the order in which findings are told: what the device is, what the manifest
 // demands, what was before, what fits, and last what only needs time.
@@ -94,7 +91,7 @@ const (
 // conditions: what the manifest itself demands of the device holds.
 func conditions(q *question, fail fail) {
 	for _, c := range q.update.Findings {
-		why, retry := reason.ConditionFailed, time.Duration(0)
+		why := reason.ConditionFailed
 		switch c.Condition {
 		case conditionVendor:
 			why = reason.WrongVendor
@@ -111,11 +108,11 @@ func conditions(q *question, fail fail) {
 		case conditionSlot:
 			why = reason.WrongSlot
 		case conditionBattery:
-			why, retry = reason.LowBattery, powerRetry
+			why = reason.LowBattery
 		case conditionAuthorization:
 			why = reason.ApprovalRequired
 		}
-		fail(why, retry, "%s", c.Detail)
+		fail(why, 0, "%s", c.Detail)
 	}
 }
 
@@ -173,7 +170,7 @@ func fits(q *question, fail fail) {
 		switch size, ok := q.facts.SlotSize[i.Component]; {
 		case !ok:
 			// The slot exists, else the manifest would not have resolved. Somebody may hold it.
-			fail(reason.SlotBusy, time.Minute, "the size of %s could not be measured", i.Component)
+			fail(reason.SlotBusy, 0, "the size of %s could not be measured", i.Component)
 		case i.Size > size:
 			fail(reason.ImageTooLarge, 0, "%s has %d bytes, the slot %d", i.Component, i.Size, size)
 		}
@@ -185,9 +182,9 @@ func power(q *question, fail fail) {
 	switch f := q.facts; {
 	case q.rules.MinBattery <= 0 || f.SupplyKnown && f.Mains:
 	case !f.SupplyKnown || f.Battery < 0:
-		fail(reason.LowBattery, powerRetry, "charge is unknown, %d %% are demanded", q.rules.MinBattery)
+		fail(reason.LowBattery, 0, "charge is unknown, %d %% are demanded", q.rules.MinBattery)
 	case f.Battery < q.rules.MinBattery:
-		fail(reason.LowBattery, powerRetry, "charge is %d %%, %d %% are demanded", f.Battery, q.rules.MinBattery)
+		fail(reason.LowBattery, 0, "charge is %d %%, %d %% are demanded", f.Battery, q.rules.MinBattery)
 	}
 }
 

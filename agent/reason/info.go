@@ -1,21 +1,86 @@
 package reason
 
-// Info says what a Reason means.
+import "time"
+
+// Info says what a Reason means to a person, and what it decides: the fate of an offer or an update.
+// Nothing else decides a fate by a word; the zero value of each field is the harmless one.
+//
+// Two things depend on where a reason is met and not on its word, and so are not here: whether a
+// refusal is recorded within the limit for unverified bodies, and whether a failed try counts toward
+// the back-off.
 type Info struct {
 	// Final: the verdict is about the offer itself and sticks; the same envelope is not decided
-	// again. A reason that is not final is about the device at this moment: the offer waits.
-	// It has a meaning for decisions and refusals only.
+	// again. A reason that is not final is about the device at this moment: the offer waits. An
+	// update that ends for a final reason is over for good, but see ThisCopy.
 	Final bool
-	// ImageCause: the image itself caused it, so it counts toward quarantine of its digest.
-	ImageCause bool
+	// Closes: an update that ends for this reason is over for good, although no decision about an
+	// offer gives it: a person said no.
+	Closes bool
+	// ThisCopy: the verdict is about the signatures of this copy of the manifest. The copy is refused,
+	// and an update in progress fails; the manifest is not closed, since under rotated keys it may
+	// come again, signed anew.
+	ThisCopy bool
+	// Ends: a deferral for this reason ends an update that is written and waits to be armed: what was
+	// meant for this device no longer is. It is not final; the offer may come again.
+	Ends bool
+	// StepsAside: an offer that waits for this reason lets older ones be decided before it: one of
+	// them may be the step that it needs.
+	StepsAside bool
+	// Retry is how soon an offer that waits for this reason is decided again, where the reason fixes
+	// that. 0: a rule says so in its finding, or nobody does.
+	Retry time.Duration
+	// Blame tells whether a trial that ended for this reason quarantines its image.
+	Blame Blame
+	// Costly: it has used up a download, a part of the flash's life, or a reboot. Only so many of
+	// these are borne for one update.
+	Costly bool
+	// Quiet: a refusal for this reason is recorded as evidence and not shown to a person as the newest
+	// offer that was refused: a broker hands in offers for others, and old ones, all the time.
+	Quiet bool
+	// Satisfied: the device has what was offered. No SUIT report of a failure is made, and a note of
+	// an earlier refusal is cleared when the offer comes again.
+	Satisfied bool
 	// Says is one plain sentence for a person.
 	Says string
 	// Advice is what to do about it, one or two plain sentences.
 	Advice string
 }
 
+// Blame tells whether an image is to blame for the end of its trial. A fall-back after a single try
+// may have been a power cut, so the second one counts.
+type Blame int
+
+const (
+	// NotImage: the cause lies outside of the image, or is not known to lie in it.
+	NotImage Blame = iota
+	// Image: the image is to blame.
+	Image
+	// ImageIfAgain: the image is to blame when it happens to it for the second time.
+	ImageIfAgain
+	// ImageIfTriedOften: the image is to blame when more than one try was armed; of one try, as
+	// ImageIfAgain.
+	ImageIfTriedOften
+)
+
+// OnImage tells whether the image is to blame, for an update that was armed with so many tries and
+// has fallen back so many times before.
+func (b Blame) OnImage(tries, fallen int) bool {
+	switch b {
+	case Image:
+		return true
+	case ImageIfAgain:
+		return fallen > 0
+	case ImageIfTriedOften:
+		return tries > 1 || fallen > 0
+	}
+	return false
+}
+
+// FallsBack tells whether it counts as one time that an update has fallen back, see OnImage.
+func (b Blame) FallsBack() bool { return b == ImageIfAgain || b == ImageIfTriedOften }
+
 // Info returns what r means. A word that this version does not know (evidence of a newer agent)
-// is explained as such; it is neither final nor a cause of the image.
+// is explained as such, and decides nothing: it is neither final nor blamed on an image.
 func (r Reason) Info() Info {
 	if i, ok := table[r]; ok {
 		return i
@@ -48,121 +113,4 @@ func (r Reason) Valid() bool {
 		}
 	}
 	return true
-}
-
-// table has one entry for every constant of this package; a test compares them with the source.
-//
-// Final follows one rule: what cannot change while the envelope stays the same is final. Two
-// entries need their reason. AlreadyInstalled is final, else an operator's revert would be undone
-// by the offer that was waiting. VersionCondition is not: after another update the same offer may
-// be the right next step.
-//
-// ImageCause is kept narrow, because a quarantined digest is a blocked update: ImageCorrupt means
-// that some server sent other bytes than the manifest names, which says nothing about the image
-// that the manifest names, and would let whoever sits on the path block a good update.
-var table = map[Reason]Info{
-	None: {Says: "Nothing is wrong.", Advice: "Nothing to do."},
-
-	// Decisions.
-	WrongVendor:        {Final: true, Says: "The update is for another vendor's device.", Advice: "Publish it to the devices it was made for, or correct the vendor in the release file."},
-	WrongClass:         {Final: true, Says: "The update is for another class of device.", Advice: "Publish it to the devices it was made for, or correct the class in the release file."},
-	WrongDevice:        {Final: true, Says: "The update is for one other device.", Advice: "Send it to the device that it names."},
-	SequenceBelowFloor: {Final: true, Says: "The update is older than what was already confirmed on this device.", Advice: "To go back to old content, release it again under a higher sequence number."},
-	SequenceReused:     {Final: true, Says: "Another update with the same sequence number was confirmed here before.", Advice: "Release it under a new, higher sequence number; a number is used once."},
-	VersionCondition:   {Says: "The update cannot be installed over the version that runs here.", Advice: "Install the version in between first; this update is looked at again afterwards."},
-	Expired:            {Final: true, Says: "The update says that it must not be used any more at this date.", Advice: "Publish a newer update, or check the device's date."},
-	ClockUnknown:       {Says: "The rule needs the date or the time of day, and the device does not know it.", Advice: "Give the device time synchronisation or a working clock battery; the update waits."},
-	Quarantined:        {Final: true, Says: "This image failed on this device before and is not tried again.", Advice: "Read its history for the cause, and publish a corrected image."},
-	AlreadyInstalled:   {Final: true, Says: "The device already runs exactly this.", Advice: "Nothing to do."},
-	ImageTooLarge:      {Final: true, Says: "The image does not fit into the slot.", Advice: "Make the image smaller, or use a device with larger slots."},
-	SlotMissing:        {Final: true, Says: "The update contains a component that this device has no slot for.", Advice: "Check the component's name in the release file and the slots in the device's configuration."},
-	WrongSlot:          {Says: "The update was built for the other slot than the one that is free.", Advice: "Publish an update with an image for each slot."},
-	LowBattery:         {Says: "There is not enough energy to install safely.", Advice: "Charge the device or connect it to mains; the update waits."},
-	OutsideWindow:      {Says: "It is not the time of day or the day that updates are allowed at.", Advice: "Wait for the maintenance window, or install at the console."},
-	LinkMetered:        {Says: "The device is on a link that is paid by volume.", Advice: "Connect it to another network, allow metered links in its configuration, or install from a file."},
-	ApprovalRequired:   {Says: "Somebody at the device has to agree first.", Advice: "Run `ratchet approve` on the device."},
-	Decommissioned:     {Says: "The device is decommissioned and takes no updates.", Advice: "Put it back into service first, if that is what you want."},
-	ConditionFailed:    {Final: true, Says: "A condition that the update sets does not hold on this device.", Advice: "Run `ratchet-release inspect` on the manifest to see the condition."},
-	SourceNotAllowed:   {Final: true, Says: "The image's address is not one that the device may load from.", Advice: "Publish the image under an allowed address (https, no loopback, no local file)."},
-	NoSpace:            {Says: "There is no room for the records that an update needs.", Advice: "Free space in the state directory; the update waits."},
-	Superseded:         {Final: true, Says: "A newer update took its place.", Advice: "Nothing to do."},
-	UpdateInProgress:   {Says: "Another update is in progress.", Advice: "Wait until it has ended; `ratchet status` shows it."},
-	RunningUnproven:    {Says: "It could not be proven which slot runs, so no slot is written.", Advice: "Run `ratchet slots`; compare the boot command line with the configured slots."},
-	RunningUnconfirmed: {Says: "The running system is not the last confirmed one.", Advice: "Run `ratchet status`; confirm the running system or revert first."},
-	BootSafeMode:       {Says: "The agent runs in boot-safe mode and takes no updates.", Advice: "Run `ratchet status` for the cause, and correct it."},
-
-	// Root, plan and pulse.
-	Revoked:             {Final: true, Says: "The trust root has revoked this update.", Advice: "Publish another one; a revoked update is never installed again."},
-	SignersInsufficient: {Says: "Too few of those who may release this component for this device have signed.", Advice: "Let the missing people sign the same envelope, and publish it again."},
-	SequenceOutOfRange:  {Says: "The update's sequence number lies outside of what the trust root admits for a component.", Advice: "Release it under a number within the range, or publish a root with another range."},
-	RootExpired:         {Says: "The device's trust root has expired, so a newer one may be kept from it.", Advice: "Publish the newest root bundle; check the device's date."},
-	RootBehind:          {Says: "The device once had a newer trust root than it has now.", Advice: "Give it the newest root bundle; look in the history for how it lost its state."},
-	CounterUnreadable:   {Says: "The hardware counter that keeps the version of the trust root cannot be read, so that an old root could pass for the newest.", Advice: "ratchet counter names the fault. One that was deleted: find out by whom, then ratchet counter init --version with the root's version."},
-	PlanMissing:         {Says: "No campaign plan names this update for this device.", Advice: "Publish a plan that names it, or install at the console."},
-	PlanVoid:            {Says: "The campaign plan is superseded: the device has seen a newer one.", Advice: "Publish a plan under a higher sequence and the present generation of the campaign role."},
-	PlanExpired:         {Says: "The campaign plan is no longer valid at this date.", Advice: "Publish a new plan, or check the device's date."},
-	PlanWithdrawn:       {Says: "The campaign for this update was withdrawn.", Advice: "Correct what was wrong and publish a new plan; a withdrawn one never comes back."},
-	NotInScope:          {Says: "The campaign plan is for other devices.", Advice: "Nothing to do, unless the plan should name this class or device."},
-	NotInCohort:         {Says: "This device is not among the first that get the update.", Advice: "Nothing to do; a later phase of the campaign reaches it."},
-	NotBefore:           {Says: "The campaign's phase has not begun yet.", Advice: "Nothing to do; the update waits for its time."},
-	PulseMissing:        {Says: "No pulse says that the campaign goes on.", Advice: "Publish a pulse for the plan."},
-	PulseVoid:           {Says: "The pulse is superseded, or belongs to another plan.", Advice: "Publish a pulse for the present plan, under a higher sequence."},
-	PulseExpired:        {Says: "The last pulse of the campaign is too old.", Advice: "Publish a fresh pulse; look for what keeps it from the device."},
-	Paused:              {Says: "The campaign is paused.", Advice: "Nothing to do; the update waits until it goes on."},
-	Halted:              {Says: "The campaign was halted, because something is wrong with it.", Advice: "Find the cause; open the campaign again or withdraw it."},
-	RootRefused:         {Final: true, Says: "A root bundle was refused; the trusted root stays.", Advice: "Publish the whole bundle that `ratchet-release root` wrote; treat others as an attack."},
-	PermitVoid:          {Final: true, Says: "The recovery permit does not answer the challenge of this device.", Advice: "Run `ratchet recover` and have the challenge that it shows answered."},
-	Permitted:           {Says: "A recovery permit allowed it in spite of a rule.", Advice: "Nothing to do; the history names the rules and who permitted it."},
-
-	// Refusals of the manifest itself.
-	EnvelopeMalformed:    {Final: true, Says: "What was received is not a well-formed update manifest.", Advice: "Publish the file that `ratchet-release sign` wrote, unchanged."},
-	SignatureInvalid:     {Final: true, Says: "The signature does not belong to this manifest: it was altered or signed wrongly.", Advice: "Treat it as an attack until shown otherwise; sign and publish the manifest again."},
-	SignerUnknown:        {Final: true, Says: "Nobody whom this device trusts has signed the manifest.", Advice: "Sign with a key that the device knows; `ratchet status` lists them."},
-	DigestMismatch:       {Final: true, Says: "The manifest is not the one that was signed.", Advice: "Treat it as an attack until shown otherwise; publish the signed file again."},
-	ManifestUnsupported:  {Final: true, Says: "The manifest asks for something that this device cannot do.", Advice: "Run `ratchet-release inspect` on it; build it for this version of the agent."},
-	DecryptionKeyMissing: {Final: true, Says: "The image is encrypted, and not for this device.", Advice: "Encrypt it for the device's public key, or give the device the decryption key that it names."},
-	AlgorithmNotAllowed:  {Final: true, Says: "The manifest is signed with an algorithm that this device does not accept.", Advice: "Sign with ESP256 or Ed25519, as the device's configuration says."},
-
-	// Causes.
-	SourceUnreachable:   {Says: "The image's server did not answer.", Advice: "Check the network and the server; the agent tries again."},
-	SourceGone:          {Says: "The image's server says that it has no such image.", Advice: "Put the image where the manifest says, and publish the manifest again."},
-	SourceChanged:       {Says: "The image changed on the server while it was loaded.", Advice: "Never replace a published image; release a new one."},
-	ImageCorrupt:        {Says: "The loaded image is not the one that the manifest names.", Advice: "Compare the served file with the release; the running system was not touched."},
-	ReadBackMismatch:    {Says: "The slot does not hold what was written into it.", Advice: "Suspect the storage: it wears out or loses writes. The running system was not touched."},
-	SlotBusy:            {Says: "The slot to write is mounted or held by another program.", Advice: "Unmount it, and keep automounters away from the slots."},
-	SlotIO:              {Says: "The slot could not be read or written.", Advice: "Suspect the storage; look at the kernel log."},
-	BootMetadataInvalid: {Says: "The boot metadata cannot be trusted: it is damaged or not what was configured.", Advice: "Run `ratchet slots`, and repair the metadata with the bootloader's own tools."},
-	BootMetadataIO:      {Says: "The boot metadata could not be read or written.", Advice: "Check the configured path and the storage behind it."},
-	BootMetadataChanged: {Says: "Something else changed the boot metadata meanwhile.", Advice: "Find the other writer (fw_setenv, a mark-good unit) and stop it."},
-	HealthFailed:        {ImageCause: true, Says: "The new system did not pass its health checks.", Advice: "Read the history for the check that failed; correct the image."},
-	HealthTimeout:       {ImageCause: true, Says: "The new system did not become healthy in time.", Advice: "Read the history for the check that was still open; correct the image or its deadline."},
-	TrialBootsExhausted: {ImageCause: true, Says: "The new system used up its trial boots without becoming healthy.", Advice: "Look for a crash or a reset early in its start; correct the image."},
-	FellBack:            {ImageCause: true, Says: "The bootloader tried the new system and went back to the old one.", Advice: "Look at the new system's boot on a serial console; correct the image."},
-	NeverTried:          {Says: "The new system was never booted, although it was armed.", Advice: "Check that the bootloader's script and the configured backend belong together."},
-	ArmNotLanded:        {Says: "The bootloader could not be told to try the new system.", Advice: "Check the boot metadata; the running system goes on."},
-	RebootFailed:        {Says: "The machine did not reboot when it was told to.", Advice: "Look for what holds the shutdown up; reboot it by hand."},
-	ConfirmedExternally: {Says: "Something else confirmed the new system before its health was proven.", Advice: "Remove the other confirming service, so that a sick system can be reverted."},
-	LostAfterConfirm:    {Says: "The new system was confirmed, yet the old one runs.", Advice: "Run `ratchet slots`; look for why the bootloader left the confirmed slot."},
-	RevertImpossible:    {Says: "The device should go back, but the other slot does not boot.", Advice: "Keep it powered, do not reboot it, and install a working image into the other slot."},
-	DisablePending:      {Says: "The failed slot could not be disabled yet.", Advice: "Check the boot metadata; the agent tries again at every start."},
-	CounterReplaced:     {Says: "The hardware counter is not the one that was there before: it was deleted and made again, or its TPM was exchanged.", Advice: "Find out who did it. If nobody was meant to, the device may have been given an older root: look at what it runs."},
-	FloorPending:        {Says: "The update is confirmed, but the rollback counter could not be raised yet.", Advice: "Check the counter's hardware; the agent tries again at every start."},
-	OperatorRevert:      {Says: "A person asked to go back.", Advice: "Nothing to do."},
-	OperatorConfirm:     {Says: "A person confirmed the system.", Advice: "Nothing to do."},
-	Withdrawn:           {Final: true, Says: "The update was withdrawn before it was started.", Advice: "Nothing to do."},
-	JournalLost:         {Says: "The agent's journal was lost or damaged; a new one was begun.", Advice: "Keep the file that was set aside; suspect the storage."},
-	JournalUnwritable:   {Says: "The agent's journal cannot be written.", Advice: "Check that the state directory is writable and its storage healthy."},
-	JournalFull:         {Says: "The agent's journal is full.", Advice: "Connect the device, so that its evidence can be handed over and pruned."},
-	RecordUnknown:       {Says: "The agent's record was written by another version and is not understood.", Advice: "Run the version that wrote it, or finish its update there."},
-	ConfigInvalid:       {Says: "The configuration cannot be used.", Advice: "Run `ratchet daemon --check-config`; it names the line."},
-	AnchorsInvalid:      {Says: "The trust anchors cannot be used.", Advice: "Check the key files that the configuration names."},
-	Interrupted:         {Says: "Power was lost or the agent was stopped in the middle.", Advice: "Nothing to do; the agent goes on from there."},
-	ClockJumped:         {Says: "The device's clock was set by a large step.", Advice: "Nothing to do; deadlines do not depend on it."},
-	EvidencePruned:      {Says: "Old evidence was removed to make room.", Advice: "Collect evidence more often, or give the journal more room."},
-
-	// Answers.
-	NotPermitted:  {Says: "You are not permitted to ask for this.", Advice: "Use an account that the daemon's configuration permits, or root."},
-	RequestBad:    {Says: "The request is not one that the agent understands.", Advice: "See the command's --help; use the same version for both."},
-	NothingToDo:   {Says: "There is nothing to do.", Advice: "Nothing to do."},
-	InternalError: {Says: "The agent has a defect.", Advice: "Report it with `ratchet history` and the log."},
 }

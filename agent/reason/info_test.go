@@ -68,27 +68,15 @@ func TestEveryReasonIsExplained(t *testing.T) {
 				t.Errorf("%s: %s is no short plain sentence: %q", name, what, text)
 			}
 		}
-		if i.Final && i.ImageCause {
+		if i.Final && i.Blame != reason.NotImage {
 			t.Errorf("%s is a verdict on an offer and a cause of an image at once", name)
-		}
-	}
-}
-
-func TestOnlyTheImageIsQuarantined(t *testing.T) {
-	want := map[reason.Reason]bool{
-		reason.HealthFailed: true, reason.HealthTimeout: true,
-		reason.TrialBootsExhausted: true, reason.FellBack: true,
-	}
-	for name, r := range constants(t) {
-		if got := r.Info().ImageCause; got != want[r] {
-			t.Errorf("%s: ImageCause = %t, want %t", name, got, want[r])
 		}
 	}
 }
 
 func TestUnknownReasonIsHarmless(t *testing.T) {
 	r := reason.Reason("of-a-newer-version")
-	if i := r.Info(); r.Known() || !r.Valid() || i.Final || i.ImageCause || i.Says == "" || i.Advice == "" {
+	if i := r.Info(); r.Known() || !r.Valid() || fate(i) != "" || i.Says == "" || i.Advice == "" {
 		t.Errorf("unknown reason: known %t, valid %t, %+v", r.Known(), r.Valid(), i)
 	}
 }
