@@ -54,12 +54,11 @@ func (a *Agent) consider(o offer) error {
 			}
 		}
 	}
-	d := a.decide(m, policy.Download, o.console, a.other(a.run))
-	if j, ok := a.judging(digest); ok && d.Outcome == policy.Install && !o.console {
-		d.Outcome = policy.Defer
-		d.Findings = append(d.Findings, policy.Finding{Reason: j.Cause, Detail: "waiting to see whether the old system reaches the broker", Retry: j.Cause.Info().Retry})
+	f := a.facts(m, a.other(a.run))
+	if j, ok := a.judging(digest); ok {
+		f.Own.Judging = j.Cause
 	}
-	return a.settle(m, o, d)
+	return a.settle(m, o, a.decideOn(policy.Offer{Manifest: m, Stage: policy.Download, Local: o.console}, f))
 }
 
 // verify turns bytes into a manifest, or records why it did not. Refusals of bytes that nobody
@@ -171,7 +170,7 @@ func (a *Agent) settle(m manifest.Manifest, o offer, d policy.Decision) error {
 		at := a.st.lastSeq().Seq + 1
 		also := []txFunc{func(tx journal.Tx) error { return errors.Join(setFinal(tx, digest, at, why), dropWaiting(tx, digest)) }}
 		if !why.Info().Satisfied {
-			also = append(also, keepReport(a.report(m, a.other(a.run), false, "refused", why)))
+			also = append(also, keepReport(a.report(m, a.other(a.run), "refused", why)))
 		}
 		if !why.Info().Quiet {
 			also = append(also, a.notTaken(Outcome{Result: "refused", Reason: why, Detail: firstDetail(d), Manifest: digest, Sequence: m.Sequence(), Version: version(m)}))

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -10,16 +9,15 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
-	"github.com/ratchet-ota/ratchet/hal"
 )
 
 // facts are what this device is now, for a decision about the target.
-func (a *Agent) facts(m manifest.Manifest, local bool, target SlotDef) policy.Facts {
+func (a *Agent) facts(m manifest.Manifest, target SlotDef) policy.Facts {
 	supply := a.o.Power.Supply()
-	f := policy.Facts{Device: a.o.Facts, SlotSize: map[string]int64{}, Local: local, Metered: a.o.Metered(),
-		Battery: supply.Battery, Mains: supply.Mains, SupplyKnown: supply.Known, Running: map[string]manifest.Digest{}}
-	wall, q := a.o.Clock.Wall()
-	f.Device.Now, f.Device.TimeKnown = wall, q != hal.TimeUnknown
+	f := policy.Facts{ID: a.o.Device, Device: a.o.Facts, Rules: a.o.Rules, SlotSize: map[string]int64{}, Metered: a.o.Metered(),
+		Battery: supply.Battery, Mains: supply.Mains, SupplyKnown: supply.Known, Running: map[string]manifest.Digest{}, Own: a.own()}
+	f.Now, _ = a.wall()
+	f.Device.Now, f.Device.TimeKnown = f.Now.Wall, f.Now.Known
 	f.Device.BatteryMWh = supply.BatteryMWh
 	f.Device.Components = map[string]manifest.Target{}
 	for c, path := range target.Parts {
@@ -68,46 +66,39 @@ func (a *Agent) facts(m manifest.Manifest, local bool, target SlotDef) policy.Fa
 	return f
 }
 
-// decide asks the policy, and adds what only the agent knows of its own state.
-func (a *Agent) decide(m manifest.Manifest, stage policy.Stage, local bool, target SlotDef) policy.Decision {
-	now, _ := a.wall()
-	f := a.facts(m, local, target)
-	permit := policy.Permit{}
-	if local { // a permit answers a challenge on the console, and serves nobody else
-		permit = a.permit
-	}
-	d, _ := permit.Decide(m, stage, a.o.Rules, f, now, a.standsAgainst(m, f, now)...)
-	if d.Outcome == policy.Refuse {
-		return d
-	}
-	block := func(why reason.Reason, detail string) {
-		d.Outcome = policy.Defer
-		d.Findings = append(d.Findings, policy.Finding{Reason: why, Detail: detail, Retry: why.Info().Retry})
-	}
+// own is what only the agent knows of its own state. Whether an image is being judged is asked of a new
+// offer only, see consider.
+func (a *Agent) own() policy.Own {
+	o := policy.Own{Hold: a.hold != "" || a.run == "", Stayed: a.stayed, Journal: policy.Room{Needs: minJournal}}
 	if len(a.safe) > 0 {
-		block(reason.BootSafeMode, a.safe[0])
+		o.Safe = a.safe[0]
 	}
-	if a.hold != "" || a.run == "" {
-		block(reason.RunningUnproven, "")
-	}
-	if a.stayed {
-		block(reason.RunningUnconfirmed, "its trial failed, and there is no slot to go back to")
-	}
-	if free, err := a.st.j.Free(); err != nil || free < minJournal {
-		block(reason.NoSpace, "journal has "+strconv.FormatInt(free, 10)+" bytes left")
-	}
-	return d
+	o.Journal.Free, _ = a.st.j.Free() // an error is no room
+	return o
+}
+
+// decide asks the policy at a stop point of an update, or for somebody who only wants to know.
+func (a *Agent) decide(m manifest.Manifest, stage policy.Stage, local bool, target SlotDef) policy.Decision {
+	return a.decideOn(policy.Offer{Manifest: m, Stage: stage, Local: local}, a.facts(m, target))
+}
+
+func (a *Agent) decideOn(o policy.Offer, f policy.Facts) policy.Decision {
+	return policy.Decide(o, a.standing(), a.permit, f)
 }
 
 // minJournal is what must be free in the journal before an update begins: its phases and evidence fit.
 const minJournal = 128 << 10
 
-// summary is the first finding as reason, and all of them as text and evidence detail.
+// summary is the first finding as reason, and all of them as text and evidence detail. What a permit
+// lifted is in the detail too, and is the reason where nothing else stands against the offer.
 func summary(d policy.Decision) (reason.Reason, string, map[string]string) {
-	if len(d.Findings) == 0 {
+	if len(d.Findings)+len(d.Lifted) == 0 {
 		return reason.None, "", nil
 	}
-	why := d.Findings[0].Reason
+	why := reason.Permitted
+	if len(d.Findings) > 0 {
+		why = d.Findings[0].Reason
+	}
 	for _, f := range d.Findings {
 		if d.Outcome == policy.Refuse && f.Final {
 			why = f.Reason
@@ -124,6 +115,11 @@ func summary(d policy.Decision) (reason.Reason, string, map[string]string) {
 		said = append(said, s)
 		if len(detail) < evidence.MaxDetails {
 			detail[string(f.Reason)] = f.Detail
+		}
+	}
+	for _, f := range d.Lifted {
+		if len(detail) < evidence.MaxDetails {
+			detail["lifted-"+string(f.Reason)] = f.Detail
 		}
 	}
 	return why, strings.Join(said, "; "), detail

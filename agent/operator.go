@@ -47,10 +47,8 @@ func (a *Agent) Check(ctx context.Context, l LocalInstall) (control.InstallCheck
 			}
 			out.Findings = append(out.Findings, control.Finding{Reason: f.Reason, Says: says, Advice: i.Advice, Final: f.Final})
 		}
-		for _, i := range d.Plan.Installs() {
-			if i.Content == nil {
-				out.Need = append(out.Need, control.Payload{Name: PayloadName(i.URI), Component: i.Component, Bytes: i.PayloadSize})
-			}
+		for _, n := range d.Needs {
+			out.Need = append(out.Need, control.Payload{Name: PayloadName(n.URI), Component: n.Component, Bytes: n.Bytes})
 		}
 		return nil
 	})

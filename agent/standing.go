@@ -89,10 +89,11 @@ func (a *Agent) rootVersion() uint64 {
 	return a.o.RootVersion
 }
 
-// standsAgainst is what root, plan and pulse have against an offer now.
-func (a *Agent) standsAgainst(m manifest.Manifest, f policy.Facts, now policy.Now) []policy.Finding {
+// standing is who may say what to this device now, as the hardware counter stands. A device with flat
+// anchors has none.
+func (a *Agent) standing() policy.Standing {
 	if !a.who.rooted() {
-		return nil
+		return policy.Standing{}
 	}
 	a.who.Counter, a.who.Unread = 0, ""
 	if c := a.readCounter(context.Background()); c.Error == "" {
@@ -100,7 +101,7 @@ func (a *Agent) standsAgainst(m manifest.Manifest, f policy.Facts, now policy.No
 	} else if !c.Weak {
 		a.who.Unread = c.Error
 	}
-	return a.who.Ask(policy.NewOffer(m, a.o.Device, a.o.Rules, f, now))
+	return a.who.Standing
 }
 
 // document takes a root, a plan or a pulse. One that is refused changes nothing but the evidence.

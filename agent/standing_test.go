@@ -345,8 +345,15 @@ func TestPermit(t *testing.T) {
 		if voided == nil || permitted != nil {
 			t.Fatalf("a permit for a challenge that is void: %v; for the open one: %v", voided, permitted)
 		}
+		// It answers a challenge on the console: the same manifest over the network is as old as before.
+		plan, digest = f.plan(old, 3)
+		if n := r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(old)); n != 0 {
+			t.Errorf("a permit served an offer of the network: %d boots", n)
+		}
+		r.is("B", 2, "refuse slot= seq=3 sequence-below-floor")
 		r.ask(func(ctx context.Context, a *agent.Agent) { _ = install(ctx, a) })
-		r.is("A", 3, "permitted", "challenge")
+		// What it lifted is on record with the decision, figures and all.
+		r.is("A", 3, "challenge", "install slot= seq=3 permitted lifted-sequence-below-floor=sequence 3, confirmed is 5")
 		// It was good once.
 		var again error
 		r.ask(func(ctx context.Context, a *agent.Agent) {

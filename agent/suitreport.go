@@ -16,8 +16,8 @@ const keyReport = "report"
 
 // report makes the report of an offer that was refused, or of an update that ended, with result and
 // reason. nil when there is no manifest to report on. It has no say in anything (I7).
-func (a *Agent) report(m manifest.Manifest, target SlotDef, local bool, result string, why reason.Reason) []byte {
-	d := a.facts(m, local, target).Device
+func (a *Agent) report(m manifest.Manifest, target SlotDef, result string, why reason.Reason) []byte {
+	d := a.facts(m, target).Device
 	r := m.Report(d)
 	if result != "updated" && r.Failure == nil {
 		code, at := manifest.CodeOperation, manifest.Place{Offset: -1}
@@ -50,7 +50,7 @@ func (a *Agent) reportOf(r Record, e ending) []byte {
 	if err != nil {
 		return nil // a key that was rotated away meanwhile
 	}
-	return a.report(m, a.slot(r.Target), r.Ext.Local, e.result, e.why)
+	return a.report(m, a.slot(r.Target), e.result, e.why)
 }
 
 func keepReport(b []byte) txFunc {

@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -10,6 +11,7 @@ import (
 // TestSUITReport: draft-ietf-suit-report. The report of each procedure says in the standard's words how it ended.
 func TestSUITReport(t *testing.T) {
 	toaster := func(m *manifest.Release) { m.Classes = []manifest.UUID{manifest.ClassUUID(vendor, "toaster")} }
+	expires := func(m *manifest.Release) { m.UseBefore = time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC) }
 	for _, tt := range []struct {
 		name string
 		sick bool
@@ -17,6 +19,7 @@ func TestSUITReport(t *testing.T) {
 		want manifest.Code
 	}{
 		{"updated", false, nil, manifest.CodeOK},
+		{"updated, before it expires", false, []func(*manifest.Release){expires}, manifest.CodeOK},
 		{"reverted", true, nil, manifest.CodeOperation},
 		{"refused", false, []func(*manifest.Release){toaster}, manifest.CodeCondition},
 	} {

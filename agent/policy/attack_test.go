@@ -376,19 +376,13 @@ func TestAttackDowngradeByLocalInstall(t *testing.T) {
 	d := newDesk(t)
 	c := good()
 	c.release.Sequence = 3
-	c.facts.Local = true
-	m := c.manifest(t)
-	decision := policy.Decide(m, c.stage, c.rules, c.facts, c.now)
+	c.local = true
+	decision := c.under(t, policy.Standing{}, policy.Permit{})
 	wants(t, "below the floor", decision.Findings, reason.SequenceBelowFloor)
 
 	d.amend(t, func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"rootfs": {Min: 7, Max: 9}} })
-	o := policy.NewOffer(m, "gw-1", c.rules, c.facts, c.now)
-	o.Signers = d.theOffer().Signers
-	if !o.Local || o.Sequence != 3 || !slices.Equal(o.Components, []string{"rootfs"}) || o.Manifest != m.Digest() {
-		t.Errorf("%+v", o)
-	}
-	decision = decision.With(policy.Standing{Root: d.root}.Ask(o)...)
-	wants(t, "below both floors", decision.Findings, reason.SequenceBelowFloor, reason.SequenceOutOfRange)
+	decision = c.under(t, policy.Standing{Root: d.root}, policy.Permit{})
+	wants(t, "below both floors", decision.Findings, reason.SequenceBelowFloor, reason.SignersInsufficient, reason.SequenceOutOfRange)
 	if decision.Outcome != policy.Refuse {
 		t.Errorf("outcome %s", decision.Outcome)
 	}

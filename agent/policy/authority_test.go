@@ -169,8 +169,8 @@ func takePulse(t testing.TB, s policy.Standing, p policy.Pulse) policy.Memory {
 }
 
 // theOffer is the manifest that the honest plan names, signed by the release key.
-func (d *desk) theOffer() policy.Offer {
-	return policy.Offer{Manifest: image("manifest"), Sequence: 7, Components: []string{"rootfs"}, Signers: []string{d.keys[trust.RoleRelease].Key().ID()},
+func (d *desk) theOffer() policy.Asked {
+	return policy.Asked{Manifest: image("manifest"), Sequence: 7, Components: []string{"rootfs"}, Signers: []string{d.keys[trust.RoleRelease].Key().ID()},
 		Device: "gw-1", Vendors: []manifest.UUID{vendor}, Classes: []manifest.UUID{class},
 		Now: policy.Now{Wall: noon, Known: true}, UnknownTimeWaits: true}
 }

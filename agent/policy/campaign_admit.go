@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -10,8 +9,8 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
-// Offer is what is asked for, and by which device. NewOffer makes one.
-type Offer struct {
+// asked is an offer as root, plan and pulse look at it.
+type asked struct {
 	Manifest   manifest.Digest
 	Sequence   uint64
 	Components []string // as manifest.ComponentID.String
@@ -26,10 +25,10 @@ type Offer struct {
 	UnknownTimeWaits bool
 }
 
-// NewOffer takes everything from where Decide takes it.
-func NewOffer(m manifest.Manifest, device string, r Rules, f Facts, now Now) Offer {
-	o := Offer{Manifest: m.Digest(), Sequence: m.Sequence(), Signers: m.Signers(), Device: device, Vendors: f.Device.Vendors,
-		Classes: f.Device.Classes, Local: f.Local, Now: now, UnknownTimeWaits: r.UnknownTimeWaits}
+func (q *question) asked() asked {
+	m, f := q.offer.Manifest, q.facts
+	o := asked{Manifest: m.Digest(), Sequence: m.Sequence(), Signers: m.Signers(), Device: f.ID, Vendors: f.Device.Vendors,
+		Classes: f.Device.Classes, Local: q.offer.Local, Now: f.Now, UnknownTimeWaits: f.Rules.UnknownTimeWaits}
 	for _, c := range m.Components() {
 		o.Components = append(o.Components, c.String())
 	}
@@ -48,7 +47,8 @@ func Scope(d manifest.Device) trust.Scope {
 	return s
 }
 
-// Standing is who may say what to this device, and what they said last.
+// Standing is who may say what to this device, and what they said last. The zero value is a device
+// without a trust root: nothing is asked for but the signatures of the manifest.
 type Standing struct {
 	Root    trust.Root // at this device, see trust.Root.At
 	Counter uint64     // root version in the hardware counter, 0 when there is none
@@ -58,13 +58,16 @@ type Standing struct {
 	Memory  Memory
 }
 
-// Ask tells what the root and, unless a technician installs at the console, the plan and its pulse
-// have against the offer. A withdrawal that is known counts at the console too. Decision.With adds
-// the findings to a decision; they are asked for anew at every stop point.
-func (s Standing) Ask(o Offer) []Finding {
+// against tells what the root and, unless a technician installs at the console, the plan and its pulse
+// have against the offer. A withdrawal that is known counts at the console too. All of it is asked for
+// anew at every stop point.
+func (s Standing) against(o asked) []Finding {
+	if s.Root.IsZero() {
+		return nil
+	}
 	findings := s.rooted(o)
 	if !o.Local {
-		return append(findings, s.Plan.Admit(s.Root, s.Pulse, o, s.Memory)...)
+		return append(findings, admit(s, o)...)
 	}
 	for _, w := range s.Memory.Withdrawn {
 		if w.Manifest == o.Manifest.String() {
@@ -75,9 +78,14 @@ func (s Standing) Ask(o Offer) []Finding {
 	return findings
 }
 
-// rooted: what the root has against the offer.
-func (s Standing) rooted(o Offer) (findings []Finding) {
-	r := s.Root
+// Releasable tells what a root has against a manifest on a device of these vendors and classes,
+// whatever the time is: for those who sign plans, before any device is asked.
+func Releasable(r trust.Root, m manifest.Manifest, d manifest.Device) []Finding {
+	q := question{offer: Offer{Manifest: m}, facts: Facts{Device: d}}
+	return releasable(r, q.asked())
+}
+
+func releasable(r trust.Root, o asked) (findings []Finding) {
 	if r.Revoked(o.Manifest.String()) {
 		findings = append(findings, found(reason.Revoked, "by root %d", r.Version()))
 	}
@@ -90,6 +98,13 @@ func (s Standing) rooted(o Offer) (findings []Finding) {
 			findings = append(findings, found(reason.SequenceOutOfRange, "%s: %d, the root admits %d to %d", c, o.Sequence, lo, hi))
 		}
 	}
+	return findings
+}
+
+// rooted: what the root has against the offer.
+func (s Standing) rooted(o asked) []Finding {
+	r := s.Root
+	findings := releasable(r, o)
 	if s.Unread != "" {
 		findings = append(findings, found(reason.CounterUnreadable, "%s", s.Unread))
 	}
@@ -104,13 +119,14 @@ func (s Standing) rooted(o Offer) (findings []Finding) {
 	return findings
 }
 
-// Admit tells what the plan and its pulse have against the offer: nothing, or every rule that does
-// not hold. r and m are as they are now: plan and pulse must be the ones that were taken last, of the
-// present generation of their roles.
-func (c Campaign) Admit(r trust.Root, p Pulse, o Offer, m Memory) (findings []Finding) {
+// admit tells what the plan and its pulse have against the offer: nothing, or every rule that does
+// not hold. Root and memory are as they are now: plan and pulse must be the ones that were taken last,
+// of the present generation of their roles.
+func admit(st Standing, o asked) (findings []Finding) {
 	fail := func(why reason.Reason, detail string, args ...any) {
 		findings = append(findings, found(why, detail, args...))
 	}
+	c, r, m := st.Plan, st.Root, st.Memory
 	s := c.spec
 	seen := m.Channels[s.Channel]
 	switch {
@@ -126,7 +142,7 @@ func (c Campaign) Admit(r trust.Root, p Pulse, o Offer, m Memory) (findings []Fi
 	case m.withdrawn(c.digest.String()):
 		fail(reason.PlanWithdrawn, "plan %d of channel %s", s.Sequence, s.Channel)
 	}
-	if !s.covers(o) {
+	if !covers(s, o) {
 		fail(reason.NotInScope, "neither this device nor its class is named")
 	}
 	if passed, sure := reached(s.ValidUntil, o.Now, m.Floor(r, trust.RoleCampaign)); passed {
@@ -134,14 +150,15 @@ func (c Campaign) Admit(r trust.Root, p Pulse, o Offer, m Memory) (findings []Fi
 	} else if !sure && o.UnknownTimeWaits {
 		fail(reason.ClockUnknown, "the plan is valid until %s", stamp(s.ValidUntil))
 	}
-	return append(findings, c.pulsed(r, p, o, m)...)
+	return append(findings, pulsed(st, o)...)
 }
 
 // pulsed: what the pulse has against the offer.
-func (c Campaign) pulsed(r trust.Root, p Pulse, o Offer, m Memory) (findings []Finding) {
+func pulsed(st Standing, o asked) (findings []Finding) {
 	fail := func(why reason.Reason, detail string, args ...any) {
 		findings = append(findings, found(why, detail, args...))
 	}
+	c, p, r, m := st.Plan, st.Pulse, st.Root, st.Memory
 	s, seen := p.spec, m.Channels[c.spec.Channel].Pulse
 	switch {
 	case p.IsZero():
@@ -182,7 +199,7 @@ func (c Campaign) pulsed(r trust.Root, p Pulse, o Offer, m Memory) (findings []F
 }
 
 // covers: the plan names the device, and one of its classes, where it names any.
-func (s PlanSpec) covers(o Offer) bool {
+func covers(s PlanSpec, o asked) bool {
 	class := len(s.Classes) == 0 || slices.ContainsFunc(o.Classes, func(c manifest.UUID) bool { return slices.Contains(s.Classes, c) })
 	return class && (len(s.Devices) == 0 || slices.Contains(s.Devices, o.Device))
 }
@@ -197,33 +214,3 @@ func reached(t time.Time, now Now, floor time.Time) (yes, sure bool) {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04Z") }
-
-// found is a finding of a reason, final as the reason is.
-func found(why reason.Reason, detail string, args ...any) Finding {
-	if len(args) > 0 {
-		detail = fmt.Sprintf(detail, args...)
-	}
-	return Finding{Reason: why, Detail: detail, Final: why.Info().Final, Retry: why.Info().Retry}
-}
-
-// With returns the decision with more findings: the outcome follows from all of them, and a plan
-// remains only where there is none.
-func (d Decision) With(more ...Finding) Decision {
-	if len(more) == 0 {
-		return d
-	}
-	d.Findings = append(slices.Clone(d.Findings), more...)
-	d.Plan = Plan{}
-	d.Outcome = outcome(d.Findings)
-	return d
-}
-
-func outcome(findings []Finding) Outcome {
-	switch {
-	case slices.ContainsFunc(findings, func(f Finding) bool { return f.Final }):
-		return Refuse
-	case len(findings) > 0:
-		return Defer
-	}
-	return Install
-}

@@ -162,34 +162,6 @@ func (p Permit) Signers() []string { return slices.Clone(p.signers) }
 // IsZero tells whether there is no permit.
 func (p Permit) IsZero() bool { return p.spec.Generation == 0 }
 
-// Decide is policy.Decide with what else was found (Standing.Ask), less what the permit lifts for this
-// manifest. lifted are the findings that it lifted, for the evidence. What the manifest itself demands
-// (its conditions) is the word of those who released it, and no permit lifts it.
-func (p Permit) Decide(m manifest.Manifest, stage Stage, r Rules, f Facts, now Now, also ...Finding) (d Decision, lifted []Finding) {
-	d = Decide(m, stage, r, f, now).With(also...)
-	if p.IsZero() || p.spec.Manifest != m.Digest() || len(d.Findings) == 0 {
-		return d, nil
-	}
-	q := question{m: m, stage: stage, rules: r, facts: f, now: now}
-	q.resolve()
-	if q.err != nil || len(q.update.Installs) == 0 { // it does not resolve, or a condition of its own fails
-		return d, nil
-	}
-	var left []Finding
-	for _, f := range d.Findings {
-		if slices.Contains(p.spec.Lifts, f.Reason) && Liftable(f.Reason) {
-			lifted = append(lifted, f)
-		} else {
-			left = append(left, f)
-		}
-	}
-	d = Decision{Findings: left, Outcome: outcome(left)}
-	if d.Outcome == Install {
-		d.Plan = Plan{m: m, installs: q.update.Installs}
-	}
-	return d, lifted
-}
-
 // BuildPermit makes a permit that nobody has signed yet: sign it with trust.SignDocument("permit", ...).
 func BuildPermit(s PermitSpec) ([]byte, error) {
 	if err := s.validate(); err != nil {

@@ -23,7 +23,7 @@ func TestStanding(t *testing.T) {
 		plan  func(p *policy.PlanSpec)
 		pulse func(p *policy.PulseSpec)
 		root  func(s *trust.RootSpec)
-		offer func(o *policy.Offer)
+		offer func(o *policy.Asked)
 		stand func(s *policy.Standing)
 		want  []reason.Reason
 		local []reason.Reason // at the console
@@ -37,18 +37,18 @@ func TestStanding(t *testing.T) {
 			want: []reason.Reason{reason.SequenceOutOfRange}, local: []reason.Reason{reason.SequenceOutOfRange}},
 		{name: "at the edges of the range", root: func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"rootfs": {Min: 7, Max: 7}} }},
 		{name: "a range of another component", root: func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"boot": {Min: 8, Max: 9}} }},
-		{name: "nobody who may release", offer: func(o *policy.Offer) { o.Signers = nil },
+		{name: "nobody who may release", offer: func(o *policy.Asked) { o.Signers = nil },
 			want: []reason.Reason{reason.SignersInsufficient}, local: []reason.Reason{reason.SignersInsufficient}},
 		{name: "a root older than the counter", stand: func(s *policy.Standing) { s.Counter = s.Root.Version() + 1 },
 			want: []reason.Reason{reason.RootBehind}, local: []reason.Reason{reason.RootBehind}},
 		{name: "a root as old as the counter", stand: func(s *policy.Standing) { s.Counter = s.Root.Version() }},
-		{name: "root, plan and pulse have expired", offer: func(o *policy.Offer) { o.Now.Wall = late },
+		{name: "root, plan and pulse have expired", offer: func(o *policy.Asked) { o.Now.Wall = late },
 			want: []reason.Reason{reason.RootExpired, reason.PlanExpired, reason.PulseExpired}, local: []reason.Reason{reason.RootExpired}},
 		{name: "no plan", stand: func(s *policy.Standing) { s.Plan = policy.Campaign{} }, want: []reason.Reason{reason.PlanMissing}},
 		{name: "a plan that was not taken", stand: func(s *policy.Standing) { s.Memory = policy.Memory{} }, want: []reason.Reason{reason.PlanVoid}},
-		{name: "a plan for another manifest", offer: func(o *policy.Offer) { o.Manifest = image("other") }, want: []reason.Reason{reason.PlanMissing}},
-		{name: "a plan for another sequence", offer: func(o *policy.Offer) { o.Sequence = 8 }, want: []reason.Reason{reason.PlanMissing}},
-		{name: "another class", offer: func(o *policy.Offer) { o.Classes = []manifest.UUID{vendor} }, want: []reason.Reason{reason.NotInScope}},
+		{name: "a plan for another manifest", offer: func(o *policy.Asked) { o.Manifest = image("other") }, want: []reason.Reason{reason.PlanMissing}},
+		{name: "a plan for another sequence", offer: func(o *policy.Asked) { o.Sequence = 8 }, want: []reason.Reason{reason.PlanMissing}},
+		{name: "another class", offer: func(o *policy.Asked) { o.Classes = []manifest.UUID{vendor} }, want: []reason.Reason{reason.NotInScope}},
 		{name: "another device", plan: func(p *policy.PlanSpec) { p.Devices = []string{"gw-0", "gw-2"} }, want: []reason.Reason{reason.NotInScope}},
 		{name: "this device", plan: func(p *policy.PlanSpec) { p.Classes, p.Devices = nil, []string{"gw-0", "gw-1"} }},
 		{name: "this device of another class", plan: func(p *policy.PlanSpec) { p.Classes, p.Devices = []manifest.UUID{vendor}, []string{"gw-1"} },
@@ -67,17 +67,17 @@ func TestStanding(t *testing.T) {
 		{name: "the last of the cohort", plan: func(p *policy.PlanSpec) { p.Phases[0].BasisPoints = policy.Position(p.Salt, "gw-1") + 1 }},
 		{name: "the second phase reaches it", plan: func(p *policy.PlanSpec) { p.Phases = []policy.Phase{{BasisPoints: 1}, {BasisPoints: 10000}} },
 			pulse: func(p *policy.PulseSpec) { p.Phase = 1 }},
-		{name: "time is not known", offer: func(o *policy.Offer) { o.Now = unknown }, want: []reason.Reason{reason.ClockUnknown, reason.ClockUnknown}},
+		{name: "time is not known", offer: func(o *policy.Asked) { o.Now = unknown }, want: []reason.Reason{reason.ClockUnknown, reason.ClockUnknown}},
 		{name: "time is not known, nor whether a phase has begun", plan: func(p *policy.PlanSpec) { p.Phases[0].NotBefore = noon },
-			offer: func(o *policy.Offer) { o.Now = unknown }, want: []reason.Reason{reason.ClockUnknown, reason.ClockUnknown, reason.ClockUnknown}},
+			offer: func(o *policy.Asked) { o.Now = unknown }, want: []reason.Reason{reason.ClockUnknown, reason.ClockUnknown, reason.ClockUnknown}},
 		{name: "time is not known, but it is later than the phase's beginning", plan: func(p *policy.PlanSpec) { p.Phases[0].NotBefore = noon.Add(-2 * time.Hour) },
-			offer: func(o *policy.Offer) { o.Now = unknown }, want: []reason.Reason{reason.ClockUnknown, reason.ClockUnknown}},
+			offer: func(o *policy.Asked) { o.Now = unknown }, want: []reason.Reason{reason.ClockUnknown, reason.ClockUnknown}},
 		{name: "time is not known, and need not be", plan: func(p *policy.PlanSpec) { p.Phases[0].NotBefore = noon },
-			offer: func(o *policy.Offer) { o.Now, o.UnknownTimeWaits = unknown, false }},
+			offer: func(o *policy.Asked) { o.Now, o.UnknownTimeWaits = unknown, false }},
 		{name: "everything at once", root: func(s *trust.RootSpec) { s.Revoked = []string{image("manifest").String()} },
 			plan:  func(p *policy.PlanSpec) { p.Phases[0].BasisPoints, p.ValidUntil = 1, noon },
 			pulse: func(p *policy.PulseSpec) { p.State, p.Expires = policy.StatePaused, noon },
-			offer: func(o *policy.Offer) { o.Classes = nil },
+			offer: func(o *policy.Asked) { o.Classes = nil },
 			want:  []reason.Reason{reason.Revoked, reason.NotInScope, reason.PlanExpired, reason.PulseExpired, reason.Paused, reason.NotInCohort},
 			local: []reason.Reason{reason.Revoked}},
 	} {
@@ -109,22 +109,6 @@ func TestStanding(t *testing.T) {
 			o.Local = true
 			wants(t, "console", s.Ask(o), tt.local...)
 		})
-	}
-}
-
-// With puts findings into a decision, and never leaves a plan that something speaks against.
-func TestWith(t *testing.T) {
-	s := good()
-	d := policy.Decide(s.manifest(t), s.stage, s.rules, s.facts, s.now)
-	if d.Outcome != policy.Install || d.With().Plan.IsZero() {
-		t.Fatalf("%+v", d)
-	}
-	held := d.With(policy.Finding{Reason: reason.Paused})
-	if held.Outcome != policy.Defer || !held.Plan.IsZero() || len(held.Findings) != 1 || len(d.Findings) != 0 {
-		t.Errorf("%+v", held)
-	}
-	if gone := held.With(policy.Finding{Reason: reason.Revoked, Final: true}); gone.Outcome != policy.Refuse || len(gone.Findings) != 2 {
-		t.Errorf("%+v", gone)
 	}
 }
 

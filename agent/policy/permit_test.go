@@ -31,6 +31,7 @@ func TestPermitLifts(t *testing.T) {
 	c := good()
 	c.facts.Floor.Sequence, c.facts.Battery, c.rules.MinBattery = 9, 10, 50
 	m := c.manifest(t)
+	c.m = &m
 	verified := func(lifts ...reason.Reason) policy.Permit {
 		p, err := policy.VerifyPermit(d.root, d.permit(t, d.permitSpec(challenge(), m.Digest(), lifts...)), challenge())
 		if err != nil {
@@ -39,35 +40,56 @@ func TestPermitLifts(t *testing.T) {
 		return p
 	}
 	both := verified(reason.LowBattery, reason.SequenceBelowFloor)
-	got, lifted := both.Decide(m, c.stage, c.rules, c.facts, c.now)
+	c.local = true
+	got := c.under(t, policy.Standing{}, both)
 	if got.Outcome != policy.Install || got.Plan.IsZero() || len(got.Plan.Installs()) != 1 || len(both.Signers()) != 1 {
 		t.Errorf("%+v", got)
 	}
-	wants(t, "lifted", lifted, reason.SequenceBelowFloor, reason.LowBattery)
-	got, lifted = verified(reason.LowBattery).Decide(m, c.stage, c.rules, c.facts, c.now)
+	wants(t, "left", got.Findings)
+	wants(t, "lifted", got.Lifted, reason.SequenceBelowFloor, reason.LowBattery)
+	if got.Lifted[0].Detail != "sequence 7, confirmed is 9" {
+		t.Errorf("the figures of what was lifted: %q", got.Lifted[0].Detail)
+	}
+	got = c.under(t, policy.Standing{}, verified(reason.LowBattery))
 	if got.Outcome != policy.Refuse || !got.Plan.IsZero() {
 		t.Errorf("one of two rules lifted: %+v", got)
 	}
 	wants(t, "left", got.Findings, reason.SequenceBelowFloor)
-	wants(t, "lifted", lifted, reason.LowBattery)
-	revoked := policy.Finding{Reason: reason.Revoked, Final: true}
-	if got, _ = both.Decide(m, c.stage, c.rules, c.facts, c.now, revoked); got.Outcome != policy.Refuse || !got.Plan.IsZero() {
+	wants(t, "lifted", got.Lifted, reason.LowBattery)
+
+	// What the root says is lifted like a rule where it can be, and else stays.
+	d.amend(t, func(s *trust.RootSpec) { s.Revoked = []string{m.Digest().String()} })
+	got = c.under(t, policy.Standing{Root: d.root}, both)
+	if got.Outcome != policy.Refuse || !got.Plan.IsZero() {
 		t.Errorf("revoked: %+v", got)
 	}
-	wants(t, "revoked", got.Findings, reason.Revoked)
+	wants(t, "revoked", got.Findings, reason.Revoked, reason.SignersInsufficient)
+	wants(t, "revoked, lifted", got.Lifted, reason.SequenceBelowFloor, reason.LowBattery)
 
-	// Another manifest, no permit, and a manifest whose own conditions fail.
-	c.release.Sequence = 8
-	if got, lifted = both.Decide(c.manifest(t), c.stage, c.rules, c.facts, c.now); got.Outcome != policy.Refuse || len(lifted) > 0 {
-		t.Errorf("another manifest: %+v", got)
+	// What the agent has against any install is no rule, and not lifted.
+	c.facts.Own.Safe = "the configuration is bad"
+	got = c.under(t, policy.Standing{}, both)
+	if got.Outcome != policy.Defer || !got.Plan.IsZero() {
+		t.Errorf("in boot-safe mode: %+v", got)
 	}
-	if got, lifted = (policy.Permit{}).Decide(m, c.stage, c.rules, c.facts, c.now); got.Outcome != policy.Refuse || len(lifted) > 0 {
-		t.Errorf("no permit: %+v", got)
+	wants(t, "in boot-safe mode", got.Findings, reason.BootSafeMode)
+	c.facts.Own = policy.Own{}
+
+	lifts := func(what string, p policy.Permit) {
+		t.Helper()
+		if got := c.under(t, policy.Standing{}, p); got.Outcome != policy.Refuse || len(got.Lifted) > 0 || !got.Plan.IsZero() {
+			t.Errorf("%s: %+v", what, got)
+		}
 	}
+	lifts("no permit", policy.Permit{})
+	c.local = false
+	lifts("an offer of the network", both)
+	c.local = true
 	c.facts.Device.Classes = nil
-	if got, lifted = both.Decide(m, c.stage, c.rules, c.facts, c.now); got.Outcome != policy.Refuse || len(lifted) > 0 || !got.Plan.IsZero() {
-		t.Errorf("another class: %+v", got)
-	}
+	lifts("a manifest whose own conditions fail", both)
+	c.facts.Device.Classes, c.release.Sequence = []manifest.UUID{class}, 8
+	c.m = nil
+	lifts("another manifest", both)
 }
 
 // What a permit may never lift, by name; and every other word of the table that is not in the list.

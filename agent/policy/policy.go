@@ -1,14 +1,14 @@
-// Package policy decides whether this device may take an update now: one ordered list of rules over
-// facts.
+// Package policy decides whether this device may take an update now.
 //
-// Decide is pure. It asks nobody, changes nothing, and gives the same answer to the same facts; the
+// Decide is the one decision: what is offered, who may say what to this device (Standing), what a
+// recovery permit lifts, and facts about the device go in; everything that stands against the offer
+// comes out. It is pure. It asks nobody, changes nothing, and gives the same answer to the same facts; the
 // agent calls it before the download, and again before it arms the bootloader. Every rule that does
 // not hold is reported, not only the first, each with a stable reason. It keeps no state, so there
 // is nothing that could be lost with the power.
 package policy
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -68,9 +68,21 @@ type Floor struct {
 	Manifest manifest.Digest
 }
 
+// Offer is a verified manifest that asks to be installed, and where it asks.
+type Offer struct {
+	Manifest manifest.Manifest
+	Stage    Stage
+	// Local: a technician's install at the console. It needs no plan, no pulse, no window and no
+	// approval, and may use a metered link; only here a permit counts.
+	Local bool
+}
+
 // Facts is what the device is at this moment.
 type Facts struct {
-	Device         manifest.Device  // its Now and TimeKnown are taken from Decide's now
+	ID             string          // device id, as plans name it
+	Device         manifest.Device // its Now and TimeKnown are taken from Now, below
+	Rules          Rules
+	Now            Now
 	SlotSize       map[string]int64 // bytes of the inactive slot, per component; absent = could not be measured
 	Floor          Floor
 	Bound          func(seq uint64) (manifest.Digest, bool)      // manifest confirmed under a sequence; nil = none
@@ -81,9 +93,26 @@ type Facts struct {
 	SupplyKnown    bool
 	Metered        bool // the link that the image would come over
 	Approved       bool // somebody at the device has agreed to this manifest
-	Local          bool // a technician's install at the console: no window, no metered link, approval given
 	Decommissioned bool
-	Labels         map[string]string
+	Own            Own
+}
+
+// Own is what only the agent knows of its own state. The zero value is an agent that nothing is
+// wrong with.
+type Own struct {
+	Safe    string // why the agent is in boot-safe mode, "" = it is not
+	Hold    bool   // it is not proven which slot runs, or the agent holds everything
+	Stayed  bool   // the running system has failed its trial, and there is no slot to go back to
+	Journal Room
+	// Judging is why the last trial of this manifest failed, while it is not known yet whether its
+	// image was to blame or the broker; "" = no such question is open. It holds up network offers.
+	Judging reason.Reason
+}
+
+// Room is space in the journal, in bytes.
+type Room struct {
+	Free  int64
+	Needs int64 // what an update needs for its phases and evidence
 }
 
 // Now is the wall clock and whether it can be relied upon.
@@ -125,8 +154,19 @@ func (o Outcome) String() string {
 // Decision is the answer.
 type Decision struct {
 	Outcome  Outcome
-	Findings []Finding // in the order of the rules
+	Findings []Finding // what stands against it, in the order of the rules
+	Lifted   []Finding // what a permit lifted; these count no more
 	Plan     Plan      // zero unless Outcome is Install
+	// Needs are the payloads that the images come from, where only the agent's own state, if anything,
+	// is against the install: what a technician has to bring.
+	Needs []Payload
+}
+
+// Payload is a file that an image is installed from.
+type Payload struct {
+	URI       string
+	Component string
+	Bytes     int64 // 0 = the manifest does not say
 }
 
 // Plan is a manifest that this device may take now, and what it means here. Only Decide makes one.
@@ -144,29 +184,78 @@ func (p Plan) Installs() []manifest.Install { return slices.Clone(p.installs) }
 // IsZero tells whether this is no plan: Decide did not make it.
 func (p Plan) IsZero() bool { return len(p.installs) == 0 }
 
-// Decide asks every rule whether this device may take m at this stage. The outcome is Refuse when a
-// finding is final, else Defer when there is one, else Install, and only then is there a plan.
-func Decide(m manifest.Manifest, stage Stage, r Rules, f Facts, now Now) Decision {
-	q := question{m: m, stage: stage, rules: r, facts: f, now: now}
+// Decide says whether this device may take the offer now. It asks in this order, which is the order of
+// the findings: the rules; the root; plan and pulse, or for a local install whether the plan was
+// withdrawn. What a permit lifts is taken out. Where nothing that is left is final, the agent's own
+// state is asked too. The outcome is Refuse when a finding is final, else Defer when there is one,
+// else Install, and only then is there a plan.
+func Decide(o Offer, s Standing, p Permit, f Facts) Decision {
+	q := question{offer: o, facts: f}
 	q.resolve()
 	var d Decision
-	for _, rule := range rules {
-		rule.ask(&q, func(why reason.Reason, retry time.Duration, detail string, args ...any) {
-			if len(args) > 0 {
-				detail = fmt.Sprintf(detail, args...)
-			}
-			d.Findings = append(d.Findings, Finding{Reason: why, Detail: detail, Final: why.Info().Final, Retry: cmp.Or(retry, why.Info().Retry)})
-		})
-	}
-	for _, f := range d.Findings {
-		if f.Final {
-			d.Outcome = Refuse
-		} else if d.Outcome == Install {
-			d.Outcome = Defer
-		}
+	d.Findings, d.Lifted = q.lift(p, append(q.askRules(), s.against(q.asked())...))
+	d.Outcome = outcome(d.Findings)
+	if d.Outcome == Refuse {
+		return d
 	}
 	if d.Outcome == Install {
-		d.Plan = Plan{m: m, installs: q.update.Installs}
+		d.Needs = needs(q.update.Installs)
+	}
+	d.Findings = append(d.Findings, f.Own.against()...)
+	if d.Outcome = outcome(d.Findings); d.Outcome == Install && f.Own.Judging != reason.None && !o.Local {
+		d.Findings = []Finding{found(f.Own.Judging, "waiting to see whether the old system reaches the broker")}
+		d.Outcome = Defer
+	}
+	if d.Outcome == Install {
+		d.Plan = Plan{m: o.Manifest, installs: q.update.Installs}
 	}
 	return d
+}
+
+// outcome follows from all findings.
+func outcome(findings []Finding) Outcome {
+	switch {
+	case slices.ContainsFunc(findings, func(f Finding) bool { return f.Final }):
+		return Refuse
+	case len(findings) > 0:
+		return Defer
+	}
+	return Install
+}
+
+// found is a finding of a reason, with the fate that the reason has.
+func found(why reason.Reason, detail string, args ...any) Finding {
+	if len(args) > 0 {
+		detail = fmt.Sprintf(detail, args...)
+	}
+	i := why.Info()
+	return Finding{Reason: why, Detail: detail, Final: i.Final, Retry: i.Retry}
+}
+
+func needs(installs []manifest.Install) []Payload {
+	var out []Payload
+	for _, i := range installs {
+		if i.Content == nil {
+			out = append(out, Payload{URI: i.URI, Component: i.Component, Bytes: i.PayloadSize})
+		}
+	}
+	return out
+}
+
+// against is what the agent's own state has against any install.
+func (o Own) against() []Finding {
+	var findings []Finding
+	if o.Safe != "" {
+		findings = append(findings, found(reason.BootSafeMode, "%s", o.Safe))
+	}
+	if o.Hold {
+		findings = append(findings, found(reason.RunningUnproven, ""))
+	}
+	if o.Stayed {
+		findings = append(findings, found(reason.RunningUnconfirmed, "its trial failed, and there is no slot to go back to"))
+	}
+	if o.Journal.Free < o.Journal.Needs {
+		findings = append(findings, found(reason.NoSpace, "journal has %d bytes left", o.Journal.Free))
+	}
+	return findings
 }

@@ -30,6 +30,7 @@ func image(name string) manifest.Digest { return manifest.Sum([]byte(name)) }
 type situation struct {
 	release manifest.Release
 	stage   policy.Stage
+	local   bool
 	rules   policy.Rules
 	facts   policy.Facts
 	now     policy.Now
@@ -121,9 +122,18 @@ func verified(t testing.TB, env []byte) manifest.Manifest {
 	return m
 }
 
+// under decides with a standing and a permit.
+func (s *situation) under(t testing.TB, st policy.Standing, p policy.Permit) policy.Decision {
+	t.Helper()
+	f := s.facts
+	f.ID, f.Rules, f.Now = "gw-1", s.rules, s.now
+	return policy.Decide(policy.Offer{Manifest: s.manifest(t), Stage: s.stage, Local: s.local}, st, p, f)
+}
+
+// decide asks the rules only, and checks that outcome and plan follow from the findings.
 func (s *situation) decide(t testing.TB) policy.Decision {
 	t.Helper()
-	d := policy.Decide(s.manifest(t), s.stage, s.rules, s.facts, s.now)
+	d := s.under(t, policy.Standing{}, policy.Permit{})
 	final := false
 	for _, f := range d.Findings {
 		if f.Final != f.Reason.Info().Final {
@@ -215,7 +225,7 @@ func TestRules(t *testing.T) {
 		}, "", ""},
 		{"manifest asks, local", func(s *situation) {
 			s.release.Priority = &priority
-			s.facts.Device.Authorized, s.facts.Local = func(int64) bool { return false }, true
+			s.facts.Device.Authorized, s.local = func(int64) bool { return false }, true
 		}, "", ""},
 
 		{"below the floor", func(s *situation) { s.facts.Floor.Sequence = 8 }, "sequence-below-floor", "sequence-below-floor"},
@@ -267,7 +277,7 @@ func TestRules(t *testing.T) {
 		{"battery unknown", func(s *situation) { s.rules.MinBattery, s.facts.Battery = 50, -1 }, "low-battery", "low-battery"},
 		{"supply unknown", func(s *situation) { s.rules.MinBattery, s.facts.Mains, s.facts.SupplyKnown = 50, true, false }, "low-battery", "low-battery"},
 		{"supply unknown, no rule", func(s *situation) { s.facts.Battery, s.facts.SupplyKnown = -1, false }, "", ""},
-		{"battery low, local", func(s *situation) { s.rules.MinBattery, s.facts.Battery, s.facts.Local = 50, 49, true }, "low-battery", "low-battery"},
+		{"battery low, local", func(s *situation) { s.rules.MinBattery, s.facts.Battery, s.local = 50, 49, true }, "low-battery", "low-battery"},
 
 		{"outside of the window", func(s *situation) { s.rules.Windows = night }, "", "outside-window"},
 		{"outside, covers download", func(s *situation) { s.rules.Windows, s.rules.WindowCoversDownload = night, true }, "outside-window", "outside-window"},
@@ -280,12 +290,12 @@ func TestRules(t *testing.T) {
 			s.rules.Windows, s.rules.UnknownTimeWaits, s.now.Known = night, false, false
 		}, "", "clock-unknown"},
 		{"window, local", func(s *situation) {
-			s.rules.Windows, s.rules.WindowCoversDownload, s.facts.Local, s.now.Known = night, true, true, false
+			s.rules.Windows, s.rules.WindowCoversDownload, s.local, s.now.Known = night, true, true, false
 		}, "", ""},
 
 		{"metered", func(s *situation) { s.facts.Metered = true }, "link-metered", ""},
 		{"metered, allowed", func(s *situation) { s.facts.Metered, s.rules.AllowMetered = true, true }, "", ""},
-		{"metered, local", func(s *situation) { s.facts.Metered, s.facts.Local = true, true }, "", ""},
+		{"metered, local", func(s *situation) { s.facts.Metered, s.local = true, true }, "", ""},
 		{"metered, image in the envelope", func(s *situation) {
 			s.facts.Metered = true
 			i := &s.release.Components[0].Images[0]
@@ -296,14 +306,14 @@ func TestRules(t *testing.T) {
 		{"approval for install", func(s *situation) { s.rules.Approval = policy.ApprovalInstall }, "", "approval-required"},
 		{"no approval needed", func(s *situation) { s.rules.Approval = policy.ApprovalNone }, "", ""},
 		{"approved", func(s *situation) { s.rules.Approval, s.facts.Approved = policy.ApprovalInstall, true }, "", ""},
-		{"approval, local", func(s *situation) { s.rules.Approval, s.facts.Local = policy.ApprovalDownload, true }, "", ""},
+		{"approval, local", func(s *situation) { s.rules.Approval, s.local = policy.ApprovalDownload, true }, "", ""},
 		{"approval by no known word", func(s *situation) { s.rules.Approval = "sometimes" }, "approval-required", "approval-required"},
 
 		{"aborts", func(s *situation) { m := crafted(t, 14, 15); s.m = &m }, "condition-failed", "condition-failed"},
 		{"installs nothing", func(s *situation) { m := crafted(t, 1, 15); s.m = &m }, "manifest-unsupported", "manifest-unsupported"},
 
 		{"decommissioned", func(s *situation) { s.facts.Decommissioned = true }, "decommissioned", "decommissioned"},
-		{"decommissioned, local", func(s *situation) { s.facts.Decommissioned, s.facts.Local = true, true }, "decommissioned", "decommissioned"},
+		{"decommissioned, local", func(s *situation) { s.facts.Decommissioned, s.local = true, true }, "decommissioned", "decommissioned"},
 
 		{"much at once", func(s *situation) {
 			s.facts.Decommissioned, s.facts.Metered, s.facts.Floor.Sequence = true, true, 9
@@ -372,7 +382,8 @@ func TestPlan(t *testing.T) {
 // TestNoManifest: the zero Manifest is not one that Verify made.
 func TestNoManifest(t *testing.T) {
 	s := good()
-	d := policy.Decide(manifest.Manifest{}, policy.Download, s.rules, s.facts, s.now)
+	s.m = &manifest.Manifest{}
+	d := s.under(t, policy.Standing{}, policy.Permit{})
 	if d.Outcome != policy.Refuse || !d.Plan.IsZero() || !strings.Contains(told(d), "manifest-unsupported") {
 		t.Errorf("%s: %s", d.Outcome, told(d))
 	}
@@ -414,5 +425,69 @@ func TestValidate(t *testing.T) {
 		if r.Validate() == nil {
 			t.Errorf("%+v is accepted", r)
 		}
+	}
+}
+
+// TestOwn: what the agent's own state has against any install, at the console too: it waits, and a
+// technician is told what to bring all the same.
+func TestOwn(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(o *policy.Own)
+		want   []policy.Finding
+	}{
+		{"nothing", func(*policy.Own) {}, nil},
+		{"boot-safe mode", func(o *policy.Own) { o.Safe = "100% wrong" },
+			[]policy.Finding{{Reason: reason.BootSafeMode, Detail: "100% wrong", Retry: time.Hour}}},
+		{"a hold", func(o *policy.Own) { o.Hold = true }, []policy.Finding{{Reason: reason.RunningUnproven, Retry: time.Hour}}},
+		{"stayed", func(o *policy.Own) { o.Stayed = true }, []policy.Finding{{Reason: reason.RunningUnconfirmed,
+			Detail: "its trial failed, and there is no slot to go back to", Retry: time.Hour}}},
+		{"room", func(o *policy.Own) { o.Journal = policy.Room{Free: 9, Needs: 9} }, nil},
+		{"no room", func(o *policy.Own) { o.Journal = policy.Room{Free: 8, Needs: 9} },
+			[]policy.Finding{{Reason: reason.NoSpace, Detail: "journal has 8 bytes left", Retry: time.Hour}}},
+	} {
+		for _, local := range []bool{false, true} {
+			s := good()
+			s.local = local
+			c.change(&s.facts.Own)
+			d := s.decide(t)
+			if !slices.Equal(d.Findings, c.want) {
+				t.Errorf("%s, local %t: %+v", c.name, local, d.Findings)
+			}
+			if want := []policy.Payload{{URI: "https://example.com/rootfs.img", Component: "rootfs"}}; !slices.Equal(d.Needs, want) {
+				t.Errorf("%s, local %t: needs %+v", c.name, local, d.Needs)
+			}
+			s.facts.Battery, s.rules.MinBattery = 1, 2
+			want := "low-battery"
+			for _, f := range c.want {
+				want += " " + string(f.Reason)
+			}
+			if d = s.decide(t); told(d) != want || len(d.Needs) > 0 {
+				t.Errorf("%s, local %t, and a rule: %+v", c.name, local, d)
+			}
+			s.facts.Floor.Sequence = 9
+			if d = s.decide(t); told(d) != "sequence-below-floor low-battery" || len(d.Needs) > 0 {
+				t.Errorf("%s, local %t, and it is refused: %+v", c.name, local, d)
+			}
+		}
+	}
+}
+
+// TestJudging: a manifest whose image may be to blame waits, where nothing else stands against it; a
+// technician need not.
+func TestJudging(t *testing.T) {
+	s := good()
+	s.facts.Own.Judging = reason.HealthFailed
+	d := s.decide(t)
+	if want := []policy.Finding{{reason.HealthFailed, "waiting to see whether the old system reaches the broker", false, time.Minute}}; !slices.Equal(d.Findings, want) {
+		t.Errorf("%+v", d.Findings)
+	}
+	s.local = true
+	if d = s.decide(t); d.Outcome != policy.Install {
+		t.Errorf("at the console: %+v", d.Findings)
+	}
+	s.local, s.facts.Own.Stayed = false, true
+	if d = s.decide(t); told(d) != "running-unconfirmed" {
+		t.Errorf("beside another: %+v", d.Findings)
 	}
 }

@@ -74,7 +74,7 @@ func TestNeverInstallsDespiteAFlaw(t *testing.T) {
 		if r.IntN(2) == 0 {
 			s.stage = policy.Arm
 		}
-		s.facts.Local = r.IntN(3) == 0
+		s.local = r.IntN(3) == 0
 		// What is harmless varies too.
 		s.facts.Metered, s.rules.AllowMetered = r.IntN(2) == 0, true
 		s.rules.Approval, s.facts.Approved = []string{"", policy.ApprovalNone, policy.ApprovalInstall}[r.IntN(3)], true
@@ -95,7 +95,7 @@ func TestNeverInstallsDespiteAFlaw(t *testing.T) {
 		got := " " + told(d) + " "
 		want := 0
 		for _, f := range applied {
-			if undone(f, applied) || (s.facts.Local && !f.console) || (s.stage == policy.Download && !f.download) || (s.stage == policy.Arm && !f.arm) {
+			if undone(f, applied) || (s.local && !f.console) || (s.stage == policy.Download && !f.download) || (s.stage == policy.Arm && !f.arm) {
 				continue
 			}
 			want++

@@ -2,7 +2,7 @@ package policy
 
 import (
 	"errors"
-	"time"
+	"slices"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -10,27 +10,52 @@ import (
 
 // question is one call of Decide.
 type question struct {
-	m      manifest.Manifest
-	stage  Stage
-	rules  Rules
+	offer  Offer
 	facts  Facts
-	now    Now
 	update manifest.Update // empty when the manifest does not resolve or one of its conditions fails
 	err    error
 }
 
 // resolve runs the manifest's own conditions against the facts.
 func (q *question) resolve() {
-	d := q.facts.Device
-	d.Now, d.TimeKnown = q.now.Wall, q.now.Known || !q.rules.UnknownTimeWaits
-	if q.facts.Local {
+	d, now := q.facts.Device, q.facts.Now
+	d.Now, d.TimeKnown = now.Wall, now.Known || !q.facts.Rules.UnknownTimeWaits
+	if q.offer.Local {
 		d.Authorized = nil // whoever installs at the console has agreed
 	}
-	q.update, q.err = q.m.Resolve(d)
+	q.update, q.err = q.offer.Manifest.Resolve(d)
 }
 
-// fail reports that a rule does not hold; a retry of 0 is the one of the reason.
-type fail func(why reason.Reason, retry time.Duration, detail string, args ...any)
+// askRules asks every rule of the list.
+func (q *question) askRules() (findings []Finding) {
+	for _, rule := range rules {
+		rule.ask(q, func(f Finding) { findings = append(findings, f) })
+	}
+	return findings
+}
+
+// lift takes out of the findings what the permit lifts for this manifest. What the manifest itself
+// demands (its conditions) is the word of those who released it, and no permit lifts it. A permit
+// answers a challenge on the console, and serves nobody else.
+func (q *question) lift(p Permit, findings []Finding) (left, lifted []Finding) {
+	if !q.offer.Local || p.IsZero() || p.spec.Manifest != q.offer.Manifest.Digest() {
+		return findings, nil
+	}
+	if q.err != nil || len(q.update.Installs) == 0 { // it does not resolve, or a condition of its own fails
+		return findings, nil
+	}
+	for _, f := range findings {
+		if slices.Contains(p.spec.Lifts, f.Reason) && Liftable(f.Reason) {
+			lifted = append(lifted, f)
+		} else {
+			left = append(left, f)
+		}
+	}
+	return left, lifted
+}
+
+// fail reports that a rule does not hold.
+type fail func(f Finding)
 
 // rule is one rule: the reasons that it may give, and the check.
 type rule struct {
@@ -59,7 +84,7 @@ var rules = []rule{
 
 func notDecommissioned(q *question, fail fail) {
 	if q.facts.Decommissioned {
-		fail(reason.Decommissioned, 0, "")
+		fail(found(reason.Decommissioned, ""))
 	}
 }
 
@@ -68,11 +93,11 @@ func supported(q *question, fail fail) {
 	var e *manifest.Error
 	switch {
 	case errors.As(q.err, &e) && e.Code == manifest.CodeComponent:
-		fail(reason.SlotMissing, 0, "%s", e)
+		fail(found(reason.SlotMissing, "%s", e))
 	case q.err != nil:
-		fail(reason.ManifestUnsupported, 0, "%s", q.err)
+		fail(found(reason.ManifestUnsupported, "%s", q.err))
 	case len(q.update.Installs) == 0 && len(q.update.Findings) == 0:
-		fail(reason.ManifestUnsupported, 0, "it installs nothing on this device")
+		fail(found(reason.ManifestUnsupported, "it installs nothing on this device"))
 	}
 }
 
@@ -102,7 +127,7 @@ func conditions(q *question, fail fail) {
 		case conditionVersion:
 			why = reason.VersionCondition
 		case conditionUseBefore:
-			if why = reason.Expired; !q.now.Known && q.rules.UnknownTimeWaits {
+			if why = reason.Expired; !q.facts.Now.Known && q.facts.Rules.UnknownTimeWaits {
 				why = reason.ClockUnknown
 			}
 		case conditionSlot:
@@ -112,16 +137,16 @@ func conditions(q *question, fail fail) {
 		case conditionAuthorization:
 			why = reason.ApprovalRequired
 		}
-		fail(why, 0, "%s", c.Detail)
+		fail(found(why, "%s", c.Detail))
 	}
 }
 
 // sequence: nothing older than what was confirmed, and one manifest per number. The same manifest
 // again is a retry (draft-ietf-suit-manifest section 6.2 refuses lower numbers only).
 func sequence(q *question, fail fail) {
-	seq, digest, floor := q.m.Sequence(), q.m.Digest(), q.facts.Floor
+	seq, digest, floor := q.offer.Manifest.Sequence(), q.offer.Manifest.Digest(), q.facts.Floor
 	if seq < floor.Sequence {
-		fail(reason.SequenceBelowFloor, 0, "sequence %d, confirmed is %d", seq, floor.Sequence)
+		fail(found(reason.SequenceBelowFloor, "sequence %d, confirmed is %d", seq, floor.Sequence))
 		return
 	}
 	bound := manifest.Digest{}
@@ -134,7 +159,7 @@ func sequence(q *question, fail fail) {
 		}
 	}
 	if !bound.IsZero() && bound != digest {
-		fail(reason.SequenceReused, 0, "sequence %d is %s here", seq, bound)
+		fail(found(reason.SequenceReused, "sequence %d is %s here", seq, bound))
 	}
 }
 
@@ -142,12 +167,12 @@ func notQuarantined(q *question, fail fail) {
 	if q.facts.Quarantined == nil {
 		return
 	}
-	if cause, ok := q.facts.Quarantined(q.m.Digest()); ok {
-		fail(reason.Quarantined, 0, "manifest, for %s", cause)
+	if cause, ok := q.facts.Quarantined(q.offer.Manifest.Digest()); ok {
+		fail(found(reason.Quarantined, "manifest, for %s", cause))
 	}
 	for _, i := range q.update.Installs {
 		if cause, ok := q.facts.Quarantined(i.Image); ok {
-			fail(reason.Quarantined, 0, "image of %s, for %s", i.Component, cause)
+			fail(found(reason.Quarantined, "image of %s, for %s", i.Component, cause))
 		}
 	}
 }
@@ -161,7 +186,7 @@ func notInstalled(q *question, fail fail) {
 		}
 	}
 	if len(q.update.Installs) > 0 {
-		fail(reason.AlreadyInstalled, 0, "")
+		fail(found(reason.AlreadyInstalled, ""))
 	}
 }
 
@@ -170,9 +195,9 @@ func fits(q *question, fail fail) {
 		switch size, ok := q.facts.SlotSize[i.Component]; {
 		case !ok:
 			// The slot exists, else the manifest would not have resolved. Somebody may hold it.
-			fail(reason.SlotBusy, 0, "the size of %s could not be measured", i.Component)
+			fail(found(reason.SlotBusy, "the size of %s could not be measured", i.Component))
 		case i.Size > size:
-			fail(reason.ImageTooLarge, 0, "%s has %d bytes, the slot %d", i.Component, i.Size, size)
+			fail(found(reason.ImageTooLarge, "%s has %d bytes, the slot %d", i.Component, i.Size, size))
 		}
 	}
 }
@@ -180,31 +205,33 @@ func fits(q *question, fail fail) {
 // power: the configured charge is there. An unknown one is none.
 func power(q *question, fail fail) {
 	switch f := q.facts; {
-	case q.rules.MinBattery <= 0 || f.SupplyKnown && f.Mains:
+	case q.facts.Rules.MinBattery <= 0 || f.SupplyKnown && f.Mains:
 	case !f.SupplyKnown || f.Battery < 0:
-		fail(reason.LowBattery, 0, "charge is unknown, %d %% are demanded", q.rules.MinBattery)
-	case f.Battery < q.rules.MinBattery:
-		fail(reason.LowBattery, 0, "charge is %d %%, %d %% are demanded", f.Battery, q.rules.MinBattery)
+		fail(found(reason.LowBattery, "charge is unknown, %d %% are demanded", q.facts.Rules.MinBattery))
+	case f.Battery < q.facts.Rules.MinBattery:
+		fail(found(reason.LowBattery, "charge is %d %%, %d %% are demanded", f.Battery, q.facts.Rules.MinBattery))
 	}
 }
 
 func window(q *question, fail fail) {
-	if len(q.rules.Windows) == 0 || q.facts.Local || q.stage == Download && !q.rules.WindowCoversDownload {
+	if len(q.facts.Rules.Windows) == 0 || q.offer.Local || q.offer.Stage == Download && !q.facts.Rules.WindowCoversDownload {
 		return
 	}
-	if !q.now.Known {
-		fail(reason.ClockUnknown, 0, "a maintenance window is configured")
+	if !q.facts.Now.Known {
+		fail(found(reason.ClockUnknown, "a maintenance window is configured"))
 		return
 	}
-	if wait, open := untilOpen(q.rules.Windows, q.now.Wall); !open {
-		fail(reason.OutsideWindow, wait, "next at %s", q.now.Wall.Add(wait).UTC().Format("2006-01-02 15:04Z"))
+	if wait, open := untilOpen(q.facts.Rules.Windows, q.facts.Now.Wall); !open {
+		f := found(reason.OutsideWindow, "next at %s", stamp(q.facts.Now.Wall.Add(wait)))
+		f.Retry = wait
+		fail(f)
 	}
 }
 
 // link: bytes that cost money are loaded only where that is allowed. What comes inside of the
 // manifest is here already.
 func link(q *question, fail fail) {
-	if q.stage != Download || !q.facts.Metered || q.rules.AllowMetered || q.facts.Local {
+	if q.offer.Stage != Download || !q.facts.Metered || q.facts.Rules.AllowMetered || q.offer.Local {
 		return
 	}
 	bytes := int64(0)
@@ -214,25 +241,25 @@ func link(q *question, fail fail) {
 		}
 	}
 	if bytes > 0 || len(q.update.Installs) == 0 {
-		fail(reason.LinkMetered, 0, "")
+		fail(found(reason.LinkMetered, ""))
 	}
 }
 
 func approval(q *question, fail fail) {
-	if q.facts.Approved || q.facts.Local {
+	if q.facts.Approved || q.offer.Local {
 		return
 	}
-	switch q.rules.Approval {
+	switch q.facts.Rules.Approval {
 	case "", ApprovalNone:
 	case ApprovalDownload:
-		if q.stage == Download {
-			fail(reason.ApprovalRequired, 0, "before the download")
+		if q.offer.Stage == Download {
+			fail(found(reason.ApprovalRequired, "before the download"))
 		}
 	case ApprovalInstall:
-		if q.stage == Arm {
-			fail(reason.ApprovalRequired, 0, "before the restart")
+		if q.offer.Stage == Arm {
+			fail(found(reason.ApprovalRequired, "before the restart"))
 		}
 	default:
-		fail(reason.ApprovalRequired, 0, "approval %q is no word of the configuration", q.rules.Approval)
+		fail(found(reason.ApprovalRequired, "approval %q is no word of the configuration", q.facts.Rules.Approval))
 	}
 }

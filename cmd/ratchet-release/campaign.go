@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -181,11 +182,8 @@ func releasable(c console, path string, root trust.Root, vendors, classes []mani
 	if err != nil {
 		return m, refused(path, err)
 	}
-	o := policy.NewOffer(m, "", policy.Rules{}, policy.Facts{Device: device, Local: true}, policy.Now{})
-	for _, f := range (policy.Standing{Root: root}).Ask(o) {
-		if f.Reason != reason.RootExpired {
-			return m, &refusal{what: path, reason: f.Reason, err: fmt.Errorf("%s", f.Detail)}
-		}
+	if against := policy.Releasable(root, m, device); len(against) > 0 {
+		return m, &refusal{what: path, reason: against[0].Reason, err: errors.New(against[0].Detail)}
 	}
 	return m, nil
 }

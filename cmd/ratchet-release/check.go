@@ -113,14 +113,11 @@ func check(ctx context.Context, c console, path string, o checkOptions) error {
 		c.say("  note        the shared sequence does not check vendor and class: any device would take it")
 	}
 	f.meet(m)
-	f.Local = true
+	f.Rules = policy.Rules{UnknownTimeWaits: true}
 	d := f.Device
-	d.Now, d.TimeKnown = f.now.Wall, f.now.Known
+	d.Now, d.TimeKnown = f.Now.Wall, f.Now.Known
 	u, err := m.Trace(d, narrate(c))
-	decision := policy.Decide(m, policy.Arm, policy.Rules{UnknownTimeWaits: true}, f.Facts, f.now)
-	if standing != nil {
-		decision = decision.With(standing.Ask(policy.NewOffer(m, "", policy.Rules{UnknownTimeWaits: true}, f.Facts, f.now))...)
-	}
+	decision := policy.Decide(policy.Offer{Manifest: m, Stage: policy.Arm, Local: true}, standing, policy.Permit{}, f.Facts)
 	if decision.Outcome != policy.Install {
 		return against(c, path, decision, u, err)
 	}
@@ -135,21 +132,21 @@ func check(ctx context.Context, c console, path string, o checkOptions) error {
 }
 
 // authority is whom the device trusts: a root, or flat keys.
-func (o checkOptions) authority(c console, f *facts) (manifest.Authority, *policy.Standing, error) {
+func (o checkOptions) authority(c console, f *facts) (manifest.Authority, policy.Standing, error) {
 	if o.root == "" {
 		a, err := readVerifiers(c, o.keys, f.es256, f.eddsa)
-		return a, nil, err
+		return a, policy.Standing{}, err
 	}
 	b, err := readFile(o.root, trust.MaxBundle, "trust root")
 	if err != nil {
-		return nil, nil, err
+		return nil, policy.Standing{}, err
 	}
 	root, err := trust.Anchor(b)
 	if err != nil {
-		return nil, nil, &refusal{what: o.root, reason: reason.RootRefused, err: err}
+		return nil, policy.Standing{}, &refusal{what: o.root, reason: reason.RootRefused, err: err}
 	}
 	scope := policy.Scope(f.Device)
-	s := &policy.Standing{Root: root.At(scope)}
+	s := policy.Standing{Root: root.At(scope)}
 	c.say("root: version %d of %s", root.Version(), manifest.Printable(root.Name()))
 	return s.Root.Release(scope), s, nil
 }

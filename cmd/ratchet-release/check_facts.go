@@ -29,7 +29,6 @@ type factsFile struct {
 // facts is a facts file that makes sense.
 type facts struct {
 	policy.Facts
-	now          policy.Now
 	running      int
 	components   []string // nil = those of the manifest
 	size         map[string]int64
@@ -87,7 +86,7 @@ func readFacts(path string) (facts, error) {
 		}
 		out.running = int(*f.Slot)
 	}
-	if out.now, err = factTime(f.Time); err != nil {
+	if out.Now, err = factTime(f.Time); err != nil {
 		return facts{}, doc.errorf("time", "%v", err)
 	}
 	var words []string
