@@ -127,19 +127,19 @@ func admit(st Standing, o asked) (findings []Finding) {
 		findings = append(findings, found(why, detail, args...))
 	}
 	c, r, m := st.Plan, st.Root, st.Memory
-	s := c.spec
+	s := c.Spec()
 	seen := m.Channels[s.Channel]
 	switch {
 	case c.IsZero():
 		fail(reason.PlanMissing, "no plan was received")
 		return findings
-	case s.Generation != r.Generation(trust.RoleCampaign) || seen.Plan != c.digest.String():
+	case s.Generation != r.Generation(trust.RoleCampaign) || seen.Plan != c.Digest().String():
 		fail(reason.PlanVoid, "plan %d of channel %s", s.Sequence, s.Channel)
 		return findings
 	case s.Manifest != o.Manifest || s.ManifestSequence != o.Sequence:
 		fail(reason.PlanMissing, "plan %d is for sequence %d, %s", s.Sequence, s.ManifestSequence, s.Manifest)
 		return findings
-	case m.withdrawn(c.digest.String()):
+	case m.IsWithdrawn(c.Digest().String()):
 		fail(reason.PlanWithdrawn, "plan %d of channel %s", s.Sequence, s.Channel)
 	}
 	if !covers(s, o) {
@@ -159,12 +159,13 @@ func pulsed(st Standing, o asked) (findings []Finding) {
 		findings = append(findings, found(why, detail, args...))
 	}
 	c, p, r, m := st.Plan, st.Pulse, st.Root, st.Memory
-	s, seen := p.spec, m.Channels[c.spec.Channel].Pulse
+	plan, s := c.Spec(), p.Spec()
+	seen := m.Channels[plan.Channel].Pulse
 	switch {
 	case p.IsZero():
-		fail(reason.PulseMissing, "plan %d of channel %s", c.spec.Sequence, c.spec.Channel)
+		fail(reason.PulseMissing, "plan %d of channel %s", plan.Sequence, plan.Channel)
 		return findings
-	case s.Plan != c.digest || s.Generation != r.Generation(trust.RolePulse) || seen.Pulse != p.digest.String() || s.Phase >= len(c.spec.Phases):
+	case s.Plan != c.Digest() || s.Generation != r.Generation(trust.RolePulse) || seen.Pulse != p.Digest().String() || s.Phase >= len(plan.Phases):
 		fail(reason.PulseVoid, "pulse %d, taken was %d", s.Sequence, seen.Sequence)
 		return findings
 	}
@@ -180,7 +181,7 @@ func pulsed(st Standing, o asked) (findings []Finding) {
 	case StateHalted:
 		fail(reason.Halted, "pulse %d", s.Sequence)
 	}
-	phase := c.spec.Phases[s.Phase]
+	phase := plan.Phases[s.Phase]
 	if !phase.NotBefore.IsZero() {
 		if begun, sure := reached(phase.NotBefore, o.Now, floor); !begun && (sure || o.UnknownTimeWaits) {
 			f := found(reason.NotBefore, "phase %d begins at %s", s.Phase+1, stamp(phase.NotBefore))
@@ -192,7 +193,7 @@ func pulsed(st Standing, o asked) (findings []Finding) {
 			findings = append(findings, f)
 		}
 	}
-	if at := Position(c.spec.Salt, o.Device); at >= phase.BasisPoints {
+	if at := Position(plan.Salt, o.Device); at >= phase.BasisPoints {
 		fail(reason.NotInCohort, "at %d of 10000, phase %d reaches %d", at, s.Phase+1, phase.BasisPoints)
 	}
 	return findings

@@ -102,7 +102,7 @@ func (m Memory) AcceptPlan(r trust.Root, channel string, c Campaign) (Memory, er
 		return m, refuse(reason.NotInScope, "it is of channel %s, the device follows %s", s.Channel, channel)
 	case s.Generation != r.Generation(trust.RoleCampaign):
 		return m, refuse(reason.PlanVoid, "it is of generation %d, the role campaign is at %d", s.Generation, r.Generation(trust.RoleCampaign))
-	case m.withdrawn(digest):
+	case m.IsWithdrawn(digest):
 		return m, refuse(reason.PlanWithdrawn, "plan %d of channel %s", s.Sequence, channel)
 	case s.Generation < seen.Generation, s.Generation == seen.Generation && s.Sequence < seen.Sequence:
 		return m, refuse(reason.PlanVoid, "it is plan %d of generation %d, taken was %d of %d", s.Sequence, s.Generation, seen.Sequence, seen.Generation)
@@ -150,7 +150,7 @@ func (m Memory) AcceptPulse(r trust.Root, c Campaign, p Pulse) (Memory, error) {
 		return m, refuse(reason.PulseVoid, "it is of generation %d, the role pulse is at %d", s.Generation, r.Generation(trust.RolePulse))
 	case s.Phase >= len(c.spec.Phases):
 		return m, refuse(reason.PulseVoid, "it is of phase %d, the plan has %d", s.Phase+1, len(c.spec.Phases))
-	case m.withdrawn(plan) && s.State != StateWithdrawn:
+	case m.IsWithdrawn(plan) && s.State != StateWithdrawn:
 		return m, refuse(reason.PlanWithdrawn, "a withdrawn plan is not opened again")
 	case s.Generation < seen.Pulse.Generation, s.Generation == seen.Pulse.Generation && s.Sequence < seen.Pulse.Sequence:
 		return m, refuse(reason.PulseVoid, "it is pulse %d of generation %d, taken was %d of %d", s.Sequence, s.Generation, seen.Pulse.Sequence, seen.Pulse.Generation)
@@ -160,7 +160,7 @@ func (m Memory) AcceptPulse(r trust.Root, c Campaign, p Pulse) (Memory, error) {
 	n := m.clone()
 	seen.Pulse = SeenPulse{Generation: s.Generation, Sequence: s.Sequence, Pulse: digest}
 	n.Channels[c.spec.Channel] = seen
-	if s.State == StateWithdrawn && !n.withdrawn(plan) {
+	if s.State == StateWithdrawn && !n.IsWithdrawn(plan) {
 		if len(n.Withdrawn) >= MaxWithdrawals {
 			n.Withdrawn = n.Withdrawn[1:] // its plan is void by now: a later one was taken
 		}
@@ -170,7 +170,8 @@ func (m Memory) AcceptPulse(r trust.Root, c Campaign, p Pulse) (Memory, error) {
 	return n, nil
 }
 
-func (m Memory) withdrawn(plan string) bool {
+// IsWithdrawn tells whether a plan, by the text of its digest, was withdrawn.
+func (m Memory) IsWithdrawn(plan string) bool {
 	return slices.ContainsFunc(m.Withdrawn, func(w Withdrawal) bool { return w.Plan == plan })
 }
 

@@ -65,6 +65,9 @@ func VerifyPulse(r trust.Root, msg []byte) (Pulse, error) {
 	return Pulse{spec: s, digest: manifest.Sum(payload)}, nil
 }
 
+// Digest names the pulse: the SHA-256 of its payload, whoever has signed it.
+func (p Pulse) Digest() manifest.Digest { return p.digest }
+
 // Spec returns what the pulse says.
 func (p Pulse) Spec() PulseSpec { return p.spec }
 

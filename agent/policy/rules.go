@@ -38,14 +38,15 @@ func (q *question) askRules() (findings []Finding) {
 // demands (its conditions) is the word of those who released it, and no permit lifts it. A permit
 // answers a challenge on the console, and serves nobody else.
 func (q *question) lift(p Permit, findings []Finding) (left, lifted []Finding) {
-	if !q.offer.Local || p.IsZero() || p.spec.Manifest != q.offer.Manifest.Digest() {
+	if !q.offer.Local || p.IsZero() || p.Spec().Manifest != q.offer.Manifest.Digest() {
 		return findings, nil
 	}
 	if q.err != nil || len(q.update.Installs) == 0 { // it does not resolve, or a condition of its own fails
 		return findings, nil
 	}
+	lifts := p.Spec().Lifts
 	for _, f := range findings {
-		if slices.Contains(p.spec.Lifts, f.Reason) && Liftable(f.Reason) {
+		if slices.Contains(lifts, f.Reason) && Liftable(f.Reason) {
 			lifted = append(lifted, f)
 		} else {
 			left = append(left, f)
