@@ -42,17 +42,19 @@ var allowed = map[string]map[string]string{
 	"transport/file":          {"transport": "a source"},
 	"transport/transporttest": {"transport": "one suite for all of them"},
 
-	"agent/reason":              {},
-	"agent/manifest":            {},
-	"agent/cipher":              {"agent/manifest": "the parsed encryption-info"},
-	"agent/trust":               {},
-	"agent/policy":              {"agent/manifest": "decides manifests", "agent/reason": "says why", "agent/trust": "plans, pulses and permits are verified here"},
-	"agent/evidence":            {"agent/reason": "says why", "agent/trust": "signs and verifies"},
-	"agent/journal":             {},
-	"agent/journal/journaltest": {"agent/journal": "one suite for all stores"},
-	"agent/health":              {"hal": "the clock"},
-	"agent/control":             {"agent/reason": "says why"},
-	"agent": {"agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
+	"agent/reason":                {},
+	"agent/manifest":              {},
+	"agent/cipher":                {"agent/manifest": "the parsed encryption-info"},
+	"agent/trust":                 {},
+	"agent/campaign":              {"agent/manifest": "digests and ids", "agent/reason": "says why", "agent/trust": "documents are signed and verified by it"},
+	"agent/campaign/campaigntest": {"agent/campaign": "signs them for tests", "agent/manifest": "", "agent/reason": "", "agent/trust": ""},
+	"agent/policy":                {"agent/campaign": "plans, pulses and permits", "agent/manifest": "decides manifests", "agent/reason": "says why", "agent/trust": "the root"},
+	"agent/evidence":              {"agent/reason": "says why", "agent/trust": "signs and verifies"},
+	"agent/journal":               {},
+	"agent/journal/journaltest":   {"agent/journal": "one suite for all stores"},
+	"agent/health":                {"hal": "the clock"},
+	"agent/control":               {"agent/reason": "says why"},
+	"agent": {"agent/campaign": "plans, pulses and permits as they come", "agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
 		"agent/policy": "", "agent/reason": "", "agent/trust": "the device's signer", "bootctl": "", "hal": "", "slots": "", "transport": "the contracts only"},
 }
 
@@ -139,7 +141,7 @@ func checkForeign(t *testing.T, path, pkg, name string) {
 		}
 		t.Errorf("%s imports %s, which belongs to %v and to commands", path, name, where)
 	}
-	pure := map[string]bool{"agent/manifest": true, "agent/cipher": true, "agent/trust": true, "agent/policy": true, "agent/evidence": true, "agent/reason": true}
+	pure := map[string]bool{"agent/manifest": true, "agent/cipher": true, "agent/trust": true, "agent/policy": true, "agent/campaign": true, "agent/evidence": true, "agent/reason": true}
 	if pure[pkg] && (name == "os" || name == "net" || name == "net/http" || name == "syscall" || name == "os/exec") {
 		t.Errorf("%s imports %s: %s is pure", path, name, pkg)
 	}

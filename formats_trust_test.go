@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
@@ -27,9 +27,9 @@ func TestFormatsTrust(t *testing.T) {
 		}
 	}
 	for kind, where := range map[string][2]string{
-		"root": {"agent/trust/spec.go", "wireRoot"}, "plan": {"agent/policy/campaign.go", "wirePlan"},
-		"pulse": {"agent/policy/campaign_pulse.go", "wirePulse"}, "permit": {"agent/policy/campaign_permit.go", "wirePermit"},
-		"challenge": {"agent/policy/campaign_permit.go", "wireChallenge"},
+		"root": {"agent/trust/spec.go", "wireRoot"}, "plan": {"agent/campaign/plan.go", "wirePlan"},
+		"pulse": {"agent/campaign/pulse.go", "wirePulse"}, "permit": {"agent/campaign/permit.go", "wirePermit"},
+		"challenge": {"agent/campaign/permit.go", "wireChallenge"},
 	} {
 		code := map[string]bool{}
 		for _, f := range structs(t, where[0])[where[1]].Fields.List {
@@ -44,7 +44,7 @@ func TestFormatsTrust(t *testing.T) {
 	maps.Copy(lifted, words(list))
 	code := map[string]bool{}
 	for _, c := range consts(t, "agent/reason/reason.go") {
-		if policy.Liftable(reason.Reason(c.text)) {
+		if campaign.Liftable(reason.Reason(c.text)) {
 			code[c.text] = true
 		}
 	}
@@ -65,7 +65,7 @@ func TestFormatsTrust(t *testing.T) {
 		}
 	}
 	for _, n := range []int{trust.MaxMessage, trust.MaxCosigned, trust.MaxMembers, trust.MaxName, trust.MaxGrants, trust.MaxComponents, trust.MaxRevoked,
-		trust.MaxScope, trust.MaxVersions, trust.MaxBundle, policy.MaxPlanIDs, policy.MaxDevices, policy.SaltSize, policy.MaxPhases, policy.MaxPermitted} {
+		trust.MaxScope, trust.MaxVersions, trust.MaxBundle, campaign.MaxPlanIDs, campaign.MaxDevices, campaign.SaltSize, campaign.MaxPhases, campaign.MaxPermitted} {
 		if !strings.Contains(chapter, fmt.Sprintf(" %d", n)) {
 			t.Errorf("FORMATS.md does not have the limit %d", n)
 		}

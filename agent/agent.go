@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
-	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
@@ -43,8 +43,8 @@ type Agent struct {
 	retryAt time.Duration           // uptime at which a waiting offer is decided again; 0: none
 	missed  []transport.Message     // offers that came while another one waited to be armed
 	garbage garbageLimit
-	who     standing      // root, plan and pulse; zero with flat anchors
-	permit  policy.Permit // what a recovery permit lifts; zero: nothing
+	who     standing        // root, plan and pulse; zero with flat anchors
+	permit  campaign.Permit // what a recovery permit lifts; zero: nothing
 
 	counterKnown bool                                  // in this process it is on record which one there is
 	counter      atomic.Pointer[control.CounterStatus] // as it was read last

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent"
-	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/transport"
 )
@@ -19,14 +19,14 @@ func TestCounterUnreadable(t *testing.T) {
 		env := r.release(2, 2)
 		plan, digest := f.plan(env, 2)
 		r.w.SetCounter(1, false)
-		if n := r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(env)); n != 0 {
+		if n := r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env)); n != 0 {
 			t.Errorf("a device without its counter booted %d times", n)
 		}
 		if story := strings.Join(r.story(), "\n"); !strings.Contains(story, "counter-unreadable") || r.runs() != "A" {
 			t.Errorf("it runs %s, and says:\n%s", r.runs(), story)
 		}
 		r.w.SetCounter(1, true)
-		r.hear(doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(env))
+		r.hear(doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env))
 		r.is("B", 2)
 	})
 }

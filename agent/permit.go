@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
-	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
@@ -34,7 +34,7 @@ func (a *Agent) Challenge(ctx context.Context, actor string) (control.Challenge,
 		if !a.who.rooted() {
 			return &Refused{Reason: reason.PermitVoid, Detail: "this device has no trust root, and so nobody who could permit anything"}
 		}
-		c := policy.Challenge{Device: a.o.Device, RootVersion: a.who.Root.Version()}
+		c := campaign.Challenge{Device: a.o.Device, RootVersion: a.who.Root.Version()}
 		copy(c.Journal[:], a.st.lastSeq().Chain)
 		if _, err := rand.Read(c.Nonce[:]); err != nil {
 			return fmt.Errorf("cannot make a challenge: %w", err)
@@ -61,7 +61,7 @@ func (a *Agent) Permit(ctx context.Context, document []byte, actor string) (cont
 		}
 		p, err := a.verifyPermit(document, text)
 		if err != nil {
-			var r *policy.Refusal
+			var r *campaign.Refusal
 			why := refusal(err)
 			if errors.As(err, &r) {
 				why = r.Reason
@@ -89,12 +89,12 @@ func (a *Agent) Permit(ctx context.Context, document []byte, actor string) (cont
 	return done, err
 }
 
-func (a *Agent) verifyPermit(document []byte, challenge string) (policy.Permit, error) {
-	c, err := policy.ParseChallenge(challenge)
+func (a *Agent) verifyPermit(document []byte, challenge string) (campaign.Permit, error) {
+	c, err := campaign.ParseChallenge(challenge)
 	if err != nil {
-		return policy.Permit{}, err
+		return campaign.Permit{}, err
 	}
-	return policy.VerifyPermit(a.who.Root, document, c)
+	return campaign.VerifyPermit(a.who.Root, document, c)
 }
 
 // openPermit takes a permit up again after a restart, as far as it still holds.
@@ -110,7 +110,7 @@ func (a *Agent) dropPermit(tx journal.Tx, digest string) error {
 	if a.permit.IsZero() || a.permit.Spec().Manifest.String() != digest {
 		return nil
 	}
-	a.permit = policy.Permit{}
+	a.permit = campaign.Permit{}
 	return tx.Delete(journal.State, keyPermit)
 }
 

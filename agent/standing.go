@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -21,7 +22,7 @@ const (
 	keyRoot   = "root"   // the bundle that was walked to the newest root
 	keyPlan   = "plan"   // the plan that was taken last
 	keyPulse  = "pulse"  // the pulse that was taken last
-	keyMemory = "memory" // policy.Memory
+	keyMemory = "memory" // campaign.Memory
 )
 
 // standing is who may say what to this device, and what they said last. A device with flat anchors
@@ -67,13 +68,13 @@ func (a *Agent) openStanding() error {
 		}
 	}
 	a.adopt(root)
-	if m, err := policy.DecodeMemory(a.st.bytes(keyMemory)); err == nil {
+	if m, err := campaign.DecodeMemory(a.st.bytes(keyMemory)); err == nil {
 		a.who.Memory = m
 	}
-	if c, err := policy.VerifyPlan(a.who.Root, a.st.bytes(keyPlan)); err == nil {
+	if c, err := campaign.VerifyPlan(a.who.Root, a.st.bytes(keyPlan)); err == nil {
 		a.who.Plan = c
 	}
-	if p, err := policy.VerifyPulse(a.who.Root, a.st.bytes(keyPulse)); err == nil {
+	if p, err := campaign.VerifyPulse(a.who.Root, a.st.bytes(keyPulse)); err == nil {
 		a.who.Pulse = p
 	}
 	return nil
@@ -121,7 +122,7 @@ func (a *Agent) document(m transport.Message) error {
 	case transport.Pulse:
 		err = a.takePulse(m.Origin, m.Body)
 	}
-	var r *policy.Refusal
+	var r *campaign.Refusal
 	switch {
 	case err == nil:
 		return nil
@@ -171,18 +172,18 @@ func (a *Agent) takeRoot(m transport.Message) error {
 	}
 	a.adopt(root)
 	// A role that was rotated voids what its former signers said.
-	if c, err := policy.VerifyPlan(a.who.Root, a.st.bytes(keyPlan)); err != nil {
-		a.who.Plan, a.who.Pulse = policy.Campaign{}, policy.Pulse{}
+	if c, err := campaign.VerifyPlan(a.who.Root, a.st.bytes(keyPlan)); err != nil {
+		a.who.Plan, a.who.Pulse = campaign.Campaign{}, campaign.Pulse{}
 	} else if a.who.Plan = c; !a.who.Pulse.IsZero() {
-		if _, err := policy.VerifyPulse(a.who.Root, a.st.bytes(keyPulse)); err != nil {
-			a.who.Pulse = policy.Pulse{}
+		if _, err := campaign.VerifyPulse(a.who.Root, a.st.bytes(keyPulse)); err != nil {
+			a.who.Pulse = campaign.Pulse{}
 		}
 	}
 	return nil
 }
 
 func (a *Agent) takePlan(m transport.Message) error {
-	c, err := policy.VerifyPlan(a.who.Root, m.Body)
+	c, err := campaign.VerifyPlan(a.who.Root, m.Body)
 	if err != nil {
 		return err
 	}
@@ -197,7 +198,7 @@ func (a *Agent) takePlan(m transport.Message) error {
 	if err := a.taken(m.Origin, detail, a.keepMemory(memory), func(tx journal.Tx) error { return tx.Put(journal.State, keyPlan, m.Body) }); err != nil {
 		return err
 	}
-	a.who.Plan, a.who.Pulse, a.who.Memory = c, policy.Pulse{}, memory
+	a.who.Plan, a.who.Pulse, a.who.Memory = c, campaign.Pulse{}, memory
 	if early := a.who.early; early != nil {
 		a.who.early = nil
 		return a.takePulse(m.Origin, early)
@@ -206,7 +207,7 @@ func (a *Agent) takePlan(m transport.Message) error {
 }
 
 func (a *Agent) takePulse(origin string, body []byte) error {
-	p, err := policy.VerifyPulse(a.who.Root, body)
+	p, err := campaign.VerifyPulse(a.who.Root, body)
 	if err != nil {
 		return err
 	}
@@ -229,7 +230,7 @@ func (a *Agent) takePulse(origin string, body []byte) error {
 	return nil
 }
 
-func (a *Agent) keepMemory(m policy.Memory) txFunc {
+func (a *Agent) keepMemory(m campaign.Memory) txFunc {
 	return func(tx journal.Tx) error {
 		b, err := m.Encode()
 		if err != nil {

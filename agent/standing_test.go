@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -115,26 +116,26 @@ func (f *fleet) digest(env []byte) manifest.Digest {
 func (f *fleet) plan(env []byte, seq uint64) (plan []byte, digest manifest.Digest) {
 	f.r.t.Helper()
 	f.plans++
-	b, err := policy.BuildPlan(policy.PlanSpec{Generation: f.trusted.Generation(trust.RoleCampaign), Channel: "stable", Sequence: f.plans,
-		Manifest: f.digest(env), ManifestSequence: seq, Classes: []manifest.UUID{class}, Salt: make([]byte, policy.SaltSize),
-		Phases: []policy.Phase{{BasisPoints: 10000}}, Issued: fleetTime, ValidUntil: fleetTime.AddDate(0, 6, 0)})
+	b, err := campaign.BuildPlan(campaign.PlanSpec{Generation: f.trusted.Generation(trust.RoleCampaign), Channel: "stable", Sequence: f.plans,
+		Manifest: f.digest(env), ManifestSequence: seq, Classes: []manifest.UUID{class}, Salt: make([]byte, campaign.SaltSize),
+		Phases: []campaign.Phase{{BasisPoints: 10000}}, Issued: fleetTime, ValidUntil: fleetTime.AddDate(0, 6, 0)})
 	if err == nil {
 		b, err = trust.SignDocument("plan", b, f.keys[trust.RoleCampaign])
 	}
 	if err != nil {
 		f.r.t.Fatal(err)
 	}
-	c, err := policy.VerifyPlan(f.trusted, b)
+	c, err := campaign.VerifyPlan(f.trusted, b)
 	if err != nil {
 		f.r.t.Fatal(err)
 	}
 	return b, c.Digest()
 }
 
-func (f *fleet) pulse(plan manifest.Digest, state policy.State) []byte {
+func (f *fleet) pulse(plan manifest.Digest, state campaign.State) []byte {
 	f.r.t.Helper()
 	f.pulses++
-	b, err := policy.BuildPulse(policy.PulseSpec{Generation: f.trusted.Generation(trust.RolePulse), Plan: plan, Sequence: f.pulses, State: state,
+	b, err := campaign.BuildPulse(campaign.PulseSpec{Generation: f.trusted.Generation(trust.RolePulse), Plan: plan, Sequence: f.pulses, State: state,
 		Issued: fleetTime, Expires: fleetTime.AddDate(0, 0, 7)})
 	if err == nil {
 		b, err = trust.SignDocument("pulse", b, f.keys[trust.RolePulse])
@@ -162,10 +163,10 @@ func TestRootedNeedsPlanAndPulse(t *testing.T) {
 		if n := r.hear(doc(transport.Plan, plan)); n != 0 {
 			t.Fatalf("a plan without a pulse made the device boot %d times", n)
 		}
-		if n := r.hear(doc(transport.Pulse, f.pulse(digest, policy.StatePaused))); n != 0 {
+		if n := r.hear(doc(transport.Pulse, f.pulse(digest, campaign.StatePaused))); n != 0 {
 			t.Fatalf("a paused plan made the device boot %d times", n)
 		}
-		r.hear(doc(transport.Pulse, f.pulse(digest, policy.StateOpen)))
+		r.hear(doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)))
 		if r.runs() != "B" || !r.holds("/dev/b", 2) {
 			t.Errorf("an open plan was not followed: slot %s runs", r.runs())
 		}
@@ -182,7 +183,7 @@ func TestPulseBeforePlan(t *testing.T) {
 		f := rooted(r)
 		env := r.release(2, 2)
 		plan, digest := f.plan(env, 2)
-		r.hear(doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(env), doc(transport.Plan, plan))
+		r.hear(doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env), doc(transport.Plan, plan))
 		if r.runs() != "B" {
 			t.Errorf("slot %s runs", r.runs())
 		}
@@ -197,8 +198,8 @@ func TestWithdrawnWhileWaiting(t *testing.T) {
 		r.options = func(o *agent.Options) { set(o); o.Rules.Approval = policy.ApprovalInstall }
 		env := r.release(2, 2)
 		plan, digest := f.plan(env, 2)
-		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(env))
-		n := r.hear(doc(transport.Pulse, f.pulse(digest, policy.StateWithdrawn)))
+		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env))
+		n := r.hear(doc(transport.Pulse, f.pulse(digest, campaign.StateWithdrawn)))
 		if n != 0 || r.runs() != "A" || r.state().Slots["B"].Bootable {
 			t.Errorf("booted %d times, slot %s runs, state %+v", n, r.runs(), r.state())
 		}
@@ -207,7 +208,7 @@ func TestWithdrawnWhileWaiting(t *testing.T) {
 			t.Errorf("the withdrawal is not on record:\n%s", story)
 		}
 		// Nobody opens it again.
-		if n := r.hear(doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(env)); n != 0 {
+		if n := r.hear(doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env)); n != 0 {
 			t.Errorf("a withdrawn plan came back and made the device boot %d times", n)
 		}
 	})
@@ -228,7 +229,7 @@ func TestRootRotation(t *testing.T) {
 		if n := r.hear(offered(first), offered(stolen)); n != 0 {
 			t.Errorf("a rotated key made the device boot %d times", n)
 		}
-		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(good))
+		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(good))
 		if r.runs() != "B" || !r.holds("/dev/b", 4) {
 			t.Errorf("the new key's release was not taken: slot %s runs", r.runs())
 		}
@@ -247,7 +248,7 @@ func TestRotatedMidway(t *testing.T) {
 		r.options = func(o *agent.Options) { set(o); o.Rules.Approval = policy.ApprovalInstall }
 		env := r.release(2, 2)
 		plan, digest := f.plan(env, 2)
-		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(env))
+		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env))
 		f.rekey(trust.RoleRelease)
 		f.root()
 		r.hear(doc(transport.Root, f.bundle()))
@@ -273,12 +274,12 @@ func TestAmnesia(t *testing.T) {
 		f.root(old)
 		env := r.release(2, 2)
 		plan, digest := f.plan(env, 2)
-		r.hear(doc(transport.Root, f.bundle()), doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(env))
+		r.hear(doc(transport.Root, f.bundle()), doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env))
 		r.is("B", 2)
 		r.mem = journal.NewMemory()
 		next := r.release(3, 3)
 		plan, digest = f.plan(next, 3)
-		pulse := f.pulse(digest, policy.StateOpen)
+		pulse := f.pulse(digest, campaign.StateOpen)
 		if n := r.hear(doc(transport.Plan, plan), doc(transport.Pulse, pulse), offered(next)); n != 0 {
 			t.Errorf("a device that lost its root took an update: booted %d times", n)
 		}
@@ -295,7 +296,7 @@ func TestForgedDocuments(t *testing.T) {
 		env := r.release(2, 2)
 		plan, digest := f.plan(env, 2)
 		f.keys[trust.RoleCampaign], f.keys[trust.RolePulse] = f.keys[trust.RolePulse], f.keys[trust.RoleCampaign]
-		forgedPulse := f.pulse(digest, policy.StateOpen) // signed by the campaign key
+		forgedPulse := f.pulse(digest, campaign.StateOpen) // signed by the campaign key
 		other := rooted(newRig(t, 46))
 		n := r.hear(doc(transport.Root, other.bundle()), doc(transport.Root, []byte("garbage")), doc(transport.Plan, []byte{0xd8}),
 			doc(transport.Plan, plan), doc(transport.Pulse, forgedPulse), offered(env))
@@ -315,7 +316,7 @@ func TestPermit(t *testing.T) {
 		f := rooted(r)
 		env := r.release(5, 2)
 		plan, digest := f.plan(env, 5)
-		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(env))
+		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env))
 		old := r.release(3, 3)
 		install := func(ctx context.Context, a *agent.Agent) error {
 			_, err := a.Install(ctx, agent.LocalInstall{Envelope: old, Name: "old.suit", Actor: "uid 0",
@@ -347,7 +348,7 @@ func TestPermit(t *testing.T) {
 		}
 		// It answers a challenge on the console: the same manifest over the network is as old as before.
 		plan, digest = f.plan(old, 3)
-		if n := r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, policy.StateOpen)), offered(old)); n != 0 {
+		if n := r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(old)); n != 0 {
 			t.Errorf("a permit served an offer of the network: %d boots", n)
 		}
 		r.is("B", 2, "refuse slot= seq=3 sequence-below-floor")
@@ -369,10 +370,10 @@ func TestPermit(t *testing.T) {
 // permit answers a challenge, as those who hold the recovery key do.
 func (f *fleet) permit(challenge string, digest manifest.Digest, lifts ...reason.Reason) []byte {
 	f.r.t.Helper()
-	c, err := policy.ParseChallenge(challenge)
+	c, err := campaign.ParseChallenge(challenge)
 	var b []byte
 	if err == nil {
-		b, err = policy.BuildPermit(policy.PermitSpec{Generation: f.trusted.Generation(trust.RoleRecovery), Challenge: c, Manifest: digest, Lifts: lifts, Issued: fleetTime})
+		b, err = campaign.BuildPermit(campaign.PermitSpec{Generation: f.trusted.Generation(trust.RoleRecovery), Challenge: c, Manifest: digest, Lifts: lifts, Issued: fleetTime})
 	}
 	if err == nil {
 		b, err = trust.SignDocument("permit", b, f.keys[trust.RoleRecovery])

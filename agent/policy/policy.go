@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
@@ -189,7 +190,7 @@ func (p Plan) IsZero() bool { return len(p.installs) == 0 }
 // withdrawn. What a permit lifts is taken out. Where nothing that is left is final, the agent's own
 // state is asked too. The outcome is Refuse when a finding is final, else Defer when there is one,
 // else Install, and only then is there a plan.
-func Decide(o Offer, s Standing, p Permit, f Facts) Decision {
+func Decide(o Offer, s Standing, p campaign.Permit, f Facts) Decision {
 	q := question{offer: o, facts: f}
 	q.resolve()
 	var d Decision

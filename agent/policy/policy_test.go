@@ -10,6 +10,8 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
+	"github.com/ratchet-ota/ratchet/agent/campaign/campaigntest"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -17,10 +19,10 @@ import (
 )
 
 var (
-	vendor = manifest.VendorUUID("example.com")
-	class  = manifest.ClassUUID(vendor, "gateway")
+	vendor = campaigntest.Vendor
+	class  = campaigntest.Class
 	device = manifest.UUIDv5(class, "gw-1")
-	noon   = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) // a Monday
+	noon   = campaigntest.Noon // a Monday
 	other  = manifest.Sum([]byte("another manifest"))
 )
 
@@ -123,7 +125,7 @@ func verified(t testing.TB, env []byte) manifest.Manifest {
 }
 
 // under decides with a standing and a permit.
-func (s *situation) under(t testing.TB, st policy.Standing, p policy.Permit) policy.Decision {
+func (s *situation) under(t testing.TB, st policy.Standing, p campaign.Permit) policy.Decision {
 	t.Helper()
 	f := s.facts
 	f.ID, f.Rules, f.Now = "gw-1", s.rules, s.now
@@ -133,7 +135,7 @@ func (s *situation) under(t testing.TB, st policy.Standing, p policy.Permit) pol
 // decide asks the rules only, and checks that outcome and plan follow from the findings.
 func (s *situation) decide(t testing.TB) policy.Decision {
 	t.Helper()
-	d := s.under(t, policy.Standing{}, policy.Permit{})
+	d := s.under(t, policy.Standing{}, campaign.Permit{})
 	final := false
 	for _, f := range d.Findings {
 		if f.Final != f.Reason.Info().Final {
@@ -383,7 +385,7 @@ func TestPlan(t *testing.T) {
 func TestNoManifest(t *testing.T) {
 	s := good()
 	s.m = &manifest.Manifest{}
-	d := s.under(t, policy.Standing{}, policy.Permit{})
+	d := s.under(t, policy.Standing{}, campaign.Permit{})
 	if d.Outcome != policy.Refuse || !d.Plan.IsZero() || !strings.Contains(told(d), "manifest-unsupported") {
 		t.Errorf("%s: %s", d.Outcome, told(d))
 	}

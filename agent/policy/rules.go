@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
@@ -37,7 +38,7 @@ func (q *question) askRules() (findings []Finding) {
 // lift takes out of the findings what the permit lifts for this manifest. What the manifest itself
 // demands (its conditions) is the word of those who released it, and no permit lifts it. A permit
 // answers a challenge on the console, and serves nobody else.
-func (q *question) lift(p Permit, findings []Finding) (left, lifted []Finding) {
+func (q *question) lift(p campaign.Permit, findings []Finding) (left, lifted []Finding) {
 	if !q.offer.Local || p.IsZero() || p.Spec().Manifest != q.offer.Manifest.Digest() {
 		return findings, nil
 	}
@@ -46,7 +47,7 @@ func (q *question) lift(p Permit, findings []Finding) (left, lifted []Finding) {
 	}
 	lifts := p.Spec().Lifts
 	for _, f := range findings {
-		if slices.Contains(lifts, f.Reason) && Liftable(f.Reason) {
+		if slices.Contains(lifts, f.Reason) && campaign.Liftable(f.Reason) {
 			lifted = append(lifted, f)
 		} else {
 			left = append(left, f)

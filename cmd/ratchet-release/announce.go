@@ -8,7 +8,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
@@ -75,10 +75,10 @@ func announcement(name, channel string) (post, error) {
 	if _, err := trust.Anchor(b); err == nil {
 		return post{topic: "ratchet/v1/root", body: b}, nil
 	}
-	if spec, _, err := policy.ReadPlan(b); err == nil {
+	if spec, _, err := campaign.ReadPlan(b); err == nil {
 		return post{topic: "ratchet/v1/plan/" + spec.Channel, body: b}, nil
 	}
-	if _, err := policy.ReadPulse(b); err == nil {
+	if _, err := campaign.ReadPulse(b); err == nil {
 		if err := mqtt.CheckID(channel); err != nil {
 			return post{}, usage("a pulse needs a channel: give --channel, or name broker.channel in %s: it %v", deskName, err)
 		}

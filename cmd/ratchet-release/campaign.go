@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -102,8 +103,8 @@ func makePlan(c console, path, dir, bundle, key, out string, now time.Time) erro
 	if err != nil {
 		return fmt.Errorf("cannot read plan file: %w", err)
 	}
-	s := policy.PlanSpec{Generation: root.Generation(trust.RoleCampaign), Channel: f.Channel, Devices: slices.Sorted(slices.Values(f.Devices)),
-		Salt: make([]byte, policy.SaltSize), Issued: now.UTC().Truncate(time.Second), ValidUntil: f.ValidUntil.UTC()}
+	s := campaign.PlanSpec{Generation: root.Generation(trust.RoleCampaign), Channel: f.Channel, Devices: slices.Sorted(slices.Values(f.Devices)),
+		Salt: make([]byte, campaign.SaltSize), Issued: now.UTC().Truncate(time.Second), ValidUntil: f.ValidUntil.UTC()}
 	if s.Generation == 0 {
 		return documentRefused("plan", fmt.Errorf("the root gives nobody the role campaign: %w", trust.ErrNoSigner))
 	}
@@ -143,7 +144,7 @@ func makePlan(c console, path, dir, bundle, key, out string, now time.Time) erro
 		if math.Abs(p.Percent*100-bp) > 1e-6 || bp < 1 || bp > 10000 {
 			return doc.errorf(fmt.Sprintf("phase.%d.percent", i), "%g: want 0.01 to 100, two decimals at most", p.Percent)
 		}
-		phase := policy.Phase{BasisPoints: int(bp)}
+		phase := campaign.Phase{BasisPoints: int(bp)}
 		if !p.NotBefore.IsZero() {
 			phase.NotBefore = p.NotBefore.UTC()
 		}
@@ -163,7 +164,7 @@ func makePlan(c console, path, dir, bundle, key, out string, now time.Time) erro
 	if _, err := rand.Read(s.Salt); err != nil {
 		return err
 	}
-	msg, err := policy.BuildPlan(s)
+	msg, err := campaign.BuildPlan(s)
 	if err != nil {
 		return documentRefused("plan", err)
 	}
@@ -229,12 +230,12 @@ func makePulse(c console, path, bundle, key, out, state string, phase int, life 
 	if err != nil {
 		return err
 	}
-	plan, digest, err := policy.ReadPlan(msg)
+	plan, digest, err := campaign.ReadPlan(msg)
 	if err != nil {
 		return documentRefused("plan", err)
 	}
 	now = now.UTC().Truncate(time.Second)
-	s := policy.PulseSpec{Generation: root.Generation(trust.RolePulse), Plan: digest, Sequence: uint64(now.Unix()), State: policy.State(state),
+	s := campaign.PulseSpec{Generation: root.Generation(trust.RolePulse), Plan: digest, Sequence: uint64(now.Unix()), State: campaign.State(state),
 		Phase: phase - 1, Issued: now, Expires: now.Add(life.Truncate(time.Second))}
 	if sequence != "" {
 		if s.Sequence, err = strconv.ParseUint(sequence, 10, 64); err != nil {
@@ -249,7 +250,7 @@ func makePulse(c console, path, bundle, key, out, state string, phase int, life 
 	case plan.Generation != root.Generation(trust.RoleCampaign):
 		return documentRefused("plan", fmt.Errorf("it is of generation %d, the role campaign is at %d: make the plan again", plan.Generation, root.Generation(trust.RoleCampaign)))
 	}
-	if msg, err = policy.BuildPulse(s); err != nil {
+	if msg, err = campaign.BuildPulse(s); err != nil {
 		return documentRefused("pulse", err)
 	}
 	return finishDocument(c, "pulse", msg, out, key, bundle)
@@ -298,8 +299,8 @@ func makePermit(c console, what, bundle, key, out, challenge string, lifts []str
 		}
 		challenge = string(b)
 	}
-	s := policy.PermitSpec{Generation: root.Generation(trust.RoleRecovery), Issued: now.UTC().Truncate(time.Second)}
-	if s.Challenge, err = policy.ParseChallenge(challenge); err != nil {
+	s := campaign.PermitSpec{Generation: root.Generation(trust.RoleRecovery), Issued: now.UTC().Truncate(time.Second)}
+	if s.Challenge, err = campaign.ParseChallenge(challenge); err != nil {
 		return usage("%v", err)
 	}
 	switch {
@@ -319,7 +320,7 @@ func makePermit(c console, what, bundle, key, out, challenge string, lifts []str
 		s.Lifts = append(s.Lifts, reason.Reason(l))
 	}
 	slices.Sort(s.Lifts)
-	msg, err := policy.BuildPermit(s)
+	msg, err := campaign.BuildPermit(s)
 	if err != nil {
 		return documentRefused("permit", err)
 	}

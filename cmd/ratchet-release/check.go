@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/cipher"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
@@ -117,7 +118,7 @@ func check(ctx context.Context, c console, path string, o checkOptions) error {
 	d := f.Device
 	d.Now, d.TimeKnown = f.Now.Wall, f.Now.Known
 	u, err := m.Trace(d, narrate(c))
-	decision := policy.Decide(policy.Offer{Manifest: m, Stage: policy.Arm, Local: true}, standing, policy.Permit{}, f.Facts)
+	decision := policy.Decide(policy.Offer{Manifest: m, Stage: policy.Arm, Local: true}, standing, campaign.Permit{}, f.Facts)
 	if decision.Outcome != policy.Install {
 		return against(c, path, decision, u, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -98,14 +99,14 @@ func finishDocument(c console, kind string, msg []byte, out, keyPath, bundle str
 func describeDocument(c console, kind string, msg []byte) (what string, scope trust.Scope, err error) {
 	switch kind {
 	case "plan":
-		s, digest, err := policy.ReadPlan(msg)
+		s, digest, err := campaign.ReadPlan(msg)
 		if err != nil {
 			return "", scope, err
 		}
 		describePlan(c, s, digest)
 		return fmt.Sprintf("plan %d", s.Sequence), policy.Scope(manifest.Device{Classes: s.Classes}), nil
 	case "pulse":
-		s, err := policy.ReadPulse(msg)
+		s, err := campaign.ReadPulse(msg)
 		if err != nil {
 			return "", scope, err
 		}
@@ -113,7 +114,7 @@ func describeDocument(c console, kind string, msg []byte) (what string, scope tr
 		c.say("  plan        %s", s.Plan)
 		return fmt.Sprintf("pulse %d", s.Sequence), scope, nil
 	case "permit":
-		s, err := policy.ReadPermit(msg)
+		s, err := campaign.ReadPermit(msg)
 		if err != nil {
 			return "", scope, err
 		}
@@ -127,7 +128,7 @@ func describeDocument(c console, kind string, msg []byte) (what string, scope tr
 	return "", scope, errors.New("unknown kind")
 }
 
-func describePlan(c console, s policy.PlanSpec, digest manifest.Digest) {
+func describePlan(c console, s campaign.PlanSpec, digest manifest.Digest) {
 	c.say("Plan %d of channel %s, generation %d, until %s", s.Sequence, s.Channel, s.Generation, clock(s.ValidUntil))
 	c.say("  plan        %s", digest)
 	c.say("  manifest    %s, sequence %d", s.Manifest, s.ManifestSequence)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
@@ -165,12 +165,12 @@ func TestCampaignAndPermit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := policy.VerifyPlan(root, read(t, in("plan.cbor")))
+	plan, err := campaign.VerifyPlan(root, read(t, in("plan.cbor")))
 	if err != nil || plan.Spec().Phases[0].BasisPoints != 7 || plan.Spec().ManifestSequence != 5 {
 		t.Fatalf("%+v, %v", plan.Spec(), err)
 	}
-	pulse, err := policy.VerifyPulse(root, read(t, in("pulse.cbor")))
-	if err != nil || pulse.Spec().Plan != plan.Digest() || pulse.Spec().State != policy.StatePaused {
+	pulse, err := campaign.VerifyPulse(root, read(t, in("pulse.cbor")))
+	if err != nil || pulse.Spec().Plan != plan.Digest() || pulse.Spec().State != campaign.StatePaused {
 		t.Fatalf("%+v, %v", pulse.Spec(), err)
 	}
 	// The wrong key: it signs, and the desk says that it does not count.
@@ -192,7 +192,7 @@ func TestCampaignAndPermit(t *testing.T) {
 	contains(t, out, "reason: revoked")
 
 	// A permit for a device that shows its challenge.
-	challenge, err := policy.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 2, Journal: [16]byte{2}}.Text()
+	challenge, err := campaign.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 2, Journal: [16]byte{2}}.Text()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,8 +202,8 @@ func TestCampaignAndPermit(t *testing.T) {
 	if root, err = readTrusted(in(bundleName)); err != nil {
 		t.Fatal(err)
 	}
-	c, _ := policy.ParseChallenge(challenge)
-	p, err := policy.VerifyPermit(root, read(t, in("permit.cbor")), c)
+	c, _ := campaign.ParseChallenge(challenge)
+	p, err := campaign.VerifyPermit(root, read(t, in("permit.cbor")), c)
 	if err != nil || p.Spec().Manifest != plan.Spec().Manifest || time.Since(p.Spec().Issued) > time.Hour {
 		t.Fatalf("%+v, %v", p.Spec(), err)
 	}
@@ -211,7 +211,7 @@ func TestCampaignAndPermit(t *testing.T) {
 	contains(t, out, "reason: permit-void")
 	_, errs = do(t, exitFailed, "permit", "--dir", dir, "--challenge", challenge[1:], "--lift", "quarantined", suit)
 	contains(t, errs, "as the device shows it")
-	old, _ := policy.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 1}.Text()
+	old, _ := campaign.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 1}.Text()
 	out, _ = do(t, exitRefused, "permit", "--dir", dir, "--challenge", old, "--lift", "quarantined", suit)
 	contains(t, out, "reason: permit-void")
 }

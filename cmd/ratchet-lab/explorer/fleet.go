@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
-	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/transport"
 )
@@ -13,10 +13,10 @@ import (
 // fleet is the people behind a device with a trust root: the documents that its broker retains, each
 // made once for a process. Signing keys and contents do not depend on the case.
 type fleet struct {
-	roots  [2][]byte                          // bundles: version 1, and versions 1 and 2 with another release key
-	offers [2][]byte                          // the envelope of image 2, signed by the release key of each version
-	plan   []byte                             // that admits it
-	pulses map[policy.State]map[uint64][]byte // by state and sequence
+	roots  [2][]byte                            // bundles: version 1, and versions 1 and 2 with another release key
+	offers [2][]byte                            // the envelope of image 2, signed by the release key of each version
+	plan   []byte                               // that admits it
+	pulses map[campaign.State]map[uint64][]byte // by state and sequence
 	keys   map[trust.Role]*trust.Signer
 }
 
@@ -33,7 +33,7 @@ func (p *pki) theFleet() (*fleet, error) {
 	if f != nil {
 		return f, nil
 	}
-	f = &fleet{pulses: map[policy.State]map[uint64][]byte{}, keys: map[trust.Role]*trust.Signer{}}
+	f = &fleet{pulses: map[campaign.State]map[uint64][]byte{}, keys: map[trust.Role]*trust.Signer{}}
 	if err := f.make(p); err != nil {
 		return nil, fmt.Errorf("cannot make the fleet of the lab: %w", err)
 	}
@@ -119,21 +119,21 @@ func (f *fleet) campaign(root trust.Root) error {
 	if err != nil {
 		return err
 	}
-	b, err := policy.BuildPlan(policy.PlanSpec{Generation: root.Generation(trust.RoleCampaign), Channel: channel, Sequence: 1,
-		Manifest: e.ClaimedDigest(), ManifestSequence: 2, Classes: []manifest.UUID{class()}, Salt: make([]byte, policy.SaltSize),
-		Phases: []policy.Phase{{BasisPoints: 10000}}, Issued: fleetTime, ValidUntil: fleetTime.AddDate(0, 6, 0)})
+	b, err := campaign.BuildPlan(campaign.PlanSpec{Generation: root.Generation(trust.RoleCampaign), Channel: channel, Sequence: 1,
+		Manifest: e.ClaimedDigest(), ManifestSequence: 2, Classes: []manifest.UUID{class()}, Salt: make([]byte, campaign.SaltSize),
+		Phases: []campaign.Phase{{BasisPoints: 10000}}, Issued: fleetTime, ValidUntil: fleetTime.AddDate(0, 6, 0)})
 	if err != nil {
 		return err
 	}
 	if f.plan, err = trust.SignDocument("plan", b, f.keys[trust.RoleCampaign]); err != nil {
 		return err
 	}
-	c, err := policy.VerifyPlan(root, f.plan)
+	c, err := campaign.VerifyPlan(root, f.plan)
 	if err != nil {
 		return err
 	}
-	for seq, state := range []policy.State{policy.StateOpen, policy.StatePaused, policy.StateOpen, policy.StateWithdrawn} {
-		b, err := policy.BuildPulse(policy.PulseSpec{Generation: root.Generation(trust.RolePulse), Plan: c.Digest(), Sequence: uint64(seq + 1), State: state,
+	for seq, state := range []campaign.State{campaign.StateOpen, campaign.StatePaused, campaign.StateOpen, campaign.StateWithdrawn} {
+		b, err := campaign.BuildPulse(campaign.PulseSpec{Generation: root.Generation(trust.RolePulse), Plan: c.Digest(), Sequence: uint64(seq + 1), State: state,
 			Issued: fleetTime, Expires: fleetTime.AddDate(0, 0, 7)})
 		if err != nil {
 			return err
@@ -176,13 +176,13 @@ func (d *Device) pulse() []byte {
 	p := d.fleet().pulses
 	switch {
 	case d.fired[withdrawn] > 0:
-		return p[policy.StateWithdrawn][4]
+		return p[campaign.StateWithdrawn][4]
 	case d.fired[resumed] > 0:
-		return p[policy.StateOpen][3]
+		return p[campaign.StateOpen][3]
 	case d.fired[paused] > 0:
-		return p[policy.StatePaused][2]
+		return p[campaign.StatePaused][2]
 	}
-	return p[policy.StateOpen][1]
+	return p[campaign.StateOpen][1]
 }
 
 // fleet is there: the case would not have begun without it.

@@ -1,4 +1,11 @@
-package policy
+// Package campaign has the documents by which people let updates go out, and what a device remembers of
+// them: plans (who may take which manifest, and when), pulses (whether a plan goes on now), permits
+// with the challenges that they answer, and Memory, against which replay is seen.
+//
+// Each document is a trust document: signed by a role of the trust root, deterministic CBOR, bounded in
+// size. The package verifies and reads them, builds them for those who sign, and decides nothing about an
+// update: package policy does. It is pure. Memory is a value that the caller makes durable, see there.
+package campaign
 
 import (
 	"crypto/sha256"

@@ -1,10 +1,11 @@
-package policy_test
+package campaign_test
 
 import (
 	"bytes"
 	"testing"
 
-	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/campaign"
+	"github.com/ratchet-ota/ratchet/agent/campaign/campaigntest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
@@ -12,8 +13,8 @@ import (
 // Documents of any bytes: what can be read can be built again to the same payload, and nothing that
 // nobody signed verifies.
 func FuzzCampaign(f *testing.F) {
-	d := newDesk(f)
-	c := d.plan(f, d.planSpec())
+	d := campaigntest.New(f)
+	c := d.Plan(f, d.PlanSpec())
 	seed := func(kind string, msg []byte, err error) {
 		if err != nil {
 			f.Fatal(err)
@@ -24,11 +25,11 @@ func FuzzCampaign(f *testing.F) {
 		}
 		f.Add(p)
 	}
-	msg, err := policy.BuildPlan(d.planSpec())
+	msg, err := campaign.BuildPlan(d.PlanSpec())
 	seed("plan", msg, err)
-	msg, err = policy.BuildPulse(d.pulseSpec(c))
+	msg, err = campaign.BuildPulse(d.PulseSpec(c))
 	seed("pulse", msg, err)
-	msg, err = policy.BuildPermit(d.permitSpec(challenge(), image("m"), reason.LowBattery, reason.OutsideWindow))
+	msg, err = campaign.BuildPermit(d.PermitSpec(campaigntest.Challenge(), image("m"), reason.LowBattery, reason.OutsideWindow))
 	seed("permit", msg, err)
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		for _, kind := range []string{"plan", "pulse", "permit"} {
@@ -39,37 +40,37 @@ func FuzzCampaign(f *testing.F) {
 			var again []byte
 			switch kind {
 			case "plan":
-				s, _, err := policy.ReadPlan(msg)
+				s, _, err := campaign.ReadPlan(msg)
 				if err != nil {
 					continue
 				}
-				again, err = policy.BuildPlan(s)
+				again, err = campaign.BuildPlan(s)
 				if err != nil {
 					t.Fatalf("what was read cannot be built: %v", err)
 				}
-				if _, err := policy.VerifyPlan(d.root, msg); err == nil {
+				if _, err := campaign.VerifyPlan(d.Root, msg); err == nil {
 					t.Fatal("an unsigned plan verifies")
 				}
 			case "pulse":
-				s, err := policy.ReadPulse(msg)
+				s, err := campaign.ReadPulse(msg)
 				if err != nil {
 					continue
 				}
-				if again, err = policy.BuildPulse(s); err != nil {
+				if again, err = campaign.BuildPulse(s); err != nil {
 					t.Fatalf("what was read cannot be built: %v", err)
 				}
-				if _, err := policy.VerifyPulse(d.root, msg); err == nil {
+				if _, err := campaign.VerifyPulse(d.Root, msg); err == nil {
 					t.Fatal("an unsigned pulse verifies")
 				}
 			case "permit":
-				s, err := policy.ReadPermit(msg)
+				s, err := campaign.ReadPermit(msg)
 				if err != nil {
 					continue
 				}
-				if again, err = policy.BuildPermit(s); err != nil {
+				if again, err = campaign.BuildPermit(s); err != nil {
 					t.Fatalf("what was read cannot be built: %v", err)
 				}
-				if _, err := policy.VerifyPermit(d.root, msg, s.Challenge); err == nil {
+				if _, err := campaign.VerifyPermit(d.Root, msg, s.Challenge); err == nil {
 					t.Fatal("an unsigned permit verifies")
 				}
 			}
@@ -80,37 +81,15 @@ func FuzzCampaign(f *testing.F) {
 	})
 }
 
-func FuzzMemory(f *testing.F) {
-	d := newDesk(f)
-	b, err := d.standing(f).Memory.Encode()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Add([]byte{0xa0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := policy.DecodeMemory(b)
-		if err != nil {
-			return
-		}
-		s := policy.Standing{Root: d.root, Memory: m}
-		s.Ask(d.theOffer())
-		c := d.plan(t, d.planSpec())
-		if n, err := m.AcceptPlan(d.root, "stable", c); err == nil && n.Channels["stable"].Plan != c.Digest().String() {
-			t.Fatal("a plan was taken and is not in the memory")
-		}
-	})
-}
-
 func FuzzChallenge(f *testing.F) {
-	text, err := challenge().Text()
+	text, err := campaigntest.Challenge().Text()
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(text)
 	f.Add("RC1-AAAA")
 	f.Fuzz(func(t *testing.T, s string) {
-		c, err := policy.ParseChallenge(s)
+		c, err := campaign.ParseChallenge(s)
 		if err != nil {
 			return
 		}
@@ -118,7 +97,7 @@ func FuzzChallenge(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := policy.ParseChallenge(text); err != nil || again != c {
+		if again, err := campaign.ParseChallenge(text); err != nil || again != c {
 			t.Fatalf("%q: %v", text, err)
 		}
 	})

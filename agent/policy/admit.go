@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
@@ -50,12 +51,12 @@ func Scope(d manifest.Device) trust.Scope {
 // Standing is who may say what to this device, and what they said last. The zero value is a device
 // without a trust root: nothing is asked for but the signatures of the manifest.
 type Standing struct {
-	Root    trust.Root // at this device, see trust.Root.At
-	Counter uint64     // root version in the hardware counter, 0 when there is none
-	Unread  string     // why the hardware counter cannot be read, "" when it can or there is none
-	Plan    Campaign   // verified under Root; zero: none
-	Pulse   Pulse      // verified under Root; zero: none
-	Memory  Memory
+	Root    trust.Root        // at this device, see trust.Root.At
+	Counter uint64            // root version in the hardware counter, 0 when there is none
+	Unread  string            // why the hardware counter cannot be read, "" when it can or there is none
+	Plan    campaign.Campaign // verified under Root; zero: none
+	Pulse   campaign.Pulse    // verified under Root; zero: none
+	Memory  campaign.Memory
 }
 
 // against tells what the root and, unless a technician installs at the console, the plan and its pulse
@@ -176,9 +177,9 @@ func pulsed(st Standing, o asked) (findings []Finding) {
 		fail(reason.ClockUnknown, "the pulse holds until %s", stamp(s.Expires))
 	}
 	switch s.State {
-	case StatePaused:
+	case campaign.StatePaused:
 		fail(reason.Paused, "pulse %d", s.Sequence)
-	case StateHalted:
+	case campaign.StateHalted:
 		fail(reason.Halted, "pulse %d", s.Sequence)
 	}
 	phase := plan.Phases[s.Phase]
@@ -193,14 +194,14 @@ func pulsed(st Standing, o asked) (findings []Finding) {
 			findings = append(findings, f)
 		}
 	}
-	if at := Position(plan.Salt, o.Device); at >= phase.BasisPoints {
+	if at := campaign.Position(plan.Salt, o.Device); at >= phase.BasisPoints {
 		fail(reason.NotInCohort, "at %d of 10000, phase %d reaches %d", at, s.Phase+1, phase.BasisPoints)
 	}
 	return findings
 }
 
 // covers: the plan names the device, and one of its classes, where it names any.
-func covers(s PlanSpec, o asked) bool {
+func covers(s campaign.PlanSpec, o asked) bool {
 	class := len(s.Classes) == 0 || slices.ContainsFunc(o.Classes, func(c manifest.UUID) bool { return slices.Contains(s.Classes, c) })
 	return class && (len(s.Devices) == 0 || slices.Contains(s.Devices, o.Device))
 }

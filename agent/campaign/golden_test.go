@@ -1,4 +1,4 @@
-package policy_test
+package campaign_test
 
 import (
 	"bytes"
@@ -12,8 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
+	"github.com/ratchet-ota/ratchet/agent/campaign/campaigntest"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
-	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
@@ -65,20 +66,20 @@ func TestGolden(t *testing.T) {
 		}
 		return msg
 	}
-	msg, err := policy.BuildPlan(policy.PlanSpec{Generation: 1, Channel: "stable", Sequence: 3, Manifest: manifest.Sum([]byte("manifest")), ManifestSequence: 7,
-		Classes: []manifest.UUID{class}, Devices: []string{"gw-1", "gw-2"}, Salt: bytes.Repeat([]byte{7}, policy.SaltSize),
-		Phases: []policy.Phase{{BasisPoints: 100}, {BasisPoints: 10000, NotBefore: noon.Add(48 * time.Hour)}}, Issued: noon, ValidUntil: noon.AddDate(0, 0, 14)})
-	c, err := policy.VerifyPlan(r, signed("plan", "campaign", msg, err))
+	msg, err := campaign.BuildPlan(campaign.PlanSpec{Generation: 1, Channel: "stable", Sequence: 3, Manifest: manifest.Sum([]byte("manifest")), ManifestSequence: 7,
+		Classes: []manifest.UUID{class}, Devices: []string{"gw-1", "gw-2"}, Salt: bytes.Repeat([]byte{7}, campaign.SaltSize),
+		Phases: []campaign.Phase{{BasisPoints: 100}, {BasisPoints: 10000, NotBefore: noon.Add(48 * time.Hour)}}, Issued: noon, ValidUntil: noon.AddDate(0, 0, 14)})
+	c, err := campaign.VerifyPlan(r, signed("plan", "campaign", msg, err))
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg, err = policy.BuildPulse(policy.PulseSpec{Generation: 1, Plan: c.Digest(), Sequence: 2, State: policy.StateOpen, Phase: 1, Issued: noon, Expires: noon.Add(time.Hour)})
-	if _, err := policy.VerifyPulse(r, signed("pulse", "pulse", msg, err)); err != nil {
+	msg, err = campaign.BuildPulse(campaign.PulseSpec{Generation: 1, Plan: c.Digest(), Sequence: 2, State: campaign.StateOpen, Phase: 1, Issued: noon, Expires: noon.Add(time.Hour)})
+	if _, err := campaign.VerifyPulse(r, signed("pulse", "pulse", msg, err)); err != nil {
 		t.Error(err)
 	}
-	msg, err = policy.BuildPermit(policy.PermitSpec{Generation: 1, Challenge: challenge(), Manifest: manifest.Sum([]byte("manifest")),
+	msg, err = campaign.BuildPermit(campaign.PermitSpec{Generation: 1, Challenge: campaigntest.Challenge(), Manifest: manifest.Sum([]byte("manifest")),
 		Lifts: []reason.Reason{reason.Quarantined, reason.SequenceBelowFloor}, Issued: noon})
-	if _, err := policy.VerifyPermit(r, signed("permit", "recovery", msg, err), challenge()); err != nil {
+	if _, err := campaign.VerifyPermit(r, signed("permit", "recovery", msg, err), campaigntest.Challenge()); err != nil {
 		t.Error(err)
 	}
 }
