@@ -114,7 +114,11 @@ func TestFormatsReasons(t *testing.T) {
 		if advice == "Nothing to do." {
 			advice = ""
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r, yes[i.Final], yes[i.Blame != reason.NotImage], i.Says, advice)
+		says := i.Says
+		if i.Reserved {
+			says = "(reserved) " + says
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r, yes[i.Final], yes[i.Blame != reason.NotImage], says, advice)
 	}
 	if n < 60 {
 		t.Fatalf("found only %d reasons: the test does not read the source as it is written", n)

@@ -41,10 +41,14 @@ const (
 	KindVerdict  Kind = "verdict"   // how an update ended
 	KindOperator Kind = "operator"  // a person asked for something
 	KindSafeMode Kind = "safe-mode" // the agent entered or left boot-safe mode
-	KindJournal  Kind = "journal"   // pruning, lack of space
-	KindConfig   Kind = "config"    // configuration or anchors changed
+	KindConfig   Kind = "config"    // a root, a plan or a pulse was taken
 	KindCounter  Kind = "counter"   // which hardware counter guards the device
-	KindClock    Kind = "clock"     // the clock jumped
+)
+
+// Reserved kinds: they have a meaning, and nothing in this version records them.
+const (
+	KindJournal Kind = "journal" // pruning, lack of space
+	KindClock   Kind = "clock"   // the clock jumped
 )
 
 // Event is what happened. Texts come from outside now and then (a server's error, a file's name):

@@ -26,7 +26,7 @@ var fates = map[reason.Reason]string{
 	reason.SourceNotAllowed:     "Final",
 	reason.Superseded:           "Final",
 	reason.Revoked:              "Final",
-	reason.Withdrawn:            "Final",
+	reason.Withdrawn:            "Final Reserved",
 	reason.RootRefused:          "Final",
 	reason.PermitVoid:           "Final",
 	reason.EnvelopeMalformed:    "Final",
@@ -62,6 +62,14 @@ var fates = map[reason.Reason]string{
 	reason.SlotIO:              "Costly",
 	reason.ArmNotLanded:        "Costly",
 	reason.OperatorRevert:      "Closes",
+
+	// Nothing gives these; see TestReasonsAreGiven at the root.
+	reason.JournalFull:    "Reserved",
+	reason.AnchorsInvalid: "Reserved",
+	reason.ClockJumped:    "Reserved",
+	reason.EvidencePruned: "Reserved",
+	reason.NotPermitted:   "Reserved",
+	reason.InternalError:  "Reserved",
 }
 
 // fate writes every field of an Info but its texts, so that a new field cannot be left out here.

@@ -40,6 +40,9 @@ type Info struct {
 	// Satisfied: the device has what was offered. No SUIT report of a failure is made, and a note of
 	// an earlier refusal is cleared when the offer comes again.
 	Satisfied bool
+	// Reserved: the word has a meaning, and nothing in this version gives it. It stays in the table,
+	// since a word is never removed and evidence of another version may have it.
+	Reserved bool
 	// Says is one plain sentence for a person.
 	Says string
 	// Advice is what to do about it, one or two plain sentences.

@@ -388,7 +388,7 @@ var table = map[Reason]Info{
 		Advice: "Nothing to do.",
 	},
 	Withdrawn: {
-		Final:  true,
+		Final: true, Reserved: true,
 		Says:   "The update was withdrawn before it was started.",
 		Advice: "Nothing to do.",
 	},
@@ -401,8 +401,9 @@ var table = map[Reason]Info{
 		Advice: "Check that the state directory is writable and its storage healthy.",
 	},
 	JournalFull: {
-		Says:   "The agent's journal is full.",
-		Advice: "Connect the device, so that its evidence can be handed over and pruned.",
+		Reserved: true,
+		Says:     "The agent's journal is full.",
+		Advice:   "Connect the device, so that its evidence can be handed over and pruned.",
 	},
 	RecordUnknown: {
 		Says:   "The agent's record was written by another version and is not understood.",
@@ -413,26 +414,30 @@ var table = map[Reason]Info{
 		Advice: "Run `ratchet daemon --check-config`; it names the line.",
 	},
 	AnchorsInvalid: {
-		Says:   "The trust anchors cannot be used.",
-		Advice: "Check the key files that the configuration names.",
+		Reserved: true,
+		Says:     "The trust anchors cannot be used.",
+		Advice:   "Check the key files that the configuration names.",
 	},
 	Interrupted: {
 		Says:   "Power was lost or the agent was stopped in the middle.",
 		Advice: "Nothing to do; the agent goes on from there.",
 	},
 	ClockJumped: {
-		Says:   "The device's clock was set by a large step.",
-		Advice: "Nothing to do; deadlines do not depend on it.",
+		Reserved: true,
+		Says:     "The device's clock was set by a large step.",
+		Advice:   "Nothing to do; deadlines do not depend on it.",
 	},
 	EvidencePruned: {
-		Says:   "Old evidence was removed to make room.",
-		Advice: "Collect evidence more often, or give the journal more room.",
+		Reserved: true,
+		Says:     "Old evidence was removed to make room.",
+		Advice:   "Collect evidence more often, or give the journal more room.",
 	},
 
 	// Answers.
 	NotPermitted: {
-		Says:   "You are not permitted to ask for this.",
-		Advice: "Use an account that the daemon's configuration permits, or root.",
+		Reserved: true,
+		Says:     "You are not permitted to ask for this.",
+		Advice:   "Use an account that the daemon's configuration permits, or root.",
 	},
 	RequestBad: {
 		Says:   "The request is not one that the agent understands.",
@@ -443,7 +448,8 @@ var table = map[Reason]Info{
 		Advice: "Nothing to do.",
 	},
 	InternalError: {
-		Says:   "The agent has a defect.",
-		Advice: "Report it with `ratchet history` and the log.",
+		Reserved: true,
+		Says:     "The agent has a defect.",
+		Advice:   "Report it with `ratchet history` and the log.",
 	},
 }
