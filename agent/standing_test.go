@@ -354,7 +354,7 @@ func TestPermit(t *testing.T) {
 		r.is("B", 2, "refuse slot= seq=3 sequence-below-floor")
 		r.ask(func(ctx context.Context, a *agent.Agent) { _ = install(ctx, a) })
 		// What it lifted is on record with the decision, figures and all.
-		r.is("A", 3, "challenge", "install slot= seq=3 permitted lifted-sequence-below-floor=sequence 3, confirmed is 5")
+		r.is("A", 3, "challenge", "install slot= seq=3 permitted lifted-sequence-below-floor=sequence 3 is lower than 5, which was confirmed")
 		// It was good once.
 		var again error
 		r.ask(func(ctx context.Context, a *agent.Agent) {

@@ -71,7 +71,7 @@ func ParseChallenge(text string) (Challenge, error) {
 	text, ok := strings.CutPrefix(strings.Join(strings.Fields(text), ""), challengePrefix)
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if !ok || err != nil || len(b) < 4 {
-		return Challenge{}, fmt.Errorf("cannot read challenge: want %s and letters, as the device shows it", challengePrefix)
+		return Challenge{}, fmt.Errorf("cannot read challenge: want %s and then letters and digits, as the device shows it", challengePrefix)
 	}
 	sum := sha256.Sum256(b[:len(b)-4])
 	if !bytes.Equal(sum[:4], b[len(b)-4:]) {
@@ -138,13 +138,13 @@ func VerifyPermit(r trust.Root, msg []byte, open Challenge) (Permit, error) {
 	}
 	switch {
 	case s.Generation != r.Generation(trust.RoleRecovery):
-		return Permit{}, refuse(reason.PermitVoid, "it is of generation %d, the role recovery is at %d", s.Generation, r.Generation(trust.RoleRecovery))
+		return Permit{}, refuse(reason.PermitVoid, "it is of generation %d, and the role recovery is at %d", s.Generation, r.Generation(trust.RoleRecovery))
 	case open.Nonce == [16]byte{}:
 		return Permit{}, refuse(reason.PermitVoid, "no challenge is open")
 	case s.Challenge != open:
 		return Permit{}, refuse(reason.PermitVoid, "it answers another challenge")
 	case open.RootVersion != r.Version():
-		return Permit{}, refuse(reason.PermitVoid, "the challenge is of root %d, trusted is %d", open.RootVersion, r.Version())
+		return Permit{}, refuse(reason.PermitVoid, "the challenge is of root %d, and root %d is trusted", open.RootVersion, r.Version())
 	}
 	return Permit{spec: s, signers: signers}, nil
 }
@@ -221,17 +221,17 @@ func readPermit(payload []byte) (PermitSpec, error) {
 func (s PermitSpec) validate() error {
 	switch {
 	case s.Generation == 0:
-		return errors.New("generations count from 1")
+		return errors.New("generations start at 1")
 	case s.Manifest.IsZero():
 		return errors.New("it names no manifest")
 	case !timeOK(s.Issued):
-		return errors.New("issued is a whole second")
+		return errors.New("issued must be in whole seconds")
 	case len(s.Lifts) == 0 || len(s.Lifts) > MaxPermitted:
 		return fmt.Errorf("%d rules, want 1 to %d", len(s.Lifts), MaxPermitted)
 	}
 	for i, r := range s.Lifts {
 		if !Liftable(r) {
-			return fmt.Errorf("no permit lifts %.48q", string(r))
+			return fmt.Errorf("a permit cannot lift %.48q", string(r))
 		}
 		if i > 0 && s.Lifts[i-1] >= r {
 			return fmt.Errorf("%s is out of order or listed twice", r)

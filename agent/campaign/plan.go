@@ -104,7 +104,7 @@ func VerifyPlan(r trust.Root, msg []byte) (Campaign, error) {
 		return Campaign{}, fmt.Errorf("cannot read plan: %w: %w", trust.ErrMalformed, err)
 	}
 	if s.Generation != r.Generation(trust.RoleCampaign) {
-		return Campaign{}, refuse(reason.PlanVoid, "it is of generation %d, the role campaign is at %d", s.Generation, r.Generation(trust.RoleCampaign))
+		return Campaign{}, refuse(reason.PlanVoid, "it is of generation %d, and the role campaign is at %d", s.Generation, r.Generation(trust.RoleCampaign))
 	}
 	return Campaign{spec: s, digest: manifest.Sum(payload), signers: signers}, nil
 }
@@ -209,7 +209,7 @@ func readPlan(payload []byte) (PlanSpec, error) {
 func (s PlanSpec) validate() error {
 	switch {
 	case s.Generation == 0 || s.Sequence == 0:
-		return fmt.Errorf("generation %d, sequence %d: both count from 1", s.Generation, s.Sequence)
+		return fmt.Errorf("generation %d, sequence %d: both start at 1", s.Generation, s.Sequence)
 	case !idOK(s.Channel):
 		return fmt.Errorf("channel %.80q: want 1 to %d of letters, digits, dots, underscores and hyphens", s.Channel, MaxChannel)
 	case s.Manifest.IsZero():
@@ -223,7 +223,7 @@ func (s PlanSpec) validate() error {
 	case len(s.Phases) == 0 || len(s.Phases) > MaxPhases:
 		return fmt.Errorf("%d phases, want 1 to %d", len(s.Phases), MaxPhases)
 	case !timeOK(s.Issued) || !timeOK(s.ValidUntil) || !s.Issued.Before(s.ValidUntil):
-		return fmt.Errorf("issued and valid-until are whole seconds, in this order")
+		return fmt.Errorf("issued and valid-until must be whole seconds, and issued comes first")
 	}
 	for i := 1; i < len(s.Classes); i++ {
 		if strings.Compare(string(s.Classes[i-1][:]), string(s.Classes[i][:])) >= 0 {
@@ -232,12 +232,12 @@ func (s PlanSpec) validate() error {
 	}
 	for i, d := range s.Devices {
 		if !idOK(d) || i > 0 && s.Devices[i-1] >= d {
-			return fmt.Errorf("device %.80q is no device id, out of order, or listed twice", d)
+			return fmt.Errorf("device %.80q is not a device id, is out of order, or is listed twice", d)
 		}
 	}
 	for i, p := range s.Phases {
 		if p.BasisPoints < 1 || p.BasisPoints > 10000 || !p.NotBefore.IsZero() && !timeOK(p.NotBefore) {
-			return fmt.Errorf("phase %d: want 1 to 10000 basis points, and a whole second", i+1)
+			return fmt.Errorf("phase %d: want 1 to 10000 basis points, and a time in whole seconds", i+1)
 		}
 		if i > 0 && (p.BasisPoints < s.Phases[i-1].BasisPoints || p.NotBefore.Before(s.Phases[i-1].NotBefore)) {
 			return fmt.Errorf("phase %d is smaller or earlier than the one before it: phases add up", i+1)

@@ -60,7 +60,7 @@ func VerifyPulse(r trust.Root, msg []byte) (Pulse, error) {
 		return Pulse{}, fmt.Errorf("cannot read pulse: %w: %w", trust.ErrMalformed, err)
 	}
 	if s.Generation != r.Generation(trust.RolePulse) {
-		return Pulse{}, refuse(reason.PulseVoid, "it is of generation %d, the role pulse is at %d", s.Generation, r.Generation(trust.RolePulse))
+		return Pulse{}, refuse(reason.PulseVoid, "it is of generation %d, and the role pulse is at %d", s.Generation, r.Generation(trust.RolePulse))
 	}
 	return Pulse{spec: s, digest: manifest.Sum(payload)}, nil
 }
@@ -125,7 +125,7 @@ func readPulse(payload []byte) (PulseSpec, error) {
 func (s PulseSpec) validate() error {
 	switch {
 	case s.Generation == 0 || s.Sequence == 0:
-		return fmt.Errorf("generation %d, sequence %d: both count from 1", s.Generation, s.Sequence)
+		return fmt.Errorf("generation %d, sequence %d: both start at 1", s.Generation, s.Sequence)
 	case s.Plan.IsZero() || s.Plan.Alg != manifest.SHA256:
 		return fmt.Errorf("it names no plan")
 	case s.State != StateOpen && s.State != StatePaused && s.State != StateHalted && s.State != StateWithdrawn:
@@ -133,9 +133,9 @@ func (s PulseSpec) validate() error {
 	case s.Phase < 0 || s.Phase >= MaxPhases:
 		return fmt.Errorf("phase %d", s.Phase)
 	case !timeOK(s.Issued) || !timeOK(s.Expires) || !s.Issued.Before(s.Expires):
-		return fmt.Errorf("issued and expires are whole seconds, in this order")
+		return fmt.Errorf("issued and expires must be whole seconds, and issued comes first")
 	case s.Expires.Sub(s.Issued) > MaxPulseLife:
-		return fmt.Errorf("it lives for %s, at most %s: a pulse is short", s.Expires.Sub(s.Issued), MaxPulseLife)
+		return fmt.Errorf("it is valid for %s: want at most %s", s.Expires.Sub(s.Issued), MaxPulseLife)
 	}
 	return nil
 }

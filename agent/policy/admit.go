@@ -72,7 +72,7 @@ func (s Standing) against(o asked) []Finding {
 	}
 	for _, w := range s.Memory.Withdrawn {
 		if w.Manifest == o.Manifest.String() {
-			findings = append(findings, found(reason.PlanWithdrawn, "at the console too"))
+			findings = append(findings, found(reason.PlanWithdrawn, "this holds at the console too"))
 			break
 		}
 	}
@@ -96,7 +96,7 @@ func releasable(r trust.Root, o asked) (findings []Finding) {
 			findings = append(findings, found(reason.SignersInsufficient, "%v", err))
 		}
 		if lo, hi := r.SequenceRange(c); o.Sequence < lo || o.Sequence > hi {
-			findings = append(findings, found(reason.SequenceOutOfRange, "%s: %d, the root admits %d to %d", c, o.Sequence, lo, hi))
+			findings = append(findings, found(reason.SequenceOutOfRange, "%s: sequence %d, the root allows %d to %d", c, o.Sequence, lo, hi))
 		}
 	}
 	return findings
@@ -110,12 +110,12 @@ func (s Standing) rooted(o asked) []Finding {
 		findings = append(findings, found(reason.CounterUnreadable, "%s", s.Unread))
 	}
 	if r.Version() < s.Counter {
-		findings = append(findings, found(reason.RootBehind, "root %d, the counter says %d", r.Version(), s.Counter))
+		findings = append(findings, found(reason.RootBehind, "root %d, but the counter says %d", r.Version(), s.Counter))
 	}
 	// An unknown time does not stop a device here: it would stop a technician whose device has no
 	// clock. Over the network the pulse asks the same question more sharply.
 	if passed, _ := reached(r.Expires(), o.Now, s.Memory.Floor(r, trust.RoleRoot)); passed {
-		findings = append(findings, found(reason.RootExpired, "root %d, at %s", r.Version(), stamp(r.Expires())))
+		findings = append(findings, found(reason.RootExpired, "root %d expired at %s", r.Version(), stamp(r.Expires())))
 	}
 	return findings
 }
@@ -144,10 +144,10 @@ func admit(st Standing, o asked) (findings []Finding) {
 		fail(reason.PlanWithdrawn, "plan %d of channel %s", s.Sequence, s.Channel)
 	}
 	if !covers(s, o) {
-		fail(reason.NotInScope, "neither this device nor its class is named")
+		fail(reason.NotInScope, "the plan does not name this device or its class")
 	}
 	if passed, sure := reached(s.ValidUntil, o.Now, m.Floor(r, trust.RoleCampaign)); passed {
-		fail(reason.PlanExpired, "at %s", stamp(s.ValidUntil))
+		fail(reason.PlanExpired, "it expired at %s", stamp(s.ValidUntil))
 	} else if !sure && o.UnknownTimeWaits {
 		fail(reason.ClockUnknown, "the plan is valid until %s", stamp(s.ValidUntil))
 	}
@@ -167,14 +167,14 @@ func pulsed(st Standing, o asked) (findings []Finding) {
 		fail(reason.PulseMissing, "plan %d of channel %s", plan.Sequence, plan.Channel)
 		return findings
 	case s.Plan != c.Digest() || s.Generation != r.Generation(trust.RolePulse) || seen.Pulse != p.Digest().String() || s.Phase >= len(plan.Phases):
-		fail(reason.PulseVoid, "pulse %d, taken was %d", s.Sequence, seen.Sequence)
+		fail(reason.PulseVoid, "pulse %d, and pulse %d was taken last", s.Sequence, seen.Sequence)
 		return findings
 	}
 	floor := m.Floor(r, trust.RolePulse)
 	if passed, sure := reached(s.Expires, o.Now, floor); passed {
-		fail(reason.PulseExpired, "at %s", stamp(s.Expires))
+		fail(reason.PulseExpired, "it expired at %s", stamp(s.Expires))
 	} else if !sure && o.UnknownTimeWaits {
-		fail(reason.ClockUnknown, "the pulse holds until %s", stamp(s.Expires))
+		fail(reason.ClockUnknown, "the pulse is valid until %s", stamp(s.Expires))
 	}
 	switch s.State {
 	case campaign.StatePaused:
@@ -195,7 +195,7 @@ func pulsed(st Standing, o asked) (findings []Finding) {
 		}
 	}
 	if at := campaign.Position(plan.Salt, o.Device); at >= phase.BasisPoints {
-		fail(reason.NotInCohort, "at %d of 10000, phase %d reaches %d", at, s.Phase+1, phase.BasisPoints)
+		fail(reason.NotInCohort, "this device is at %d of 10000, phase %d reaches %d", at, s.Phase+1, phase.BasisPoints)
 	}
 	return findings
 }

@@ -61,7 +61,7 @@ func TestPermitLifts(t *testing.T) {
 	}
 	wants(t, "left", got.Findings)
 	wants(t, "lifted", got.Lifted, reason.SequenceBelowFloor, reason.LowBattery)
-	if got.Lifted[0].Detail != "sequence 7, confirmed is 9" {
+	if got.Lifted[0].Detail != "sequence 7 is lower than 9, which was confirmed" {
 		t.Errorf("the figures of what was lifted: %q", got.Lifted[0].Detail)
 	}
 	got = c.under(t, policy.Standing{}, verified(reason.LowBattery))

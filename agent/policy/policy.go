@@ -256,7 +256,7 @@ func (o Own) against() []Finding {
 		findings = append(findings, found(reason.RunningUnconfirmed, "its trial failed, and there is no slot to go back to"))
 	}
 	if o.Journal.Free < o.Journal.Needs {
-		findings = append(findings, found(reason.NoSpace, "journal has %d bytes left", o.Journal.Free))
+		findings = append(findings, found(reason.NoSpace, "the journal has %d bytes left", o.Journal.Free))
 	}
 	return findings
 }

@@ -398,9 +398,9 @@ func TestDetailAndRetry(t *testing.T) {
 	s.rules.Windows = []policy.Window{{From: 22 * 60, To: 60, Days: days(time.Saturday)}}
 	s.facts.Floor.Sequence = 9
 	want := []policy.Finding{
-		{reason.SequenceBelowFloor, "sequence 7, confirmed is 9", true, 0},
-		{reason.LowBattery, "charge is 12 %, 50 % are demanded", false, 10 * time.Minute},
-		{reason.OutsideWindow, "next at 2026-11-28 22:00Z", false, (5*24 + 10) * time.Hour},
+		{reason.SequenceBelowFloor, "sequence 7 is lower than 9, which was confirmed", true, 0},
+		{reason.LowBattery, "the charge is 12 %, and 50 % is required", false, 10 * time.Minute},
+		{reason.OutsideWindow, "the next window opens at 2026-11-28 22:00Z", false, (5*24 + 10) * time.Hour},
 	}
 	if d := s.decide(t); !slices.Equal(d.Findings, want) {
 		t.Errorf("%+v", d.Findings)
@@ -446,7 +446,7 @@ func TestOwn(t *testing.T) {
 			Detail: "its trial failed, and there is no slot to go back to", Retry: time.Hour}}},
 		{"room", func(o *policy.Own) { o.Journal = policy.Room{Free: 9, Needs: 9} }, nil},
 		{"no room", func(o *policy.Own) { o.Journal = policy.Room{Free: 8, Needs: 9} },
-			[]policy.Finding{{Reason: reason.NoSpace, Detail: "journal has 8 bytes left", Retry: time.Hour}}},
+			[]policy.Finding{{Reason: reason.NoSpace, Detail: "the journal has 8 bytes left", Retry: time.Hour}}},
 	} {
 		for _, local := range []bool{false, true} {
 			s := good()

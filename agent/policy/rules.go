@@ -148,7 +148,7 @@ func conditions(q *question, fail fail) {
 func sequence(q *question, fail fail) {
 	seq, digest, floor := q.offer.Manifest.Sequence(), q.offer.Manifest.Digest(), q.facts.Floor
 	if seq < floor.Sequence {
-		fail(found(reason.SequenceBelowFloor, "sequence %d, confirmed is %d", seq, floor.Sequence))
+		fail(found(reason.SequenceBelowFloor, "sequence %d is lower than %d, which was confirmed", seq, floor.Sequence))
 		return
 	}
 	bound := manifest.Digest{}
@@ -161,7 +161,7 @@ func sequence(q *question, fail fail) {
 		}
 	}
 	if !bound.IsZero() && bound != digest {
-		fail(found(reason.SequenceReused, "sequence %d is %s here", seq, bound))
+		fail(found(reason.SequenceReused, "sequence %d was confirmed here for %s", seq, bound))
 	}
 }
 
@@ -170,11 +170,11 @@ func notQuarantined(q *question, fail fail) {
 		return
 	}
 	if cause, ok := q.facts.Quarantined(q.offer.Manifest.Digest()); ok {
-		fail(found(reason.Quarantined, "manifest, for %s", cause))
+		fail(found(reason.Quarantined, "the manifest, because of %s", cause))
 	}
 	for _, i := range q.update.Installs {
 		if cause, ok := q.facts.Quarantined(i.Image); ok {
-			fail(found(reason.Quarantined, "image of %s, for %s", i.Component, cause))
+			fail(found(reason.Quarantined, "the image of %s, because of %s", i.Component, cause))
 		}
 	}
 }
@@ -197,9 +197,9 @@ func fits(q *question, fail fail) {
 		switch size, ok := q.facts.SlotSize[i.Component]; {
 		case !ok:
 			// The slot exists, else the manifest would not have resolved. Somebody may hold it.
-			fail(found(reason.SlotBusy, "the size of %s could not be measured", i.Component))
+			fail(found(reason.SlotBusy, "the slot of %s could not be measured", i.Component))
 		case i.Size > size:
-			fail(found(reason.ImageTooLarge, "%s has %d bytes, the slot %d", i.Component, i.Size, size))
+			fail(found(reason.ImageTooLarge, "%s has %d bytes, its slot has %d", i.Component, i.Size, size))
 		}
 	}
 }
@@ -209,9 +209,9 @@ func power(q *question, fail fail) {
 	switch f := q.facts; {
 	case q.facts.Rules.MinBattery <= 0 || f.SupplyKnown && f.Mains:
 	case !f.SupplyKnown || f.Battery < 0:
-		fail(found(reason.LowBattery, "charge is unknown, %d %% are demanded", q.facts.Rules.MinBattery))
+		fail(found(reason.LowBattery, "the charge is not known, and %d %% is required", q.facts.Rules.MinBattery))
 	case f.Battery < q.facts.Rules.MinBattery:
-		fail(found(reason.LowBattery, "charge is %d %%, %d %% are demanded", f.Battery, q.facts.Rules.MinBattery))
+		fail(found(reason.LowBattery, "the charge is %d %%, and %d %% is required", f.Battery, q.facts.Rules.MinBattery))
 	}
 }
 
@@ -224,7 +224,7 @@ func window(q *question, fail fail) {
 		return
 	}
 	if wait, open := untilOpen(q.facts.Rules.Windows, q.facts.Now.Wall); !open {
-		f := found(reason.OutsideWindow, "next at %s", stamp(q.facts.Now.Wall.Add(wait)))
+		f := found(reason.OutsideWindow, "the next window opens at %s", stamp(q.facts.Now.Wall.Add(wait)))
 		f.Retry = wait
 		fail(f)
 	}
@@ -262,6 +262,6 @@ func approval(q *question, fail fail) {
 			fail(found(reason.ApprovalRequired, "before the restart"))
 		}
 	default:
-		fail(found(reason.ApprovalRequired, "approval %q is no word of the configuration", q.facts.Rules.Approval))
+		fail(found(reason.ApprovalRequired, "unknown approval mode %q", q.facts.Rules.Approval))
 	}
 }

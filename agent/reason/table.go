@@ -22,7 +22,7 @@ var table = map[Reason]Info{
 	// Decisions.
 	WrongVendor: {
 		Final: true, Quiet: true,
-		Says:   "The update is for another vendor's device.",
+		Says:   "The update is for another vendor's devices.",
 		Advice: "Publish it to the devices it was made for, or correct the vendor in the release file.",
 	},
 	WrongClass: {
@@ -32,41 +32,41 @@ var table = map[Reason]Info{
 	},
 	WrongDevice: {
 		Final: true, Quiet: true,
-		Says:   "The update is for one other device.",
+		Says:   "The update is for a different device.",
 		Advice: "Send it to the device that it names.",
 	},
 	SequenceBelowFloor: {
 		Final: true, Quiet: true,
-		Says:   "The update is older than what was already confirmed on this device.",
+		Says:   "The update is older than one that was already confirmed on this device.",
 		Advice: "To go back to old content, release it again under a higher sequence number.",
 	},
 	SequenceReused: {
 		Final:  true,
-		Says:   "Another update with the same sequence number was confirmed here before.",
-		Advice: "Release it under a new, higher sequence number; a number is used once.",
+		Says:   "Another update with the same sequence number was already confirmed on this device.",
+		Advice: "Release it under a new, higher sequence number. Use each number once.",
 	},
 	VersionCondition: {
 		StepsAside: true,
-		Says:       "The update cannot be installed over the version that runs here.",
-		Advice:     "Install the version in between first; this update is looked at again afterwards.",
+		Says:       "The update cannot be installed over the version that is running.",
+		Advice:     "Install the version in between first. This update is then looked at again.",
 	},
 	Expired: {
 		Final:  true,
-		Says:   "The update says that it must not be used any more at this date.",
+		Says:   "The update has expired.",
 		Advice: "Publish a newer update, or check the device's date.",
 	},
 	ClockUnknown: {
-		Says:   "The rule needs the date or the time of day, and the device does not know it.",
-		Advice: "Give the device time synchronisation or a working clock battery; the update waits.",
+		Says:   "A rule needs the date or the time of day, and the device does not know it.",
+		Advice: "Set up time synchronisation, or fit a working clock battery. The update waits.",
 	},
 	Quarantined: {
 		Final:  true,
 		Says:   "This image failed on this device before and is not tried again.",
-		Advice: "Read its history for the cause, and publish a corrected image.",
+		Advice: "Look in the history for the cause, and publish a corrected image.",
 	},
 	AlreadyInstalled: {
 		Final: true, Quiet: true, Satisfied: true,
-		Says:   "The device already runs exactly this.",
+		Says:   "The device already runs this update.",
 		Advice: "Nothing to do.",
 	},
 	ImageTooLarge: {
@@ -77,71 +77,71 @@ var table = map[Reason]Info{
 	SlotMissing: {
 		Final:  true,
 		Says:   "The update contains a component that this device has no slot for.",
-		Advice: "Check the component's name in the release file and the slots in the device's configuration.",
+		Advice: "Check the component's name in the release file, and the slots in the device's configuration.",
 	},
 	WrongSlot: {
 		StepsAside: true,
-		Says:       "The update was built for the other slot than the one that is free.",
+		Says:       "The update was not built for the slot that is free.",
 		Advice:     "Publish an update with an image for each slot.",
 	},
 	LowBattery: {
 		Retry:  10 * time.Minute,
-		Says:   "There is not enough energy to install safely.",
-		Advice: "Charge the device or connect it to mains; the update waits.",
+		Says:   "There is not enough power to install safely.",
+		Advice: "Charge the device or connect it to mains power. The update waits.",
 	},
 	OutsideWindow: {
-		Says:   "It is not the time of day or the day that updates are allowed at.",
+		Says:   "Updates are not allowed at this time.",
 		Advice: "Wait for the maintenance window, or install at the console.",
 	},
 	LinkMetered: {
-		Says:   "The device is on a link that is paid by volume.",
+		Says:   "The device is on a metered network link.",
 		Advice: "Connect it to another network, allow metered links in its configuration, or install from a file.",
 	},
 	ApprovalRequired: {
-		Says:   "Somebody at the device has to agree first.",
+		Says:   "Somebody at the device has to approve the update first.",
 		Advice: "Run `ratchet approve` on the device.",
 	},
 	Decommissioned: {
 		Says:   "The device is decommissioned and takes no updates.",
-		Advice: "Put it back into service first, if that is what you want.",
+		Advice: "Put it back into service first, if you want that.",
 	},
 	ConditionFailed: {
 		Final:  true,
-		Says:   "A condition that the update sets does not hold on this device.",
+		Says:   "A condition in the update does not hold on this device.",
 		Advice: "Run `ratchet-release inspect` on the manifest to see the condition.",
 	},
 	SourceNotAllowed: {
 		Final:  true,
-		Says:   "The image's address is not one that the device may load from.",
-		Advice: "Publish the image under an allowed address (https, no loopback, no local file).",
+		Says:   "The device may not download from the image's address.",
+		Advice: "Publish the image at an allowed address: https, not loopback, not a local file.",
 	},
 	NoSpace: {
 		Retry:  time.Hour,
 		Says:   "There is no room for the records that an update needs.",
-		Advice: "Free space in the state directory; the update waits.",
+		Advice: "Free some space in the state directory. The update waits.",
 	},
 	Superseded: {
 		Final:  true,
-		Says:   "A newer update took its place.",
+		Says:   "A newer update has taken its place.",
 		Advice: "Nothing to do.",
 	},
 	UpdateInProgress: {
 		Says:   "Another update is in progress.",
-		Advice: "Wait until it has ended; `ratchet status` shows it.",
+		Advice: "Wait until it has ended. `ratchet status` shows it.",
 	},
 	RunningUnproven: {
 		Retry:  time.Hour,
-		Says:   "It could not be proven which slot runs, so no slot is written.",
-		Advice: "Run `ratchet slots`; compare the boot command line with the configured slots.",
+		Says:   "Ratchet cannot be certain which slot is running, so it writes to neither.",
+		Advice: "Run `ratchet slots`, and compare the boot command line with the configured slots.",
 	},
 	RunningUnconfirmed: {
 		Retry:  time.Hour,
-		Says:   "The running system is not the last confirmed one.",
-		Advice: "Run `ratchet status`; confirm the running system or revert first.",
+		Says:   "The running system is not the one that was confirmed last.",
+		Advice: "Run `ratchet status`. Confirm the running system or revert first.",
 	},
 	BootSafeMode: {
 		Retry:  time.Hour,
-		Says:   "The agent runs in boot-safe mode and takes no updates.",
+		Says:   "The agent is in boot-safe mode and takes no updates.",
 		Advice: "Run `ratchet status` for the cause, and correct it.",
 	},
 
@@ -149,27 +149,27 @@ var table = map[Reason]Info{
 	Revoked: {
 		Final:  true,
 		Says:   "The trust root has revoked this update.",
-		Advice: "Publish another one; a revoked update is never installed again.",
+		Advice: "Publish another one. A revoked update is never installed again.",
 	},
 	SignersInsufficient: {
-		Says:   "Too few of those who may release this component for this device have signed.",
-		Advice: "Let the missing people sign the same envelope, and publish it again.",
+		Says:   "Too few of the people who may release this component for this device have signed.",
+		Advice: "Have the missing people sign the same envelope, and publish it again.",
 	},
 	SequenceOutOfRange: {
-		Says:   "The update's sequence number lies outside of what the trust root admits for a component.",
-		Advice: "Release it under a number within the range, or publish a root with another range.",
+		Says:   "The update's sequence number is outside the range that the trust root allows for a component.",
+		Advice: "Release it under a number in that range, or publish a root with another range.",
 	},
 	RootExpired: {
-		Says:   "The device's trust root has expired, so a newer one may be kept from it.",
-		Advice: "Publish the newest root bundle; check the device's date.",
+		Says:   "The device's trust root has expired, and somebody may be keeping a newer one from it.",
+		Advice: "Publish the newest root bundle, and check the device's date.",
 	},
 	RootBehind: {
-		Says:   "The device once had a newer trust root than it has now.",
-		Advice: "Give it the newest root bundle; look in the history for how it lost its state.",
+		Says:   "The device had a newer trust root before than it has now.",
+		Advice: "Send it the newest root bundle. Look in the history for how it lost the newer root.",
 	},
 	CounterUnreadable: {
-		Says:   "The hardware counter that keeps the version of the trust root cannot be read, so that an old root could pass for the newest.",
-		Advice: "ratchet counter names the fault. One that was deleted: find out by whom, then ratchet counter init --version with the root's version.",
+		Says:   "The hardware counter with the trust root's version cannot be read, so an old root could pass for the newest one.",
+		Advice: "Run `ratchet counter` for the fault. If the counter was deleted, find out by whom, then make it again with `ratchet counter init`.",
 	},
 	PlanMissing: {
 		Ends:   true,
@@ -179,138 +179,138 @@ var table = map[Reason]Info{
 	PlanVoid: {
 		Ends:   true,
 		Says:   "The campaign plan is superseded: the device has seen a newer one.",
-		Advice: "Publish a plan under a higher sequence and the present generation of the campaign role.",
+		Advice: "Publish a plan with a higher sequence number and the current generation of the campaign role.",
 	},
 	PlanExpired: {
 		Ends:   true,
-		Says:   "The campaign plan is no longer valid at this date.",
+		Says:   "The campaign plan has expired.",
 		Advice: "Publish a new plan, or check the device's date.",
 	},
 	PlanWithdrawn: {
 		Ends:   true,
 		Says:   "The campaign for this update was withdrawn.",
-		Advice: "Correct what was wrong and publish a new plan; a withdrawn one never comes back.",
+		Advice: "Correct what was wrong, and publish a new plan. A withdrawn plan never comes back.",
 	},
 	NotInScope: {
 		Says:   "The campaign plan is for other devices.",
 		Advice: "Nothing to do, unless the plan should name this class or device.",
 	},
 	NotInCohort: {
-		Says:   "This device is not among the first that get the update.",
-		Advice: "Nothing to do; a later phase of the campaign reaches it.",
+		Says:   "The campaign has not reached this device yet.",
+		Advice: "Nothing to do. A later phase of the campaign reaches it.",
 	},
 	NotBefore: {
 		Says:   "The campaign's phase has not begun yet.",
-		Advice: "Nothing to do; the update waits for its time.",
+		Advice: "Nothing to do. The update waits for its time.",
 	},
 	PulseMissing: {
-		Says:   "No pulse says that the campaign goes on.",
+		Says:   "There is no pulse to say that the campaign goes on.",
 		Advice: "Publish a pulse for the plan.",
 	},
 	PulseVoid: {
 		Says:   "The pulse is superseded, or belongs to another plan.",
-		Advice: "Publish a pulse for the present plan, under a higher sequence.",
+		Advice: "Publish a pulse for the current plan, with a higher sequence number.",
 	},
 	PulseExpired: {
-		Says:   "The last pulse of the campaign is too old.",
-		Advice: "Publish a fresh pulse; look for what keeps it from the device.",
+		Says:   "The campaign's last pulse has expired.",
+		Advice: "Publish a fresh pulse, and find out what keeps it from the device.",
 	},
 	Paused: {
 		Says:   "The campaign is paused.",
-		Advice: "Nothing to do; the update waits until it goes on.",
+		Advice: "Nothing to do. The update waits until the campaign goes on.",
 	},
 	Halted: {
 		Says:   "The campaign was halted, because something is wrong with it.",
-		Advice: "Find the cause; open the campaign again or withdraw it.",
+		Advice: "Find the cause. Then open the campaign again, or withdraw it.",
 	},
 	RootRefused: {
 		Final:  true,
-		Says:   "A root bundle was refused; the trusted root stays.",
-		Advice: "Publish the whole bundle that `ratchet-release root` wrote; treat others as an attack.",
+		Says:   "A root bundle was refused, and the trusted root stays.",
+		Advice: "Publish the whole bundle that `ratchet-release root` wrote. Treat any other as an attack.",
 	},
 	PermitVoid: {
 		Final:  true,
-		Says:   "The recovery permit does not answer the challenge of this device.",
-		Advice: "Run `ratchet recover` and have the challenge that it shows answered.",
+		Says:   "The recovery permit does not answer this device's challenge.",
+		Advice: "Run `ratchet recover`, and have the challenge that it shows answered.",
 	},
 	Permitted: {
-		Says:   "A recovery permit allowed it in spite of a rule.",
-		Advice: "Nothing to do; the history names the rules and who permitted it.",
+		Says:   "A recovery permit allowed it although a rule was against it.",
+		Advice: "Nothing to do. The history names the rules and who permitted it.",
 	},
 
 	// Refusals of the manifest itself.
 	EnvelopeMalformed: {
 		Final:  true,
-		Says:   "What was received is not a well-formed update manifest.",
+		Says:   "What the device received is not a well-formed update manifest.",
 		Advice: "Publish the file that `ratchet-release sign` wrote, unchanged.",
 	},
 	SignatureInvalid: {
 		Final: true, ThisCopy: true,
-		Says:   "The signature does not belong to this manifest: it was altered or signed wrongly.",
-		Advice: "Treat it as an attack until shown otherwise; sign and publish the manifest again.",
+		Says:   "The signature does not match this manifest: it was altered, or signed wrongly.",
+		Advice: "Treat it as an attack until shown otherwise. Sign the manifest again and publish it.",
 	},
 	SignerUnknown: {
 		Final: true, ThisCopy: true,
 		Says:   "Nobody whom this device trusts has signed the manifest.",
-		Advice: "Sign with a key that the device knows; `ratchet status` lists them.",
+		Advice: "Sign it with a key from the device's trust root, or with one of its trust anchors.",
 	},
 	DigestMismatch: {
 		Final:  true,
 		Says:   "The manifest is not the one that was signed.",
-		Advice: "Treat it as an attack until shown otherwise; publish the signed file again.",
+		Advice: "Treat it as an attack until shown otherwise. Publish the signed file again.",
 	},
 	ManifestUnsupported: {
 		Final:  true,
 		Says:   "The manifest asks for something that this device cannot do.",
-		Advice: "Run `ratchet-release inspect` on it; build it for this version of the agent.",
+		Advice: "Run `ratchet-release inspect` on it, and build it for this version of the agent.",
 	},
 	DecryptionKeyMissing: {
 		Final:  true,
-		Says:   "The image is encrypted, and not for this device.",
+		Says:   "The image is encrypted, and this device does not have the key.",
 		Advice: "Encrypt it for the device's public key, or give the device the decryption key that it names.",
 	},
 	AlgorithmNotAllowed: {
 		Final: true, ThisCopy: true,
 		Says:   "The manifest is signed with an algorithm that this device does not accept.",
-		Advice: "Sign with ESP256 or Ed25519, as the device's configuration says.",
+		Advice: "Sign with ESP256 or Ed25519, or with what the device's root or configuration allows.",
 	},
 
 	// Causes.
 	SourceUnreachable: {
-		Says:   "The image's server did not answer.",
-		Advice: "Check the network and the server; the agent tries again.",
+		Says:   "The image server did not answer.",
+		Advice: "Check the network and the server. The agent tries again.",
 	},
 	SourceGone: {
-		Says:   "The image's server says that it has no such image.",
+		Says:   "The image server says that it has no such image.",
 		Advice: "Put the image where the manifest says, and publish the manifest again.",
 	},
 	SourceChanged: {
 		Costly: true,
-		Says:   "The image changed on the server while it was loaded.",
-		Advice: "Never replace a published image; release a new one.",
+		Says:   "The image changed on the server during the download.",
+		Advice: "Never replace a published image. Release a new one.",
 	},
 	ImageCorrupt: {
 		Costly: true,
-		Says:   "The loaded image is not the one that the manifest names.",
-		Advice: "Compare the served file with the release; the running system was not touched.",
+		Says:   "The downloaded image is not the one that the manifest names.",
+		Advice: "Compare the file on the server with the release. The running system was not touched.",
 	},
 	ReadBackMismatch: {
 		Costly: true,
-		Says:   "The slot does not hold what was written into it.",
-		Advice: "Suspect the storage: it wears out or loses writes. The running system was not touched.",
+		Says:   "The slot does not hold what was written to it.",
+		Advice: "Suspect the storage: it may be worn out, or lose writes. The running system was not touched.",
 	},
 	SlotBusy: {
 		Retry:  time.Minute,
-		Says:   "The slot to write is mounted or held by another program.",
+		Says:   "The slot to write is mounted, or another program uses it.",
 		Advice: "Unmount it, and keep automounters away from the slots.",
 	},
 	SlotIO: {
 		Costly: true,
 		Says:   "The slot could not be read or written.",
-		Advice: "Suspect the storage; look at the kernel log.",
+		Advice: "Suspect the storage, and look at the kernel log.",
 	},
 	BootMetadataInvalid: {
-		Says:   "The boot metadata cannot be trusted: it is damaged or not what was configured.",
+		Says:   "The boot metadata cannot be trusted: it is damaged, or not what was configured.",
 		Advice: "Run `ratchet slots`, and repair the metadata with the bootloader's own tools.",
 	},
 	BootMetadataIO: {
@@ -318,65 +318,65 @@ var table = map[Reason]Info{
 		Advice: "Check the configured path and the storage behind it.",
 	},
 	BootMetadataChanged: {
-		Says:   "Something else changed the boot metadata meanwhile.",
-		Advice: "Find the other writer (fw_setenv, a mark-good unit) and stop it.",
+		Says:   "Another program changed the boot metadata at the same time.",
+		Advice: "Find the program (fw_setenv, a mark-good unit), and stop it.",
 	},
 	HealthFailed: {
 		Blame: Image, Retry: time.Minute,
 		Says:   "The new system did not pass its health checks.",
-		Advice: "Read the history for the check that failed; correct the image.",
+		Advice: "Look in the history for the check that failed, and correct the image.",
 	},
 	HealthTimeout: {
 		Blame: Image, Retry: time.Minute,
 		Says:   "The new system did not become healthy in time.",
-		Advice: "Read the history for the check that was still open; correct the image or its deadline.",
+		Advice: "Look in the history for the check that was still open. Correct the image or the deadline.",
 	},
 	TrialBootsExhausted: {
 		Blame:  ImageIfTriedOften,
 		Says:   "The new system used up its trial boots without becoming healthy.",
-		Advice: "Look for a crash or a reset early in its start; correct the image.",
+		Advice: "Look for a crash or a reset early in its start, and correct the image.",
 	},
 	FellBack: {
 		Blame:  ImageIfAgain,
 		Says:   "The bootloader tried the new system and went back to the old one.",
-		Advice: "Look at the new system's boot on a serial console; correct the image.",
+		Advice: "Watch the new system boot on a serial console, and correct the image.",
 	},
 	NeverTried: {
-		Says:   "The new system was never booted, although it was armed.",
+		Says:   "The new system was armed, but never booted.",
 		Advice: "Check that the bootloader's script and the configured backend belong together.",
 	},
 	ArmNotLanded: {
 		Costly: true,
 		Says:   "The bootloader could not be told to try the new system.",
-		Advice: "Check the boot metadata; the running system goes on.",
+		Advice: "Check the boot metadata. The running system goes on.",
 	},
 	RebootFailed: {
 		Says:   "The machine did not reboot when it was told to.",
-		Advice: "Look for what holds the shutdown up; reboot it by hand.",
+		Advice: "Find out what holds up the shutdown, and reboot it by hand.",
 	},
 	ConfirmedExternally: {
-		Says:   "Something else confirmed the new system before its health was proven.",
+		Says:   "Another program confirmed the new system before its health was proven.",
 		Advice: "Remove the other confirming service, so that a sick system can be reverted.",
 	},
 	LostAfterConfirm: {
-		Says:   "The new system was confirmed, yet the old one runs.",
-		Advice: "Run `ratchet slots`; look for why the bootloader left the confirmed slot.",
+		Says:   "The new system was confirmed, but the old one is running.",
+		Advice: "Run `ratchet slots`, and find out why the bootloader left the confirmed slot.",
 	},
 	RevertImpossible: {
 		Says:   "The device should go back, but the other slot does not boot.",
-		Advice: "Keep it powered, do not reboot it, and install a working image into the other slot.",
+		Advice: "Keep it powered and do not reboot it. Install a working image into the other slot.",
 	},
 	DisablePending: {
 		Says:   "The failed slot could not be disabled yet.",
-		Advice: "Check the boot metadata; the agent tries again at every start.",
+		Advice: "Check the boot metadata. The agent tries again at every start.",
 	},
 	CounterReplaced: {
-		Says:   "The hardware counter is not the one that was there before: it was deleted and made again, or its TPM was exchanged.",
-		Advice: "Find out who did it. If nobody was meant to, the device may have been given an older root: look at what it runs.",
+		Says:   "The hardware counter is not the one from before: it was deleted and made again, or its TPM was replaced.",
+		Advice: "Find out who did it. If nobody should have, the device may have been given an older root: check what it runs.",
 	},
 	FloorPending: {
 		Says:   "The update is confirmed, but the rollback counter could not be raised yet.",
-		Advice: "Check the counter's hardware; the agent tries again at every start.",
+		Advice: "Check the counter's hardware. The agent tries again at every start.",
 	},
 	OperatorRevert: {
 		Closes: true,
@@ -393,39 +393,39 @@ var table = map[Reason]Info{
 		Advice: "Nothing to do.",
 	},
 	JournalLost: {
-		Says:   "The agent's journal was lost or damaged; a new one was begun.",
-		Advice: "Keep the file that was set aside; suspect the storage.",
+		Says:   "The agent's journal was lost or damaged, and a new one was begun.",
+		Advice: "Keep the file that was set aside, and suspect the storage.",
 	},
 	JournalUnwritable: {
-		Says:   "The agent's journal cannot be written.",
+		Says:   "The agent cannot write its journal.",
 		Advice: "Check that the state directory is writable and its storage healthy.",
 	},
 	JournalFull: {
 		Reserved: true,
 		Says:     "The agent's journal is full.",
-		Advice:   "Connect the device, so that its evidence can be handed over and pruned.",
+		Advice:   "Connect the device, so that it can hand over its evidence and make room.",
 	},
 	RecordUnknown: {
-		Says:   "The agent's record was written by another version and is not understood.",
+		Says:   "The agent cannot read its record of the update: another version wrote it.",
 		Advice: "Run the version that wrote it, or finish its update there.",
 	},
 	ConfigInvalid: {
-		Says:   "The configuration cannot be used.",
-		Advice: "Run `ratchet daemon --check-config`; it names the line.",
+		Says:   "The configuration is not valid.",
+		Advice: "Run `ratchet daemon --check-config`. It names the line.",
 	},
 	AnchorsInvalid: {
 		Reserved: true,
-		Says:     "The trust anchors cannot be used.",
+		Says:     "The trust anchors are not valid.",
 		Advice:   "Check the key files that the configuration names.",
 	},
 	Interrupted: {
-		Says:   "Power was lost or the agent was stopped in the middle.",
-		Advice: "Nothing to do; the agent goes on from there.",
+		Says:   "Power was lost, or the agent was stopped, in the middle of it.",
+		Advice: "Nothing to do. The agent goes on from there.",
 	},
 	ClockJumped: {
 		Reserved: true,
 		Says:     "The device's clock was set by a large step.",
-		Advice:   "Nothing to do; deadlines do not depend on it.",
+		Advice:   "Nothing to do. Deadlines do not depend on it.",
 	},
 	EvidencePruned: {
 		Reserved: true,
@@ -436,12 +436,12 @@ var table = map[Reason]Info{
 	// Answers.
 	NotPermitted: {
 		Reserved: true,
-		Says:     "You are not permitted to ask for this.",
+		Says:     "You do not have permission to ask for this.",
 		Advice:   "Use an account that the daemon's configuration permits, or root.",
 	},
 	RequestBad: {
-		Says:   "The request is not one that the agent understands.",
-		Advice: "See the command's --help; use the same version for both.",
+		Says:   "The agent does not understand the request.",
+		Advice: "See the command's --help. The command and the agent should be of the same version.",
 	},
 	NothingToDo: {
 		Says:   "There is nothing to do.",
@@ -449,7 +449,7 @@ var table = map[Reason]Info{
 	},
 	InternalError: {
 		Reserved: true,
-		Says:     "The agent has a defect.",
+		Says:     "The agent has a bug.",
 		Advice:   "Report it with `ratchet history` and the log.",
 	},
 }
