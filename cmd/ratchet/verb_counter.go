@@ -12,6 +12,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
 )
 
 const counterUsage = `Usage: ratchet counter [--config FILE]
@@ -54,23 +55,23 @@ func (c counterConfig) check() error {
 	return nil
 }
 
-// tpm is the TPM counter of the configuration, nil where it names none.
-func (c *Config) tpm() *linux.TPMCounter {
+// counterTPM is the TPM counter of the configuration, nil where it names none.
+func (c *Config) counterTPM() *tpm.Counter {
 	if c.Counter.Kind != "tpm2" {
 		return nil
 	}
 	path, index := c.Counter.Device, c.Counter.Index
 	if path == "" {
-		path = linux.DefaultTPM
+		path = tpm.DefaultDevice
 	}
 	if index == 0 {
-		index = linux.DefaultTPMIndex
+		index = tpm.DefaultIndex
 	}
-	return linux.NewTPMCounter(path, index)
+	return tpm.New(path, index)
 }
 
 func (c *Config) counter(fsys hal.FS) hal.Counter {
-	if t := c.tpm(); t != nil {
+	if t := c.counterTPM(); t != nil {
 		return t
 	}
 	return linux.NewFileCounter(fsys, filepath.Join(c.State.Directory, "counter"))
@@ -80,7 +81,7 @@ func (c *Config) counter(fsys hal.FS) hal.Counter {
 func runCounter(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("counter", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
-	var how linux.TPMProvision
+	var how tpm.Provision
 	path := f.String("config", "/etc/ratchet/ratchet.toml", "")
 	auth := f.String("auth-file", "", "")
 	f.BoolVar(&how.Platform, "platform", false, "")
@@ -119,8 +120,8 @@ func runCounter(ctx context.Context, args []string, stdout, stderr io.Writer) in
 	return 0
 }
 
-func (c *Config) makeCounter(ctx context.Context, how linux.TPMProvision, auth string, stdout io.Writer) error {
-	t := c.tpm()
+func (c *Config) makeCounter(ctx context.Context, how tpm.Provision, auth string, stdout io.Writer) error {
+	t := c.counterTPM()
 	if t == nil {
 		return errors.New("the configuration has no counter in a TPM: set counter.kind = \"tpm2\"; a counter in a file needs no making")
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
 )
 
 func TestCounterConfig(t *testing.T) {
@@ -18,7 +18,7 @@ func TestCounterConfig(t *testing.T) {
 	}{
 		{counterConfig{}, ""}, {counterConfig{Kind: "file"}, ""}, {counterConfig{Kind: "tpm2"}, ""},
 		{counterConfig{Kind: "tpm2", Device: "/dev/tpm0", Index: 0x01400001}, ""},
-		{counterConfig{Kind: "tpm"}, "file, tpm2"}, {counterConfig{Index: linux.DefaultTPMIndex}, "are for"},
+		{counterConfig{Kind: "tpm"}, "file, tpm2"}, {counterConfig{Index: tpm.DefaultIndex}, "are for"},
 		{counterConfig{Kind: "tpm2", Device: "tpm0"}, "absolute"}, {counterConfig{Kind: "tpm2", Index: 0x81000001}, "0x01000000"},
 	} {
 		if err := c.config.check(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

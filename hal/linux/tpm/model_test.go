@@ -1,6 +1,6 @@
 //go:build linux
 
-package linux_test
+package tpm_test
 
 import (
 	"crypto/sha256"

@@ -1,6 +1,6 @@
 //go:build linux
 
-package linux
+package tpm
 
 import (
 	"bytes"
@@ -15,24 +15,25 @@ import (
 )
 
 const (
-	// DefaultTPM is the TPM behind the kernel's resource manager, which any number of programs share.
-	DefaultTPM = "/dev/tpmrm0"
-	// DefaultTPMIndex is in the range that the TCG leaves to owners, 0x01800000 to 0x01BFFFFF (TCG
+	// DefaultDevice is the TPM behind the kernel's resource manager, which any number of programs share.
+	DefaultDevice = "/dev/tpmrm0"
+	// DefaultIndex is in the range that the TCG leaves to owners, 0x01800000 to 0x01BFFFFF (TCG
 	// Registry of Reserved TPM 2.0 Handles and Localities, section 2.2).
-	DefaultTPMIndex = 0x01805254
-	// TPMMaxRaise is the most that one Raise may go up: each step wears the TPM's memory, and the
+	DefaultIndex = 0x01805254
+	// MaxRaise is the most that one Raise may go up: each step wears the TPM's memory, and the
 	// number that is kept steps by one.
-	TPMMaxRaise = 1024
+	MaxRaise = 1024
 )
 
 var (
-	// ErrCounterMissing: the index of a TPM counter is not there. It is never made by the way, since
+	// ErrMissing: the index of a TPM counter is not there. It is never made by the way, since
 	// that would turn it back.
-	ErrCounterMissing = errors.New("the TPM has no such counter: it was never made, or was deleted; see what became of it, then: ratchet counter init")
-	// ErrCounterUnfinished: the making of the index was interrupted, so that it counts nothing yet.
-	ErrCounterUnfinished = errors.New("the making of the TPM's counter was interrupted; run it again: ratchet counter init")
-	// ErrCounterForeign: the index is somebody else's, or was changed.
-	ErrCounterForeign = errors.New("the TPM's index is not a counter of Ratchet's; name another one in counter.index")
+	ErrMissing = errors.New("the TPM has no such counter: it was never made, or was deleted; " +
+		"see what became of it, then: ratchet counter init")
+	// ErrUnfinished: the making of the index was interrupted, so that it counts nothing yet.
+	ErrUnfinished = errors.New("the making of the TPM's counter was interrupted; run it again: ratchet counter init")
+	// ErrForeign: the index is somebody else's, or was changed.
+	ErrForeign = errors.New("the TPM's index is not a counter of Ratchet's; name another one in counter.index")
 )
 
 // Attributes of an index (TPM 2.0 Library, part 2, section 13.4, TPMA_NV).
@@ -52,7 +53,7 @@ const (
 // counterMark begins the authPolicy of the index; the base follows, 8 bytes, big-endian.
 const counterMark = "ratchet counter, base 1\x00"
 
-// TPMCounter is a counter in a TPM 2.0: one NV index of type TPM_NT_COUNTER, which a TPM only counts
+// Counter is a counter in a TPM 2.0: one NV index of type TPM_NT_COUNTER, which a TPM only counts
 // up, one at a time. Kind says "tpm2-nv".
 //
 // # Why a counter, and where its zero is
@@ -73,46 +74,46 @@ const counterMark = "ratchet counter, base 1\x00"
 //     answered (TPMA_NV_ORDERLY is clear). A raise by several may be left half way; it is never
 //     beyond what was asked, and the next Raise begins by reading.
 //   - A power cut while it is made: an index that was never incremented counts nothing and is refused
-//     (ErrCounterUnfinished); making it again deletes it first. See MakeTPMCounter.
+//     (ErrUnfinished); making it again deletes it first. See Counter.Make.
 //   - Deletion: whoever has the password of the owner hierarchy, or clears the TPM, deletes an index
 //     that the owner made; one that the platform made, only the platform. A missing index is
-//     ErrCounterMissing, not zero, and is never made again by the way. One that somebody else made
+//     ErrMissing, not zero, and is never made again by the way. One that somebody else made
 //     again has another base, so another Origin, which evidence carries.
 //   - Root on the device can raise it, which makes the device wait for a newer root for ever; and
 //     where the owner's password was left empty can make it again with any value, and another Origin.
-type TPMCounter struct {
+type Counter struct {
 	path  string
 	index uint32
 	mu    sync.Mutex
 }
 
-var _ hal.Counter = (*TPMCounter)(nil)
+var _ hal.Counter = (*Counter)(nil)
 
-// NewTPMCounter uses the index of the TPM at path, a device or the unix socket of a TPM that is a
+// New uses the index of the TPM at path, a device or the unix socket of a TPM that is a
 // program. Nothing is opened before it is used, nor kept open.
-func NewTPMCounter(path string, index uint32) *TPMCounter {
-	return &TPMCounter{path: path, index: index}
+func New(path string, index uint32) *Counter {
+	return &Counter{path: path, index: index}
 }
 
 // Kind implements hal.Counter.
-func (c *TPMCounter) Kind() string { return "tpm2-nv" }
+func (c *Counter) Kind() string { return "tpm2-nv" }
 
-// Read implements hal.Counter. Errors: ErrCounterMissing, ErrCounterUnfinished, ErrCounterForeign, and
+// Read implements hal.Counter. Errors: ErrMissing, ErrUnfinished, ErrForeign, and
 // those of the TPM in words.
-func (c *TPMCounter) Read(ctx context.Context) (v uint64, err error) {
-	err = c.with(ctx, "read", func(link tpmLink) error {
+func (c *Counter) Read(ctx context.Context) (v uint64, err error) {
+	err = c.with(ctx, "read", func(link device) error {
 		v, _, err = c.value(ctx, link)
 		return err
 	})
 	return v, err
 }
 
-// Raise implements hal.Counter. More than TPMMaxRaise steps at once are refused.
-func (c *TPMCounter) Raise(ctx context.Context, to uint64) error {
-	return c.with(ctx, "raise", func(link tpmLink) error {
+// Raise implements hal.Counter. More than MaxRaise steps at once are refused.
+func (c *Counter) Raise(ctx context.Context, to uint64) error {
+	return c.with(ctx, "raise", func(link device) error {
 		now, _, err := c.value(ctx, link)
-		if err == nil && to > now && to-now > TPMMaxRaise {
-			return fmt.Errorf("from %d to %d is more than %d steps", now, to, TPMMaxRaise)
+		if err == nil && to > now && to-now > MaxRaise {
+			return fmt.Errorf("from %d to %d is more than %d steps", now, to, MaxRaise)
 		}
 		// Crash: before an increment is answered -> the old number or the next; after -> the next. It is
 		// read again before each, so that none is made twice.
@@ -126,8 +127,8 @@ func (c *TPMCounter) Raise(ctx context.Context, to uint64) error {
 }
 
 // Origin implements hal.Counter: the index and its base, which is another one after each making.
-func (c *TPMCounter) Origin(ctx context.Context) (origin string, err error) {
-	err = c.with(ctx, "read", func(link tpmLink) error {
+func (c *Counter) Origin(ctx context.Context) (origin string, err error) {
+	err = c.with(ctx, "read", func(link device) error {
 		_, p, err := c.value(ctx, link)
 		origin = fmt.Sprintf("%#08x made at %d", c.index, p.base())
 		if p.attributes&nvPlatformCreate != 0 {
@@ -142,10 +143,10 @@ func (c *TPMCounter) Origin(ctx context.Context) (origin string, err error) {
 }
 
 // with opens the TPM for one use.
-func (c *TPMCounter) with(ctx context.Context, what string, use func(tpmLink) error) error {
+func (c *Counter) with(ctx context.Context, what string, use func(device) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	link, err := openTPM(ctx, c.path)
+	link, err := open(ctx, c.path)
 	if err == nil {
 		err = errors.Join(use(link), link.Close())
 	}
@@ -156,7 +157,7 @@ func (c *TPMCounter) with(ctx context.Context, what string, use func(tpmLink) er
 }
 
 // value reads the counter, and what the index is.
-func (c *TPMCounter) value(ctx context.Context, link tpmLink) (uint64, nvPublic, error) {
+func (c *Counter) value(ctx context.Context, link device) (uint64, nvPublic, error) {
 	p, err := c.public(ctx, link)
 	if err != nil {
 		return 0, p, err
@@ -166,7 +167,7 @@ func (c *TPMCounter) value(ctx context.Context, link tpmLink) (uint64, nvPublic,
 	}
 	n, err := c.number(ctx, link)
 	if err == nil && n < p.base() {
-		err = fmt.Errorf("%w: it stands at %d, below its base %d", ErrCounterForeign, n, p.base())
+		err = fmt.Errorf("%w: it stands at %d, below its base %d", ErrForeign, n, p.base())
 	}
 	if err != nil {
 		return 0, p, err
@@ -175,10 +176,10 @@ func (c *TPMCounter) value(ctx context.Context, link tpmLink) (uint64, nvPublic,
 }
 
 // public is TPM2_NV_ReadPublic (part 3, section 31.6).
-func (c *TPMCounter) public(ctx context.Context, link tpmLink) (nvPublic, error) {
-	b, err := tpmCommand{code: tpmNVReadPublic, handles: []uint32{c.index}}.run(ctx, link)
-	if isTPM(err, tpmHandle) {
-		return nvPublic{}, ErrCounterMissing
+func (c *Counter) public(ctx context.Context, link device) (nvPublic, error) {
+	b, err := command{code: ccNVReadPublic, handles: []uint32{c.index}}.run(ctx, link)
+	if isCode(err, rcHandle) {
+		return nvPublic{}, ErrMissing
 	}
 	if err != nil {
 		return nvPublic{}, err
@@ -187,8 +188,9 @@ func (c *TPMCounter) public(ctx context.Context, link tpmLink) (nvPublic, error)
 }
 
 // number is TPM2_NV_Read of the eight bytes (part 3, section 31.13).
-func (c *TPMCounter) number(ctx context.Context, link tpmLink) (uint64, error) {
-	b, err := tpmCommand{code: tpmNVRead, handles: []uint32{c.index, c.index}, session: true, params: []byte{0, 8, 0, 0}}.run(ctx, link)
+func (c *Counter) number(ctx context.Context, link device) (uint64, error) {
+	read := command{code: ccNVRead, handles: []uint32{c.index, c.index}, session: true, params: []byte{0, 8, 0, 0}}
+	b, err := read.run(ctx, link)
 	if err != nil {
 		return 0, err
 	}
@@ -196,8 +198,8 @@ func (c *TPMCounter) number(ctx context.Context, link tpmLink) (uint64, error) {
 }
 
 // increment is TPM2_NV_Increment (part 3, section 31.8).
-func (c *TPMCounter) increment(ctx context.Context, link tpmLink) error {
-	_, err := tpmCommand{code: tpmNVIncrement, handles: []uint32{c.index, c.index}, session: true}.run(ctx, link)
+func (c *Counter) increment(ctx context.Context, link device) error {
+	_, err := command{code: ccNVIncrement, handles: []uint32{c.index, c.index}, session: true}.run(ctx, link)
 	return err
 }
 
@@ -207,7 +209,7 @@ func decodeNumber(b []byte) (uint64, error) {
 		return 0, err
 	}
 	if len(data) != 8 || len(rest) != 0 {
-		return 0, fmt.Errorf("%w: a counter of %d bytes", errTPMResponse, len(data))
+		return 0, fmt.Errorf("%w: a counter of %d bytes", errResponse, len(data))
 	}
 	return binary.BigEndian.Uint64(data), nil
 }
@@ -230,18 +232,19 @@ func decodePublic(b []byte) (nvPublic, error) {
 	}
 	name, rest, err := takeTPM2B(rest)
 	if err != nil || len(rest) != 0 || len(area) < 12 {
-		return nvPublic{}, fmt.Errorf("%w: a public area of %d bytes", errTPMResponse, len(area))
+		return nvPublic{}, fmt.Errorf("%w: a public area of %d bytes", errResponse, len(area))
 	}
-	p := nvPublic{index: binary.BigEndian.Uint32(area), hash: binary.BigEndian.Uint16(area[4:]), attributes: binary.BigEndian.Uint32(area[6:])}
+	p := nvPublic{index: binary.BigEndian.Uint32(area), hash: binary.BigEndian.Uint16(area[4:]),
+		attributes: binary.BigEndian.Uint32(area[6:])}
 	policy, rest, err := takeTPM2B(area[10:])
 	if err != nil || len(rest) != 2 {
-		return nvPublic{}, fmt.Errorf("%w: a public area of %d bytes", errTPMResponse, len(area))
+		return nvPublic{}, fmt.Errorf("%w: a public area of %d bytes", errResponse, len(area))
 	}
 	p.policy, p.size = bytes.Clone(policy), binary.BigEndian.Uint16(rest)
-	if p.hash == tpmSHA256 {
+	if p.hash == algSHA256 {
 		sum := sha256.Sum256(area)
-		if !bytes.Equal(name, append([]byte{0, tpmSHA256}, sum[:]...)) {
-			return nvPublic{}, fmt.Errorf("%w: the name is not that of the public area", errTPMResponse)
+		if !bytes.Equal(name, append([]byte{0, algSHA256}, sum[:]...)) {
+			return nvPublic{}, fmt.Errorf("%w: the name is not that of the public area", errResponse)
 		}
 	}
 	return p, nil
@@ -255,9 +258,10 @@ func (p nvPublic) encode() []byte {
 	return binary.BigEndian.AppendUint16(b, p.size)
 }
 
-// ours tells whether it is an index as MakeTPMCounter makes it, written or not.
+// ours tells whether it is an index as Counter.Make makes it, written or not.
 func (p nvPublic) ours(index uint32) bool {
-	return p.index == index && p.hash == tpmSHA256 && p.size == 8 && p.attributes&^(nvWritten|nvPlatformCreate) == counterAttributes &&
+	return p.index == index && p.hash == algSHA256 && p.size == 8 &&
+		p.attributes&^(nvWritten|nvPlatformCreate) == counterAttributes &&
 		len(p.policy) == len(counterMark)+8 && bytes.HasPrefix(p.policy, []byte(counterMark))
 }
 
@@ -265,11 +269,11 @@ func (p nvPublic) ours(index uint32) bool {
 func (p nvPublic) check(index uint32) error {
 	switch {
 	case !p.ours(index):
-		return fmt.Errorf("%w (attributes %#x, %d bytes)", ErrCounterForeign, p.attributes, p.size)
+		return fmt.Errorf("%w (attributes %#x, %d bytes)", ErrForeign, p.attributes, p.size)
 	case p.attributes&nvWritten == 0:
-		return ErrCounterUnfinished
+		return ErrUnfinished
 	case p.base() == measuring:
-		return ErrCounterUnfinished
+		return ErrUnfinished
 	}
 	return nil
 }

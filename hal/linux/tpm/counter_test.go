@@ -1,6 +1,6 @@
 //go:build linux
 
-package linux_test
+package tpm_test
 
 import (
 	"errors"
@@ -11,22 +11,22 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/hal/haltest"
-	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
 )
 
-const index = linux.DefaultTPMIndex
+const index = tpm.DefaultIndex
 
 // made makes a counter, and says what it must not do.
-func made(t *testing.T, m *tpmModel, how linux.TPMProvision) *linux.TPMCounter {
+func made(t *testing.T, m *tpmModel, how tpm.Provision) *tpm.Counter {
 	t.Helper()
-	c := linux.NewTPMCounter(m.path, index)
+	c := tpm.New(m.path, index)
 	if ok, err := c.Make(t.Context(), how); !ok || err != nil {
 		t.Fatalf("made %v, %v", ok, err)
 	}
 	return c
 }
 
-func is(t *testing.T, c *linux.TPMCounter, want uint64) {
+func is(t *testing.T, c *tpm.Counter, want uint64) {
 	t.Helper()
 	if got, err := c.Read(t.Context()); got != want || err != nil {
 		t.Errorf("the counter is %d, %v; want %d", got, err, want)
@@ -34,14 +34,8 @@ func is(t *testing.T, c *linux.TPMCounter, want uint64) {
 }
 
 func TestTPMCounterConformance(t *testing.T) {
-	const size = 64 << 10
-	for _, how := range []linux.TPMProvision{{}, {Platform: true}} {
-		haltest.Run(t, func(t *testing.T) haltest.Machine {
-			dir := t.TempDir()
-			m := machine(t, dir, makeFile(t, filepath.Join(t.TempDir(), "a"), size), makeFile(t, filepath.Join(t.TempDir(), "b"), size), size)
-			m.Counter, m.Small = made(t, newTPM(t), how), true
-			return m
-		})
+	for _, how := range []tpm.Provision{{}, {Platform: true}} {
+		haltest.Counter(t, made(t, newTPM(t), how), true)
 	}
 }
 
@@ -51,7 +45,7 @@ func TestTPMCounterBegins(t *testing.T) {
 	for _, c := range []struct{ highest, skip, version uint64 }{{0, 0, 0}, {41, 0, 3}, {1 << 40, 6, 0}, {7, 1, 1}} {
 		m := newTPM(t)
 		m.highest, m.skip = c.highest, c.skip
-		is(t, made(t, m, linux.TPMProvision{Version: c.version}), c.version)
+		is(t, made(t, m, tpm.Provision{Version: c.version}), c.version)
 	}
 }
 
@@ -67,7 +61,7 @@ func TestTPMCounterOthersCount(t *testing.T) {
 			}
 		}
 	}
-	is(t, made(t, m, linux.TPMProvision{}), 0)
+	is(t, made(t, m, tpm.Provision{}), 0)
 
 	m = newTPM(t)
 	step := uint64(1)
@@ -77,7 +71,7 @@ func TestTPMCounterOthersCount(t *testing.T) {
 			m.highest += step
 		}
 	}
-	if _, err := linux.NewTPMCounter(m.path, index).Make(t.Context(), linux.TPMProvision{}); err == nil || len(m.indices) != 0 {
+	if _, err := tpm.New(m.path, index).Make(t.Context(), tpm.Provision{}); err == nil || len(m.indices) != 0 {
 		t.Errorf("%v; %d indices are left", err, len(m.indices))
 	}
 }
@@ -86,19 +80,19 @@ func TestTPMCounterOthersCount(t *testing.T) {
 // nor made by Read or Raise.
 func TestTPMCounterIsNotMadeAgain(t *testing.T) {
 	m := newTPM(t)
-	c := made(t, m, linux.TPMProvision{})
+	c := made(t, m, tpm.Provision{})
 	if err := c.Raise(t.Context(), 5); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := c.Make(t.Context(), linux.TPMProvision{}); again || err != nil {
+	if again, err := c.Make(t.Context(), tpm.Provision{}); again || err != nil {
 		t.Errorf("made again: %v, %v", again, err)
 	}
 	is(t, c, 5)
 	m.indices = map[uint32]*tpmIndex{}
-	if v, err := c.Read(t.Context()); !errors.Is(err, linux.ErrCounterMissing) {
+	if v, err := c.Read(t.Context()); !errors.Is(err, tpm.ErrMissing) {
 		t.Errorf("a deleted counter is %d, %v", v, err)
 	}
-	if err := c.Raise(t.Context(), 1); !errors.Is(err, linux.ErrCounterMissing) || len(m.indices) != 0 {
+	if err := c.Raise(t.Context(), 1); !errors.Is(err, tpm.ErrMissing) || len(m.indices) != 0 {
 		t.Errorf("a deleted counter was raised: %v", err)
 	}
 }
@@ -106,12 +100,12 @@ func TestTPMCounterIsNotMadeAgain(t *testing.T) {
 // Whoever deletes it and makes it again, at the same value, cannot give it the same origin.
 func TestTPMCounterMadeAgainHasAnotherOrigin(t *testing.T) {
 	m := newTPM(t)
-	c := made(t, m, linux.TPMProvision{Version: 2})
+	c := made(t, m, tpm.Provision{Version: 2})
 	before, err := c.Origin(t.Context())
 	if err != nil || before == "" {
 		t.Fatal(before, err)
 	}
-	made(t, m, linux.TPMProvision{Version: 2, Replace: true})
+	made(t, m, tpm.Provision{Version: 2, Replace: true})
 	is(t, c, 2)
 	if after, err := c.Origin(t.Context()); after == before || err != nil {
 		t.Errorf("origin %q before, %q after, %v", before, after, err)
@@ -121,13 +115,13 @@ func TestTPMCounterMadeAgainHasAnotherOrigin(t *testing.T) {
 // The platform's index is not the owner's to delete.
 func TestTPMCounterOfThePlatform(t *testing.T) {
 	m := newTPM(t)
-	c := made(t, m, linux.TPMProvision{Platform: true, Version: 4})
-	if _, err := c.Make(t.Context(), linux.TPMProvision{Replace: true}); err == nil {
+	c := made(t, m, tpm.Provision{Platform: true, Version: 4})
+	if _, err := c.Make(t.Context(), tpm.Provision{Replace: true}); err == nil {
 		t.Error("the owner deleted the platform's index")
 	}
 	is(t, c, 4)
 	m.platform = false
-	if _, err := c.Make(t.Context(), linux.TPMProvision{Platform: true, Replace: true}); err == nil || !strings.Contains(err.Error(), "disabled") {
+	if _, err := c.Make(t.Context(), tpm.Provision{Platform: true, Replace: true}); err == nil || !strings.Contains(err.Error(), "disabled") {
 		t.Error(err)
 	}
 	is(t, c, 4)
@@ -136,13 +130,13 @@ func TestTPMCounterOfThePlatform(t *testing.T) {
 // Power is lost at each command of making and raising, before it was done and after: in the end the
 // counter stands where it must, never above, and the making can always be finished.
 func TestTPMCounterPowerCuts(t *testing.T) {
-	for _, how := range []linux.TPMProvision{{}, {Version: 3}} {
+	for _, how := range []tpm.Provision{{}, {Version: 3}} {
 		for at := 1; ; at++ {
 			cut := false
 			for _, sign := range []int{1, -1} {
 				m := newTPM(t)
 				m.hangUp = sign * at
-				c := linux.NewTPMCounter(m.path, index)
+				c := tpm.New(m.path, index)
 				_, err := c.Make(t.Context(), how)
 				if err == nil {
 					err = c.Raise(t.Context(), 6)
@@ -151,7 +145,7 @@ func TestTPMCounterPowerCuts(t *testing.T) {
 				m.set(func() { m.hangUp = 0 })
 				if v, rerr := c.Read(t.Context()); rerr == nil && v > 6 {
 					t.Errorf("cut at %d: the counter is %d", sign*at, v)
-				} else if rerr != nil && !errors.Is(rerr, linux.ErrCounterMissing) && !errors.Is(rerr, linux.ErrCounterUnfinished) {
+				} else if rerr != nil && !errors.Is(rerr, tpm.ErrMissing) && !errors.Is(rerr, tpm.ErrUnfinished) {
 					t.Errorf("cut at %d: %v", sign*at, rerr)
 				}
 				if _, err := c.Make(t.Context(), how); err != nil {
@@ -178,7 +172,7 @@ func TestTPMCounterPowerCuts(t *testing.T) {
 // What the TPM asks to send again is sent again, and counted once.
 func TestTPMCounterTriesAgain(t *testing.T) {
 	m := newTPM(t)
-	c := made(t, m, linux.TPMProvision{})
+	c := made(t, m, tpm.Provision{})
 	for _, rc := range []uint32{0x922, 0x908, 0x90A, 0x920} {
 		m.answers = []uint32{0, 0, rc, rc}
 		v, err := c.Read(t.Context())
@@ -209,7 +203,7 @@ func TestTPMCounterErrors(t *testing.T) {
 	for rc, want := range map[uint32]string{0x921: "locked out", 0x101: "failure mode", 0x100: "not started", 0x14B: "no room", 0x148: "locked",
 		0x923: "non-volatile memory", 0x98E: "password", 0x9A2: "password", 0x185: "disabled", 0xB0143: "resource manager", 0x153: "testing", 0x777: "0x777"} {
 		m := newTPM(t)
-		c := made(t, m, linux.TPMProvision{})
+		c := made(t, m, tpm.Provision{})
 		for k := range 2 {
 			m.answers = append(make([]uint32, k), rc)
 			if v, err := c.Read(t.Context()); err == nil || !strings.Contains(err.Error(), want) || v != 0 {
@@ -222,16 +216,16 @@ func TestTPMCounterErrors(t *testing.T) {
 		}
 		is(t, c, 0)
 	}
-	c := linux.NewTPMCounter(filepath.Join(t.TempDir(), "none"), index)
+	c := tpm.New(filepath.Join(t.TempDir(), "none"), index)
 	if _, err := c.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "driver") {
 		t.Error(err)
 	}
 	m := newTPM(t)
 	m.owner = "secret"
-	if _, err := linux.NewTPMCounter(m.path, index).Make(t.Context(), linux.TPMProvision{}); err == nil || !strings.Contains(err.Error(), "--auth-file") {
+	if _, err := tpm.New(m.path, index).Make(t.Context(), tpm.Provision{}); err == nil || !strings.Contains(err.Error(), "--auth-file") {
 		t.Error(err)
 	}
-	is(t, made(t, m, linux.TPMProvision{Password: []byte("secret")}), 0)
+	is(t, made(t, m, tpm.Provision{Password: []byte("secret")}), 0)
 }
 
 // An index of somebody else is neither read nor counted up nor deleted.
@@ -244,16 +238,16 @@ func TestTPMCounterForeign(t *testing.T) {
 	}
 	for name, f := range change {
 		m := newTPM(t)
-		c := made(t, m, linux.TPMProvision{})
+		c := made(t, m, tpm.Provision{})
 		f(m.indices[index])
-		if v, err := c.Read(t.Context()); !errors.Is(err, linux.ErrCounterForeign) {
+		if v, err := c.Read(t.Context()); !errors.Is(err, tpm.ErrForeign) {
 			t.Errorf("%s: reads as %d, %v", name, v, err)
 		}
-		if err := c.Raise(t.Context(), 3); !errors.Is(err, linux.ErrCounterForeign) {
+		if err := c.Raise(t.Context(), 3); !errors.Is(err, tpm.ErrForeign) {
 			t.Errorf("%s: raised: %v", name, err)
 		}
 		if name != "below its base" {
-			if _, err := c.Make(t.Context(), linux.TPMProvision{Replace: true}); !errors.Is(err, linux.ErrCounterForeign) || m.indices[index] == nil {
+			if _, err := c.Make(t.Context(), tpm.Provision{Replace: true}); !errors.Is(err, tpm.ErrForeign) || m.indices[index] == nil {
 				t.Errorf("%s: deleted: %v", name, err)
 			}
 		}
@@ -263,7 +257,7 @@ func TestTPMCounterForeign(t *testing.T) {
 // Whatever comes back, nothing is believed that is not whole.
 func TestTPMCounterMalformed(t *testing.T) {
 	m := newTPM(t)
-	c := made(t, m, linux.TPMProvision{})
+	c := made(t, m, tpm.Provision{})
 	for _, raw := range [][]byte{
 		response(0x8001, 0, nil), response(0x8001, 0, []byte{0, 200}), response(0x1234, 0, make([]byte, 60)),
 		append(response(0x8001, 0, nil), 1), {0x80, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, {0x80, 1, 0, 0, 0, 3, 0, 0, 0, 0},
@@ -277,8 +271,8 @@ func TestTPMCounterMalformed(t *testing.T) {
 	}
 }
 
-func ExampleNewTPMCounter() {
-	c := linux.NewTPMCounter("/dev/none", linux.DefaultTPMIndex)
+func ExampleNew() {
+	c := tpm.New("/dev/none", tpm.DefaultIndex)
 	fmt.Println(c.Kind())
 	// Output: tpm2-nv
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package linux
+package tpm
 
 import (
 	"context"
@@ -16,14 +16,14 @@ const measuring = math.MaxUint64
 // makeTries is how often the making of a counter begins anew because the TPM counted elsewhere meanwhile.
 const makeTries = 8
 
-// TPMProvision says how a counter is made.
-type TPMProvision struct {
+// Provision says how a counter is made.
+type Provision struct {
 	// Platform makes the index with the platform hierarchy: then neither the owner nor TPM2_Clear deletes
 	// it, but only who has the platform's password, which firmware sets or disables before it boots a
 	// system. Otherwise the owner hierarchy makes it.
 	Platform bool
 	Password []byte // of the hierarchy; empty in a factory
-	Version  uint64 // where the counter is to begin, 0 on a new device; TPMMaxRaise at most
+	Version  uint64 // where the counter is to begin, 0 on a new device; MaxRaise at most
 	Replace  bool   // a counter that is there is deleted first: this turns it back
 }
 
@@ -37,16 +37,16 @@ type TPMProvision struct {
 //
 // Crash: before the index is defined the second time -> none, or one that says that it is for
 // measuring; before its increment is durable -> one that was never written; both are
-// ErrCounterUnfinished, and Make begins anew. After -> the counter at its base, or above it where a
+// ErrUnfinished, and Make begins anew. After -> the counter at its base, or above it where a
 // Version was asked for, which Make finds whole: it raises it then.
-func (c *TPMCounter) Make(ctx context.Context, how TPMProvision) (made bool, err error) {
-	if how.Version > TPMMaxRaise {
-		return false, fmt.Errorf("cannot make a counter at %d: %d is the most", how.Version, TPMMaxRaise)
+func (c *Counter) Make(ctx context.Context, how Provision) (made bool, err error) {
+	if how.Version > MaxRaise {
+		return false, fmt.Errorf("cannot make a counter at %d: %d is the most", how.Version, MaxRaise)
 	}
-	err = c.with(ctx, "make", func(link tpmLink) error {
+	err = c.with(ctx, "make", func(link device) error {
 		p, err := c.public(ctx, link)
 		switch {
-		case errors.Is(err, ErrCounterMissing):
+		case errors.Is(err, ErrMissing):
 		case err != nil:
 			return err
 		case !p.ours(c.index):
@@ -68,7 +68,7 @@ func (c *TPMCounter) Make(ctx context.Context, how TPMProvision) (made bool, err
 }
 
 // define makes an index whose first number is its base.
-func (c *TPMCounter) define(ctx context.Context, link tpmLink, how TPMProvision) error {
+func (c *Counter) define(ctx context.Context, link device, how Provision) error {
 	base, last, step := uint64(measuring), uint64(0), uint64(1)
 	for range makeTries {
 		if err := c.defineSpace(ctx, link, how, base); err != nil {
@@ -85,7 +85,7 @@ func (c *TPMCounter) define(ctx context.Context, link tpmLink, how TPMProvision)
 		if uerr := c.undefine(ctx, link, how); err != nil || uerr != nil {
 			return errors.Join(err, uerr)
 		}
-		if n <= last || n >= measuring-TPMMaxRaise {
+		if n <= last || n >= measuring-MaxRaise {
 			return fmt.Errorf("the TPM's counters go from %d to %d; it cannot be used", last, n)
 		}
 		if base != measuring {
@@ -96,27 +96,27 @@ func (c *TPMCounter) define(ctx context.Context, link tpmLink, how TPMProvision)
 	return errors.New("something else makes counters in this TPM at the same time; try again")
 }
 
-func (how TPMProvision) hierarchy() uint32 {
+func (how Provision) hierarchy() uint32 {
 	if how.Platform {
-		return tpmPlatform
+		return handlePlatform
 	}
-	return tpmOwner
+	return handleOwner
 }
 
 // defineSpace is TPM2_NV_DefineSpace (part 3, section 31.3), with an empty password for the index.
-func (c *TPMCounter) defineSpace(ctx context.Context, link tpmLink, how TPMProvision, base uint64) error {
-	p := nvPublic{index: c.index, hash: tpmSHA256, attributes: counterAttributes, size: 8,
+func (c *Counter) defineSpace(ctx context.Context, link device, how Provision, base uint64) error {
+	p := nvPublic{index: c.index, hash: algSHA256, attributes: counterAttributes, size: 8,
 		policy: binary.BigEndian.AppendUint64([]byte(counterMark), base)}
 	if how.Platform {
 		p.attributes |= nvPlatformCreate
 	}
 	params := appendTPM2B(appendTPM2B(nil, nil), p.encode())
-	_, err := tpmCommand{code: tpmNVDefine, handles: []uint32{how.hierarchy()}, session: true, password: how.Password, params: params}.run(ctx, link)
+	_, err := command{code: ccNVDefine, handles: []uint32{how.hierarchy()}, session: true, password: how.Password, params: params}.run(ctx, link)
 	return err
 }
 
 // undefine is TPM2_NV_UndefineSpace (part 3, section 31.4).
-func (c *TPMCounter) undefine(ctx context.Context, link tpmLink, how TPMProvision) error {
-	_, err := tpmCommand{code: tpmNVUndefine, handles: []uint32{how.hierarchy(), c.index}, session: true, password: how.Password}.run(ctx, link)
+func (c *Counter) undefine(ctx context.Context, link device, how Provision) error {
+	_, err := command{code: ccNVUndefine, handles: []uint32{how.hierarchy(), c.index}, session: true, password: how.Password}.run(ctx, link)
 	return err
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package linux
+package tpm
 
 import (
 	"bytes"
@@ -15,19 +15,19 @@ import (
 // FuzzTPMResponse: no response of a TPM, or of what stands in its place, makes the decoders fail but
 // by an error, and what they take they give back as it was.
 func FuzzTPMResponse(f *testing.F) {
-	area := nvPublic{index: DefaultTPMIndex, hash: tpmSHA256, attributes: counterAttributes | nvWritten, size: 8,
+	area := nvPublic{index: DefaultIndex, hash: algSHA256, attributes: counterAttributes | nvWritten, size: 8,
 		policy: binary.BigEndian.AppendUint64([]byte(counterMark), 42)}.encode()
 	whole := func(tag uint16, code uint32, params []byte) []byte {
 		b := binary.BigEndian.AppendUint16(nil, tag)
-		b = binary.BigEndian.AppendUint32(b, uint32(tpmHeader+len(params)))
+		b = binary.BigEndian.AppendUint32(b, uint32(headerSize+len(params)))
 		return append(binary.BigEndian.AppendUint32(b, code), params...)
 	}
-	f.Add(whole(tpmNoSessions, 0, appendTPM2B(appendTPM2B(nil, area), make([]byte, 34))), false)
-	f.Add(whole(tpmSessions, 0, []byte{0, 0, 0, 10, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 1, 0, 0}), true)
-	f.Add(whole(tpmNoSessions, 0x921, nil), true)
+	f.Add(whole(tagNoSessions, 0, appendTPM2B(appendTPM2B(nil, area), make([]byte, 34))), false)
+	f.Add(whole(tagSessions, 0, []byte{0, 0, 0, 10, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 1, 0, 0}), true)
+	f.Add(whole(tagNoSessions, 0x921, nil), true)
 	f.Add([]byte{0x80, 2, 0, 0, 0, 14, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, true)
 	f.Fuzz(func(t *testing.T, b []byte, sessions bool) {
-		params, err := decodeTPM(b, sessions)
+		params, err := decodeResponse(b, sessions)
 		if err != nil {
 			if err.Error() == "" || params != nil {
 				t.Error("an error without words, or with parameters")
@@ -41,7 +41,7 @@ func FuzzTPMResponse(f *testing.F) {
 			if !bytes.HasPrefix(params[2:], p.encode()) {
 				t.Errorf("% x is taken for another area", params)
 			}
-			if p.check(DefaultTPMIndex) == nil && p.base() == measuring {
+			if p.check(DefaultIndex) == nil && p.base() == measuring {
 				t.Error("an index for measuring counts")
 			}
 		}
@@ -54,7 +54,7 @@ func TestTPMDeviceBlocks(t *testing.T) {
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	link, err := openTPM(t.Context(), path)
+	link, err := open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,45 +1,45 @@
 //go:build linux
 
-package linux
+package tpm
 
 import (
 	"errors"
 	"fmt"
 )
 
-// tpmError is a response code other than TPM_RC_SUCCESS (TPM 2.0 Library, part 2, section 6.6).
-type tpmError uint32
+// responseCode is a response code other than TPM_RC_SUCCESS (TPM 2.0 Library, part 2, section 6.6).
+type responseCode uint32
 
 // Codes that decide something here; those of format one without their handle, session or parameter.
 const (
-	tpmHandle        tpmError = 0x08B
-	tpmAuthFail      tpmError = 0x08E
-	tpmHierarchy     tpmError = 0x085
-	tpmBadAuth       tpmError = 0x0A2
-	tpmAttributes    tpmError = 0x082
-	tpmInitialize    tpmError = 0x100
-	tpmFailure       tpmError = 0x101
-	tpmDisabled      tpmError = 0x120
-	tpmUpgrade       tpmError = 0x12D
-	tpmCommandCode   tpmError = 0x143
-	tpmNVLocked      tpmError = 0x148
-	tpmNVAuth        tpmError = 0x149
-	tpmUninitialized tpmError = 0x14A
-	tpmNVSpace       tpmError = 0x14B
-	tpmNVDefined     tpmError = 0x14C
-	tpmNeedsTest     tpmError = 0x153
-	tpmLocality      tpmError = 0x907
-	tpmYielded       tpmError = 0x908
-	tpmTesting       tpmError = 0x90A
-	tpmNVRate        tpmError = 0x920
-	tpmLockout       tpmError = 0x921
-	tpmRetry         tpmError = 0x922
-	tpmNVUnavailable tpmError = 0x923
+	rcHandle        responseCode = 0x08B
+	rcAuthFail      responseCode = 0x08E
+	rcHierarchy     responseCode = 0x085
+	rcBadAuth       responseCode = 0x0A2
+	rcAttributes    responseCode = 0x082
+	rcInitialize    responseCode = 0x100
+	rcFailure       responseCode = 0x101
+	rcDisabled      responseCode = 0x120
+	rcUpgrade       responseCode = 0x12D
+	rcCommandCode   responseCode = 0x143
+	rcNVLocked      responseCode = 0x148
+	rcNVAuth        responseCode = 0x149
+	rcUninitialized responseCode = 0x14A
+	rcNVSpace       responseCode = 0x14B
+	rcNVDefined     responseCode = 0x14C
+	rcNeedsTest     responseCode = 0x153
+	rcLocality      responseCode = 0x907
+	rcYielded       responseCode = 0x908
+	rcTesting       responseCode = 0x90A
+	rcNVRate        responseCode = 0x920
+	rcLockout       responseCode = 0x921
+	rcRetry         responseCode = 0x922
+	rcNVUnavailable responseCode = 0x923
 )
 
 // base is the code without the number of the handle, session or parameter that a code of format one
 // carries, and without the layer that a resource manager puts above (bits 16 and up).
-func (e tpmError) base() tpmError {
+func (e responseCode) base() responseCode {
 	if e&0x80 != 0 {
 		return e & 0xBF
 	}
@@ -47,68 +47,68 @@ func (e tpmError) base() tpmError {
 }
 
 // again tells whether the TPM did nothing and wants to be asked again (part 2, section 6.6.3).
-func (e tpmError) again() bool {
+func (e responseCode) again() bool {
 	switch e.base() {
-	case tpmRetry, tpmYielded, tpmTesting, tpmNVRate:
+	case rcRetry, rcYielded, rcTesting, rcNVRate:
 		return true
 	}
 	return false
 }
 
 // says is what a code means for whoever has to do something about it.
-func (e tpmError) says() string {
+func (e responseCode) says() string {
 	switch e.base() {
-	case tpmHandle:
+	case rcHandle:
 		return "there is no such index"
-	case tpmAuthFail, tpmBadAuth:
+	case rcAuthFail, rcBadAuth:
 		return "the password is wrong; give the hierarchy's with --auth-file"
-	case tpmHierarchy:
+	case rcHierarchy:
 		return "the hierarchy is disabled, as firmware does with the platform's before it boots a system"
-	case tpmAttributes:
+	case rcAttributes:
 		return "the index has other attributes than the command needs"
-	case tpmInitialize:
+	case rcInitialize:
 		return "it was not started; the kernel's driver or the firmware does that"
-	case tpmFailure:
+	case rcFailure:
 		return "it is in failure mode; power the machine off and on, and replace the TPM when that does not help"
-	case tpmDisabled, tpmCommandCode:
+	case rcDisabled, rcCommandCode:
 		return "it does not have this command"
-	case tpmUpgrade:
+	case rcUpgrade:
 		return "it is in the middle of a firmware upgrade"
-	case tpmNVLocked:
+	case rcNVLocked:
 		return "the index is locked"
-	case tpmNVAuth:
+	case rcNVAuth:
 		return "the index does not allow this"
-	case tpmUninitialized:
+	case rcUninitialized:
 		return "the index was never written"
-	case tpmNVSpace:
+	case rcNVSpace:
 		return "it has no room for another index; delete one that nobody needs"
-	case tpmNVDefined:
+	case rcNVDefined:
 		return "the index is there already"
-	case tpmNeedsTest, tpmTesting:
+	case rcNeedsTest, rcTesting:
 		return "it is testing itself"
-	case tpmLocality:
+	case rcLocality:
 		return "the command came from the wrong locality"
-	case tpmLockout:
+	case rcLockout:
 		return "it is locked out after too many wrong passwords; wait for its recovery time, or reset the lockout (tpm2_dictionarylockout --clear-lockout)"
-	case tpmNVRate:
+	case rcNVRate:
 		return "it limits the rate of writes, and did so for too long"
-	case tpmRetry, tpmYielded:
+	case rcRetry, rcYielded:
 		return "it was busy, and stayed so"
-	case tpmNVUnavailable:
+	case rcNVUnavailable:
 		return "its non-volatile memory cannot be used now; power the machine off and on"
 	}
 	return "see TPM 2.0 Library, part 2, section 6.6"
 }
 
-func (e tpmError) Error() string {
+func (e responseCode) Error() string {
 	if e&0xFFFF0000 != 0 {
 		return fmt.Sprintf("the TPM's driver or resource manager answers %#x: %s", uint32(e), e.says())
 	}
 	return fmt.Sprintf("the TPM answers %#x: %s", uint32(e), e.says())
 }
 
-// isTPM tells whether err is the code, on whatever handle or parameter.
-func isTPM(err error, code tpmError) bool {
-	var e tpmError
+// isCode tells whether err is the code, on whatever handle or parameter.
+func isCode(err error, code responseCode) bool {
+	var e responseCode
 	return errors.As(err, &e) && e.base() == code
 }

@@ -1,6 +1,6 @@
 //go:build linux && interop
 
-package linux_test
+package tpm_test
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/hal/haltest"
-	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
 )
 
 // swtpm is a real TPM 2.0 implementation (libtpms) on a unix socket, with its memory in a directory.
@@ -67,7 +67,7 @@ func (s *swtpm) kill() {
 // again is the TPM after a power cut.
 func (s *swtpm) again() { s.kill(); s.start() }
 
-func (s *swtpm) counter() *linux.TPMCounter { return linux.NewTPMCounter(s.path, index) }
+func (s *swtpm) counter() *tpm.Counter { return tpm.New(s.path, index) }
 
 // tool asks tpm2-tools, which is somebody else's implementation.
 func (s *swtpm) tool(args ...string) string {
@@ -86,19 +86,12 @@ func (s *swtpm) tool(args ...string) string {
 
 // The suite of every counter, on a real TPM, for both who may own it.
 func TestTPMConformance(t *testing.T) {
-	const size = 64 << 10
-	for _, how := range []linux.TPMProvision{{}, {Platform: true}} {
-		haltest.Run(t, func(t *testing.T) haltest.Machine {
-			m := machine(t, t.TempDir(), makeFile(t, filepath.Join(t.TempDir(), "a"), size), makeFile(t, filepath.Join(t.TempDir(), "b"), size), size)
-			if strings.HasSuffix(t.Name(), "/counter") {
-				c := startSWTPM(t).counter()
-				if made, err := c.Make(t.Context(), how); !made || err != nil {
-					t.Fatal(made, err)
-				}
-				m.Counter, m.Small = c, true
-			}
-			return m
-		})
+	for _, how := range []tpm.Provision{{}, {Platform: true}} {
+		c := startSWTPM(t).counter()
+		if made, err := c.Make(t.Context(), how); !made || err != nil {
+			t.Fatal(made, err)
+		}
+		haltest.Counter(t, c, true)
 	}
 }
 
@@ -106,7 +99,7 @@ func TestTPMConformance(t *testing.T) {
 // back, and never beyond what was asked.
 func TestTPMPowerCuts(t *testing.T) {
 	s := startSWTPM(t)
-	if _, err := s.counter().Make(t.Context(), linux.TPMProvision{}); err != nil {
+	if _, err := s.counter().Make(t.Context(), tpm.Provision{}); err != nil {
 		t.Fatal(err)
 	}
 	done, asked := uint64(0), uint64(0)
@@ -133,15 +126,15 @@ func TestTPMMakePowerCuts(t *testing.T) {
 		s := startSWTPM(t)
 		c := s.counter()
 		made := make(chan error, 1)
-		go func() { _, err := c.Make(t.Context(), linux.TPMProvision{Version: 1}); made <- err }()
+		go func() { _, err := c.Make(t.Context(), tpm.Provision{Version: 1}); made <- err }()
 		time.Sleep(time.Duration(i) * time.Millisecond)
 		s.again()
 		err := <-made
 		c = s.counter()
-		if v, rerr := c.Read(t.Context()); rerr == nil && v > 1 || rerr != nil && !errors.Is(rerr, linux.ErrCounterMissing) && !errors.Is(rerr, linux.ErrCounterUnfinished) {
+		if v, rerr := c.Read(t.Context()); rerr == nil && v > 1 || rerr != nil && !errors.Is(rerr, tpm.ErrMissing) && !errors.Is(rerr, tpm.ErrUnfinished) {
 			t.Errorf("cut %d: %d, %v (%v)", i, v, rerr, err)
 		}
-		if _, err := c.Make(t.Context(), linux.TPMProvision{Version: 1}); err != nil {
+		if _, err := c.Make(t.Context(), tpm.Provision{Version: 1}); err != nil {
 			t.Fatalf("cut %d: cannot be made again: %v", i, err)
 		}
 		is(t, c, 1)
@@ -152,7 +145,7 @@ func TestTPMMakePowerCuts(t *testing.T) {
 func TestTPMTools(t *testing.T) {
 	s := startSWTPM(t)
 	c := s.counter()
-	if _, err := c.Make(t.Context(), linux.TPMProvision{Version: 3}); err != nil {
+	if _, err := c.Make(t.Context(), tpm.Provision{Version: 3}); err != nil {
 		t.Fatal(err)
 	}
 	before, err := c.Origin(t.Context())
@@ -170,15 +163,15 @@ func TestTPMTools(t *testing.T) {
 
 	// The owner deletes it: missing, not zero. Makes it again: another origin.
 	s.tool("tpm2_nvundefine", "-C", "o", fmt.Sprintf("%#x", index))
-	if v, err := c.Read(t.Context()); !errors.Is(err, linux.ErrCounterMissing) {
+	if v, err := c.Read(t.Context()); !errors.Is(err, tpm.ErrMissing) {
 		t.Errorf("a deleted counter is %d, %v", v, err)
 	}
 	s.tool("tpm2_nvdefine", "-C", "o", "-s", "8", "-a", "nt=counter|authread|authwrite|ownerread|ppread|no_da", fmt.Sprintf("%#x", index))
-	if v, err := c.Read(t.Context()); !errors.Is(err, linux.ErrCounterForeign) {
+	if v, err := c.Read(t.Context()); !errors.Is(err, tpm.ErrForeign) {
 		t.Errorf("somebody else's counter is %d, %v", v, err)
 	}
 	s.tool("tpm2_nvundefine", "-C", "o", fmt.Sprintf("%#x", index))
-	if _, err := c.Make(t.Context(), linux.TPMProvision{Version: 4}); err != nil {
+	if _, err := c.Make(t.Context(), tpm.Provision{Version: 4}); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := c.Origin(t.Context()); after == before || err != nil {
@@ -187,11 +180,11 @@ func TestTPMTools(t *testing.T) {
 
 	// With a password that nobody knows any more the owner cannot.
 	s.tool("tpm2_changeauth", "-c", "owner", "secret")
-	if _, err := c.Make(t.Context(), linux.TPMProvision{Replace: true}); err == nil || !strings.Contains(err.Error(), "password") {
+	if _, err := c.Make(t.Context(), tpm.Provision{Replace: true}); err == nil || !strings.Contains(err.Error(), "password") {
 		t.Error(err)
 	}
 	is(t, c, 4)
-	if _, err := c.Make(t.Context(), linux.TPMProvision{Replace: true, Password: []byte("secret")}); err != nil {
+	if _, err := c.Make(t.Context(), tpm.Provision{Replace: true, Password: []byte("secret")}); err != nil {
 		t.Error(err)
 	}
 }
@@ -199,15 +192,15 @@ func TestTPMTools(t *testing.T) {
 // The platform's counter outlives the owner and a clear of the TPM; the owner's does not.
 func TestTPMCleared(t *testing.T) {
 	s := startSWTPM(t)
-	owners, platforms := linux.NewTPMCounter(s.path, index), linux.NewTPMCounter(s.path, index+1)
-	if _, err := owners.Make(t.Context(), linux.TPMProvision{Version: 2}); err != nil {
+	owners, platforms := tpm.New(s.path, index), tpm.New(s.path, index+1)
+	if _, err := owners.Make(t.Context(), tpm.Provision{Version: 2}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := platforms.Make(t.Context(), linux.TPMProvision{Version: 2, Platform: true}); err != nil {
+	if _, err := platforms.Make(t.Context(), tpm.Provision{Version: 2, Platform: true}); err != nil {
 		t.Fatal(err)
 	}
 	s.tool("tpm2_clear", "-c", "l")
-	if _, err := owners.Read(t.Context()); !errors.Is(err, linux.ErrCounterMissing) {
+	if _, err := owners.Read(t.Context()); !errors.Is(err, tpm.ErrMissing) {
 		t.Error(err)
 	}
 	is(t, platforms, 2)
