@@ -14,8 +14,9 @@ import (
 // facts are what this device is now, for a decision about the target.
 func (a *Agent) facts(m manifest.Manifest, target SlotDef) policy.Facts {
 	supply := a.o.Power.Supply()
-	f := policy.Facts{ID: a.o.Device, Device: a.o.Facts, Rules: a.o.Rules, SlotSize: map[string]int64{}, Metered: a.o.Metered(),
-		Battery: supply.Battery, Mains: supply.Mains, SupplyKnown: supply.Known, Running: map[string]manifest.Digest{}, Own: a.own()}
+	f := policy.Facts{ID: a.o.Device, Device: a.o.Facts, Rules: a.o.Rules, Metered: a.o.Metered(), Own: a.own(),
+		SlotSize: map[string]int64{}, Running: map[string]manifest.Digest{},
+		Battery: supply.Battery, Mains: supply.Mains, SupplyKnown: supply.Known}
 	f.Now, _ = a.wall()
 	f.Device.Now, f.Device.TimeKnown = f.Now.Wall, f.Now.Known
 	f.Device.BatteryMWh = supply.BatteryMWh

@@ -355,15 +355,23 @@ func TestPermit(t *testing.T) {
 		r.ask(func(ctx context.Context, a *agent.Agent) { _ = install(ctx, a) })
 		// What it lifted is on record with the decision, figures and all.
 		r.is("A", 3, "challenge", "install slot= seq=3 permitted lifted-sequence-below-floor=sequence 3 is lower than 5, which was confirmed")
-		// It was good once.
+		// It was good once: without an open challenge none is taken, and the one that was used is gone, also
+		// after restarts.
 		var again error
-		r.ask(func(ctx context.Context, a *agent.Agent) {
-			old = r.release(4, 4)
-			_, again = a.Permit(ctx, stale, "uid 0")
-		})
+		r.ask(func(ctx context.Context, a *agent.Agent) { _, again = a.Permit(ctx, stale, "uid 0") })
 		if again == nil {
 			t.Error("a permit without an open challenge was taken")
 		}
+		env = r.release(6, 6)
+		plan, digest = f.plan(env, 6)
+		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env))
+		r.is("B", 6)
+		refused = nil
+		r.ask(func(ctx context.Context, a *agent.Agent) { refused = install(ctx, a) })
+		if refused == nil || !strings.Contains(refused.Error(), string(reason.SequenceBelowFloor)) {
+			t.Errorf("a permit that was used serves again: %v", refused)
+		}
+		r.is("B", 6)
 	})
 }
 

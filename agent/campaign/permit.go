@@ -71,7 +71,8 @@ func ParseChallenge(text string) (Challenge, error) {
 	text, ok := strings.CutPrefix(strings.Join(strings.Fields(text), ""), challengePrefix)
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if !ok || err != nil || len(b) < 4 {
-		return Challenge{}, fmt.Errorf("cannot read challenge: want %s and then letters and digits, as the device shows it", challengePrefix)
+		return Challenge{}, fmt.Errorf("cannot read challenge: want %s and then letters and digits, as the device shows it",
+			challengePrefix)
 	}
 	sum := sha256.Sum256(b[:len(b)-4])
 	if !bytes.Equal(sum[:4], b[len(b)-4:]) {
@@ -138,13 +139,15 @@ func VerifyPermit(r trust.Root, msg []byte, open Challenge) (Permit, error) {
 	}
 	switch {
 	case s.Generation != r.Generation(trust.RoleRecovery):
-		return Permit{}, refuse(reason.PermitVoid, "it is of generation %d, and the role recovery is at %d", s.Generation, r.Generation(trust.RoleRecovery))
+		return Permit{}, refuse(reason.PermitVoid, "it is of generation %d, and the role recovery is at %d",
+			s.Generation, r.Generation(trust.RoleRecovery))
 	case open.Nonce == [16]byte{}:
 		return Permit{}, refuse(reason.PermitVoid, "no challenge is open")
 	case s.Challenge != open:
 		return Permit{}, refuse(reason.PermitVoid, "it answers another challenge")
 	case open.RootVersion != r.Version():
-		return Permit{}, refuse(reason.PermitVoid, "the challenge is of root %d, and root %d is trusted", open.RootVersion, r.Version())
+		return Permit{}, refuse(reason.PermitVoid, "the challenge is of root %d, and root %d is trusted",
+			open.RootVersion, r.Version())
 	}
 	return Permit{spec: s, signers: signers}, nil
 }

@@ -104,7 +104,8 @@ func VerifyPlan(r trust.Root, msg []byte) (Campaign, error) {
 		return Campaign{}, fmt.Errorf("cannot read plan: %w: %w", trust.ErrMalformed, err)
 	}
 	if s.Generation != r.Generation(trust.RoleCampaign) {
-		return Campaign{}, refuse(reason.PlanVoid, "it is of generation %d, and the role campaign is at %d", s.Generation, r.Generation(trust.RoleCampaign))
+		return Campaign{}, refuse(reason.PlanVoid, "it is of generation %d, and the role campaign is at %d",
+			s.Generation, r.Generation(trust.RoleCampaign))
 	}
 	return Campaign{spec: s, digest: manifest.Sum(payload), signers: signers}, nil
 }
@@ -140,7 +141,8 @@ func BuildPlan(s PlanSpec) ([]byte, error) {
 		return nil, fmt.Errorf("cannot build plan: %w", err)
 	}
 	w := wirePlan{Generation: s.Generation, Channel: s.Channel, Sequence: s.Sequence, Manifest: s.Manifest.String(),
-		ManifestSequence: s.ManifestSequence, Devices: s.Devices, Salt: s.Salt, Issued: seconds(s.Issued), ValidUntil: seconds(s.ValidUntil)}
+		ManifestSequence: s.ManifestSequence, Devices: s.Devices, Salt: s.Salt,
+		Issued: seconds(s.Issued), ValidUntil: seconds(s.ValidUntil)}
 	for _, c := range s.Classes {
 		w.Classes = append(w.Classes, slices.Clone(c[:]))
 	}
@@ -247,7 +249,8 @@ func (s PlanSpec) validate() error {
 }
 
 func (s PlanSpec) clone() PlanSpec {
-	s.Classes, s.Devices, s.Salt, s.Phases = slices.Clone(s.Classes), slices.Clone(s.Devices), slices.Clone(s.Salt), slices.Clone(s.Phases)
+	s.Classes, s.Devices = slices.Clone(s.Classes), slices.Clone(s.Devices)
+	s.Salt, s.Phases = slices.Clone(s.Salt), slices.Clone(s.Phases)
 	return s
 }
 

@@ -60,7 +60,8 @@ func VerifyPulse(r trust.Root, msg []byte) (Pulse, error) {
 		return Pulse{}, fmt.Errorf("cannot read pulse: %w: %w", trust.ErrMalformed, err)
 	}
 	if s.Generation != r.Generation(trust.RolePulse) {
-		return Pulse{}, refuse(reason.PulseVoid, "it is of generation %d, and the role pulse is at %d", s.Generation, r.Generation(trust.RolePulse))
+		return Pulse{}, refuse(reason.PulseVoid, "it is of generation %d, and the role pulse is at %d",
+			s.Generation, r.Generation(trust.RolePulse))
 	}
 	return Pulse{spec: s, digest: manifest.Sum(payload)}, nil
 }
@@ -79,8 +80,8 @@ func BuildPulse(s PulseSpec) ([]byte, error) {
 	if err := s.validate(); err != nil {
 		return nil, fmt.Errorf("cannot build pulse: %w", err)
 	}
-	payload, err := trust.Encode(wirePulse{Generation: s.Generation, Plan: s.Plan.String(), Sequence: s.Sequence, State: string(s.State),
-		Phase: uint64(s.Phase), Issued: seconds(s.Issued), Expires: seconds(s.Expires)})
+	payload, err := trust.Encode(wirePulse{Generation: s.Generation, Plan: s.Plan.String(), Sequence: s.Sequence,
+		State: string(s.State), Phase: uint64(s.Phase), Issued: seconds(s.Issued), Expires: seconds(s.Expires)})
 	if err != nil {
 		return nil, err
 	}

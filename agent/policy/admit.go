@@ -28,8 +28,9 @@ type asked struct {
 
 func (q *question) asked() asked {
 	m, f := q.offer.Manifest, q.facts
-	o := asked{Manifest: m.Digest(), Sequence: m.Sequence(), Signers: m.Signers(), Device: f.ID, Vendors: f.Device.Vendors,
-		Classes: f.Device.Classes, Local: q.offer.Local, Now: f.Now, UnknownTimeWaits: f.Rules.UnknownTimeWaits}
+	o := asked{Manifest: m.Digest(), Sequence: m.Sequence(), Signers: m.Signers(),
+		Device: f.ID, Vendors: f.Device.Vendors, Classes: f.Device.Classes,
+		Local: q.offer.Local, Now: f.Now, UnknownTimeWaits: f.Rules.UnknownTimeWaits}
 	for _, c := range m.Components() {
 		o.Components = append(o.Components, c.String())
 	}
@@ -96,7 +97,8 @@ func releasable(r trust.Root, o asked) (findings []Finding) {
 			findings = append(findings, found(reason.SignersInsufficient, "%v", err))
 		}
 		if lo, hi := r.SequenceRange(c); o.Sequence < lo || o.Sequence > hi {
-			findings = append(findings, found(reason.SequenceOutOfRange, "%s: sequence %d, the root allows %d to %d", c, o.Sequence, lo, hi))
+			findings = append(findings, found(reason.SequenceOutOfRange, "%s: sequence %d, the root allows %d to %d",
+				c, o.Sequence, lo, hi))
 		}
 	}
 	return findings
@@ -166,7 +168,8 @@ func pulsed(st Standing, o asked) (findings []Finding) {
 	case p.IsZero():
 		fail(reason.PulseMissing, "plan %d of channel %s", plan.Sequence, plan.Channel)
 		return findings
-	case s.Plan != c.Digest() || s.Generation != r.Generation(trust.RolePulse) || seen.Pulse != p.Digest().String() || s.Phase >= len(plan.Phases):
+	case s.Plan != c.Digest(), s.Generation != r.Generation(trust.RolePulse), seen.Pulse != p.Digest().String(),
+		s.Phase >= len(plan.Phases):
 		fail(reason.PulseVoid, "pulse %d, and pulse %d was taken last", s.Sequence, seen.Sequence)
 		return findings
 	}
@@ -202,7 +205,8 @@ func pulsed(st Standing, o asked) (findings []Finding) {
 
 // covers: the plan names the device, and one of its classes, where it names any.
 func covers(s campaign.PlanSpec, o asked) bool {
-	class := len(s.Classes) == 0 || slices.ContainsFunc(o.Classes, func(c manifest.UUID) bool { return slices.Contains(s.Classes, c) })
+	named := func(c manifest.UUID) bool { return slices.Contains(s.Classes, c) }
+	class := len(s.Classes) == 0 || slices.ContainsFunc(o.Classes, named)
 	return class && (len(s.Devices) == 0 || slices.Contains(s.Devices, o.Device))
 }
 

@@ -216,14 +216,15 @@ func power(q *question, fail fail) {
 }
 
 func window(q *question, fail fail) {
-	if len(q.facts.Rules.Windows) == 0 || q.offer.Local || q.offer.Stage == Download && !q.facts.Rules.WindowCoversDownload {
+	r := q.facts.Rules
+	if len(r.Windows) == 0 || q.offer.Local || q.offer.Stage == Download && !r.WindowCoversDownload {
 		return
 	}
 	if !q.facts.Now.Known {
 		fail(found(reason.ClockUnknown, "a maintenance window is configured"))
 		return
 	}
-	if wait, open := untilOpen(q.facts.Rules.Windows, q.facts.Now.Wall); !open {
+	if wait, open := untilOpen(r.Windows, q.facts.Now.Wall); !open {
 		f := found(reason.OutsideWindow, "the next window opens at %s", stamp(q.facts.Now.Wall.Add(wait)))
 		f.Retry = wait
 		fail(f)

@@ -143,16 +143,17 @@ func (d *Desk) Pulse(t testing.TB, s campaign.PulseSpec) campaign.Pulse {
 // PlanSpec is the honest plan: everybody of the class, from this morning until next week.
 func (d *Desk) PlanSpec() campaign.PlanSpec {
 	return campaign.PlanSpec{
-		Generation: d.Root.Generation(trust.RoleCampaign), Channel: "stable", Sequence: 1, Manifest: Manifest, ManifestSequence: 7,
-		Classes: []manifest.UUID{Class}, Salt: make([]byte, campaign.SaltSize), Phases: []campaign.Phase{{BasisPoints: 10000}},
+		Generation: d.Root.Generation(trust.RoleCampaign), Channel: "stable", Sequence: 1,
+		Manifest: Manifest, ManifestSequence: 7, Classes: []manifest.UUID{Class},
+		Salt: make([]byte, campaign.SaltSize), Phases: []campaign.Phase{{BasisPoints: 10000}},
 		Issued: Noon.Add(-6 * time.Hour), ValidUntil: Noon.AddDate(0, 0, 7),
 	}
 }
 
 // PulseSpec is the honest pulse of a plan: it is open, for two hours around noon.
 func (d *Desk) PulseSpec(c campaign.Campaign) campaign.PulseSpec {
-	return campaign.PulseSpec{Generation: d.Root.Generation(trust.RolePulse), Plan: c.Digest(), Sequence: 1, State: campaign.StateOpen,
-		Issued: Noon.Add(-time.Hour), Expires: Noon.Add(time.Hour)}
+	return campaign.PulseSpec{Generation: d.Root.Generation(trust.RolePulse), Plan: c.Digest(), Sequence: 1,
+		State: campaign.StateOpen, Issued: Noon.Add(-time.Hour), Expires: Noon.Add(time.Hour)}
 }
 
 // Challenge is one that a device shows.
@@ -162,7 +163,8 @@ func Challenge() campaign.Challenge {
 
 // PermitSpec answers a challenge for a manifest.
 func (d *Desk) PermitSpec(c campaign.Challenge, m manifest.Digest, lifts ...reason.Reason) campaign.PermitSpec {
-	return campaign.PermitSpec{Generation: d.Root.Generation(trust.RoleRecovery), Challenge: c, Manifest: m, Lifts: lifts, Issued: Noon}
+	return campaign.PermitSpec{Generation: d.Root.Generation(trust.RoleRecovery), Challenge: c, Manifest: m,
+		Lifts: lifts, Issued: Noon}
 }
 
 // Permit is a signed permit.
