@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"sort"
 	"strconv"
@@ -38,7 +39,8 @@ var allowed = map[string]map[string]string{
 	"slots": {"hal": "writes media"},
 
 	"transport":               {},
-	"transport/mqtt":          {"transport": "an inbox and an outbox"},
+	"transport/mqtt":          {"transport": "an inbox and an outbox", "transport/wire": "topics and the guard"},
+	"transport/wire":          {},
 	"transport/http":          {"transport": "a source"},
 	"transport/file":          {"transport": "a source"},
 	"transport/transporttest": {"transport": "one suite for all of them"},
@@ -114,6 +116,45 @@ func TestArrows(t *testing.T) {
 	sort.Strings(stale)
 	if len(stale) > 0 {
 		t.Errorf("allowed and not used, remove them: %s", strings.Join(stale, ", "))
+	}
+}
+
+// homes lists what is written in one place only: a text in the source, and the packages that may hold it.
+var homes = map[string]map[string]string{
+	`ratchet/v1/`: {"transport/wire": "the names of the topics"},
+}
+
+// TestHomes: nobody else writes what has one home, tests left out.
+func TestHomes(t *testing.T) {
+	held := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		pkg := filepath.ToSlash(filepath.Dir(path))
+		for text, where := range homes {
+			if !strings.Contains(string(b), text) {
+				continue
+			}
+			if held[text+pkg] = true; where[pkg] == "" {
+				t.Errorf("%s has %s, which belongs to %v", path, text, where)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, where := range homes {
+		for pkg := range where {
+			if !held[text+pkg] {
+				t.Errorf("%s no longer has %s: remove it from the table", pkg, text)
+			}
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 // Names in the demo's client certificates, which the broker takes as user names.
@@ -123,7 +124,7 @@ func (n *network) mosquitto(l net.Listener, p *pki, example string) error {
 	if err != nil {
 		return err
 	}
-	acl = fmt.Appendf(acl, "\nuser %s\ntopic read ratchet/v1/offer/stable\ntopic read ratchet/v1/plan/stable\ntopic read ratchet/v1/pulse/stable\n\nuser %s\ntopic read ratchet/v1/device/+/evidence\ntopic write ratchet/v1/device/+/offer\ntopic write ratchet/v1/device/+/resend\ntopic write ratchet/v1/offer/stable\ntopic write ratchet/v1/root\n", deviceName, labName)
+	acl = append(acl, labAccess()...)
 	dir := filepath.Join(filepath.Dir(p.dir), "mosquitto")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
@@ -156,6 +157,22 @@ func (n *network) mosquitto(l net.Listener, p *pki, example string) error {
 		_ = out.Close()
 	}
 	return nil
+}
+
+// labAccess is what the demonstration's device and the lab may do beyond the shipped access list.
+func labAccess() string {
+	const channel = "stable"
+	var b strings.Builder
+	fmt.Fprintf(&b, "\nuser %s\n", deviceName)
+	for _, topic := range []string{wire.ChannelTopic(channel), wire.PlanTopic(channel), wire.PulseTopic(channel)} {
+		fmt.Fprintf(&b, "topic read %s\n", topic)
+	}
+	fmt.Fprintf(&b, "\nuser %s\ntopic read %s\n", labName, wire.DeviceTopic(wire.Any, wire.Evidence))
+	for _, topic := range []string{wire.DeviceTopic(wire.Any, wire.Offer), wire.DeviceTopic(wire.Any, wire.Resend),
+		wire.ChannelTopic(channel), wire.RootTopic()} {
+		fmt.Fprintf(&b, "topic write %s\n", topic)
+	}
+	return b.String()
 }
 
 func (n *network) serveImages(at, images string, t *tls.Config) error {
@@ -240,7 +257,7 @@ func (n *network) watch(pub string, show func(evidence.Record)) error {
 	if err != nil {
 		return err
 	}
-	err = wait(n.link.Subscribe("ratchet/v1/device/"+deviceName+"/evidence", 1, func(_ paho.Client, m paho.Message) {
+	err = wait(n.link.Subscribe(wire.DeviceTopic(deviceName, wire.Evidence), 1, func(_ paho.Client, m paho.Message) {
 		var rec evidence.Record
 		_, err := evidence.VerifyExport(bytes.NewReader(m.Payload()), keys, func(r evidence.Record) error { rec = r; return nil })
 		if err != nil {
@@ -266,7 +283,7 @@ func (n *network) watch(pub string, show func(evidence.Record)) error {
 
 // resend makes the device send again what nobody listened to: from record 1 (CBOR).
 func (n *network) resend() error {
-	return wait(n.link.Publish("ratchet/v1/device/"+deviceName+"/resend", 1, false, []byte{1}))
+	return wait(n.link.Publish(wire.DeviceTopic(deviceName, wire.Resend), 1, false, []byte{1}))
 }
 
 // forget begins anew, for a device whose past was changed.

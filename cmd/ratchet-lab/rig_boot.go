@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 // bootUpdate boots cuts of an update's recording, and cuts the power again while some of them recover.
@@ -137,7 +139,7 @@ func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bo
 	if err != nil {
 		return err
 	}
-	if err := r.net.inject("ratchet/v1/offer/stable", offer); err != nil {
+	if err := r.net.inject(wire.ChannelTopic("stable"), offer); err != nil {
 		return err
 	}
 	disk := r.path("cut.img")

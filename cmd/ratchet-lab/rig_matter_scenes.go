@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 // playCounter: the counter is made on the first start, as in a factory, and raised by an update.
@@ -55,7 +56,7 @@ func (r *rig) playOldState(ctx context.Context) error {
 		return err
 	}
 	r.off()
-	if err := errors.Join(r.net.inject("ratchet/v1/root", nil), copySparse(r.path("factory.img"), r.path("device.img"))); err != nil {
+	if err := errors.Join(r.net.inject(wire.RootTopic(), nil), copySparse(r.path("factory.img"), r.path("device.img"))); err != nil {
 		return err
 	}
 	r.net.forget()
@@ -79,7 +80,7 @@ func (r *rig) playOldState(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.net.inject("ratchet/v1/root", bundle); err != nil {
+	if err := r.net.inject(wire.RootTopic(), bundle); err != nil {
 		return err
 	}
 	err = r.until(ctx, updateTime, "the verdict about 3.0.0", func() bool { return r.resting() && r.field("last") == "updated/2" })

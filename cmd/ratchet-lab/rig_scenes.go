@@ -12,6 +12,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 // Times are generous: the guests share a slow machine with others.
@@ -182,7 +183,7 @@ func (r *rig) playForged(ctx context.Context) error {
 	}
 	b[len(b)-20] ^= 1
 	k := r.net.count()
-	if err := r.net.inject("ratchet/v1/device/"+deviceName+"/offer", b); err != nil {
+	if err := r.net.inject(wire.DeviceTopic(deviceName, wire.Offer), b); err != nil {
 		return err
 	}
 	got := "no answer"
@@ -196,7 +197,7 @@ func (r *rig) playForged(ctx context.Context) error {
 	})
 	r.expect("forged manifest", "digest-mismatch", got)
 	r.expect("evidence of everything", "verified, nothing missing", r.chain(ctx))
-	return errors.Join(err, r.net.inject("ratchet/v1/device/"+deviceName+"/offer", nil))
+	return errors.Join(err, r.net.inject(wire.DeviceTopic(deviceName, wire.Offer), nil))
 }
 
 // chain has the device send all of its evidence again and holds it, as one chain, against its key.

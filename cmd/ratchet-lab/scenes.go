@@ -14,6 +14,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 const sceneTime = 30 * time.Second
@@ -174,7 +175,7 @@ func (d *demo) tampered(ctx context.Context) error {
 	}
 	b[len(b)-20] ^= 1
 	d.say("publishing the altered manifest past the desk")
-	if err := d.net.inject("ratchet/v1/device/"+deviceName+"/offer", b); err != nil {
+	if err := d.net.inject(wire.DeviceTopic(deviceName, wire.Offer), b); err != nil {
 		return err
 	}
 	got, err := d.outcome(ctx, k)

@@ -11,7 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/transport"
-	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 func announceVerb() verb {
@@ -73,16 +73,16 @@ func announcement(name, channel string) (post, error) {
 		return post{}, fmt.Errorf("cannot announce %s: it has more than %d bytes, which devices take over MQTT; a larger root bundle travels with the image", name, transport.MaxMessage)
 	}
 	if _, err := trust.Anchor(b); err == nil {
-		return post{topic: "ratchet/v1/root", body: b}, nil
+		return post{topic: wire.RootTopic(), body: b}, nil
 	}
 	if spec, _, err := campaign.ReadPlan(b); err == nil {
-		return post{topic: "ratchet/v1/plan/" + spec.Channel, body: b}, nil
+		return post{topic: wire.PlanTopic(spec.Channel), body: b}, nil
 	}
 	if _, err := campaign.ReadPulse(b); err == nil {
-		if err := mqtt.CheckID(channel); err != nil {
+		if err := wire.CheckID(channel); err != nil {
 			return post{}, usage("a pulse needs a channel: give --channel, or name broker.channel in %s: it %v", deskName, err)
 		}
-		return post{topic: "ratchet/v1/pulse/" + channel, body: b}, nil
+		return post{topic: wire.PulseTopic(channel), body: b}, nil
 	}
 	return post{}, fmt.Errorf("cannot announce %s: it is neither a complete root bundle nor a signed plan or pulse", name)
 }

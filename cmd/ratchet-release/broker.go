@@ -19,6 +19,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 const (
@@ -83,8 +84,8 @@ func (o brokerOptions) check() error {
 	if o.password != "" && o.username == "" {
 		return errors.New("a password needs a user name")
 	}
-	if len(o.clientID) > mqtt.MaxID {
-		return fmt.Errorf("a client id has at most %d bytes", mqtt.MaxID)
+	if len(o.clientID) > wire.MaxID {
+		return fmt.Errorf("a client id has at most %d bytes", wire.MaxID)
 	}
 	return mqtt.Options{Broker: o.url, AllowPlain: o.allowPlain, DeviceID: "desk"}.Validate()
 }
@@ -336,34 +337,21 @@ func (b *broker) retainedOn(ctx context.Context, topic string, pause time.Durati
 	return body, err
 }
 
-// Topics of the protocol (FORMATS.md).
-const (
-	topicRoot   = "ratchet/v1/"
-	topicDevice = topicRoot + "device/"
-)
-
 // offerTopic is where a release is offered: to one device, or to everybody on a channel.
 func offerTopic(channel, device string) (string, error) {
 	if device != "" {
-		if err := mqtt.CheckID(device); err != nil {
+		if err := wire.CheckID(device); err != nil {
 			return "", usage("device id %q %v", manifest.Printable(device), err)
 		}
-		return topicDevice + device + "/offer", nil
+		return wire.DeviceTopic(device, wire.Offer), nil
 	}
 	if channel == "" {
 		return "", usage("where to? give --channel NAME or --device ID, or name broker.channel in %s", deskName)
 	}
-	if err := mqtt.CheckID(channel); err != nil {
+	if err := wire.CheckID(channel); err != nil {
 		return "", usage("channel %q %v", manifest.Printable(channel), err)
 	}
-	return topicRoot + "offer/" + channel, nil
-}
-
-// deviceTopic splits a device's topic into its id and what it is.
-func deviceTopic(topic string) (id, leaf string, ok bool) {
-	rest, ok := strings.CutPrefix(topic, topicDevice)
-	id, leaf, two := strings.Cut(rest, "/")
-	return id, leaf, ok && two && mqtt.CheckID(id) == nil
+	return wire.ChannelTopic(channel), nil
 }
 
 // send publishes without waiting: a loss is found out in other ways.

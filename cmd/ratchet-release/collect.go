@@ -16,6 +16,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 const (
@@ -64,7 +65,7 @@ restored from a copy, or its key is used elsewhere.`,
 					defer cancel()
 				}
 				k := newCollector(c, *out, d.deviceKeys)
-				topics := []string{topicDevice + "+/status", topicDevice + "+/evidence"}
+				topics := []string{wire.DeviceTopic(wire.Any, wire.Status), wire.DeviceTopic(wire.Any, wire.Evidence)}
 				err = follow(ctx, c, override(d.brokerOptions()), topics, flushEvery, k.take, k.tick)
 				k.goodbye()
 				return errors.Join(err, k.flush())
@@ -104,7 +105,7 @@ func newCollector(c console, dir string, keys func(id string) (trust.Keys, bool,
 
 // take notes one message.
 func (k *collector) take(p post) {
-	id, leaf, ok := deviceTopic(p.topic)
+	id, leaf, ok := wire.SplitDevice(p.topic)
 	if !ok || len(p.body) == 0 {
 		return
 	}
@@ -114,14 +115,14 @@ func (k *collector) take(p post) {
 		return
 	}
 	switch leaf {
-	case "status":
+	case wire.Status:
 		st, _, err := evidence.VerifyStatus(p.body, s.keys)
 		if err != nil || st.Device != id {
 			k.doubt(id, s, "a status that is not signed by its enrolled key was ignored")
 			return
 		}
 		s.status, s.times = st.Head, 0
-	case "evidence":
+	case wire.Evidence:
 		rec, head, err := verifyRecord(p.body, s.keys)
 		if err != nil || rec.Device != id {
 			k.doubt(id, s, "a record that is not signed by its enrolled key was ignored")
@@ -247,7 +248,7 @@ func (k *collector) tick(b *broker) error {
 			return fmt.Errorf("internal error: %w", err)
 		}
 		k.c.say("%s: asking for the records from %d on", id, from)
-		b.send(topicDevice+id+"/resend", body)
+		b.send(wire.DeviceTopic(id, wire.Resend), body)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
-	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 // Files of a release directory.
@@ -91,7 +91,7 @@ func (d desk) check(doc document) error {
 		}
 	}
 	if c := d.Broker.Channel; c != "" {
-		if err := mqtt.CheckID(c); err != nil {
+		if err := wire.CheckID(c); err != nil {
 			return doc.errorf("broker.channel", "%q %v", manifest.Printable(c), err)
 		}
 	}
@@ -184,7 +184,7 @@ func readPrivate(path string) (*trust.Signer, error) {
 // deviceKeys is the enrolled key of a device; ok is false when there is none. An unreadable one is
 // an error.
 func (d desk) deviceKeys(id string) (keys trust.Keys, ok bool, err error) {
-	if d.dir == "" || mqtt.CheckID(id) != nil {
+	if d.dir == "" || wire.CheckID(id) != nil {
 		return trust.Keys{}, false, nil
 	}
 	path := d.path(filepath.Join(devicesDir, id+".pem"))

@@ -100,7 +100,7 @@ func (g *gadget) status(t *testing.T, change func(*evidence.Status)) []byte {
 	return msg
 }
 
-func (g *gadget) topic(leaf string) string { return topicDevice + g.id + "/" + leaf }
+func (g *gadget) topic(leaf string) string { return "ratchet/v1/device/" + g.id + "/" + leaf }
 
 // answer makes the gadget send its records again, from what it still has on.
 func (g *gadget) answer(t *testing.T, s *server, has uint64) (asked func() []uint64) {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
-	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 func enrollVerb() verb {
@@ -45,7 +45,7 @@ for the same device is refused without --replace.`,
 }
 
 func enroll(c console, d desk, id, path string, replace bool) error {
-	if err := mqtt.CheckID(id); err != nil {
+	if err := wire.CheckID(id); err != nil {
 		return usage("device id %q %v", manifest.Printable(id), err)
 	}
 	b, err := readInput(c, path, trust.MaxPEM, "public key")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 // maxDevices bounds the table: a broker can make up any number of ids.
@@ -47,7 +48,7 @@ func newFleet(keys func(id string) (trust.Keys, bool, error)) *fleet {
 
 // take notes one message. It never fails: what is not understood is counted.
 func (f *fleet) take(p post) {
-	id, leaf, ok := deviceTopic(p.topic)
+	id, leaf, ok := wire.SplitDevice(p.topic)
 	if !ok {
 		f.garbage++
 		return
@@ -66,13 +67,13 @@ func (f *fleet) take(p post) {
 	}
 	good := false
 	switch leaf {
-	case "presence":
+	case wire.Presence:
 		if s := string(p.body); s == "online" || s == "offline" {
 			d.presence, good = s, true
 		}
-	case "status":
+	case wire.Status:
 		good = f.status(id, d, p.body)
-	case "evidence":
+	case wire.Evidence:
 		good = f.record(id, d, p.body)
 	}
 	if !good {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 func watchVerb() verb {
@@ -53,7 +54,8 @@ says, and is never signed. A silent device is one that is not online.`,
 }
 
 func watchTopics() []string {
-	return []string{topicDevice + "+/status", topicDevice + "+/presence", topicDevice + "+/evidence"}
+	return []string{wire.DeviceTopic(wire.Any, wire.Status), wire.DeviceTopic(wire.Any, wire.Presence),
+		wire.DeviceTopic(wire.Any, wire.Evidence)}
 }
 
 // redrawEvery is the pause between two drawings.

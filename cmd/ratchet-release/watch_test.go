@@ -177,8 +177,8 @@ func TestFleetKeepsTheNewest(t *testing.T) {
 	f.take(post{topic: g.topic("status"), body: old}) // replayed
 	f.take(post{topic: g.topic("status"), body: g.status(t, func(s *evidence.Status) { s.Uptime, s.Version = time.Second, "0.1.0" })})
 	// Of another device, which has the same key.
-	f.take(post{topic: topicDevice + "gw-2/status", body: old})
-	f.take(post{topic: topicDevice + "gw-2/evidence", body: g.records[1]})
+	f.take(post{topic: "ratchet/v1/device/gw-2/status", body: old})
+	f.take(post{topic: "ratchet/v1/device/gw-2/evidence", body: g.records[1]})
 	liar := newGadget(t, "gw-1")
 	liar.live(t, 9)
 	f.take(post{topic: g.topic("status"), body: liar.status(t, nil)})
@@ -232,7 +232,7 @@ func forged(t testing.TB, id string) []byte {
 
 func TestUnverifiedTextIsHarmless(t *testing.T) {
 	f := newFleet(func(string) (trust.Keys, bool, error) { return trust.Keys{}, false, nil })
-	f.take(post{topic: topicDevice + "gw-1/status", body: forged(t, "gw-1")})
+	f.take(post{topic: "ratchet/v1/device/gw-1/status", body: forged(t, "gw-1")})
 	v := f.views()[0]
 	if v.Trust != trustUnverified || v.Evidence != 3 || v.Sequence != 7 || v.Time != nil {
 		t.Fatalf("%+v", v)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
-	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 // Config is the daemon's configuration file, TOML. Every key is in FORMATS.md. An unknown key is an
@@ -300,7 +300,7 @@ func (c *Config) check() error {
 	case !slices.Contains(backends, c.Boot.Backend):
 		return fmt.Errorf("boot.backend %q is not one of %s", c.Boot.Backend, strings.Join(backends, ", "))
 	}
-	if err := mqtt.CheckID(c.Device.ID); err != nil {
+	if err := wire.CheckID(c.Device.ID); err != nil {
 		return fmt.Errorf("device.id %q %w", c.Device.ID, err)
 	}
 	for name, s := range c.Slots {

@@ -1,17 +1,6 @@
 // Package mqtt is the control plane over MQTT 3.1.1: offers come in, status and evidence go out.
 //
-// Topics (all at QoS 1):
-//
-//	ratchet/v1/offer/<channel>          in, retained   an envelope for everybody on the channel
-//	ratchet/v1/device/<id>/offer        in, retained   an envelope for this device
-//	ratchet/v1/device/<id>/resend       in             CBOR uint: evidence again from this number
-//	ratchet/v1/device/<id>/report       out, retained  the signed SUIT report of the last update
-//	ratchet/v1/root                     in, retained   the bundle of the trust root     (Options.Root)
-//	ratchet/v1/plan/<channel>           in, retained   the campaign plan                (Options.Root)
-//	ratchet/v1/pulse/<channel>          in, retained   whether the plan goes on         (Options.Root)
-//	ratchet/v1/device/<id>/status       out, retained  signed snapshot; the newest replaces the older
-//	ratchet/v1/device/<id>/evidence     out            one signed record
-//	ratchet/v1/device/<id>/presence     out, retained  "online" or "offline" (also the last will); for display only
+// The topics are those of package wire; root, plan and pulse are followed with Options.Root.
 //
 // MQTT is a hint, never a queue: sessions are clean, documents are retained and come again at each
 // connection, receivers are idempotent. Nothing is kept here over a power loss. The broker is not
@@ -32,6 +21,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 // askAgain is how often a subscription that the broker refused is asked for again on the same
@@ -77,17 +67,17 @@ func New(o Options) (*Client, error) {
 	// Documents stand before offers: the mailbox hands the oldest out first, and a broker sends retained
 	// messages in the order of the subscriptions, so that an offer is decided by what came with it.
 	if o.Root {
-		c.follow("ratchet/v1/root", transport.Root)
+		c.follow(wire.RootTopic(), transport.Root)
 		if o.Channel != "" {
-			c.follow("ratchet/v1/plan/"+o.Channel, transport.Plan)
-			c.follow("ratchet/v1/pulse/"+o.Channel, transport.Pulse)
+			c.follow(wire.PlanTopic(o.Channel), transport.Plan)
+			c.follow(wire.PulseTopic(o.Channel), transport.Pulse)
 		}
 	}
 	if o.Channel != "" {
-		c.follow("ratchet/v1/offer/"+o.Channel, transport.Offer)
+		c.follow(wire.ChannelTopic(o.Channel), transport.Offer)
 	}
-	c.follow(c.topic("offer"), transport.Offer)
-	c.follow(c.topic("resend"), transport.Resend)
+	c.follow(c.topic(wire.Offer), transport.Offer)
+	c.follow(c.topic(wire.Resend), transport.Resend)
 	c.box = newMailbox(len(c.topics))
 	return c, nil
 }
@@ -97,9 +87,7 @@ func (c *Client) follow(topic string, kind transport.Kind) {
 }
 
 // topic returns one of the device's own topics.
-func (c *Client) topic(leaf string) string {
-	return "ratchet/v1/device/" + c.options.DeviceID + "/" + leaf
-}
+func (c *Client) topic(leaf string) string { return wire.DeviceTopic(c.options.DeviceID, leaf) }
 
 // Messages implements transport.Inbox. The channel is unbuffered and never closed. While nobody
 // receives, the newest message of each topic waits and replaces the older one.
@@ -172,7 +160,7 @@ func (c *Client) hold(ctx context.Context) (up time.Duration, err error) {
 	c.set(s)
 	defer c.set(nil)
 	// The will covers any end from here on, so presence may be late but does not lie for long.
-	if err := s.publish(ctx, c.topic("presence"), true, []byte("online")); err != nil && ctx.Err() == nil {
+	if err := s.publish(ctx, c.topic(wire.Presence), true, []byte("online")); err != nil && ctx.Err() == nil {
 		return time.Since(began), err
 	}
 	select {
@@ -189,7 +177,7 @@ func (c *Client) hold(ctx context.Context) (up time.Duration, err error) {
 		case <-s.link.done:
 			return time.Since(began), s.link.err()
 		case <-ctx.Done():
-			s.goodbye(c.topic("presence"))
+			s.goodbye(c.topic(wire.Presence))
 			return time.Since(began), ctx.Err()
 		case <-retry:
 			if refused, err = c.subscribe(ctx, s, refused); err != nil {
@@ -226,11 +214,11 @@ func (c *Client) Send(ctx context.Context, m transport.Message) error {
 	var topic string
 	switch m.Kind {
 	case transport.Status:
-		topic = c.topic("status")
+		topic = c.topic(wire.Status)
 	case transport.Evidence:
-		topic = c.topic("evidence")
+		topic = c.topic(wire.Evidence)
 	case transport.Report:
-		topic = c.topic("report")
+		topic = c.topic(wire.Report)
 	default:
 		return fmt.Errorf("cannot send %v: a device sends only status, evidence and reports", m.Kind)
 	}

@@ -1,19 +1,12 @@
 package mqtt
 
 import (
-	"io"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
-// NewGuard and Announce open the packet checks to tests.
-func NewGuard(r io.Reader, limit, codes int) io.Reader {
-	g := newGuard(r, limit)
-	g.suback.Store(int32(codes))
-	return g
-}
-
+// Announce opens the keep-alive of a CONNECT to tests.
 func Announce(p []byte, keepAlive time.Duration) ([]byte, error) { return announce(p, keepAlive) }
 
 // Mailbox opens the waiting messages to tests, step by step.

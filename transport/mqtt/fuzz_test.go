@@ -1,79 +1,11 @@
 package mqtt_test
 
 import (
-	"bytes"
-	"errors"
-	"io"
 	"regexp"
 	"testing"
 
-	"github.com/eclipse/paho.mqtt.golang/packets"
-
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
 )
-
-// Whatever a broker sends and however it is cut up: what gets through is a prefix of it, made of
-// whole headers within the limits, and the decoder behind neither panics nor sees a long packet.
-func FuzzGuard(f *testing.F) {
-	f.Add([]byte{0x20, 2, 0, 0, 0x90, 5, 0, 1, 1, 1, 0x80, 0x32, 6, 0, 1, 't', 0, 1, 'x', 0xd0, 0}, uint8(3))
-	f.Add([]byte{0x30, 0xff, 0xff, 0xff, 0x7f}, uint8(1))
-	f.Add([]byte{0x30, 0x80, 0x80, 0x80, 0x80, 0x01}, uint8(2))
-	f.Add([]byte{0x30, 3, 0xff, 0xff, 't'}, uint8(255))
-	f.Add([]byte{0x90, 2, 0, 1}, uint8(4))
-	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
-		const limit = 64
-		g := mqtt.NewGuard(bytes.NewReader(in), limit, 3)
-		var out []byte
-		buf := make([]byte, int(step)+1)
-		var err error
-		for err == nil {
-			var n int
-			n, err = g.Read(buf)
-			out = append(out, buf[:n]...)
-		}
-		if !bytes.HasPrefix(in, out) {
-			t.Fatal("what came out is not what went in")
-		}
-		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, mqtt.ErrPacket) {
-			t.Fatalf("ended with %v", err)
-		}
-		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && len(out) != len(in) {
-			t.Fatal("a plain end before the end")
-		}
-		for r := bytes.NewReader(out); r.Len() > 0; {
-			p, err := packets.ReadPacket(r)
-			if err != nil {
-				return // cut, or a body that the decoder refuses
-			}
-			switch p := p.(type) {
-			case *packets.PublishPacket:
-				if p.RemainingLength > limit || p.Qos > 1 {
-					t.Fatalf("passed %v", p.FixedHeader)
-				}
-			case *packets.SubackPacket:
-				if len(p.ReturnCodes) != 3 {
-					t.Fatalf("passed a SUBACK with %d codes", len(p.ReturnCodes))
-				}
-			case *packets.ConnackPacket, *packets.PubackPacket, *packets.PingrespPacket:
-			default:
-				t.Fatalf("passed a %T", p)
-			}
-		}
-	})
-}
-
-// An id is one level of a topic and nothing else.
-func FuzzCheckID(f *testing.F) {
-	for _, s := range []string{"gateway-0001", "", "a/b", "#", "+", "$SYS", "a b", "a\x00", "\u00e9", "..", "A_b.c-9"} {
-		f.Add(s)
-	}
-	want := regexp.MustCompile(`\A[A-Za-z0-9._-]{1,64}\z`)
-	f.Fuzz(func(t *testing.T, s string) {
-		if err := mqtt.CheckID(s); (err == nil) != want.MatchString(s) {
-			t.Fatalf("%q: %v", s, err)
-		}
-	})
-}
 
 // No broker address makes Validate accept what it should not, or panic.
 func FuzzBroker(f *testing.F) {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 const (
@@ -22,7 +24,7 @@ const (
 // keep-alive of 0, so link writes the real one into the CONNECT packet on its way out.
 type link struct {
 	net.Conn
-	guard     *guard
+	guard     *wire.Guard
 	keepAlive time.Duration
 
 	writing sync.Mutex // one packet at a time, deadline included
@@ -38,8 +40,7 @@ type link struct {
 
 func newLink(conn net.Conn, limit int, keepAlive time.Duration) *link {
 	l := &link{Conn: conn, keepAlive: keepAlive, done: make(chan struct{})}
-	l.guard = newGuard(conn, limit)
-	l.guard.arrived = l.arrived
+	l.guard = wire.NewGuard(conn, limit, l.arrived)
 	l.wrote = time.Now()
 	l.mu.Lock() // the timer may fire before it is assigned
 	defer l.mu.Unlock()
@@ -118,7 +119,7 @@ func (l *link) err() error {
 func (l *link) arrived(typ int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if typ == typePingresp && !l.asked.IsZero() && l.cause == nil {
+	if typ == wire.TypePingresp && !l.asked.IsZero() && l.cause == nil {
 		l.asked = time.Time{}
 		l.timer.Reset(l.keepAlive)
 	}
@@ -145,7 +146,7 @@ func (l *link) tick() {
 	l.asked = now
 	l.timer.Reset(pingWait)
 	l.mu.Unlock()
-	_, _ = l.Write([]byte{typePingreq << 4, 0}) // a failure ends the link by itself
+	_, _ = l.Write([]byte{wire.TypePingreq << 4, 0}) // a failure ends the link by itself
 }
 
 // announce returns a CONNECT packet with the keep-alive set (MQTT 3.1.1, section 3.1.2.10).
@@ -156,7 +157,7 @@ func announce(p []byte, keepAlive time.Duration) ([]byte, error) {
 	}
 	at++ // past the fixed header: protocol name, level 4, flags, keep-alive
 	const prefix = "\x00\x04MQTT\x04"
-	if len(p) < at+len(prefix)+3 || p[0] != typeConnect<<4 || !bytes.HasPrefix(p[at:], []byte(prefix)) {
+	if len(p) < at+len(prefix)+3 || p[0] != wire.TypeConnect<<4 || !bytes.HasPrefix(p[at:], []byte(prefix)) {
 		return nil, errors.New("internal error: first packet is not an MQTT 3.1.1 CONNECT")
 	}
 	q := bytes.Clone(p)

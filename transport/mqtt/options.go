@@ -11,16 +11,11 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
-// Limits and defaults.
+// Defaults.
 const (
-	// MaxID is the longest device id and channel name in bytes.
-	MaxID = 64
-	// MaxPacket is the largest remaining length in bytes (MQTT 3.1.1, section 2.2.3) that is accepted
-	// from the broker: a document of transport.MaxMessage, its topic, and room to spare.
-	MaxPacket = 80 << 10
-
 	DefaultKeepAlive  = 300 * time.Second
 	DefaultBackoffMin = 5 * time.Second
 	DefaultBackoffMax = 5 * time.Minute
@@ -70,35 +65,16 @@ type Options struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// CheckID reports whether s may stand as one level of a topic: [A-Za-z0-9._-]{1,64}. Nothing that
-// could widen a topic (/, +, #, $, NUL, spaces, other scripts) passes.
-func CheckID(s string) error {
-	if s == "" {
-		return errors.New("is empty")
-	}
-	if len(s) > MaxID {
-		return fmt.Errorf("has %d bytes, at most %d are allowed", len(s), MaxID)
-	}
-	for i := 0; i < len(s); i++ {
-		switch b := s[i]; {
-		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '.', b == '_', b == '-':
-		default:
-			return fmt.Errorf("has byte %#02x at position %d, allowed are A-Z a-z 0-9 . _ -", b, i)
-		}
-	}
-	return nil
-}
-
 // Validate reports the first thing that New would refuse.
 func (o Options) Validate() error {
 	if _, err := o.endpoint(); err != nil {
 		return err
 	}
-	if err := CheckID(o.DeviceID); err != nil {
+	if err := wire.CheckID(o.DeviceID); err != nil {
 		return fmt.Errorf("cannot use device id %q: it %w", clip(o.DeviceID), err)
 	}
 	if o.Channel != "" {
-		if err := CheckID(o.Channel); err != nil {
+		if err := wire.CheckID(o.Channel); err != nil {
 			return fmt.Errorf("cannot use channel %q: it %w", clip(o.Channel), err)
 		}
 	}
@@ -161,8 +137,8 @@ func (o Options) endpoint() (endpoint, error) {
 
 // clip keeps a hostile string from filling an error.
 func clip(s string) string {
-	if len(s) > MaxID {
-		return s[:MaxID] + "..."
+	if len(s) > wire.MaxID {
+		return s[:wire.MaxID] + "..."
 	}
 	return s
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 const (
@@ -65,7 +66,7 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := newLink(conn, MaxPacket, c.keepAlive)
+	l := newLink(conn, wire.MaxPacket, c.keepAlive)
 	stop := context.AfterFunc(ctx, func() { l.fail(context.Cause(ctx)) })
 	defer stop()
 
@@ -75,7 +76,7 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	o.SetClientID(c.options.DeviceID).SetUsername(c.options.Username)
 	o.SetProtocolVersion(4).SetCleanSession(true).SetAutoReconnect(false).SetConnectRetry(false)
 	o.SetKeepAlive(0).SetConnectTimeout(connectWait).SetStore(noStore{})
-	o.SetBinaryWill(c.topic("presence"), []byte("offline"), 1, true)
+	o.SetBinaryWill(c.topic(wire.Presence), []byte("offline"), 1, true)
 	o.SetConnectionLostHandler(nil)
 	o.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { c.receive(m.Topic(), m.Payload()) })
 	if c.options.Password != nil {
@@ -124,7 +125,7 @@ func (s *session) subscribe(ctx context.Context, topics []string) (refused []str
 	for _, t := range topics {
 		filters[t] = 1
 	}
-	s.link.guard.suback.Store(int32(len(topics)))
+	s.link.guard.AwaitSuback(len(topics))
 	t, err := s.ask(ctx, "subscription", connectWait, func() paho.Token { return s.paho.SubscribeMultiple(filters, nil) })
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package mqtt
+package wire
 
 import (
 	"bufio"
@@ -8,25 +8,29 @@ import (
 	"sync/atomic"
 )
 
+// MaxPacket is the largest remaining length in bytes (MQTT 3.1.1, section 2.2.3) of a packet that is
+// accepted from a broker: a document of 64 KiB, its topic, and room to spare.
+const MaxPacket = 80 << 10
+
 // ErrPacket: the broker sent a packet that this client does not accept; the connection is closed
 // before the packet's body is read.
 var ErrPacket = errors.New("packet from the broker is not allowed")
 
 // Packet types in use (MQTT 3.1.1, table 2.1): the client never unsubscribes and never uses QoS 2.
 const (
-	typeConnect  = 1
-	typeConnack  = 2
-	typePublish  = 3
-	typePuback   = 4
-	typeSuback   = 9
-	typePingreq  = 12
-	typePingresp = 13
+	TypeConnect  = 1
+	TypeConnack  = 2
+	TypePublish  = 3
+	TypePuback   = 4
+	TypeSuback   = 9
+	TypePingreq  = 12
+	TypePingresp = 13
 )
 
-// guard passes an MQTT byte stream through and checks each fixed header before a byte of it is
+// Guard passes an MQTT byte stream through and checks each fixed header before a byte of it is
 // seen by the decoder behind. That decoder allocates whatever length a header announces (up to
 // 256 MiB), keeps QoS 2 messages until they are released, and trusts the length of a SUBACK.
-type guard struct {
+type Guard struct {
 	r       *bufio.Reader
 	limit   int           // largest remaining length of a PUBLISH
 	suback  atomic.Int32  // return codes that a SUBACK must carry now
@@ -38,12 +42,19 @@ type guard struct {
 	err  error
 }
 
-func newGuard(r io.Reader, limit int) *guard {
-	return &guard{r: bufio.NewReaderSize(r, 2048), limit: limit}
+// NewGuard checks what comes from r. limit is the largest remaining length of a PUBLISH in bytes.
+// arrived is called with the type of each accepted packet, before its first byte is passed on; it may
+// be nil.
+func NewGuard(r io.Reader, limit int, arrived func(typ int)) *Guard {
+	return &Guard{r: bufio.NewReaderSize(r, 2048), limit: limit, arrived: arrived}
 }
 
+// AwaitSuback says how many return codes the next SUBACK must carry: one for each topic asked for.
+// One subscription may be under way at a time. It may be called while Read runs.
+func (g *Guard) AwaitSuback(codes int) { g.suback.Store(int32(codes)) }
+
 // Read implements io.Reader. After an error it returns the same error for good.
-func (g *guard) Read(p []byte) (int, error) {
+func (g *Guard) Read(p []byte) (int, error) {
 	if g.err != nil {
 		return 0, g.err
 	}
@@ -72,7 +83,7 @@ func (g *guard) Read(p []byte) (int, error) {
 }
 
 // next reads and checks one fixed header (MQTT 3.1.1, section 2.2).
-func (g *guard) next() error {
+func (g *Guard) next() error {
 	first, err := g.r.ReadByte()
 	if err != nil {
 		return err // between packets: a plain end of stream
@@ -108,10 +119,10 @@ func (g *guard) next() error {
 }
 
 // check judges one fixed header. Every packet but PUBLISH has one exact length.
-func (g *guard) check(typ int, flags byte, length int) error {
+func (g *Guard) check(typ int, flags byte, length int) error {
 	want := 0
 	switch typ {
-	case typePublish:
+	case TypePublish:
 		if qos := flags >> 1 & 3; qos > 1 {
 			return fmt.Errorf("%w: message at QoS %d, the subscriptions are for 1", ErrPacket, qos)
 		}
@@ -119,11 +130,11 @@ func (g *guard) check(typ int, flags byte, length int) error {
 			return fmt.Errorf("%w: %d bytes announced, at most %d are accepted", ErrPacket, length, g.limit)
 		}
 		return nil
-	case typeConnack, typePuback:
+	case TypeConnack, TypePuback:
 		want = 2
-	case typeSuback:
+	case TypeSuback:
 		want = 2 + int(g.suback.Load())
-	case typePingresp:
+	case TypePingresp:
 	default:
 		return fmt.Errorf("%w: a broker does not send type %d", ErrPacket, typ)
 	}

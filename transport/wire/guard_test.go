@@ -1,0 +1,86 @@
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+	"testing/iotest"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"github.com/ratchet-ota/ratchet/transport/wire"
+)
+
+// newGuard is a guard that waits for a SUBACK with so many codes.
+func newGuard(r io.Reader, limit, codes int) io.Reader {
+	g := wire.NewGuard(r, limit, nil)
+	g.AwaitSuback(codes)
+	return g
+}
+
+func TestGuard(t *testing.T) {
+	publish := func(n int) []byte { // QoS 0, topic "t", n bytes of remaining length
+		var b bytes.Buffer
+		p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+		p.TopicName, p.Payload = "t", make([]byte, n-3)
+		if err := p.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	for name, tc := range map[string]struct {
+		in   []byte
+		pass int // bytes that get through
+		err  error
+	}{
+		"nothing":               {nil, 0, io.EOF},
+		"connack":               {[]byte{0x20, 2, 0, 0}, 4, io.EOF},
+		"pingresp":              {[]byte{0xd0, 0}, 2, io.EOF},
+		"puback":                {[]byte{0x40, 2, 0, 1}, 4, io.EOF},
+		"suback":                {[]byte{0x90, 5, 0, 1, 1, 1, 0x80}, 7, io.EOF},
+		"several":               {[]byte{0xd0, 0, 0x20, 2, 0, 0, 0xd0, 0}, 8, io.EOF},
+		"publish, one byte":     {publish(127), 129, io.EOF},
+		"publish, two bytes":    {publish(128), 131, io.EOF},
+		"publish, at the limit": {publish(1000), 1003, io.EOF},
+		"publish, over it":      {publish(1001), 0, wire.ErrPacket},
+		"publish, 256 MiB":      {[]byte{0x30, 0xff, 0xff, 0xff, 0x7f}, 0, wire.ErrPacket},
+		"five length bytes":     {[]byte{0x30, 0xff, 0xff, 0xff, 0xff, 1}, 0, wire.ErrPacket},
+		"padded length":         {[]byte{0x30, 0x83, 0x00, 0, 1, 't'}, 0, wire.ErrPacket},
+		"QoS 2":                 {[]byte{0x34, 5, 0, 1, 't', 0, 1}, 0, wire.ErrPacket},
+		"QoS 3":                 {[]byte{0x36, 5, 0, 1, 't', 0, 1}, 0, wire.ErrPacket},
+		"suback, one too many":  {[]byte{0x90, 6, 0, 1, 1, 1, 1, 1}, 0, wire.ErrPacket},
+		"suback, one too few":   {[]byte{0x90, 4, 0, 1, 1, 1}, 0, wire.ErrPacket},
+		"long connack":          {[]byte{0x20, 3, 0, 0, 0}, 0, wire.ErrPacket},
+		"long pingresp":         {[]byte{0xd0, 1, 0}, 0, wire.ErrPacket},
+		"flags in puback":       {[]byte{0x42, 2, 0, 1}, 0, wire.ErrPacket},
+		"connect":               {[]byte{0x10, 0}, 0, wire.ErrPacket},
+		"pubrec":                {[]byte{0x50, 2, 0, 1}, 0, wire.ErrPacket},
+		"pubrel":                {[]byte{0x62, 2, 0, 1}, 0, wire.ErrPacket},
+		"disconnect":            {[]byte{0xe0, 0}, 0, wire.ErrPacket},
+		"type 0":                {[]byte{0x00, 0}, 0, wire.ErrPacket},
+		"type 15":               {[]byte{0xf0, 0}, 0, wire.ErrPacket},
+		"second is bad":         {[]byte{0xd0, 0, 0x00, 0}, 2, wire.ErrPacket},
+		"cut in the header":     {[]byte{0xd0}, 0, io.ErrUnexpectedEOF},
+		"cut in the length":     {[]byte{0x30, 0x80}, 0, io.ErrUnexpectedEOF},
+		"cut in the body":       {[]byte{0x20, 2, 0}, 3, io.ErrUnexpectedEOF},
+	} {
+		for how, wrap := range map[string]func(io.Reader) io.Reader{
+			"at once":      func(r io.Reader) io.Reader { return r },
+			"byte by byte": iotest.OneByteReader,
+			"data and EOF": iotest.DataErrReader,
+		} {
+			g := newGuard(wrap(bytes.NewReader(tc.in)), 1000, 3)
+			got, err := io.ReadAll(struct{ io.Reader }{g})
+			if err == nil {
+				err = io.EOF
+			}
+			if !errors.Is(err, tc.err) || !bytes.Equal(got, tc.in[:tc.pass]) {
+				t.Errorf("%s, %s: %d bytes passed, %v; want %d, %v", name, how, len(got), err, tc.pass, tc.err)
+			}
+			if _, again := g.Read(make([]byte, 1)); !errors.Is(again, tc.err) {
+				t.Errorf("%s, %s: %v on the next read", name, how, again)
+			}
+		}
+	}
+}
