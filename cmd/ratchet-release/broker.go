@@ -90,8 +90,20 @@ func (o brokerOptions) check() error {
 	return mqtt.Options{Broker: o.url, AllowPlain: o.allowPlain, DeviceID: "desk"}.Validate()
 }
 
+// guarded is a connection whose packets are checked before the MQTT library sees them.
+type guarded struct {
+	net.Conn
+	guard *wire.Guard
+}
+
+func newGuarded(conn net.Conn) *guarded {
+	return &guarded{Conn: conn, guard: wire.NewGuard(conn, wire.Options{Limit: wire.MaxPacket, Cut: true})}
+}
+
+func (g *guarded) Read(p []byte) (int, error) { return g.guard.Read(p) }
+
 // dial opens the connection, TLS included.
-func (o brokerOptions) dial(ctx context.Context) (*clip, error) {
+func (o brokerOptions) dial(ctx context.Context) (*guarded, error) {
 	u, err := url.Parse(o.url)
 	if err != nil {
 		return nil, err
@@ -110,7 +122,7 @@ func (o brokerOptions) dial(ctx context.Context) (*clip, error) {
 		return nil, fmt.Errorf("cannot reach the broker: %w", err)
 	}
 	if !secure {
-		return newClip(conn), nil
+		return newGuarded(conn), nil
 	}
 	config, err := o.tls(u.Hostname())
 	if err != nil {
@@ -122,7 +134,7 @@ func (o brokerOptions) dial(ctx context.Context) (*clip, error) {
 		conn.Close()
 		return nil, fmt.Errorf("cannot establish TLS 1.3 with the broker: %w", err)
 	}
-	return newClip(t), nil
+	return newGuarded(t), nil
 }
 
 func (o brokerOptions) tls(host string) (*tls.Config, error) {
@@ -155,7 +167,7 @@ type post struct {
 
 // broker is one connection, from connect to its end. It is not restored.
 type broker struct {
-	conn  *clip
+	conn  *guarded
 	paho  paho.Client
 	posts chan post     // unbuffered: a slow reader slows the broker down, nothing piles up
 	done  chan struct{} // closed by end
@@ -250,7 +262,7 @@ func (b *broker) subscribe(ctx context.Context, got func(post), topics ...string
 	for _, t := range topics {
 		filters[t] = 1
 	}
-	b.conn.suback.Store(int32(len(filters)))
+	b.conn.guard.AwaitSuback(len(filters))
 	t, ok := b.paho.SubscribeMultiple(filters, nil).(*paho.SubscribeToken)
 	if !ok {
 		return errors.New("internal error: subscription without a subscribe token")

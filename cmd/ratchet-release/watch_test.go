@@ -34,7 +34,8 @@ func town(t *testing.T, dir string) (good, busy, stranger, liar *gadget, say fun
 		}))
 		f(stranger.topic("status"), stranger.status(t, nil))
 		f(liar.topic("status"), liar.status(t, nil))
-		f("ratchet/v1/device/gw-garbage/status", []byte("\x1b[2Jgarbage"))
+		// Longer than any document, too: it must not keep the others from being seen.
+		f("ratchet/v1/device/gw-garbage/status", append([]byte("\x1b[2Jgarbage"), make([]byte, 1<<20)...))
 		f("ratchet/v1/device/gw-garbage/presence", []byte("\x1b]0;owned\x07"))
 	}
 }

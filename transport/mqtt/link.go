@@ -40,7 +40,7 @@ type link struct {
 
 func newLink(conn net.Conn, limit int, keepAlive time.Duration) *link {
 	l := &link{Conn: conn, keepAlive: keepAlive, done: make(chan struct{})}
-	l.guard = wire.NewGuard(conn, limit, l.arrived)
+	l.guard = wire.NewGuard(conn, wire.Options{Limit: limit, Arrived: l.arrived})
 	l.wrote = time.Now()
 	l.mu.Lock() // the timer may fire before it is assigned
 	defer l.mu.Unlock()

@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"regexp"
@@ -71,6 +72,35 @@ func FuzzCheckID(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		if err := wire.CheckID(s); (err == nil) != want.MatchString(s) {
 			t.Fatalf("%q: %v", s, err)
+		}
+	})
+}
+
+// However long the messages are that a broker sends: what gets through is whole packets within the
+// limit, each the beginning of one that came, and no message is lost behind a long one.
+func FuzzGuardCuts(f *testing.F) {
+	const limit = 65539
+	f.Add(message(f, 1, 5))
+	f.Add(append(message(f, 1, 70<<10), message(f, 1, 3)...))
+	f.Add(message(f, 65535, 10))
+	f.Add([]byte{0x20, 2, 0, 0, 0xd0, 0, 0x30, 0x80, 0x80, 8, 0, 0})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		g := wire.NewGuard(bytes.NewReader(in), wire.Options{Limit: limit, Cut: true})
+		got, _ := io.ReadAll(struct{ io.Reader }{g})
+		// Each packet that came, by the header alone, and what is left of it.
+		var want []byte
+		for rest := in; len(rest) > 0; {
+			length, n := binary.Uvarint(rest[1:])
+			if n <= 0 || n > 4 {
+				break
+			}
+			head, pass := rest[:1], min(length, limit)
+			rest = rest[1+n:]
+			want = append(binary.AppendUvarint(append(want, head...), pass), rest[:min(pass, uint64(len(rest)))]...)
+			rest = rest[min(length, uint64(len(rest))):]
+		}
+		if !bytes.HasPrefix(want, got) {
+			t.Fatalf("%d bytes pass that are not the packets that came", len(got))
 		}
 	})
 }

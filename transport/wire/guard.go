@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -32,21 +33,40 @@ const (
 // 256 MiB), keeps QoS 2 messages until they are released, and trusts the length of a SUBACK.
 type Guard struct {
 	r       *bufio.Reader
-	limit   int           // largest remaining length of a PUBLISH
-	suback  atomic.Int32  // return codes that a SUBACK must carry now
-	arrived func(typ int) // called at each accepted header; may be nil
+	options Options
+	suback  atomic.Int32 // return codes that a SUBACK must carry now
 
-	head [5]byte // accepted fixed header
+	head [5]byte // accepted fixed header, as it is passed on
 	have []byte  // the part of head not yet passed on
 	left int     // bytes of the packet's body not yet passed on
+	skip int     // bytes after them that are dropped
 	err  error
 }
 
-// NewGuard checks what comes from r. limit is the largest remaining length of a PUBLISH in bytes.
-// arrived is called with the type of each accepted packet, before its first byte is passed on; it may
-// be nil.
-func NewGuard(r io.Reader, limit int, arrived func(typ int)) *Guard {
-	return &Guard{r: bufio.NewReaderSize(r, 2048), limit: limit, arrived: arrived}
+// Options of NewGuard.
+type Options struct {
+	// Limit is the largest remaining length of a PUBLISH in bytes.
+	Limit int
+	// Cut says that a longer PUBLISH is cut short to Limit, which is then at least 65,539: the longest
+	// topic, its length and a packet identifier. Otherwise it is refused with ErrPacket, which ends the
+	// connection. A device refuses: only the broker and whoever may make offers send to it. Who watches a
+	// fleet cuts: any device may have sent the message, and must not hide the others. What is left of it is
+	// longer than any document, so it is garbage to whoever reads it.
+	Cut bool
+	// Arrived is called with the type of each accepted packet, before its first byte is passed on. It may
+	// be nil.
+	Arrived func(typ int)
+}
+
+// longestTopic is what stands before the body of a PUBLISH at most (MQTT 3.1.1, section 3.3.2).
+const longestTopic = 2 + 65535 + 2
+
+// NewGuard checks what comes from r.
+func NewGuard(r io.Reader, o Options) *Guard {
+	if o.Cut {
+		o.Limit = max(o.Limit, longestTopic)
+	}
+	return &Guard{r: bufio.NewReaderSize(r, 2048), options: o}
 }
 
 // AwaitSuback says how many return codes the next SUBACK must carry: one for each topic asked for.
@@ -62,7 +82,10 @@ func (g *Guard) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	if len(g.have) == 0 && g.left == 0 {
-		if g.err = g.next(); g.err != nil {
+		if g.err = g.drop(); g.err == nil {
+			g.err = g.next()
+		}
+		if g.err != nil {
 			return 0, g.err
 		}
 	}
@@ -80,6 +103,16 @@ func (g *Guard) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	return 0, g.err
+}
+
+// drop passes over the rest of a message that was cut short.
+func (g *Guard) drop() error {
+	n, err := g.r.Discard(g.skip)
+	g.skip -= n
+	if err != nil {
+		return cut(err)
+	}
+	return nil
 }
 
 // next reads and checks one fixed header (MQTT 3.1.1, section 2.2).
@@ -111,9 +144,14 @@ func (g *Guard) next() error {
 	if err := g.check(int(first>>4), first&0x0f, length); err != nil {
 		return err
 	}
-	g.have, g.left = g.head[:n], length
-	if g.arrived != nil {
-		g.arrived(int(first >> 4))
+	g.left = length
+	if int(first>>4) == TypePublish && length > g.options.Limit {
+		g.left, g.skip = g.options.Limit, length-g.options.Limit
+		n = len(binary.AppendUvarint(g.head[:1], uint64(g.left))) // the same encoding as section 2.2.3's
+	}
+	g.have = g.head[:n]
+	if g.options.Arrived != nil {
+		g.options.Arrived(int(first >> 4))
 	}
 	return nil
 }
@@ -126,8 +164,8 @@ func (g *Guard) check(typ int, flags byte, length int) error {
 		if qos := flags >> 1 & 3; qos > 1 {
 			return fmt.Errorf("%w: message at QoS %d, the subscriptions are for 1", ErrPacket, qos)
 		}
-		if length > g.limit {
-			return fmt.Errorf("%w: %d bytes announced, at most %d are accepted", ErrPacket, length, g.limit)
+		if length > g.options.Limit && !g.options.Cut {
+			return fmt.Errorf("%w: %d bytes announced, at most %d are accepted", ErrPacket, length, g.options.Limit)
 		}
 		return nil
 	case TypeConnack, TypePuback:

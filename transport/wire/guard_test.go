@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -14,7 +15,7 @@ import (
 
 // newGuard is a guard that waits for a SUBACK with so many codes.
 func newGuard(r io.Reader, limit, codes int) io.Reader {
-	g := wire.NewGuard(r, limit, nil)
+	g := wire.NewGuard(r, wire.Options{Limit: limit})
 	g.AwaitSuback(codes)
 	return g
 }
@@ -82,5 +83,57 @@ func TestGuard(t *testing.T) {
 				t.Errorf("%s, %s: %v on the next read", name, how, again)
 			}
 		}
+	}
+}
+
+// message encodes a PUBLISH at QoS 1 with a topic and a body of so many bytes.
+func message(t testing.TB, topic, body int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+	p.Qos, p.MessageID = 1, 7
+	p.TopicName, p.Payload = strings.Repeat("t", topic), bytes.Repeat([]byte{'x'}, body)
+	if err := p.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// A message that is too long is cut short, and what comes after it is seen whole; all else is
+// refused as it is without Cut.
+func TestGuardCuts(t *testing.T) {
+	const most = wire.MaxPacket - 2 - 1 - 2 // of a body, below a topic of one byte
+	for name, tc := range map[string]struct {
+		in, want []byte
+		err      error
+	}{
+		"whole":          {message(t, 1, 10), message(t, 1, 10), io.EOF},
+		"largest":        {message(t, 1, most), message(t, 1, most), io.EOF},
+		"one byte more":  {message(t, 1, most+1), message(t, 1, most), io.EOF},
+		"much too long":  {message(t, 1, 3<<20), message(t, 1, most), io.EOF},
+		"others after":   {append(message(t, 1, 3<<20), message(t, 1, 3)...), append(message(t, 1, most), message(t, 1, 3)...), io.EOF},
+		"longest topic":  {message(t, 65535, 1<<20), message(t, 65535, wire.MaxPacket-2-65535-2), io.EOF},
+		"ends in a drop": {message(t, 1, 3<<20)[:1<<20], message(t, 1, most), io.ErrUnexpectedEOF},
+		"long connack":   {[]byte{0x20, 3, 0, 0, 0}, nil, wire.ErrPacket},
+		"QoS 2":          {[]byte{0x34, 5, 0, 1, 't', 0, 1}, nil, wire.ErrPacket},
+	} {
+		for how, wrap := range map[string]func(io.Reader) io.Reader{
+			"at once":      func(r io.Reader) io.Reader { return r },
+			"data and EOF": iotest.DataErrReader,
+		} {
+			g := wire.NewGuard(wrap(bytes.NewReader(tc.in)), wire.Options{Limit: wire.MaxPacket, Cut: true})
+			got, err := io.ReadAll(struct{ io.Reader }{g})
+			if err == nil {
+				err = io.EOF
+			}
+			if !errors.Is(err, tc.err) || !bytes.Equal(got, tc.want) {
+				t.Errorf("%s, %s: %d bytes pass, %v; want %d, %v", name, how, len(got), err, len(tc.want), tc.err)
+			}
+		}
+	}
+	// A limit below the longest topic would cut in the topic, which ends the connection.
+	g := wire.NewGuard(bytes.NewReader(message(t, 65535, 10)), wire.Options{Limit: 100, Cut: true})
+	if p, err := packets.ReadPacket(g); err != nil || len(p.(*packets.PublishPacket).TopicName) != 65535 {
+		t.Error("the longest topic does not pass:", err)
 	}
 }
