@@ -1,7 +1,6 @@
 package ratchet_test
 
 import (
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -143,7 +142,7 @@ func table(t *testing.T, path, name string) (supported, refused map[string]bool)
 	t.Helper()
 	number := map[string]string{}
 	f := source(t, path)
-	ast.Inspect(f, func(n ast.Node) bool {
+	ast.Inspect(source(t, "agent/manifest/internal/suit/numbers.go"), func(n ast.Node) bool {
 		if v, ok := n.(*ast.ValueSpec); ok && len(v.Values) == 1 {
 			if l, ok := v.Values[0].(*ast.BasicLit); ok {
 				number[v.Names[0].Name] = l.Value
@@ -159,11 +158,12 @@ func table(t *testing.T, path, name string) (supported, refused map[string]bool)
 		}
 		for _, e := range v.Values[0].(*ast.CompositeLit).Elts {
 			kv := e.(*ast.KeyValueExpr)
-			key := fmt.Sprint(kv.Key)
-			if l, ok := kv.Key.(*ast.BasicLit); ok {
-				key = l.Value
-			} else {
-				key = number[key]
+			key := ""
+			switch k := kv.Key.(type) {
+			case *ast.BasicLit:
+				key = k.Value
+			case *ast.SelectorExpr:
+				key = number[k.Sel.Name]
 			}
 			elts := kv.Value.(*ast.CompositeLit).Elts
 			row := key + " " + unquote(t, elts[0].(*ast.BasicLit))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // Reporting policies (draft-ietf-suit-manifest section 8.4.7): hints what a report should record.
@@ -49,37 +50,37 @@ func (r Release) build() ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	w := &writer{}
+	w := &suit.Writer{}
 	envelope := map[any]any{}
 	ids, shared, install, validate := r.sequences(w, envelope)
 	manifest := map[int64]any{
-		1:           1,
-		2:           r.Sequence,
-		3:           w.wrap(map[int64]any{2: ids, 4: w.wrap(shared)}),
-		keyValidate: w.wrap(validate),
-		keyInstall:  w.wrap(install),
+		1:                1,
+		2:                r.Sequence,
+		3:                w.Wrap(map[int64]any{2: ids, 4: w.Wrap(shared)}),
+		suit.KeyValidate: w.Wrap(validate),
+		suit.KeyInstall:  w.Wrap(install),
 	}
 	if r.ReferenceURI != "" {
 		manifest[4] = r.ReferenceURI
 	}
 	if r.Version != nil {
-		manifest[6] = w.wrap(r.Version)
+		manifest[6] = w.Wrap(r.Version)
 	}
 	if t := r.text(w); len(t) > 0 {
-		text := w.wrap(t)
-		envelope[int64(keyText)] = text
-		manifest[keyText] = w.digest(sum(SHA256, w.wrap(text)))
+		text := w.Wrap(t)
+		envelope[int64(suit.KeyText)] = text
+		manifest[suit.KeyText] = digested(w, sum(SHA256, w.Wrap(text)))
 	}
-	content := w.wrap(manifest)
-	envelope[int64(keyManifest)] = content
-	signed := w.wrap(w.digest(sum(SHA256, w.wrap(content))))
-	envelope[int64(keyAuthentication)] = w.wrap([]any{signed})
-	env := w.wrap(cbor.Tag{Number: 107, Content: envelope})
-	return env, w.err
+	content := w.Wrap(manifest)
+	envelope[int64(suit.KeyManifest)] = content
+	signed := w.Wrap(digested(w, sum(SHA256, w.Wrap(content))))
+	envelope[int64(suit.KeyAuthentication)] = w.Wrap([]any{signed})
+	env := w.Wrap(cbor.Tag{Number: suit.TagEnvelope, Content: envelope})
+	return env, w.Err
 }
 
 // text makes the text map.
-func (r Release) text(w *writer) map[string]any {
+func (r Release) text(w *suit.Writer) map[string]any {
 	fill := func(m map[any]any, list ...string) map[any]any {
 		for i, s := range list {
 			if s != "" {
@@ -94,12 +95,12 @@ func (r Release) text(w *writer) map[string]any {
 		for name, c := range t.Components {
 			id, err := ParseComponentID(name)
 			if err != nil {
-				w.err = errors.Join(w.err, err)
+				w.Err = errors.Join(w.Err, err)
 				continue
 			}
 			one := fill(map[any]any{}, c.VendorName, c.ModelName, c.VendorDomain, c.ModelInfo, c.Description, c.Version)
 			if len(one) > 0 {
-				m[encoded(w.wrap(id))] = one
+				m[suit.Encoded(w.Wrap(id))] = one
 			}
 		}
 		if len(m) > 0 {
@@ -108,31 +109,6 @@ func (r Release) text(w *writer) map[string]any {
 	}
 	return all
 }
-
-// encoded is an item that is encoded already and serves as a map key.
-type encoded string
-
-// MarshalCBOR gives the item as it is.
-func (e encoded) MarshalCBOR() ([]byte, error) { return []byte(e), nil }
-
-// writer encodes deterministically and keeps the first error.
-type writer struct{ err error }
-
-// wrap encodes v; within another value the result becomes a byte string.
-func (w *writer) wrap(v any) []byte {
-	mode, err := cbor.CoreDetEncOptions().EncMode()
-	if err != nil {
-		w.err = errors.Join(w.err, err)
-		return nil
-	}
-	b, err := mode.Marshal(v)
-	if err != nil {
-		w.err = errors.Join(w.err, err)
-	}
-	return b
-}
-
-func (w *writer) digest(d Digest) []any { return []any{d.Alg, []byte(d.Sum)} }
 
 // Signer makes an authentication block.
 type Signer interface {
@@ -177,7 +153,7 @@ func Sever(env []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot sever text: %w", err)
 	}
-	delete(e.severable, keyText)
+	delete(e.severable, suit.KeyText)
 	out, err := e.assemble()
 	if err != nil {
 		return nil, fmt.Errorf("cannot sever text: %w", err)
@@ -188,21 +164,21 @@ func Sever(env []byte) ([]byte, error) {
 // assemble encodes the envelope's parts again. What is signed are the contents of byte strings,
 // which stay as they are.
 func (e Envelope) assemble() ([]byte, error) {
-	w := &writer{}
+	w := &suit.Writer{}
 	wrapper := []any{e.signed}
 	for _, b := range e.blocks {
 		wrapper = append(wrapper, b)
 	}
-	m := map[any]any{int64(keyAuthentication): w.wrap(wrapper), int64(keyManifest): e.manifest.content}
+	m := map[any]any{int64(suit.KeyAuthentication): w.Wrap(wrapper), int64(suit.KeyManifest): e.manifest.content}
 	for k, el := range e.severable {
 		m[k] = el.content
 	}
 	for name, el := range e.integrated {
 		m[name] = el.content
 	}
-	out := w.wrap(cbor.Tag{Number: 107, Content: m})
-	if w.err != nil {
-		return nil, w.err
+	out := w.Wrap(cbor.Tag{Number: suit.TagEnvelope, Content: m})
+	if w.Err != nil {
+		return nil, w.Err
 	}
 	if _, err := Parse(out); err != nil {
 		return nil, err

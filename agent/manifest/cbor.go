@@ -7,18 +7,8 @@ import (
 	"math"
 	"slices"
 	"unicode/utf8"
-)
 
-// CBOR major types (RFC 8949 section 3.1).
-const (
-	majorUint  = 0
-	majorNint  = 1
-	majorBytes = 2
-	majorText  = 3
-	majorArray = 4
-	majorMap   = 5
-	majorTag   = 6
-	majorOther = 7
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // reader is a cursor over deterministic CBOR (RFC 8949 section 4.2.1): shortest heads, definite
@@ -65,7 +55,7 @@ func (r *reader) head() (major int, arg uint64, err error) {
 	major, low := int(first>>5), first&0x1f
 	if low < 24 {
 		r.pos++
-		if major == majorOther && (low < 20 || low > 22) {
+		if major == suit.MajorOther && (low < 20 || low > 22) {
 			return 0, 0, r.errorf("simple value %d is not used here", low)
 		}
 		return major, uint64(low), nil
@@ -73,7 +63,7 @@ func (r *reader) head() (major int, arg uint64, err error) {
 	if low > 27 {
 		return 0, 0, r.errorf("indefinite length or reserved head 0x%02x", first)
 	}
-	if major == majorOther {
+	if major == suit.MajorOther {
 		return 0, 0, r.errorf("float or simple value is not used here")
 	}
 	width := 1 << (low - 24)
@@ -109,11 +99,11 @@ func majorName(major int) string {
 }
 
 // uint reads an unsigned integer.
-func (r *reader) uint() (uint64, error) { return r.expect(majorUint, "unsigned integer") }
+func (r *reader) uint() (uint64, error) { return r.expect(suit.MajorUint, "unsigned integer") }
 
 // int reads an integer that fits 64 bits.
 func (r *reader) int() (int64, error) {
-	if major := r.peek(); major >= 0 && major != majorUint && major != majorNint {
+	if major := r.peek(); major >= 0 && major != suit.MajorUint && major != suit.MajorNint {
 		return 0, r.errorf("integer expected, found %s", majorName(major))
 	}
 	at := *r
@@ -124,7 +114,7 @@ func (r *reader) int() (int64, error) {
 	if arg > math.MaxInt64 {
 		return 0, at.errorf("integer is too large")
 	}
-	if major == majorNint {
+	if major == suit.MajorNint {
 		return -1 - int64(arg), nil
 	}
 	return int64(arg), nil
@@ -150,13 +140,13 @@ func (r *reader) null() bool {
 
 // bytes reads a byte string of at most limit bytes; the result shares memory.
 func (r *reader) bytes(limit int) ([]byte, error) {
-	return r.str(majorBytes, "byte string", limit)
+	return r.str(suit.MajorBytes, "byte string", limit)
 }
 
 // text reads a UTF-8 text of at most limit bytes.
 func (r *reader) text(limit int) (string, error) {
 	at := *r
-	b, err := r.str(majorText, "text string", limit)
+	b, err := r.str(suit.MajorText, "text string", limit)
 	if err == nil && !utf8.Valid(b) {
 		return "", at.errorf("text is not UTF-8")
 	}
@@ -181,7 +171,7 @@ func (r *reader) str(major int, name string, limit int) ([]byte, error) {
 
 // array reads the head of an array of least to most elements.
 func (r *reader) array(least, most int) (int, error) {
-	return r.count(majorArray, "array", least, most)
+	return r.count(suit.MajorArray, "array", least, most)
 }
 
 func (r *reader) count(major int, name string, least, most int) (int, error) {
@@ -199,7 +189,7 @@ func (r *reader) count(major int, name string, least, most int) (int, error) {
 // pairs reads a map of at most most pairs. For each, key is the encoded key and fn reads the value.
 // Keys must ascend in the order of their encodings, so none appears twice.
 func (r *reader) pairs(least, most int, fn func(key []byte) error) error {
-	n, err := r.count(majorMap, "map", least, most)
+	n, err := r.count(suit.MajorMap, "map", least, most)
 	if err != nil {
 		return err
 	}
@@ -232,13 +222,13 @@ func (r *reader) pairs(least, most int, fn func(key []byte) error) error {
 // key reads over a map key: an integer, a text, or an array of byte strings (a component identifier).
 func (r *reader) key() error {
 	switch r.peek() {
-	case majorUint, majorNint:
+	case suit.MajorUint, suit.MajorNint:
 		_, err := r.int()
 		return err
-	case majorText:
+	case suit.MajorText:
 		_, err := r.text(MaxName)
 		return err
-	case majorArray:
+	case suit.MajorArray:
 		_, err := r.component()
 		return err
 	}
@@ -312,25 +302,25 @@ func (r *reader) skip(depth int) error {
 		return r.errorf("item is nested too deep")
 	}
 	switch r.peek() {
-	case majorBytes:
+	case suit.MajorBytes:
 		_, err := r.bytes(MaxEnvelope)
 		return err
-	case majorText:
+	case suit.MajorText:
 		_, err := r.text(MaxEnvelope)
 		return err
-	case majorArray:
+	case suit.MajorArray:
 		n, err := r.array(0, len(r.b))
 		for i := 0; i < n && err == nil; i++ {
 			err = r.skip(depth - 1)
 		}
 		return err
-	case majorMap:
-		n, err := r.count(majorMap, "map", 0, len(r.b)/2)
+	case suit.MajorMap:
+		n, err := r.count(suit.MajorMap, "map", 0, len(r.b)/2)
 		for i := 0; i < 2*n && err == nil; i++ {
 			err = r.skip(depth - 1)
 		}
 		return err
-	case majorTag:
+	case suit.MajorTag:
 		if _, _, err := r.head(); err != nil {
 			return err
 		}

@@ -1,5 +1,7 @@
 package manifest
 
+import "github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
+
 // kind separates what may fail softly from what may not: a failed condition is handed to the
 // enclosing sequence, a failed directive aborts always (draft-ietf-suit-manifest section 6.4).
 type kind int
@@ -31,70 +33,45 @@ type command struct {
 	refused string // why the device profile does not do it, "" = it does
 }
 
-// Commands that other code names.
-const (
-	cmdVendor       = 1
-	cmdClass        = 2
-	cmdImageMatch   = 3
-	cmdUseBefore    = 4
-	cmdSlot         = 5
-	cmdCheckContent = 6
-	cmdSetIndex     = 12
-	cmdAbort        = 14
-	cmdTryEach      = 15
-	cmdWrite        = 18
-	cmdSetParams    = 19
-	cmdOverride     = 20
-	cmdFetch        = 21
-	cmdCopy         = 22
-	cmdDevice       = 24
-	cmdImageDiffers = 25
-	cmdBattery      = 26
-	cmdAuthorized   = 27
-	cmdVersion      = 28
-	cmdRunSequence  = 32
-	cmdMultiple     = 34
-)
-
 // commands is the table of draft-ietf-suit-manifest section 8.4 and its extensions. A code that is
 // not in it is unknown.
 var commands = map[int64]command{
-	cmdVendor:       {"condition-vendor-identifier", condition, formPolicy, true, ""},
-	cmdClass:        {"condition-class-identifier", condition, formPolicy, true, ""},
-	cmdImageMatch:   {"condition-image-match", condition, formPolicy, true, ""},
-	cmdUseBefore:    {"condition-use-before", condition, formPolicy, true, ""},
-	cmdSlot:         {"condition-component-slot", condition, formPolicy, true, ""},
-	cmdCheckContent: {"condition-check-content", condition, formPolicy, true, ""},
-	7:               {"condition-dependency-integrity", condition, formPolicy, false, whyDependency},
-	8:               {"condition-is-dependency", condition, formPolicy, false, whyDependency},
-	11:              {"directive-process-dependency", directive, formPolicy, false, whyDependency},
-	cmdSetIndex:     {"directive-set-component-index", directive, formIndex, true, ""},
-	cmdAbort:        {"condition-abort", condition, formPolicy, true, ""},
-	cmdTryEach:      {"directive-try-each", directive, formTryEach, true, ""},
-	cmdWrite:        {"directive-write", directive, formPolicy, false, ""},
-	cmdSetParams:    {"directive-set-parameters", directive, formParams, false, ""},
-	cmdOverride:     {"directive-override-parameters", directive, formParams, true, ""},
-	cmdFetch:        {"directive-fetch", directive, formPolicy, false, ""},
-	cmdCopy:         {"directive-copy", directive, formPolicy, false, ""},
-	23:              {"directive-invoke", directive, formPolicy, false, whyLoader},
-	cmdDevice:       {"condition-device-identifier", condition, formPolicy, true, ""},
-	cmdImageDiffers: {"condition-image-not-match", condition, formPolicy, true, ""},
-	cmdBattery:      {"condition-minimum-battery", condition, formPolicy, true, ""},
-	cmdAuthorized:   {"condition-update-authorized", condition, formPolicy, true, ""},
-	cmdVersion:      {"condition-version", condition, formPolicy, true, ""},
-	29:              {"directive-wait", directive, formPolicy, false, whyPolicy},
-	31:              {"directive-swap", directive, formPolicy, false, whySlots},
-	cmdRunSequence:  {"directive-run-sequence", directive, formSequence, true, ""},
-	33:              {"directive-unlink", directive, formPolicy, false, whyDependency},
-	cmdMultiple:     {"directive-override-multiple", directive, formMultiple, false, ""},
-	35:              {"directive-copy-params", directive, formOther, false, whyIndex},
+	suit.CommandVendor:       {"condition-vendor-identifier", condition, formPolicy, true, ""},
+	suit.CommandClass:        {"condition-class-identifier", condition, formPolicy, true, ""},
+	suit.CommandImageMatch:   {"condition-image-match", condition, formPolicy, true, ""},
+	suit.CommandUseBefore:    {"condition-use-before", condition, formPolicy, true, ""},
+	suit.CommandSlot:         {"condition-component-slot", condition, formPolicy, true, ""},
+	suit.CommandCheckContent: {"condition-check-content", condition, formPolicy, true, ""},
+	7:                        {"condition-dependency-integrity", condition, formPolicy, false, whyDependency},
+	8:                        {"condition-is-dependency", condition, formPolicy, false, whyDependency},
+	11:                       {"directive-process-dependency", directive, formPolicy, false, whyDependency},
+	suit.CommandSetIndex:     {"directive-set-component-index", directive, formIndex, true, ""},
+	suit.CommandAbort:        {"condition-abort", condition, formPolicy, true, ""},
+	suit.CommandTryEach:      {"directive-try-each", directive, formTryEach, true, ""},
+	suit.CommandWrite:        {"directive-write", directive, formPolicy, false, ""},
+	suit.CommandSetParams:    {"directive-set-parameters", directive, formParams, false, ""},
+	suit.CommandOverride:     {"directive-override-parameters", directive, formParams, true, ""},
+	suit.CommandFetch:        {"directive-fetch", directive, formPolicy, false, ""},
+	suit.CommandCopy:         {"directive-copy", directive, formPolicy, false, ""},
+	23:                       {"directive-invoke", directive, formPolicy, false, whyLoader},
+	suit.CommandDevice:       {"condition-device-identifier", condition, formPolicy, true, ""},
+	suit.CommandImageDiffers: {"condition-image-not-match", condition, formPolicy, true, ""},
+	suit.CommandBattery:      {"condition-minimum-battery", condition, formPolicy, true, ""},
+	suit.CommandAuthorized:   {"condition-update-authorized", condition, formPolicy, true, ""},
+	suit.CommandVersion:      {"condition-version", condition, formPolicy, true, ""},
+	29:                       {"directive-wait", directive, formPolicy, false, whyPolicy},
+	31:                       {"directive-swap", directive, formPolicy, false, whySlots},
+	suit.CommandRunSequence:  {"directive-run-sequence", directive, formSequence, true, ""},
+	33:                       {"directive-unlink", directive, formPolicy, false, whyDependency},
+	suit.CommandMultiple:     {"directive-override-multiple", directive, formMultiple, false, ""},
+	35:                       {"directive-copy-params", directive, formOther, false, whyIndex},
 }
 
 // elements names the keys of the manifest, the refused ones too. Severable ones have the same key in
 // the envelope.
 var elements = map[int64]string{
 	1: "manifest-version", 2: "manifest-sequence-number", 3: "common", 4: "reference-uri",
-	keyComponentID: "manifest-component-id", 6: "set-version", keyValidate: "validate", 8: "load", 9: "invoke",
-	keyCoSWID: "coswid", 15: "dependency-resolution", keyFetch: "payload-fetch",
-	18: "candidate-verification", keyInstall: "install", keyText: "text", 24: "uninstall",
+	suit.KeyComponentID: "manifest-component-id", 6: "set-version", suit.KeyValidate: "validate", 8: "load", 9: "invoke",
+	suit.KeyCoSWID: "coswid", 15: "dependency-resolution", suit.KeyFetch: "payload-fetch",
+	18: "candidate-verification", suit.KeyInstall: "install", suit.KeyText: "text", 24: "uninstall",
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // verdict is what a condition comes to.
@@ -43,20 +45,20 @@ func unset(name string) verdict {
 // draft-ietf-suit-update-management). A parameter that is not set fails it.
 func (p *processor) test(code int64, c *component) verdict {
 	switch code {
-	case cmdVendor:
-		return p.identity(c, parVendor, p.d.Vendors, "vendor")
-	case cmdClass:
-		return p.identity(c, parClass, p.d.Classes, "class")
-	case cmdDevice:
-		return p.identity(c, parDevice, p.d.Devices, "device")
-	case cmdImageMatch:
+	case suit.CommandVendor:
+		return p.identity(c, suit.ParameterVendor, p.d.Vendors, "vendor")
+	case suit.CommandClass:
+		return p.identity(c, suit.ParameterClass, p.d.Classes, "class")
+	case suit.CommandDevice:
+		return p.identity(c, suit.ParameterDevice, p.d.Devices, "device")
+	case suit.CommandImageMatch:
 		return p.imageMatch(c)
-	case cmdImageDiffers:
+	case suit.CommandImageDiffers:
 		return p.imageDiffers(c)
-	case cmdCheckContent:
+	case suit.CommandCheckContent:
 		return p.checkContent(c)
-	case cmdSlot:
-		slot, ok := get[uint64](c.values, parSlot)
+	case suit.CommandSlot:
+		slot, ok := get[uint64](c.values, suit.ParameterSlot)
 		if !ok {
 			return unset("component-slot")
 		}
@@ -64,8 +66,8 @@ func (p *processor) test(code int64, c *component) verdict {
 			return held
 		}
 		return fails("for slot %d, the target is slot %d", slot, c.slot)
-	case cmdUseBefore:
-		limit, ok := get[uint64](c.values, parUseBefore)
+	case suit.CommandUseBefore:
+		limit, ok := get[uint64](c.values, suit.ParameterUseBefore)
 		if !ok {
 			return unset("use-before")
 		}
@@ -76,8 +78,8 @@ func (p *processor) test(code int64, c *component) verdict {
 			return held
 		}
 		return fails("expired at %s", epoch(limit))
-	case cmdBattery:
-		want, ok := get[uint64](c.values, parBattery)
+	case suit.CommandBattery:
+		want, ok := get[uint64](c.values, suit.ParameterBattery)
 		if !ok {
 			return unset("minimum-battery")
 		}
@@ -88,8 +90,8 @@ func (p *processor) test(code int64, c *component) verdict {
 			return held
 		}
 		return fails("needs %d mWh, the battery has %d", want, p.d.BatteryMWh)
-	case cmdAuthorized:
-		priority, ok := get[int64](c.values, parPriority)
+	case suit.CommandAuthorized:
+		priority, ok := get[int64](c.values, suit.ParameterPriority)
 		if !ok {
 			return unset("update-priority")
 		}
@@ -97,8 +99,8 @@ func (p *processor) test(code int64, c *component) verdict {
 			return held
 		}
 		return fails("update of priority %d is not authorised yet", priority)
-	case cmdVersion:
-		match, ok := get[versionMatch](c.values, parVersion)
+	case suit.CommandVersion:
+		match, ok := get[versionMatch](c.values, suit.ParameterVersion)
 		if !ok {
 			return unset("version")
 		}
@@ -109,7 +111,7 @@ func (p *processor) test(code int64, c *component) verdict {
 			return held
 		}
 		return fails("needs a running version %s, running is %s", match, FormatVersion(p.d.Version))
-	case cmdAbort:
+	case suit.CommandAbort:
 		return fails("the manifest demands to stop here")
 	}
 	panic(fmt.Sprintf("internal error: no test for %s", commands[code].name))
@@ -144,11 +146,11 @@ func (p *processor) identity(c *component, key int64, have []UUID, what string) 
 // imageMatch compares what the component would hold with image-digest, and with image-size where
 // that is set. The first match after a fetch binds the fetched image.
 func (p *processor) imageMatch(c *component) verdict {
-	want, ok := get[Digest](c.values, parDigest)
+	want, ok := get[Digest](c.values, suit.ParameterDigest)
 	if !ok {
 		return unset("image-digest")
 	}
-	size, sized := get[int64](c.values, parSize)
+	size, sized := get[int64](c.values, suit.ParameterSize)
 	v := held
 	switch {
 	case c.content != nil:
@@ -183,7 +185,7 @@ func (p *processor) imageMatch(c *component) verdict {
 // does not count as the image. After a fetch that nothing was compared with yet it cannot be known,
 // and does not hold.
 func (p *processor) imageDiffers(c *component) verdict {
-	want, ok := get[Digest](c.values, parDigest)
+	want, ok := get[Digest](c.values, suit.ParameterDigest)
 	if !ok {
 		return unset("image-digest")
 	}
@@ -204,7 +206,7 @@ func (p *processor) imageDiffers(c *component) verdict {
 // time and each computed once: how long it takes tells nothing of the content (section 8.4.9.3), and
 // a manifest that compares the same bytes a thousand times costs no more.
 func (p *processor) checkContent(c *component) verdict {
-	want, ok := get[[]byte](c.values, parContent)
+	want, ok := get[[]byte](c.values, suit.ParameterContent)
 	if !ok {
 		return unset("content")
 	}

@@ -9,6 +9,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // Bounds of Dump.
@@ -136,10 +138,10 @@ func (c *cursor) head() (item, error) {
 		copy(wide[8-width:], c.b[c.pos+1:c.pos+1+width])
 		h.arg = binary.BigEndian.Uint64(wide[:])
 		h.length += width
-		if h.major != majorOther && (width == 1 && h.arg < 24 || width > 1 && h.arg < 1<<(4*width)) {
+		if h.major != suit.MajorOther && (width == 1 && h.arg < 24 || width > 1 && h.arg < 1<<(4*width)) {
 			h.notes = " / ! not the shortest head /"
 		}
-	case h.low < 31 || h.major <= majorNint || h.major == majorTag:
+	case h.low < 31 || h.major <= suit.MajorNint || h.major == suit.MajorTag:
 		return item{}, fmt.Errorf("reserved head 0x%02x", c.b[c.pos])
 	default:
 		h.notes = " / ! indefinite length /"
@@ -149,10 +151,10 @@ func (c *cursor) head() (item, error) {
 }
 
 // indefinite reports a string, array or map without a length.
-func (h item) indefinite() bool { return h.low == 31 && h.major != majorOther }
+func (h item) indefinite() bool { return h.low == 31 && h.major != suit.MajorOther }
 
 // stop reports the break code that ends one.
-func (h item) stop() bool { return h.low == 31 && h.major == majorOther }
+func (h item) stop() bool { return h.low == 31 && h.major == suit.MajorOther }
 
 // value writes one item. lead is what stands before it on its line; base is where the surrounding
 // section's sequence begins.
@@ -167,9 +169,9 @@ func (d *dumper) value(c *cursor, indent int, lead string, s shape, base int) er
 	}
 	back := func(err error) error { c.pos = start; return err }
 	switch h.major {
-	case majorUint, majorNint:
+	case suit.MajorUint, suit.MajorNint:
 		n := strconv.FormatUint(h.arg, 10)
-		if h.major == majorNint {
+		if h.major == suit.MajorNint {
 			n = "-1-" + n
 			if h.arg < 1<<62 {
 				n = strconv.FormatInt(-1-int64(h.arg), 10)
@@ -182,7 +184,7 @@ func (d *dumper) value(c *cursor, indent int, lead string, s shape, base int) er
 			}
 		}
 		return d.line(start, indent, "%s%s%s%s", lead, n, note, h.notes)
-	case majorBytes, majorText:
+	case suit.MajorBytes, suit.MajorText:
 		if h.indefinite() {
 			return back(errors.New("string of indefinite length"))
 		}
@@ -191,13 +193,13 @@ func (d *dumper) value(c *cursor, indent int, lead string, s shape, base int) er
 		}
 		content := c.b[c.pos : c.pos+int(h.arg)]
 		c.pos += int(h.arg)
-		if h.major == majorText {
+		if h.major == suit.MajorText {
 			return d.line(start, indent, "%s%s%s", lead, strconv.Quote(Printable(string(content))), h.notes)
 		}
 		return d.bytes(c, h, content, indent, lead, s, base)
-	case majorArray, majorMap:
+	case suit.MajorArray, suit.MajorMap:
 		return d.container(c, h, indent, lead, s, base)
-	case majorTag:
+	case suit.MajorTag:
 		name := ""
 		if t := tagNames(h.arg); t != "" {
 			name = " / " + t + " /"
@@ -251,7 +253,7 @@ func (d *dumper) bytes(c *cursor, h item, content []byte, indent int, lead strin
 // container writes an array or a map.
 func (d *dumper) container(c *cursor, h item, indent int, lead string, s shape, base int) error {
 	opening, closing := "[", "]"
-	if h.major == majorMap {
+	if h.major == suit.MajorMap {
 		opening, closing = "{", "}"
 	}
 	if h.arg == 0 && !h.indefinite() {
@@ -274,7 +276,7 @@ func (d *dumper) container(c *cursor, h item, indent int, lead string, s shape, 
 		label := ""
 		var sub shape
 		switch {
-		case h.major == majorMap:
+		case h.major == suit.MajorMap:
 			start := c.pos
 			if err := c.skip(maxDumpDepth); err != nil {
 				c.pos = start
@@ -330,9 +332,9 @@ func (c *cursor) integer() (int64, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case h.major > majorNint || h.arg >= 1<<62:
+	case h.major > suit.MajorNint || h.arg >= 1<<62:
 		return 0, errors.New("not an integer")
-	case h.major == majorNint:
+	case h.major == suit.MajorNint:
 		return -1 - int64(h.arg), nil
 	}
 	return int64(h.arg), nil
@@ -349,19 +351,19 @@ func (c *cursor) skip(depth int) error {
 	}
 	n := uint64(0)
 	switch h.major {
-	case majorBytes, majorText:
+	case suit.MajorBytes, suit.MajorText:
 		if h.indefinite() || h.arg > uint64(c.end-c.pos) {
 			return errors.New("string is longer than the data")
 		}
 		c.pos += int(h.arg)
 		return nil
-	case majorArray:
+	case suit.MajorArray:
 		n = h.arg
-	case majorMap:
+	case suit.MajorMap:
 		if n = 2 * h.arg; h.arg > 1<<32 {
 			return errors.New("map is longer than the data")
 		}
-	case majorTag:
+	case suit.MajorTag:
 		n = 1
 	}
 	if h.indefinite() || h.stop() {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // Algorithms that encrypt content (IANA "COSE Algorithms"). The CTR ones are RFC 9459.
@@ -78,15 +80,6 @@ var contentAlgorithms = map[int64]struct {
 	A256CTR: {"A256CTR", 32, 16, 0},
 }
 
-// COSE header labels (RFC 9052 section 3.1, RFC 9053 section 6).
-const (
-	headerAlg       = 1
-	headerKeyID     = 4
-	headerIV        = 5
-	headerEphemeral = -1
-	headerSalt      = -20
-)
-
 // ParseEncryption reads the content of an encryption-info parameter: a tagged COSE_Encrypt whose
 // ciphertext is elsewhere. An error is an *Error.
 func ParseEncryption(b []byte) (Encryption, error) {
@@ -115,7 +108,7 @@ func readEncryption(r *reader) (any, error) {
 }
 
 func (e *Encryption) read(r *reader) error {
-	if tag, err := r.expect(majorTag, "tag 96 (COSE_Encrypt)"); err != nil {
+	if tag, err := r.expect(suit.MajorTag, "tag 96 (COSE_Encrypt)"); err != nil {
 		return err
 	} else if tag != 96 {
 		return r.errorf("tag %d, want 96 (COSE_Encrypt)", tag)
@@ -222,7 +215,7 @@ func (r *reader) headers() (h encryptionHeaders, err error) {
 	if len(h.protected) > 0 {
 		err = unordered(h.protected, func(r *reader) error {
 			return r.pairs(0, 8, func(key []byte) error {
-				if k, ok := intKey(key); ok && k == headerAlg {
+				if k, ok := intKey(key); ok && k == suit.HeaderAlg {
 					h.algProtected = true
 					h.alg, err = r.int()
 					return err
@@ -238,15 +231,15 @@ func (r *reader) headers() (h encryptionHeaders, err error) {
 	err = r.pairs(0, 8, func(key []byte) (err error) {
 		k, ok := intKey(key)
 		switch {
-		case ok && k == headerAlg && !h.algProtected:
+		case ok && k == suit.HeaderAlg && !h.algProtected:
 			h.alg, err = r.int()
-		case ok && k == headerKeyID:
+		case ok && k == suit.HeaderKeyID:
 			h.kid, err = r.bytes(MaxKeyID)
-		case ok && k == headerIV:
+		case ok && k == suit.HeaderIV:
 			h.iv, err = r.bytes(16)
-		case ok && k == headerSalt:
+		case ok && k == suit.HeaderSalt:
 			h.salt, err = r.bytes(64)
-		case ok && k == headerEphemeral && h.algProtected && h.alg == ECDHA128KW:
+		case ok && k == suit.HeaderEphemeral && h.algProtected && h.alg == ECDHA128KW:
 			h.ephemeral, err = r.point()
 		default:
 			unknown = r.errorf("unprotected header %s is not understood", brief(key))

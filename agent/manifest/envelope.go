@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // Sentinels that callers branch on, found with errors.Is within an *Error. An Authority's own
@@ -13,23 +15,6 @@ var (
 	ErrDigest = errors.New("manifest digest mismatch")
 	// ErrUnsigned: the envelope carries no authentication block.
 	ErrUnsigned = errors.New("envelope is not signed")
-)
-
-// Keys of the envelope (draft-ietf-suit-manifest section 8.3); the severable ones are also keys of
-// the manifest.
-const (
-	keyAuthentication = 2
-	keyManifest       = 3
-	keyCoSWID         = 14
-	keyFetch          = 16 // payload-fetch
-	keyInstall        = 20
-	keyText           = 23
-)
-
-// Keys of the manifest that are not envelope elements too.
-const (
-	keyComponentID = 5
-	keyValidate    = 7
 )
 
 // Envelope is what Parse saw: the outer map and the authentication wrapper. Nothing of it is
@@ -73,9 +58,9 @@ func Parse(b []byte) (Envelope, error) {
 
 func (e *Envelope) parse() error {
 	r := &reader{b: e.raw}
-	if tag, err := r.expect(majorTag, "tag 107 (SUIT envelope)"); err != nil {
+	if tag, err := r.expect(suit.MajorTag, "tag 107 (SUIT envelope)"); err != nil {
 		return err
-	} else if tag != 107 {
+	} else if tag != suit.TagEnvelope {
 		return fmt.Errorf("tag %d found, want 107 (SUIT envelope)", tag)
 	}
 	err := r.pairs(2, 8+MaxIntegrated, func(key []byte) error {
@@ -88,7 +73,7 @@ func (e *Envelope) parse() error {
 		if k, ok := intKey(key); ok {
 			return e.element(k, el)
 		}
-		if key[0]>>5 != majorText {
+		if key[0]>>5 != suit.MajorText {
 			return errors.New("envelope key is neither an integer nor a text")
 		}
 		name, err := (&reader{b: key}).text(MaxName)
@@ -118,12 +103,12 @@ func (e *Envelope) parse() error {
 
 func (e *Envelope) element(key int64, el element) error {
 	switch key {
-	case keyAuthentication:
+	case suit.KeyAuthentication:
 		return wrapped(el.content, e.authentication)
-	case keyManifest:
+	case suit.KeyManifest:
 		e.manifest = el
 		return nil
-	case keyCoSWID, 15, keyFetch, 18, keyInstall, keyText:
+	case suit.KeyCoSWID, 15, suit.KeyFetch, 18, suit.KeyInstall, suit.KeyText:
 		e.severable[key] = el
 		return nil
 	}

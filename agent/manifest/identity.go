@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // UUID identifies a vendor, a class of devices or one device (RFC 9562).
@@ -192,3 +194,6 @@ func ParseComponentID(s string) (ComponentID, error) {
 	}
 	return id, nil
 }
+
+// digested is a SUIT_Digest as it is written.
+func digested(w *suit.Writer, d Digest) []any { return w.Digest(d.Alg, d.Sum) }

@@ -3,6 +3,8 @@ package manifest
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // PayloadPart is the last part of the identifier of a component that a device of this profile passes
@@ -60,11 +62,11 @@ func (p *processor) place(o *op, i int) Place {
 // (draft-ietf-suit-firmware-encryption, "Extended Directives").
 func (p *processor) fetch(o *op, i int) error {
 	c := &p.components[i]
-	uri, ok := get[string](c.values, parURI)
+	uri, ok := get[string](c.values, suit.ParameterURI)
 	if !ok {
 		return p.abort(o, i, CodeOperation, "uri is not set")
 	}
-	args, _ := get[fetchArguments](c.values, parFetchArgs)
+	args, _ := get[fetchArguments](c.values, suit.ParameterFetchArgs)
 	in := &Install{Component: c.name, URI: uri, Mirrors: args.mirrors, Encoding: args.encoding, PayloadSize: args.payloadSize, Stored: p.place(o, i)}
 	c.content = nil
 	if payload, ok := p.m.env.integrated[uri]; ok {
@@ -90,15 +92,15 @@ func (p *processor) fetch(o *op, i int) error {
 // bound with it, unless it is encrypted.
 func (p *processor) write(o *op, i int) error {
 	c := &p.components[i]
-	b, ok := get[[]byte](c.values, parContent)
+	b, ok := get[[]byte](c.values, suit.ParameterContent)
 	if !ok {
 		return p.abort(o, i, CodeOperation, "content is not set")
 	}
 	n := int64(len(b))
 	in := &Install{Component: c.name, Content: b, PayloadSize: n, Stored: p.place(o, i)}
-	if e, ok := get[Encryption](c.values, parEncryption); ok {
+	if e, ok := get[Encryption](c.values, suit.ParameterEncryption); ok {
 		in.Encryption, c.content = e, nil
-		args, _ := get[fetchArguments](c.values, parFetchArgs)
+		args, _ := get[fetchArguments](c.values, suit.ParameterFetchArgs)
 		in.Encoding = args.encoding
 	} else {
 		in.Size, in.Image, in.Matched, c.content = n, p.sum(SHA256, b), in.Stored, b
@@ -112,7 +114,7 @@ func (p *processor) write(o *op, i int) error {
 // a source that is only passed through is fetched into the target.
 func (p *processor) copy(o *op, f *frame, i int) error {
 	c := &p.components[i]
-	n, ok := get[uint64](c.values, parSource)
+	n, ok := get[uint64](c.values, suit.ParameterSource)
 	if !ok {
 		return p.abort(o, i, CodeOperation, "source-component is not set")
 	}
@@ -127,7 +129,8 @@ func (p *processor) copy(o *op, f *frame, i int) error {
 	switch {
 	case from.install != nil:
 		*in = *from.install
-		if size, ok := get[int64](from.values, parSize); ok && in.PayloadSize == 0 && in.Encoding == EncodingRaw && in.Encryption.IsZero() {
+		if size, ok := get[int64](from.values, suit.ParameterSize); ok && in.PayloadSize == 0 &&
+			in.Encoding == EncodingRaw && in.Encryption.IsZero() {
 			in.PayloadSize = size
 		}
 	case !from.holds.IsZero():
@@ -136,11 +139,11 @@ func (p *processor) copy(o *op, f *frame, i int) error {
 		return p.abort(o, i, CodeOperation, "source component "+from.name+" is absent: what it holds was neither fetched nor verified")
 	}
 	c.content = from.content
-	if e, ok := get[Encryption](c.values, parEncryption); ok {
+	if e, ok := get[Encryption](c.values, suit.ParameterEncryption); ok {
 		if in.Encoding != EncodingRaw || !in.Encryption.IsZero() {
 			return p.abort(o, i, CodeParameter, "what is copied was encoded or encrypted already; the encoding below the encryption is said by the target's fetch-arguments")
 		}
-		args, _ := get[fetchArguments](c.values, parFetchArgs)
+		args, _ := get[fetchArguments](c.values, suit.ParameterFetchArgs)
 		in.Encoding, in.Encryption, in.Payload = args.encoding, e, in.Image
 		in.Image, in.Size, c.content = Digest{}, 0, nil
 	}

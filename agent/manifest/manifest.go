@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/fxamacker/cbor/v2"
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // Authority says who signed an envelope.
@@ -71,7 +72,7 @@ func Authenticate(e Envelope, a Authority) (signers []string, err error) {
 			return r.skip(maxSkip)
 		}
 		delete(left, k)
-		if r.peek() == majorBytes {
+		if r.peek() == suit.MajorBytes {
 			return errors.New("element stands in the manifest and in the envelope")
 		}
 		return r.covers(k, el)
@@ -177,7 +178,7 @@ func (m *Manifest) parse() error {
 					return err
 				})
 			}
-		case keyValidate, keyFetch, keyInstall:
+		case suit.KeyValidate, suit.KeyFetch, suit.KeyInstall:
 			if !seen[3] {
 				return errors.New("common is missing")
 			}
@@ -185,9 +186,9 @@ func (m *Manifest) parse() error {
 			if s, err = m.section(r, b, int(k)); err == nil {
 				sections[int(k)] = s
 			}
-		case keyText:
+		case suit.KeyText:
 			err = m.readText(r)
-		case keyCoSWID:
+		case suit.KeyCoSWID:
 			err = m.coswid(r)
 		default:
 			if refusedElements[k] != "" {
@@ -220,7 +221,7 @@ func (m *Manifest) parse() error {
 		}
 	}
 	// draft-ietf-suit-manifest section 8.4.6, the Update procedure; without dependencies it has no more.
-	for _, key := range []int{keyFetch, keyInstall, keyValidate} {
+	for _, key := range []int{suit.KeyFetch, suit.KeyInstall, suit.KeyValidate} {
 		if s, ok := sections[key]; ok {
 			m.sections = append(m.sections, s)
 		}
@@ -263,7 +264,7 @@ func unsupported(r *reader, key int64) error {
 // coswid reads over a software identifier (draft-ietf-suit-update-management, "suit-coswid"): a
 // device that does not use it must not refuse the manifest for it.
 func (m *Manifest) coswid(r *reader) error {
-	content, severed, err := m.severable(r, keyCoSWID)
+	content, severed, err := m.severable(r, suit.KeyCoSWID)
 	if err != nil || severed {
 		return err
 	}
@@ -340,7 +341,7 @@ func (m *Manifest) section(r *reader, b *builder, key int) (section, error) {
 // item, its head included. An absent element is severed.
 func (m *Manifest) severable(r *reader, key int64) (content []byte, severed bool, err error) {
 	el, present := m.env.severable[key]
-	if r.peek() == majorBytes || key == keyValidate {
+	if r.peek() == suit.MajorBytes || key == suit.KeyValidate {
 		if present {
 			return nil, false, errors.New("element stands in the manifest and in the envelope")
 		}

@@ -5,30 +5,11 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
-
-// Parameters that other code names.
-const (
-	parVendor      = 1
-	parClass       = 2
-	parDigest      = 3
-	parUseBefore   = 4
-	parSlot        = 5
-	parStrictOrder = 12
-	parSoftFailure = 13
-	parSize        = 14
-	parContent     = 18
-	parEncryption  = 19
-	parURI         = 21
-	parSource      = 22
-	parDevice      = 24
-	parFetchArgs   = 25
-	parBattery     = 26
-	parPriority    = 27
-	parVersion     = 28
-)
 
 // parameter is one row of the parameter table (draft-ietf-suit-manifest section 8.4.8).
 type parameter struct {
@@ -40,26 +21,26 @@ type parameter struct {
 // parameters is the table; scope is the component, but for strict-order and soft-failure, which are
 // the processor's.
 var parameters = map[int64]parameter{
-	parVendor:      {"vendor-identifier", readUUID, ""},
-	parClass:       {"class-identifier", readUUID, ""},
-	parDigest:      {"image-digest", readDigest, ""},
-	parUseBefore:   {"use-before", readUint, ""},
-	parSlot:        {"component-slot", readUint, ""},
-	parStrictOrder: {"strict-order", readBool, ""},
-	parSoftFailure: {"soft-failure", readBool, ""},
-	parSize:        {"image-size", readSize, ""},
-	parContent:     {"content", readContent, ""},
-	parEncryption:  {"encryption-info", readEncryption, ""},
-	parURI:         {"uri", readURI, ""},
-	parSource:      {"source-component", readUint, ""},
-	23:             {"invoke-args", nil, whyLoader},
-	parDevice:      {"device-identifier", readUUID, ""},
-	parFetchArgs:   {"fetch-arguments", readFetchArguments, ""},
-	parBattery:     {"minimum-battery", readUint, ""},
-	parPriority:    {"update-priority", readInt, ""},
-	parVersion:     {"version", readVersionMatch, ""},
-	29:             {"wait-info", nil, whyPolicy},
-	30:             {"component-metadata", nil, whyFiles},
+	suit.ParameterVendor:      {"vendor-identifier", readUUID, ""},
+	suit.ParameterClass:       {"class-identifier", readUUID, ""},
+	suit.ParameterDigest:      {"image-digest", readDigest, ""},
+	suit.ParameterUseBefore:   {"use-before", readUint, ""},
+	suit.ParameterSlot:        {"component-slot", readUint, ""},
+	suit.ParameterStrictOrder: {"strict-order", readBool, ""},
+	suit.ParameterSoftFailure: {"soft-failure", readBool, ""},
+	suit.ParameterSize:        {"image-size", readSize, ""},
+	suit.ParameterContent:     {"content", readContent, ""},
+	suit.ParameterEncryption:  {"encryption-info", readEncryption, ""},
+	suit.ParameterURI:         {"uri", readURI, ""},
+	suit.ParameterSource:      {"source-component", readUint, ""},
+	23:                        {"invoke-args", nil, whyLoader},
+	suit.ParameterDevice:      {"device-identifier", readUUID, ""},
+	suit.ParameterFetchArgs:   {"fetch-arguments", readFetchArguments, ""},
+	suit.ParameterBattery:     {"minimum-battery", readUint, ""},
+	suit.ParameterPriority:    {"update-priority", readInt, ""},
+	suit.ParameterVersion:     {"version", readVersionMatch, ""},
+	29:                        {"wait-info", nil, whyPolicy},
+	30:                        {"component-metadata", nil, whyFiles},
 }
 
 // setting is a parameter with its value in an override-parameters or set-parameters.
@@ -90,7 +71,7 @@ func readSize(r *reader) (any, error) {
 }
 
 func readUUID(r *reader) (any, error) {
-	if r.peek() == majorTag {
+	if r.peek() == suit.MajorTag {
 		return nil, &Error{Code: CodeParameter, Offset: -1, What: "identifiers by private enterprise number are not supported, use a UUID"}
 	}
 	b, err := r.bytes(16)
@@ -157,13 +138,6 @@ const (
 	EncodingZstd = 1 // concatenated zstd frames (RFC 8878)
 )
 
-// Keys of fetch-arguments, which SUIT leaves to the implementation.
-const (
-	argMirrors     = 1 // array of URIs with the same payload
-	argEncoding    = 2
-	argPayloadSize = 3 // bytes to fetch
-)
-
 // fetchArguments is parameter 25. Mirrors stand here and not in a try-each, because a directive that
 // fails inside a try-each aborts the update.
 type fetchArguments struct {
@@ -182,7 +156,7 @@ func readFetchArguments(r *reader) (any, error) {
 		return r.pairs(0, 3, func(key []byte) error {
 			k, _ := intKey(key)
 			switch k {
-			case argMirrors:
+			case suit.ArgumentMirrors:
 				n, err := r.array(0, MaxMirrors)
 				if err != nil {
 					return err
@@ -195,14 +169,14 @@ func readFetchArguments(r *reader) (any, error) {
 					a.mirrors = append(a.mirrors, s)
 				}
 				return nil
-			case argEncoding:
+			case suit.ArgumentEncoding:
 				n, err := r.uint()
 				if err == nil && n != EncodingRaw && n != EncodingZstd {
 					return &Error{Code: CodeParameter, Offset: -1, What: fmt.Sprintf("payload encoding %d is not supported", n)}
 				}
 				a.encoding = int(n)
 				return err
-			case argPayloadSize:
+			case suit.ArgumentPayloadSize:
 				n, err := readSize(r)
 				if err == nil {
 					a.payloadSize = n.(int64)
@@ -231,9 +205,9 @@ func (r *reader) parameters(set, nested bool) ([]setting, error) {
 			return &Error{Code: CodeParameter, Offset: -1, What: "parameter " + itoa(k) + " is unknown"}
 		case p.refused != "":
 			return &Error{Code: CodeParameter, Offset: -1, What: "parameter " + p.name + " is not supported: " + p.refused}
-		case k == parSoftFailure && !nested:
+		case k == suit.ParameterSoftFailure && !nested:
 			return &Error{Code: CodeParameter, Offset: -1, What: "soft-failure may be set within try-each and run-sequence only"}
-		case set && (k == parDigest || k == parStrictOrder || k == parSoftFailure):
+		case set && (k == suit.ParameterDigest || k == suit.ParameterStrictOrder || k == suit.ParameterSoftFailure):
 			return &Error{Code: CodeParameter, Offset: -1, What: "parameter " + p.name + " must be set with override-parameters"}
 		}
 		v, err := p.read(r)

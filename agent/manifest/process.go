@@ -3,6 +3,8 @@ package manifest
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // frame is one running sequence: its component index, its soft-failure and its strict-order, none of
@@ -44,7 +46,7 @@ type failure struct {
 func (p *processor) run(s sequence, f *frame) (*failure, error) {
 	for i := range s {
 		o := &s[i]
-		if o.code == cmdSetIndex || o.code == cmdMultiple {
+		if o.code == suit.CommandSetIndex || o.code == suit.CommandMultiple {
 			if err := p.selects(o, f, i); err != nil {
 				return nil, err
 			}
@@ -92,7 +94,7 @@ func (p *processor) selects(o *op, f *frame, at int) error {
 	if f.isolated && !(f.first && at == 0) {
 		return p.abort(o, f.index[0], CodeOperation, "a sequence that may run beside others must not change the component index")
 	}
-	if o.code == cmdMultiple {
+	if o.code == suit.CommandMultiple {
 		for _, a := range o.multiple {
 			if err := p.step(o, a.component); err != nil {
 				return err
@@ -133,19 +135,19 @@ func (p *processor) execute(o *op, f *frame, c int) (*failure, error) {
 	}
 	var err error
 	switch o.code {
-	case cmdOverride, cmdSetParams:
-		p.set(o.settings, o.code == cmdOverride, f, c)
+	case suit.CommandOverride, suit.CommandSetParams:
+		p.set(o.settings, o.code == suit.CommandOverride, f, c)
 		p.tell(o, f, c, Done, p.named(o.settings))
 		return nil, nil
-	case cmdTryEach:
+	case suit.CommandTryEach:
 		return p.tryEach(o, f, c)
-	case cmdRunSequence:
+	case suit.CommandRunSequence:
 		return p.runSequence(o, f, c)
-	case cmdFetch:
+	case suit.CommandFetch:
 		err = p.fetch(o, c)
-	case cmdWrite:
+	case suit.CommandWrite:
 		err = p.write(o, c)
-	case cmdCopy:
+	case suit.CommandCopy:
 		err = p.copy(o, f, c)
 	default:
 		panic(fmt.Sprintf("internal error: no execution for %s", commands[o.code].name))
@@ -191,11 +193,11 @@ func (p *processor) failed(o *op, c int, missing bool, detail string) *failure {
 func (p *processor) set(settings []setting, override bool, f *frame, c int) {
 	for _, s := range settings {
 		switch s.key {
-		case parStrictOrder:
+		case suit.ParameterStrictOrder:
 			if f.loose = !s.value.(bool); !f.loose {
 				f.targets, f.sources = 0, 0 // all that was begun has completed
 			}
-		case parSoftFailure:
+		case suit.ParameterSoftFailure:
 			f.soft = s.value.(bool)
 		default:
 			v := p.components[c].values
@@ -203,7 +205,7 @@ func (p *processor) set(settings []setting, override bool, f *frame, c int) {
 				continue
 			}
 			v[s.key] = s.value
-			if s.key == parPriority {
+			if s.key == suit.ParameterPriority {
 				p.priority = s.value.(int64)
 			}
 		}
@@ -237,7 +239,7 @@ func (p *processor) tryEach(o *op, f *frame, c int) (*failure, error) {
 	all.Condition = failures[0].Condition
 	for _, x := range failures {
 		if x.Condition != all.Condition {
-			all.Condition = cmdTryEach
+			all.Condition = suit.CommandTryEach
 		}
 		all.missing = all.missing && x.missing
 		details = append(details, x.Detail)

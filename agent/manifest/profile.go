@@ -3,6 +3,8 @@ package manifest
 import (
 	"maps"
 	"slices"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // The device profile says what SUIT knows and a device with storage slots, whose bootloader starts
@@ -22,12 +24,12 @@ const (
 
 // refusedElements are elements of the manifest. All but the first are command sequences.
 var refusedElements = map[int64]string{
-	keyComponentID: whyStored,
-	8:              whyLoader,
-	9:              whyLoader,
-	15:             whyDependency,
-	18:             whyDependency,
-	24:             whyDependency,
+	suit.KeyComponentID: whyStored,
+	8:                   whyLoader,
+	9:                   whyLoader,
+	15:                  whyDependency,
+	18:                  whyDependency,
+	24:                  whyDependency,
 }
 
 // Refusal is something that SUIT knows and the device profile refuses.
@@ -61,7 +63,7 @@ func Refusals() []Refusal {
 // elementCode is the code with which an element of the profile is refused: all are command sequences
 // but manifest-component-id.
 func elementCode(key int64) Code {
-	if key == keyComponentID {
+	if key == suit.KeyComponentID {
 		return CodeComponent
 	}
 	return CodeCommand

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // ReportType is the COSE typ of a signed report (RFC 9596; a media type of the form
@@ -24,7 +26,7 @@ type Report struct {
 }
 
 // Entry is a *Record or a *Claim.
-type Entry interface{ encode(w *writer) any }
+type Entry interface{ encode(w *suit.Writer) any }
 
 // Record is what became of one command.
 type Record struct {
@@ -165,35 +167,35 @@ func (p *processor) measure(code int64, c *component) Properties {
 		return Properties{}
 	}
 	switch code {
-	case cmdVendor:
-		return own(parVendor, p.d.Vendors)
-	case cmdClass:
-		return own(parClass, p.d.Classes)
-	case cmdDevice:
-		return own(parDevice, p.d.Devices)
-	case cmdImageMatch, cmdImageDiffers, cmdCheckContent:
+	case suit.CommandVendor:
+		return own(suit.ParameterVendor, p.d.Vendors)
+	case suit.CommandClass:
+		return own(suit.ParameterClass, p.d.Classes)
+	case suit.CommandDevice:
+		return own(suit.ParameterDevice, p.d.Devices)
+	case suit.CommandImageMatch, suit.CommandImageDiffers, suit.CommandCheckContent:
 		holds := c.holds
 		if c.content != nil {
 			holds = p.sum(SHA256, c.content)
 		}
 		if !holds.IsZero() {
-			return Properties{parDigest: holds}
+			return Properties{suit.ParameterDigest: holds}
 		}
-	case cmdSlot:
+	case suit.CommandSlot:
 		if c.slot >= 0 {
-			return Properties{parSlot: uint64(c.slot)}
+			return Properties{suit.ParameterSlot: uint64(c.slot)}
 		}
-	case cmdUseBefore:
+	case suit.CommandUseBefore:
 		if now := p.d.Now.Unix(); p.d.TimeKnown && now >= 0 {
-			return Properties{parUseBefore: uint64(now)}
+			return Properties{suit.ParameterUseBefore: uint64(now)}
 		}
-	case cmdBattery:
+	case suit.CommandBattery:
 		if p.d.BatteryMWh >= 0 {
-			return Properties{parBattery: uint64(p.d.BatteryMWh)}
+			return Properties{suit.ParameterBattery: uint64(p.d.BatteryMWh)}
 		}
-	case cmdVersion:
+	case suit.CommandVersion:
 		if p.d.Version != nil {
-			return Properties{parVersion: VersionCondition{CompareEqual, p.d.Version}}
+			return Properties{suit.ParameterVersion: VersionCondition{CompareEqual, p.d.Version}}
 		}
 	}
 	return Properties{}
@@ -204,8 +206,9 @@ func ProfileCapabilities(components []ComponentID) Capabilities {
 	c := Capabilities{
 		Components: components,
 		Algorithms: []int64{SHA512, SHA384, SHA256, A128CTR, A256CTR, ECDHA128KW, A256KW, A128KW, A128GCM, A256GCM, -9, -19, -51},
-		Envelope:   []int64{keyAuthentication, keyManifest, keyCoSWID, keyFetch, keyInstall, keyText},
-		Common:     []int64{2, 4}, Text: []int64{1, 2, 3, 4}, ComponentText: []int64{1, 2, 3, 4, 5, 6, 7, 8},
+		Envelope: []int64{suit.KeyAuthentication, suit.KeyManifest, suit.KeyCoSWID, suit.KeyFetch, suit.KeyInstall,
+			suit.KeyText},
+		Common: []int64{2, 4}, Text: []int64{1, 2, 3, 4}, ComponentText: []int64{1, 2, 3, 4, 5, 6, 7, 8},
 	}
 	slices.Sort(c.Algorithms)
 	for k, row := range commands {
@@ -229,18 +232,6 @@ func ProfileCapabilities(components []ComponentID) Capabilities {
 	return c
 }
 
-// Keys of a report, of its result, and of capabilities.
-const (
-	reportNonce      = 2
-	reportRecords    = 3
-	reportResult     = 4
-	reportCode       = 5
-	reportRecord     = 6
-	reportReason     = 7
-	reportCapability = 8
-	reportReference  = 99
-)
-
 // EncodeReport encodes a report deterministically, for the payload of a COSE_Sign1. The last entries
 // are left out where all would make more than MaxReport bytes: what a manifest asks to be recorded
 // must not keep the outcome from being told.
@@ -262,7 +253,7 @@ func EncodeReport(r Report) ([]byte, error) {
 }
 
 func (r Report) encode() ([]byte, error) {
-	w := &writer{}
+	w := &suit.Writer{}
 	if len(r.Entries) > MaxRecords || len(r.Nonce) > MaxNonce {
 		return nil, fmt.Errorf("%d entries and a nonce of %d bytes, at most %d and %d", len(r.Entries), len(r.Nonce), MaxRecords, MaxNonce)
 	}
@@ -274,23 +265,24 @@ func (r Report) encode() ([]byte, error) {
 		entries[i] = e.encode(w)
 	}
 	m := map[int64]any{
-		reportReference: []any{r.URI, w.digest(r.Manifest)},
-		reportRecords:   entries,
-		reportResult:    true,
+		suit.ReportReference: []any{r.URI, digested(w, r.Manifest)},
+		suit.ReportRecords:   entries,
+		suit.ReportResult:    true,
 	}
 	if r.Nonce != nil {
-		m[reportNonce] = r.Nonce
+		m[suit.ReportNonce] = r.Nonce
 	}
 	if f := r.Failure; f != nil {
-		m[reportResult] = map[int64]any{reportCode: f.Code, reportRecord: f.Record.encode(w), reportReason: int(f.Reason)}
+		m[suit.ReportResult] = map[int64]any{suit.ReportCode: f.Code, suit.ReportRecord: f.Record.encode(w),
+			suit.ReportReason: int(f.Reason)}
 	}
 	if r.Can != nil {
-		m[reportCapability] = r.Can.encode()
+		m[suit.ReportCapability] = r.Can.encode()
 	}
-	return w.wrap(m), w.err
+	return w.Wrap(m), w.Err
 }
 
-func (r *Record) encode(w *writer) any {
+func (r *Record) encode(w *suit.Writer) any {
 	path := r.Manifest
 	if path == nil {
 		path = []uint64{}
@@ -298,22 +290,22 @@ func (r *Record) encode(w *writer) any {
 	return []any{path, r.Section, r.Offset, r.Index, r.Properties.encode(w)}
 }
 
-func (c *Claim) encode(w *writer) any {
+func (c *Claim) encode(w *suit.Writer) any {
 	m := c.Properties.encode(w)
 	m[0] = c.Component
 	return m
 }
 
-func (p Properties) encode(w *writer) map[int64]any {
+func (p Properties) encode(w *suit.Writer) map[int64]any {
 	m := map[int64]any{}
 	for k, v := range p {
 		switch v := v.(type) {
 		case UUID:
 			m[k] = v[:]
 		case Digest:
-			m[k] = w.wrap(w.digest(v))
+			m[k] = w.Wrap(digested(w, v))
 		case VersionCondition:
-			m[k] = w.wrap([]any{v.Compare, v.Version})
+			m[k] = w.Wrap([]any{v.Compare, v.Version})
 		default:
 			m[k] = v
 		}

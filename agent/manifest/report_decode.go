@@ -1,6 +1,10 @@
 package manifest
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
+)
 
 // DecodeReport reads a report: deterministic CBOR within the limits, and nothing in it that is not
 // understood but parameters of others. Nothing of it is trusted: the signature around it says whose
@@ -25,15 +29,15 @@ func (r *Report) read(in *reader) error {
 		k, _ := intKey(key)
 		seen[k] = true
 		switch k {
-		case reportReference:
+		case suit.ReportReference:
 			err = r.reference(in)
-		case reportNonce:
+		case suit.ReportNonce:
 			r.Nonce, err = in.bytes(MaxNonce)
-		case reportRecords:
+		case suit.ReportRecords:
 			err = r.entries(in)
-		case reportResult:
+		case suit.ReportResult:
 			err = r.result(in)
-		case reportCapability:
+		case suit.ReportCapability:
 			r.Can = &Capabilities{}
 			err = r.Can.read(in)
 		default:
@@ -41,7 +45,7 @@ func (r *Report) read(in *reader) error {
 		}
 		return err
 	})
-	if err == nil && !(seen[reportReference] && seen[reportRecords] && seen[reportResult]) {
+	if err == nil && !(seen[suit.ReportReference] && seen[suit.ReportRecords] && seen[suit.ReportResult]) {
 		err = in.errorf("report is not complete")
 	}
 	return err
@@ -73,7 +77,7 @@ func (r *Report) entries(in *reader) error {
 	}
 	for range n {
 		var e Entry
-		if in.peek() == majorMap {
+		if in.peek() == suit.MajorMap {
 			c := &Claim{Properties: Properties{}}
 			e, err = c, c.read(in)
 		} else {
@@ -89,7 +93,7 @@ func (r *Report) entries(in *reader) error {
 }
 
 func (r *Report) result(in *reader) error {
-	if in.peek() == majorOther {
+	if in.peek() == suit.MajorOther {
 		ok, err := in.bool()
 		if err == nil && !ok {
 			return in.errorf("result false says nothing")
@@ -102,11 +106,11 @@ func (r *Report) result(in *reader) error {
 	err := in.pairs(3, 3, func(key []byte) (err error) {
 		k, _ := intKey(key)
 		switch k {
-		case reportCode:
+		case suit.ReportCode:
 			f.Code, err = in.int()
-		case reportRecord:
+		case suit.ReportRecord:
 			err = f.Record.read(in)
-		case reportReason:
+		case suit.ReportReason:
 			var code uint64
 			code, err = in.uint()
 			if f.Reason = Code(code); err == nil && code > uint64(CodeInvokePending) {
@@ -193,11 +197,11 @@ func (p Properties) read(in *reader, key []byte) error {
 	}
 	var err error
 	switch in.peek() {
-	case majorUint, majorNint:
+	case suit.MajorUint, suit.MajorNint:
 		p[k], err = in.int()
-	case majorBytes:
+	case suit.MajorBytes:
 		p[k], err = in.bytes(MaxBlock)
-	case majorText:
+	case suit.MajorText:
 		p[k], err = in.text(MaxBlock)
 	default:
 		p[k], err = in.bool()

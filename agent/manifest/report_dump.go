@@ -3,13 +3,15 @@ package manifest
 import (
 	"fmt"
 	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // reportWithin returns the report in a COSE_Sign1, or b itself where it is one; nil when b is no
 // report, as far as one key can tell.
 func reportWithin(b []byte) []byte {
 	r := &reader{b: b}
-	if r.peek() == majorTag {
+	if r.peek() == suit.MajorTag {
 		if _, tag, err := r.head(); err != nil || tag != 18 {
 			return nil
 		}
@@ -30,7 +32,7 @@ func reportWithin(b []byte) []byte {
 	r = &reader{b: b}
 	_ = r.pairs(1, 16, func(key []byte) error {
 		k, _ := intKey(key)
-		found = found || k == reportReference
+		found = found || k == suit.ReportReference
 		return r.skip(maxSkip)
 	})
 	if !found {
@@ -57,30 +59,30 @@ func shapeReported() shape {
 func shapeReport() shape {
 	return shape{keys: func(k int64) (string, shape) {
 		switch k {
-		case reportReference:
+		case suit.ReportReference:
 			return "reference", shape{elements: func(i int) (string, shape) {
 				if i == 0 {
 					return "/ uri / ", shapeDigest()
 				}
 				return "/ manifest / ", shapeDigest()
 			}}
-		case reportNonce:
+		case suit.ReportNonce:
 			return "nonce", shape{}
-		case reportRecords:
+		case suit.ReportRecords:
 			return "records", shape{elements: func(int) (string, shape) { return "", shapeEntry() }}
-		case reportResult:
+		case suit.ReportResult:
 			return "result", shape{keys: func(k int64) (string, shape) {
 				switch k {
-				case reportCode:
+				case suit.ReportCode:
 					return "code", shape{number: func(h item) string { return CommandName(int(min(h.arg, 1<<20))) }}
-				case reportRecord:
+				case suit.ReportRecord:
 					return "record", shapeEntry()
-				case reportReason:
+				case suit.ReportReason:
 					return "reason", shape{number: func(h item) string { return Code(min(h.arg, 1<<20)).String() }}
 				}
 				return "", shape{}
 			}}
-		case reportCapability:
+		case suit.ReportCapability:
 			return "capabilities", shape{keys: func(k int64) (string, shape) {
 				if k < 1 || k > 9 {
 					return "", shape{}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // Device holds the facts that the processor asks for.
@@ -60,7 +62,7 @@ func (m Manifest) Resolve(d Device) (Update, error) {
 // (draft-ietf-suit-manifest section 6.2): a manifest that does not is for every device that trusts its
 // signers.
 func (m Manifest) Identified() bool {
-	return m.shared.asks(cmdVendor) && m.shared.asks(cmdClass)
+	return m.shared.asks(suit.CommandVendor) && m.shared.asks(suit.CommandClass)
 }
 
 func (s sequence) asks(code int64) bool {

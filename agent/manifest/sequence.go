@@ -1,6 +1,10 @@
 package manifest
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
+)
 
 // SectionShared stands for the shared sequence in Error.Section and Finding.Section: the manifest
 // key of "common", which holds it.
@@ -50,7 +54,7 @@ func (p *builder) section(key int, content []byte) (sequence, error) {
 		return nil, e
 	}
 	// draft-ietf-suit-manifest section 6.2: with several components the first command says which.
-	if p.components > 1 && s[0].code != cmdSetIndex {
+	if p.components > 1 && s[0].code != suit.CommandSetIndex {
 		return nil, &Error{Code: CodeParse, Section: key, Offset: 0, What: "with several components a sequence must begin with set-component-index"}
 	}
 	return s, nil
@@ -112,7 +116,7 @@ func (p *builder) op(r *reader, base, depth int, shared bool) (op, error) {
 	case formIndex:
 		o.index, err = p.index(r)
 	case formParams:
-		o.settings, err = p.parameters(r, code == cmdSetParams, depth > 1)
+		o.settings, err = p.parameters(r, code == suit.CommandSetParams, depth > 1)
 	case formMultiple:
 		o.multiple, err = p.multiple(r, depth > 1)
 	case formSequence:
@@ -165,13 +169,13 @@ func (p *builder) tryEach(r *reader, base, depth int, shared bool) (branches []s
 // index reads the argument of set-component-index and checks it against the components there are.
 func (p *builder) index(r *reader) (index, error) {
 	switch r.peek() {
-	case majorOther:
+	case suit.MajorOther:
 		all, err := r.bool()
 		if err == nil && !all {
 			return index{}, &Error{Code: CodeParse, Offset: -1, What: "component index false selects nothing"}
 		}
 		return index{all: true}, err
-	case majorArray:
+	case suit.MajorArray:
 		n, err := r.array(1, MaxComponents)
 		if err != nil {
 			return index{}, err
@@ -212,7 +216,7 @@ func (p *builder) parameters(r *reader, set, nested bool) ([]setting, error) {
 		case string:
 			p.uris[v] = true
 		case uint64:
-			if s.key == parSource && v >= uint64(p.components) {
+			if s.key == suit.ParameterSource && v >= uint64(p.components) {
 				return nil, &Error{Code: CodeComponent, Offset: -1, What: fmt.Sprintf("source component %d, the manifest has %d components", v, p.components)}
 			}
 		}

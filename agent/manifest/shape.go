@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"unicode/utf8"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // shape says how Dump shows an item: what a byte string holds, what keys and elements are called.
@@ -53,7 +55,7 @@ func (s shape) pair(key []byte) (string, shape) {
 		sub = s.other()
 	}
 	c.pos = 0
-	if h, err := c.head(); err == nil && h.major == majorText && utf8.Valid(key[c.pos:]) {
+	if h, err := c.head(); err == nil && h.major == suit.MajorText && utf8.Valid(key[c.pos:]) {
 		return strconv.Quote(Printable(string(key[c.pos:]))) + ": ", sub
 	}
 	r := &reader{b: key}
@@ -103,15 +105,15 @@ func shapeDocument() shape {
 func shapeEnvelope() shape {
 	return shape{keys: func(k int64) (string, shape) {
 		switch k {
-		case keyAuthentication:
+		case suit.KeyAuthentication:
 			return "authentication-wrapper", wrap(shapeWrapper)
-		case keyManifest:
+		case suit.KeyManifest:
 			return "manifest", wrap(shapeManifest)
-		case keyText:
+		case suit.KeyText:
 			return elements[k], wrap(shapeText)
-		case keyCoSWID:
+		case suit.KeyCoSWID:
 			return elements[k], wrap(shapePlain)
-		case 15, keyFetch, 18, keyInstall:
+		case 15, suit.KeyFetch, 18, suit.KeyInstall:
 			return elements[k], wrap(shapeSequence)
 		}
 		return "", shape{}
@@ -132,7 +134,7 @@ func shapeDigest() shape {
 		switch i {
 		case 0:
 			return "/ algorithm / ", shape{number: func(h item) string {
-				if h.major == majorNint && h.arg < 1<<16 {
+				if h.major == suit.MajorNint && h.arg < 1<<16 {
 					return digestName(-1 - int(h.arg))
 				}
 				return ""
@@ -198,14 +200,14 @@ func shapeLayer(last string, sub func() shape) shape {
 func shapeHeaders() shape {
 	return shape{keys: func(k int64) (string, shape) {
 		switch k {
-		case headerAlg:
+		case suit.HeaderAlg:
 			return "alg", shape{number: algorithmName}
-		case headerEphemeral:
+		case suit.HeaderEphemeral:
 			return "ephemeral key", shape{keys: func(k int64) (string, shape) {
 				return map[int64]string{1: "kty", -1: "crv", -2: "x", -3: "y"}[k], shape{}
 			}}
 		}
-		return map[int64]string{2: "crit", 3: "content type", headerKeyID: "kid", headerIV: "IV", 16: "typ", headerSalt: "salt"}[k], shape{}
+		return map[int64]string{2: "crit", 3: "content type", suit.HeaderKeyID: "kid", suit.HeaderIV: "IV", 16: "typ", suit.HeaderSalt: "salt"}[k], shape{}
 	}}
 }
 
@@ -215,7 +217,7 @@ func algorithmName(h item) string {
 		return ""
 	}
 	alg := int64(h.arg)
-	if h.major == majorNint {
+	if h.major == suit.MajorNint {
 		alg = -1 - alg
 	}
 	if c, ok := contentAlgorithms[alg]; ok {
@@ -234,15 +236,15 @@ func shapeManifest() shape {
 			return elements[k], wrap(shapeCommon)
 		case 6:
 			return elements[k], wrap(shapePlain)
-		case 7, 8, 9, 15, keyFetch, 18, keyInstall, 24:
+		case 7, 8, 9, 15, suit.KeyFetch, 18, suit.KeyInstall, 24:
 			s := shapeDigest() // where it is severable and stands in the envelope
 			s.inner = shapeSequence
 			return elements[k], s
-		case keyText:
+		case suit.KeyText:
 			s := shapeDigest()
 			s.inner = shapeText
 			return elements[k], s
-		case keyCoSWID:
+		case suit.KeyCoSWID:
 			s := shapeDigest()
 			s.inner = shapePlain
 			return elements[k], s
@@ -303,15 +305,15 @@ func shapeSequence() shape { return shape{sequence: true} }
 // shapeArgument is the shape of a command's argument.
 func shapeArgument(code int64) shape {
 	switch code {
-	case cmdTryEach:
+	case suit.CommandTryEach:
 		return shape{elements: func(i int) (string, shape) {
 			return fmt.Sprintf("/ branch %d / ", i), shape{inner: shapeSequence, nested: true}
 		}}
-	case cmdRunSequence:
+	case suit.CommandRunSequence:
 		return shape{inner: shapeSequence, nested: true}
-	case cmdOverride, cmdSetParams:
+	case suit.CommandOverride, suit.CommandSetParams:
 		return shape{keys: shapeParameter}
-	case cmdMultiple:
+	case suit.CommandMultiple:
 		return shape{keys: func(k int64) (string, shape) { return fmt.Sprintf("index %d", k), shape{keys: shapeParameter} }}
 	}
 	return shape{}
@@ -320,25 +322,25 @@ func shapeArgument(code int64) shape {
 func shapeParameter(k int64) (string, shape) {
 	name := parameters[k].name
 	switch k {
-	case parVendor, parClass, parDevice:
+	case suit.ParameterVendor, suit.ParameterClass, suit.ParameterDevice:
 		return name, shape{content: func(b []byte) string {
 			if len(b) != 16 {
 				return ""
 			}
 			return UUID(b).String()
 		}}
-	case parDigest:
+	case suit.ParameterDigest:
 		return name, wrap(shapeDigest)
-	case parUseBefore:
+	case suit.ParameterUseBefore:
 		return name, shape{number: func(h item) string { return epoch(h.arg) }}
-	case parVersion, 29, 30:
+	case suit.ParameterVersion, 29, 30:
 		return name, wrap(shapePlain)
-	case parEncryption:
+	case suit.ParameterEncryption:
 		return name, wrap(shapeCOSE)
-	case parFetchArgs:
+	case suit.ParameterFetchArgs:
 		return name, wrap(func() shape {
 			return shape{keys: func(k int64) (string, shape) {
-				return map[int64]string{argMirrors: "mirrors", argEncoding: "encoding", argPayloadSize: "payload-size"}[k], shape{}
+				return map[int64]string{suit.ArgumentMirrors: "mirrors", suit.ArgumentEncoding: "encoding", suit.ArgumentPayloadSize: "payload-size"}[k], shape{}
 			}}
 		})
 	}

@@ -5,16 +5,12 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // texts are what people read, of one language.
 type texts map[int64]string
-
-// Keys of a text map (draft-ietf-suit-manifest section 8.4.4).
-const (
-	textDescription = 1
-	textUpdate      = 2
-)
 
 // Description returns what the manifest says about itself to people, in the language that fits lang
 // best ("de-CH", then "de", then "en", then the first there is): the description of the update or,
@@ -22,9 +18,9 @@ const (
 // or direction characters, at most MaxShown characters. It means nothing to a machine.
 func (m Manifest) Description(lang string) string {
 	t := m.text[m.language(lang)]
-	s := t[textUpdate]
+	s := t[suit.TextUpdate]
 	if s == "" {
-		s = t[textDescription]
+		s = t[suit.TextDescription]
 	}
 	return Printable(s)
 }
@@ -93,7 +89,7 @@ func Printable(s string) string {
 
 // readText reads the text element, if the envelope carries it.
 func (m *Manifest) readText(r *reader) error {
-	content, severed, err := m.severable(r, keyText)
+	content, severed, err := m.severable(r, suit.KeyText)
 	if err != nil || severed {
 		return err
 	}
@@ -122,7 +118,7 @@ func (m *Manifest) readText(r *reader) error {
 func (m *Manifest) texts(r *reader, known int64, top bool) (texts, error) {
 	t := texts{}
 	err := r.pairs(1, 64, func(key []byte) error {
-		if top && key[0]>>5 == majorArray {
+		if top && key[0]>>5 == suit.MajorArray {
 			id, err := (&reader{b: key}).component()
 			if err == nil && !slices.ContainsFunc(m.components, id.equal) {
 				err = fmt.Errorf("text is about component %s, which the manifest does not have", id)
