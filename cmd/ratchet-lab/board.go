@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/bootmodel"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
@@ -92,7 +93,7 @@ func (b *board) provision(image string, size int64, loop bool) error {
 
 // setUpLoop puts a loop device on a file.
 func (b *board) setUpLoop(file string) (string, error) {
-	tool, ok := find("losetup")
+	tool, ok := image.Find("losetup")
 	if !ok {
 		return "", errors.New("losetup is not installed")
 	}
@@ -107,7 +108,7 @@ func (b *board) setUpLoop(file string) (string, error) {
 
 // release gives the loop devices back.
 func (b *board) release() {
-	tool, _ := find("losetup")
+	tool, _ := image.Find("losetup")
 	for _, dev := range b.loops {
 		_ = exec.Command(tool, "--detach", dev).Run()
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
 const demoUsage = `ratchet-lab demo [--keep] [--dir DIR] [--bin DIR] [--verbose] [--keep-alive TIME]
@@ -198,7 +199,7 @@ func (d *demo) setUp(ctx context.Context) error {
 		}
 	}
 	v1 := filepath.Join(d.dir, "v1.img")
-	if d.kind, err = makeImage(ctx, d.dir, v1, d.size, d.content("1.0.0", 1, false)); err != nil {
+	if d.kind, err = image.Make(ctx, d.dir, v1, d.size, d.content("1.0.0", 1, false)); err != nil {
 		return err
 	}
 	log, err := os.Create(filepath.Join(d.dir, "device.log"))
@@ -246,7 +247,7 @@ func (d *demo) setUp(ctx context.Context) error {
 func (d *demo) content(version string, seed byte, sick bool) map[string]string {
 	files := map[string]string{
 		"etc/os-release": "NAME=\"Ratchet demo\"\nVERSION_ID=" + version + "\n",
-		"usr/lib/data":   filler(seed, int(d.size)*5/8),
+		"usr/lib/data":   image.Filler(seed, int(d.size)*5/8),
 	}
 	if sick {
 		files["usr/lib/service.conf"] = sickMark + "\n"

@@ -29,6 +29,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -138,7 +139,7 @@ func (n *network) mosquitto(l net.Listener, p *pki, example string) error {
 	if err := errors.Join(os.WriteFile(filepath.Join(dir, "acl"), acl, 0o600), os.WriteFile(filepath.Join(dir, "conf"), []byte(text), 0o600)); err != nil {
 		return err
 	}
-	tool, ok := find("mosquitto")
+	tool, ok := image.Find("mosquitto")
 	if !ok {
 		return errors.New("mosquitto is not installed; run scripts/deps.sh interop")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/transport"
 )
@@ -75,7 +76,7 @@ func slotPart(slot string) int64 {
 }
 
 // slotBytes is where a slot begins on the disk.
-func slotBytes(slot string) int64 { return slotAt*sector + (slotPart(slot)-2)*slotSize }
+func slotBytes(slot string) int64 { return slotAt*image.Sector + (slotPart(slot)-2)*slotSize }
 
 func slotPath(slot string) string { return fmt.Sprintf("/dev/vda%d", slotPart(slot)) }
 

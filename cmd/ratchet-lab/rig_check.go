@@ -15,6 +15,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
 // checker looks at the disks that power cuts of one recording left, in user space.
@@ -70,7 +71,7 @@ func (c *checker) Close() error {
 func (c *checker) part(number int64) []byte {
 	for _, p := range c.target.parts {
 		if p.number == number {
-			return c.disk.bytes[p.start*sector : (p.start+p.size)*sector]
+			return c.disk.bytes[p.start*image.Sector : (p.start+p.size)*image.Sector]
 		}
 	}
 	return nil
@@ -127,7 +128,7 @@ func (c *checker) check(ctx context.Context, t *testing.T, f *finding) error {
 // unpack replays the state partition's file system, takes its files out, opens the journal and walks the
 // evidence chain. made says that there must be one.
 func (c *checker) unpack(ctx context.Context, made bool) error {
-	at := int64(stateAt) * sector
+	at := int64(stateAt) * image.Sector
 	if sum := c.disk.sum(at, at+stateSize); !c.unpacked || sum != c.state {
 		c.unpacked = false
 		fs, dir := filepath.Join(c.dir, "state.img"), filepath.Join(c.dir, "from", "state")
@@ -135,10 +136,10 @@ func (c *checker) unpack(ctx context.Context, made bool) error {
 			return err
 		}
 		// e2fsck replays the journal, as the mount will. Exit code 1: replayed, or small things put right.
-		if out, err := tool(ctx, "", "e2fsck", "-f", "-p", fs); err != nil && !strings.Contains(err.Error(), "exit status 1:") {
+		if out, err := image.Tool(ctx, "", "e2fsck", "-f", "-p", fs); err != nil && !strings.Contains(err.Error(), "exit status 1:") {
 			return fmt.Errorf("%w %s", err, out)
 		}
-		if out, err := tool(ctx, "", "debugfs", "-R", "rdump / "+dir, fs); err != nil {
+		if out, err := image.Tool(ctx, "", "debugfs", "-R", "rdump / "+dir, fs); err != nil {
 			return fmt.Errorf("%w %s", err, out)
 		}
 		c.phase, c.records = "", 0

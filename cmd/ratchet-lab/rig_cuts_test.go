@@ -17,6 +17,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -35,12 +36,12 @@ func TestCutDisk(t *testing.T) {
 		}
 	}
 	raw := logOf(entries...)
-	l, err := readLog(bytes.NewReader(raw), int64(len(raw)), sectors*sector)
+	l, err := readLog(bytes.NewReader(raw), int64(len(raw)), sectors*image.Sector)
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "base")
-	base := make([]byte, sectors*sector)
+	base := make([]byte, sectors*image.Sector)
 	for i := range base {
 		base[i] = byte(rnd.Uint32())
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
 // setUpRig makes the desk, the servers, all images and the disk.
@@ -19,7 +20,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 		return err
 	}
 	for _, name := range r.target.cached {
-		if err := copySparse(filepath.Join(r.o.cache, name), r.path(filepath.Base(name))); err != nil {
+		if err := image.CopySparse(filepath.Join(r.o.cache, name), r.path(filepath.Base(name))); err != nil {
 			return fmt.Errorf("%w; run scripts/deps.sh rig", err)
 		}
 	}
@@ -88,7 +89,7 @@ func (r *rig) serve(at addresses) error {
 func forGuest(url string) string { return strings.Replace(url, "127.0.0.1", guestsHost, 1) }
 
 // provision makes what the factory puts on the state partition: the device's keys.
-func (r *rig) provision() (map[string]file, error) {
+func (r *rig) provision() (map[string]image.File, error) {
 	s, err := trust.Generate(trust.ESP256)
 	if err != nil {
 		return nil, err
@@ -101,12 +102,12 @@ func (r *rig) provision() (map[string]file, error) {
 	if err != nil {
 		return nil, err
 	}
-	state := map[string]file{
-		"device.key": {text: string(private), mode: 0o600}, "device.pem": {text: string(public)},
-		"mqtt.pem": {from: filepath.Join(r.pki.dir, deviceName+".pem")}, "mqtt.key": {from: filepath.Join(r.pki.dir, deviceName+".key"), mode: 0o600},
+	state := map[string]image.File{
+		"device.key": {Text: string(private), Mode: 0o600}, "device.pem": {Text: string(public)},
+		"mqtt.pem": {From: filepath.Join(r.pki.dir, deviceName+".pem")}, "mqtt.key": {From: filepath.Join(r.pki.dir, deviceName+".key"), Mode: 0o600},
 	}
 	if r.target.tpm() {
-		state["make-counter"] = file{text: "on the first start\n"}
+		state["make-counter"] = image.File{Text: "on the first start\n"}
 	}
 	return state, os.WriteFile(r.path("device.pem"), public, 0o644)
 }
@@ -146,21 +147,21 @@ func (r *rig) makeVersion(ctx context.Context, v version) error {
 		return err
 	}
 	path := r.path("initrd")
-	if err := errors.Join(os.WriteFile(path, initrd, 0o644), copySparse(found[0], r.path(r.target.kernel))); err != nil {
+	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(found[0], r.path(r.target.kernel))); err != nil {
 		return err
 	}
 	dirs, files := r.target.slotTree(v.name, found[0], agent, guest, path, r.anchorFile(), r.pki.ca(), v.sickness, r.config(v))
 	size := int64(imageRoom)
 	for _, f := range files {
-		if f.from != "" {
-			info, err := os.Stat(f.from)
+		if f.From != "" {
+			info, err := os.Stat(f.From)
 			if err != nil {
 				return err
 			}
 			size += info.Size()
 		}
 	}
-	return makeExt4(ctx, r.image(v.name), (size+1<<20-1)&^(1<<20-1), 2, false, dirs, files)
+	return image.Ext4(ctx, r.image(v.name), (size+1<<20-1)&^(1<<20-1), 2, false, dirs, files)
 }
 
 // imageRoom is what a file system needs besides the files.

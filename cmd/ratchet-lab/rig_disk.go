@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
 // cutDisk is a disk as a power cut leaves it: a copy on write of the disk that a log began with, to which
@@ -154,5 +156,5 @@ func (d *cutDisk) unwritten(from, to int64) bool {
 
 // save writes the disk into a file, with holes where it is empty.
 func (d *cutDisk) save(path string) error {
-	return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o644), os.Truncate(path, int64(len(d.bytes))), writeAt(path, d.bytes, 0))
+	return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o644), os.Truncate(path, int64(len(d.bytes))), image.WriteAt(path, d.bytes, 0))
 }

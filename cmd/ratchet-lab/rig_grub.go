@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
@@ -52,21 +53,21 @@ func grubFill(ctx context.Context, t target, dir, disk string) error {
 		return err
 	}
 	modules := "part_gpt fat ext2 normal linux loadenv test echo search sleep reboot serial terminal true"
-	if _, err := tool(ctx, "", "grub-mkstandalone", "-O", "x86_64-efi", "-o", efi, "--modules="+modules, "--install-modules="+modules,
+	if _, err := image.Tool(ctx, "", "grub-mkstandalone", "-O", "x86_64-efi", "-o", efi, "--modules="+modules, "--install-modules="+modules,
 		"--locales=", "--fonts=", "--themes=", "boot/grub/grub.cfg="+cfg); err != nil {
 		return err
 	}
-	esp := fmt.Sprintf("%s@@%d", disk, bootStart*sector)
-	if _, err := tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee01", "-T", fmt.Sprint(bootSize/sector), "::"); err != nil {
+	esp := fmt.Sprintf("%s@@%d", disk, bootStart*image.Sector)
+	if _, err := image.Tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee01", "-T", fmt.Sprint(bootSize/image.Sector), "::"); err != nil {
 		return err
 	}
-	if _, err := tool(ctx, "", "mmd", "-i", esp, "::EFI", "::EFI/BOOT"); err != nil {
+	if _, err := image.Tool(ctx, "", "mmd", "-i", esp, "::EFI", "::EFI/BOOT"); err != nil {
 		return err
 	}
-	if _, err := tool(ctx, "", "mcopy", "-i", esp, efi, "::EFI/BOOT/BOOTX64.EFI"); err != nil {
+	if _, err := image.Tool(ctx, "", "mcopy", "-i", esp, efi, "::EFI/BOOT/BOOTX64.EFI"); err != nil {
 		return err
 	}
-	_, err = tool(ctx, "", "mcopy", "-i", esp, env, "::grubenv")
+	_, err = image.Tool(ctx, "", "mcopy", "-i", esp, env, "::grubenv")
 	return err
 }
 
@@ -76,7 +77,7 @@ func grubMetadata(ctx context.Context, c *checker) (bootctl.State, error) {
 	if err := os.WriteFile(esp, c.part(1), 0o644); err != nil {
 		return bootctl.State{}, err
 	}
-	if _, err := tool(ctx, "", "mcopy", "-n", "-o", "-i", esp, "::grubenv", env); err != nil {
+	if _, err := image.Tool(ctx, "", "mcopy", "-n", "-o", "-i", esp, "::grubenv", env); err != nil {
 		return bootctl.State{}, err
 	}
 	b, err := grubenv.New(linux.FS{}, grubenv.Options{Path: env, Locks: []string{}, Slots: []bootctl.Slot{"A", "B"}})
@@ -87,7 +88,7 @@ func grubMetadata(ctx context.Context, c *checker) (bootctl.State, error) {
 	if err != nil {
 		return s, err
 	}
-	out, err := tool(ctx, "", "grub-editenv", env, "list")
+	out, err := image.Tool(ctx, "", "grub-editenv", env, "list")
 	if err != nil {
 		return s, err
 	}

@@ -6,8 +6,10 @@ import (
 	"debug/elf"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -38,7 +40,7 @@ func initramfs(init, modules string, names []string, more map[string]string) ([]
 	}
 	a.add("modules/list", 0o100644, []byte(order.String()))
 	made := map[string]bool{".": true}
-	for _, name := range sortedKeys(more) {
+	for _, name := range slices.Sorted(maps.Keys(more)) {
 		if dir := filepath.Dir(name); !made[dir] {
 			a.add(dir, 0o040755, nil)
 			made[dir] = true

@@ -7,6 +7,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
 // Format of the kernel's dm-log-writes (Documentation/admin-guide/device-mapper/log-writes), which
@@ -92,7 +94,7 @@ func readLog(r io.ReaderAt, size, disk int64) (*writeLog, error) {
 		return nil, fmt.Errorf("cannot read the write log: %w", err)
 	}
 	le := binary.LittleEndian
-	if le.Uint64(head[:]) != logMagic || le.Uint64(head[8:]) != logVersion || le.Uint32(head[24:]) != sector {
+	if le.Uint64(head[:]) != logMagic || le.Uint64(head[8:]) != logVersion || le.Uint32(head[24:]) != image.Sector {
 		return nil, errors.New("cannot read the write log: its super block is of another kind")
 	}
 	count := le.Uint64(head[16:])
@@ -100,18 +102,18 @@ func readLog(r io.ReaderAt, size, disk int64) (*writeLog, error) {
 		return nil, fmt.Errorf("cannot read the write log: %d entries", count)
 	}
 	l := &writeLog{log: r}
-	at := int64(sector)
+	at := int64(image.Sector)
 	for range count {
 		if _, err := r.ReadAt(head[:], at); err != nil {
 			return nil, fmt.Errorf("cannot read entry %d of the write log: %w", len(l.writes), err)
 		}
-		w := write{at: int64(le.Uint64(head[:])), n: int64(le.Uint64(head[8:])), flags: le.Uint64(head[16:]), data: at + sector}
-		if w.at < 0 || w.n < 0 || w.n > disk/sector || w.at > disk/sector-w.n {
+		w := write{at: int64(le.Uint64(head[:])), n: int64(le.Uint64(head[8:])), flags: le.Uint64(head[16:]), data: at + image.Sector}
+		if w.at < 0 || w.n < 0 || w.n > disk/image.Sector || w.at > disk/image.Sector-w.n {
 			return nil, fmt.Errorf("entry %d of the write log is outside of the disk", len(l.writes))
 		}
 		at = w.data
 		if w.flags&flagSkip == 0 {
-			at += w.n * sector
+			at += w.n * image.Sector
 		}
 		if at > size {
 			return nil, fmt.Errorf("entry %d of the write log ends outside of it", len(l.writes))
@@ -126,13 +128,13 @@ func (l *writeLog) apply(disk io.WriterAt, w write, n int64) error {
 	if n == 0 || w.n == 0 {
 		return nil
 	}
-	b := make([]byte, min(n, w.n)*sector)
+	b := make([]byte, min(n, w.n)*image.Sector)
 	if w.flags&flagSkip == 0 {
 		if _, err := l.log.ReadAt(b, w.data); err != nil {
 			return fmt.Errorf("cannot read the write log: %w", err)
 		}
 	}
-	_, err := disk.WriteAt(b, w.at*sector)
+	_, err := disk.WriteAt(b, w.at*image.Sector)
 	return err
 }
 

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
 )
 
@@ -199,4 +201,13 @@ func scratchDir(dir string) (string, error) {
 		}
 	}
 	return os.MkdirTemp(dir, "look-")
+}
+
+// freeBytes is the room on the file system of path.
+func freeBytes(path string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return 0, err
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
 }

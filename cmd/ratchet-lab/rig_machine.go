@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
 // machine is one QEMU process: a board with power.
@@ -29,7 +31,7 @@ func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bo
 		if err != nil {
 			return nil, err
 		}
-		if err := errors.Join(os.WriteFile(flash, nil, 0o644), os.Truncate(flash, int64(len(b))), writeAt(flash, b, 0)); err != nil {
+		if err := errors.Join(os.WriteFile(flash, nil, 0o644), os.Truncate(flash, int64(len(b))), image.WriteAt(flash, b, 0)); err != nil {
 			return nil, err
 		}
 	}
@@ -51,7 +53,7 @@ func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bo
 			"-blockdev", "driver=blklogwrites,node-name=d0,file=f0,log=l0,log-sector-size=512,log-super-update-interval=1")
 	}
 	args = append(args, "-device", "virtio-blk-pci,drive=d0")
-	path, ok := find(t.qemu)
+	path, ok := image.Find(t.qemu)
 	if !ok {
 		return nil, fmt.Errorf("%s is not installed; run scripts/deps.sh rig", t.qemu)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
 // Boards that stand for one matter each, besides the bootloaders' own. All are the first target with
@@ -108,7 +109,7 @@ func (r *rig) anchorFile() string {
 
 // startTPM starts swtpm for one life of the board; its memory is in dir.
 func startTPM(ctx context.Context, dir string) (func(), error) {
-	path, ok := find("swtpm")
+	path, ok := image.Find("swtpm")
 	if !ok {
 		return nil, errors.New("swtpm is not installed; run scripts/deps.sh rig")
 	}
@@ -135,7 +136,7 @@ func startTPM(ctx context.Context, dir string) (func(), error) {
 // fresh boots the device as it leaves the factory.
 func (r *rig) fresh(ctx context.Context, name string) error {
 	r.off()
-	if err := copySparse(r.path("factory.img"), r.path("device.img")); err != nil {
+	if err := image.CopySparse(r.path("factory.img"), r.path("device.img")); err != nil {
 		return err
 	}
 	return r.again(ctx, name, "")
@@ -197,7 +198,7 @@ func (r *rig) playKills(ctx context.Context) error {
 func (r *rig) killIn(ctx context.Context, phase string, while time.Duration, i int) (string, error) {
 	r.off()
 	r.net.forget()
-	if err := copySparse(r.path("factory.img"), r.path("device.img")); err != nil {
+	if err := image.CopySparse(r.path("factory.img"), r.path("device.img")); err != nil {
 		return "", err
 	}
 	if err := r.boot(ctx, r.path("device.img"), "", fmt.Sprintf("kill-%d", i)); err != nil {

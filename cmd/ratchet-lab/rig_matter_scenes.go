@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -56,7 +57,7 @@ func (r *rig) playOldState(ctx context.Context) error {
 		return err
 	}
 	r.off()
-	if err := errors.Join(r.net.inject(wire.RootTopic(), nil), copySparse(r.path("factory.img"), r.path("device.img"))); err != nil {
+	if err := errors.Join(r.net.inject(wire.RootTopic(), nil), image.CopySparse(r.path("factory.img"), r.path("device.img"))); err != nil {
 		return err
 	}
 	r.net.forget()

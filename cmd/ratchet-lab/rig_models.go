@@ -9,6 +9,7 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl/bootmodel"
 	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
@@ -39,7 +40,7 @@ func grubModel() *modelled {
 			if err := os.WriteFile(esp, c.part(1), 0o644); err != nil {
 				return err
 			}
-			_, err := tool(ctx, "", "mcopy", "-n", "-o", "-i", esp, "::grubenv", filepath.Join(dir, "grubenv"))
+			_, err := image.Tool(ctx, "", "mcopy", "-n", "-o", "-i", esp, "::grubenv", filepath.Join(dir, "grubenv"))
 			return err
 		},
 		backend: func(dir, state string) (bootctl.Backend, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -65,7 +66,7 @@ func (r *rig) update(ctx context.Context, version, compress string) error {
 
 func (r *rig) playHealthy(ctx context.Context) error {
 	r.chapter("Healthy update: 2.0.0, every write of the disk is recorded")
-	if err := copySparse(r.path("factory.img"), r.path("device.img")); err != nil {
+	if err := image.CopySparse(r.path("factory.img"), r.path("device.img")); err != nil {
 		return err
 	}
 	if err := r.boot(ctx, r.path("device.img"), r.path("writes.log"), "healthy"); err != nil {
@@ -104,7 +105,7 @@ func (r *rig) on(ctx context.Context) error {
 func (r *rig) playSick(ctx context.Context) error {
 	r.chapter("Sick update: 3.0.0 boots, and its service does not answer")
 	rec := sickRecording()
-	if err := copySparse(r.path("device.img"), r.path(rec.Base)); err != nil {
+	if err := image.CopySparse(r.path("device.img"), r.path(rec.Base)); err != nil {
 		return err
 	}
 	if err := r.again(ctx, "sick", r.path(rec.Log)); err != nil {

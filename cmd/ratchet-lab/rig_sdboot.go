@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/bootmodel"
 	"github.com/ratchet-ota/ratchet/bootctl/sdboot"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
@@ -62,7 +65,7 @@ func sdbootExtract(ctx context.Context, c *checker, dir string) error {
 		return err
 	}
 	copied := func() error {
-		_, err := tool(ctx, "", "mcopy", "-n", "-s", "-i", esp, "::loader/loader.conf", "::loader/entries", dir)
+		_, err := image.Tool(ctx, "", "mcopy", "-n", "-s", "-i", esp, "::loader/loader.conf", "::loader/entries", dir)
 		return err
 	}
 	if copied() == nil {
@@ -70,7 +73,7 @@ func sdbootExtract(ctx context.Context, c *checker, dir string) error {
 	}
 	// A file that was being made has its name before its clusters: a board runs fsck before it mounts
 	// (INTEGRATION.md, 2a). Exit code 1: things were put right.
-	if _, err := tool(ctx, "", "fsck.vfat", "-a", esp); err != nil && !strings.Contains(err.Error(), "exit status 1:") {
+	if _, err := image.Tool(ctx, "", "fsck.vfat", "-a", esp); err != nil && !strings.Contains(err.Error(), "exit status 1:") {
 		return err
 	}
 	if err := os.RemoveAll(filepath.Join(dir, "entries")); err != nil {
@@ -121,7 +124,9 @@ const (
 	kernelSize = 40 << 20
 )
 
-func kernelParts() []part { return layout(part{kernelPart, envAt, kernelSize / sector, "esp"})[1:] }
+func kernelParts() []part {
+	return layout(part{kernelPart, envAt, kernelSize / image.Sector, "esp"})[1:]
+}
 
 // kernelArgs is the kernel's command line. rig.loader has the initramfs say what these loaders do not.
 func kernelArgs(t target, slot string) string {
@@ -133,15 +138,15 @@ func kernelFill(ctx context.Context, dir, disk string, from [][2]string, texts m
 	for _, slot := range []string{"a", "b"} {
 		from = append(from, [2]string{filepath.Join(dir, "vmlinuz"), "ratchet/" + slot + "/vmlinuz"}, [2]string{filepath.Join(dir, "initrd"), "ratchet/" + slot + "/initrd"})
 	}
-	for _, name := range sortedKeys(texts) {
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		path := filepath.Join(dir, filepath.Base(name))
 		if err := os.WriteFile(path, []byte(texts[name]), 0o644); err != nil {
 			return err
 		}
 		from = append(from, [2]string{path, name})
 	}
-	esp := fmt.Sprintf("%s@@%d", disk, envAt*sector)
-	if _, err := tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee05", "-T", fmt.Sprint(kernelSize/sector), "::"); err != nil {
+	esp := fmt.Sprintf("%s@@%d", disk, envAt*image.Sector)
+	if _, err := image.Tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee05", "-T", fmt.Sprint(kernelSize/image.Sector), "::"); err != nil {
 		return err
 	}
 	made := map[string]bool{".": true}
@@ -151,11 +156,11 @@ func kernelFill(ctx context.Context, dir, disk string, from [][2]string, texts m
 			made[d], above = true, append([]string{"::" + d}, above...)
 		}
 		if len(above) > 0 {
-			if _, err := tool(ctx, "", "mmd", append([]string{"-i", esp}, above...)...); err != nil {
+			if _, err := image.Tool(ctx, "", "mmd", append([]string{"-i", esp}, above...)...); err != nil {
 				return err
 			}
 		}
-		if _, err := tool(ctx, "", "mcopy", "-i", esp, f[0], "::"+f[1]); err != nil {
+		if _, err := image.Tool(ctx, "", "mcopy", "-i", esp, f[0], "::"+f[1]); err != nil {
 			return err
 		}
 	}

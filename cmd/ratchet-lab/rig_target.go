@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
 // target is a kind of board: hardware, firmware, bootloader, and what of the reference script is adapted
@@ -80,16 +81,15 @@ func (t target) missing(cache string) string {
 
 // Where things are on the disk, in sectors of 512 bytes. Slots are 2 and 3, as in the reference scripts.
 const (
-	sector    = 512
 	bootStart = 2048
 	bootSize  = 16 << 20
 	slotSize  = 64 << 20
 	stateSize = 32 << 20
 	envSize   = 1 << 20
-	slotAt    = bootStart + bootSize/sector
-	stateAt   = slotAt + 2*slotSize/sector
-	envAt     = stateAt + stateSize/sector
-	diskSize  = (envAt+kernelSize/sector)*sector + 1<<20 // the largest of what stands last
+	slotAt    = bootStart + bootSize/image.Sector
+	stateAt   = slotAt + 2*slotSize/image.Sector
+	envAt     = stateAt + stateSize/image.Sector
+	diskSize  = (envAt+kernelSize/image.Sector)*image.Sector + 1<<20 // the largest of what stands last
 )
 
 // part is one partition.
@@ -100,8 +100,8 @@ type part struct {
 
 // layout is the boot partition, both slots and the state partition, and what the board has besides.
 func layout(more ...part) []part {
-	return append([]part{{1, bootStart, bootSize / sector, "boot"}, {2, slotAt, slotSize / sector, "slot-a"}, {3, slotAt + slotSize/sector, slotSize / sector, "slot-b"},
-		{4, stateAt, stateSize / sector, "state"}}, more...)
+	return append([]part{{1, bootStart, bootSize / image.Sector, "boot"}, {2, slotAt, slotSize / image.Sector, "slot-a"}, {3, slotAt + slotSize/image.Sector, slotSize / image.Sector, "slot-b"},
+		{4, stateAt, stateSize / image.Sector, "state"}}, more...)
 }
 
 // adapt changes the reference script at its lines marked BOARD, and fails where it is not what it was.
@@ -115,8 +115,8 @@ func adapt(script string, changes [][2]string) (string, error) {
 	return script, nil
 }
 
-// makeDisk lays out a device that runs the image in slot A, as it leaves the factory.
-func (t target) makeDisk(ctx context.Context, out, image string, state map[string]file) error {
+// makeDisk lays out a device that runs system, a file system, in slot A, as it leaves the factory.
+func (t target) makeDisk(ctx context.Context, out, system string, state map[string]image.File) error {
 	dir := filepath.Dir(out)
 	if err := os.RemoveAll(out); err != nil {
 		return err
@@ -137,43 +137,18 @@ func (t target) makeDisk(ctx context.Context, out, image string, state map[strin
 		args = append(args, "-n", fmt.Sprintf("%d:%d:%d", p.number, p.start, p.start+p.size-1), "-c", fmt.Sprintf("%d:%s", p.number, p.name),
 			"-t", fmt.Sprintf("%d:%s", p.number, kind), "-u", fmt.Sprintf("%d:c0ffee00-0000-4000-8000-%012x", p.number, p.number))
 	}
-	if _, err := tool(ctx, "", "sgdisk", append(args, out)...); err != nil {
+	if _, err := image.Tool(ctx, "", "sgdisk", append(args, out)...); err != nil {
 		return err
 	}
 	if err := t.fill(ctx, t, dir, out); err != nil {
 		return err
 	}
 	fs := filepath.Join(dir, "state.img")
-	if err := makeExt4(ctx, fs, stateSize, 4, true, nil, state); err != nil {
+	if err := image.Ext4(ctx, fs, stateSize, 4, true, nil, state); err != nil {
 		return err
 	}
 	defer os.Remove(fs)
-	return errors.Join(copyAt(out, image, slotAt*sector), copyAt(out, fs, stateAt*sector))
-}
-
-func copyAt(disk, from string, offset int64) error {
-	b, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return writeAt(disk, b, offset)
-}
-
-// writeAt writes what is not zero, so that the disk stays small.
-func writeAt(disk string, b []byte, offset int64) error {
-	f, err := os.OpenFile(disk, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	const piece = 64 << 10
-	zero := string(make([]byte, piece))
-	for i := 0; i < len(b) && err == nil; i += piece {
-		p := b[i:min(i+piece, len(b))]
-		if string(p) != zero[:len(p)] {
-			_, err = f.WriteAt(p, offset+int64(i))
-		}
-	}
-	return errors.Join(err, f.Close())
+	return errors.Join(image.CopyAt(out, system, slotAt*image.Sector), image.CopyAt(out, fs, stateAt*image.Sector))
 }
 
 // anchor is the file that the device trusts, in /etc/ratchet.
@@ -185,21 +160,21 @@ func (t target) anchor() string {
 }
 
 // slotTree is the root file system of one version.
-func (t target) slotTree(version string, kernel, agent, guest, initrd, key, ca, sickness, config string) ([]string, map[string]file) {
-	files := map[string]file{
-		"boot/" + t.kernel:          {from: kernel},
-		"boot/initrd":               {from: initrd},
-		"sbin/init":                 {from: guest, mode: 0o755},
-		"usr/bin/ratchet":           {from: agent, mode: 0o755},
-		"etc/ratchet/ratchet.toml":  {text: config},
-		"etc/ratchet/" + t.anchor(): {from: key},
-		"etc/ratchet/ca.pem":        {from: ca},
-		"etc/rig/version":           {text: version + "\n"},
-		"etc/rig/sickness":          {text: sickness + "\n"},
-		"etc/rig/mounts":            {text: "/dev/vda4 /var/lib/ratchet ext4\n" + t.mounts},
+func (t target) slotTree(version string, kernel, agent, guest, initrd, key, ca, sickness, config string) ([]string, map[string]image.File) {
+	files := map[string]image.File{
+		"boot/" + t.kernel:          {From: kernel},
+		"boot/initrd":               {From: initrd},
+		"sbin/init":                 {From: guest, Mode: 0o755},
+		"usr/bin/ratchet":           {From: agent, Mode: 0o755},
+		"etc/ratchet/ratchet.toml":  {Text: config},
+		"etc/ratchet/" + t.anchor(): {From: key},
+		"etc/ratchet/ca.pem":        {From: ca},
+		"etc/rig/version":           {Text: version + "\n"},
+		"etc/rig/sickness":          {Text: sickness + "\n"},
+		"etc/rig/mounts":            {Text: "/dev/vda4 /var/lib/ratchet ext4\n" + t.mounts},
 	}
 	for name, text := range t.files {
-		files[name] = file{text: text}
+		files[name] = image.File{Text: text}
 	}
 	return []string{"dev", "proc", "sys", "run", "tmp", "var/lib/ratchet", "var/lock", "boot/efi", "efi"}, files
 }

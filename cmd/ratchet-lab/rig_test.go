@@ -5,32 +5,31 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
 // logOf makes a write log as blklogwrites does. Each entry is sector, sectors, flags; its data are the
 // entry's number, counted from 1.
 func logOf(entries ...[3]uint64) []byte {
 	le := binary.LittleEndian
-	b := make([]byte, sector)
+	b := make([]byte, image.Sector)
 	le.PutUint64(b, logMagic)
 	le.PutUint64(b[8:], logVersion)
 	le.PutUint64(b[16:], uint64(len(entries)))
-	le.PutUint32(b[24:], sector)
+	le.PutUint32(b[24:], image.Sector)
 	for i, e := range entries {
-		head := make([]byte, sector)
+		head := make([]byte, image.Sector)
 		for k, v := range e {
 			le.PutUint64(head[8*k:], v)
 		}
 		b = append(b, head...)
 		if e[2]&flagSkip == 0 {
-			b = append(b, bytes.Repeat([]byte{byte(i + 1)}, int(e[1])*sector)...)
+			b = append(b, bytes.Repeat([]byte{byte(i + 1)}, int(e[1])*image.Sector)...)
 		}
 	}
 	return b
@@ -43,7 +42,7 @@ func (m memDisk) WriteAt(p []byte, off int64) (int, error) { return copy(m[off:]
 // TestLogCuts: what is on the disk after a cut, with a flush between the second and the third write.
 func TestLogCuts(t *testing.T) {
 	raw := logOf([3]uint64{0, 2, 0}, [3]uint64{2, 1, 0}, [3]uint64{0, 0, flagFlush}, [3]uint64{1, 1, 0}, [3]uint64{3, 1, 0})
-	l, err := readLog(bytes.NewReader(raw), int64(len(raw)), 4*sector)
+	l, err := readLog(bytes.NewReader(raw), int64(len(raw)), 4*image.Sector)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +91,7 @@ func TestLogCuts(t *testing.T) {
 
 func sectorsAfter(t *testing.T, l *writeLog, c cut) string {
 	t.Helper()
-	d := make(memDisk, 4*sector)
+	d := make(memDisk, 4*image.Sector)
 	steps, _ := l.steps(c)
 	for _, s := range steps {
 		if err := l.apply(d, s.write, s.sectors); err != nil {
@@ -100,7 +99,7 @@ func sectorsAfter(t *testing.T, l *writeLog, c cut) string {
 		}
 	}
 	out := ""
-	for i := 0; i < len(d); i += sector {
+	for i := 0; i < len(d); i += image.Sector {
 		out += string('0' + rune(d[i]))
 	}
 	return out
@@ -110,14 +109,14 @@ func sectorsAfter(t *testing.T, l *writeLog, c cut) string {
 func FuzzLog(f *testing.F) {
 	good := logOf([3]uint64{0, 2, 0}, [3]uint64{0, 0, flagFlush}, [3]uint64{3, 1, flagSkip})
 	f.Add(good)
-	f.Add(good[:len(good)-sector])
+	f.Add(good[:len(good)-image.Sector])
 	f.Add(logOf([3]uint64{1 << 62, 1 << 62, 0}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		l, err := readLog(bytes.NewReader(b), int64(len(b)), 4*sector)
+		l, err := readLog(bytes.NewReader(b), int64(len(b)), 4*image.Sector)
 		if err != nil {
 			return
 		}
-		d := make(memDisk, 4*sector)
+		d := make(memDisk, 4*image.Sector)
 		for _, w := range l.writes {
 			if w.at+w.n > 4 {
 				t.Errorf("%+v is outside of the disk", w)
@@ -169,7 +168,7 @@ func TestDiskLayout(t *testing.T) {
 			}
 			next = p.start + p.size
 		}
-		if (next+34)*sector > diskSize {
+		if (next+34)*image.Sector > diskSize {
 			t.Errorf("%s: the disk is too small", x.name)
 		}
 	}
@@ -199,8 +198,8 @@ func TestOwnUBoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{fmt.Sprintf("CONFIG_ENV_SIZE=%#x\n", envCopy), fmt.Sprintf("CONFIG_ENV_OFFSET=%#x\n", envAt*sector),
-		fmt.Sprintf("CONFIG_ENV_OFFSET_REDUND=%#x\n", envAt*sector+envCopy)} {
+	for _, want := range []string{fmt.Sprintf("CONFIG_ENV_SIZE=%#x\n", envCopy), fmt.Sprintf("CONFIG_ENV_OFFSET=%#x\n", envAt*image.Sector),
+		fmt.Sprintf("CONFIG_ENV_OFFSET_REDUND=%#x\n", envAt*image.Sector+envCopy)} {
 		if !strings.Contains(string(config), want) {
 			t.Errorf("scripts/rig/uboot/config has no %q", want)
 		}
@@ -216,33 +215,6 @@ func TestOwnUBoot(t *testing.T) {
 	for i, l := range reference {
 		if ours[i] != l && !strings.Contains(l, "BOARD") {
 			t.Errorf("%q was %q", ours[i], l)
-		}
-	}
-}
-
-// TestFilesystemReproducible: the same tree makes the same bytes, whenever and by whomever.
-func TestFilesystemReproducible(t *testing.T) {
-	for _, name := range []string{"mke2fs", "debugfs"} {
-		if _, ok := find(name); !ok {
-			t.Skipf("%s is not installed (scripts/deps.sh rig)", name)
-		}
-	}
-	dir := t.TempDir()
-	for _, journal := range []bool{false, true} {
-		var images [2][]byte
-		for i := range images {
-			out := filepath.Join(dir, "x.img")
-			err := makeExt4(t.Context(), out, 8<<20, 9, journal, []string{"dev"}, map[string]file{"a/b": {text: "hello\n"}, "c": {text: "x", mode: 0o755}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if images[i], err = os.ReadFile(out); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(1100 * time.Millisecond) // the clock of file systems
-		}
-		if !bytes.Equal(images[0], images[1]) {
-			t.Errorf("journal %v: two images of one tree differ", journal)
 		}
 	}
 }

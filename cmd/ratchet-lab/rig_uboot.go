@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
@@ -27,7 +28,7 @@ var arm64UBoot = target{
 		return []string{"-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-bios", ubootBinary, "-drive", "if=pflash,format=raw,index=1,snapshot=on,file=" + filepath.Join(dir, flashFile)}
 	},
 	tries: 3, smokeBoots: 7, smoke: true,
-	parts:  layout(part{5, envAt, envSize / sector, "env"}),
+	parts:  layout(part{5, envAt, envSize / image.Sector, "env"}),
 	boot:   "backend = \"u-boot\"\ntries = 3\n",
 	files:  map[string]string{"etc/fw_env.config": fmt.Sprintf("/dev/vda5 0x0 0x%x\n/dev/vda5 0x%x 0x%x\n", envCopy, envCopy, envCopy)},
 	script: ubootScript, flash: ubootFlash, metadata: ubootMetadata, model: ubootModel(),
@@ -62,7 +63,7 @@ const saved = "bootcmd board_serial BOOT_ORDER BOOT_A_LEFT BOOT_A_GOOD BOOT_B_LE
 func flashEnvironment(t target) []string {
 	load := []string{
 		"virtio scan",
-		fmt.Sprintf("virtio read 43000000 %x %x", envAt, 2*envCopy/sector),
+		fmt.Sprintf("virtio read 43000000 %x %x", envAt, 2*envCopy/image.Sector),
 		"cp.b 43000000 43010000 4", "cp.b 43000005 43010004 3ffb", "setexpr.b rt_f0 *43000004",
 		"cp.b 43004000 43014000 4", "cp.b 43004005 43014004 3ffb", "setexpr.b rt_f1 *43004004",
 		"setenv rt_v n", "env import -c 43010000 3fff rt_none && setenv rt_v y",
@@ -83,8 +84,8 @@ func flashEnvironment(t target) []string {
 		"if test ${rt_serial} = 100; then setenv rt_serial 0; fi",
 		"env export -c -s 3fff 43010000 " + saved,
 		"cp.b 43010000 43000000 4", "mw.b 43000004 ${rt_serial} 1", "cp.b 43010004 43000005 3ffb",
-		fmt.Sprintf("if test ${rt_cur} = 0; then setenv rt_cur 1; setenv rt_at %x; else setenv rt_cur 0; setenv rt_at %x; fi", envAt+envCopy/sector, envAt),
-		fmt.Sprintf("virtio write 43000000 ${rt_at} %x", envCopy/sector),
+		fmt.Sprintf("if test ${rt_cur} = 0; then setenv rt_cur 1; setenv rt_at %x; else setenv rt_cur 0; setenv rt_at %x; fi", envAt+envCopy/image.Sector, envAt),
+		fmt.Sprintf("virtio write 43000000 ${rt_at} %x", envCopy/image.Sector),
 	}
 	return append(diskEnvironment(),
 		"bootdelay=0", "kernel_addr_r=0x40400000", "ramdisk_addr_r=0x44000000", "fdt_addr=0x40000000",
@@ -114,10 +115,10 @@ func fillUBoot(ctx context.Context, t target, dir, disk string, vars []string) e
 	if err := os.WriteFile(cmd, []byte(script), 0o644); err != nil {
 		return err
 	}
-	if _, err := tool(ctx, "", "mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "ratchet", "-d", cmd, scr); err != nil {
+	if _, err := image.Tool(ctx, "", "mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "ratchet", "-d", cmd, scr); err != nil {
 		return err
 	}
-	if err := makeExt4(ctx, fs, bootSize, 1, false, nil, map[string]file{"boot.scr": {from: scr}}); err != nil {
+	if err := image.Ext4(ctx, fs, bootSize, 1, false, nil, map[string]image.File{"boot.scr": {From: scr}}); err != nil {
 		return err
 	}
 	defer os.Remove(fs)
@@ -129,7 +130,7 @@ func fillUBoot(ctx context.Context, t target, dir, disk string, vars []string) e
 		}
 		env = append(env, b...)
 	}
-	return errors.Join(copyAt(disk, fs, bootStart*sector), writeAt(disk, env, envAt*sector))
+	return errors.Join(image.CopyAt(disk, fs, bootStart*image.Sector), image.WriteAt(disk, env, envAt*image.Sector))
 }
 
 // ubootMetadata reads the environment with the agent's backend, and holds it against fw_printenv.
@@ -151,7 +152,7 @@ func ubootMetadata(ctx context.Context, c *checker) (bootctl.State, error) {
 	if err := os.WriteFile(fw, fmt.Appendf(nil, "%s 0x0 0x%x\n%s 0x%x 0x%x\n", env, envCopy, env, envCopy, envCopy), 0o644); err != nil {
 		return s, err
 	}
-	out, err := tool(ctx, "", "fw_printenv", "-c", fw)
+	out, err := image.Tool(ctx, "", "fw_printenv", "-c", fw)
 	if err != nil {
 		return s, err
 	}

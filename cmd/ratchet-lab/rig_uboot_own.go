@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
 // ownUBoot is Debian's U-Boot with other options, built by scripts/rig/uboot.sh: saveenv writes two
@@ -22,7 +23,7 @@ var arm64UBootOwn = target{
 		return []string{"-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-bios", filepath.Join(dir, filepath.Base(ownUBoot))}
 	},
 	tries: 3, smokeBoots: 7,
-	parts:  layout(part{5, envAt, envSize / sector, "env"}),
+	parts:  layout(part{5, envAt, envSize / image.Sector, "env"}),
 	boot:   "backend = \"u-boot\"\ntries = 3\n",
 	files:  arm64UBoot.files,
 	script: ownScript,
@@ -56,7 +57,7 @@ func ownEnvironment() []string {
 // fwConfig describes the environment on the device's disk to libubootenv's tools.
 func (r *rig) fwConfig() (string, error) {
 	path, disk := r.path("fw_env.config"), r.path("device.img")
-	return path, os.WriteFile(path, fmt.Appendf(nil, "%s 0x%x 0x%x\n%s 0x%x 0x%x\n", disk, envAt*sector, envCopy, disk, envAt*sector+envCopy, envCopy), 0o644)
+	return path, os.WriteFile(path, fmt.Appendf(nil, "%s 0x%x 0x%x\n%s 0x%x 0x%x\n", disk, envAt*image.Sector, envCopy, disk, envAt*image.Sector+envCopy, envCopy), 0o644)
 }
 
 // alts is how often altbootcmd ran since the device was switched on.
@@ -80,7 +81,7 @@ func (r *rig) playLost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = disk.WriteAt(make([]byte, 2*envCopy), envAt*sector)
+	_, err = disk.WriteAt(make([]byte, 2*envCopy), envAt*image.Sector)
 	if err := errors.Join(err, disk.Close()); err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (r *rig) playBootcount(ctx context.Context) error {
 	if err := os.WriteFile(set, fmt.Appendf(nil, "upgrade_available=1\nbootcount=0\nbootlimit=%d\naltbootcmd=%s\n", bootLimit, altCommand), 0o644); err != nil {
 		return err
 	}
-	if _, err := tool(ctx, "", "fw_setenv", "-c", fw, "-f", "/dev/null", "-s", set); err != nil {
+	if _, err := image.Tool(ctx, "", "fw_setenv", "-c", fw, "-f", "/dev/null", "-s", set); err != nil {
 		return err
 	}
 	if err := r.again(ctx, "bootcount", ""); err != nil {
@@ -121,7 +122,7 @@ func (r *rig) playBootcount(ctx context.Context) error {
 	// The boots before this scene's update do not exceed the limit; of the four after it the first does not either.
 	r.expect("altbootcmd", fmt.Sprintf("0, then %d times", r.target.tries+1-(bootLimit-1)), fmt.Sprintf("%d, then %d times", before, r.alts()-before))
 	r.off()
-	out, err := tool(ctx, "", "fw_printenv", "-c", fw, "-n", "bootcount")
+	out, err := image.Tool(ctx, "", "fw_printenv", "-c", fw, "-n", "bootcount")
 	r.expect("U-Boot's count", fmt.Sprint(r.target.tries+2), strings.TrimSpace(string(out)))
 	return err
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
 // x86UEFI has no bootloader: the firmware starts the slot's kernel by its load option. Its variables are in
@@ -44,10 +46,10 @@ const (
 // loadOption is an EFI_LOAD_OPTION (UEFI 2.10, sections 3.1.3 and 10.3) for a file on the kernels' partition.
 func loadOption(what, path, args string) []byte {
 	le := binary.LittleEndian
-	drive := []byte{4, 1, 42, 0}                      // media, hard drive
-	drive = le.AppendUint32(drive, kernelPart)        // partition
-	drive = le.AppendUint64(drive, envAt)             // start
-	drive = le.AppendUint64(drive, kernelSize/sector) // blocks
+	drive := []byte{4, 1, 42, 0}                            // media, hard drive
+	drive = le.AppendUint32(drive, kernelPart)              // partition
+	drive = le.AppendUint64(drive, envAt)                   // start
+	drive = le.AppendUint64(drive, kernelSize/image.Sector) // blocks
 	// The partition's GUID c0ffee00-0000-4000-8000-000000000005, its first three parts little endian.
 	drive = append(drive, 0x00, 0xee, 0xff, 0xc0, 0, 0, 0, 0x40, 0x80, 0, 0, 0, 0, 0, 0, kernelPart)
 	drive = append(drive, 2, 2) // GPT, GUID
@@ -82,7 +84,7 @@ func uefiMake(ctx context.Context, r *rig) error {
 		return err
 	}
 	path := r.path("factory-initrd")
-	if err := errors.Join(os.WriteFile(path, initrd, 0o644), copySparse(r.path("factory.img"), r.path("device.img"))); err != nil {
+	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(r.path("factory.img"), r.path("device.img"))); err != nil {
 		return err
 	}
 	t := r.target

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -26,13 +27,13 @@ func (d *demo) publish(ctx context.Context, version, compress string, seed byte,
 }
 
 func (d *demo) publishAs(ctx context.Context, version, compress string, seed byte, sick bool, seq int, class string) error {
-	image := filepath.Join(d.desk(), "v"+version+".img")
-	if _, err := makeImage(ctx, d.dir, image, d.size, d.content(version, seed, sick)); err != nil {
+	file := filepath.Join(d.desk(), "v"+version+".img")
+	if _, err := image.Make(ctx, d.dir, file, d.size, d.content(version, seed, sick)); err != nil {
 		return err
 	}
 	name := "release-" + strconv.Itoa(len(d.rows)) + "-" + version
 	release := fmt.Sprintf("version = %q\nsequence = %d\nclass = %q\n\n[[component]]\nname = \"rootfs\"\nfile = %q\ncompress = %q\n",
-		version, seq, class, image, compress)
+		version, seq, class, file, compress)
 	toml, suit := filepath.Join(d.desk(), name+".toml"), filepath.Join(d.desk(), name+".suit")
 	if err := os.WriteFile(toml, []byte(release), 0o644); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package image
 
 import (
 	"bytes"
@@ -6,30 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
+
+// Sector is the unit of a disk, in bytes.
+const Sector = 512
 
 // epoch is the time of everything in an image.
 const epoch = "1700000000"
 
-// file is one file of a tree: text, or a copy of what is at from.
-type file struct {
-	text, from string
-	mode       os.FileMode // 0: 0644
+// File is one file of a tree: text, or a copy of what is at from.
+type File struct {
+	Text string
+	From string
+	Mode os.FileMode // 0: 0644
 }
 
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-// tool runs a program with the fixed time, and gives its output back when it fails.
-func tool(ctx context.Context, stdin string, name string, args ...string) ([]byte, error) {
-	path, ok := find(name)
+// Tool runs a program of this machine with the time fixed, and returns what it wrote to its standard output. The error
+// of a program that fails holds all that it said; of one that is not installed, what installs it.
+func Tool(ctx context.Context, stdin string, name string, args ...string) ([]byte, error) {
+	path, ok := Find(name)
 	if !ok {
 		return nil, fmt.Errorf("%s is not installed; run scripts/deps.sh rig", name)
 	}
@@ -44,9 +43,10 @@ func tool(ctx context.Context, stdin string, name string, args ...string) ([]byt
 	return out.Bytes(), nil
 }
 
-// makeExt4 makes an ext4 file system of size bytes in out. The same tree gives the same bytes: mke2fs
-// copies the times of the tree's files, so they are set in the image afterwards.
-func makeExt4(ctx context.Context, out string, size int64, id byte, journal bool, dirs []string, files map[string]file) error {
+// Ext4 makes an ext4 file system of size bytes in out, with files by their names and empty dirs. id distinguishes file
+// systems of one disk. journal is for those that the device writes; the others hold what bootloaders can read. The same
+// tree gives the same bytes: mke2fs copies the times of the tree's files, so they are set in the image afterwards.
+func Ext4(ctx context.Context, out string, size int64, id byte, journal bool, dirs []string, files map[string]File) error {
 	tree := out + ".tree"
 	if err := os.RemoveAll(tree); err != nil {
 		return err
@@ -62,14 +62,14 @@ func makeExt4(ctx context.Context, out string, size int64, id byte, journal bool
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		body := []byte(f.text)
-		if f.from != "" {
+		body := []byte(f.Text)
+		if f.From != "" {
 			var err error
-			if body, err = os.ReadFile(f.from); err != nil {
+			if body, err = os.ReadFile(f.From); err != nil {
 				return err
 			}
 		}
-		mode := f.mode
+		mode := f.Mode
 		if mode == 0 {
 			mode = 0o644
 		}
@@ -90,7 +90,7 @@ func makeExt4(ctx context.Context, out string, size int64, id byte, journal bool
 		// What a bootloader reads is without what U-Boot does not know.
 		args = append(args, "-O", "^has_journal,^metadata_csum,^64bit")
 	}
-	if _, err := tool(ctx, "", "mke2fs", append(args, out, fmt.Sprintf("%dk", size>>10))...); err != nil {
+	if _, err := Tool(ctx, "", "mke2fs", append(args, out, fmt.Sprintf("%dk", size>>10))...); err != nil {
 		return err
 	}
 	var fix strings.Builder
@@ -108,23 +108,42 @@ func makeExt4(ctx context.Context, out string, size int64, id byte, journal bool
 	if err != nil {
 		return err
 	}
-	_, err = tool(ctx, fix.String(), "debugfs", "-w", "-f", "-", out)
+	_, err = Tool(ctx, fix.String(), "debugfs", "-w", "-f", "-", out)
 	return err
 }
 
-func copySparse(from, to string) error {
+// CopySparse copies the file from to the file to, with holes where it is zero.
+func CopySparse(from, to string) error {
 	b, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(to, nil, 0o644), os.Truncate(to, int64(len(b))), writeAt(to, b, 0))
+	return errors.Join(os.WriteFile(to, nil, 0o644), os.Truncate(to, int64(len(b))), WriteAt(to, b, 0))
 }
 
-// freeBytes is the room on the file system of path.
-func freeBytes(path string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(path, &st); err != nil {
-		return 0, err
+// CopyAt writes the file at from into the disk, offset bytes from its start.
+func CopyAt(disk, from string, offset int64) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
+	return WriteAt(disk, b, offset)
+}
+
+// WriteAt writes b into the disk, a file that is there, offset bytes from its start. Zeros are not written, so that the
+// file stays small: the place must be empty.
+func WriteAt(disk string, b []byte, offset int64) error {
+	f, err := os.OpenFile(disk, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	const piece = 64 << 10
+	zero := string(make([]byte, piece))
+	for i := 0; i < len(b) && err == nil; i += piece {
+		p := b[i:min(i+piece, len(b))]
+		if string(p) != zero[:len(p)] {
+			_, err = f.WriteAt(p, offset+int64(i))
+		}
+	}
+	return errors.Join(err, f.Close())
 }

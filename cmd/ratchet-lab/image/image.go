@@ -1,4 +1,6 @@
-package main
+// Package image makes the file systems of the laboratory's devices, with the tools of this machine. What it makes is the same
+// in every run: times, identifiers and owners are fixed. It also writes files with holes, which disks of devices are.
+package image
 
 import (
 	"archive/tar"
@@ -12,9 +14,10 @@ import (
 	"time"
 )
 
-// makeImage makes a root file system with the given files besides the tree: ext4 by mke2fs, a
-// squashfs by mksquashfs, else a deterministic archive. It returns the kind that was made.
-func makeImage(ctx context.Context, dir, out string, size int64, files map[string]string) (string, error) {
+// Make makes a root file system of size bytes in out, with the files given by their names: ext4 by mke2fs, a
+// squashfs by mksquashfs, else an archive; the same files give the same bytes. dir is for the tree while it is made.
+// It returns the kind that was made: "ext4", "squashfs", "archive".
+func Make(ctx context.Context, dir, out string, size int64, files map[string]string) (string, error) {
 	tree := filepath.Join(dir, filepath.Base(out)+".tree")
 	if err := os.MkdirAll(tree, 0o755); err != nil {
 		return "", err
@@ -29,7 +32,7 @@ func makeImage(ctx context.Context, dir, out string, size int64, files map[strin
 			return "", err
 		}
 	}
-	if tool, ok := find("mke2fs"); ok {
+	if tool, ok := Find("mke2fs"); ok {
 		cmd := exec.CommandContext(ctx, tool, "-q", "-t", "ext4", "-d", tree, "-O", "^has_journal", "-U", "c0ffee00-0000-4000-8000-000000000001",
 			"-E", "hash_seed=c0ffee00-0000-4000-8000-000000000002", out, fmt.Sprint(size/1024))
 		cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
@@ -38,7 +41,7 @@ func makeImage(ctx context.Context, dir, out string, size int64, files map[strin
 		}
 		return "ext4", nil
 	}
-	if tool, ok := find("mksquashfs"); ok {
+	if tool, ok := Find("mksquashfs"); ok {
 		if b, err := exec.CommandContext(ctx, tool, tree, out, "-quiet", "-noappend", "-all-root", "-mkfs-time", "0", "-all-time", "0", "-noD").CombinedOutput(); err != nil {
 			return "", fmt.Errorf("mksquashfs: %w: %s", err, b)
 		}
@@ -47,7 +50,8 @@ func makeImage(ctx context.Context, dir, out string, size int64, files map[strin
 	return "archive", archive(tree, out)
 }
 
-func find(tool string) (string, bool) {
+// Find looks for a program of this machine, also where only root looks.
+func Find(tool string) (string, bool) {
 	if p, err := exec.LookPath(tool); err == nil {
 		return p, true
 	}
@@ -100,8 +104,8 @@ func archive(tree, out string) error {
 	return w.Close()
 }
 
-// filler is data that does not compress and is the same in every run, so that a download takes a while.
-func filler(seed byte, n int) string {
+// Filler is n bytes that do not compress and are the same in every run, so that a download takes a while.
+func Filler(seed byte, n int) string {
 	b := make([]byte, n)
 	x := uint64(seed)*0x9e3779b97f4a7c15 + 1
 	for i := range b {
