@@ -33,15 +33,15 @@ import (
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
-// Names in the demo's client certificates, which the broker takes as user names.
+// Names in the client certificates, which the broker takes as user names.
 const (
 	deviceName = "demo-1"
 	deskName   = "release-desk"
 	labName    = "demo-lab"
 )
 
-// network is the demo's world outside of the device: a broker and an image server, both TLS 1.3 on
-// loopback; the broker asks for client certificates.
+// network is the world outside of the device: a broker and an image server, both TLS 1.3 on loopback; the broker asks for
+// client certificates. It listens to one device, the one named deviceName.
 type network struct {
 	broker string // URL
 	images string // URL
@@ -49,7 +49,7 @@ type network struct {
 	http   *http.Server
 	link   paho.Client
 	rate   atomic.Int64 // bytes a second of the image server, 0: as fast as it goes
-	served atomic.Int64 // bytes of images
+	served atomic.Int64 // bytes of images so far
 	damage atomic.Bool  // the image server sends other bytes than it has
 
 	mu      sync.Mutex
@@ -63,21 +63,23 @@ type recordID struct {
 	seq   uint64
 }
 
-// addresses are where the servers listen, "host:port"; port 0 is any.
-type addresses struct{ broker, images string }
+// addresses are where the servers listen, "host:port"; "" is any port of loopback.
+type addresses struct {
+	broker string
+	images string
+}
 
-// anywhere on loopback.
-var anywhere = addresses{"127.0.0.1:0", "127.0.0.1:0"}
+const anywhere = "127.0.0.1:0"
 
-// startNetwork starts the image server and a broker: an embedded one, or Mosquitto with the example
-// configuration of transport/mqtt where its directory is given.
+// startNetwork starts the image server, of the files in the folder images, and a broker: an embedded one, or Mosquitto with
+// the example configuration of transport/mqtt where its folder is given. It returns when both answer. Close it.
 func startNetwork(p *pki, images, example string, at addresses) (*network, error) {
 	n := &network{signed: map[recordID][]byte{}, stop: func() {}}
 	cert, err := p.issue("server")
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", at.broker)
+	l, err := net.Listen("tcp", cmp.Or(at.broker, anywhere))
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func startNetwork(p *pki, images, example string, at addresses) (*network, error
 	if err != nil {
 		return nil, err
 	}
-	if err := n.serveImages(at.images, images, p.server(cert, false)); err != nil {
+	if err := n.serveImages(cmp.Or(at.images, anywhere), images, p.server(cert, false)); err != nil {
 		return nil, err
 	}
 	return n, n.connect(p)
@@ -244,7 +246,8 @@ func wait(t paho.Token) error {
 	return t.Error()
 }
 
-// watch listens to the device's evidence and verifies each record with the enrolled key.
+// watch listens to the device's evidence and verifies each record with the device's public key, in the file pub. show is
+// called with each record once, in the order in which they come, and with one of kind "forged" for what does not verify.
 func (n *network) watch(pub string, show func(evidence.Record)) error {
 	b, err := os.ReadFile(pub)
 	if err != nil {
@@ -294,7 +297,8 @@ func (n *network) forget() {
 	n.records, n.signed = nil, map[recordID][]byte{}
 }
 
-// export is all that came, in the order of the chain, and the highest sequence number.
+// export is all records that came, signed, in the order of their chains; how many chains those are; and the last sequence
+// number.
 func (n *network) export() (all []byte, chains int, last uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -311,22 +315,26 @@ func (n *network) export() (all []byte, chains int, last uint64) {
 	return all, chains, last
 }
 
-// since returns the records after the first k.
+// since returns the records after the first k, in the order in which they came.
 func (n *network) since(k int) []evidence.Record {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return append([]evidence.Record(nil), n.records[min(k, len(n.records)):]...)
 }
 
-func (n *network) count() int { n.mu.Lock(); defer n.mu.Unlock(); return len(n.records) }
+// count is how many records came.
+func (n *network) count() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.records)
+}
 
-func (n *network) heard() bool { return n.count() > 0 }
-
-// inject publishes past the desk, as somebody who has the broker would.
+// inject publishes past the desk, retained, as somebody who has the broker would. An empty body takes away what is there.
 func (n *network) inject(topic string, body []byte) error {
 	return wait(n.link.Publish(topic, 1, true, body))
 }
 
+// close ends the servers.
 func (n *network) close() {
 	if n.link != nil {
 		n.link.Disconnect(100)

@@ -19,14 +19,15 @@ import (
 // guestsHost is this machine as QEMU's user network shows it to a guest.
 const guestsHost = "10.0.2.2"
 
-// pki is a throw-away certificate authority for the demo's TLS: broker, image server, device, desk.
+// pki is a throw-away certificate authority for TLS: broker, image server, device, desk.
 type pki struct {
-	dir  string
+	dir  string // with all certificates and keys
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	n    int64
 }
 
+// newPKI makes an authority, whose files are in dir.
 func newPKI(dir string) (*pki, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -65,9 +66,10 @@ func openPKI(dir string) (*pki, error) {
 	return &pki{dir: dir, cert: pair.Leaf, key: key, n: time.Now().UnixNano()}, nil
 }
 
+// ca is the file of the authority's certificate.
 func (p *pki) ca() string { return filepath.Join(p.dir, "ca.pem") }
 
-// issue writes NAME.pem and NAME.key for a server on loopback and for a client of that name.
+// issue writes NAME.pem and NAME.key, for a server on loopback and for a client of that name, valid for 30 days.
 func (p *pki) issue(name string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

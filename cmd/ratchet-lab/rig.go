@@ -145,7 +145,7 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n", t.name, m, o.cache)
 			continue
 		}
-		r := &rig{demo: &demo{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, mosquitto: o.mosquitto, began: began}, target: t, o: o}
+		r := &rig{stage: &stage{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, mosquitto: o.mosquitto, began: began}, target: t, o: o}
 		runs = append(runs, r)
 	}
 	if len(runs) == 0 {
@@ -207,16 +207,17 @@ func (w *prefixed) Write(p []byte) (int, error) {
 	}
 }
 
-// rig is one target: the demo's desk and servers, and a device in QEMU.
+// rig is one target: a desk and servers, and a device in QEMU.
 type rig struct {
-	*demo
-	o       *rigFlags
-	target  target
-	machine *machine
-	boots   int    // of the machine, so far
-	status  string // last status line of the device
-	said    []string
-	times   []span
+	*stage
+	sequence int // of the releases, so far
+	o        *rigFlags
+	target   target
+	machine  *machine
+	boots    int    // of the machine, so far
+	status   string // last status line of the device
+	said     []string
+	times    []span
 	// recordings are the updates whose writes were kept, and the recoveries that were.
 	recordings []*recording
 	covered    []*coverage

@@ -95,7 +95,7 @@ func (r *rig) reopen() error {
 	if r.pki, err = openPKI(r.path("pki")); err != nil {
 		return err
 	}
-	if err := r.serve(addresses{s.Broker, s.Images}); err != nil {
+	if err := r.serve(addresses{broker: s.Broker, images: s.Images}); err != nil {
 		return err
 	}
 	return r.listen()

@@ -255,7 +255,7 @@ func TestReportPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{demo: &demo{dir: "run"}, target: arm64UBoot, o: &rigFlags{dir: "run", seed: 1}}
+	r := &rig{stage: &stage{dir: "run"}, target: arm64UBoot, o: &rigFlags{dir: "run", seed: 1}}
 	r.expect("a scene", "<b>this</b>", "that & more")
 	v := &coverage{rec: healthyRecording(), log: l}
 	for _, x := range every(l, 1) {

@@ -28,7 +28,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 	if r.pki, err = newPKI(r.path("pki")); err != nil {
 		return err
 	}
-	if err := r.serve(anywhere); err != nil {
+	if err := r.serve(addresses{}); err != nil {
 		return err
 	}
 	s := settings{strings.TrimPrefix(r.net.broker, "mqtts://"), strings.TrimSuffix(strings.TrimPrefix(r.net.images, "https://"), "/images")}
@@ -44,7 +44,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.release(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", r.net.broker, "--channel", "stable",
+	if err := r.runDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", r.net.broker, "--channel", "stable",
 		"--base-url", forGuest(r.net.images), r.desk()); err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 		return err
 	}
 	if r.target.rooted {
-		if err := r.release(ctx, "root", "init", "--development", "--dir", r.desk()); err != nil {
+		if err := r.runDesk(ctx, "root", "init", "--development", "--dir", r.desk()); err != nil {
 			return err
 		}
 	}
@@ -60,7 +60,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.release(ctx, "enroll", "--dir", r.desk(), deviceName, r.path("device.pem")); err != nil {
+	if err := r.runDesk(ctx, "enroll", "--dir", r.desk(), deviceName, r.path("device.pem")); err != nil {
 		return err
 	}
 	for _, v := range r.versions() {
@@ -81,7 +81,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 
 func (r *rig) serve(at addresses) error {
 	var err error
-	r.net, err = startNetwork(r.pki, filepath.Join(r.desk(), "images"), r.demo.mosquitto, at)
+	r.net, err = startNetwork(r.pki, filepath.Join(r.desk(), "images"), r.mosquitto, at)
 	return err
 }
 

@@ -129,7 +129,7 @@ func (m *machine) follow(ctx context.Context, within time.Duration, what string,
 			m.beside()
 			m.cmd = nil
 			say, _ := os.ReadFile(m.serial + ".qemu")
-			return fmt.Errorf("the machine stopped: %w: %s", errors.Join(err, errors.New("power off")), tailOf(say, 500))
+			return fmt.Errorf("the machine stopped: %w: %s", errors.Join(err, errors.New("power off")), say[max(0, len(say)-500):])
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -34,7 +34,7 @@ func (r *rig) playNewRoot(ctx context.Context) error {
 	r.chapter("TPM: the trust root is rotated; 3.0.0 under root 2")
 	root := filepath.Join(r.desk(), "root-2.cbor")
 	for _, args := range [][]string{{"root", "rotate", "--dir", r.desk()}, {"root", "sign", "--key", filepath.Join(r.desk(), "keys", "root.pem"), root}, {"announce", "--dir", r.desk(), filepath.Join(r.desk(), "root-bundle.cbor")}} {
-		if err := r.release(ctx, args...); err != nil {
+		if err := r.runDesk(ctx, args...); err != nil {
 			return err
 		}
 	}

@@ -32,17 +32,11 @@ func (r *rig) hear(rec evidence.Record) {
 // offer builds, signs and publishes an image.
 func (r *rig) offer(ctx context.Context, version, compress string) error {
 	r.sequence++
-	toml, suit := r.path("release-"+version+".toml"), r.path("release-"+version+".suit")
-	text := fmt.Sprintf("version = %q\nsequence = %d\nclass = \"gateway-v1\"\n\n[[component]]\nname = \"rootfs\"\nfile = %q\ncompress = %q\n", version, r.sequence, r.image(version), compress)
-	if err := os.WriteFile(toml, []byte(text), 0o644); err != nil {
+	suit, err := r.build(ctx, release{r.path("release-" + version), version, r.sequence, "gateway-v1", r.image(version), compress})
+	if err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"build", "--dir", r.desk(), "-o", suit, toml}, {"sign", "--dir", r.desk(), suit}, {"publish", "--dir", r.desk(), suit}} {
-		if err := r.release(ctx, args...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.runDesk(ctx, "publish", "--dir", r.desk(), suit)
 }
 
 // resting tells whether the device has nothing to do but to wait for the sequence number to come.

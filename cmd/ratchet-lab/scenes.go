@@ -7,9 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -32,16 +30,8 @@ func (d *demo) publishAs(ctx context.Context, version, compress string, seed byt
 		return err
 	}
 	name := "release-" + strconv.Itoa(len(d.rows)) + "-" + version
-	release := fmt.Sprintf("version = %q\nsequence = %d\nclass = %q\n\n[[component]]\nname = \"rootfs\"\nfile = %q\ncompress = %q\n",
-		version, seq, class, file, compress)
-	toml, suit := filepath.Join(d.desk(), name+".toml"), filepath.Join(d.desk(), name+".suit")
-	if err := os.WriteFile(toml, []byte(release), 0o644); err != nil {
-		return err
-	}
-	if err := d.release(ctx, "build", "--dir", d.desk(), "-o", suit, toml); err != nil {
-		return err
-	}
-	if err := d.release(ctx, "sign", "--dir", d.desk(), suit); err != nil {
+	suit, err := d.build(ctx, release{filepath.Join(d.desk(), name), version, seq, class, file, compress})
+	if err != nil {
 		return err
 	}
 	if d.rooted {
@@ -54,28 +44,7 @@ func (d *demo) publishAs(ctx context.Context, version, compress string, seed byt
 		// The desk itself refuses to offer what is older than its last offer.
 		publish = slices.Insert(publish, 1, "--force")
 	}
-	return d.release(ctx, publish...)
-}
-
-// campaign admits a release to all devices of a class, now.
-func (d *demo) campaign(ctx context.Context, name, suit, class string, sequence int) error {
-	plan := fmt.Sprintf("manifest = %q\nsequence = %d\nclasses = [%q]\nvalid-until = %s\n\n[[phase]]\npercent = 100.0\n",
-		suit, sequence, class, time.Now().Add(24*time.Hour).UTC().Format(time.RFC3339))
-	toml, signed, pulse := filepath.Join(d.desk(), name+"-plan.toml"), filepath.Join(d.desk(), name+"-plan.cbor"), filepath.Join(d.desk(), name+"-pulse.cbor")
-	if err := os.WriteFile(toml, []byte(plan), 0o644); err != nil {
-		return err
-	}
-	keys := filepath.Join(d.desk(), "keys")
-	for _, args := range [][]string{
-		{"campaign", "plan", "--dir", d.desk(), "--key", filepath.Join(keys, "campaign.pem"), "-o", signed, toml},
-		{"campaign", "pulse", "--dir", d.desk(), "--key", filepath.Join(keys, "pulse.pem"), "-o", pulse, signed},
-		{"announce", "--dir", d.desk(), signed, pulse},
-	} {
-		if err := d.release(ctx, args...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.runDesk(ctx, publish...)
 }
 
 // outcome waits for the next verdict, or refusal, after record k, and says it in words.
@@ -216,7 +185,7 @@ func (d *demo) audit(ctx context.Context) error {
 		return fmt.Errorf("cannot export: %w: %s", err, out)
 	}
 	got := "verified, nothing missing"
-	if err := d.release(ctx, "evidence", "verify", "--key", d.board.path("state", "device.pem"), file); err != nil {
+	if err := d.runDesk(ctx, "evidence", "verify", "--key", d.board.path("state", "device.pem"), file); err != nil {
 		got = err.Error()
 	}
 	d.expect("evidence", "verified, nothing missing", got)
@@ -224,41 +193,4 @@ func (d *demo) audit(ctx context.Context) error {
 	out, err := exec.CommandContext(ctx, filepath.Join(d.bin, "ratchet"), "status", "--socket", d.socket()).CombinedOutput()
 	fmt.Fprintf(d.out, "%s", out)
 	return err
-}
-
-// storyLine is a record for the timeline; "" for those that say nothing to a spectator.
-func storyLine(r evidence.Record) string {
-	why := ""
-	if r.Reason != reason.None {
-		why = " (" + string(r.Reason) + ")"
-	}
-	switch r.Kind {
-	case evidence.KindStart:
-		return fmt.Sprintf("agent starts in slot %s, phase %s", r.Detail["running"], r.Detail["phase"])
-	case evidence.KindDecision:
-		return fmt.Sprintf("offer %d: %s%s", r.Sequence, r.To, why)
-	case evidence.KindPhase:
-		return fmt.Sprintf("%s -> %s%s", r.From, r.To, why)
-	case evidence.KindProgress:
-		return fmt.Sprintf("%s: %s bytes in slot %s, %s fetched, resumed from %s", r.Component, r.Detail["written"], r.Slot, r.Detail["fetched"], r.Detail["resumed-from"])
-	case evidence.KindHealth:
-		if r.From == "" {
-			var not []string
-			for name, text := range r.Detail {
-				not = append(not, name+": "+text)
-			}
-			sort.Strings(not)
-			return strings.TrimSuffix("health "+r.To+": "+strings.Join(not, "; "), ": ")
-		}
-		return fmt.Sprintf("%s -> %s, health proven%s", r.From, r.To, why)
-	case evidence.KindVerdict:
-		return fmt.Sprintf("%s -> %s%s %s", r.From, r.To, why, r.Detail["result"])
-	case evidence.KindBoot:
-		if r.From != r.To {
-			return fmt.Sprintf("%s -> %s%s", r.From, r.To, why)
-		}
-	case "forged":
-		return "a record that does not verify: " + r.Detail["why"]
-	}
-	return ""
 }
