@@ -10,11 +10,12 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
 // demo is one run.
 type demo struct {
-	*stage
+	*stage.Stage
 	demoOptions
 	board    *board
 	sequence int    // of the releases, so far
@@ -30,7 +31,7 @@ type demoOptions struct {
 	keepAlive time.Duration // of the device's connection to the broker
 }
 
-func (d *demo) socket() string { return filepath.Join(d.dir, "s") }
+func (d *demo) socket() string { return filepath.Join(d.Dir, "s") }
 
 func (d *demo) run(ctx context.Context) error {
 	ctx, d.cancel = context.WithCancel(ctx)
@@ -47,75 +48,76 @@ func (d *demo) run(ctx context.Context) error {
 
 // setUp makes the desk, the servers and the device.
 func (d *demo) setUp(ctx context.Context) error {
-	d.chapter("Setting up: broker, image server, release desk, and a device that runs version 1.0.0 in slot A")
-	if err := os.MkdirAll(d.dir, 0o755); err != nil {
+	d.Chapter("Setting up: broker, image server, release desk, and a device that runs version 1.0.0 in slot A")
+	if err := os.MkdirAll(d.Dir, 0o755); err != nil {
 		return err
 	}
 	var err error
-	if d.pki, err = newPKI(filepath.Join(d.dir, "pki")); err != nil {
+	if d.PKI, err = stage.NewPKI(filepath.Join(d.Dir, "pki")); err != nil {
 		return err
 	}
-	if d.net, err = startNetwork(d.pki, filepath.Join(d.desk(), "images"), d.mosquitto, addresses{}); err != nil {
+	if d.Net, err = stage.StartNetwork(d.PKI, filepath.Join(d.Desk(), "images"), d.Mosquitto, stage.Addresses{}); err != nil {
 		return err
 	}
-	if _, err := d.pki.issue(deskName); err != nil {
+	if _, err := d.PKI.Issue(stage.DeskName); err != nil {
 		return err
 	}
-	if err := d.runDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", d.net.broker, "--channel", "stable",
-		"--base-url", d.net.images, d.desk()); err != nil {
+	if err := d.RunDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", d.Net.Broker, "--channel", "stable",
+		"--base-url", d.Net.Images, d.Desk()); err != nil {
 		return err
 	}
-	if err := d.deskTLS(); err != nil {
+	if err := d.DeskTLS(); err != nil {
 		return err
 	}
 	if d.rooted {
-		if err := d.runDesk(ctx, "root", "init", "--development", "--dir", d.desk()); err != nil {
+		if err := d.RunDesk(ctx, "root", "init", "--development", "--dir", d.Desk()); err != nil {
 			return err
 		}
 	}
-	v1 := filepath.Join(d.dir, "v1.img")
-	if d.kind, err = image.Make(ctx, d.dir, v1, d.size, d.content("1.0.0", 1, false)); err != nil {
+	v1 := filepath.Join(d.Dir, "v1.img")
+	if d.kind, err = image.Make(ctx, d.Dir, v1, d.size, d.content("1.0.0", 1, false)); err != nil {
 		return err
 	}
-	log, err := os.Create(filepath.Join(d.dir, "device.log"))
+	log, err := os.Create(filepath.Join(d.Dir, "device.log"))
 	if err != nil {
 		return err
 	}
-	d.board = &board{dir: filepath.Join(d.dir, "device"), ratchet: filepath.Join(d.bin, "ratchet"), log: log}
+	d.board = &board{dir: filepath.Join(d.Dir, "device"), ratchet: filepath.Join(d.Bin, "ratchet"), log: log}
 	if err := d.board.provision(v1, d.size*3/2, d.loop); err != nil {
 		return err
 	}
-	if _, err := d.pki.issue(deviceName); err != nil {
+	if _, err := d.PKI.Issue(stage.DeviceName); err != nil {
 		return err
 	}
 	if err := d.configure(); err != nil {
 		return err
 	}
-	d.say("images are %s file systems of %d MiB; broker %s; images %s", d.kind, d.size>>20, d.net.broker, d.net.images)
+	d.Say("images are %s file systems of %d MiB; broker %s; images %s", d.kind, d.size>>20, d.Net.Broker, d.Net.Images)
 	if err := d.board.boot(); err != nil {
 		return err
 	}
-	d.broken = make(chan error, 1)
+	broken := make(chan error, 1)
+	d.Broken = broken
 	go func() {
-		d.broken <- d.board.watchButton(ctx, func(slot string) { d.say("    U-Boot boots slot %s", slot) })
+		broken <- d.board.watchButton(ctx, func(slot string) { d.Say("    U-Boot boots slot %s", slot) })
 	}()
-	if err := d.waitFor(ctx, 10*time.Second, "the device's key", func() bool {
+	if err := d.WaitFor(ctx, 10*time.Second, "the device's key", func() bool {
 		_, err := os.Stat(d.board.path("state", "device.pem"))
 		return err == nil
 	}); err != nil {
 		return err
 	}
-	if err := d.runDesk(ctx, "enroll", "--dir", d.desk(), deviceName, d.board.path("state", "device.pem")); err != nil {
+	if err := d.RunDesk(ctx, "enroll", "--dir", d.Desk(), stage.DeviceName, d.board.path("state", "device.pem")); err != nil {
 		return err
 	}
-	if err := d.net.watch(d.board.path("state", "device.pem"), func(r evidence.Record) {
-		if line := storyLine(r); line != "" {
-			d.say("  device: %s", line)
+	if err := d.Net.Watch(d.board.path("state", "device.pem"), func(r evidence.Record) {
+		if line := stage.StoryLine(r); line != "" {
+			d.Say("  device: %s", line)
 		}
 	}); err != nil {
 		return err
 	}
-	return d.waitFor(ctx, 10*time.Second, "the device's first report", func() bool { return d.net.count() > 0 })
+	return d.WaitFor(ctx, 10*time.Second, "the device's first report", func() bool { return d.Net.Count() > 0 })
 }
 
 // content is a small root file system: something that looks like a system, and data to carry around.
@@ -138,9 +140,9 @@ func (d *demo) configure() error {
 		return err
 	}
 	b := d.board
-	trusted := fmt.Sprintf("keys = [%q]", filepath.Join(d.desk(), "keys", "release.pub.pem"))
+	trusted := fmt.Sprintf("keys = [%q]", filepath.Join(d.Desk(), "keys", "release.pub.pem"))
 	if d.rooted {
-		trusted = fmt.Sprintf("root = %q", filepath.Join(d.desk(), "root-bundle.cbor"))
+		trusted = fmt.Sprintf("root = %q", filepath.Join(d.Desk(), "root-bundle.cbor"))
 	}
 	config := fmt.Sprintf(`# Configuration of the demo's device.
 [device]
@@ -202,13 +204,13 @@ command = [%q, %q, %q]
 force-command = [%q, %q, %q]
 `, b.path("state"), b.path("run", "root-device"), b.path("proc", "cmdline"), b.path("proc", "boot_id"),
 		b.slots["A"], b.slots["B"], b.path("etc", "fw_env.config"),
-		d.net.broker, d.pki.ca(), filepath.Join(d.pki.dir, deviceName+".pem"), filepath.Join(d.pki.dir, deviceName+".key"), d.keepAlive.String(), d.pki.ca(),
+		d.Net.Broker, d.PKI.CA(), filepath.Join(d.PKI.Dir, stage.DeviceName+".pem"), filepath.Join(d.PKI.Dir, stage.DeviceName+".key"), d.keepAlive.String(), d.PKI.CA(),
 		trusted, self, healthVerb, b.dir, d.socket(), self, buttonVerb, b.dir, self, buttonVerb, b.dir)
 	path := b.path("etc", "ratchet.toml")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		return err
 	}
-	out, err := exec.Command(filepath.Join(d.bin, "ratchet"), "daemon", "--config", path, "--check-config").CombinedOutput()
+	out, err := exec.Command(filepath.Join(d.Bin, "ratchet"), "daemon", "--config", path, "--check-config").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("the device's configuration is refused: %s", out)
 	}
@@ -219,9 +221,9 @@ func (d *demo) close() {
 	if d.cancel != nil {
 		d.cancel()
 	}
-	if d.broken != nil {
+	if d.Broken != nil {
 		select {
-		case <-d.broken:
+		case <-d.Broken:
 		case <-time.After(time.Second):
 		}
 	}
@@ -230,7 +232,7 @@ func (d *demo) close() {
 		d.board.release()
 		_ = d.board.log.Close()
 	}
-	if d.net != nil {
-		d.net.close()
+	if d.Net != nil {
+		d.Net.Close()
 	}
 }

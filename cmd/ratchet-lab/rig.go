@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
 const rigUsageText = `ratchet-lab rig smoke|all|cuts|look|cut [flags]
@@ -145,7 +147,7 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n", t.name, m, o.cache)
 			continue
 		}
-		r := &rig{stage: &stage{dir: filepath.Join(o.dir, t.name), bin: o.bin, out: out, verbose: o.verbose, mosquitto: o.mosquitto, began: began}, target: t, o: o}
+		r := &rig{Stage: &stage.Stage{Dir: filepath.Join(o.dir, t.name), Bin: o.bin, Out: out, Verbose: o.verbose, Mosquitto: o.mosquitto, Began: began}, target: t, o: o}
 		runs = append(runs, r)
 	}
 	if len(runs) == 0 {
@@ -157,7 +159,7 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 	var wait sync.WaitGroup
 	for i, r := range runs {
 		if o.together > 1 {
-			r.out = &prefixed{to: out, mu: shared, prefix: r.target.name + " "}
+			r.Out = &prefixed{to: out, mu: shared, prefix: r.target.name + " "}
 		}
 		wait.Go(func() {
 			places <- true
@@ -174,9 +176,9 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 	}
 	good := true
 	for _, r := range runs {
-		r.out = out
-		if len(r.rows) > 0 {
-			r.table()
+		r.Out = out
+		if len(r.Rows) > 0 {
+			r.Table()
 		}
 		good = r.good() && good
 	}
@@ -209,7 +211,7 @@ func (w *prefixed) Write(p []byte) (int, error) {
 
 // rig is one target: a desk and servers, and a device in QEMU.
 type rig struct {
-	*stage
+	*stage.Stage
 	sequence int // of the releases, so far
 	o        *rigFlags
 	target   target
@@ -236,12 +238,12 @@ type settings struct {
 }
 
 func (r *rig) path(parts ...string) string {
-	return filepath.Join(append([]string{r.dir}, parts...)...)
+	return filepath.Join(append([]string{r.Dir}, parts...)...)
 }
 
 func (r *rig) good() bool {
-	for _, row := range r.rows {
-		if row.expected != row.observed {
+	for _, row := range r.Rows {
+		if row.Expected != row.Observed {
 			return false
 		}
 	}
@@ -252,7 +254,7 @@ func (r *rig) good() bool {
 			}
 		}
 	}
-	return len(r.rows) > 0 || len(r.covered) > 0
+	return len(r.Rows) > 0 || len(r.covered) > 0
 }
 
 func (r *rig) play(ctx context.Context) error {
@@ -264,7 +266,7 @@ func (r *rig) play(ctx context.Context) error {
 	case "cuts":
 		return r.cutsOnly(ctx)
 	}
-	if err := os.RemoveAll(r.dir); err != nil {
+	if err := os.RemoveAll(r.Dir); err != nil {
 		return err
 	}
 	if err := r.timed("set up", func() error { return r.setUpRig(ctx) }); err != nil {

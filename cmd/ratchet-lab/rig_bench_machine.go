@@ -20,6 +20,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -56,7 +57,7 @@ func (m *benchMachine) options(ctx context.Context) (agent.Options, agent.View, 
 	}
 	vendor := manifest.VendorUUID("demo.example")
 	online := func() (bool, time.Time) { return true, time.Time{} }
-	o := agent.Options{Device: deviceName, Version: agent.Version, NeedMarker: true,
+	o := agent.Options{Device: stage.DeviceName, Version: agent.Version, NeedMarker: true,
 		Facts: manifest.Device{Vendors: []manifest.UUID{vendor}, Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, BatteryMWh: -1},
 		Boot:  boot, Blocks: m, FS: linux.FS{}, Power: m, Clock: m, Identity: m, StateDir: state, Channel: "stable",
 		Counter: linux.NewFileCounter(linux.FS{}, filepath.Join(state, "counter")), Authority: b.keys, Signer: signer, Inbox: m, Online: online,

@@ -37,7 +37,7 @@ func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error
 		slices.Sort(list)
 		list, again = slices.Compact(list), share(recoveries)
 	}
-	c, err := newChecker(r.target, r.dir, r.path("check"), v.rec)
+	c, err := newChecker(r.target, r.Dir, r.path("check"), v.rec)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *checker, res *cut
 	if err != nil {
 		return err
 	}
-	again, err := newChecker(r.target, r.dir, r.path("check-again"), rec)
+	again, err := newChecker(r.target, r.Dir, r.path("check-again"), rec)
 	if err != nil {
 		return err
 	}
@@ -126,9 +126,9 @@ func (r *rig) bootCut(ctx context.Context, c *checker, res *cutResult, finish bo
 	} else if finish {
 		ended = res.Ended
 	}
-	r.say("    %s %s, cut %d %s (%s): %s, %d boots, %.1f s", mark, c.rec.Name, res.Point, res.Variant, res.Where, ended, len(res.Loaded), res.Took.Seconds())
+	r.Say("    %s %s, cut %d %s (%s): %s, %d boots, %.1f s", mark, c.rec.Name, res.Point, res.Variant, res.Where, ended, len(res.Loaded), res.Took.Seconds())
 	if res.Bad != "" {
-		r.say("         again: %s", r.command(c.rec, res.cut))
+		r.Say("         again: %s", r.command(c.rec, res.cut))
 	}
 	return ctx.Err()
 }
@@ -139,14 +139,14 @@ func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bo
 	if err != nil {
 		return err
 	}
-	if err := r.net.inject(wire.ChannelTopic("stable"), offer); err != nil {
+	if err := r.Net.Inject(wire.ChannelTopic("stable"), offer); err != nil {
 		return err
 	}
 	disk := r.path("cut.img")
 	if err := c.disk.save(disk); err != nil {
 		return err
 	}
-	r.net.forget()
+	r.Net.Forget()
 	if err := r.boot(ctx, disk, log, "cut"); err != nil {
 		return err
 	}

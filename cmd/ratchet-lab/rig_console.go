@@ -9,17 +9,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
 // listen takes the device's evidence.
-func (r *rig) listen() error { return r.net.watch(r.path("device.pem"), r.hear) }
+func (r *rig) listen() error { return r.Net.Watch(r.path("device.pem"), r.hear) }
 
 // boot switches the device on, with the disk given.
 func (r *rig) boot(ctx context.Context, disk, log, name string) error {
 	r.off()
 	r.boots, r.status, r.said = 0, "", nil
 	var err error
-	r.machine, err = r.target.power(ctx, r.dir, disk, log, r.path(name+".console"), r.o.kvm)
+	r.machine, err = r.target.power(ctx, r.Dir, disk, log, r.path(name+".console"), r.o.kvm)
 	return err
 }
 
@@ -32,8 +34,8 @@ func (r *rig) off() {
 
 func (r *rig) close() {
 	r.off()
-	if r.net != nil {
-		r.net.close()
+	if r.Net != nil {
+		r.Net.Close()
 	}
 }
 
@@ -63,7 +65,7 @@ func (r *rig) until(ctx context.Context, within time.Duration, what string, ok f
 					r.status = line
 				}
 				if r.o.verbose || mark == "Ratchet: " {
-					r.say("    %s", line)
+					r.Say("    %s", line)
 				}
 				return strings.HasPrefix(line, "rig: status ") && ok()
 			}
@@ -86,16 +88,16 @@ func (r *rig) ends() string {
 func (r *rig) reopen() error {
 	b, err := os.ReadFile(r.path("settings.json"))
 	if err != nil {
-		return fmt.Errorf("%w; there is no run to repeat in %s", err, r.dir)
+		return fmt.Errorf("%w; there is no run to repeat in %s", err, r.Dir)
 	}
 	var s settings
 	if err := json.Unmarshal(b, &s); err != nil {
 		return err
 	}
-	if r.pki, err = openPKI(r.path("pki")); err != nil {
+	if r.PKI, err = stage.OpenPKI(r.path("pki")); err != nil {
 		return err
 	}
-	if err := r.serve(addresses{broker: s.Broker, images: s.Images}); err != nil {
+	if err := r.serve(stage.Addresses{Broker: s.Broker, Images: s.Images}); err != nil {
 		return err
 	}
 	return r.listen()

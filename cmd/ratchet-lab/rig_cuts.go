@@ -176,12 +176,12 @@ func (r *rig) cover(ctx context.Context, rnd *rand.Rand, rec *recording, looks i
 		seen[res.Sum] = true
 		if res.failed() {
 			wrong++
-			r.say("    FAIL %s, cut %d %s (%s): %s", rec.Name, x.Point, x.Variant, res.Where, res.Wrong)
-			r.say("         again: %s", r.command(rec, x))
+			r.Say("    FAIL %s, cut %d %s (%s): %s", rec.Name, x.Point, x.Variant, res.Where, res.Wrong)
+			r.Say("         again: %s", r.command(rec, x))
 		}
 		v.cuts = append(v.cuts, res)
 	}
-	r.say("    %s: %d cuts of %d writes and %d flushes looked at, %d different disks, %d wrong", rec.Name, len(cuts), len(l.writes)-l.flushes(), l.flushes(), len(seen), wrong)
+	r.Say("    %s: %d cuts of %d writes and %d flushes looked at, %d different disks, %d wrong", rec.Name, len(cuts), len(l.writes)-l.flushes(), l.flushes(), len(seen), wrong)
 	return v, nil
 }
 
@@ -197,10 +197,10 @@ func (r *rig) result(v *coverage, x cut, f finding) cutResult {
 func (r *rig) playCuts(ctx context.Context) (err error) {
 	defer func() {
 		r.judge()
-		err = errors.Join(err, saveRecordings(r.dir, r.recordings))
+		err = errors.Join(err, saveRecordings(r.Dir, r.recordings))
 	}()
 	rnd := rand.New(rand.NewPCG(uint64(r.o.seed), 1))
-	r.chapter(fmt.Sprintf("Power cuts, seed %d", r.o.seed))
+	r.Chapter(fmt.Sprintf("Power cuts, seed %d", r.o.seed))
 	looks := map[string]int{} // 0: all
 	if r.o.mode == "smoke" {
 		looks = map[string]int{"healthy": smokeHealthy, "sick": smokeSick}
@@ -229,17 +229,17 @@ func (r *rig) playCuts(ctx context.Context) (err error) {
 // judge makes rows of what was covered.
 func (r *rig) judge() {
 	for _, s := range r.tallies() {
-		r.expect("cuts of "+s.what+" looked at", fmt.Sprintf("%d of %d whole", s.Looked, s.Looked), fmt.Sprintf("%d of %d whole", s.Looked-s.Wrong, s.Looked))
+		r.Expect("cuts of "+s.what+" looked at", fmt.Sprintf("%d of %d whole", s.Looked, s.Looked), fmt.Sprintf("%d of %d whole", s.Looked-s.Wrong, s.Looked))
 		if s.Booted > 0 {
-			r.expect("cuts of "+s.what+" booted", fmt.Sprintf("%d of %d as expected", s.Booted, s.Booted), fmt.Sprintf("%d of %d as expected", s.Booted-s.Bad, s.Booted))
-			r.expect("model and bootloader, "+s.what, fmt.Sprintf("%d of %d agree", s.Known, s.Known), fmt.Sprintf("%d of %d agree", s.Agreed, s.Known))
+			r.Expect("cuts of "+s.what+" booted", fmt.Sprintf("%d of %d as expected", s.Booted, s.Booted), fmt.Sprintf("%d of %d as expected", s.Booted-s.Bad, s.Booted))
+			r.Expect("model and bootloader, "+s.what, fmt.Sprintf("%d of %d agree", s.Known, s.Known), fmt.Sprintf("%d of %d agree", s.Agreed, s.Known))
 		}
 	}
 }
 
 // cutsOnly cuts the updates of a run that is there.
 func (r *rig) cutsOnly(ctx context.Context) error {
-	all, err := loadRecordings(r.dir)
+	all, err := loadRecordings(r.Dir)
 	if err != nil {
 		return err
 	}
@@ -253,10 +253,10 @@ func (r *rig) cutsOnly(ctx context.Context) error {
 // lookOnly looks at every cut of a run that is there.
 func (r *rig) lookOnly(ctx context.Context) error {
 	var err error
-	if r.recordings, err = loadRecordings(r.dir); err != nil {
+	if r.recordings, err = loadRecordings(r.Dir); err != nil {
 		return err
 	}
-	r.chapter("Every cut of the run in " + r.dir)
+	r.Chapter("Every cut of the run in " + r.Dir)
 	defer r.judge()
 	return r.timed("cuts looked at", func() error {
 		for _, rec := range r.recordings {

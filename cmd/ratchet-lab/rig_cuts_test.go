@@ -18,6 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -255,8 +256,8 @@ func TestReportPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{stage: &stage{dir: "run"}, target: arm64UBoot, o: &rigFlags{dir: "run", seed: 1}}
-	r.expect("a scene", "<b>this</b>", "that & more")
+	r := &rig{Stage: &stage.Stage{Dir: "run"}, target: arm64UBoot, o: &rigFlags{dir: "run", seed: 1}}
+	r.Expect("a scene", "<b>this</b>", "that & more")
 	v := &coverage{rec: healthyRecording(), log: l}
 	for _, x := range every(l, 1) {
 		v.cuts = append(v.cuts, r.result(v, x, finding{Sum: fmt.Sprint(x), Phase: "writing"}))

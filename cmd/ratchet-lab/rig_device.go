@@ -11,12 +11,13 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
 // setUpRig makes the desk, the servers, all images and the disk.
 func (r *rig) setUpRig(ctx context.Context) error {
-	r.chapter(r.target.name + ": " + r.target.what)
-	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+	r.Chapter(r.target.name + ": " + r.target.what)
+	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
 		return err
 	}
 	for _, name := range r.target.cached {
@@ -25,13 +26,13 @@ func (r *rig) setUpRig(ctx context.Context) error {
 		}
 	}
 	var err error
-	if r.pki, err = newPKI(r.path("pki")); err != nil {
+	if r.PKI, err = stage.NewPKI(r.path("pki")); err != nil {
 		return err
 	}
-	if err := r.serve(addresses{}); err != nil {
+	if err := r.serve(stage.Addresses{}); err != nil {
 		return err
 	}
-	s := settings{strings.TrimPrefix(r.net.broker, "mqtts://"), strings.TrimSuffix(strings.TrimPrefix(r.net.images, "https://"), "/images")}
+	s := settings{strings.TrimPrefix(r.Net.Broker, "mqtts://"), strings.TrimSuffix(strings.TrimPrefix(r.Net.Images, "https://"), "/images")}
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -39,20 +40,20 @@ func (r *rig) setUpRig(ctx context.Context) error {
 	if err := os.WriteFile(r.path("settings.json"), b, 0o644); err != nil {
 		return err
 	}
-	for _, name := range []string{deskName, deviceName} {
-		if _, err := r.pki.issue(name); err != nil {
+	for _, name := range []string{stage.DeskName, stage.DeviceName} {
+		if _, err := r.PKI.Issue(name); err != nil {
 			return err
 		}
 	}
-	if err := r.runDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", r.net.broker, "--channel", "stable",
-		"--base-url", forGuest(r.net.images), r.desk()); err != nil {
+	if err := r.RunDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", r.Net.Broker, "--channel", "stable",
+		"--base-url", forGuest(r.Net.Images), r.Desk()); err != nil {
 		return err
 	}
-	if err := r.deskTLS(); err != nil {
+	if err := r.DeskTLS(); err != nil {
 		return err
 	}
 	if r.target.rooted {
-		if err := r.runDesk(ctx, "root", "init", "--development", "--dir", r.desk()); err != nil {
+		if err := r.RunDesk(ctx, "root", "init", "--development", "--dir", r.Desk()); err != nil {
 			return err
 		}
 	}
@@ -60,7 +61,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.runDesk(ctx, "enroll", "--dir", r.desk(), deviceName, r.path("device.pem")); err != nil {
+	if err := r.RunDesk(ctx, "enroll", "--dir", r.Desk(), stage.DeviceName, r.path("device.pem")); err != nil {
 		return err
 	}
 	for _, v := range r.versions() {
@@ -79,14 +80,14 @@ func (r *rig) setUpRig(ctx context.Context) error {
 	return r.listen()
 }
 
-func (r *rig) serve(at addresses) error {
+func (r *rig) serve(at stage.Addresses) error {
 	var err error
-	r.net, err = startNetwork(r.pki, filepath.Join(r.desk(), "images"), r.mosquitto, at)
+	r.Net, err = stage.StartNetwork(r.PKI, filepath.Join(r.Desk(), "images"), r.Mosquitto, at)
 	return err
 }
 
 // forGuest is an address as a guest in QEMU's user network reaches it.
-func forGuest(url string) string { return strings.Replace(url, "127.0.0.1", guestsHost, 1) }
+func forGuest(url string) string { return strings.Replace(url, "127.0.0.1", stage.GuestsHost, 1) }
 
 // provision makes what the factory puts on the state partition: the device's keys.
 func (r *rig) provision() (map[string]image.File, error) {
@@ -104,7 +105,7 @@ func (r *rig) provision() (map[string]image.File, error) {
 	}
 	state := map[string]image.File{
 		"device.key": {Text: string(private), Mode: 0o600}, "device.pem": {Text: string(public)},
-		"mqtt.pem": {From: filepath.Join(r.pki.dir, deviceName+".pem")}, "mqtt.key": {From: filepath.Join(r.pki.dir, deviceName+".key"), Mode: 0o600},
+		"mqtt.pem": {From: filepath.Join(r.PKI.Dir, stage.DeviceName+".pem")}, "mqtt.key": {From: filepath.Join(r.PKI.Dir, stage.DeviceName+".key"), Mode: 0o600},
 	}
 	if r.target.tpm() {
 		state["make-counter"] = image.File{Text: "on the first start\n"}
@@ -136,7 +137,7 @@ func (r *rig) makeVersion(ctx context.Context, v version) error {
 	if err != nil || len(found) != 1 {
 		return fmt.Errorf("there is not one kernel in %s but %q; run scripts/deps.sh rig: %w", kernels, found, errors.Join(err, os.ErrNotExist))
 	}
-	guest, agent := filepath.Join(r.bin, "rig", r.target.arch, "guest"), filepath.Join(r.bin, "rig", r.target.arch, "ratchet")
+	guest, agent := filepath.Join(r.Bin, "rig", r.target.arch, "guest"), filepath.Join(r.Bin, "rig", r.target.arch, "ratchet")
 	more := map[string]string{}
 	if v.sickness == "seize" {
 		more[v.sickness] = "yes\n"
@@ -150,7 +151,7 @@ func (r *rig) makeVersion(ctx context.Context, v version) error {
 	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(found[0], r.path(r.target.kernel))); err != nil {
 		return err
 	}
-	dirs, files := r.target.slotTree(v.name, found[0], agent, guest, path, r.anchorFile(), r.pki.ca(), v.sickness, r.config(v))
+	dirs, files := r.target.slotTree(v.name, found[0], agent, guest, path, r.anchorFile(), r.PKI.CA(), v.sickness, r.config(v))
 	size := int64(imageRoom)
 	for _, f := range files {
 		if f.From != "" {
@@ -169,9 +170,9 @@ const imageRoom = 4 << 20
 
 // config is the device's configuration, as it would be on a real one.
 func (r *rig) config(v version) string {
-	broker := forGuest(r.net.broker)
+	broker := forGuest(r.Net.Broker)
 	if v.sickness == "deaf" {
-		broker = "mqtts://" + guestsHost + ":1"
+		broker = "mqtts://" + stage.GuestsHost + ":1"
 	}
 	// A busy host must not make a healthy image fail; the others fail however long they are given.
 	deadline := map[string]string{"sick": "8s", "deaf": "20s"}[v.sickness]
@@ -219,5 +220,5 @@ run = ["/sbin/init", "health"]
 
 [reboot]
 command = ["/sbin/init", "reboot"]
-%s`, deviceName, v.name, r.target.boot, broker, r.target.http, r.target.trusts(), deadline, r.target.health, r.target.config)
+%s`, stage.DeviceName, v.name, r.target.boot, broker, r.target.http, r.target.trusts(), deadline, r.target.health, r.target.config)
 }

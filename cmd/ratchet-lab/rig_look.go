@@ -144,7 +144,7 @@ func (l *looker) look(task lookTask) (f finding, alive bool, err error) {
 // lookAll looks at the disks of the cuts, with as many processes as there are processors.
 func (r *rig) lookAll(ctx context.Context, rec *recording, cuts []cut) ([]finding, error) {
 	out := make([]finding, len(cuts))
-	scratch, err := scratchDir(r.dir)
+	scratch, err := scratchDir(r.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func (r *rig) lookAll(ctx context.Context, rec *recording, cuts []cut) ([]findin
 					}
 				}
 				alive, err := true, error(nil)
-				if out[i], alive, err = l.look(lookTask{r.target.name, r.dir, rec, cuts[i]}); err != nil {
+				if out[i], alive, err = l.look(lookTask{r.target.name, r.Dir, rec, cuts[i]}); err != nil {
 					errs[w] = fmt.Errorf("cut %d %s of %s: %w", cuts[i].Point, cuts[i].Variant, rec.Name, err)
 					return
 				}

@@ -102,9 +102,9 @@ func (t target) trusts() string {
 // anchorFile is what the desk has for the image to trust.
 func (r *rig) anchorFile() string {
 	if r.target.rooted {
-		return filepath.Join(r.desk(), "root-bundle.cbor")
+		return filepath.Join(r.Desk(), "root-bundle.cbor")
 	}
-	return filepath.Join(r.desk(), "keys", "release.pub.pem")
+	return filepath.Join(r.Desk(), "keys", "release.pub.pem")
 }
 
 // startTPM starts swtpm for one life of the board; its memory is in dir.
@@ -144,8 +144,8 @@ func (r *rig) fresh(ctx context.Context, name string) error {
 
 // records waits for a record of the device's evidence after the first k.
 func (r *rig) records(ctx context.Context, k int, what string, ok func(evidence.Record) bool) error {
-	return r.waitFor(ctx, bootTime, what, func() bool {
-		for _, rec := range r.net.since(k) {
+	return r.WaitFor(ctx, bootTime, what, func() bool {
+		for _, rec := range r.Net.Since(k) {
 			if ok(rec) {
 				return true
 			}
@@ -160,14 +160,14 @@ func (r *rig) offerRooted(ctx context.Context, version string) error {
 		return err
 	}
 	r.plans++
-	return r.campaign(ctx, fmt.Sprintf("%s-%d", version, r.plans), r.path("release-"+version+".suit"), "gateway-v1", r.plans)
+	return r.Campaign(ctx, fmt.Sprintf("%s-%d", version, r.plans), r.path("release-"+version+".suit"), "gateway-v1", r.plans)
 }
 
 // playKills kills QEMU in each phase of an update, a seeded while after the device has told of it. The
 // host keeps what QEMU has written, so that this is no more than smoke: the power cuts on the log of
 // writes are the proof.
 func (r *rig) playKills(ctx context.Context) error {
-	r.chapter(fmt.Sprintf("QEMU is killed in each phase of an update, seed %d", r.o.seed))
+	r.Chapter(fmt.Sprintf("QEMU is killed in each phase of an update, seed %d", r.o.seed))
 	if err := r.fresh(ctx, "whole"); err != nil {
 		return err
 	}
@@ -186,10 +186,10 @@ func (r *rig) playKills(ctx context.Context) error {
 		if err == nil && end == "updated/1; slot B runs, confirmed, B is next; verified, nothing missing" {
 			good++
 		} else if err != nil {
-			r.say("    %v", err)
+			r.Say("    %v", err)
 		}
 	}
-	r.expect("killed in each phase", fmt.Sprintf("%d of %d end updated, evidence verified", len(phases), len(phases)), fmt.Sprintf("%d of %d end updated, evidence verified", good, len(phases)))
+	r.Expect("killed in each phase", fmt.Sprintf("%d of %d end updated, evidence verified", len(phases), len(phases)), fmt.Sprintf("%d of %d end updated, evidence verified", good, len(phases)))
 	return nil
 }
 
@@ -197,7 +197,7 @@ func (r *rig) playKills(ctx context.Context) error {
 // that it tells of, and boots what is left.
 func (r *rig) killIn(ctx context.Context, phase string, while time.Duration, i int) (string, error) {
 	r.off()
-	r.net.forget()
+	r.Net.Forget()
 	if err := image.CopySparse(r.path("factory.img"), r.path("device.img")); err != nil {
 		return "", err
 	}
@@ -223,6 +223,6 @@ func (r *rig) killIn(ctx context.Context, phase string, while time.Duration, i i
 		return r.resting() && r.field("last") == "updated/1" && r.field("confirmed") == "true"
 	})
 	end := r.ends() + "; " + r.chain(ctx)
-	r.say("    killed %d ms after it told of phase %s: %s", while.Milliseconds(), told, end)
+	r.Say("    killed %d ms after it told of phase %s: %s", while.Milliseconds(), told, end)
 	return end, err
 }

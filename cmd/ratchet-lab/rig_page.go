@@ -134,8 +134,8 @@ func reportPage(o *rigFlags, runs []*rig, took time.Duration, now time.Time) ([]
 				p.Second += s.Looked
 			}
 		}
-		for _, row := range r.rows {
-			t.Scenes = append(t.Scenes, pageScene{row.what, row.expected, row.observed, row.expected == row.observed})
+		for _, row := range r.Rows {
+			t.Scenes = append(t.Scenes, pageScene{row.What, row.Expected, row.Observed, row.Expected == row.Observed})
 		}
 		longest := time.Nanosecond
 		for _, s := range r.times {

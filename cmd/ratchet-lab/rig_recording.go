@@ -98,7 +98,7 @@ func loadRecordings(dir string) (all []*recording, err error) {
 
 // keep takes a recording into the list.
 func (r *rig) keep(rec *recording) error {
-	n, err := logEntries(filepath.Join(r.dir, rec.Log))
+	n, err := logEntries(filepath.Join(r.Dir, rec.Log))
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func (r *rig) command(rec *recording, x cut) string {
 
 // wanted finds the recording and the cut that the command line names.
 func (r *rig) wanted() (*recording, cut, error) {
-	all, err := loadRecordings(r.dir)
+	all, err := loadRecordings(r.Dir)
 	if err != nil {
 		return nil, cut{}, err
 	}
@@ -30,7 +30,7 @@ func (r *rig) wanted() (*recording, cut, error) {
 			return rec, cut{r.o.second, variant(r.o.secondVariant), r.o.seed}, nil
 		}
 	}
-	return nil, x, fmt.Errorf("in %s no update %q is recorded with that first cut and this seed", r.dir, r.o.update)
+	return nil, x, fmt.Errorf("in %s no update %q is recorded with that first cut and this seed", r.Dir, r.o.update)
 }
 
 // replay is one cut of a run that is there, and its story.
@@ -42,7 +42,7 @@ func (r *rig) replay(ctx context.Context) error {
 	if err := r.reopen(); err != nil {
 		return err
 	}
-	c, err := newChecker(r.target, r.dir, r.path("check"), rec)
+	c, err := newChecker(r.target, r.Dir, r.path("check"), rec)
 	if err != nil {
 		return err
 	}
@@ -58,11 +58,11 @@ func (r *rig) replay(ctx context.Context) error {
 	r.covered = append(r.covered, v)
 	v.cuts = append(v.cuts, r.result(v, x, found[0]))
 	res := &v.cuts[0]
-	r.chapter(fmt.Sprintf("Recording %s, cut after %d of %d, unflushed writes %s", rec.Name, x.Point, len(c.log.writes), x.Variant))
+	r.Chapter(fmt.Sprintf("Recording %s, cut after %d of %d, unflushed writes %s", rec.Name, x.Point, len(c.log.writes), x.Variant))
 	for _, line := range res.tells() {
-		r.say("    %s", line)
+		r.Say("    %s", line)
 	}
-	r.chapter("The same disk, booted")
+	r.Chapter("The same disk, booted")
 	if err := c.disk.rebuild(c.log, x); err != nil {
 		return err
 	}

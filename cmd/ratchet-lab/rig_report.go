@@ -101,12 +101,12 @@ func writeReport(o *rigFlags, out io.Writer, runs []*rig, took time.Duration) er
 	w = tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nTARGET\tSCENARIO\t\tOBSERVED")
 	for _, r := range runs {
-		for _, row := range r.rows {
+		for _, row := range r.Rows {
 			mark := "ok"
-			if row.expected != row.observed {
+			if row.Expected != row.Observed {
 				mark = "DIFFERS"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.target.name, row.what, mark, row.observed)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.target.name, row.What, mark, row.Observed)
 		}
 	}
 	fmt.Fprintln(w, "\nTARGET\tTIME\t\t")

@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -24,19 +25,19 @@ const (
 )
 
 func (r *rig) hear(rec evidence.Record) {
-	if line := storyLine(rec); line != "" && r.o.verbose {
-		r.say("  device: %s", line)
+	if line := stage.StoryLine(rec); line != "" && r.o.verbose {
+		r.Say("  device: %s", line)
 	}
 }
 
 // offer builds, signs and publishes an image.
 func (r *rig) offer(ctx context.Context, version, compress string) error {
 	r.sequence++
-	suit, err := r.build(ctx, release{r.path("release-" + version), version, r.sequence, "gateway-v1", r.image(version), compress})
+	suit, err := r.Build(ctx, stage.Release{Name: r.path("release-" + version), Version: version, Sequence: r.sequence, Class: "gateway-v1", Image: r.image(version), Compress: compress})
 	if err != nil {
 		return err
 	}
-	return r.runDesk(ctx, "publish", "--dir", r.desk(), suit)
+	return r.RunDesk(ctx, "publish", "--dir", r.Desk(), suit)
 }
 
 // resting tells whether the device has nothing to do but to wait for the sequence number to come.
@@ -54,12 +55,12 @@ func (r *rig) update(ctx context.Context, version, compress string) error {
 	err := r.until(ctx, updateTime, "the verdict about "+version, func() bool {
 		return r.resting() && strings.Contains(r.field("last")+"/", mark+"/")
 	})
-	r.say("    %s in %.1f s", r.ends(), time.Since(began).Seconds())
+	r.Say("    %s in %.1f s", r.ends(), time.Since(began).Seconds())
 	return err
 }
 
 func (r *rig) playHealthy(ctx context.Context) error {
-	r.chapter("Healthy update: 2.0.0, every write of the disk is recorded")
+	r.Chapter("Healthy update: 2.0.0, every write of the disk is recorded")
 	if err := image.CopySparse(r.path("factory.img"), r.path("device.img")); err != nil {
 		return err
 	}
@@ -69,13 +70,13 @@ func (r *rig) playHealthy(ctx context.Context) error {
 	if err := r.until(ctx, bootTime, "the device's first status", r.resting); err != nil {
 		return err
 	}
-	r.say("    %s", r.status)
+	r.Say("    %s", r.status)
 	err := r.update(ctx, "2.0.0", "zstd")
-	r.expect("healthy update", "updated/1; slot B runs, confirmed, B is next; 2 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("healthy update", "updated/1; slot B runs, confirmed, B is next; 2 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	if err != nil {
 		return err
 	}
-	r.expect("evidence of it", "verified, nothing missing", r.chain(ctx))
+	r.Expect("evidence of it", "verified, nothing missing", r.chain(ctx))
 	r.off()
 	return r.keep(healthyRecording())
 }
@@ -97,7 +98,7 @@ func (r *rig) on(ctx context.Context) error {
 }
 
 func (r *rig) playSick(ctx context.Context) error {
-	r.chapter("Sick update: 3.0.0 boots, and its service does not answer")
+	r.Chapter("Sick update: 3.0.0 boots, and its service does not answer")
 	rec := sickRecording()
 	if err := image.CopySparse(r.path("device.img"), r.path(rec.Base)); err != nil {
 		return err
@@ -106,14 +107,14 @@ func (r *rig) playSick(ctx context.Context) error {
 		return err
 	}
 	err := errors.Join(r.update(ctx, "3.0.0", "none"), r.keep(rec))
-	r.expect("sick update", "reverted/2/health-failed; slot B runs, confirmed, B is next; 3 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("sick update", "reverted/2/health-failed; slot B runs, confirmed, B is next; 3 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
 }
 
 func (r *rig) playPanic(ctx context.Context) error {
-	r.chapter("Kernel panic: 4.0.0 never reaches the agent")
+	r.Chapter("Kernel panic: 4.0.0 never reaches the agent")
 	err := r.fallsBack(ctx, "kernel panic", "4.0.0", "trial-boots-exhausted")
-	r.expect("evidence of all", "verified, nothing missing", r.chain(ctx))
+	r.Expect("evidence of all", "verified, nothing missing", r.chain(ctx))
 	return err
 }
 
@@ -127,17 +128,17 @@ func (r *rig) fallsBack(ctx context.Context, what, version, why string) error {
 	}
 	r.boots = 0
 	err := r.update(ctx, version, "none")
-	r.expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why, r.target.tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why, r.target.tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
 }
 
 func (r *rig) playHang(ctx context.Context) error {
-	r.chapter("Hang: the init of 5.0.0 hangs before the agent starts; the watchdog resets")
+	r.Chapter("Hang: the init of 5.0.0 hangs before the agent starts; the watchdog resets")
 	return r.fallsBack(ctx, "hang before the agent", "5.0.0", "trial-boots-exhausted")
 }
 
 func (r *rig) playFreeze(ctx context.Context) error {
-	r.chapter("Hang: everything in 6.0.0 hangs after the agent has started; the watchdog resets")
+	r.Chapter("Hang: everything in 6.0.0 hangs after the agent has started; the watchdog resets")
 	why := "trial-boots-exhausted"
 	if r.target.tries == 1 {
 		why = "fell-back" // the agent was up in the only trial boot, so that it may have been the power
@@ -146,58 +147,58 @@ func (r *rig) playFreeze(ctx context.Context) error {
 }
 
 func (r *rig) playDeaf(ctx context.Context) error {
-	r.chapter("Broker: 7.0.0 does not reach it")
+	r.Chapter("Broker: 7.0.0 does not reach it")
 	if err := r.on(ctx); err != nil {
 		return err
 	}
 	r.boots = 0
 	err := r.update(ctx, "7.0.0", "none")
 	// The old system reaches the broker, so that the image is to blame.
-	r.expect("broker not reached", fmt.Sprintf("reverted/%d/health-failed; slot B runs, confirmed, B is next; 2 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("broker not reached", fmt.Sprintf("reverted/%d/health-failed; slot B runs, confirmed, B is next; 2 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
 }
 
 func (r *rig) playDamaged(ctx context.Context) error {
-	r.chapter("Damaged image: the server sends other bytes than the manifest of 8.0.0 has")
+	r.Chapter("Damaged image: the server sends other bytes than the manifest of 8.0.0 has")
 	if err := r.on(ctx); err != nil {
 		return err
 	}
 	r.boots = 0
-	r.net.damage.Store(true)
-	defer r.net.damage.Store(false)
+	r.Net.Damage.Store(true)
+	defer r.Net.Damage.Store(false)
 	err := r.update(ctx, "8.0.0", "none")
-	r.expect("damaged image", fmt.Sprintf("failed/%d/image-corrupt; slot B runs, confirmed, B is next; 0 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("damaged image", fmt.Sprintf("failed/%d/image-corrupt; slot B runs, confirmed, B is next; 0 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
 }
 
 func (r *rig) playForged(ctx context.Context) error {
-	r.chapter("Forged manifest: somebody changes 8.0.0 on its way")
+	r.Chapter("Forged manifest: somebody changes 8.0.0 on its way")
 	b, err := os.ReadFile(r.path("release-8.0.0.suit"))
 	if err != nil {
 		return err
 	}
 	b[len(b)-20] ^= 1
-	k := r.net.count()
-	if err := r.net.inject(wire.DeviceTopic(deviceName, wire.Offer), b); err != nil {
+	k := r.Net.Count()
+	if err := r.Net.Inject(wire.DeviceTopic(stage.DeviceName, wire.Offer), b); err != nil {
 		return err
 	}
 	got := "no answer"
-	err = r.waitFor(ctx, bootTime, "a refusal", func() bool {
-		for _, rec := range r.net.since(k) {
+	err = r.WaitFor(ctx, bootTime, "a refusal", func() bool {
+		for _, rec := range r.Net.Since(k) {
 			if rec.Kind == evidence.KindDecision && rec.To == "refuse" {
 				got = string(rec.Reason)
 			}
 		}
 		return got != "no answer"
 	})
-	r.expect("forged manifest", "digest-mismatch", got)
-	r.expect("evidence of everything", "verified, nothing missing", r.chain(ctx))
-	return errors.Join(err, r.net.inject(wire.DeviceTopic(deviceName, wire.Offer), nil))
+	r.Expect("forged manifest", "digest-mismatch", got)
+	r.Expect("evidence of everything", "verified, nothing missing", r.chain(ctx))
+	return errors.Join(err, r.Net.Inject(wire.DeviceTopic(stage.DeviceName, wire.Offer), nil))
 }
 
 // chain has the device send all of its evidence again and holds it, as one chain, against its key.
 func (r *rig) chain(ctx context.Context) string {
-	if err := r.net.resend(); err != nil {
+	if err := r.Net.Resend(); err != nil {
 		return err.Error()
 	}
 	head, err := strconv.ParseUint(r.field("seq"), 10, 64)
@@ -209,7 +210,7 @@ func (r *rig) chain(ctx context.Context) string {
 		return err.Error()
 	}
 	for end := time.Now().Add(chainTime); ; time.Sleep(100 * time.Millisecond) {
-		all, chains, last := r.net.export()
+		all, chains, last := r.Net.Export()
 		s, err := evidence.VerifyExport(bytes.NewReader(all), keys, nil)
 		switch {
 		case err == nil && chains == 1 && last >= head && s.Missing() == 0:

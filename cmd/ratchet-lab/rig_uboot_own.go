@@ -75,7 +75,7 @@ func (r *rig) alts() int {
 // slot: it tries A, which panics, and then B. The agent there makes the slots' variables whole again.
 // U-Boot has saved by then, so that the environment is valid, and holds no variables of others.
 func (r *rig) playLost(ctx context.Context) error {
-	r.chapter("Environment lost: both copies are wiped, and slot A holds the image that panics")
+	r.Chapter("Environment lost: both copies are wiped, and slot A holds the image that panics")
 	r.off()
 	disk, err := os.OpenFile(r.path("device.img"), os.O_WRONLY, 0)
 	if err != nil {
@@ -92,14 +92,14 @@ func (r *rig) playLost(ctx context.Context) error {
 	if !restored() {
 		err = r.until(ctx, bootTime, "the environment to be restored", restored)
 	}
-	r.expect("environment lost", "slot B runs, confirmed, B is next; 4 boots", fmt.Sprintf("%s; %d boots", strings.SplitN(r.ends(), "; ", 2)[1], r.boots))
+	r.Expect("environment lost", "slot B runs, confirmed, B is next; 4 boots", fmt.Sprintf("%s; %d boots", strings.SplitN(r.ends(), "; ", 2)[1], r.boots))
 	return err
 }
 
 // playBootcount switches U-Boot's own counter on, as another updater would. It counts every boot and
 // saves before the script does, and after the limit runs altbootcmd: for the slots nothing changes.
 func (r *rig) playBootcount(ctx context.Context) error {
-	r.chapter("Bootcount: upgrade_available is set, and 9.0.0 panics more often than bootlimit says")
+	r.Chapter("Bootcount: upgrade_available is set, and 9.0.0 panics more often than bootlimit says")
 	r.off()
 	fw, err := r.fwConfig()
 	if err != nil {
@@ -120,9 +120,9 @@ func (r *rig) playBootcount(ctx context.Context) error {
 		return err
 	}
 	// The boots before this scene's update do not exceed the limit; of the four after it the first does not either.
-	r.expect("altbootcmd", fmt.Sprintf("0, then %d times", r.target.tries+1-(bootLimit-1)), fmt.Sprintf("%d, then %d times", before, r.alts()-before))
+	r.Expect("altbootcmd", fmt.Sprintf("0, then %d times", r.target.tries+1-(bootLimit-1)), fmt.Sprintf("%d, then %d times", before, r.alts()-before))
 	r.off()
 	out, err := image.Tool(ctx, "", "fw_printenv", "-c", fw, "-n", "bootcount")
-	r.expect("U-Boot's count", fmt.Sprint(r.target.tries+2), strings.TrimSpace(string(out)))
+	r.Expect("U-Boot's count", fmt.Sprint(r.target.tries+2), strings.TrimSpace(string(out)))
 	return err
 }

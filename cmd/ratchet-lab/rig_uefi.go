@@ -79,7 +79,7 @@ func factoryVariables(t target) map[string]string {
 // initramfs writes the load options and BootOrder through efivarfs.
 func uefiMake(ctx context.Context, r *rig) error {
 	kernels := filepath.Join(r.o.cache, r.target.arch)
-	initrd, err := initramfs(filepath.Join(r.bin, "rig", r.target.arch, "guest"), filepath.Join(kernels, "lib", "modules"), []string{"efivarfs"}, factoryVariables(r.target))
+	initrd, err := initramfs(filepath.Join(r.Bin, "rig", r.target.arch, "guest"), filepath.Join(kernels, "lib", "modules"), []string{"efivarfs"}, factoryVariables(r.target))
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func uefiMake(ctx context.Context, r *rig) error {
 	t.hardware = func(dir string) []string {
 		return append(ovmfKept(dir, 256), "-no-reboot", "-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", path, "-append", "console=ttyS0 quiet panic=1 rig.factory=efivars")
 	}
-	m, err := t.power(ctx, r.dir, r.path("device.img"), "", r.path("factory.console"), r.o.kvm)
+	m, err := t.power(ctx, r.Dir, r.path("device.img"), "", r.path("factory.console"), r.o.kvm)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -25,33 +26,33 @@ func (d *demo) publish(ctx context.Context, version, compress string, seed byte,
 }
 
 func (d *demo) publishAs(ctx context.Context, version, compress string, seed byte, sick bool, seq int, class string) error {
-	file := filepath.Join(d.desk(), "v"+version+".img")
-	if _, err := image.Make(ctx, d.dir, file, d.size, d.content(version, seed, sick)); err != nil {
+	file := filepath.Join(d.Desk(), "v"+version+".img")
+	if _, err := image.Make(ctx, d.Dir, file, d.size, d.content(version, seed, sick)); err != nil {
 		return err
 	}
-	name := "release-" + strconv.Itoa(len(d.rows)) + "-" + version
-	suit, err := d.build(ctx, release{filepath.Join(d.desk(), name), version, seq, class, file, compress})
+	name := "release-" + strconv.Itoa(len(d.Rows)) + "-" + version
+	suit, err := d.Build(ctx, stage.Release{Name: filepath.Join(d.Desk(), name), Version: version, Sequence: seq, Class: class, Image: file, Compress: compress})
 	if err != nil {
 		return err
 	}
 	if d.rooted {
-		if err := d.campaign(ctx, name, suit, class, len(d.rows)+1); err != nil {
+		if err := d.Campaign(ctx, name, suit, class, len(d.Rows)+1); err != nil {
 			return err
 		}
 	}
-	publish := []string{"publish", "--dir", d.desk(), suit}
+	publish := []string{"publish", "--dir", d.Desk(), suit}
 	if seq != d.sequence {
 		// The desk itself refuses to offer what is older than its last offer.
 		publish = slices.Insert(publish, 1, "--force")
 	}
-	return d.runDesk(ctx, publish...)
+	return d.RunDesk(ctx, publish...)
 }
 
 // outcome waits for the next verdict, or refusal, after record k, and says it in words.
 func (d *demo) outcome(ctx context.Context, k int) (string, error) {
 	var last evidence.Record
-	err := d.waitFor(ctx, sceneTime, "the device's verdict", func() bool {
-		for _, r := range d.net.since(k) {
+	err := d.WaitFor(ctx, sceneTime, "the device's verdict", func() bool {
+		for _, r := range d.Net.Since(k) {
 			if r.Kind == evidence.KindVerdict && r.To == "idle" || r.Kind == evidence.KindDecision && r.To == "refuse" {
 				last = r
 				return true
@@ -74,68 +75,68 @@ func (d *demo) outcome(ctx context.Context, k int) (string, error) {
 
 // memory says what the daemon that wrote the image had resident at most.
 func (d *demo) memory() {
-	d.say("    the daemon that wrote it had %.1f MiB resident at most", float64(d.board.peak)/(1<<20))
+	d.Say("    the daemon that wrote it had %.1f MiB resident at most", float64(d.board.peak)/(1<<20))
 	d.board.peak = 0
 }
 
 func (d *demo) healthy(ctx context.Context) error {
-	d.chapter("1. A healthy update: 2.0.0, zstd, over HTTPS")
-	k := d.net.count()
+	d.Chapter("1. A healthy update: 2.0.0, zstd, over HTTPS")
+	k := d.Net.Count()
 	if err := d.publish(ctx, "2.0.0", "zstd", 2, false); err != nil {
 		return err
 	}
 	got, err := d.outcome(ctx, k)
 	d.memory()
-	d.expect("healthy update", "updated; slot B runs", got)
+	d.Expect("healthy update", "updated; slot B runs", got)
 	return err
 }
 
 func (d *demo) powerCut(ctx context.Context) error {
-	d.chapter("2. The power is cut in the middle of writing 3.0.0")
-	k := d.net.count()
-	d.net.rate.Store(max(24<<20, d.size))
-	from := d.net.served.Load()
+	d.Chapter("2. The power is cut in the middle of writing 3.0.0")
+	k := d.Net.Count()
+	d.Net.Rate.Store(max(24<<20, d.size))
+	from := d.Net.Served.Load()
 	if err := d.publish(ctx, "3.0.0", "none", 3, false); err != nil {
 		return err
 	}
-	err := d.waitFor(ctx, sceneTime, "half of the image", func() bool { return d.net.served.Load()-from > d.size/2 })
+	err := d.WaitFor(ctx, sceneTime, "half of the image", func() bool { return d.Net.Served.Load()-from > d.size/2 })
 	if err != nil {
 		return err
 	}
 	d.board.pulled()
-	d.net.rate.Store(0)
-	d.say("    *** power cut (SIGKILL) after %d of %d MiB; power is back", (d.net.served.Load()-from)>>20, d.size>>20)
+	d.Net.Rate.Store(0)
+	d.Say("    *** power cut (SIGKILL) after %d of %d MiB; power is back", (d.Net.Served.Load()-from)>>20, d.size>>20)
 	if err := d.board.boot(); err != nil {
 		return err
 	}
-	d.say("    U-Boot boots slot %s", d.board.slot)
+	d.Say("    U-Boot boots slot %s", d.board.slot)
 	got, err := d.outcome(ctx, k)
-	for _, r := range d.net.since(k) {
+	for _, r := range d.Net.Since(k) {
 		if at, _ := strconv.Atoi(r.Detail["resumed-from"]); r.Kind == evidence.KindProgress && at > 0 {
 			got += ", resumed"
 		}
 	}
 	d.memory()
-	d.expect("power cut while writing", "updated; slot A runs, resumed", got)
+	d.Expect("power cut while writing", "updated; slot A runs, resumed", got)
 	return err
 }
 
 func (d *demo) sick(ctx context.Context) error {
-	d.chapter("3. A sick update: 4.0.0 boots, but its service does not answer")
-	k := d.net.count()
+	d.Chapter("3. A sick update: 4.0.0 boots, but its service does not answer")
+	k := d.Net.Count()
 	if err := d.publish(ctx, "4.0.0", "zstd", 4, true); err != nil {
 		return err
 	}
 	got, err := d.outcome(ctx, k)
-	d.expect("sick update", "reverted: health-failed; slot A runs", got)
+	d.Expect("sick update", "reverted: health-failed; slot A runs", got)
 	return err
 }
 
 // tampered changes one byte of a signed manifest on its way.
 func (d *demo) tampered(ctx context.Context) error {
-	d.chapter("4. Somebody with access to the broker changes a signed manifest")
-	k := d.net.count()
-	files, err := filepath.Glob(filepath.Join(d.desk(), "*2.0.0.suit"))
+	d.Chapter("4. Somebody with access to the broker changes a signed manifest")
+	k := d.Net.Count()
+	files, err := filepath.Glob(filepath.Join(d.Desk(), "*2.0.0.suit"))
 	if err != nil || len(files) != 1 {
 		return fmt.Errorf("the release 2.0.0 is not where it was put: %v %v", files, err)
 	}
@@ -144,53 +145,53 @@ func (d *demo) tampered(ctx context.Context) error {
 		return err
 	}
 	b[len(b)-20] ^= 1
-	d.say("publishing the altered manifest past the desk")
-	if err := d.net.inject(wire.DeviceTopic(deviceName, wire.Offer), b); err != nil {
+	d.Say("publishing the altered manifest past the desk")
+	if err := d.Net.Inject(wire.DeviceTopic(stage.DeviceName, wire.Offer), b); err != nil {
 		return err
 	}
 	got, err := d.outcome(ctx, k)
-	d.expect("tampered manifest", "refused: digest-mismatch", got)
+	d.Expect("tampered manifest", "refused: digest-mismatch", got)
 	return err
 }
 
 func (d *demo) rollback(ctx context.Context) error {
-	d.chapter("5. An old release, genuine and signed, is offered again: a rollback")
-	k := d.net.count()
+	d.Chapter("5. An old release, genuine and signed, is offered again: a rollback")
+	k := d.Net.Count()
 	if err := d.publishAs(ctx, "1.5.0", "none", 5, false, 1, "gateway-v1"); err != nil {
 		return err
 	}
 	got, err := d.outcome(ctx, k)
-	d.expect("rollback", "refused: sequence-below-floor", got)
+	d.Expect("rollback", "refused: sequence-below-floor", got)
 	return err
 }
 
 func (d *demo) foreign(ctx context.Context) error {
-	d.chapter("6. A release for another class of device")
-	k := d.net.count()
+	d.Chapter("6. A release for another class of device")
+	k := d.Net.Count()
 	if err := d.publishAs(ctx, "6.0.0", "none", 6, false, 60, "toaster"); err != nil {
 		return err
 	}
 	got, err := d.outcome(ctx, k)
-	d.expect("foreign class", "refused: wrong-class", got)
+	d.Expect("foreign class", "refused: wrong-class", got)
 	return err
 }
 
 // audit exports the evidence at the device and verifies it at the desk.
 func (d *demo) audit(ctx context.Context) error {
-	d.chapter("7. The auditor: evidence exported on the device verifies offline at the desk")
-	file := filepath.Join(d.dir, "evidence.cbor")
-	cmd := exec.CommandContext(ctx, filepath.Join(d.bin, "ratchet"), "evidence", "export", "--socket", d.socket(), "-o", file)
-	d.say("$ ratchet evidence export -o evidence.cbor")
+	d.Chapter("7. The auditor: evidence exported on the device verifies offline at the desk")
+	file := filepath.Join(d.Dir, "evidence.cbor")
+	cmd := exec.CommandContext(ctx, filepath.Join(d.Bin, "ratchet"), "evidence", "export", "--socket", d.socket(), "-o", file)
+	d.Say("$ ratchet evidence export -o evidence.cbor")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot export: %w: %s", err, out)
 	}
 	got := "verified, nothing missing"
-	if err := d.runDesk(ctx, "evidence", "verify", "--key", d.board.path("state", "device.pem"), file); err != nil {
+	if err := d.RunDesk(ctx, "evidence", "verify", "--key", d.board.path("state", "device.pem"), file); err != nil {
 		got = err.Error()
 	}
-	d.expect("evidence", "verified, nothing missing", got)
-	d.chapter("What the technician sees")
-	out, err := exec.CommandContext(ctx, filepath.Join(d.bin, "ratchet"), "status", "--socket", d.socket()).CombinedOutput()
-	fmt.Fprintf(d.out, "%s", out)
+	d.Expect("evidence", "verified, nothing missing", got)
+	d.Chapter("What the technician sees")
+	out, err := exec.CommandContext(ctx, filepath.Join(d.Bin, "ratchet"), "status", "--socket", d.socket()).CombinedOutput()
+	fmt.Fprintf(d.Out, "%s", out)
 	return err
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
 const demoUsage = `ratchet-lab demo [--keep] [--dir DIR] [--bin DIR] [--verbose] [--keep-alive TIME]
@@ -75,10 +77,10 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	d := &demo{stage: &stage{dir: abs, bin: *bin, out: stdout, verbose: *verbose, mosquitto: *mosquitto, began: time.Now()},
+	d := &demo{Stage: &stage.Stage{Dir: abs, Bin: *bin, Out: stdout, Verbose: *verbose, Mosquitto: *mosquitto, Began: time.Now()},
 		demoOptions: demoOptions{keepAlive: *keepAlive, loop: *loop, size: *mib << 20, rooted: *rooted}}
 	err = d.run(ctx)
-	good := d.table()
+	good := d.Table()
 	if err != nil {
 		fmt.Fprintf(stderr, "ratchet-lab demo: %v\n", err)
 		if b, rerr := os.ReadFile(filepath.Join(abs, "device.log")); rerr == nil {
@@ -87,7 +89,7 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if *keep && ctx.Err() == nil {
 		fmt.Fprintf(stdout, "\nStill running. Try:\n  export RATCHET_SOCKET=%s\n  %s/ratchet status\n  %s/ratchet history\n  %s/ratchet-release watch --dir %s\nCtrl-C ends it; everything is in %s\n",
-			d.socket(), *bin, *bin, *bin, d.desk(), abs)
+			d.socket(), *bin, *bin, *bin, d.Desk(), abs)
 		<-ctx.Done()
 	}
 	d.close()

@@ -1,4 +1,4 @@
-package main
+package stage
 
 import (
 	"crypto/ecdsa"
@@ -16,19 +16,19 @@ import (
 	"time"
 )
 
-// guestsHost is this machine as QEMU's user network shows it to a guest.
-const guestsHost = "10.0.2.2"
+// GuestsHost is this machine as QEMU's user network shows it to a guest.
+const GuestsHost = "10.0.2.2"
 
-// pki is a throw-away certificate authority for TLS: broker, image server, device, desk.
-type pki struct {
-	dir  string // with all certificates and keys
+// PKI is a throw-away certificate authority for TLS: broker, image server, device, desk.
+type PKI struct {
+	Dir  string // with all certificates and keys
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	n    int64
 }
 
-// newPKI makes an authority, whose files are in dir.
-func newPKI(dir string) (*pki, error) {
+// NewPKI makes an authority, whose files are in dir.
+func NewPKI(dir string) (*PKI, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func newPKI(dir string) (*pki, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	p := &pki{dir: dir, key: key, n: 1}
+	p := &PKI{Dir: dir, key: key, n: 1}
 	if p.cert, err = x509.ParseCertificate(der); err != nil {
 		return nil, err
 	}
@@ -50,11 +50,11 @@ func newPKI(dir string) (*pki, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, errors.Join(writePEM(p.ca(), "CERTIFICATE", der, 0o644), writePEM(filepath.Join(dir, "ca.key"), "PRIVATE KEY", priv, 0o600))
+	return p, errors.Join(writePEM(p.CA(), "CERTIFICATE", der, 0o644), writePEM(filepath.Join(dir, "ca.key"), "PRIVATE KEY", priv, 0o600))
 }
 
-// openPKI is the authority that was made in dir, to replay a run.
-func openPKI(dir string) (*pki, error) {
+// OpenPKI is the authority that was made in dir, to replay a run.
+func OpenPKI(dir string) (*PKI, error) {
 	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.key"))
 	if err != nil {
 		return nil, err
@@ -63,14 +63,14 @@ func openPKI(dir string) (*pki, error) {
 	if !ok {
 		return nil, errors.New("the authority's key is of another kind")
 	}
-	return &pki{dir: dir, cert: pair.Leaf, key: key, n: time.Now().UnixNano()}, nil
+	return &PKI{Dir: dir, cert: pair.Leaf, key: key, n: time.Now().UnixNano()}, nil
 }
 
-// ca is the file of the authority's certificate.
-func (p *pki) ca() string { return filepath.Join(p.dir, "ca.pem") }
+// CA is the file of the authority's certificate.
+func (p *PKI) CA() string { return filepath.Join(p.Dir, "ca.pem") }
 
-// issue writes NAME.pem and NAME.key, for a server on loopback and for a client of that name, valid for 30 days.
-func (p *pki) issue(name string) (tls.Certificate, error) {
+// Issue writes NAME.pem and NAME.key, for a server on loopback and for a client of that name, valid for 30 days.
+func (p *PKI) Issue(name string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -79,7 +79,7 @@ func (p *pki) issue(name string) (tls.Certificate, error) {
 	t := &x509.Certificate{SerialNumber: big.NewInt(p.n), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
 		NotAfter: time.Now().Add(30 * 24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(guestsHost)}, DNSNames: []string{"localhost"}}
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(GuestsHost)}, DNSNames: []string{"localhost"}}
 	der, err := x509.CreateCertificate(rand.Reader, t, p.cert, &key.PublicKey, p.key)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -88,7 +88,7 @@ func (p *pki) issue(name string) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	cert, secret := filepath.Join(p.dir, name+".pem"), filepath.Join(p.dir, name+".key")
+	cert, secret := filepath.Join(p.Dir, name+".pem"), filepath.Join(p.Dir, name+".key")
 	if err := writePEM(cert, "CERTIFICATE", der, 0o644); err != nil {
 		return tls.Certificate{}, err
 	}
@@ -99,7 +99,7 @@ func (p *pki) issue(name string) (tls.Certificate, error) {
 }
 
 // server is the TLS of a server that asks for client certificates.
-func (p *pki) server(c tls.Certificate, clients bool) *tls.Config {
+func (p *PKI) server(c tls.Certificate, clients bool) *tls.Config {
 	t := &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS13}
 	if clients {
 		t.ClientCAs = x509.NewCertPool()

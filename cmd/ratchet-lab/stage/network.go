@@ -1,4 +1,4 @@
-package main
+package stage
 
 import (
 	"bytes"
@@ -35,22 +35,22 @@ import (
 
 // Names in the client certificates, which the broker takes as user names.
 const (
-	deviceName = "demo-1"
-	deskName   = "release-desk"
+	DeviceName = "demo-1"
+	DeskName   = "release-desk"
 	labName    = "demo-lab"
 )
 
-// network is the world outside of the device: a broker and an image server, both TLS 1.3 on loopback; the broker asks for
-// client certificates. It listens to one device, the one named deviceName.
-type network struct {
-	broker string // URL
-	images string // URL
+// Network is the world outside of the device: a broker and an image server, both TLS 1.3 on loopback; the broker asks for
+// client certificates. It listens to one device, the one named DeviceName.
+type Network struct {
+	Broker string // URL
+	Images string // URL
 	stop   func() // ends the broker
 	http   *http.Server
 	link   paho.Client
-	rate   atomic.Int64 // bytes a second of the image server, 0: as fast as it goes
-	served atomic.Int64 // bytes of images so far
-	damage atomic.Bool  // the image server sends other bytes than it has
+	Rate   atomic.Int64 // bytes a second of the image server, 0: as fast as it goes
+	Served atomic.Int64 // bytes of images so far
+	Damage atomic.Bool  // the image server sends other bytes than it has
 
 	mu      sync.Mutex
 	records []evidence.Record
@@ -63,27 +63,27 @@ type recordID struct {
 	seq   uint64
 }
 
-// addresses are where the servers listen, "host:port"; "" is any port of loopback.
-type addresses struct {
-	broker string
-	images string
+// Addresses are where the servers listen, "host:port"; "" is any port of loopback.
+type Addresses struct {
+	Broker string
+	Images string
 }
 
 const anywhere = "127.0.0.1:0"
 
-// startNetwork starts the image server, of the files in the folder images, and a broker: an embedded one, or Mosquitto with
+// StartNetwork starts the image server, of the files in the folder images, and a broker: an embedded one, or Mosquitto with
 // the example configuration of transport/mqtt where its folder is given. It returns when both answer. Close it.
-func startNetwork(p *pki, images, example string, at addresses) (*network, error) {
-	n := &network{signed: map[recordID][]byte{}, stop: func() {}}
-	cert, err := p.issue("server")
+func StartNetwork(p *PKI, images, example string, at Addresses) (*Network, error) {
+	n := &Network{signed: map[recordID][]byte{}, stop: func() {}}
+	cert, err := p.Issue("server")
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", cmp.Or(at.broker, anywhere))
+	l, err := net.Listen("tcp", cmp.Or(at.Broker, anywhere))
 	if err != nil {
 		return nil, err
 	}
-	n.broker = "mqtts://" + l.Addr().String()
+	n.Broker = "mqtts://" + l.Addr().String()
 	if example == "" {
 		err = n.embedded(l, p.server(cert, true))
 	} else {
@@ -92,13 +92,13 @@ func startNetwork(p *pki, images, example string, at addresses) (*network, error
 	if err != nil {
 		return nil, err
 	}
-	if err := n.serveImages(cmp.Or(at.images, anywhere), images, p.server(cert, false)); err != nil {
+	if err := n.serveImages(cmp.Or(at.Images, anywhere), images, p.server(cert, false)); err != nil {
 		return nil, err
 	}
 	return n, n.connect(p)
 }
 
-func (n *network) embedded(l net.Listener, t *tls.Config) error {
+func (n *Network) embedded(l net.Listener, t *tls.Config) error {
 	s := mochi.New(&mochi.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err := s.AddHook(new(auth.AllowHook), nil); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (n *network) embedded(l net.Listener, t *tls.Config) error {
 }
 
 // mosquitto runs the real broker with the shipped example, its paths and port changed.
-func (n *network) mosquitto(l net.Listener, p *pki, example string) error {
+func (n *Network) mosquitto(l net.Listener, p *PKI, example string) error {
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	if err != nil {
 		return err
@@ -128,15 +128,15 @@ func (n *network) mosquitto(l net.Listener, p *pki, example string) error {
 		return err
 	}
 	acl = append(acl, labAccess()...)
-	dir := filepath.Join(filepath.Dir(p.dir), "mosquitto")
+	dir := filepath.Join(filepath.Dir(p.Dir), "mosquitto")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
 	if err := os.Chmod(dir, 0o777); err != nil { // mosquitto gives root's rights up
 		return err
 	}
-	text := strings.NewReplacer("listener 8883", "user root\nlistener "+port+" 127.0.0.1", "/etc/mosquitto/certs/ca.crt", p.ca(),
-		"/etc/mosquitto/certs/server.crt", filepath.Join(p.dir, "server.pem"), "/etc/mosquitto/certs/server.key", filepath.Join(p.dir, "server.key"),
+	text := strings.NewReplacer("listener 8883", "user root\nlistener "+port+" 127.0.0.1", "/etc/mosquitto/certs/ca.crt", p.CA(),
+		"/etc/mosquitto/certs/server.crt", filepath.Join(p.Dir, "server.pem"), "/etc/mosquitto/certs/server.key", filepath.Join(p.Dir, "server.key"),
 		"/etc/mosquitto/ratchet.acl", filepath.Join(dir, "acl"), "/var/lib/mosquitto/", dir+"/").Replace(string(conf))
 	if err := errors.Join(os.WriteFile(filepath.Join(dir, "acl"), acl, 0o600), os.WriteFile(filepath.Join(dir, "conf"), []byte(text), 0o600)); err != nil {
 		return err
@@ -166,7 +166,7 @@ func (n *network) mosquitto(l net.Listener, p *pki, example string) error {
 func labAccess() string {
 	const channel = "stable"
 	var b strings.Builder
-	fmt.Fprintf(&b, "\nuser %s\n", deviceName)
+	fmt.Fprintf(&b, "\nuser %s\n", DeviceName)
 	for _, topic := range []string{wire.ChannelTopic(channel), wire.PlanTopic(channel), wire.PulseTopic(channel)} {
 		fmt.Fprintf(&b, "topic read %s\n", topic)
 	}
@@ -178,12 +178,12 @@ func labAccess() string {
 	return b.String()
 }
 
-func (n *network) serveImages(at, images string, t *tls.Config) error {
+func (n *Network) serveImages(at, images string, t *tls.Config) error {
 	l, err := net.Listen("tcp", at)
 	if err != nil {
 		return err
 	}
-	n.images = "https://" + l.Addr().String() + "/images"
+	n.Images = "https://" + l.Addr().String() + "/images"
 	if err := os.MkdirAll(images, 0o755); err != nil {
 		return err
 	}
@@ -201,31 +201,31 @@ func (n *network) serveImages(at, images string, t *tls.Config) error {
 // slowWriter counts and, where a rate is set, slows down.
 type slowWriter struct {
 	http.ResponseWriter
-	n *network
+	n *Network
 }
 
 func (s *slowWriter) Write(p []byte) (int, error) {
-	if s.n.damage.Load() && len(p) > 0 {
+	if s.n.Damage.Load() && len(p) > 0 {
 		p = bytes.Clone(p)
 		p[len(p)/2] ^= 1
 	}
 	k, err := s.ResponseWriter.Write(p)
-	s.n.served.Add(int64(k))
-	if rate := s.n.rate.Load(); rate > 0 {
+	s.n.Served.Add(int64(k))
+	if rate := s.n.Rate.Load(); rate > 0 {
 		time.Sleep(time.Duration(int64(k) * int64(time.Second) / rate))
 	}
 	return k, err
 }
 
 // connect makes the lab a client of the broker, waiting until the broker is up.
-func (n *network) connect(p *pki) error {
-	cert, err := p.issue(labName)
+func (n *Network) connect(p *PKI) error {
+	cert, err := p.Issue(labName)
 	if err != nil {
 		return err
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(p.cert)
-	o := paho.NewClientOptions().AddBroker(strings.Replace(n.broker, "mqtts://", "ssl://", 1)).SetClientID(labName).SetOrderMatters(true).
+	o := paho.NewClientOptions().AddBroker(strings.Replace(n.Broker, "mqtts://", "ssl://", 1)).SetClientID(labName).SetOrderMatters(true).
 		SetTLSConfig(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		n.link = paho.NewClient(o)
@@ -246,9 +246,9 @@ func wait(t paho.Token) error {
 	return t.Error()
 }
 
-// watch listens to the device's evidence and verifies each record with the device's public key, in the file pub. show is
+// Watch listens to the device's evidence and verifies each record with the device's public key, in the file pub. show is
 // called with each record once, in the order in which they come, and with one of kind "forged" for what does not verify.
-func (n *network) watch(pub string, show func(evidence.Record)) error {
+func (n *Network) Watch(pub string, show func(evidence.Record)) error {
 	b, err := os.ReadFile(pub)
 	if err != nil {
 		return err
@@ -261,7 +261,7 @@ func (n *network) watch(pub string, show func(evidence.Record)) error {
 	if err != nil {
 		return err
 	}
-	err = wait(n.link.Subscribe(wire.DeviceTopic(deviceName, wire.Evidence), 1, func(_ paho.Client, m paho.Message) {
+	err = wait(n.link.Subscribe(wire.DeviceTopic(DeviceName, wire.Evidence), 1, func(_ paho.Client, m paho.Message) {
 		var rec evidence.Record
 		_, err := evidence.VerifyExport(bytes.NewReader(m.Payload()), keys, func(r evidence.Record) error { rec = r; return nil })
 		if err != nil {
@@ -282,24 +282,24 @@ func (n *network) watch(pub string, show func(evidence.Record)) error {
 	if err != nil {
 		return err
 	}
-	return n.resend()
+	return n.Resend()
 }
 
-// resend makes the device send again what nobody listened to: from record 1 (CBOR).
-func (n *network) resend() error {
-	return wait(n.link.Publish(wire.DeviceTopic(deviceName, wire.Resend), 1, false, []byte{1}))
+// Resend makes the device send again what nobody listened to: from record 1 (CBOR).
+func (n *Network) Resend() error {
+	return wait(n.link.Publish(wire.DeviceTopic(DeviceName, wire.Resend), 1, false, []byte{1}))
 }
 
-// forget begins anew, for a device whose past was changed.
-func (n *network) forget() {
+// Forget begins anew, for a device whose past was changed.
+func (n *Network) Forget() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.records, n.signed = nil, map[recordID][]byte{}
 }
 
-// export is all records that came, signed, in the order of their chains; how many chains those are; and the last sequence
+// Export is all records that came, signed, in the order of their chains; how many chains those are; and the last sequence
 // number.
-func (n *network) export() (all []byte, chains int, last uint64) {
+func (n *Network) Export() (all []byte, chains int, last uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	ids := slices.SortedFunc(maps.Keys(n.signed), func(a, b recordID) int {
@@ -315,27 +315,27 @@ func (n *network) export() (all []byte, chains int, last uint64) {
 	return all, chains, last
 }
 
-// since returns the records after the first k, in the order in which they came.
-func (n *network) since(k int) []evidence.Record {
+// Since returns the records after the first k, in the order in which they came.
+func (n *Network) Since(k int) []evidence.Record {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return append([]evidence.Record(nil), n.records[min(k, len(n.records)):]...)
 }
 
-// count is how many records came.
-func (n *network) count() int {
+// Count is how many records came.
+func (n *Network) Count() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.records)
 }
 
-// inject publishes past the desk, retained, as somebody who has the broker would. An empty body takes away what is there.
-func (n *network) inject(topic string, body []byte) error {
+// Inject publishes past the desk, retained, as somebody who has the broker would. An empty body takes away what is there.
+func (n *Network) Inject(topic string, body []byte) error {
 	return wait(n.link.Publish(topic, 1, true, body))
 }
 
-// close ends the servers.
-func (n *network) close() {
+// Close ends the servers.
+func (n *Network) Close() {
 	if n.link != nil {
 		n.link.Disconnect(100)
 	}

@@ -1,4 +1,4 @@
-package main
+package stage
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
-// storyLine is a record for the timeline; "" for those that say nothing to a spectator.
-func storyLine(r evidence.Record) string {
+// StoryLine says a record of evidence in the words of the timeline; "" for those that say nothing to a spectator.
+func StoryLine(r evidence.Record) string {
 	why := ""
 	if r.Reason != reason.None {
 		why = " (" + string(r.Reason) + ")"
