@@ -62,6 +62,8 @@ var allowed = map[string]map[string]string{
 		"agent/policy": "", "agent/reason": "", "agent/trust": "the device's signer", "bootctl": "", "hal": "", "slots": "", "transport": "the contracts only"},
 
 	"cmd/ratchet-lab/image": {},
+	"cmd/ratchet-lab/demo": {"cmd/ratchet-lab/stage": "stands on it", "cmd/ratchet-lab/image": "its systems", "bootctl": "slots", "bootctl/ubootenv": "the factory's environment",
+		"bootctl/bootmodel": "boots the device", "hal/linux": "real files", "agent/evidence": "waits for what the device tells", "agent/reason": "says why", "transport/wire": "topics"},
 	"cmd/ratchet-lab/stage": {"cmd/ratchet-lab/image": "finds the programs of this machine", "agent/evidence": "reads what the device tells", "agent/reason": "tells it in words",
 		"agent/trust": "verifies it", "transport/wire": "topics"},
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/demo"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
 )
 
@@ -65,10 +66,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			lookWork(os.Stdin, stdout, args[1])
 		}
 		return 2
-	case healthVerb:
-		return runHealth(args[1:], stderr)
-	case buttonVerb:
-		return runButton(args[1:], stderr)
+	case demo.HealthVerb, demo.ButtonVerb:
+		return runDevice(args[0], args[1:], stderr)
 	}
 	fmt.Fprintf(stderr, "ratchet-lab: unknown command %q\n%s", args[0], usage)
 	return 2

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/demo"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
@@ -77,9 +78,9 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	d := &demo{Stage: &stage.Stage{Dir: abs, Bin: *bin, Out: stdout, Verbose: *verbose, Mosquitto: *mosquitto, Began: time.Now()},
-		demoOptions: demoOptions{keepAlive: *keepAlive, loop: *loop, size: *mib << 20, rooted: *rooted}}
-	err = d.run(ctx)
+	d := demo.New(&stage.Stage{Dir: abs, Bin: *bin, Out: stdout, Verbose: *verbose, Mosquitto: *mosquitto, Began: time.Now()},
+		demo.Options{KeepAlive: *keepAlive, Loop: *loop, Size: *mib << 20, Rooted: *rooted})
+	err = d.Run(ctx)
 	good := d.Table()
 	if err != nil {
 		fmt.Fprintf(stderr, "ratchet-lab demo: %v\n", err)
@@ -89,11 +90,28 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	if *keep && ctx.Err() == nil {
 		fmt.Fprintf(stdout, "\nStill running. Try:\n  export RATCHET_SOCKET=%s\n  %s/ratchet status\n  %s/ratchet history\n  %s/ratchet-release watch --dir %s\nCtrl-C ends it; everything is in %s\n",
-			d.socket(), *bin, *bin, *bin, d.Desk(), abs)
+			d.Socket(), *bin, *bin, *bin, d.Desk(), abs)
 		<-ctx.Done()
 	}
-	d.close()
+	d.Close()
 	if err != nil || !good {
+		return 1
+	}
+	return 0
+}
+
+// runDevice is what the demo's device calls this program with.
+func runDevice(verb string, args []string, stderr io.Writer) int {
+	if len(args) != 1 {
+		fmt.Fprintln(stderr, "ratchet-lab "+verb+" DEVICE-DIR")
+		return 2
+	}
+	do := demo.PressButton
+	if verb == demo.HealthVerb {
+		do = demo.CheckHealth
+	}
+	if err := do(args[0]); err != nil {
+		fmt.Fprintln(stderr, err)
 		return 1
 	}
 	return 0

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -20,11 +20,15 @@ import (
 	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
+// What the device calls the program of the laboratory with; the one argument is the device's folder.
 const (
-	healthVerb = "demo-health" // the device's health check: reads the image that runs
-	buttonVerb = "demo-button" // the device's reboot command: presses the board's button
-	sickMark   = "ratchet-demo-health=sick"
-	envBytes   = 16 << 10
+	HealthVerb = "demo-health" // the device's health check: reads the image that runs
+	ButtonVerb = "demo-button" // the device's reboot command: presses the board's button
+)
+
+const (
+	sickMark = "ratchet-demo-health=sick"
+	envBytes = 16 << 10
 )
 
 // board is a device made of files: two slots, a redundant U-Boot environment, and what a kernel
@@ -209,7 +213,7 @@ func (b *board) button() bool {
 	return err == nil
 }
 
-// keepAlive serves the device's reboots until ctx ends; booted is told about each.
+// watchButton serves the device's reboots until ctx ends; booted is told about each.
 func (b *board) watchButton(ctx context.Context, booted func(slot string)) error {
 	for {
 		select {
@@ -228,35 +232,21 @@ func (b *board) watchButton(ctx context.Context, booted func(slot string)) error
 	}
 }
 
-// runButton is the reboot command of the demo's device.
-func runButton(args []string, stderr io.Writer) int {
-	if len(args) != 1 {
-		fmt.Fprintln(stderr, "ratchet-lab "+buttonVerb+" DEVICE-DIR")
-		return 2
-	}
-	if err := os.WriteFile(filepath.Join(args[0], "run", "button"), nil, 0o644); err != nil {
-		fmt.Fprintln(stderr, err)
-		return 1
-	}
-	return 0
+// PressButton is the reboot command of the demo's device, whose folder is dir.
+func PressButton(dir string) error {
+	return os.WriteFile(filepath.Join(dir, "run", "button"), nil, 0o644)
 }
 
-// runHealth is the health check of the demo's device: the system that runs is sick when its image says so.
-func runHealth(args []string, stderr io.Writer) int {
-	if len(args) != 1 {
-		fmt.Fprintln(stderr, "ratchet-lab "+healthVerb+" DEVICE-DIR")
-		return 2
-	}
-	root, err := os.ReadFile(filepath.Join(args[0], "run", "root-device"))
-	if err == nil {
-		var image []byte
-		if image, err = os.ReadFile(strings.TrimSpace(string(root))); err == nil && bytes.Contains(image, []byte(sickMark)) {
-			err = errors.New("the demo's service does not answer")
-		}
-	}
+// CheckHealth is the health check of the demo's device, whose folder is dir: the system that runs is sick when its image
+// says so.
+func CheckHealth(dir string) error {
+	root, err := os.ReadFile(filepath.Join(dir, "run", "root-device"))
 	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return 1
+		return err
 	}
-	return 0
+	system, err := os.ReadFile(strings.TrimSpace(string(root)))
+	if err == nil && bytes.Contains(system, []byte(sickMark)) {
+		err = errors.New("the demo's service does not answer")
+	}
+	return err
 }

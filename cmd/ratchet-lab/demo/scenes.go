@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -20,14 +20,14 @@ import (
 const sceneTime = 30 * time.Second
 
 // publish releases an image: build, sign, publish, as a release engineer would.
-func (d *demo) publish(ctx context.Context, version, compress string, seed byte, sick bool) error {
+func (d *Demo) publish(ctx context.Context, version, compress string, seed byte, sick bool) error {
 	d.sequence++
 	return d.publishAs(ctx, version, compress, seed, sick, d.sequence, "gateway-v1")
 }
 
-func (d *demo) publishAs(ctx context.Context, version, compress string, seed byte, sick bool, seq int, class string) error {
+func (d *Demo) publishAs(ctx context.Context, version, compress string, seed byte, sick bool, seq int, class string) error {
 	file := filepath.Join(d.Desk(), "v"+version+".img")
-	if _, err := image.Make(ctx, d.Dir, file, d.size, d.content(version, seed, sick)); err != nil {
+	if _, err := image.Make(ctx, d.Dir, file, d.Size, d.content(version, seed, sick)); err != nil {
 		return err
 	}
 	name := "release-" + strconv.Itoa(len(d.Rows)) + "-" + version
@@ -35,7 +35,7 @@ func (d *demo) publishAs(ctx context.Context, version, compress string, seed byt
 	if err != nil {
 		return err
 	}
-	if d.rooted {
+	if d.Rooted {
 		if err := d.Campaign(ctx, name, suit, class, len(d.Rows)+1); err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func (d *demo) publishAs(ctx context.Context, version, compress string, seed byt
 }
 
 // outcome waits for the next verdict, or refusal, after record k, and says it in words.
-func (d *demo) outcome(ctx context.Context, k int) (string, error) {
+func (d *Demo) outcome(ctx context.Context, k int) (string, error) {
 	var last evidence.Record
 	err := d.WaitFor(ctx, sceneTime, "the device's verdict", func() bool {
 		for _, r := range d.Net.Since(k) {
@@ -74,12 +74,12 @@ func (d *demo) outcome(ctx context.Context, k int) (string, error) {
 }
 
 // memory says what the daemon that wrote the image had resident at most.
-func (d *demo) memory() {
+func (d *Demo) memory() {
 	d.Say("    the daemon that wrote it had %.1f MiB resident at most", float64(d.board.peak)/(1<<20))
 	d.board.peak = 0
 }
 
-func (d *demo) healthy(ctx context.Context) error {
+func (d *Demo) healthy(ctx context.Context) error {
 	d.Chapter("1. A healthy update: 2.0.0, zstd, over HTTPS")
 	k := d.Net.Count()
 	if err := d.publish(ctx, "2.0.0", "zstd", 2, false); err != nil {
@@ -91,21 +91,21 @@ func (d *demo) healthy(ctx context.Context) error {
 	return err
 }
 
-func (d *demo) powerCut(ctx context.Context) error {
+func (d *Demo) powerCut(ctx context.Context) error {
 	d.Chapter("2. The power is cut in the middle of writing 3.0.0")
 	k := d.Net.Count()
-	d.Net.Rate.Store(max(24<<20, d.size))
+	d.Net.Rate.Store(max(24<<20, d.Size))
 	from := d.Net.Served.Load()
 	if err := d.publish(ctx, "3.0.0", "none", 3, false); err != nil {
 		return err
 	}
-	err := d.WaitFor(ctx, sceneTime, "half of the image", func() bool { return d.Net.Served.Load()-from > d.size/2 })
+	err := d.WaitFor(ctx, sceneTime, "half of the image", func() bool { return d.Net.Served.Load()-from > d.Size/2 })
 	if err != nil {
 		return err
 	}
 	d.board.pulled()
 	d.Net.Rate.Store(0)
-	d.Say("    *** power cut (SIGKILL) after %d of %d MiB; power is back", (d.Net.Served.Load()-from)>>20, d.size>>20)
+	d.Say("    *** power cut (SIGKILL) after %d of %d MiB; power is back", (d.Net.Served.Load()-from)>>20, d.Size>>20)
 	if err := d.board.boot(); err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (d *demo) powerCut(ctx context.Context) error {
 	return err
 }
 
-func (d *demo) sick(ctx context.Context) error {
+func (d *Demo) sick(ctx context.Context) error {
 	d.Chapter("3. A sick update: 4.0.0 boots, but its service does not answer")
 	k := d.Net.Count()
 	if err := d.publish(ctx, "4.0.0", "zstd", 4, true); err != nil {
@@ -133,7 +133,7 @@ func (d *demo) sick(ctx context.Context) error {
 }
 
 // tampered changes one byte of a signed manifest on its way.
-func (d *demo) tampered(ctx context.Context) error {
+func (d *Demo) tampered(ctx context.Context) error {
 	d.Chapter("4. Somebody with access to the broker changes a signed manifest")
 	k := d.Net.Count()
 	files, err := filepath.Glob(filepath.Join(d.Desk(), "*2.0.0.suit"))
@@ -154,7 +154,7 @@ func (d *demo) tampered(ctx context.Context) error {
 	return err
 }
 
-func (d *demo) rollback(ctx context.Context) error {
+func (d *Demo) rollback(ctx context.Context) error {
 	d.Chapter("5. An old release, genuine and signed, is offered again: a rollback")
 	k := d.Net.Count()
 	if err := d.publishAs(ctx, "1.5.0", "none", 5, false, 1, "gateway-v1"); err != nil {
@@ -165,7 +165,7 @@ func (d *demo) rollback(ctx context.Context) error {
 	return err
 }
 
-func (d *demo) foreign(ctx context.Context) error {
+func (d *Demo) foreign(ctx context.Context) error {
 	d.Chapter("6. A release for another class of device")
 	k := d.Net.Count()
 	if err := d.publishAs(ctx, "6.0.0", "none", 6, false, 60, "toaster"); err != nil {
@@ -177,10 +177,10 @@ func (d *demo) foreign(ctx context.Context) error {
 }
 
 // audit exports the evidence at the device and verifies it at the desk.
-func (d *demo) audit(ctx context.Context) error {
+func (d *Demo) audit(ctx context.Context) error {
 	d.Chapter("7. The auditor: evidence exported on the device verifies offline at the desk")
 	file := filepath.Join(d.Dir, "evidence.cbor")
-	cmd := exec.CommandContext(ctx, filepath.Join(d.Bin, "ratchet"), "evidence", "export", "--socket", d.socket(), "-o", file)
+	cmd := exec.CommandContext(ctx, filepath.Join(d.Bin, "ratchet"), "evidence", "export", "--socket", d.Socket(), "-o", file)
 	d.Say("$ ratchet evidence export -o evidence.cbor")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot export: %w: %s", err, out)
@@ -191,7 +191,7 @@ func (d *demo) audit(ctx context.Context) error {
 	}
 	d.Expect("evidence", "verified, nothing missing", got)
 	d.Chapter("What the technician sees")
-	out, err := exec.CommandContext(ctx, filepath.Join(d.Bin, "ratchet"), "status", "--socket", d.socket()).CombinedOutput()
+	out, err := exec.CommandContext(ctx, filepath.Join(d.Bin, "ratchet"), "status", "--socket", d.Socket()).CombinedOutput()
 	fmt.Fprintf(d.Out, "%s", out)
 	return err
 }

@@ -1,4 +1,7 @@
-package main
+// Package demo is the demonstration: a device made of files, whose slots a model of U-Boot boots from a real environment, and
+// whose agent is the real daemon in a process of its own, is updated, has its power cut, and is lied to. It needs neither root
+// nor a network. Nothing of it outlives its folder.
+package demo
 
 import (
 	"context"
@@ -13,27 +16,32 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
-// demo is one run.
-type demo struct {
+// Options are what is played, and with what.
+type Options struct {
+	Loop      bool          // put the slots on loop devices; needs root
+	Size      int64         // bytes of an image, 32 MiB or more
+	Rooted    bool          // a trust root, campaign plans and pulses, instead of one release key
+	KeepAlive time.Duration // of the device's connection to the broker
+}
+
+// Demo is one run: a stage, and a board of files on it. It is not safe for concurrent use.
+type Demo struct {
 	*stage.Stage
-	demoOptions
+	Options
 	board    *board
 	sequence int    // of the releases, so far
 	kind     string // of file system in the images
 	cancel   context.CancelFunc
 }
 
-// demoOptions are what is played, and with what.
-type demoOptions struct {
-	loop      bool          // slots on loop devices
-	size      int64         // bytes of an image
-	rooted    bool          // a trust root, campaign plans and pulses, instead of one release key
-	keepAlive time.Duration // of the device's connection to the broker
-}
+// New is a run on a stage that has its folders, its output and its clock, and no network yet. Close it.
+func New(s *stage.Stage, o Options) *Demo { return &Demo{Stage: s, Options: o} }
 
-func (d *demo) socket() string { return filepath.Join(d.Dir, "s") }
+// Socket is the device's control socket.
+func (d *Demo) Socket() string { return filepath.Join(d.Dir, "s") }
 
-func (d *demo) run(ctx context.Context) error {
+// Run sets everything up and plays all scenes, until one fails. The rows of the stage say what was expected and observed.
+func (d *Demo) Run(ctx context.Context) error {
 	ctx, d.cancel = context.WithCancel(ctx)
 	if err := d.setUp(ctx); err != nil {
 		return err
@@ -47,7 +55,7 @@ func (d *demo) run(ctx context.Context) error {
 }
 
 // setUp makes the desk, the servers and the device.
-func (d *demo) setUp(ctx context.Context) error {
+func (d *Demo) setUp(ctx context.Context) error {
 	d.Chapter("Setting up: broker, image server, release desk, and a device that runs version 1.0.0 in slot A")
 	if err := os.MkdirAll(d.Dir, 0o755); err != nil {
 		return err
@@ -69,13 +77,13 @@ func (d *demo) setUp(ctx context.Context) error {
 	if err := d.DeskTLS(); err != nil {
 		return err
 	}
-	if d.rooted {
+	if d.Rooted {
 		if err := d.RunDesk(ctx, "root", "init", "--development", "--dir", d.Desk()); err != nil {
 			return err
 		}
 	}
 	v1 := filepath.Join(d.Dir, "v1.img")
-	if d.kind, err = image.Make(ctx, d.Dir, v1, d.size, d.content("1.0.0", 1, false)); err != nil {
+	if d.kind, err = image.Make(ctx, d.Dir, v1, d.Size, d.content("1.0.0", 1, false)); err != nil {
 		return err
 	}
 	log, err := os.Create(filepath.Join(d.Dir, "device.log"))
@@ -83,7 +91,7 @@ func (d *demo) setUp(ctx context.Context) error {
 		return err
 	}
 	d.board = &board{dir: filepath.Join(d.Dir, "device"), ratchet: filepath.Join(d.Bin, "ratchet"), log: log}
-	if err := d.board.provision(v1, d.size*3/2, d.loop); err != nil {
+	if err := d.board.provision(v1, d.Size*3/2, d.Loop); err != nil {
 		return err
 	}
 	if _, err := d.PKI.Issue(stage.DeviceName); err != nil {
@@ -92,7 +100,7 @@ func (d *demo) setUp(ctx context.Context) error {
 	if err := d.configure(); err != nil {
 		return err
 	}
-	d.Say("images are %s file systems of %d MiB; broker %s; images %s", d.kind, d.size>>20, d.Net.Broker, d.Net.Images)
+	d.Say("images are %s file systems of %d MiB; broker %s; images %s", d.kind, d.Size>>20, d.Net.Broker, d.Net.Images)
 	if err := d.board.boot(); err != nil {
 		return err
 	}
@@ -121,10 +129,10 @@ func (d *demo) setUp(ctx context.Context) error {
 }
 
 // content is a small root file system: something that looks like a system, and data to carry around.
-func (d *demo) content(version string, seed byte, sick bool) map[string]string {
+func (d *Demo) content(version string, seed byte, sick bool) map[string]string {
 	files := map[string]string{
 		"etc/os-release": "NAME=\"Ratchet demo\"\nVERSION_ID=" + version + "\n",
-		"usr/lib/data":   image.Filler(seed, int(d.size)*5/8),
+		"usr/lib/data":   image.Filler(seed, int(d.Size)*5/8),
 	}
 	if sick {
 		files["usr/lib/service.conf"] = sickMark + "\n"
@@ -134,14 +142,14 @@ func (d *demo) content(version string, seed byte, sick bool) map[string]string {
 
 // configure writes the device's configuration: the one that a real device would have, with its
 // paths below the demo's directory.
-func (d *demo) configure() error {
+func (d *Demo) configure() error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	b := d.board
 	trusted := fmt.Sprintf("keys = [%q]", filepath.Join(d.Desk(), "keys", "release.pub.pem"))
-	if d.rooted {
+	if d.Rooted {
 		trusted = fmt.Sprintf("root = %q", filepath.Join(d.Desk(), "root-bundle.cbor"))
 	}
 	config := fmt.Sprintf(`# Configuration of the demo's device.
@@ -204,8 +212,8 @@ command = [%q, %q, %q]
 force-command = [%q, %q, %q]
 `, b.path("state"), b.path("run", "root-device"), b.path("proc", "cmdline"), b.path("proc", "boot_id"),
 		b.slots["A"], b.slots["B"], b.path("etc", "fw_env.config"),
-		d.Net.Broker, d.PKI.CA(), filepath.Join(d.PKI.Dir, stage.DeviceName+".pem"), filepath.Join(d.PKI.Dir, stage.DeviceName+".key"), d.keepAlive.String(), d.PKI.CA(),
-		trusted, self, healthVerb, b.dir, d.socket(), self, buttonVerb, b.dir, self, buttonVerb, b.dir)
+		d.Net.Broker, d.PKI.CA(), filepath.Join(d.PKI.Dir, stage.DeviceName+".pem"), filepath.Join(d.PKI.Dir, stage.DeviceName+".key"), d.KeepAlive.String(), d.PKI.CA(),
+		trusted, self, HealthVerb, b.dir, d.Socket(), self, ButtonVerb, b.dir, self, ButtonVerb, b.dir)
 	path := b.path("etc", "ratchet.toml")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		return err
@@ -217,7 +225,8 @@ force-command = [%q, %q, %q]
 	return nil
 }
 
-func (d *demo) close() {
+// Close ends the device and the servers.
+func (d *Demo) Close() {
 	if d.cancel != nil {
 		d.cancel()
 	}
