@@ -48,6 +48,9 @@ var allowed = map[string]map[string]string{
 	"agent/reason":                 {},
 	"agent/manifest":               {"agent/manifest/internal/suit": "numbers and the writer"},
 	"agent/manifest/internal/suit": {},
+	"agent/manifest/author":        {"agent/manifest": "what a device would say", "agent/manifest/internal/suit": "numbers and the writer"},
+	"agent/manifest/dump":          {"agent/manifest": "what a device would say", "agent/manifest/internal/suit": "numbers"},
+	"agent/manifest/manifesttest":  {"agent/manifest": "", "agent/manifest/author": "makes releases for tests", "agent/trust": "signs them"},
 	"agent/cipher":                 {"agent/manifest": "the parsed encryption-info"},
 	"agent/trust":                  {},
 	"agent/campaign":               {"agent/manifest": "digests and ids", "agent/reason": "says why", "agent/trust": "documents are signed and verified by it"},
@@ -126,6 +129,49 @@ func TestArrows(t *testing.T) {
 	}
 }
 
+// TestDeviceProgram: what only the desk or a test needs is not in the program that runs on devices,
+// so that the code that a device trusts can be counted.
+func TestDeviceProgram(t *testing.T) {
+	never := map[string]bool{"agent/manifest/author": true, "agent/manifest/dump": true, "agent/manifest/manifesttest": true,
+		"agent/campaign/campaigntest": true, "agent/journal/journaltest": true, "bootctl/bootmodel": true, "bootctl/boottest": true,
+		"hal/sim": true, "hal/haltest": true, "hal/cutdisk": true, "transport/transporttest": true}
+	seen, todo := map[string]bool{}, []string{"cmd/ratchet"}
+	for len(todo) > 0 {
+		pkg := todo[0]
+		todo = todo[1:]
+		if seen[pkg] {
+			continue
+		}
+		seen[pkg] = true
+		if never[pkg] {
+			t.Errorf("the device's program holds %s", pkg)
+		}
+		files, err := filepath.Glob(filepath.Join(filepath.FromSlash(pkg), "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s has no source: %v", pkg, err)
+		}
+		for _, path := range files {
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, i := range f.Imports {
+				if in, ok := strings.CutPrefix(strings.Trim(i.Path.Value, `"`), module); ok {
+					todo = append(todo, in)
+				}
+			}
+		}
+	}
+	for pkg := range never {
+		if _, known := allowed[pkg]; !known {
+			t.Errorf("there is no package %s", pkg)
+		}
+	}
+}
+
 // homes lists what is written in one place only: a text in the source, and the packages that may hold it.
 var homes = map[string]map[string]string{
 	`ratchet/v1/`: {"transport/wire": "the names of the topics"},
@@ -190,7 +236,7 @@ func checkForeign(t *testing.T, path, pkg, name string) {
 		}
 		t.Errorf("%s imports %s, which belongs to %v and to commands", path, name, where)
 	}
-	pure := map[string]bool{"agent/manifest": true, "agent/cipher": true, "agent/trust": true, "agent/policy": true, "agent/campaign": true, "agent/evidence": true, "agent/reason": true}
+	pure := map[string]bool{"agent/manifest": true, "agent/manifest/author": true, "agent/manifest/dump": true, "agent/cipher": true, "agent/trust": true, "agent/policy": true, "agent/campaign": true, "agent/evidence": true, "agent/reason": true}
 	if pure[pkg] && (name == "os" || name == "net" || name == "net/http" || name == "syscall" || name == "os/exec") {
 		t.Errorf("%s imports %s: %s is pure", path, name, pkg)
 	}

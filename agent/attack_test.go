@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -27,13 +28,13 @@ import (
 // signedBy is a release that somebody else has signed.
 func (r *rig) signedBy(s *trust.Signer, seq uint64, n byte) []byte {
 	r.t.Helper()
-	env, err := manifest.Build(manifest.Release{Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: seq,
-		Components: []manifest.Component{{Name: "rootfs", Images: []manifest.Image{{Slot: manifest.AnySlot, Digest: manifest.Sum(image(n)), Size: imageSize,
+	env, err := author.Build(author.Release{Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: seq,
+		Components: []author.Component{{Name: "rootfs", Images: []author.Image{{Slot: author.AnySlot, Digest: manifest.Sum(image(n)), Size: imageSize,
 			URI: fmt.Sprintf("https://images.example.com/%d.img", n), PayloadSize: imageSize}}}}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if env, err = manifest.Sign(env, s); err != nil {
+	if env, err = author.Sign(env, s); err != nil {
 		r.t.Fatal(err)
 	}
 	return env
@@ -80,9 +81,9 @@ func TestMixAndMatch(t *testing.T) {
 					}
 					return io.NopCloser(bytes.NewReader(b[off:])), nil
 				}
-				both := func(n byte) func(*manifest.Release) {
-					return func(m *manifest.Release) {
-						m.Components = append(m.Components, manifest.Component{Name: "app", Images: []manifest.Image{{Slot: manifest.AnySlot,
+				both := func(n byte) func(*author.Release) {
+					return func(m *author.Release) {
+						m.Components = append(m.Components, author.Component{Name: "app", Images: []author.Image{{Slot: author.AnySlot,
 							Digest: manifest.Sum(image(n)), Size: imageSize, URI: app, PayloadSize: imageSize}}})
 					}
 				}
@@ -156,7 +157,7 @@ func TestDowngradeAtConsole(t *testing.T) {
 		}
 		tampered := bytes.Clone(r.release(9, 3))
 		tampered[len(tampered)/2] ^= 1
-		toaster := func(m *manifest.Release) { m.Classes = []manifest.UUID{manifest.ClassUUID(vendor, "toaster")} }
+		toaster := func(m *author.Release) { m.Classes = []manifest.UUID{manifest.ClassUUID(vendor, "toaster")} }
 		boots := len(r.w.Reboots())
 		r.awake(func(ctx context.Context, a *agent.Agent) {
 			for _, tt := range []struct {

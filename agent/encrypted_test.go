@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/cipher"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 )
 
 // decryptionKey makes a device's key pair.
@@ -60,7 +61,7 @@ func TestEncryptedImage(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					env := r.release(2, 2, func(m *manifest.Release) {
+					env := r.release(2, 2, func(m *author.Release) {
 						i := &m.Components[0].Images[0]
 						i.Encryption, i.PayloadSize = info, int64(sealed.Len())
 					})

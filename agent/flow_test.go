@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
@@ -126,16 +127,16 @@ func TestJournalLostInTrial(t *testing.T) {
 func TestRefused(t *testing.T) {
 	bubble(t, 5, func(r *rig) {
 		r.play(r.release(5, 2))
-		other, err := manifest.Build(manifest.Release{Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: 9,
-			Components: []manifest.Component{{Name: "rootfs", Images: []manifest.Image{{Slot: manifest.AnySlot, Digest: manifest.Digest{Alg: slots.SHA256, Sum: strings.Repeat("x", 32)}, Size: 10, URI: "https://x/y"}}}}})
+		other, err := author.Build(author.Release{Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: 9,
+			Components: []author.Component{{Name: "rootfs", Images: []author.Image{{Slot: author.AnySlot, Digest: manifest.Digest{Alg: slots.SHA256, Sum: strings.Repeat("x", 32)}, Size: 10, URI: "https://x/y"}}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		tampered := bytes.Clone(r.release(6, 3))
 		tampered[len(tampered)-1] ^= 1
-		foreign := r.release(7, 3, func(m *manifest.Release) { m.Classes = []manifest.UUID{manifest.ClassUUID(vendor, "toaster")} })
+		foreign := r.release(7, 3, func(m *author.Release) { m.Classes = []manifest.UUID{manifest.ClassUUID(vendor, "toaster")} })
 		older := r.release(4, 3)
-		large := r.release(8, 3, func(m *manifest.Release) {
+		large := r.release(8, 3, func(m *author.Release) {
 			m.Components[0].Images[0].Size, m.Components[0].Images[0].PayloadSize = 1<<30, 1<<30
 		})
 		reused := r.release(5, 3)
@@ -320,7 +321,7 @@ func TestRevertToFactory(t *testing.T) {
 func TestSteppingStone(t *testing.T) {
 	bubble(t, 15, func(r *rig) {
 		r.options = func(o *agent.Options) { o.Facts.Version = []int64{1, 0, 0} }
-		needs2 := func(m *manifest.Release) {
+		needs2 := func(m *author.Release) {
 			m.Versions = []manifest.VersionCondition{{Compare: manifest.CompareGreaterOrEqual, Version: []int64{2}}}
 		}
 		r.play(r.release(10, 3, needs2), r.release(9, 2))

@@ -19,6 +19,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -115,23 +116,23 @@ var (
 )
 
 // release builds and signs an envelope for image n under sequence seq.
-func (r *rig) release(seq uint64, n byte, edit ...func(*manifest.Release)) []byte {
+func (r *rig) release(seq uint64, n byte, edit ...func(*author.Release)) []byte {
 	r.t.Helper()
 	img := image(n)
 	sum := sha256.Sum256(img)
 	uri := fmt.Sprintf("https://images.example.com/%d.img", n)
 	r.images[uri] = img
-	rel := manifest.Release{Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: seq, ReferenceURI: "https://images.example.com/manifest",
-		Components: []manifest.Component{{Name: "rootfs", Images: []manifest.Image{{Slot: manifest.AnySlot,
+	rel := author.Release{Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: seq, ReferenceURI: "https://images.example.com/manifest",
+		Components: []author.Component{{Name: "rootfs", Images: []author.Image{{Slot: author.AnySlot,
 			Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])}, Size: imageSize, URI: uri, PayloadSize: imageSize}}}}}
 	for _, f := range edit {
 		f(&rel)
 	}
-	env, err := manifest.Build(rel)
+	env, err := author.Build(rel)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if env, err = manifest.Sign(env, r.signer); err != nil {
+	if env, err = author.Sign(env, r.signer); err != nil {
 		r.t.Fatal(err)
 	}
 	return env

@@ -6,22 +6,23 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 )
 
 // TestSUITReport: draft-ietf-suit-report. The report of each procedure says in the standard's words how it ended.
 func TestSUITReport(t *testing.T) {
-	toaster := func(m *manifest.Release) { m.Classes = []manifest.UUID{manifest.ClassUUID(vendor, "toaster")} }
-	expires := func(m *manifest.Release) { m.UseBefore = time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC) }
+	toaster := func(m *author.Release) { m.Classes = []manifest.UUID{manifest.ClassUUID(vendor, "toaster")} }
+	expires := func(m *author.Release) { m.UseBefore = time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC) }
 	for _, tt := range []struct {
 		name string
 		sick bool
-		edit []func(*manifest.Release)
+		edit []func(*author.Release)
 		want manifest.Code
 	}{
 		{"updated", false, nil, manifest.CodeOK},
-		{"updated, before it expires", false, []func(*manifest.Release){expires}, manifest.CodeOK},
+		{"updated, before it expires", false, []func(*author.Release){expires}, manifest.CodeOK},
 		{"reverted", true, nil, manifest.CodeOperation},
-		{"refused", false, []func(*manifest.Release){toaster}, manifest.CodeCondition},
+		{"refused", false, []func(*author.Release){toaster}, manifest.CodeCondition},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble(t, 70, func(r *rig) {

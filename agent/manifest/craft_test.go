@@ -2,13 +2,12 @@ package manifest_test
 
 import (
 	"crypto/sha256"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/manifesttest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
@@ -24,36 +23,12 @@ var (
 )
 
 // device is a gateway-1 whose slot 1 is the target.
-func device() manifest.Device {
-	return manifest.Device{
-		Vendors: []manifest.UUID{vendor}, Classes: []manifest.UUID{class},
-		Version: []int64{1, 4, 2}, Now: noon, TimeKnown: true, BatteryMWh: 5000,
-		Components: map[string]manifest.Target{"rootfs": {Slot: 1}, "boot": {Slot: 1}, "app/x": {Slot: 1}},
-	}
-}
+func device() manifest.Device { return manifesttest.Device() }
 
-func signer(t testing.TB, name string) *trust.Signer {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(testdata, "keys", name+".pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := trust.ParsePrivate(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
+func signer(t testing.TB, name string) *trust.Signer { return manifesttest.Signer(t, name) }
 
 // anchors are the release keys of the tests.
-func anchors(t testing.TB) trust.Keys {
-	t.Helper()
-	k, err := trust.NewKeys([]trust.Key{signer(t, "release-p256").Key(), signer(t, "release-ed25519").Key(), signer(t, "release-p384").Key()}, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
+func anchors(t testing.TB) trust.Keys { return manifesttest.Anchors(t) }
 
 // enc encodes deterministically with the library, so that the reader under test meets another
 // author's encoder.
@@ -185,13 +160,6 @@ func merge(dst, src pars) {
 }
 
 // accept parses and verifies with the release keys.
-func accept(t testing.TB, env []byte) (manifest.Manifest, error) {
-	t.Helper()
-	e, err := manifest.Parse(env)
-	if err != nil {
-		return manifest.Manifest{}, err
-	}
-	return manifest.Verify(e, anchors(t))
-}
+func accept(t testing.TB, env []byte) (manifest.Manifest, error) { return manifesttest.Accept(t, env) }
 
 func cborTag(n uint64, content any) cbor.Tag { return cbor.Tag{Number: n, Content: content} }

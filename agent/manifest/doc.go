@@ -1,4 +1,4 @@
-// Package manifest reads, checks, runs, writes and shows SUIT envelopes and reports
+// Package manifest reads, checks and runs SUIT envelopes, and reads and writes SUIT reports
 // (draft-ietf-suit-manifest-34, with parts of draft-ietf-suit-update-management-14,
 // draft-ietf-suit-firmware-encryption-24 and draft-ietf-suit-report-20), as a closed profile:
 // deterministic CBOR, tag 107, one manifest without dependencies, bounded by limits.go, and nothing
@@ -12,6 +12,7 @@
 // whole update is known and checked before its first one. Trace tells every command on the way,
 // Report makes of it what the device answers.
 //
+// It holds what a device needs and no more: package author makes envelopes, package dump shows them.
 // Encrypted payloads are described here (Encryption) and decrypted by package cipher.
 //
 // Format: FORMATS.md lists what this profile takes of SUIT; testdata/suit/RULES.tsv lists every rule

@@ -80,6 +80,20 @@ var contentAlgorithms = map[int64]struct {
 	A256CTR: {"A256CTR", 32, 16, 0},
 }
 
+// AlgorithmName names an algorithm that encrypts content or hands on its key; "" where it is none that
+// is supported.
+func AlgorithmName(alg int64) string {
+	switch alg {
+	case A128KW:
+		return "A128KW"
+	case A256KW:
+		return "A256KW"
+	case ECDHA128KW:
+		return "ECDH-ES + A128KW"
+	}
+	return contentAlgorithms[alg].name
+}
+
 // ParseEncryption reads the content of an encryption-info parameter: a tagged COSE_Encrypt whose
 // ciphertext is elsewhere. An error is an *Error.
 func ParseEncryption(b []byte) (Encryption, error) {
@@ -220,7 +234,7 @@ func (r *reader) headers() (h encryptionHeaders, err error) {
 					h.alg, err = r.int()
 					return err
 				}
-				unknown = r.errorf("protected header %s is not understood", brief(key))
+				unknown = r.errorf("protected header %s is not understood", suit.Brief(key))
 				return r.skip(maxSkip)
 			})
 		})
@@ -242,7 +256,7 @@ func (r *reader) headers() (h encryptionHeaders, err error) {
 		case ok && k == suit.HeaderEphemeral && h.algProtected && h.alg == ECDHA128KW:
 			h.ephemeral, err = r.point()
 		default:
-			unknown = r.errorf("unprotected header %s is not understood", brief(key))
+			unknown = r.errorf("unprotected header %s is not understood", suit.Brief(key))
 			err = r.skip(maxSkip)
 		}
 		return err

@@ -42,6 +42,34 @@ func (e Envelope) Raw() []byte { return bytes.Clone(e.raw) }
 // envelope that was seen before, and for nothing else.
 func (e Envelope) ClaimedDigest() Digest { return e.claimed }
 
+// Matches reports whether the manifest has the digest that the wrapper states.
+func (e Envelope) Matches() bool { return sum(e.claimed.Alg, e.manifest.item) == e.claimed }
+
+// Parts are what an envelope is made of: the contents of its byte strings.
+type Parts struct {
+	Digest     []byte            // the encoded SUIT_Digest, which the blocks sign
+	Blocks     [][]byte          // authentication blocks, in order
+	Manifest   []byte            // its encoding
+	Severable  map[int64][]byte  // by the keys of the envelope, 14 to 23
+	Integrated map[string][]byte // payloads by name
+}
+
+// Parts returns copies of the parts, to make another envelope of.
+func (e Envelope) Parts() Parts {
+	p := Parts{Digest: bytes.Clone(e.signed), Manifest: bytes.Clone(e.manifest.content),
+		Severable: map[int64][]byte{}, Integrated: map[string][]byte{}}
+	for _, b := range e.blocks {
+		p.Blocks = append(p.Blocks, bytes.Clone(b))
+	}
+	for k, el := range e.severable {
+		p.Severable[k] = bytes.Clone(el.content)
+	}
+	for name, el := range e.integrated {
+		p.Integrated[name] = bytes.Clone(el.content)
+	}
+	return p
+}
+
 // Parse reads the outer map and the authentication wrapper of a tagged envelope
 // (draft-ietf-suit-manifest sections 8.2 and 8.3) and nothing beyond. It keeps a copy of b. An
 // error is an *Error.

@@ -3,9 +3,6 @@ package manifest_test
 import (
 	"bytes"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
@@ -133,69 +130,4 @@ func FuzzVerifyResolve(f *testing.F) {
 			d.Components = targets
 		}
 	})
-}
-
-func FuzzDump(f *testing.F) {
-	for _, g := range goldens() {
-		f.Add(g.bytes(f))
-	}
-	for _, name := range []string{"report-failed.cbor", "report-completed.cbor"} {
-		b, err := os.ReadFile(filepath.Join(testdata, name))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-	}
-	f.Add([]byte{0xbf, 0x61, 'a', 0x9f, 0xff, 0xff})
-	f.Add(bytes.Repeat([]byte{0x81}, 100))
-	f.Add(bytes.Repeat([]byte{0xd8, 0x6b}, 100))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var out bytes.Buffer
-		if err := manifest.Dump(&out, b); err != nil {
-			if len(b) <= 4*manifest.MaxEnvelope {
-				t.Fatal(err)
-			}
-			return
-		}
-		if out.Len() > 5<<20 {
-			t.Fatalf("%d bytes were written", out.Len())
-		}
-		for _, c := range out.Bytes() {
-			if c < ' ' && c != '\n' || c == 0x7f {
-				t.Fatalf("control character %x", c)
-			}
-		}
-	})
-}
-
-type broken struct{}
-
-func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
-
-func TestDumpReportsWriter(t *testing.T) {
-	if err := manifest.Dump(broken{}, made(fullRelease())(t)); err == nil {
-		t.Error("a failing writer went unnoticed")
-	}
-	if err := manifest.Dump(io.Discard, make([]byte, 4*manifest.MaxEnvelope+1)); err == nil {
-		t.Error("endless input was taken")
-	}
-}
-
-// The worst input for its size costs bounded output and depth.
-func TestDumpIsBounded(t *testing.T) {
-	array := append([]byte{0x9a, 0, 3, 0, 0}, bytes.Repeat([]byte{0x80}, 4*manifest.MaxEnvelope-30)...)
-	for says, b := range map[string][]byte{
-		"data ends early":      {0x81},
-		"nested deeper":        bytes.Repeat([]byte{0x81}, 60000),
-		"output is cut":        append(bytes.Repeat([]byte{0x81}, 20), array...),
-		"longer than the data": {0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
-	} {
-		var out bytes.Buffer
-		if err := manifest.Dump(&out, b); err != nil {
-			t.Fatal(err)
-		}
-		if out.Len() > 5<<20 || !bytes.Contains(out.Bytes(), []byte("refused")) || !bytes.Contains(out.Bytes(), []byte(says)) {
-			t.Errorf("%d bytes of output without a verdict or %q", out.Len(), says)
-		}
-	}
 }

@@ -10,11 +10,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
-	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
+	"github.com/ratchet-ota/ratchet/agent/manifest/manifesttest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden envelopes, their index and dumps")
@@ -37,75 +37,23 @@ func under(section string, list ...golden) []golden {
 	return list
 }
 
-// release is the release that the golden envelopes vary.
-func release() manifest.Release {
-	return manifest.Release{
-		Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: 7,
-		Components: []manifest.Component{{Name: "rootfs", Images: []manifest.Image{{
-			Slot: manifest.AnySlot, Digest: digA, Size: 7, URI: "https://updates.ratchet.example/7/rootfs.img",
-		}}}},
-	}
-}
-
-func fullRelease() manifest.Release {
-	r := release()
-	priority := int64(-1)
-	other := manifest.ClassUUID(vendor, "gateway-2")
-	id := manifest.UUIDv5(vendor, "serial 42")
-	r.Classes = append(r.Classes, other)
-	r.DeviceID = &id
-	r.Version = []int64{2, 0, 0, -1, 1}
-	r.Versions = []manifest.VersionCondition{{manifest.CompareGreaterOrEqual, []int64{1, 2}}, {manifest.CompareLesser, []int64{2}}}
-	r.UseBefore = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	r.MinBatteryMWh = 2000
-	r.Priority = &priority
-	r.ReferenceURI = "https://updates.ratchet.example/7/release.suit"
-	r.Components[0].Images = []manifest.Image{
-		{Slot: 0, Digest: digA, Size: 7, URI: "https://updates.ratchet.example/7/a.zst", Mirrors: []string{"https://mirror.example/a.zst"}, Encoding: manifest.EncodingZstd, PayloadSize: 5},
-		{Slot: 1, Digest: digB, Size: 7, URI: "https://updates.ratchet.example/7/b.img"},
-	}
-	r.Components = append(r.Components, manifest.Component{Name: "app/x", Images: []manifest.Image{{
-		Slot: manifest.AnySlot, Digest: digA, Size: 7, URI: "#app", Content: []byte("image A"),
-	}}})
-	r.Text = map[string]manifest.Text{
-		"en":    {Description: "Gateway 2.0.0-rc.1", Update: "Fixes the clock.\nSafer \x1b[31mboot\u202e.", Components: map[string]manifest.ComponentText{"app/x": {VendorName: "Ratchet", Version: "3"}}},
-		"de-CH": {Update: "Die Uhr geht richtig."},
-	}
-	return r
-}
-
-// encryptedRelease has a component whose payload is encrypted, and one whose payload is not.
-func encryptedRelease() manifest.Release {
-	r := release()
-	i := &r.Components[0].Images[0]
-	i.URI, i.Encryption, i.PayloadSize = "https://updates.ratchet.example/7/rootfs.enc", info(gcm), i.Size+16
-	r.Components = append(r.Components, manifest.Component{Name: "boot", Images: []manifest.Image{{
-		Slot: manifest.AnySlot, Digest: digB, Size: 7, URI: "https://updates.ratchet.example/7/boot.img",
-	}}})
-	return r
-}
+// The releases that the golden envelopes vary.
+func release() author.Release          { return manifesttest.Release() }
+func fullRelease() author.Release      { return manifesttest.Full() }
+func encryptedRelease() author.Release { return manifesttest.Encrypted(info(gcm)) }
 
 // made builds and signs a release.
-func made(r manifest.Release, signers ...string) func(t testing.TB) []byte {
+func made(r author.Release, signers ...string) func(t testing.TB) []byte {
 	return func(t testing.TB) []byte {
 		t.Helper()
-		env, err := manifest.Build(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range signers {
-			if env, err = manifest.Sign(env, signer(t, n)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return env
+		return manifesttest.Make(t, r, signers...)
 	}
 }
 
 func severed(f func(testing.TB) []byte) func(testing.TB) []byte {
 	return func(t testing.TB) []byte {
 		t.Helper()
-		env, err := manifest.Sever(f(t))
+		env, err := author.Sever(f(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +141,7 @@ func goldens() []golden {
 		ok("release-encrypted", made(encryptedRelease(), "release-p256")),
 		ok("severable-install", crafted(craft{install: inst, severable: []int64{20}})),
 		resolve("severed-install", crafted(craft{install: inst, severed: []int64{20}}), manifest.CodeSevering, "was severed"),
-		found("wrong-class", made(func() manifest.Release {
+		found("wrong-class", made(func() author.Release {
 			r := release()
 			r.Classes[0] = manifest.ClassUUID(vendor, "toaster")
 			return r
@@ -424,30 +372,6 @@ func same(t *testing.T, name string, b []byte) {
 	}
 	if !bytes.Equal(b, want) {
 		t.Errorf("%s differs from its golden file (go test -update rewrites it)", name)
-	}
-}
-
-// A dump of each golden envelope shows what is wrong with it; two are kept as transcripts.
-func TestDumpGolden(t *testing.T) {
-	for _, g := range goldens() {
-		var out bytes.Buffer
-		if err := manifest.Dump(&out, g.bytes(t)); err != nil {
-			t.Errorf("%s: %v", g.name, err)
-		}
-		s := out.String()
-		signatures := errors.Is(errOf(g.bytes(t), anchors(t)), trust.ErrNoSigner) || g.name == "hostile-unsigned" || g.name == "hostile-mac"
-		refused := strings.Contains(s, "/ refused: ") || strings.Contains(s, "DOES NOT MATCH")
-		if want := g.stage == "parse" || g.stage == "verify" && !signatures; refused != want && !strings.Contains(g.name, "garbage") {
-			t.Errorf("%s: dump says refused %v, want %v", g.name, refused, want)
-		}
-		for _, c := range s {
-			if c < ' ' && c != '\n' || c == 0x202e {
-				t.Fatalf("%s: dump contains the control character %U", g.name, c)
-			}
-		}
-		if g.name == "release-full" || g.name == "release-encrypted" || g.name == "hostile-unknown-command" {
-			same(t, g.name+".txt", out.Bytes())
-		}
 	}
 }
 

@@ -70,6 +70,15 @@ type Digest struct {
 	Sum string // raw bytes
 }
 
+// DigestSize is the length in bytes of a digest by alg, 0 where it is not supported.
+func DigestSize(alg int) int {
+	h, ok := hashes(int64(alg))
+	if !ok {
+		return 0
+	}
+	return h.Size()
+}
+
 func hashes(alg int64) (crypto.Hash, bool) {
 	switch alg {
 	case SHA256:
@@ -82,7 +91,8 @@ func hashes(alg int64) (crypto.Hash, bool) {
 	return 0, false
 }
 
-func digestName(alg int) string {
+// DigestName names a digest algorithm; one that is not supported is "alg" and its number.
+func DigestName(alg int) string {
 	switch alg {
 	case SHA256:
 		return "sha256"
@@ -118,14 +128,14 @@ func (d Digest) String() string {
 	if d.IsZero() {
 		return ""
 	}
-	return digestName(d.Alg) + ":" + hex.EncodeToString([]byte(d.Sum))
+	return DigestName(d.Alg) + ":" + hex.EncodeToString([]byte(d.Sum))
 }
 
 // ParseDigest reads what String writes, and nothing else; "" is not a digest.
 func ParseDigest(s string) (Digest, error) {
 	name, digits, _ := strings.Cut(s, ":")
 	for _, alg := range []int{SHA256, SHA384, SHA512} {
-		if name != digestName(alg) {
+		if name != DigestName(alg) {
 			continue
 		}
 		b, err := hex.DecodeString(digits)

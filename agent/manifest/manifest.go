@@ -91,11 +91,25 @@ func Authenticate(e Envelope, a Authority) (signers []string, err error) {
 	return signers, nil
 }
 
+// Check says what a device would refuse an envelope for whose signatures it accepts: a manifest that
+// does not have the digest that the wrapper states (ErrDigest), or one that is outside of this
+// profile. It makes no Manifest. Verify gives the same errors as an *Error.
+func Check(e Envelope) error {
+	m := Manifest{env: e}
+	if err := m.parse(); err != nil {
+		return err
+	}
+	if !e.Matches() {
+		return ErrDigest
+	}
+	return nil
+}
+
 func (e Envelope) authenticate(a Authority) ([]string, error) {
 	if e.raw == nil {
 		return nil, &Error{Code: CodeParse, Offset: -1, What: "there is no envelope"}
 	}
-	if sum(e.claimed.Alg, e.manifest.item) != e.claimed {
+	if !e.Matches() {
 		return nil, &Error{Code: CodeUnauthorised, Offset: -1, What: "envelope was changed or damaged", Err: ErrDigest}
 	}
 	if len(e.blocks) == 0 {

@@ -10,7 +10,7 @@ import (
 // The device profile says what SUIT knows and a device with storage slots, whose bootloader starts
 // the system, does not do: the column refused of the tables of commands and parameters, and the
 // elements here, each with the reason that people are told. What is refused so is recognised, shown
-// by Dump, and refused with its SUIT reason code and its place. What stands in no table is unknown,
+// by package dump, and refused with its SUIT reason code and its place. What stands in no table is unknown,
 // and refused as that.
 const (
 	whyDependency = "dependencies between manifests are not supported"

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/dump"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
@@ -129,7 +130,7 @@ func TestReport(t *testing.T) {
 				t.Errorf("encoded again it is something else: %v", err)
 			}
 			var out bytes.Buffer
-			if err := manifest.Dump(&out, signReport(t, r)); err != nil || !strings.Contains(out.String(), "/ SUIT report, signature not verified here /") {
+			if err := dump.Write(&out, signReport(t, r)); err != nil || !strings.Contains(out.String(), "/ SUIT report, signature not verified here /") {
 				t.Errorf("dump: %v\n%s", err, out.String())
 			}
 		})
@@ -169,7 +170,7 @@ func TestReportOfAFailedInstall(t *testing.T) {
 	same(t, "report-completed.cbor", signReport(t, r))
 	same(t, "report-failed.cbor", signReport(t, wrong))
 	var out bytes.Buffer
-	if err := manifest.Dump(&out, signReport(t, wrong)); err != nil {
+	if err := dump.Write(&out, signReport(t, wrong)); err != nil {
 		t.Fatal(err)
 	}
 	same(t, "report-failed.txt", out.Bytes())

@@ -48,6 +48,12 @@ func SectionName(section int) string {
 // CommandName is the name of a command in Finding and Step, "" when there is none of this number.
 func CommandName(code int) string { return commands[int64(code)].name }
 
+// ParameterName names a parameter, those too that the profile refuses; "" where SUIT has none.
+func ParameterName(key int64) string { return parameters[key].name }
+
+// ElementName names an element of the manifest, those too that the profile refuses; "" where SUIT has none.
+func ElementName(key int64) string { return elements[key] }
+
 // tell reports one step. It costs nothing when nobody listens, if detail is cheap.
 func (p *processor) tell(o *op, f *frame, c int, out Outcome, detail string) {
 	if p.trace == nil {

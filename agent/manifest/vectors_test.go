@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/dump"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
@@ -87,7 +88,7 @@ func TestPublicVectors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := manifest.Dump(new(bytes.Buffer), b); err != nil {
+			if err := dump.Write(new(bytes.Buffer), b); err != nil {
 				t.Error(err)
 			}
 			e, err := manifest.Parse(b)

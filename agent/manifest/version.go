@@ -15,6 +15,12 @@ const (
 	CompareLesser         = 5
 )
 
+// VersionCondition demands that the running version compares so with Version.
+type VersionCondition struct {
+	Compare int     // CompareGreater ...
+	Version []int64 // see CheckVersion
+}
+
 // versionMatch is parameter 28: the running version compared with version.
 type versionMatch struct {
 	compare int

@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/campaign/campaigntest"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
@@ -30,7 +31,7 @@ func image(name string) manifest.Digest { return manifest.Sum([]byte(name)) }
 
 // situation is everything a decision depends on. good returns one in which nothing is wrong.
 type situation struct {
-	release manifest.Release
+	release author.Release
 	stage   policy.Stage
 	local   bool
 	rules   policy.Rules
@@ -41,10 +42,10 @@ type situation struct {
 
 func good() *situation {
 	return &situation{
-		release: manifest.Release{
+		release: author.Release{
 			Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: 7,
-			Components: []manifest.Component{{Name: "rootfs", Images: []manifest.Image{{
-				Slot: manifest.AnySlot, Digest: image("new"), Size: 1000, URI: "https://example.com/rootfs.img",
+			Components: []author.Component{{Name: "rootfs", Images: []author.Image{{
+				Slot: author.AnySlot, Digest: image("new"), Size: 1000, URI: "https://example.com/rootfs.img",
 			}}}},
 		},
 		rules: policy.Rules{UnknownTimeWaits: true},
@@ -68,7 +69,7 @@ func (s *situation) manifest(t testing.TB) manifest.Manifest {
 	if s.m != nil {
 		return *s.m
 	}
-	env, err := manifest.Build(s.release)
+	env, err := author.Build(s.release)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func verified(t testing.TB, env []byte) manifest.Manifest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, err = manifest.Sign(env, signer)
+	env, err = author.Sign(env, signer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,8 +359,8 @@ func TestRules(t *testing.T) {
 
 // two adds a second component.
 func (s *situation) two() {
-	s.release.Components = append(s.release.Components, manifest.Component{Name: "app", Images: []manifest.Image{{
-		Slot: manifest.AnySlot, Digest: image("app"), Size: 50, URI: "https://example.com/app.img",
+	s.release.Components = append(s.release.Components, author.Component{Name: "app", Images: []author.Image{{
+		Slot: author.AnySlot, Digest: image("app"), Size: 50, URI: "https://example.com/app.img",
 	}}})
 	s.facts.Device.Components["app"], s.facts.SlotSize["app"] = manifest.Target{Slot: 1}, 50
 }

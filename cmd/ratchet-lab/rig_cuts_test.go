@@ -15,6 +15,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
@@ -136,11 +137,11 @@ func benchDesk(t *testing.T, good bool) *bench {
 	release, err := trust.Generate(trust.ESP256)
 	must(err)
 	vendor := manifest.VendorUUID("demo.example")
-	offer, err := manifest.Build(manifest.Release{Vendor: vendor, Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, Sequence: 1,
-		Components: []manifest.Component{{Name: "rootfs", Images: []manifest.Image{{Slot: manifest.AnySlot, Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])},
+	offer, err := author.Build(author.Release{Vendor: vendor, Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, Sequence: 1,
+		Components: []author.Component{{Name: "rootfs", Images: []author.Image{{Slot: author.AnySlot, Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])},
 			Size: int64(len(image)), URI: "https://images.example/" + name, PayloadSize: int64(len(image))}}}}})
 	must(err)
-	offer, err = manifest.Sign(offer, release)
+	offer, err = author.Sign(offer, release)
 	must(err)
 	rec := healthyRecording()
 	rec.Good = good

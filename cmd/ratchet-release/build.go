@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 )
 
 func buildVerb() verb {
@@ -121,12 +122,12 @@ func build(ctx context.Context, c console, d desk, o buildOptions) error {
 			lines = append(lines, line)
 		}
 	}
-	envelope, err := manifest.Build(p.release)
+	envelope, err := author.Build(p.release)
 	if err != nil {
 		return err
 	}
 	if p.severText {
-		if envelope, err = manifest.Sever(envelope); err != nil {
+		if envelope, err = author.Sever(envelope); err != nil {
 			return err
 		}
 	}
@@ -179,7 +180,7 @@ func autoSequence(epoch string, now time.Time) (uint64, error) {
 }
 
 // makeImage makes one payload and says so in a few lines.
-func makeImage(ctx context.Context, im imagePlan, component, dir string) (manifest.Image, string, error) {
+func makeImage(ctx context.Context, im imagePlan, component, dir string) (author.Image, string, error) {
 	var (
 		p       payload
 		content []byte
@@ -191,9 +192,9 @@ func makeImage(ctx context.Context, im imagePlan, component, dir string) (manife
 		p, err = makePayload(ctx, im.file, dir, im.compress, im.level)
 	}
 	if err != nil {
-		return manifest.Image{}, "", err
+		return author.Image{}, "", err
 	}
-	image := manifest.Image{Slot: im.slot, Digest: p.image, Size: p.size, Encoding: p.encoding, Content: content, URI: im.uri}
+	image := author.Image{Slot: im.slot, Digest: p.image, Size: p.size, Encoding: p.encoding, Content: content, URI: im.uri}
 	if p.encoding != manifest.EncodingRaw {
 		image.PayloadSize = p.payloadSize
 	}
@@ -201,7 +202,7 @@ func makeImage(ctx context.Context, im imagePlan, component, dir string) (manife
 	switch {
 	case im.embed:
 		image.URI = "#" + component
-		if im.slot != manifest.AnySlot {
+		if im.slot != author.AnySlot {
 			image.URI += "." + strconv.Itoa(im.slot)
 		}
 		where = "in the envelope"
@@ -216,7 +217,7 @@ func makeImage(ctx context.Context, im imagePlan, component, dir string) (manife
 	}
 	line := &strings.Builder{}
 	fmt.Fprintf(line, "  %s", component)
-	if im.slot != manifest.AnySlot {
+	if im.slot != author.AnySlot {
 		fmt.Fprintf(line, " for slot %d", im.slot)
 	}
 	fmt.Fprintf(line, "\n    image    %s, %d bytes\n    payload  %s", p.image, p.size, where)

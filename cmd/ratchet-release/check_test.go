@@ -18,6 +18,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/cipher"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
@@ -169,8 +170,8 @@ func TestCheckEncrypted(t *testing.T) {
 		t.Fatal(err)
 	}
 	vendor := manifest.VendorUUID("acme.example")
-	env, err := manifest.Build(manifest.Release{Vendor: vendor, Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, Sequence: 14,
-		Components: []manifest.Component{{Name: "rootfs", Images: []manifest.Image{{Slot: manifest.AnySlot, Digest: manifest.Sum(image), Size: int64(len(image)),
+	env, err := author.Build(author.Release{Vendor: vendor, Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, Sequence: 14,
+		Components: []author.Component{{Name: "rootfs", Images: []author.Image{{Slot: author.AnySlot, Digest: manifest.Sum(image), Size: int64(len(image)),
 			URI: "https://img.example/rootfs.enc", PayloadSize: int64(payload.Len()), Encryption: info}}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -328,7 +329,7 @@ func TestVerifyOlderAlgorithms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, err := manifest.Sign(read(t, envelope), es256{key.(*ecdsa.PrivateKey)})
+	env, err := author.Sign(read(t, envelope), es256{key.(*ecdsa.PrivateKey)})
 	if err != nil {
 		t.Fatal(err)
 	}

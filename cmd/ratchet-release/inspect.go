@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/dump"
 )
 
 // maxInspect is the largest file that inspect looks at, in bytes: more than any envelope, so that an
@@ -44,7 +45,7 @@ shown as far as they can be read.`,
 
 func inspect(c console, b []byte) error {
 	w := &visible{w: bufio.NewWriter(c.out)}
-	err := manifest.Dump(w, b)
+	err := dump.Write(w, b)
 	return errors.Join(err, w.w.Flush())
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
@@ -167,7 +168,7 @@ func publish(ctx context.Context, c console, files, topics []string, o publishOp
 
 // severed drops the texts and proves that the rest still verifies.
 func severed(envelope []byte, anchors trust.Keys) ([]byte, error) {
-	b, err := manifest.Sever(envelope)
+	b, err := author.Sever(envelope)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 )
 
 // releaseFile is a release file as it is written.
@@ -73,8 +74,8 @@ const defaultLevel = 9
 // plan is a release file that makes sense. What is missing of the release are the images' digests
 // and sizes.
 type plan struct {
-	release   manifest.Release // Images are empty
-	auto      bool             // the sequence is still to be chosen
+	release   author.Release // Images are empty
+	auto      bool           // the sequence is still to be chosen
 	severText bool
 	images    [][]imagePlan // by component
 }
@@ -233,7 +234,7 @@ func (p *plan) components(doc document, f releaseFile, d desk) error {
 			}
 		}
 		p.images = append(p.images, list)
-		p.release.Components = append(p.release.Components, manifest.Component{Name: c.Name})
+		p.release.Components = append(p.release.Components, author.Component{Name: c.Name})
 	}
 	return nil
 }
@@ -247,7 +248,7 @@ func componentImages(doc document, key string, c componentFile) ([]imagePlan, er
 	case len(c.Images) > 0 && (c.File != "" || c.URI != ""):
 		return nil, doc.errorf(key, "an image for every slot (file, uri) and images for single slots (component.image) exclude each other")
 	case c.File != "":
-		list = []imagePlan{{key: key, slot: manifest.AnySlot, file: c.File, uri: c.URI}}
+		list = []imagePlan{{key: key, slot: author.AnySlot, file: c.File, uri: c.URI}}
 	}
 	for j, i := range c.Images {
 		key := fmt.Sprintf("%s.image.%d", key, j)
@@ -324,7 +325,7 @@ func (i *imagePlan) locate(doc document, dir string, f releaseFile, c componentF
 // texts reads what people are told.
 func (p *plan) texts(doc document, f releaseFile, _ desk) error {
 	for tag, t := range f.Text {
-		out := manifest.Text{Description: t.Description, Update: t.Update}
+		out := author.Text{Description: t.Description, Update: t.Update}
 		for name, c := range t.Components {
 			known := false
 			for _, k := range f.Components {
@@ -334,12 +335,12 @@ func (p *plan) texts(doc document, f releaseFile, _ desk) error {
 				return doc.errorf("text."+tag+".component."+name, "the release has no such component")
 			}
 			if out.Components == nil {
-				out.Components = map[string]manifest.ComponentText{}
+				out.Components = map[string]author.ComponentText{}
 			}
-			out.Components[name] = manifest.ComponentText(c)
+			out.Components[name] = author.ComponentText(c)
 		}
 		if p.release.Text == nil {
-			p.release.Text = map[string]manifest.Text{}
+			p.release.Text = map[string]author.Text{}
 		}
 		p.release.Text[tag] = out
 	}

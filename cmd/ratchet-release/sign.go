@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
@@ -98,7 +99,7 @@ func sign(c console, path, out, keyPath string) error {
 // addSignature signs, and proves that the result verifies: nothing leaves the desk that a device
 // would refuse.
 func addSignature(e manifest.Envelope, s *trust.Signer, own trust.Keys) (manifest.Envelope, manifest.Manifest, error) {
-	b, err := manifest.Sign(e.Raw(), s)
+	b, err := author.Sign(e.Raw(), s)
 	if err != nil {
 		return manifest.Envelope{}, manifest.Manifest{}, err
 	}

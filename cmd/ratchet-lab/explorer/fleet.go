@@ -6,6 +6,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/transport"
 )
@@ -66,7 +67,7 @@ func (f *fleet) make(p *pki) error {
 	if err != nil {
 		return err
 	}
-	if f.offers[0], err = manifest.Sign(unsigned, f.keys[trust.RoleRelease]); err != nil {
+	if f.offers[0], err = author.Sign(unsigned, f.keys[trust.RoleRelease]); err != nil {
 		return err
 	}
 	if err := f.campaign(root); err != nil {
@@ -83,7 +84,7 @@ func (f *fleet) make(p *pki) error {
 	if f.roots[1], err = trust.BuildBundle(first, second); err != nil {
 		return err
 	}
-	f.offers[1], err = manifest.Sign(unsigned, f.keys[trust.RoleRelease])
+	f.offers[1], err = author.Sign(unsigned, f.keys[trust.RoleRelease])
 	return err
 }
 

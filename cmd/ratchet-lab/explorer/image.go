@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/slots"
 )
@@ -142,7 +143,7 @@ func (p *pki) envelope(r Release) ([]byte, error) {
 	if r.Stranger {
 		signer = p.stranger
 	}
-	if b, err = manifest.Sign(b, signer); err != nil {
+	if b, err = author.Sign(b, signer); err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
@@ -153,7 +154,7 @@ func (p *pki) envelope(r Release) ([]byte, error) {
 
 // unsigned is the envelope of r without a signature.
 func (p *pki) unsigned(r Release) ([]byte, error) {
-	m := manifest.Release{Vendor: vendor(), Classes: []manifest.UUID{class()}, Sequence: r.Sequence, ReferenceURI: "https://images.example.com/manifest"}
+	m := author.Release{Vendor: vendor(), Classes: []manifest.UUID{class()}, Sequence: r.Sequence, ReferenceURI: "https://images.example.com/manifest"}
 	if r.Foreign {
 		m.Classes = []manifest.UUID{manifest.ClassUUID(vendor(), "toaster")}
 	}
@@ -165,8 +166,8 @@ func (p *pki) unsigned(r Release) ([]byte, error) {
 		img := p.image(name, r.Image)
 		sum := sha256.Sum256(img)
 		size := int64(len(img))
-		m.Components = append(m.Components, manifest.Component{Name: name, Images: []manifest.Image{{Slot: manifest.AnySlot,
+		m.Components = append(m.Components, author.Component{Name: name, Images: []author.Image{{Slot: author.AnySlot,
 			Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])}, Size: size, URI: uri(name, r.Image), PayloadSize: size}}})
 	}
-	return manifest.Build(m)
+	return author.Build(m)
 }

@@ -1,7 +1,9 @@
 package suit
 
 import (
+	"encoding/hex"
 	"errors"
+	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -32,3 +34,14 @@ func (w *Writer) Wrap(v any) []byte {
 
 // Digest is a SUIT_Digest: the number of the algorithm and the bytes.
 func (w *Writer) Digest(alg int, sum string) []any { return []any{alg, []byte(sum)} }
+
+// maxShown is how many bytes of a byte string are shown.
+const maxShown = 64
+
+// Brief shows bytes in diagnostic notation (RFC 8949 section 8), cut where they are many.
+func Brief(b []byte) string {
+	if len(b) <= maxShown {
+		return "h'" + hex.EncodeToString(b) + "'"
+	}
+	return fmt.Sprintf("h'%s' / ... %d bytes in all /", hex.EncodeToString(b[:maxShown/2]), len(b))
+}

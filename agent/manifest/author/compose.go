@@ -1,20 +1,21 @@
-package manifest
+package author
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 
+	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // sequences makes the three command sequences, with the components that they count, and adds
 // integrated payloads to the envelope.
-func (r Release) sequences(w *suit.Writer, envelope map[any]any) (ids []ComponentID, shared, install, validate []any) {
+func (r Release) sequences(w *suit.Writer, envelope map[any]any) (ids []manifest.ComponentID, shared, install, validate []any) {
 	for _, c := range r.Components {
-		id, _ := ParseComponentID(c.Name) // check has read it
+		id, _ := manifest.ParseComponentID(c.Name) // check has read it
 		if ids = append(ids, id); c.encrypted() {
-			ids = append(ids, append(id[:len(id):len(id)], []byte(PayloadPart)))
+			ids = append(ids, append(id[:len(id):len(id)], []byte(manifest.PayloadPart)))
 		}
 	}
 	several := len(ids) > 1
@@ -156,7 +157,7 @@ func (i Image) arguments(where, what bool) map[int64]any {
 	if where && len(i.Mirrors) > 0 {
 		a[suit.ArgumentMirrors] = i.Mirrors
 	}
-	if what && i.Encoding != EncodingRaw {
+	if what && i.Encoding != manifest.EncodingRaw {
 		a[suit.ArgumentEncoding] = i.Encoding
 	}
 	if where && i.PayloadSize != 0 {

@@ -1,38 +1,40 @@
-package manifest
+// Package dump shows SUIT envelopes and reports to people, in diagnostic notation with names and
+// offsets, acceptable or not. It reads any CBOR with a cursor of its own, since package manifest's
+// reader stops at the first thing that is not deterministic. It never runs on a device.
+package dump
 
 import (
 	"bufio"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 
+	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
-// Bounds of Dump.
+// Bounds of Write.
 const (
-	maxDumpInput  = 4 * MaxEnvelope
-	maxDumpOutput = 4 << 20 // bytes
-	maxDumpDepth  = 24
-	maxDumpHex    = 64 // bytes of a byte string that are shown
+	maxInput  = 4 * manifest.MaxEnvelope
+	maxOutput = 4 << 20 // bytes
+	maxDepth  = 24
 )
 
-// Dump writes an envelope or a report in annotated diagnostic notation (RFC 8949 section 8): one item a line,
-// each with its offset in the file; byte strings that hold CBOR opened; keys, commands and
+// Write writes an envelope or a report in annotated diagnostic notation (RFC 8949 section 8): one item
+// a line, each with its offset in the file; byte strings that hold CBOR opened; keys, commands and
 // parameters named; commands with their offset in their section as errors and reports state it. It
 // shows what is there, acceptable or not, marks what is not deterministic, and ends with what this
 // profile says of it. Text is made safe to show. Nothing is verified but digests.
 //
 // Only a failing writer or more than 256 KiB of input is an error.
-func Dump(w io.Writer, b []byte) error {
-	if len(b) > maxDumpInput {
-		return fmt.Errorf("cannot dump envelope: %d bytes, at most %d", len(b), maxDumpInput)
+func Write(w io.Writer, b []byte) error {
+	if len(b) > maxInput {
+		return fmt.Errorf("cannot dump envelope: %d bytes, at most %d", len(b), maxInput)
 	}
-	d := &dumper{w: bufio.NewWriter(w), b: b, left: maxDumpOutput}
+	d := &dumper{w: bufio.NewWriter(w), b: b, left: maxOutput}
 	c := &cursor{b: b, end: len(b)}
 	document, report := shapeDocument(), reportWithin(b)
 	if report != nil {
@@ -43,7 +45,7 @@ func Dump(w io.Writer, b []byte) error {
 		err = fmt.Errorf("%d bytes follow", c.end-c.pos)
 	}
 	if err != nil && !errors.Is(err, errCut) {
-		d.line(c.pos, 0, "/ ! %v / %s", err, brief(b[c.pos:]))
+		d.line(c.pos, 0, "/ ! %v / %s", err, suit.Brief(b[c.pos:]))
 	}
 	d.left = 1 << 12 // the verdict is always shown
 	if report != nil {
@@ -61,20 +63,23 @@ var errCut = errors.New("output is cut")
 
 // verdict says what the profile thinks of the bytes.
 func (d *dumper) verdict(b []byte) {
-	e, err := Parse(b)
+	e, err := manifest.Parse(b)
 	if err != nil {
-		d.line(len(b), 0, "/ refused: %s /", Printable(err.Error()))
+		d.line(len(b), 0, "/ refused: %s /", manifest.Printable(err.Error()))
 		return
 	}
 	state := "matches"
-	if sum(e.claimed.Alg, e.manifest.item) != e.claimed {
+	if !e.Matches() {
 		state = "DOES NOT MATCH"
 	}
-	d.line(len(b), 0, "/ manifest digest %s %s /", e.claimed, state)
-	d.line(len(b), 0, "/ %d signatures, not verified here /", len(e.blocks))
-	m := Manifest{env: e}
-	if err := m.parse(); err != nil {
-		d.line(len(b), 0, "/ refused: %s /", Printable(refused(err, CodeParse, "manifest is malformed").Error()))
+	d.line(len(b), 0, "/ manifest digest %s %s /", e.ClaimedDigest(), state)
+	d.line(len(b), 0, "/ %d signatures, not verified here /", len(e.Parts().Blocks))
+	if err := manifest.Check(e); err != nil && err != manifest.ErrDigest { // said above; within another error it is of an element
+		var refused *manifest.Error
+		if !errors.As(err, &refused) {
+			refused = &manifest.Error{Code: manifest.CodeParse, Offset: -1, What: "manifest is malformed", Err: err}
+		}
+		d.line(len(b), 0, "/ refused: %s /", manifest.Printable(refused.Error()))
 		return
 	}
 	d.line(len(b), 0, "/ within the profile /")
@@ -159,8 +164,8 @@ func (h item) stop() bool { return h.low == 31 && h.major == suit.MajorOther }
 // value writes one item. lead is what stands before it on its line; base is where the surrounding
 // section's sequence begins.
 func (d *dumper) value(c *cursor, indent int, lead string, s shape, base int) error {
-	if indent > maxDumpDepth {
-		return fmt.Errorf("nested deeper than %d", maxDumpDepth)
+	if indent > maxDepth {
+		return fmt.Errorf("nested deeper than %d", maxDepth)
 	}
 	start := c.pos
 	h, err := c.head()
@@ -194,7 +199,7 @@ func (d *dumper) value(c *cursor, indent int, lead string, s shape, base int) er
 		content := c.b[c.pos : c.pos+int(h.arg)]
 		c.pos += int(h.arg)
 		if h.major == suit.MajorText {
-			return d.line(start, indent, "%s%s%s", lead, strconv.Quote(Printable(string(content))), h.notes)
+			return d.line(start, indent, "%s%s%s", lead, strconv.Quote(manifest.Printable(string(content))), h.notes)
 		}
 		return d.bytes(c, h, content, indent, lead, s, base)
 	case suit.MajorArray, suit.MajorMap:
@@ -227,7 +232,7 @@ func (d *dumper) bytes(c *cursor, h item, content []byte, indent int, lead strin
 				note = " / " + t + " /"
 			}
 		}
-		return d.line(h.offset, indent, "%s%s%s%s", lead, brief(content), note, h.notes)
+		return d.line(h.offset, indent, "%s%s%s%s", lead, suit.Brief(content), note, h.notes)
 	}
 	if err := d.line(h.offset, indent, "%s<<%s", lead, h.notes); err != nil {
 		return err
@@ -242,7 +247,7 @@ func (d *dumper) bytes(c *cursor, h item, content []byte, indent int, lead strin
 		err = fmt.Errorf("%d bytes too many", in.end-in.pos)
 	}
 	if err != nil && !errors.Is(err, errCut) {
-		err = d.line(in.pos, indent+1, "/ ! %v / %s", err, brief(c.b[in.pos:in.end]))
+		err = d.line(in.pos, indent+1, "/ ! %v / %s", err, suit.Brief(c.b[in.pos:in.end]))
 	}
 	if err != nil {
 		return err
@@ -278,7 +283,7 @@ func (d *dumper) container(c *cursor, h item, indent int, lead string, s shape, 
 		switch {
 		case h.major == suit.MajorMap:
 			start := c.pos
-			if err := c.skip(maxDumpDepth); err != nil {
+			if err := c.skip(maxDepth); err != nil {
 				c.pos = start
 				return err
 			}
@@ -302,7 +307,7 @@ func (d *dumper) container(c *cursor, h item, indent int, lead string, s shape, 
 				continue
 			}
 			code, at = n, start
-			name := commands[n].name
+			name := manifest.CommandName(int(n))
 			if name == "" {
 				name = "unknown command"
 			}
@@ -343,7 +348,7 @@ func (c *cursor) integer() (int64, error) {
 // skip reads over one item.
 func (c *cursor) skip(depth int) error {
 	if depth == 0 {
-		return fmt.Errorf("nested deeper than %d", maxDumpDepth)
+		return fmt.Errorf("nested deeper than %d", maxDepth)
 	}
 	h, err := c.head()
 	if err != nil {
@@ -375,14 +380,6 @@ func (c *cursor) skip(depth int) error {
 		}
 	}
 	return nil
-}
-
-// brief writes bytes in hex, cut where they are many.
-func brief(b []byte) string {
-	if len(b) <= maxDumpHex {
-		return "h'" + hex.EncodeToString(b) + "'"
-	}
-	return fmt.Sprintf("h'%s' / ... %d bytes in all /", hex.EncodeToString(b[:maxDumpHex/2]), len(b))
 }
 
 // simple writes a simple value or float.

@@ -1,44 +1,61 @@
-package manifest
+package dump
 
 import (
 	"fmt"
 	"strings"
 
+	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
 // reportWithin returns the report in a COSE_Sign1, or b itself where it is one; nil when b is no
 // report, as far as one key can tell.
 func reportWithin(b []byte) []byte {
-	r := &reader{b: b}
-	if r.peek() == suit.MajorTag {
-		if _, tag, err := r.head(); err != nil || tag != 18 {
+	c := &cursor{b: b, end: len(b)}
+	h, err := c.head()
+	if err == nil && h.major == suit.MajorTag {
+		if b = payload(c, h.arg); b == nil {
 			return nil
 		}
-		if _, err := r.array(4, 4); err != nil {
-			return nil
-		}
-		for range 2 { // the headers
-			if r.skip(maxSkip) != nil {
-				return nil
-			}
-		}
-		var err error
-		if b, err = r.bytes(MaxReport); err != nil {
-			return nil
-		}
+		c = &cursor{b: b, end: len(b)}
+		h, err = c.head()
 	}
-	found := false
-	r = &reader{b: b}
-	_ = r.pairs(1, 16, func(key []byte) error {
-		k, _ := intKey(key)
-		found = found || k == suit.ReportReference
-		return r.skip(maxSkip)
-	})
-	if !found {
+	if err != nil || h.major != suit.MajorMap || h.indefinite() || h.arg > 16 {
 		return nil
 	}
-	return b
+	for range h.arg {
+		key := *c
+		if c.skip(maxDepth) != nil {
+			return nil
+		}
+		if k, err := key.integer(); err == nil && k == suit.ReportReference {
+			return b
+		}
+		if c.skip(maxDepth) != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// payload is the payload of a COSE_Sign1, behind whose tag c stands; nil where it is none.
+func payload(c *cursor, tag uint64) []byte {
+	if tag != 18 {
+		return nil
+	}
+	if h, err := c.head(); err != nil || h.major != suit.MajorArray || h.arg != 4 {
+		return nil
+	}
+	for range 2 { // the headers
+		if c.skip(maxDepth) != nil {
+			return nil
+		}
+	}
+	h, err := c.head()
+	if err != nil || h.major != suit.MajorBytes || h.indefinite() || h.arg > manifest.MaxReport || h.arg > uint64(c.end-c.pos) {
+		return nil
+	}
+	return c.b[c.pos : c.pos+int(h.arg)]
 }
 
 // shapeReported is a report, signed or not.
@@ -74,11 +91,11 @@ func shapeReport() shape {
 			return "result", shape{keys: func(k int64) (string, shape) {
 				switch k {
 				case suit.ReportCode:
-					return "code", shape{number: func(h item) string { return CommandName(int(min(h.arg, 1<<20))) }}
+					return "code", shape{number: func(h item) string { return manifest.CommandName(int(min(h.arg, 1<<20))) }}
 				case suit.ReportRecord:
 					return "record", shapeEntry()
 				case suit.ReportReason:
-					return "reason", shape{number: func(h item) string { return Code(min(h.arg, 1<<20)).String() }}
+					return "reason", shape{number: func(h item) string { return manifest.Code(min(h.arg, 1<<20)).String() }}
 				}
 				return "", shape{}
 			}}
@@ -100,7 +117,7 @@ func shapeEntry() shape {
 		elements: func(i int) (string, shape) {
 			switch i {
 			case 1:
-				return "/ section / ", shape{number: func(h item) string { return SectionName(int(min(h.arg, 1<<20))) }}
+				return "/ section / ", shape{number: func(h item) string { return manifest.SectionName(int(min(h.arg, 1<<20))) }}
 			case 4:
 				return "/ measured / ", shape{keys: shapeParameter}
 			}
@@ -117,15 +134,15 @@ func shapeEntry() shape {
 
 // reported says what a report says.
 func (d *dumper) reported(at int, b []byte) {
-	r, err := DecodeReport(b)
+	r, err := manifest.DecodeReport(b)
 	if err != nil {
-		d.line(at, 0, "/ refused: %s /", Printable(strings.ReplaceAll(err.Error(), "manifest refused", "report refused")))
+		d.line(at, 0, "/ refused: %s /", manifest.Printable(strings.ReplaceAll(err.Error(), "manifest refused", "report refused")))
 		return
 	}
 	d.line(at, 0, "/ SUIT report, signature not verified here /")
 	if r.URI != "" {
 		d.line(at, 0, "/ manifest at %s /", r.URI)
 	}
-	d.line(at, 0, "/ %s /", Printable(r.String()))
+	d.line(at, 0, "/ %s /", manifest.Printable(r.String()))
 	d.line(at, 0, "/ %s /", fmt.Sprintf("%d entries", len(r.Entries)))
 }

@@ -1,14 +1,16 @@
-package manifest
+package dump
 
 import (
 	"fmt"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
+	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
-// shape says how Dump shows an item: what a byte string holds, what keys and elements are called.
+// shape says how Write shows an item: what a byte string holds, what keys and elements are called.
 // The zero shape shows any item plainly.
 type shape struct {
 	inner    func() shape                // byte string: its CBOR content
@@ -56,13 +58,12 @@ func (s shape) pair(key []byte) (string, shape) {
 	}
 	c.pos = 0
 	if h, err := c.head(); err == nil && h.major == suit.MajorText && utf8.Valid(key[c.pos:]) {
-		return strconv.Quote(Printable(string(key[c.pos:]))) + ": ", sub
+		return strconv.Quote(manifest.Printable(string(key[c.pos:]))) + ": ", sub
 	}
-	r := &reader{b: key}
-	if id, err := r.component(); err == nil {
-		return fmt.Sprintf("/ component %s / %s: ", id, brief(key)), sub
+	if id, ok := component(key); ok {
+		return fmt.Sprintf("/ component %s / %s: ", id, suit.Brief(key)), sub
 	}
-	return brief(key) + ": ", sub
+	return suit.Brief(key) + ": ", sub
 }
 
 // wrap is a byte string that holds CBOR of shape s.
@@ -110,11 +111,11 @@ func shapeEnvelope() shape {
 		case suit.KeyManifest:
 			return "manifest", wrap(shapeManifest)
 		case suit.KeyText:
-			return elements[k], wrap(shapeText)
+			return manifest.ElementName(k), wrap(shapeText)
 		case suit.KeyCoSWID:
-			return elements[k], wrap(shapePlain)
+			return manifest.ElementName(k), wrap(shapePlain)
 		case 15, suit.KeyFetch, 18, suit.KeyInstall:
-			return elements[k], wrap(shapeSequence)
+			return manifest.ElementName(k), wrap(shapeSequence)
 		}
 		return "", shape{}
 	}}
@@ -135,7 +136,7 @@ func shapeDigest() shape {
 		case 0:
 			return "/ algorithm / ", shape{number: func(h item) string {
 				if h.major == suit.MajorNint && h.arg < 1<<16 {
-					return digestName(-1 - int(h.arg))
+					return manifest.DigestName(-1 - int(h.arg))
 				}
 				return ""
 			}}
@@ -220,12 +221,11 @@ func algorithmName(h item) string {
 	if h.major == suit.MajorNint {
 		alg = -1 - alg
 	}
-	if c, ok := contentAlgorithms[alg]; ok {
-		return c.name
+	if name := manifest.AlgorithmName(alg); name != "" {
+		return name
 	}
 	return map[int64]string{
 		-9: "ESP256", -19: "Ed25519", -51: "ESP384", -7: "ES256", -8: "EdDSA", 5: "HMAC 256/256",
-		A128KW: "A128KW", A256KW: "A256KW", ECDHA128KW: "ECDH-ES + A128KW",
 	}[alg]
 }
 
@@ -233,23 +233,23 @@ func shapeManifest() shape {
 	return shape{keys: func(k int64) (string, shape) {
 		switch k {
 		case 3:
-			return elements[k], wrap(shapeCommon)
+			return manifest.ElementName(k), wrap(shapeCommon)
 		case 6:
-			return elements[k], wrap(shapePlain)
+			return manifest.ElementName(k), wrap(shapePlain)
 		case 7, 8, 9, 15, suit.KeyFetch, 18, suit.KeyInstall, 24:
 			s := shapeDigest() // where it is severable and stands in the envelope
 			s.inner = shapeSequence
-			return elements[k], s
+			return manifest.ElementName(k), s
 		case suit.KeyText:
 			s := shapeDigest()
 			s.inner = shapeText
-			return elements[k], s
+			return manifest.ElementName(k), s
 		case suit.KeyCoSWID:
 			s := shapeDigest()
 			s.inner = shapePlain
-			return elements[k], s
+			return manifest.ElementName(k), s
 		}
-		return elements[k], shape{}
+		return manifest.ElementName(k), shape{}
 	}}
 }
 
@@ -320,14 +320,14 @@ func shapeArgument(code int64) shape {
 }
 
 func shapeParameter(k int64) (string, shape) {
-	name := parameters[k].name
+	name := manifest.ParameterName(k)
 	switch k {
 	case suit.ParameterVendor, suit.ParameterClass, suit.ParameterDevice:
 		return name, shape{content: func(b []byte) string {
 			if len(b) != 16 {
 				return ""
 			}
-			return UUID(b).String()
+			return manifest.UUID(b).String()
 		}}
 	case suit.ParameterDigest:
 		return name, wrap(shapeDigest)
@@ -345,4 +345,31 @@ func shapeParameter(k int64) (string, shape) {
 		})
 	}
 	return name, shape{}
+}
+
+// component reads a component identifier: an array of byte strings.
+func component(b []byte) (id manifest.ComponentID, ok bool) {
+	c := &cursor{b: b, end: len(b)}
+	h, err := c.head()
+	if err != nil || h.major != suit.MajorArray || h.indefinite() || h.arg < 1 || h.arg > manifest.MaxParts {
+		return nil, false
+	}
+	for range h.arg {
+		part, err := c.head()
+		if err != nil || part.major != suit.MajorBytes || part.indefinite() || part.arg < 1 || part.arg > manifest.MaxPart ||
+			part.arg > uint64(c.end-c.pos) {
+			return nil, false
+		}
+		id = append(id, b[c.pos:c.pos+int(part.arg)])
+		c.pos += int(part.arg)
+	}
+	return id, c.pos == c.end
+}
+
+// epoch writes a time given in seconds; one beyond the calendar's range stays a number.
+func epoch(s uint64) string {
+	if s > 253402300799 { // 9999-12-31
+		return fmt.Sprintf("second %d of the epoch", s)
+	}
+	return time.Unix(int64(s), 0).UTC().Format(time.RFC3339)
 }

@@ -1,4 +1,9 @@
-package manifest
+// Package author writes SUIT envelopes: a release becomes the command sequences that devices run, and
+// signers sign it. It is the desk's half of the profile that package manifest reads and holds each
+// envelope against a device's own checks before it lets go of it. It never runs on a device.
+//
+// Nothing is kept here; the same release gives the same bytes.
+package author
 
 import (
 	"bytes"
@@ -6,6 +11,7 @@ import (
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 )
 
@@ -27,23 +33,19 @@ func Build(r Release) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot build release: %w", err)
 	}
-	if err := acceptable(env); err != nil {
+	if _, err := acceptable(env); err != nil {
 		return nil, fmt.Errorf("cannot build release: a device would refuse it: %w", err)
 	}
 	return env, nil
 }
 
 // acceptable parses all of an envelope as a device would after the signatures.
-func acceptable(env []byte) error {
-	e, err := Parse(env)
+func acceptable(env []byte) (manifest.Envelope, error) {
+	e, err := manifest.Parse(env)
 	if err != nil {
-		return err
+		return manifest.Envelope{}, err
 	}
-	if sum(e.claimed.Alg, e.manifest.item) != e.claimed {
-		return ErrDigest
-	}
-	m := Manifest{env: e}
-	return m.parse()
+	return e, manifest.Check(e)
 }
 
 func (r Release) build() ([]byte, error) {
@@ -53,7 +55,7 @@ func (r Release) build() ([]byte, error) {
 	w := &suit.Writer{}
 	envelope := map[any]any{}
 	ids, shared, install, validate := r.sequences(w, envelope)
-	manifest := map[int64]any{
+	m := map[int64]any{
 		1:                1,
 		2:                r.Sequence,
 		3:                w.Wrap(map[int64]any{2: ids, 4: w.Wrap(shared)}),
@@ -61,19 +63,19 @@ func (r Release) build() ([]byte, error) {
 		suit.KeyInstall:  w.Wrap(install),
 	}
 	if r.ReferenceURI != "" {
-		manifest[4] = r.ReferenceURI
+		m[4] = r.ReferenceURI
 	}
 	if r.Version != nil {
-		manifest[6] = w.Wrap(r.Version)
+		m[6] = w.Wrap(r.Version)
 	}
 	if t := r.text(w); len(t) > 0 {
 		text := w.Wrap(t)
 		envelope[int64(suit.KeyText)] = text
-		manifest[suit.KeyText] = digested(w, sum(SHA256, w.Wrap(text)))
+		m[suit.KeyText] = digested(w, manifest.Sum(w.Wrap(text)))
 	}
-	content := w.Wrap(manifest)
+	content := w.Wrap(m)
 	envelope[int64(suit.KeyManifest)] = content
-	signed := w.Wrap(digested(w, sum(SHA256, w.Wrap(content))))
+	signed := w.Wrap(digested(w, manifest.Sum(w.Wrap(content))))
 	envelope[int64(suit.KeyAuthentication)] = w.Wrap([]any{signed})
 	env := w.Wrap(cbor.Tag{Number: suit.TagEnvelope, Content: envelope})
 	return env, w.Err
@@ -93,7 +95,7 @@ func (r Release) text(w *suit.Writer) map[string]any {
 	for tag, t := range r.Text {
 		m := fill(map[any]any{}, t.Description, t.Update)
 		for name, c := range t.Components {
-			id, err := ParseComponentID(name)
+			id, err := manifest.ParseComponentID(name)
 			if err != nil {
 				w.Err = errors.Join(w.Err, err)
 				continue
@@ -119,27 +121,25 @@ type Signer interface {
 // Sign adds a signer's block to an envelope that a device could accept. The signers before stay, so
 // that several can sign the same file one after another.
 func Sign(env []byte, s Signer) ([]byte, error) {
-	if err := acceptable(env); err != nil {
+	e, err := acceptable(env)
+	if err != nil {
 		return nil, fmt.Errorf("cannot sign envelope: a device would refuse it: %w", err)
 	}
-	e, err := Parse(env)
+	p := e.Parts()
+	if len(p.Blocks) == manifest.MaxBlocks {
+		return nil, fmt.Errorf("cannot sign envelope: it has %d signatures already", manifest.MaxBlocks)
+	}
+	block, err := s.Sign(p.Digest, nil)
 	if err != nil {
 		return nil, fmt.Errorf("cannot sign envelope: %w", err)
 	}
-	if len(e.blocks) == MaxBlocks {
-		return nil, fmt.Errorf("cannot sign envelope: it has %d signatures already", MaxBlocks)
-	}
-	block, err := s.Sign(e.signed, nil)
-	if err != nil {
-		return nil, fmt.Errorf("cannot sign envelope: %w", err)
-	}
-	for _, b := range e.blocks {
+	for _, b := range p.Blocks {
 		if bytes.Equal(b, block) {
 			return nil, errors.New("cannot sign envelope: this signer has signed it already")
 		}
 	}
-	e.blocks = append(e.blocks, block)
-	out, err := e.assemble()
+	p.Blocks = append(p.Blocks, block)
+	out, err := assemble(p)
 	if err != nil {
 		return nil, fmt.Errorf("cannot sign envelope: %w", err)
 	}
@@ -149,39 +149,43 @@ func Sign(env []byte, s Signer) ([]byte, error) {
 // Sever drops the text from an envelope, for links where each byte counts. Signatures stay valid:
 // they cover the text's digest. An envelope without text comes back as it is.
 func Sever(env []byte) ([]byte, error) {
-	e, err := Parse(env)
+	e, err := manifest.Parse(env)
 	if err != nil {
 		return nil, fmt.Errorf("cannot sever text: %w", err)
 	}
-	delete(e.severable, suit.KeyText)
-	out, err := e.assemble()
+	p := e.Parts()
+	delete(p.Severable, suit.KeyText)
+	out, err := assemble(p)
 	if err != nil {
 		return nil, fmt.Errorf("cannot sever text: %w", err)
 	}
 	return out, nil
 }
 
-// assemble encodes the envelope's parts again. What is signed are the contents of byte strings,
+// assemble encodes an envelope's parts again. What is signed are the contents of byte strings,
 // which stay as they are.
-func (e Envelope) assemble() ([]byte, error) {
+func assemble(p manifest.Parts) ([]byte, error) {
 	w := &suit.Writer{}
-	wrapper := []any{e.signed}
-	for _, b := range e.blocks {
+	wrapper := []any{p.Digest}
+	for _, b := range p.Blocks {
 		wrapper = append(wrapper, b)
 	}
-	m := map[any]any{int64(suit.KeyAuthentication): w.Wrap(wrapper), int64(suit.KeyManifest): e.manifest.content}
-	for k, el := range e.severable {
-		m[k] = el.content
+	m := map[any]any{int64(suit.KeyAuthentication): w.Wrap(wrapper), int64(suit.KeyManifest): p.Manifest}
+	for k, content := range p.Severable {
+		m[k] = content
 	}
-	for name, el := range e.integrated {
-		m[name] = el.content
+	for name, content := range p.Integrated {
+		m[name] = content
 	}
 	out := w.Wrap(cbor.Tag{Number: suit.TagEnvelope, Content: m})
 	if w.Err != nil {
 		return nil, w.Err
 	}
-	if _, err := Parse(out); err != nil {
+	if _, err := manifest.Parse(out); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
+
+// digested is a SUIT_Digest as it is written.
+func digested(w *suit.Writer, d manifest.Digest) []any { return w.Digest(d.Alg, d.Sum) }
