@@ -92,3 +92,54 @@ func TestUnannouncedTrialIsNoUpdate(t *testing.T) {
 		})
 	}
 }
+
+// deafPower hears nothing as long as deaf says so.
+type deafPower struct {
+	hal.Power
+	deaf  func() bool
+	asked *int
+}
+
+func (p deafPower) Reboot(ctx context.Context, arg string) error {
+	if *p.asked++; p.deaf() {
+		return nil
+	}
+	return p.Power.Reboot(ctx, arg)
+}
+
+func (p deafPower) Force() error {
+	if p.deaf() {
+		return nil
+	}
+	return p.Power.Force()
+}
+
+// TestRebootsAreCountedInEachPhase: a device that needed all its reboots to get into the trial has as many
+// left to confirm the new system (I8: bounded in each phase, not taken from the next one).
+func TestRebootsAreCountedInEachPhase(t *testing.T) {
+	bubble(t, 74, func(r *rig) {
+		deaf, asked := true, 0
+		r.options = func(o *agent.Options) {
+			o.Power = deafPower{o.Power, func() bool { return deaf }, &asked}
+			first := r.w.Reboots() // of this start
+			o.Boot = fakeBoot{Backend: o.Boot, confirm: func(real func() error) error {
+				if len(first) < 2 {
+					return errors.New("input/output error")
+				}
+				return real()
+			}}
+		}
+		envs := [][]byte{r.release(2, 2)}
+		for i := range 3 { // the daemon is restarted while it asks for the reboot
+			deaf = i < 2
+			if again := r.boot(&envs, func(*agent.Agent) bool { return asked > i }); again != (i == 2) {
+				t.Fatalf("start %d: rebooted %v after %d reboots were asked for\n%s", i, again, asked, r.told())
+			}
+		}
+		r.loader()
+		if boots := r.spend(time.Hour); boots != 1 {
+			t.Errorf("%d boots to confirm the system, want 1", boots)
+		}
+		r.is("B", 2, "result=updated")
+	})
+}

@@ -358,7 +358,8 @@ func (r *rig) story() []string {
 	}
 	_, err = evidence.VerifyExport(&b, keys, func(rec evidence.Record) error {
 		var d []string
-		for _, k := range []string{"result", "why", "trial-boot", "armed", "resumed-from", "read-back", "confirmed", "origin", "lifted-sequence-below-floor"} {
+		for _, k := range []string{"result", "why", "trial-boot", "armed", "resumed-from", "read-back", "confirmed", "origin", "lifted-sequence-below-floor",
+			"not-recorded-before"} {
 			if v := rec.Detail[k]; v != "" {
 				d = append(d, k+"="+v)
 			}

@@ -1,0 +1,64 @@
+package agent_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/campaign"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// TestRevertAsksTheRoot: an operator goes back to what the other slot holds only where the root still
+// admits it: at its lowest sequence number yes, one below no, and never to a manifest that it revoked.
+func TestRevertAsksTheRoot(t *testing.T) {
+	for name, tt := range map[string]struct {
+		root func(s *trust.RootSpec, digest manifest.Digest)
+		want reason.Reason
+	}{
+		"at the minimum": {func(s *trust.RootSpec, _ manifest.Digest) {
+			s.Components = map[string]trust.SequenceRange{"rootfs": {Min: 4, Max: 100}}
+		}, ""},
+		"one below": {func(s *trust.RootSpec, _ manifest.Digest) {
+			s.Components = map[string]trust.SequenceRange{"rootfs": {Min: 5, Max: 100}}
+		}, reason.SequenceOutOfRange},
+		"revoked":   {func(s *trust.RootSpec, d manifest.Digest) { s.Revoked = []string{d.String()} }, reason.Revoked},
+		"as it was": {func(*trust.RootSpec, manifest.Digest) {}, ""},
+		"another part": {func(s *trust.RootSpec, _ manifest.Digest) {
+			s.Components = map[string]trust.SequenceRange{"app": {Min: 50, Max: 100}}
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 621, func(r *rig) {
+				f := rooted(r)
+				first, second := r.release(4, 2), r.release(7, 3)
+				plan, digest := f.plan(first, 4)
+				r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(first))
+				plan, digest = f.plan(second, 7)
+				r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(second))
+				r.is("A", 3)
+				tt.root(&f.spec, f.digest(first))
+				f.root()
+				r.hear(doc(transport.Root, f.bundle()))
+				var err error
+				r.ask(func(ctx context.Context, a *agent.Agent) { _, err = a.Revert(ctx, "uid 0", "") })
+				if tt.want == "" {
+					if err != nil {
+						t.Errorf("the way back is refused: %v", err)
+					}
+					r.is("B", 2)
+					return
+				}
+				var no *agent.Refused
+				if !errors.As(err, &no) || no.Reason != tt.want {
+					t.Errorf("the answer is %v, want %s", err, tt.want)
+				}
+				r.is("A", 3, "!>revert")
+			})
+		})
+	}
+}
