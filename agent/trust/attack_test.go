@@ -490,22 +490,12 @@ func TestAttackEndlessData(t *testing.T) {
 	if _, err := trust.ParseBundle(big(trust.MaxBundle + 1)); !errors.Is(err, trust.ErrMalformed) {
 		t.Error(err)
 	}
-	if _, err := trust.ParseBundle(enc(t, make([][]byte, trust.MaxVersions+1))); !errors.Is(err, trust.ErrMalformed) {
-		t.Error(err)
-	}
 	// A length that promises what does not follow.
 	if _, err := trust.ParseBundle([]byte{0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}); !errors.Is(err, trust.ErrMalformed) {
 		t.Error(err)
 	}
 	r := anchor(t, root(t, spec(t), who(t, "alice", trust.ESP384), who(t, "bob")))
 	if _, _, err := r.Verify(trust.RolePulse, "pulse", big(trust.MaxMessage+1)); !errors.Is(err, trust.ErrMalformed) {
-		t.Error(err)
-	}
-	h := hostile{body: typOf("pulse"), payload: payload, aad: "ratchet/pulse/v1"}
-	for range trust.MaxCosigned + 1 {
-		h.sigs = append(h.sigs, []any{enc(t, map[int]int{1: -19}), map[int][]byte{4: big(32)}, big(64)})
-	}
-	if _, _, err := r.Verify(trust.RolePulse, "pulse", h.encode(t)); !errors.Is(err, trust.ErrMalformed) {
 		t.Error(err)
 	}
 	deep := hostile{body: typOf("pulse"), payload: payload, unprotected: map[any]any{9: nested(20)}}
