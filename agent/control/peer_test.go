@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -64,16 +65,13 @@ func TestRight(t *testing.T) {
 	}
 }
 
-// Real clients of another user, told apart by the kernel.
-func TestOtherUsers(t *testing.T) {
+// stranger lets user 64001 ask at a socket that everybody may reach, in a process of its own.
+func stranger(t *testing.T, path *string) (ask func(verb control.Verb, gid uint32, groups ...uint32) (out string, code int)) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to be somebody else")
 	}
-	const uid, gid, group = 64001, 64002, 64003
-	path, _ := serve(t, control.Access{WriteGroup: []uint32{group + 1}}, func(_ context.Context, r control.Request, _ func(any)) (any, error) {
-		return r.Peer, nil
-	})
-	exe := filepath.Join(filepath.Dir(path), "client")
+	exe := filepath.Join(filepath.Dir(*path), "client")
 	self, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
@@ -81,20 +79,29 @@ func TestOtherUsers(t *testing.T) {
 	if err := os.WriteFile(exe, self, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.Chmod(filepath.Dir(path), 0o755), os.Chmod(path, 0o666)); err != nil {
+	if err := errors.Join(os.Chmod(filepath.Dir(*path), 0o755), os.Chmod(*path, 0o666)); err != nil {
 		t.Fatal(err)
 	}
-	ask := func(verb control.Verb, gid uint32, groups ...uint32) (string, int) {
+	return func(verb control.Verb, gid uint32, groups ...uint32) (string, int) {
 		t.Helper()
 		cmd := exec.Command(exe)
-		cmd.Env = []string{"CONTROL_TEST_CLIENT=" + path, "CONTROL_TEST_VERB=" + string(verb)}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid, Groups: groups}}
+		cmd.Env = []string{"CONTROL_TEST_CLIENT=" + *path, "CONTROL_TEST_VERB=" + string(verb)}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 64001, Gid: gid, Groups: groups}}
 		out, err := cmd.Output()
 		if cmd.ProcessState == nil {
 			t.Skipf("cannot be somebody else: %v", err)
 		}
 		return string(out), cmd.ProcessState.ExitCode()
 	}
+}
+
+// Real clients of another user, told apart by the kernel.
+func TestOtherUsers(t *testing.T) {
+	const gid, group = 64002, 64003
+	path, _ := serve(t, control.Access{WriteGroup: []uint32{group + 1}}, func(_ context.Context, r control.Request, _ func(any)) (any, error) {
+		return r.Peer, nil
+	})
+	ask := stranger(t, &path)
 	if out, code := ask(control.VerbStatus, gid); code != control.ExitNotPermitted || !strings.Contains(out, "uid 64001 may not") {
 		t.Errorf("stranger: %q, exit %d", out, code)
 	}
@@ -129,6 +136,50 @@ func TestOtherUsers(t *testing.T) {
 	}
 	if out, code := ask(control.VerbStatus, gid); code != control.ExitNotPermitted {
 		t.Errorf("the file's mode: %q, exit %d", out, code)
+	}
+}
+
+// The last two of eight places are root's: whoever may only look cannot lock it out.
+func TestPlacesForRoot(t *testing.T) {
+	path, _ := serve(t, control.Access{Read: []uint32{64001}}, echo)
+	ask := stranger(t, &path)
+	hold := func(n int) {
+		t.Helper()
+		for range n {
+			conn, err := net.Dial("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+		}
+	}
+	served := func(what string) {
+		t.Helper()
+		for i := 0; ; i++ { // the one before may be on its way out
+			_, err := do(t, path, control.VerbStatus, nil)
+			if err == nil {
+				return
+			}
+			if i == 100 {
+				t.Fatalf("%s: %v", what, err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	hold(5)
+	if out, code := ask(control.VerbStatus, 64002); code != control.ExitOK {
+		t.Errorf("the sixth place, a reader: %q, exit %d", out, code)
+	}
+	hold(1)
+	if out, code := ask(control.VerbStatus, 64002); code != control.ExitBusy {
+		t.Errorf("the seventh place, a reader: %q, exit %d", out, code)
+	}
+	served("the seventh place, root")
+	hold(1)
+	served("the eighth place, root")
+	hold(1)
+	if _, err := do(t, path, control.VerbStatus, nil); control.Exit(err) != control.ExitBusy {
+		t.Errorf("the ninth, root: %v", err)
 	}
 }
 
