@@ -205,13 +205,13 @@ func (c *Config) deviceKey(fsys hal.FS, log *slog.Logger) (*trust.Signer, error)
 
 // believable is the clock for checking certificates: never before this program was made, nor before
 // the configuration last worked. A device whose clock stands at 1970 could reach nobody otherwise.
-func believable(stateDir string) func() time.Time {
+func believable(stateDir string, clock func() time.Time) func() time.Time {
 	floor := builtAfter
 	if st, err := os.Stat(filepath.Join(stateDir, "last-good.toml")); err == nil && st.ModTime().After(floor) {
 		floor = st.ModTime()
 	}
 	return func() time.Time {
-		if now := time.Now(); now.After(floor) {
+		if now := clock(); now.After(floor) {
 			return now
 		}
 		return floor
@@ -222,7 +222,7 @@ func believable(stateDir string) func() time.Time {
 func clockUnset() bool { return time.Now().Before(builtAfter) }
 
 func (c *Config) tls(ca, cert, key string) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12, Time: believable(c.State.Directory)}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, Time: believable(c.State.Directory, time.Now)}
 	if ca != "" {
 		b, err := os.ReadFile(ca)
 		if err != nil {
