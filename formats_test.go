@@ -14,9 +14,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
@@ -222,9 +222,9 @@ func TestFormatsEvidence(t *testing.T) {
 			t.Errorf("FORMATS.md does not have %s = %q", c.name, w)
 		}
 	}
-	for _, r := range agent.Table {
-		if !chapter[string(r.Phase)] {
-			t.Errorf("FORMATS.md does not have the phase %q", r.Phase)
+	for _, p := range life.Phases() {
+		if !chapter[string(p)] {
+			t.Errorf("FORMATS.md does not have the phase %q", p)
 		}
 	}
 	for what, n := range map[string]int{"record": evidence.MaxRecord, "signed": evidence.MaxSigned, "text": evidence.MaxText, "detail": evidence.MaxDetail, "name": evidence.MaxName, "details": evidence.MaxDetails} {
@@ -360,7 +360,7 @@ func TestFormatsState(t *testing.T) {
 		}
 	}
 	fields := map[string]bool{}
-	for width, typ := range map[int]reflect.Type{4: reflect.TypeOf(agent.Record{}), 3: reflect.TypeOf(agent.Ext{})} {
+	for width, typ := range map[int]reflect.Type{4: reflect.TypeOf(life.Record{}), 3: reflect.TypeOf(life.Ext{})} {
 		for i := range typ.NumField() {
 			n, _, _ := strings.Cut(typ.Field(i).Tag.Get("cbor"), ",")
 			fields[fmt.Sprint(width, " ", n, " ", strings.ToLower(typ.Field(i).Name))] = true

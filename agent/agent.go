@@ -1,56 +1,46 @@
 package agent
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
-	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
-// Agent is the state machine of one device. One goroutine (Run) owns the record and acts; others
-// read snapshots and hand in requests.
+// Agent executes the life of an update on one device. One goroutine (Run) owns the state; others read
+// snapshots and hand in requests.
 type Agent struct {
 	o   Options
 	log *slog.Logger
 	st  *store
 	q   *quarantine
 
-	rec    Record
-	hold   reason.Reason // running is unproven, or the journal took nothing at the start: nothing is written in this boot
-	stayed bool          // in this boot a trial failed that could not be left: it does not begin again
-	retake bool          // what the start found can be tried again without a new boot
-	frozen bool          // the stored record is another version's: it is never overwritten
-	safe   []string
-	bootID string
-	run    bootctl.Slot // proven running slot, "" when unproven
-
-	held    map[string]hal.Medium   // parts of the target, held exclusively between checking and arming
-	checked time.Duration           // uptime at which they were read back
-	local   map[string]slots.Source // payloads handed over by a technician
-	tendAt  time.Duration           // uptime at which idle looks after the boot metadata; 0: now
-	lapses  int                     // times in a row that it could not
-	retryAt time.Duration           // uptime at which a waiting offer is decided again; 0: none
-	missed  []transport.Message     // offers that came while another one waited to be armed
-	garbage garbageLimit
-	who     standing        // root, plan and pulse; zero with flat anchors
-	permit  campaign.Permit // what a recovery permit lifts; zero: nothing
-
-	counterKnown bool                                  // in this process it is on record which one there is
-	counter      atomic.Pointer[control.CounterStatus] // as it was read last
+	// Owned by Run.
+	s        life.State
+	who      standing                // root, plan and pulse; zero with flat anchors
+	permit   campaign.Permit         // what a recovery permit lifts; zero: nothing
+	plan     policy.Plan             // of the update in progress, as it was decided last
+	offered  offer                   // the offer that is being decided
+	local    map[string]slots.Source // payloads handed over by a technician
+	missed   []transport.Message     // offers that came while an update was in progress
+	held     map[string]hal.Medium   // parts of the target, held exclusively between checking and arming
+	proof    *proof                  // the health checks of the trial in progress
+	pending  *request                // a person who waits for an answer
+	unstored bool                    // the journal did not take the last commit
 
 	requests chan request
 	abort    abort
+	counter  atomic.Pointer[control.CounterStatus] // as it was read last
 	progress atomic.Pointer[progress]
 	trouble  atomic.Pointer[trouble]
 	trialNow atomic.Pointer[trialView]
@@ -70,17 +60,18 @@ func New(o Options) (*Agent, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot start agent: %w", err)
 	}
-	a := &Agent{
-		o: o, log: o.Log, safe: append([]string(nil), o.Safe...),
-		rec:      Record{Phase: Idle},
-		requests: make(chan request), changed: make(chan struct{}, 1),
-	}
-	a.bootID, _ = o.Identity.BootID() // "": every start counts as another boot
+	a := &Agent{o: o, log: o.Log, requests: make(chan request), changed: make(chan struct{}, 1)}
+	a.s.Rec.Phase = life.Idle
+	a.s.Safe = append([]string(nil), o.Safe...)
+	a.s.BootID, _ = o.Identity.BootID() // "": every start counts as another boot
+	a.s.Dev = life.Device{Slots: [2]bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}, Running: o.Running, Tries: o.Tries, MaxBoots: o.MaxBoots,
+		RetryMax: o.RetryMax, Deadline: o.Health.Deadline, Counter: o.Counter != nil, Inbox: o.Inbox != nil}
 	var lost bool
 	a.q, lost = openQuarantine(o.FS, o.StateDir)
 	if lost {
 		a.log.Warn("both copies of the quarantine are damaged; starting an empty one")
 	}
+	a.s.Tally = a.q.tally()
 	if o.Journal == nil {
 		o.Journal = journal.NewMemory() // what happens now is reported, and lost with the process
 		a.addSafe("no journal: " + string(o.JournalLost))
@@ -94,7 +85,6 @@ func New(o Options) (*Agent, error) {
 		}
 	}
 	a.st = st
-	st.load(keyGarbage, &a.garbage.seen)
 	if err := a.openStanding(); err != nil {
 		a.addSafe(err.Error())
 	}
@@ -105,155 +95,25 @@ func New(o Options) (*Agent, error) {
 	return a, nil
 }
 
-func (a *Agent) addSafe(why string) { a.safe = append(a.safe, why) }
+func (a *Agent) addSafe(why string) { a.s.Safe = append(a.s.Safe, why) }
 
 func (a *Agent) stamp() evidence.Stamp {
 	wall, q := a.o.Clock.Wall()
-	return evidence.Stamp{Wall: wall, Quality: q.String(), Uptime: a.o.Clock.Uptime(), BootID: a.bootID, Agent: a.o.Version}
+	return evidence.Stamp{Wall: wall, Quality: q.String(), Uptime: a.o.Clock.Uptime(), BootID: a.s.BootID, Agent: a.o.Version}
 }
 
-// Run reconciles and then carries updates through until ctx ends. It returns nil on a clean
-// shutdown; the phase that was in progress is taken up again by the next Run.
-func (a *Agent) Run(ctx context.Context) error {
-	defer a.release()
-	a.start(ctx)
-	for failed := 0; ctx.Err() == nil; {
-		err := a.step(ctx)
-		a.publish()
-		if err == nil || ctx.Err() != nil {
-			failed = 0
-			continue
-		}
-		// What could not be made durable was not done. The same step is tried again, later and later:
-		// it may load a checkpoint's worth of bytes each time.
-		a.fail("cannot go on in phase "+string(a.rec.Phase), err)
-		a.publish()
-		if a.rec.Phase == Trial || a.rec.Phase == Reverting {
-			// Nothing of the trial can be made durable: the bootloader's counter decides (loop 12).
-			if v, _ := a.look(ctx, true); v.Runs == RunsTarget {
-				a.trialUnwritable(ctx, v, err)
-			}
-		}
-		_ = a.waitRequest(ctx, a.o.Clock.After(min(30*time.Second<<min(failed, 12), a.o.RetryMax)))
-		failed++
-	}
-	return nil
+func (a *Agent) fail(what string, err error) { a.failText(what, err.Error()) }
+
+func (a *Agent) failText(what, text string) {
+	a.trouble.Store(&trouble{what: what, text: what + ": " + text, journal: a.unstored})
+	a.log.Error(what, "error", text)
 }
 
-func (a *Agent) step(ctx context.Context) error {
-	if a.hold == reason.JournalUnwritable && a.retake {
-		if err := a.waitRequest(ctx, a.o.Clock.After(time.Minute)); err != nil || ctx.Err() != nil {
-			return err
-		}
-		a.hold, a.retake = "", false
-		a.start(ctx)
-		return nil
+// well takes back what fail said.
+func (a *Agent) well(what string) {
+	if t := a.trouble.Load(); t != nil && t.what == what {
+		a.trouble.Store(nil)
 	}
-	if a.hold != "" {
-		return a.waitRequest(ctx, a.o.Clock.After(time.Hour))
-	}
-	if len(a.safe) > 0 && (a.rec.Phase.beforeArm() || a.rec.Phase == Arming) {
-		return a.waitRequest(ctx, a.o.Clock.After(time.Hour))
-	}
-	switch a.rec.Phase {
-	case Idle:
-		return a.idle(ctx)
-	case Preparing:
-		return a.preparing(ctx)
-	case Writing:
-		return a.writing(ctx)
-	case Checking:
-		return a.checking(ctx)
-	case Ready:
-		return a.ready(ctx)
-	case Arming:
-		return a.arming(ctx)
-	case Rebooting:
-		return a.rebooting(ctx)
-	case Trial:
-		return a.trial(ctx)
-	case Confirming:
-		return a.confirming(ctx)
-	case Sealing:
-		return a.sealing(ctx)
-	case Reverting:
-		return a.reverting(ctx)
-	}
-	panic("internal error: phase " + string(a.rec.Phase))
-}
-
-// wait returns false when ctx ended first.
-func (a *Agent) wait(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-a.o.Clock.After(d):
-		return true
-	}
-}
-
-// move makes a transition durable with its evidence, then takes it up. Nothing of the new phase
-// happens before (I5, I6).
-func (a *Agent) move(to Phase, why reason.Reason, edit func(*Record), e evidence.Event, also ...txFunc) error {
-	if !a.rec.Phase.May(to) {
-		panic(fmt.Sprintf("internal error: transition %s -> %s", a.rec.Phase, to))
-	}
-	next := a.rec
-	next.Ext.Images = append([]SlotImage(nil), a.rec.Ext.Images...)
-	next.Phase = to
-	if to != a.rec.Phase {
-		next.Ext.Reboots = 0
-	}
-	next.Ext.BootID = a.bootID
-	if edit != nil {
-		edit(&next)
-	}
-	if e.Kind == "" {
-		e.Kind = evidence.KindPhase
-	}
-	e.From, e.To, e.Reason = string(a.rec.Phase), string(to), why
-	if e.Manifest == "" {
-		e.Manifest, e.Sequence = a.rec.Digest, a.rec.Ext.Sequence
-		if next.Digest != "" {
-			e.Manifest, e.Sequence = next.Digest, next.Ext.Sequence
-		}
-	}
-	if e.Slot == "" {
-		e.Slot = string(next.Target)
-		if next.Target == "" {
-			e.Slot = string(a.rec.Target)
-		}
-	}
-	rec := &next
-	if a.frozen {
-		rec = nil
-	}
-	if err := a.st.commit(rec, []evidence.Event{e}, also...); err != nil {
-		return fmt.Errorf("cannot enter phase %s: %w", to, err)
-	}
-	a.log.Info("phase", "from", a.rec.Phase, "to", to, "slot", e.Slot, "reason", string(why), "sequence", e.Sequence)
-	a.rec = next
-	a.trouble.Store(nil)
-	a.publish()
-	return nil
-}
-
-type txFunc = func(journal.Tx) error
-
-// note records an event that is no transition.
-func (a *Agent) note(e evidence.Event, also ...txFunc) error {
-	if err := a.st.commit(nil, []evidence.Event{e}, also...); err != nil {
-		return fmt.Errorf("cannot record %s: %w", e.Kind, err)
-	}
-	a.publish()
-	return nil
-}
-
-func (a *Agent) release() {
-	for _, m := range a.held {
-		_ = m.Close()
-	}
-	a.held = nil
 }
 
 func (a *Agent) slot(name bootctl.Slot) SlotDef {

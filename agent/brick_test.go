@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -123,7 +124,7 @@ func TestBrick04NothingToGoBackTo(t *testing.T) {
 				return st, err
 			}}
 		}
-		r.inPhase(agent.Trial, r.release(2, 2))
+		r.inPhase(life.Trial, r.release(2, 2))
 		asked := len(r.w.Reboots())
 		var s control.Status
 		r.until(nil, func(now control.Status) bool { s = now; return now.Last != nil })
@@ -169,7 +170,7 @@ func TestBrick06Watchdog(t *testing.T) {
 func TestBrick07TornMetadata(t *testing.T) {
 	for _, b := range []board{uboot{}, grub{}} {
 		bubbleOn(t, 407, b, func(r *rig) {
-			r.inPhase(agent.Trial, r.release(2, 2))
+			r.inPhase(life.Trial, r.release(2, 2))
 			for _, p := range []string{"/env/0", "/env/1", "/env/grubenv"} {
 				if _, ok := r.w.File(p); ok {
 					r.w.PutFile(p, []byte("torn"))
@@ -202,12 +203,12 @@ func TestBrick08RebootFails(t *testing.T) {
 func TestBrick09ArmedOnlyWhenAllowed(t *testing.T) {
 	bubble(t, 409, func(r *rig) {
 		r.options = func(o *agent.Options) { o.Rules.Approval = policy.ApprovalInstall }
-		r.inPhase(agent.Ready, r.release(2, 2))
+		r.inPhase(life.Ready, r.release(2, 2))
 		for range 3 {
 			r.w.Cut()
 			r.w.PowerOn()
 			r.loader()
-			r.inPhase(agent.Ready)
+			r.inPhase(life.Ready)
 			if st := r.state(); r.runs() != "A" || st.Slots["B"].Bootable {
 				t.Fatalf("slot %s runs, armed while waiting: %+v", r.runs(), st)
 			}

@@ -32,8 +32,7 @@ func (a *Agent) facts(m manifest.Manifest, target SlotDef) policy.Facts {
 			a.log.Warn("target cannot be measured", "slot", target.Name, "component", c, "error", err)
 		}
 	}
-	var floor storedFloor
-	if a.st.load(keyFloor, &floor) {
+	if floor := a.s.Floor; floor.Digest != "" || floor.Sequence > 0 {
 		f.Floor.Sequence = floor.Sequence
 		f.Floor.Manifest, _ = manifest.ParseDigest(floor.Digest)
 	}
@@ -56,8 +55,7 @@ func (a *Agent) facts(m manifest.Manifest, target SlotDef) policy.Facts {
 		e, ok := a.q.find(d.String())
 		return e.Cause, ok
 	}
-	var c SlotContent
-	if a.st.load(prefixSlot+string(a.run), &c) && c.Confirmed {
+	if c, ok := a.st.content(a.s.Run); ok && c.Confirmed {
 		for _, i := range c.Images {
 			f.Running[i.Component] = manifest.Digest{Alg: i.Alg, Sum: string(i.Digest)}
 		}
@@ -68,19 +66,14 @@ func (a *Agent) facts(m manifest.Manifest, target SlotDef) policy.Facts {
 }
 
 // own is what only the agent knows of its own state. Whether an image is being judged is asked of a new
-// offer only, see consider.
+// offer only, see decideOffer.
 func (a *Agent) own() policy.Own {
-	o := policy.Own{Hold: a.hold != "" || a.run == "", Stayed: a.stayed, Journal: policy.Room{Needs: minJournal}}
-	if len(a.safe) > 0 {
-		o.Safe = a.safe[0]
+	o := policy.Own{Hold: a.s.Hold != "" || a.s.Run == "", Stayed: a.s.Stayed, Journal: policy.Room{Needs: minJournal}}
+	if len(a.s.Safe) > 0 {
+		o.Safe = a.s.Safe[0]
 	}
 	o.Journal.Free, _ = a.st.j.Free() // an error is no room
 	return o
-}
-
-// decide asks the policy at a stop point of an update, or for somebody who only wants to know.
-func (a *Agent) decide(m manifest.Manifest, stage policy.Stage, local bool, target SlotDef) policy.Decision {
-	return a.decideOn(policy.Offer{Manifest: m, Stage: stage, Local: local}, a.facts(m, target))
 }
 
 func (a *Agent) decideOn(o policy.Offer, f policy.Facts) policy.Decision {
@@ -136,12 +129,6 @@ func rules(d policy.Decision) string {
 		}
 	}
 	return strings.Join(all, " ")
-}
-
-// firstDetail is what the finding that gives the decision its reason says.
-func firstDetail(d policy.Decision) string {
-	why, _, detail := summary(d)
-	return detail[string(why)]
 }
 
 // retryAfter is when the earliest finding may have gone: at least a minute, 15 minutes when nobody says.

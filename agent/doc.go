@@ -2,8 +2,10 @@
 // slot, arms the bootloader, proves the new system on trial, and confirms it or goes back.
 //
 // A phase names the one action that may be in progress; the phase is durable before the action
-// starts; every action can be run again. What was in progress when the power went is found out
-// again by Reconcile, a total function of the record, the boot metadata and what really runs.
+// starts; every action can be run again. What is to be done is decided by package life, a pure
+// machine; this package executes it: it commits what a step asks for, performs its one action, and
+// hands the result back. What was in progress when the power went is found out again by
+// life.Reconcile, a total function of the record, the boot metadata and what really runs.
 //
 // Invariants, cited by number in code, tests and commits:
 //
@@ -20,6 +22,6 @@
 //	I10 Evidence is append-only and hash-chained; a loss is visible as a new chain with its reason
 //	    and the last known head, never as a silent hole.
 //
-// Read phase.go (the table), recover.go (what a power cut leaves), perform.go (the actions), in
-// that order.
+// Read life/table.go (what happens when), run.go (one step), perform.go (the actions), life/reconcile.go
+// (what a power cut leaves), in that order.
 package agent

@@ -1,7 +1,5 @@
 package agent
 
-import "github.com/ratchet-ota/ratchet/agent/journal"
-
 // Resend takes a request of the desk, and returns the sequence number that is sent next.
 func (a *Agent) Resend(body []byte) (next uint64, err error) {
 	err = a.resend(body)
@@ -12,5 +10,5 @@ func (a *Agent) Resend(body []byte) (next uint64, err error) {
 
 // SetSent says that evidence was handed over up to n.
 func (a *Agent) SetSent(n uint64) error {
-	return a.st.commit(nil, nil, func(tx journal.Tx) error { return put(tx, keySent, n) })
+	return a.st.commit(nil, nil, putValue{keySent, n})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/sim"
@@ -106,7 +107,7 @@ func (r *rig) until(envelopes [][]byte, rests func(control.Status) bool) {
 }
 
 // inPhase runs on, through reboots, until the phase is there.
-func (r *rig) inPhase(p agent.Phase, envelopes ...[]byte) {
+func (r *rig) inPhase(p life.Phase, envelopes ...[]byte) {
 	r.t.Helper()
 	r.until(envelopes, func(s control.Status) bool { return s.Phase == string(p) })
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/hal"
@@ -76,7 +77,7 @@ func TestBrick17ConfirmedExternally(t *testing.T) {
 	for _, sick := range []bool{false, true} {
 		bubble(t, 417, func(r *rig) {
 			r.sick[2] = sick
-			r.inPhase(agent.Trial, r.release(2, 2))
+			r.inPhase(life.Trial, r.release(2, 2))
 			if err := r.backend().Confirm(context.Background(), "B"); err != nil {
 				t.Fatal(err)
 			}
@@ -175,7 +176,7 @@ func TestBrick20ClockJumps(t *testing.T) {
 		bubble(t, 421, func(r *rig) {
 			r.sick[2] = sick
 			r.w.SetWall(time.Unix(0, 0), hal.TimeUnknown)
-			r.inPhase(agent.Trial, r.release(2, 2))
+			r.inPhase(life.Trial, r.release(2, 2))
 			r.w.SetWall(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC), hal.TimeSynced)
 			r.until(nil, func(s control.Status) bool { return s.Phase == "trial" && s.Update.Trial != nil })
 			r.w.SetWall(time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC), hal.TimeSynced)
@@ -204,7 +205,7 @@ func TestBrick21OffersAreKept(t *testing.T) {
 	bubble(t, 423, func(r *rig) {
 		approval := policy.ApprovalInstall
 		r.options = func(o *agent.Options) { o.Rules.Approval = approval }
-		r.inPhase(agent.Ready, r.release(5, 2))
+		r.inPhase(life.Ready, r.release(5, 2))
 		envs := [][]byte{r.release(4, 3)} // lower: not taken instead of it
 		reverted, taken := false, false
 		r.boot(&envs, func(a *agent.Agent) bool {
@@ -250,7 +251,7 @@ func TestBrick23AlteredWhileWaiting(t *testing.T) {
 				}
 				return io.NopCloser(bytes.NewReader(r.images[uri][off:])), nil
 			}
-			r.inPhase(agent.Ready, r.release(2, 2))
+			r.inPhase(life.Ready, r.release(2, 2))
 			if restart {
 				r.w.Poke("/dev/b", 4096, []byte("altered"))
 				r.w.SetSupply(hal.Supply{Battery: 80, BatteryMWh: -1, Known: true})
@@ -284,7 +285,7 @@ func TestBrick24BrokerOutage(t *testing.T) {
 		r.options = func(o *agent.Options) {
 			o.Health.Checks = append(o.Health.Checks, &health.Broker{Online: r.isOnline})
 		}
-		r.inPhase(agent.Trial, r.release(2, 2))
+		r.inPhase(life.Trial, r.release(2, 2))
 		r.online = false
 		if n := r.spend(24 * time.Hour); n > 2 {
 			t.Errorf("a day without the broker made %d boots", n)

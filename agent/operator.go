@@ -2,17 +2,17 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
-	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -27,16 +27,18 @@ type LocalInstall struct {
 // Check verifies a local install and says what it would do and need. Nothing is written.
 func (a *Agent) Check(ctx context.Context, l LocalInstall) (control.InstallCheck, error) {
 	var out control.InstallCheck
-	err := a.ask(ctx, func(context.Context) error {
-		if a.rec.Phase != Idle {
-			return &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.rec.Phase)}
+	_, err := a.ask(ctx, func(context.Context) (life.Event, error) {
+		if err := a.mustBeIdle(); err != nil {
+			return nil, err
 		}
-		m, err := a.verify(offer{envelope: l.Envelope, origin: l.Actor + " file:" + l.Name, console: true})
-		if err != nil {
-			return err
+		o := l.offer()
+		m, r := a.verify(o)
+		if r.Unverified { // an attempt is on record, whoever made it
+			a.offered = o
+			return life.Decided{Moment: a.moment(), Ask: life.Ask{Offer: true}, Ruling: r}, nil
 		}
-		target := a.other(a.run)
-		d := a.decide(m, policy.Download, true, target)
+		target := a.other(a.s.Run)
+		d := a.decideOn(policy.Offer{Manifest: m, Stage: policy.Download, Local: true}, a.facts(m, target))
 		out = control.InstallCheck{Schema: control.Schema, Outcome: d.Outcome.String(), Manifest: m.Digest().String(), Sequence: m.Sequence(),
 			Version: version(m), Description: m.Description("en"), Signers: m.Signers(), Target: string(target.Name), Need: []control.Payload{}}
 		for _, f := range d.Findings {
@@ -50,9 +52,20 @@ func (a *Agent) Check(ctx context.Context, l LocalInstall) (control.InstallCheck
 		for _, n := range d.Needs {
 			out.Need = append(out.Need, control.Payload{Name: PayloadName(n.URI), Component: n.Component, Bytes: n.Bytes})
 		}
-		return nil
+		return nil, nil
 	})
 	return out, err
+}
+
+func (a *Agent) mustBeIdle() error {
+	if p := a.s.Rec.Phase; p != life.Idle {
+		return &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(p)}
+	}
+	return nil
+}
+
+func (l LocalInstall) offer() offer {
+	return offer{envelope: l.Envelope, origin: l.Actor + " file:" + l.Name, local: l.Payloads, console: true}
 }
 
 // Install begins a local install, and follows it until the machine is told to reboot or the update
@@ -61,11 +74,12 @@ func (a *Agent) Install(ctx context.Context, l LocalInstall, show func(control.P
 	if l.Payloads == nil {
 		l.Payloads = map[string]slots.Source{}
 	}
-	err := a.ask(ctx, func(context.Context) error {
-		if a.rec.Phase != Idle {
-			return &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.rec.Phase)}
+	_, err := a.ask(ctx, func(ctx context.Context) (life.Event, error) {
+		if err := a.mustBeIdle(); err != nil {
+			return nil, err
 		}
-		return a.consider(offer{envelope: l.Envelope, origin: l.Actor + " file:" + l.Name, local: l.Payloads, console: true})
+		a.offered = l.offer()
+		return a.decide(ctx, life.Ask{Stage: life.Download, Offer: true}), nil
 	})
 	if err != nil {
 		return control.Done{}, err
@@ -79,10 +93,10 @@ func (a *Agent) follow(ctx context.Context, show func(control.Progress)) (contro
 	for {
 		s := a.snapshot()
 		switch {
-		case s.phase == Rebooting:
+		case s.phase == life.Rebooting:
 			return control.Done{Schema: control.Schema, Result: "rebooting", Reboots: true,
 				Says: fmt.Sprintf("Slot %s is armed; the machine reboots into it for its trial.", s.rec.Target)}, nil
-		case s.phase == Idle:
+		case s.phase == life.Idle:
 			var o Outcome
 			a.st.load(keyOutcome, &o)
 			return control.Done{}, &Refused{Reason: o.Reason, Detail: o.Detail, Deferred: o.Result == "deferred"}
@@ -98,21 +112,12 @@ func (a *Agent) follow(ctx context.Context, show func(control.Progress)) (contro
 
 // Confirm ends a trial at once, on an operator's word.
 func (a *Agent) Confirm(ctx context.Context, actor, note string) (control.Done, error) {
-	err := a.ask(ctx, func(context.Context) error {
-		switch {
-		case a.hold != "":
-			return &Refused{Reason: a.hold, Detail: "nothing is changed in this boot"}
-		case a.rec.Phase != Trial:
-			return &Refused{Reason: reason.NothingToDo, Detail: "nothing is on trial; the phase is " + string(a.rec.Phase)}
-		}
-		return a.move(Confirming, reason.OperatorConfirm, func(r *Record) { r.Ext.Cause = reason.OperatorConfirm }, evidence.Event{Kind: evidence.KindOperator, Actor: actor, Detail: noted(note)})
-	})
-	return control.Done{Schema: control.Schema, Says: "The running system is being confirmed without waiting for its health checks."}, err
+	return a.person(ctx, life.Asked{Verb: life.VerbConfirm, Actor: actor, Note: note}, nil)
 }
 
 // Revert goes back to what the other slot holds, or ends an update that is not armed yet.
 func (a *Agent) Revert(ctx context.Context, actor, note string) (control.Done, error) {
-	if p := a.snapshot().phase; p == Preparing || p == Writing || p == Checking {
+	if p := a.snapshot().phase; p == life.Preparing || p == life.Writing || p == life.Checking {
 		by := actor
 		if note != "" {
 			by += ": " + note
@@ -121,103 +126,60 @@ func (a *Agent) Revert(ctx context.Context, actor, note string) (control.Done, e
 			return control.Done{Schema: control.Schema, Says: "The update in progress is ended; the running system was not touched."}, nil
 		}
 	}
-	done := control.Done{Schema: control.Schema}
-	err := a.ask(ctx, func(ctx context.Context) error {
-		e := evidence.Event{Kind: evidence.KindOperator, To: "revert", Actor: actor, Detail: noted(note)}
-		switch p := a.rec.Phase; {
-		case a.hold != "":
-			return &Refused{Reason: a.hold, Detail: "nothing is changed in this boot"}
-		case p == Trial:
-			done.Reboots = true
-			done.Says = fmt.Sprintf("The trial of slot %s is ended; the machine reboots into slot %s.", a.rec.Target, a.other(a.rec.Target).Name)
-			return a.move(Reverting, reason.OperatorRevert, func(r *Record) { r.Ext.Cause = reason.OperatorRevert }, e)
-		case p.beforeArm(): // no action is in progress, or it would have been ended above
-			done.Says = "The update is ended before it was armed; the running system was not touched."
-			return errors.Join(a.note(e), a.aborted(actor))
-		case p == Idle:
-			done.Reboots = true
-			done.Says = fmt.Sprintf("Slot %s is checked, and then tried like an update.", a.other(a.run).Name)
-			return a.goBack(ctx, e)
+	return a.person(ctx, life.Asked{Verb: life.VerbRevert, Actor: actor, Note: note}, func(ctx context.Context, e *life.Asked) error {
+		if a.s.Rec.Phase != life.Idle || a.s.Run == "" {
+			return nil
 		}
-		return &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.rec.Phase)}
+		st, err := a.o.Boot.State(ctx)
+		e.Boot, e.BootOK, e.BootText = st, err == nil, errText(err)
+		e.Barred, e.BarredBy = a.barred(a.other(a.s.Run).Name)
+		return nil
 	})
-	return done, err
 }
 
-// goBack takes the other slot up as if it had just been written: it is read back against what it is
-// known to hold, armed, tried and confirmed or left again (loss 25).
-func (a *Agent) goBack(ctx context.Context, e evidence.Event) error {
-	if a.hold != "" || len(a.safe) > 0 || a.run == "" {
-		return &Refused{Reason: reason.RunningUnproven, Detail: "the device is not in a state to go back"}
+// barred is why the trust root does not admit what a slot is known to hold.
+func (a *Agent) barred(slot bootctl.Slot) (reason.Reason, string) {
+	c, _ := a.st.content(slot)
+	if !a.who.rooted() || len(c.Images) == 0 {
+		return reason.None, ""
 	}
-	target := a.other(a.run)
-	var c SlotContent
-	if a.st.load(prefixSlot+string(target.Name), &c) && !c.Confirmed {
-		return &Refused{Reason: reason.RevertImpossible, Detail: "what slot " + string(target.Name) + " holds was never confirmed here"}
+	lowest, _ := a.who.Root.SequenceRange(a.o.RootComponent)
+	switch {
+	case a.who.Root.Revoked(c.Manifest):
+		return reason.Revoked, "what slot " + string(slot) + " holds"
+	case c.Sequence < lowest:
+		return reason.SequenceOutOfRange, fmt.Sprintf("slot %s holds %d, the root admits %d and higher", slot, c.Sequence, lowest)
 	}
-	st, err := a.o.Boot.State(ctx)
-	if err != nil {
-		return &Refused{Reason: reason.BootMetadataInvalid, Detail: err.Error()}
-	}
-	if !st.Slots[a.run].Confirmed {
-		return &Refused{Reason: reason.RunningUnconfirmed, Detail: "slot " + string(a.run)}
-	}
-	if t := st.Slots[target.Name]; len(c.Images) == 0 && !(t.Bootable && t.Confirmed) {
-		return &Refused{Reason: reason.RevertImpossible, Detail: "slot " + string(target.Name) + " is disabled, and what it holds is not known"}
-	}
-	if a.who.rooted() && len(c.Images) > 0 {
-		lowest, _ := a.who.Root.SequenceRange(a.o.RootComponent)
-		switch {
-		case a.who.Root.Revoked(c.Manifest):
-			return &Refused{Reason: reason.Revoked, Detail: "what slot " + string(target.Name) + " holds"}
-		case c.Sequence < lowest:
-			return &Refused{Reason: reason.SequenceOutOfRange, Detail: fmt.Sprintf("slot %s holds %d, the root admits %d and higher", target.Name, c.Sequence, lowest)}
-		}
-	}
-	return a.move(Checking, reason.OperatorRevert, func(r *Record) {
-		*r = Record{Phase: Checking, Target: target.Name, Digest: c.Manifest, Ext: Ext{BootID: a.bootID, Origin: a.run,
-			Sequence: c.Sequence, Version: c.Version, Images: c.Images, Revert: true}}
-	}, e)
+	return reason.None, ""
 }
 
 // Approve gives a person's consent to one manifest, by digest, or to the one that waits.
 func (a *Agent) Approve(ctx context.Context, digest, actor, note string) (control.Done, error) {
-	err := a.ask(ctx, func(ctx context.Context) error {
-		var w storedOffer
-		waits := a.st.load(keyWaiting, &w) && w.Digest != a.rec.Digest // else it is in progress
-		switch {
-		case digest == "" && a.rec.Phase == Ready:
-			digest = a.rec.Digest
-		case digest == "" && waits:
-			digest = w.Digest
-		case digest == "":
-			return &Refused{Reason: reason.NothingToDo, Detail: "no update waits for approval"}
+	return a.person(ctx, life.Asked{Verb: life.VerbApprove, Actor: actor, Note: note, Digest: digest}, func(_ context.Context, e *life.Asked) error {
+		if digest == "" {
+			return nil
 		}
 		if _, err := manifest.ParseDigest(digest); err != nil {
 			return &Refused{Reason: reason.RequestBad, Detail: err.Error()}
 		}
-		var final storedVerdict
-		if digest != a.rec.Digest && !(waits && digest == w.Digest) && !a.st.load(prefixFinal+digest, &final) {
-			// There is room for one approval: it is not wasted on what nobody offers.
-			return &Refused{Reason: reason.NothingToDo, Detail: "no update with this digest was offered here"}
-		}
-		e := evidence.Event{Kind: evidence.KindOperator, To: "approved", Actor: actor, Manifest: digest, Detail: noted(note)}
-		err := a.note(e, func(tx journal.Tx) error {
-			return errors.Join(put(tx, keyApproved, digest), tx.Delete(journal.State, prefixFinal+digest))
-		})
-		if err == nil && a.rec.Phase == Idle {
-			a.wakeWaiting()
-		}
-		return err
+		var v storedVerdict
+		e.Final = a.st.load(prefixFinal+digest, &v)
+		return nil
 	})
-	return control.Done{Schema: control.Schema, Says: "The update is approved; it goes on when nothing else stands against it."}, err
 }
 
-func noted(note string) map[string]string {
-	if note == "" {
-		return nil
-	}
-	return map[string]string{"note": note}
+// person asks the machine; fill adds what it needs to know.
+func (a *Agent) person(ctx context.Context, e life.Asked, fill func(context.Context, *life.Asked) error) (control.Done, error) {
+	is, err := a.ask(ctx, func(ctx context.Context) (life.Event, error) {
+		e.Moment = a.moment()
+		if fill != nil {
+			if err := fill(ctx, &e); err != nil {
+				return nil, err
+			}
+		}
+		return e, nil
+	})
+	return control.Done{Schema: control.Schema, Says: is.Says, Reboots: is.Reboots}, err
 }
 
 // Export writes the evidence from a sequence number on, signed, as a CBOR sequence. Records that a

@@ -30,7 +30,7 @@ type storedPermit struct {
 // Challenge opens a new challenge, which voids the one before, and returns it as a person copies it.
 func (a *Agent) Challenge(ctx context.Context, actor string) (control.Challenge, error) {
 	var out control.Challenge
-	err := a.ask(ctx, func(context.Context) error {
+	err := a.do(ctx, func(context.Context) error {
 		if !a.who.rooted() {
 			return &Refused{Reason: reason.PermitVoid, Detail: "this device has no trust root, and so nobody who could permit anything"}
 		}
@@ -44,8 +44,7 @@ func (a *Agent) Challenge(ctx context.Context, actor string) (control.Challenge,
 			return err
 		}
 		out = control.Challenge{Schema: control.Schema, Challenge: text, Device: a.o.Device, RootVersion: c.RootVersion}
-		return a.note(evidence.Event{Kind: evidence.KindOperator, To: "challenge", Actor: actor},
-			func(tx journal.Tx) error { return put(tx, keyChallenge, text) })
+		return a.note(evidence.Event{Kind: evidence.KindOperator, To: "challenge", Actor: actor}, putValue{keyChallenge, text})
 	})
 	return out, err
 }
@@ -54,7 +53,7 @@ func (a *Agent) Challenge(ctx context.Context, actor string) (control.Challenge,
 // manifest that it names.
 func (a *Agent) Permit(ctx context.Context, document []byte, actor string) (control.Done, error) {
 	done := control.Done{Schema: control.Schema}
-	err := a.ask(ctx, func(context.Context) error {
+	err := a.do(ctx, func(context.Context) error {
 		var text string
 		if !a.st.load(keyChallenge, &text) {
 			return &Refused{Reason: reason.PermitVoid, Detail: "no challenge is open; ask for one first"}
@@ -78,11 +77,9 @@ func (a *Agent) Permit(ctx context.Context, document []byte, actor string) (cont
 		// Crash: one transaction -> before: the challenge is open; after: it is answered, and answers nothing else.
 		err = a.note(evidence.Event{Kind: evidence.KindOperator, Reason: reason.Permitted, To: "permitted", Actor: actor, Manifest: p.Spec().Manifest.String(),
 			Detail: map[string]string{"lifts": strings.Join(lifts, " "), "signers": strings.Join(p.Signers(), " ")}},
-			func(tx journal.Tx) error {
-				return errors.Join(tx.Delete(journal.State, keyChallenge), put(tx, keyPermit, storedPermit{Document: document, Challenge: text}))
-			})
+			putBytes{keyChallenge, nil}, putValue{keyPermit, storedPermit{Document: document, Challenge: text}})
 		if err == nil {
-			a.permit = p
+			a.permit, a.s.Permitted = p, p.Spec().Manifest.String()
 		}
 		return err
 	})
@@ -101,17 +98,10 @@ func (a *Agent) verifyPermit(document []byte, challenge string) (campaign.Permit
 func (a *Agent) openPermit() {
 	var s storedPermit
 	if a.who.rooted() && a.st.load(keyPermit, &s) {
-		a.permit, _ = a.verifyPermit(s.Document, s.Challenge)
+		if a.permit, _ = a.verifyPermit(s.Document, s.Challenge); !a.permit.IsZero() {
+			a.s.Permitted = a.permit.Spec().Manifest.String()
+		}
 	}
-}
-
-// dropPermit forgets a permit with the update that used it.
-func (a *Agent) dropPermit(tx journal.Tx, digest string) error {
-	if a.permit.IsZero() || a.permit.Spec().Manifest.String() != digest {
-		return nil
-	}
-	a.permit = campaign.Permit{}
-	return tx.Delete(journal.State, keyPermit)
 }
 
 // bytes reads a value that is stored as it was received.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/hal"
 )
@@ -192,4 +193,40 @@ func markProvisioned(fsys hal.FS, dir, device string) error {
 		return fmt.Errorf("cannot write the provisioning marker: %w", err)
 	}
 	return nil
+}
+
+// tally is what the machine knows of the file.
+func (q *quarantine) tally() life.Tally {
+	t := life.Tally{Dirty: q.dirty}
+	for key, n := range q.data.Boots { // there is one at the most
+		t.Key, t.Boots = key, n
+	}
+	return t
+}
+
+// apply changes what the file is to hold.
+func (q *quarantine) apply(ops []life.QuarOp) {
+	for _, op := range ops {
+		switch op := op.(type) {
+		case life.Count:
+			q.setBoots(op.Key, op.Boots)
+		case life.Bar:
+			q.add(quarantineEntry(op))
+		case life.Clear:
+			q.drop(op.Digest)
+		}
+	}
+}
+
+// saveQuarantine writes the quarantine file. What it does not take now is tried again in idle: the
+// journal bars the manifest meanwhile, and a device whose state directory is full must go on.
+func (a *Agent) saveQuarantine(ops []life.QuarOp) life.Tally {
+	const what = "cannot write the quarantine file"
+	a.q.apply(ops)
+	if err := a.q.save(evidenceHead(a.st.lastSeq())); err != nil {
+		a.fail(what, err)
+	} else {
+		a.well(what)
+	}
+	return a.q.tally()
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
-	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -16,8 +16,8 @@ import (
 
 // snapshot is what other goroutines may see of the state that Run owns.
 type snapshot struct {
-	phase   Phase
-	rec     Record
+	phase   life.Phase
+	rec     life.Record
 	hold    reason.Reason
 	safe    []string
 	running bootctl.Slot
@@ -48,14 +48,14 @@ func (a *Agent) snapshot() snapshot {
 	if s := a.snap.Load(); s != nil {
 		return *s
 	}
-	return snapshot{phase: Idle}
+	return snapshot{phase: life.Idle}
 }
 
 // publish shows the present state to others. It waits for nobody (I7).
 func (a *Agent) publish() {
 	old := a.snapshot()
 	wall, _ := a.o.Clock.Wall()
-	s := snapshot{phase: a.rec.Phase, rec: a.rec, hold: a.hold, safe: a.safe, running: a.run,
+	s := snapshot{phase: a.s.Rec.Phase, rec: a.s.Rec, hold: a.s.Hold, safe: a.s.Safe, running: a.s.Run,
 		since: old.since, wall: old.wall, wait: old.wait, waitFor: old.waitFor, barred: a.q.list()}
 	if old.phase != s.phase || old.wall.IsZero() {
 		s.since, s.wall, s.wait, s.waitFor = a.o.Clock.Uptime(), wall, "", ""
@@ -156,15 +156,7 @@ func (a *Agent) drain(ctx context.Context) bool {
 			return
 		}
 		now := sent
-		err := a.st.commit(nil, nil, func(tx journal.Tx) error {
-			var asked uint64
-			if get(tx, keySent, &asked); asked != noted {
-				now = asked // the desk asked for records again meanwhile; its word stands
-				return nil
-			}
-			return put(tx, keySent, sent)
-		})
-		if err == nil {
+		if err := a.st.commit(nil, nil, putSent{sent: sent, noted: noted, now: &now}); err == nil {
 			sent, noted = now, now
 		}
 	}
@@ -241,10 +233,7 @@ func (a *Agent) flush(ctx context.Context) {
 	if online, _ := a.o.Online(); !online || a.o.Outbox == nil || a.o.Signer == nil {
 		return
 	}
-	select {
-	case a.st.wake <- struct{}{}:
-	default:
-	}
+	a.st.nudge()
 	for i := 0; i < 10; i++ {
 		var sent uint64
 		if a.st.load(keySent, &sent); sent >= a.st.lastSeq().Seq {
@@ -267,13 +256,10 @@ func (a *Agent) resend(body []byte) error {
 	if a.st.load(keySent, &sent); from > sent {
 		return nil
 	}
-	if err := a.st.commit(nil, nil, func(tx journal.Tx) error { return put(tx, keySent, from-1) }); err != nil {
+	if err := a.st.commit(nil, nil, putValue{keySent, from - 1}); err != nil {
 		return fmt.Errorf("cannot send evidence again: %w", err)
 	}
 	a.signal()
-	select {
-	case a.st.wake <- struct{}{}:
-	default:
-	}
+	a.st.nudge()
 	return nil
 }

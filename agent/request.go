@@ -5,81 +5,56 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
+// request is what a person asks the goroutine of Run for. run gives the event that the machine answers,
+// or nil where there is nothing for it to answer.
 type request struct {
-	run  func(ctx context.Context) error
-	done chan error
+	run  func(ctx context.Context) (life.Event, error)
+	done chan reply
 }
 
-// abort lets another goroutine end the action in progress, where it can be ended.
-type abort struct {
-	mu     sync.Mutex
-	cancel context.CancelFunc
-	by     string // who ended it; "" nobody
+type reply struct {
+	answer life.Answer
+	err    error
 }
 
-// arm makes the action one that can be ended. disarm takes that back, and returns who ended it: from
-// then on nobody is told that it was ended.
-func (b *abort) arm(ctx context.Context) (step context.Context, disarm func() string) {
-	step, cancel := context.WithCancel(ctx)
-	b.mu.Lock()
-	b.cancel, b.by = cancel, ""
-	b.mu.Unlock()
-	return step, func() string {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		cancel()
-		b.cancel = nil
-		return b.by
+// hear takes a request up. It returns nil when it is answered already.
+func (a *Agent) hear(ctx context.Context, r request) life.Event {
+	event, err := r.run(ctx)
+	if event == nil || err != nil {
+		r.done <- reply{err: err}
+		return nil
 	}
+	a.pending = &r
+	return event
 }
 
-// fire ends the action; it returns false when none is in progress that can be ended.
-func (b *abort) fire(by string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.cancel == nil {
-		return false
-	}
-	b.by = by
-	b.cancel()
-	return true
-}
-
-// aborted ends the update on an operator's word, before it was armed.
-func (a *Agent) aborted(by string) error {
-	return a.end("failed", reason.OperatorRevert, "ended by "+by)
-}
-
-// waitRequest serves at most one request.
-func (a *Agent) waitRequest(ctx context.Context, until <-chan time.Time) error {
-	select {
-	case <-ctx.Done():
-	case <-until:
-	case r := <-a.requests:
-		r.done <- r.run(ctx)
-	}
-	return nil
-}
-
-// ask hands a request to the goroutine that owns the record; errBusy when it is in the middle of an action.
-func (a *Agent) ask(ctx context.Context, run func(ctx context.Context) error) error {
-	r := request{run: run, done: make(chan error, 1)}
+// ask hands a request to the goroutine of Run and waits for its answer. It is refused when an action is
+// in progress that hears nobody.
+func (a *Agent) ask(ctx context.Context, run func(ctx context.Context) (life.Event, error)) (life.Answer, error) {
+	r := request{run: run, done: make(chan reply, 1)}
 	select {
 	case a.requests <- r:
 	case <-ctx.Done():
-		return ctx.Err()
+		return life.Answer{}, ctx.Err()
 	case <-time.After(2 * time.Second):
-		return &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.snapshot().phase)}
+		return life.Answer{}, &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.snapshot().phase)}
 	}
 	select {
-	case err := <-r.done:
-		return err
+	case is := <-r.done:
+		return is.answer, is.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return life.Answer{}, ctx.Err()
 	}
+}
+
+// do is ask for what the machine has no part in.
+func (a *Agent) do(ctx context.Context, run func(ctx context.Context) error) error {
+	_, err := a.ask(ctx, func(ctx context.Context) (life.Event, error) { return nil, run(ctx) })
+	return err
 }
 
 // Refused is the answer to a request or an offer that was not taken, with its stable reason.
@@ -94,4 +69,55 @@ func (e *Refused) Error() string {
 		return string(e.Reason)
 	}
 	return string(e.Reason) + ": " + e.Detail
+}
+
+// abort lets another goroutine end the action in progress, where it can be ended: from the first
+// action that can be until one that cannot begins, so that nobody is told that it was ended when it was not.
+type abort struct {
+	mu     sync.Mutex
+	step   context.Context
+	cancel context.CancelFunc
+	who    string // who ended it; "" nobody
+}
+
+// arm makes the present action one that can be ended.
+func (b *abort) arm(ctx context.Context) context.Context {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cancel == nil {
+		b.step, b.cancel = context.WithCancel(ctx)
+		b.who = ""
+	}
+	return b.step
+}
+
+// by is who ended the action.
+func (b *abort) by() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.who
+}
+
+// disarm makes nothing endable any more, and returns who ended it before.
+func (b *abort) disarm() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cancel != nil {
+		b.cancel()
+	}
+	by := b.who
+	b.step, b.cancel, b.who = nil, nil, ""
+	return by
+}
+
+// fire ends the action; it returns false when none is in progress that can be ended.
+func (b *abort) fire(by string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cancel == nil {
+		return false
+	}
+	b.who = by
+	b.cancel()
+	return true
 }

@@ -25,19 +25,6 @@ func (c content) Open(_ context.Context, off int64, _ string) (io.ReadCloser, st
 	return io.NopCloser(bytes.NewReader(c[off:])), "", nil
 }
 
-// answers asks the source for a first byte, so that nothing is disabled for an image that is not there.
-func (a *Agent) answers(ctx context.Context, i manifest.Install) error {
-	src, err := a.source(i)
-	if err != nil {
-		return err
-	}
-	body, _, err := src.Open(ctx, 0, "")
-	if err != nil {
-		return err
-	}
-	return body.Close()
-}
-
 // source is where an image comes from: inside the envelope, from a technician's hand, or the network.
 //
 // What is encrypted is decrypted on its way: the content key is unwrapped here, before anything is
@@ -60,7 +47,7 @@ func (a *Agent) payload(i manifest.Install) (slots.Source, error) {
 		return nil, fmt.Errorf("%w: a copy of component %s", errNoCopy, i.From)
 	case i.Content != nil:
 		return content(i.Content), nil
-	case a.rec.Ext.Local:
+	case a.s.Rec.Ext.Local:
 		if s := a.local[PayloadName(i.URI)]; s != nil {
 			return s, nil
 		}

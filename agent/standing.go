@@ -8,7 +8,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
-	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -105,70 +105,70 @@ func (a *Agent) standing() policy.Standing {
 	return a.who.Standing
 }
 
-// document takes a root, a plan or a pulse. One that is refused changes nothing but the evidence.
+// document takes a root, a plan or a pulse, and tells whether it did. One that is refused changes nothing
+// but the evidence.
 //
 // Crash: what is taken is durable before anything is decided by it -> before: it comes again, with
 // the same result; after: it is known.
-func (a *Agent) document(m transport.Message) error {
+func (a *Agent) document(m transport.Message) (taken bool, err error) {
 	if !a.who.rooted() || len(m.Body) == 0 {
-		return nil
+		return false, nil
 	}
-	var err error
 	switch m.Kind {
 	case transport.Root:
-		err = a.takeRoot(m)
+		taken, err = a.takeRoot(m)
 	case transport.Plan:
-		err = a.takePlan(m)
+		taken, err = a.takePlan(m)
 	case transport.Pulse:
-		err = a.takePulse(m.Origin, m.Body)
+		taken, err = a.takePulse(m.Origin, m.Body)
 	}
 	var r *campaign.Refusal
 	switch {
-	case err == nil:
-		return nil
+	case err == nil || errors.Is(err, errDurable):
+		return taken, err
 	case errors.As(err, &r):
-		return a.refuseDocument(m, r.Reason, err)
-	case errors.Is(err, errCommit):
-		return err
+		return taken, a.refuseDocument(m, r.Reason, err)
 	case m.Kind == transport.Root:
-		return a.refuseDocument(m, reason.RootRefused, err)
+		return taken, a.refuseDocument(m, reason.RootRefused, err)
 	}
-	return a.refuseDocument(m, refusal(err), err)
+	return taken, a.refuseDocument(m, refusal(err), err)
 }
-
-var errCommit = errors.New("cannot keep a document")
 
 func (a *Agent) refuseDocument(m transport.Message, why reason.Reason, err error) error {
 	sum := sha256.Sum256(m.Body)
-	if _, ok := a.garbage.allow(sum[:16], a.o.Clock.Uptime()); !ok {
+	next, ok := a.s.Recorded(sum[:16], a.o.Clock.Uptime())
+	if !ok {
+		a.s.Garbage = next.Garbage
 		return nil
 	}
 	a.log.Warn("document refused", "kind", m.Kind.String(), "reason", string(why), "origin", m.Origin, "error", err)
-	seen := a.garbage.seen
-	return a.note(evidence.Event{Kind: evidence.KindDecision, Reason: why, To: "refuse", Actor: m.Origin,
-		Detail: map[string]string{"document": m.Kind.String(), "why": err.Error()}},
-		func(tx journal.Tx) error { return put(tx, keyGarbage, seen) })
+	if err := a.note(evidence.Event{Kind: evidence.KindDecision, Reason: why, To: "refuse", Actor: m.Origin,
+		Detail: map[string]string{"document": m.Kind.String(), "why": err.Error()}}, life.PutSeen{Seen: next.Seen}); err != nil {
+		return err
+	}
+	a.s = next
+	return nil
 }
 
-func (a *Agent) takeRoot(m transport.Message) error {
+func (a *Agent) takeRoot(m transport.Message) (bool, error) {
 	b, err := trust.ParseBundle(m.Body)
 	if err != nil {
-		return err
+		return false, err
 	}
 	_, now := a.wall()
 	old := a.who.Root
 	root, err := trust.Walk(old, b, now)
 	switch {
 	case errors.Is(err, trust.ErrReplay):
-		return nil // an older bundle that is still retained somewhere: nothing new
+		return false, nil // an older bundle that is still retained somewhere: nothing new
 	case err != nil && !errors.Is(err, trust.ErrExpired):
-		return err
+		return false, err
 	case root.Version() == old.Version():
-		return nil
+		return false, nil
 	}
 	detail := map[string]string{"document": "root", "from-version": fmt.Sprint(old.Version()), "to-version": fmt.Sprint(root.Version())}
-	if err := a.taken(m.Origin, detail, func(tx journal.Tx) error { return tx.Put(journal.State, keyRoot, m.Body) }); err != nil {
-		return err
+	if err := a.taken(m.Origin, detail, putBytes{keyRoot, m.Body}); err != nil {
+		return false, err
 	}
 	a.adopt(root)
 	// A role that was rotated voids what its former signers said.
@@ -179,96 +179,72 @@ func (a *Agent) takeRoot(m transport.Message) error {
 			a.who.Pulse = campaign.Pulse{}
 		}
 	}
-	return nil
+	return true, nil
 }
 
-func (a *Agent) takePlan(m transport.Message) error {
+func (a *Agent) takePlan(m transport.Message) (bool, error) {
 	c, err := campaign.VerifyPlan(a.who.Root, m.Body)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if c.Digest() == a.who.Plan.Digest() {
-		return nil
+		return false, nil
 	}
 	memory, err := a.who.Memory.AcceptPlan(a.who.Root, a.o.Channel, c)
 	if err != nil {
-		return err
+		return false, err
+	}
+	kept, err := memory.Encode()
+	if err != nil {
+		return false, err
 	}
 	detail := map[string]string{"document": "plan", "plan": c.Digest().String(), "sequence": fmt.Sprint(c.Spec().Sequence)}
-	if err := a.taken(m.Origin, detail, a.keepMemory(memory), func(tx journal.Tx) error { return tx.Put(journal.State, keyPlan, m.Body) }); err != nil {
-		return err
+	if err := a.taken(m.Origin, detail, putBytes{keyMemory, kept}, putBytes{keyPlan, m.Body}); err != nil {
+		return false, err
 	}
 	a.who.Plan, a.who.Pulse, a.who.Memory = c, campaign.Pulse{}, memory
 	if early := a.who.early; early != nil {
 		a.who.early = nil
-		return a.takePulse(m.Origin, early)
+		_, err := a.takePulse(m.Origin, early)
+		return true, err
 	}
-	return nil
+	return true, nil
 }
 
-func (a *Agent) takePulse(origin string, body []byte) error {
+func (a *Agent) takePulse(origin string, body []byte) (bool, error) {
 	p, err := campaign.VerifyPulse(a.who.Root, body)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if p.Spec().Plan != a.who.Plan.Digest() {
 		a.who.early = append([]byte(nil), body...) // its plan may be on the way
 	}
 	if p.Spec() == a.who.Pulse.Spec() {
-		return nil
+		return false, nil
 	}
 	memory, err := a.who.Memory.AcceptPulse(a.who.Root, a.who.Plan, p)
 	if err != nil {
-		return err
+		return false, err
+	}
+	kept, err := memory.Encode()
+	if err != nil {
+		return false, err
 	}
 	s := p.Spec()
 	detail := map[string]string{"document": "pulse", "plan": s.Plan.String(), "sequence": fmt.Sprint(s.Sequence), "state": string(s.State), "phase": fmt.Sprint(s.Phase)}
-	if err := a.taken(origin, detail, a.keepMemory(memory), func(tx journal.Tx) error { return tx.Put(journal.State, keyPulse, body) }); err != nil {
-		return err
+	if err := a.taken(origin, detail, putBytes{keyMemory, kept}, putBytes{keyPulse, body}); err != nil {
+		return false, err
 	}
 	a.who.Pulse, a.who.Memory, a.who.early = p, memory, nil
-	return nil
+	return true, nil
 }
 
-func (a *Agent) keepMemory(m campaign.Memory) txFunc {
-	return func(tx journal.Tx) error {
-		b, err := m.Encode()
-		if err != nil {
-			return err
-		}
-		return tx.Put(journal.State, keyMemory, b)
-	}
-}
-
-// taken makes a document durable and lets what waits be decided again.
-func (a *Agent) taken(origin string, detail map[string]string, also ...txFunc) error {
+// taken makes a document durable.
+func (a *Agent) taken(origin string, detail map[string]string, ops ...life.Op) error {
 	e := evidence.Event{Kind: evidence.KindConfig, To: "taken", Actor: origin, Detail: detail}
-	if err := a.note(e, also...); err != nil {
-		return fmt.Errorf("%w: %w", errCommit, err)
+	if err := a.note(e, ops...); err != nil {
+		return err
 	}
 	a.log.Info("document taken", "document", detail["document"], "origin", origin)
-	if a.rec.Phase == Idle {
-		a.wakeWaiting()
-	}
-	return nil
-}
-
-// poll takes, at a stop point, the documents that came meanwhile; offers wait for idle.
-func (a *Agent) poll() error {
-	if a.o.Inbox == nil || !a.who.rooted() || len(a.safe) > 0 {
-		return nil
-	}
-	for range maxMissed {
-		select {
-		case m := <-a.o.Inbox.Messages():
-			if m.Kind == transport.Offer {
-				a.miss(m)
-			} else if err := a.receive(m); err != nil {
-				return err
-			}
-		default:
-			return nil
-		}
-	}
 	return nil
 }

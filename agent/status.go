@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
 )
@@ -40,7 +41,7 @@ func (a *Agent) Status(ctx context.Context) control.Status {
 	}
 	online, since := a.o.Online()
 	st.Broker = control.BrokerStatus{Configured: a.o.Inbox != nil, Online: online, Since: since}
-	var f storedFloor
+	var f life.Floor
 	a.st.load(keyFloor, &f)
 	st.Floor.Sequence = f.Sequence
 	st.Counter = a.counterNow(ctx)
@@ -92,11 +93,10 @@ func (a *Agent) Slots(ctx context.Context) control.Slots {
 		for c, p := range def.Parts {
 			x.Devices = append(x.Devices, c+"="+p)
 		}
-		var c SlotContent
-		if a.st.load(prefixSlot+string(def.Name), &c) {
+		if c, ok := a.st.content(def.Name); ok {
 			x.Holds = &control.SlotHolds{Version: c.Version, Sequence: c.Sequence, Manifest: c.Manifest}
 			if len(c.Images) > 0 {
-				x.Holds.Image = c.Images[0].text()
+				x.Holds.Image = c.Images[0].Text()
 			}
 		}
 		x.State = slotState(s, def.Name, b, err)
@@ -110,17 +110,17 @@ func slotState(s snapshot, name bootctl.Slot, b bootctl.SlotState, err error) st
 	switch {
 	case err != nil:
 		return "unknown: the boot metadata cannot be read"
-	case target && s.phase == Trial:
+	case target && s.phase == life.Trial:
 		return "on trial"
-	case target && s.phase == Writing:
+	case target && s.phase == life.Writing:
 		return "being written"
-	case target && s.phase == Checking:
+	case target && s.phase == life.Checking:
 		return "being checked"
-	case target && s.phase == Ready:
+	case target && s.phase == life.Ready:
 		return "written and checked, waiting to be armed"
-	case target && (s.phase == Arming || s.phase == Rebooting):
+	case target && (s.phase == life.Arming || s.phase == life.Rebooting):
 		return "armed for its trial"
-	case target && s.phase == Reverting:
+	case target && s.phase == life.Reverting:
 		return "being left"
 	case b.Confirmed && b.Bootable:
 		return "confirmed"
@@ -134,7 +134,7 @@ func slotState(s snapshot, name bootctl.Slot, b bootctl.SlotState, err error) st
 
 func (a *Agent) updateStatus(s snapshot) *control.UpdateStatus {
 	var w storedOffer
-	if s.phase == Idle {
+	if s.phase == life.Idle {
 		if !a.st.load(keyWaiting, &w) {
 			return nil
 		}
@@ -143,7 +143,7 @@ func (a *Agent) updateStatus(s snapshot) *control.UpdateStatus {
 	p := a.nowProgress()
 	u := &control.UpdateStatus{Manifest: s.rec.Digest, Sequence: s.rec.Ext.Sequence, Version: s.rec.Ext.Version, Component: p.Component, Percent: max(p.Percent, 0),
 		Written: p.Done, Size: p.Size, RateBytes: p.RateBytes, ETASeconds: p.ETASeconds, Since: s.wall, Reason: s.wait, WaitingFor: s.waitFor}
-	if s.phase == Reverting {
+	if s.phase == life.Reverting {
 		u.Reason = s.rec.Ext.Cause
 	}
 	if t := a.trialNow.Load(); t != nil {
@@ -248,7 +248,7 @@ func text(r evidence.Record) string {
 		switch result := r.Detail["result"]; {
 		case r.Detail["confirmed"] != "":
 			fmt.Fprintf(&b, "slot %s confirmed", r.Slot)
-		case result == "reverted" && r.Reason == reason.OperatorRevert && r.From == string(Sealing):
+		case result == "reverted" && r.Reason == reason.OperatorRevert && r.From == string(life.Sealing):
 			fmt.Fprintf(&b, "went back to update %s in slot %s", seq(r.Sequence), r.Slot)
 		case result == "":
 			b.WriteString("verdict")

@@ -11,6 +11,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
 )
@@ -18,18 +19,19 @@ import (
 // Keys of the journal's state bucket. Values are CBOR unless said.
 const (
 	keySchema   = "schema"   // uint, schemaVersion
-	keyRecord   = "record"   // Record
+	keyRecord   = "record"   // life.Record
 	keyHead     = "head"     // storedHead: the last evidence record
 	keySent     = "sent"     // uint: evidence handed over up to here
 	keyCounter  = "counter"  // text: origin of the hardware counter that guards the device
-	keyFloor    = "floor"    // storedFloor: highest confirmed sequence
+	keyFloor    = "floor"    // life.Floor: highest confirmed sequence
 	keyOutcome  = "outcome"  // Outcome of the last update that was begun
 	keyOffer    = "offer"    // Outcome: the newest offer that was not taken, until an update begins
 	keyGarbage  = "garbage"  // []digest prefix: unverifiable offers that are on record
 	keyEnvelope = "envelope" // bytes: the envelope of the update in progress
 	keyWaiting  = "waiting"  // storedOffer: a deferred or failed offer, decided again later
+	keyJudge    = "judge"    // life.Judge: a trial that failed of the broker alone
 	keyApproved = "approved" // string: manifest digest an operator approved
-	prefixSlot  = "slot/"    // + slot name: SlotContent
+	prefixSlot  = "slot/"    // + slot name: life.Content
 	prefixBound = "bound/"   // + sequence, 8 bytes big-endian: manifest digest confirmed under it
 	prefixFinal = "final/"   // + manifest digest: storedVerdict
 	prefixCheck = "check/"   // + component: slots.Checkpoint
@@ -49,11 +51,6 @@ type storedHead struct {
 	Bytes int64  `cbor:"5,keyasint"` // held
 }
 
-type storedFloor struct {
-	Sequence uint64 `cbor:"1,keyasint"`
-	Digest   string `cbor:"2,keyasint"`
-}
-
 type storedOffer struct {
 	Envelope []byte        `cbor:"1,keyasint"`
 	Digest   string        `cbor:"2,keyasint"`
@@ -71,16 +68,6 @@ type storedOffer struct {
 type storedVerdict struct {
 	At     uint64        `cbor:"1,keyasint"` // evidence sequence, to drop the oldest
 	Reason reason.Reason `cbor:"2,keyasint"`
-}
-
-// SlotContent is what the agent knows a slot to hold. It is dropped before the slot is written.
-type SlotContent struct {
-	Manifest  string        `cbor:"1,keyasint"`
-	Sequence  uint64        `cbor:"2,keyasint"`
-	Version   string        `cbor:"3,keyasint"`
-	Images    []SlotImage   `cbor:"4,keyasint"`
-	Confirmed bool          `cbor:"5,keyasint"`
-	Cause     reason.Reason `cbor:"6,keyasint,omitempty"` // why it is not to be used
 }
 
 // Outcome is how the last update ended.
@@ -157,46 +144,20 @@ func (s *store) chain(tx journal.Tx, at evidence.Stamp) (storedHead, error) {
 // commit makes a transition durable: the record (nil: unchanged), its evidence, and what also belongs to it.
 //
 // Crash: one journal transaction -> before: the old phase and no evidence of the new one; after: both.
-func (s *store) commit(rec *Record, events []evidence.Event, also ...func(journal.Tx) error) error {
+func (s *store) commit(rec *life.Record, events []evidence.Event, ops ...life.Op) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next, at := s.head, s.stamp()
+	var next storedHead
+	at := s.stamp()
 	err := s.j.Update(func(tx journal.Tx) (err error) {
-		next = s.head
-		if len(next.Chain) != 16 {
-			if next, err = s.chain(tx, at); err != nil {
-				return err
-			}
+		if next, err = s.chained(tx, at); err != nil {
+			return err
 		}
-		if rec != nil {
-			b, err := rec.encode()
-			if err != nil {
-				return err
-			}
-			if err := tx.Put(journal.State, keyRecord, b); err != nil {
-				return err
-			}
+		if err := s.write(tx, rec, at, ops); err != nil || len(events) == 0 {
+			return err
 		}
-		h := evidenceHead(next)
-		for _, e := range events {
-			b, after, err := h.Next(s.device, e, at)
-			if err != nil {
-				return err
-			}
-			if err := tx.Put(journal.Evidence, seqKey(after.Seq), b); err != nil {
-				return err
-			}
-			h = after
-			next.Bytes += int64(len(b))
-		}
-		next.Seq, next.Hash = h.Seq, h.Hash[:]
-		for _, f := range also {
-			if err := f(tx); err != nil {
-				return err
-			}
-		}
-		if len(events) == 0 {
-			return nil
+		if next, err = s.record(tx, next, events, at); err != nil {
+			return err
 		}
 		if err := s.prune(tx, &next); err != nil {
 			return err
@@ -209,12 +170,43 @@ func (s *store) commit(rec *Record, events []evidence.Event, also ...func(journa
 	grown := next.Seq != s.head.Seq
 	s.head = next
 	if grown {
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
+		s.nudge()
 	}
 	return nil
+}
+
+// nudge lets the reporter look.
+func (s *store) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// chained is the head of the chain, which begins with the first commit.
+func (s *store) chained(tx journal.Tx, at evidence.Stamp) (storedHead, error) {
+	if len(s.head.Chain) == 16 {
+		return s.head, nil
+	}
+	return s.chain(tx, at)
+}
+
+// record appends events to the chain.
+func (s *store) record(tx journal.Tx, next storedHead, events []evidence.Event, at evidence.Stamp) (storedHead, error) {
+	h := evidenceHead(next)
+	for _, e := range events {
+		b, after, err := h.Next(s.device, e, at)
+		if err != nil {
+			return next, err
+		}
+		if err := tx.Put(journal.Evidence, seqKey(after.Seq), b); err != nil {
+			return next, err
+		}
+		h = after
+		next.Bytes += int64(len(b))
+	}
+	next.Seq, next.Hash = h.Seq, h.Hash[:]
+	return next, nil
 }
 
 // prune drops the oldest records while more bytes are held than the limit. What was dropped shows
@@ -250,19 +242,6 @@ func (s *store) load(key string, v any) bool {
 	ok := false
 	err := s.j.View(func(tx journal.Tx) error { ok = get(tx, key, v); return nil })
 	return ok && err == nil
-}
-
-func (s *store) record() (Record, bool, error) {
-	var raw []byte
-	err := s.j.View(func(tx journal.Tx) error {
-		raw = append(raw, tx.Get(journal.State, keyRecord)...)
-		return nil
-	})
-	if err != nil || len(raw) == 0 {
-		return Record{Phase: Idle}, false, err
-	}
-	r, err := decodeRecord(raw)
-	return r, true, err
 }
 
 func evidenceHead(s storedHead) evidence.Head {
@@ -301,26 +280,4 @@ func forget(tx journal.Tx, prefix string) error {
 		err = errors.Join(err, tx.Delete(journal.State, k))
 	}
 	return err
-}
-
-// setFinal remembers a final verdict; the oldest is dropped.
-func setFinal(tx journal.Tx, digest string, at uint64, why reason.Reason) error {
-	oldest, n := "", 0
-	low := uint64(0)
-	err := tx.Scan(journal.State, prefixFinal, func(k string, v []byte) bool {
-		if len(k) < len(prefixFinal) || k[:len(prefixFinal)] != prefixFinal {
-			return false
-		}
-		var d storedVerdict
-		_ = cbor.Unmarshal(v, &d)
-		if n == 0 || d.At < low {
-			oldest, low = k, d.At
-		}
-		n++
-		return true
-	})
-	if err == nil && n >= maxFinals {
-		err = tx.Delete(journal.State, oldest)
-	}
-	return errors.Join(err, put(tx, prefixFinal+digest, storedVerdict{At: at, Reason: why}))
 }

@@ -1,8 +1,5 @@
 package agent
 
-// DecodeRecord and DecodeQuarantine let the tests hand in any bytes.
-var DecodeRecord = decodeRecord
-
 // DecodeQuarantine reads one copy of the quarantine file, and tells how many entries it has.
 func DecodeQuarantine(b []byte) (entries int, err error) {
 	d, err := decodeQuarantine(b)
@@ -12,6 +9,3 @@ func DecodeQuarantine(b []byte) (entries int, err error) {
 	_, _, _ = q.boots("sha256:00"), q.lastHead(), q.list()
 	return len(d.Entries), err
 }
-
-// EncodeRecord is what a commit stores.
-func EncodeRecord(r Record) ([]byte, error) { return r.encode() }

@@ -9,13 +9,14 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/life"
 )
 
 // FuzzRecord: whatever a journal holds under "record", it is a record that this version can act on,
 // or an error that leads into boot-safe mode.
 func FuzzRecord(f *testing.F) {
-	good, err := agent.EncodeRecord(agent.Record{Phase: agent.Trial, Target: "B", Digest: "sha256:00", Boots: 2, Ext: agent.Ext{BootID: "x", Origin: "A",
-		Images: []agent.SlotImage{{Component: "rootfs", Alg: -16, Digest: make([]byte, 32), Size: 1}}}})
+	good, err := life.Record{Phase: life.Trial, Target: "B", Digest: "sha256:00", Boots: 2, Ext: life.Ext{BootID: "x",
+		Images: []life.SlotImage{{Component: "rootfs", Alg: -16, Digest: make([]byte, 32), Size: 1}}}}.Encode()
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -28,19 +29,19 @@ func FuzzRecord(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0xbf, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := agent.DecodeRecord(b)
+		r, err := life.DecodeRecord(b)
 		if err != nil {
 			return
 		}
-		if !r.Phase.Known() || r.Phase != agent.Idle && r.Target == "" || r.Boots < 0 {
+		if !r.Phase.Known() || r.Phase != life.Idle && r.Target == "" || r.Boots < 0 {
 			t.Fatalf("%x is taken as %+v", b, r)
 		}
-		agent.Reconcile(agent.View{HaveRecord: true, Record: r, Runs: agent.RunsTarget, BootValid: true, MaxBoots: 4})
-		again, err := agent.EncodeRecord(r)
+		life.Reconcile(life.View{HaveRecord: true, Record: r, Runs: life.RunsTarget, BootValid: true, MaxBoots: 4})
+		again, err := r.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back, err := agent.DecodeRecord(again); err != nil || !reflect.DeepEqual(back, r) {
+		if back, err := life.DecodeRecord(again); err != nil || !reflect.DeepEqual(back, r) {
 			t.Errorf("%+v is stored as %+v (%v)", r, back, err)
 		}
 	})
@@ -52,15 +53,15 @@ func TestNewerRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := agent.DecodeRecord(b)
-	if err != nil || r.Phase != agent.Trial || r.Target != "B" || r.Digest != "sha256:00" || r.Boots != 1 {
+	r, err := life.DecodeRecord(b)
+	if err != nil || r.Phase != life.Trial || r.Target != "B" || r.Digest != "sha256:00" || r.Boots != 1 {
 		t.Errorf("%+v, %v", r, err)
 	}
 	b, err = cbor.Marshal(map[int]any{1: "downloading-by-mail", 2: "B", 3: "", 4: 0})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := agent.DecodeRecord(b); err == nil {
+	if _, err := life.DecodeRecord(b); err == nil {
 		t.Error("a phase that nobody knows is taken")
 	}
 }

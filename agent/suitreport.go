@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 
-	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -37,8 +37,30 @@ func (a *Agent) report(m manifest.Manifest, target SlotDef, result string, why r
 	return b
 }
 
+// reports turns the reports that a commit asks for into their bytes.
+func (a *Agent) reports(ops []life.Op) []life.Op {
+	out := ops[:0:0]
+	for _, op := range ops {
+		r, ok := op.(life.KeepReport)
+		if !ok {
+			out = append(out, op)
+			continue
+		}
+		var b []byte
+		if r.Rec == nil {
+			b = a.report(a.offered.manifest, a.other(a.s.Run), r.Result, r.Why)
+		} else {
+			b = a.reportOf(*r.Rec, r.Result, r.Why)
+		}
+		if len(b) > 0 {
+			out = append(out, putBytes{keyReport, b})
+		}
+	}
+	return out
+}
+
 // reportOf is report for the update in progress, from its envelope.
-func (a *Agent) reportOf(r Record, e ending) []byte {
+func (a *Agent) reportOf(r life.Record, result string, why reason.Reason) []byte {
 	if r.Digest == "" || r.Ext.Revert {
 		return nil
 	}
@@ -50,16 +72,10 @@ func (a *Agent) reportOf(r Record, e ending) []byte {
 	if err != nil {
 		return nil // a key that was rotated away meanwhile
 	}
-	return a.report(m, a.slot(r.Target), e.result, e.why)
-}
-
-func keepReport(b []byte) txFunc {
-	return func(tx journal.Tx) error {
-		if len(b) == 0 {
-			return nil
-		}
-		return tx.Put(journal.State, keyReport, b)
+	if phase := a.s.Rec.Phase; phase == life.Checking || phase == life.Ready || phase == life.Arming {
+		a.release() // the target is measured
 	}
+	return a.report(m, a.slot(r.Target), result, why)
 }
 
 // sendReport hands the newest SUIT report over, signed, once in a life of the daemon.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -84,7 +85,7 @@ func TestVerbs(t *testing.T) {
 					case "ready", "rebooting":
 						offers = [][]byte{r.release(2, 2)}
 					case "trial":
-						r.inPhase(agent.Trial, r.release(2, 2))
+						r.inPhase(life.Trial, r.release(2, 2))
 					case "unproven":
 						r.w.SetRunning("/dev/a", "B")
 						phase = "idle"

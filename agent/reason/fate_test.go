@@ -121,7 +121,7 @@ func TestBlame(t *testing.T) {
 		reason.ImageIfTriedOften: {{0, 0}: false, {1, 0}: false, {2, 0}: true, {3, 0}: true, {1, 1}: true, {0, 1}: true},
 	} {
 		for c, blamed := range want {
-			if got := b.OnImage(c.tries, c.fallen); got != blamed {
+			if got := b.OnImage(c.tries, c.fallen > 0); got != blamed {
 				t.Errorf("blame %d, %d tries armed, fallen back %d times: %t, want %t", b, c.tries, c.fallen, got, blamed)
 			}
 		}
@@ -138,7 +138,7 @@ func TestOnlyTheImageIsQuarantined(t *testing.T) {
 		reason.TrialBootsExhausted: true, reason.FellBack: true,
 	}
 	for name, r := range constants(t) {
-		if got := r.Info().Blame.OnImage(3, 1); got != want[r] {
+		if got := r.Info().Blame.OnImage(3, true); got != want[r] {
 			t.Errorf("%s: blamed on the image: %t, want %t", name, got, want[r])
 		}
 	}

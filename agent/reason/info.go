@@ -65,16 +65,16 @@ const (
 	ImageIfTriedOften
 )
 
-// OnImage tells whether the image is to blame, for an update that was armed with so many tries and
-// has fallen back so many times before.
-func (b Blame) OnImage(tries, fallen int) bool {
+// OnImage tells whether the image is to blame, for an update that was armed with so many tries; again:
+// it has fallen back before, as often as is borne.
+func (b Blame) OnImage(tries int, again bool) bool {
 	switch b {
 	case Image:
 		return true
 	case ImageIfAgain:
-		return fallen > 0
+		return again
 	case ImageIfTriedOften:
-		return tries > 1 || fallen > 0
+		return tries > 1 || again
 	}
 	return false
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
@@ -145,8 +146,8 @@ func (b *bench) live(o *bout) (again bool) {
 		return false
 	}
 	defer options.Journal.Close()
-	step := agent.Reconcile(view)
-	m.seen = []agent.Record{view.Record}
+	step := life.Reconcile(view)
+	m.seen = []life.Record{view.Record}
 	a, err := agent.New(options)
 	if err != nil {
 		o.Wrong = err.Error()
@@ -202,7 +203,7 @@ func (b *bench) live(o *bout) (again bool) {
 }
 
 // took says what a start made of the durable phase.
-func took(v agent.View, seen []agent.Record) string {
+func took(v life.View, seen []life.Record) string {
 	before := "no record"
 	if v.HaveRecord {
 		before = string(v.Record.Phase)
@@ -214,7 +215,7 @@ func took(v agent.View, seen []agent.Record) string {
 }
 
 // wrongStart holds what the agent made durable first in a boot against what Reconcile says of the disk.
-func wrongStart(v agent.View, s agent.Step, seen []agent.Record) string {
+func wrongStart(v life.View, s life.Resume, seen []life.Record) string {
 	if s.Hold {
 		return "what runs cannot be proven"
 	}
@@ -230,15 +231,15 @@ func wrongStart(v agent.View, s agent.Step, seen []agent.Record) string {
 		if first.Phase != s.To && !s.To.May(first.Phase) {
 			return fmt.Sprintf("the agent goes from %s to %s", s.To, first.Phase)
 		}
-	case s.To == agent.Trial && s.Count && first.Phase == agent.Reverting && v.Record.Boots+1 > v.MaxBoots: // counted out
-	case first.Phase != s.To && (s.To != agent.Idle || v.HaveRecord):
+	case s.To == life.Trial && s.Count && first.Phase == life.Reverting && v.Budget.Boots+1 > v.MaxBoots: // counted out
+	case first.Phase != s.To && (s.To != life.Idle || v.HaveRecord):
 		return fmt.Sprintf("Reconcile leads from %s to %s (%s), the agent went to %s", v.Record.Phase, s.To, s.Cause, first.Phase)
 	}
 	return ""
 }
 
 // wrongRest is what must hold of a device that is left alone.
-func (b *bench) wrongRest(s control.Status, phase agent.Phase) string {
+func (b *bench) wrongRest(s control.Status, phase life.Phase) string {
 	switch {
 	case s.Running.Name != b.run:
 		return fmt.Sprintf("slot %s runs, the agent says %q", b.run, s.Running.Name)
@@ -248,9 +249,9 @@ func (b *bench) wrongRest(s control.Status, phase agent.Phase) string {
 		return fmt.Sprintf("slot %s runs, and %q is next", b.run, s.Boot.Next)
 	case s.Other.Bootable && !s.Other.Confirmed:
 		return "the device rests, and slot " + s.Other.Name + " is armed"
-	case b.offer != nil && phase != agent.Idle:
+	case b.offer != nil && phase != life.Idle:
 		return "the device rests in phase " + string(phase)
-	case phase != agent.Idle && phase != agent.Preparing && phase != agent.Writing:
+	case phase != life.Idle && phase != life.Preparing && phase != life.Writing:
 		return "the device rests offline in phase " + string(phase)
 	}
 	return ""

@@ -17,6 +17,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -33,27 +34,27 @@ type benchMachine struct {
 	began     time.Time
 	inbox     chan transport.Message
 	rebooting atomic.Bool
-	seen      []agent.Record // durable, each when it changed
+	seen      []life.Record // durable, each when it changed
 }
 
 // options wires the agent as its configuration in the guest does, and reads what its start will find.
-func (m *benchMachine) options(ctx context.Context) (agent.Options, agent.View, error) {
+func (m *benchMachine) options(ctx context.Context) (agent.Options, life.View, error) {
 	b, state := m.b, filepath.Join(m.b.dir, "state")
 	boot, err := b.model.backend(filepath.Join(b.dir, "boot"), state)
 	if err != nil {
-		return agent.Options{}, agent.View{}, err
+		return agent.Options{}, life.View{}, err
 	}
 	store, err := journal.OpenBolt(filepath.Join(state, "journal.db"), journal.Options{})
 	if err != nil {
-		return agent.Options{}, agent.View{}, err
+		return agent.Options{}, life.View{}, err
 	}
 	device, err := os.ReadFile(filepath.Join(state, "device.key"))
 	if err != nil {
-		return agent.Options{}, agent.View{}, errors.Join(err, store.Close())
+		return agent.Options{}, life.View{}, errors.Join(err, store.Close())
 	}
 	signer, err := trust.ParsePrivate(device)
 	if err != nil {
-		return agent.Options{}, agent.View{}, errors.Join(err, store.Close())
+		return agent.Options{}, life.View{}, errors.Join(err, store.Close())
 	}
 	vendor := manifest.VendorUUID("demo.example")
 	online := func() (bool, time.Time) { return true, time.Time{} }
@@ -75,8 +76,8 @@ func (m *benchMachine) options(ctx context.Context) (agent.Options, agent.View, 
 }
 
 // view reads the disk as the agent's start does, by code of its own.
-func (m *benchMachine) view(ctx context.Context, store journal.Store, boot bootctl.Backend) (agent.View, error) {
-	v := agent.View{MaxBoots: 4, Running: bootctl.Slot(m.b.run), Runs: agent.RunsOther}
+func (m *benchMachine) view(ctx context.Context, store journal.Store, boot bootctl.Backend) (life.View, error) {
+	v := life.View{MaxBoots: 4, Running: bootctl.Slot(m.b.run), Runs: life.RunsOther}
 	var err error
 	if v.Record, v.HaveRecord, err = durable(store); err != nil {
 		return v, err
@@ -91,7 +92,7 @@ func (m *benchMachine) view(ctx context.Context, store journal.Store, boot bootc
 		target = v.Running
 	}
 	if v.Record.Target == v.Running {
-		v.Runs = agent.RunsTarget
+		v.Runs = life.RunsTarget
 	}
 	v.Target = s.Slots[target]
 	for name, x := range s.Slots {
@@ -103,8 +104,8 @@ func (m *benchMachine) view(ctx context.Context, store journal.Store, boot bootc
 }
 
 // durable is the record that a journal holds.
-func durable(s journal.Store) (r agent.Record, have bool, err error) {
-	r.Phase = agent.Idle
+func durable(s journal.Store) (r life.Record, have bool, err error) {
+	r.Phase = life.Idle
 	verr := s.View(func(tx journal.Tx) error {
 		if raw := tx.Get(journal.State, "record"); len(raw) > 0 {
 			have, err = true, cbor.Unmarshal(raw, &r)

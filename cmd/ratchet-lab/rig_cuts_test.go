@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
@@ -220,29 +220,29 @@ func TestBenchFinds(t *testing.T) {
 
 // TestWrongStart: where Reconcile leads, and where an agent went.
 func TestWrongStart(t *testing.T) {
-	at := func(phases ...agent.Phase) (out []agent.Record) {
+	at := func(phases ...life.Phase) (out []life.Record) {
 		for _, p := range phases {
-			out = append(out, agent.Record{Phase: p})
+			out = append(out, life.Record{Phase: p})
 		}
 		return out
 	}
 	for i, c := range []struct {
-		from agent.Phase
-		step agent.Step
-		seen []agent.Record
+		from life.Phase
+		step life.Resume
+		seen []life.Record
 		bad  bool
 	}{
-		{agent.Writing, agent.Step{To: agent.Writing, Same: true}, at(agent.Writing), false},
-		{agent.Writing, agent.Step{To: agent.Writing, Same: true}, at(agent.Writing, agent.Checking), false},
-		{agent.Writing, agent.Step{To: agent.Writing, Same: true}, at(agent.Writing, agent.Arming), true},
-		{agent.Ready, agent.Step{To: agent.Checking}, at(agent.Ready, agent.Checking), false},
-		{agent.Ready, agent.Step{To: agent.Checking}, at(agent.Ready, agent.Arming), true},
-		{agent.Ready, agent.Step{To: agent.Checking}, at(agent.Ready), true},
-		{agent.Rebooting, agent.Step{To: agent.Trial, Count: true}, at(agent.Rebooting, agent.Trial), false},
-		{agent.Rebooting, agent.Step{To: agent.Trial, Count: true}, at(agent.Rebooting, agent.Reverting), true},
-		{agent.Trial, agent.Step{To: agent.Trial, Hold: true}, at(agent.Trial), true},
+		{life.Writing, life.Resume{To: life.Writing, Same: true}, at(life.Writing), false},
+		{life.Writing, life.Resume{To: life.Writing, Same: true}, at(life.Writing, life.Checking), false},
+		{life.Writing, life.Resume{To: life.Writing, Same: true}, at(life.Writing, life.Arming), true},
+		{life.Ready, life.Resume{To: life.Checking}, at(life.Ready, life.Checking), false},
+		{life.Ready, life.Resume{To: life.Checking}, at(life.Ready, life.Arming), true},
+		{life.Ready, life.Resume{To: life.Checking}, at(life.Ready), true},
+		{life.Rebooting, life.Resume{To: life.Trial, Count: true}, at(life.Rebooting, life.Trial), false},
+		{life.Rebooting, life.Resume{To: life.Trial, Count: true}, at(life.Rebooting, life.Reverting), true},
+		{life.Trial, life.Resume{To: life.Trial, Hold: true}, at(life.Trial), true},
 	} {
-		v := agent.View{HaveRecord: true, Record: agent.Record{Phase: c.from}, MaxBoots: 4}
+		v := life.View{HaveRecord: true, Record: life.Record{Phase: c.from}, MaxBoots: 4}
 		if got := wrongStart(v, c.step, c.seen); (got != "") != c.bad {
 			t.Errorf("%d: %q", i, got)
 		}

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
@@ -175,7 +175,7 @@ func (r *rig) playKills(ctx context.Context) error {
 		return err
 	}
 	rnd := rand.New(rand.NewPCG(uint64(r.o.seed), 9))
-	phases := []agent.Phase{agent.Preparing, agent.Writing, agent.Checking, agent.Rebooting, agent.Trial, agent.Confirming}
+	phases := []life.Phase{life.Preparing, life.Writing, life.Checking, life.Rebooting, life.Trial, life.Confirming}
 	good := 0
 	for i, p := range phases {
 		while := time.Duration(rnd.Int64N(int64(killWithin)))

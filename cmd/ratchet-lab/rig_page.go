@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/life"
 )
 
 // reportTemplate is the page: no script, no file besides it. A cell is a link to itself, and its story is
@@ -265,7 +265,7 @@ func bandPhases(phases map[int]string, from, n int) (out []pagePhase) {
 
 // shade is the number of a phase in the order of a good update.
 func shade(name string) int {
-	return max(0, slices.IndexFunc(agent.Table, func(row agent.Row) bool { return string(row.Phase) == name }))
+	return max(0, slices.Index(life.Phases(), life.Phase(name)))
 }
 
 func (r *rig) cellID(v *coverage, x cut) string {

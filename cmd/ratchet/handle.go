@@ -11,6 +11,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
@@ -124,7 +125,7 @@ func minimalStatus(d *device, why error) control.Status {
 		id = host
 	}
 	return control.Status{Schema: control.Schema, Device: id, Agent: agent.Version, Mode: control.ModeBootSafe,
-		ModeReason: reason.ConfigInvalid, ModeWhy: why.Error(), Phase: string(agent.Idle), Time: control.TimeStatus{Wall: wall, Quality: "local"},
+		ModeReason: reason.ConfigInvalid, ModeWhy: why.Error(), Phase: string(life.Idle), Time: control.TimeStatus{Wall: wall, Quality: "local"},
 		Journal: control.JournalStatus{FreeBytes: -1}, Running: control.SlotStatus{Tries: -1, State: "not known"}, Other: control.SlotStatus{Tries: -1, State: "not known"},
 		Advice: []string{"The configuration cannot be used: " + why.Error() + ". Correct it, check it with `ratchet daemon --check-config`, and restart the daemon."}}
 }

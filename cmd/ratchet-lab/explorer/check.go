@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
 )
@@ -55,7 +56,7 @@ func (d *Device) check() {
 	}
 	run := d.Runs()
 	n := d.Image()
-	rests := append([]agent.Phase{agent.Idle}, d.s.Rests...)
+	rests := append([]life.Phase{life.Idle}, d.s.Rests...)
 	if !slices.Contains(rests, d.rec.Phase) {
 		d.breach("rest", "the device rests in phase %s", d.rec.Phase)
 	}
@@ -80,7 +81,7 @@ func (d *Device) checkBoot(run string, n byte) {
 		d.breach("rest", "slot %s runs and is not confirmed and next: %+v", run, st)
 	}
 	for name, s := range st.Slots {
-		if s.Bootable && !s.Confirmed && d.rec.Phase == agent.Idle {
+		if s.Bootable && !s.Confirmed && d.rec.Phase == life.Idle {
 			d.breach("rest", "slot %s is left armed: %+v", name, s)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -51,7 +52,7 @@ type Device struct {
 	resets   int // kernels that came to nothing
 	opened   []int64
 	broken   int // times that the network broke
-	rec      agent.Record
+	rec      life.Record
 	seq      uint64 // of the newest evidence
 	known    []byte // last checkpoint that was looked at
 	proven   map[string]byte
@@ -96,7 +97,7 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 		own.builtIn, l = true, &own
 	}
 	d := &Device{W: w, s: s, l: l, p: p, seed: seed, mem: journal.NewMemory().(*journal.Memory), fired: map[string]int{}, Online: true,
-		cuts: cuts, proven: map[string]byte{"A": 1}, read: map[string]int64{}, notes: map[int64]string{}, rec: agent.Record{Phase: agent.Idle}}
+		cuts: cuts, proven: map[string]byte{"A": 1}, read: map[string]int64{}, notes: map[int64]string{}, rec: life.Record{Phase: life.Idle}}
 	if l.Sector > 0 {
 		w.SetSector(l.Sector)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/hal/sim"
 	"github.com/ratchet-ota/ratchet/transport"
 )
@@ -201,7 +202,7 @@ func (d *Device) live() (again bool, err error) {
 				d.patience--
 			}
 			d.W.Advance(wait)
-		case !ok && d.rec.Phase != agent.Idle && d.patience > 0:
+		case !ok && d.rec.Phase != life.Idle && d.patience > 0:
 			d.patience--
 			time.Sleep(time.Second) // the bubble's own time: somebody waits for a request to be taken
 		default:

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -35,7 +36,7 @@ type Scenario struct {
 	Serve   func(d *Device, uri string, off int64) (io.ReadCloser, error)
 	OnBoot  func(*Device) // after the loader, before the agent
 	OnOpen  func(d *Device, path string, a hal.Access) error
-	OnPhase func(d *Device, from, to agent.Phase)
+	OnPhase func(d *Device, from, to life.Phase)
 	Bypass  func(*Device) string // a slot that starts past the loader, "" for none
 
 	Ruined bool // the metadata is nonsense: what is built into the loader must boot the device
@@ -53,7 +54,7 @@ type Scenario struct {
 	// MustSay are reasons that the evidence must name.
 	MustSay []reason.Reason
 	// Resting phases besides idle.
-	Rests []agent.Phase
+	Rests []life.Phase
 	// Deep: pairs of cuts are enumerated in full by the exhaustive mode.
 	Deep bool
 	// Quick: part of the fixed subset that planted defects are tried on.

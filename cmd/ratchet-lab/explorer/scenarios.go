@@ -10,6 +10,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/hal"
@@ -29,20 +30,20 @@ var (
 	sickBlames = []reason.Reason{reason.HealthFailed, reason.Quarantined, reason.TrialBootsExhausted}
 )
 
-func inPhase(p agent.Phase) func(*Device) bool {
+func inPhase(p life.Phase) func(*Device) bool {
 	return func(d *Device) bool { return d.rec.Phase == p }
 }
 
 // quiet: idle, with the last update ended as said.
 func quiet(result string) func(*Device) bool {
-	return func(d *Device) bool { return d.rec.Phase == agent.Idle && d.outcome().Result == result }
+	return func(d *Device) bool { return d.rec.Phase == life.Idle && d.outcome().Result == result }
 }
 
 // deferred: idle, with an offer that waits.
 func deferred(d *Device) bool {
 	waits := false
 	_ = d.mem.View(func(tx journal.Tx) error { waits = tx.Get(journal.State, "waiting") != nil; return nil })
-	return waits && d.rec.Phase == agent.Idle
+	return waits && d.rec.Phase == life.Idle
 }
 
 // Scenarios are all stories, in the order in which they are explored.
@@ -79,7 +80,7 @@ func goodScenarios() []Scenario {
 				}
 				return offer2
 			},
-			Events: []Event{patient, {Name: "a newer release is published", Times: 3, When: func(d *Device) bool { return d.rec.Phase == agent.Ready && d.rec.Ext.Sequence == 2 },
+			Events: []Event{patient, {Name: "a newer release is published", Times: 3, When: func(d *Device) bool { return d.rec.Phase == life.Ready && d.rec.Ext.Sequence == 2 },
 				Do: func(d *Device) { d.offerNow(Release{Sequence: 3, Image: 3}) }}},
 			Ends: []End{{Image: 3, Result: "updated"}}},
 		{Name: "reporting-fails", Says: "evidence cannot be handed over: nothing else changes (I7)", Offers: offer2, Ends: updated, Report: true},
@@ -114,7 +115,7 @@ func badScenarios() []Scenario {
 				}
 			},
 			Events: []Event{{Name: "the broker is back", When: func(d *Device) bool {
-				return !d.Online && d.Image() == 1 && d.rec.Phase == agent.Idle && d.W.Clock().Uptime() >= 2*time.Minute
+				return !d.Online && d.Image() == 1 && d.rec.Phase == life.Idle && d.W.Clock().Uptime() >= 2*time.Minute
 			}, Do: func(d *Device) { d.Online = true; d.offerNow(Release{Sequence: 2, Image: 2}) }}},
 			Ends: updated, Blames: []reason.Reason{reason.HealthFailed}},
 		{Name: "broker-sick", Says: "only the new system does not reach the broker: its image is to blame", Broker: true, Offers: offer2,
@@ -152,7 +153,7 @@ func personScenarios() []Scenario {
 	return []Scenario{
 		{Name: "local-install", Says: "a technician installs from a file, again where it was interrupted", Events: []Event{{Name: "install", Times: 8,
 			When: func(d *Device) bool {
-				return d.rec.Phase == agent.Idle && d.Image() == 1 && d.fired["install"] <= d.boots+len(d.cuts)
+				return d.rec.Phase == life.Idle && d.Image() == 1 && d.fired["install"] <= d.boots+len(d.cuts)
 			},
 			Do: func(d *Device) {
 				env, err := d.p.envelope(offer2[0])
@@ -167,11 +168,11 @@ func personScenarios() []Scenario {
 				})
 			}}}, Ends: updated},
 		{Name: "confirm-by-hand", Says: "a person confirms a system whose health check fails", Offers: offer2, Sick: []byte{2},
-			Events: []Event{{Name: "confirm", Times: 5, When: inPhase(agent.Trial), Do: func(d *Device) {
+			Events: []Event{{Name: "confirm", Times: 5, When: inPhase(life.Trial), Do: func(d *Device) {
 				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Confirm(ctx, "uid 0", "") })
 			}}}, Ends: []End{{Image: 2, Result: "updated", Reason: reason.OperatorConfirm}, {Image: 2, Result: "updated", Cut: true}}},
 		{Name: "revert-in-trial", Says: "a person ends the trial", Offers: offer2,
-			Events: []Event{{Name: "revert", Times: 5, When: inPhase(agent.Trial), Do: func(d *Device) {
+			Events: []Event{{Name: "revert", Times: 5, When: inPhase(life.Trial), Do: func(d *Device) {
 				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Revert(ctx, "uid 0", "") })
 			}}}, Ends: []End{{Image: 1, Result: "reverted", Reason: reason.OperatorRevert}}},
 		{Name: "revert-to-factory", Says: "a person goes back from idle to a slot that was never written by the agent", Bricks: []int{25}, Quick: true,
@@ -194,7 +195,7 @@ func personScenarios() []Scenario {
 			Ends: []End{{Image: 2, Result: "reverted", Reason: reason.OperatorRevert}}},
 		{Name: "approval", Says: "an update waits until somebody agrees", Offers: offer2,
 			Options: func(_ *Device, o *agent.Options) { o.Rules.Approval = policy.ApprovalInstall },
-			Events: []Event{{Name: "approve", Times: 5, When: inPhase(agent.Ready), Do: func(d *Device) {
+			Events: []Event{{Name: "approve", Times: 5, When: inPhase(life.Ready), Do: func(d *Device) {
 				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Approve(ctx, "", "uid 0", "") })
 			}}}, Ends: updated},
 	}
@@ -214,7 +215,7 @@ func fleetScenarios() []Scenario {
 			Ends:  []End{{Image: 1, Result: "failed", Reason: reason.PlanWithdrawn}}},
 		{Name: "paused", Says: "the campaign is paused midway and goes on an hour later", Rooted: true,
 			Serve: midway(paused, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
-			Events: []Event{{Name: resumed, When: func(d *Device) bool { return d.fired[paused] > 0 && (deferred(d) || d.rec.Phase == agent.Ready) },
+			Events: []Event{{Name: resumed, When: func(d *Device) bool { return d.fired[paused] > 0 && (deferred(d) || d.rec.Phase == life.Ready) },
 				Do: func(d *Device) { d.retain(transport.Pulse, d.pulse()) }}, patient},
 			Ends: updated},
 	}
@@ -234,7 +235,7 @@ func midway(name string, do func(*Device)) func(*Device, string, int64) (io.Read
 
 // goBack is a person who goes back from image n.
 func goBack(n byte) Event {
-	return Event{Name: "revert", Times: 6, When: func(d *Device) bool { return d.rec.Phase == agent.Idle && d.Image() == n },
+	return Event{Name: "revert", Times: 6, When: func(d *Device) bool { return d.rec.Phase == life.Idle && d.Image() == n },
 		Do: func(d *Device) {
 			d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Revert(ctx, "uid 0", "") })
 		}}
@@ -266,8 +267,8 @@ func troubleScenarios() []Scenario {
 		{Name: "evidence-pruned", Says: "the journal keeps little evidence: the chain stays whole from where it begins", Bricks: []int{19}, Offers: offer2,
 			Options: func(_ *Device, o *agent.Options) { o.EvidenceMax = 3000 }, Ends: updated},
 		{Name: "lying-medium", Says: "the slot changes a byte after it was written: it is read back before it is armed", Bricks: []int{23}, Quick: true, Offers: offer2, Rots: true,
-			OnPhase: func(d *Device, from, to agent.Phase) {
-				if to == agent.Checking && d.fired["rot"] == 0 {
+			OnPhase: func(d *Device, from, to life.Phase) {
+				if to == life.Checking && d.fired["rot"] == 0 {
 					d.fired["rot"]++
 					d.W.Poke(d.parts(string(d.rec.Target))["rootfs"], 40_000, []byte("rot"))
 				}
@@ -275,7 +276,7 @@ func troubleScenarios() []Scenario {
 		{Name: "window-rot", Says: "the slot changes while it waits for the window: it is read back again", Bricks: []int{23}, Offers: offer2, Rots: true, Options: twoOClock,
 			Events: []Event{patient, {Name: "rot", When: func(d *Device) bool {
 				now, _ := d.W.Clock().Wall()
-				return d.rec.Phase == agent.Ready && now.Hour() == 0 && now.Minute() < 30
+				return d.rec.Phase == life.Ready && now.Hour() == 0 && now.Minute() < 30
 			}, Do: func(d *Device) {
 				d.W.Poke(d.parts(string(d.rec.Target))["rootfs"], 40_000, []byte("rot"))
 			}}}, Ends: updated, Blames: []reason.Reason{reason.ReadBackMismatch}},
@@ -287,7 +288,7 @@ func troubleScenarios() []Scenario {
 			}}, patient}, Ends: updated},
 		{Name: "clock-jump", Says: "the clock stands at 1970 and jumps in the trial", Bricks: []int{20}, Offers: offer2,
 			Setup: func(d *Device) { d.W.SetWall(time.Unix(0, 0), hal.TimeUnknown) },
-			Events: []Event{{Name: "time comes", When: inPhase(agent.Trial), Do: func(d *Device) {
+			Events: []Event{{Name: "time comes", When: inPhase(life.Trial), Do: func(d *Device) {
 				d.W.SetWall(time.Date(2031, 5, 1, 0, 0, 0, 0, time.UTC), hal.TimeSynced)
 			}}}, Ends: updated},
 		{Name: "no-counter", Says: "the rollback counter is not there", Bricks: []int{22}, Offers: offer2,
@@ -297,9 +298,9 @@ func troubleScenarios() []Scenario {
 			Events: []Event{{Name: "the counter is back", When: func(d *Device) bool { return quiet("updated")(d) && d.rec.Ext.Pending != "" },
 				Do: func(d *Device) { d.W.SetCounter(0, true); d.W.Cut() }}},
 			Ends: []End{{Image: 2, Result: "updated", Reason: reason.FloorPending}}},
-		{Name: "newer-record", Says: "a newer agent left a record that this one does not know", Bricks: []int{2}, Offers: offer2, Rests: []agent.Phase{"staging"},
+		{Name: "newer-record", Says: "a newer agent left a record that this one does not know", Bricks: []int{2}, Offers: offer2, Rests: []life.Phase{"staging"},
 			Setup: func(d *Device) {
-				b, err := cbor.Marshal(agent.Record{Phase: "staging", Target: "B", Digest: "sha256:00"})
+				b, err := cbor.Marshal(life.Record{Phase: "staging", Target: "B", Digest: "sha256:00"})
 				if err == nil {
 					err = d.mem.Update(func(tx journal.Tx) error { return tx.Put(journal.State, "record", b) })
 				}
@@ -317,7 +318,7 @@ func loseJournal(d *Device) {
 	}
 	d.fired["lost"]++
 	d.mem, d.lost = journal.NewMemory().(*journal.Memory), reason.JournalLost
-	d.rec, d.seq, d.known = agent.Record{Phase: agent.Idle}, 0, nil
+	d.rec, d.seq, d.known = life.Record{Phase: life.Idle}, 0, nil
 }
 
 // laterScenarios need what is not built yet. They are listed, and not counted.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
-	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/sim"
@@ -41,8 +41,8 @@ func (b watchedBoot) Disable(ctx context.Context, target bootctl.Slot) error {
 	if d.off() {
 		return sim.ErrPowerCut
 	}
-	d.expect("slot "+string(target)+" is disabled", agent.Preparing, agent.Writing, agent.Reverting, agent.Idle)
-	if d.rec.Phase != agent.Idle && d.rec.Target != target {
+	d.expect("slot "+string(target)+" is disabled", life.Preparing, life.Writing, life.Reverting, life.Idle)
+	if d.rec.Phase != life.Idle && d.rec.Target != target {
 		d.breach("I5", "slot %s is disabled, the durable record names %q", target, d.rec.Target)
 	}
 	return b.Backend.Disable(ctx, target)
@@ -53,7 +53,7 @@ func (b watchedBoot) Try(ctx context.Context, target bootctl.Slot, tries int) er
 	if d.off() {
 		return sim.ErrPowerCut
 	}
-	d.expect("slot "+string(target)+" is armed", agent.Arming)
+	d.expect("slot "+string(target)+" is armed", life.Arming)
 	if d.rec.Target != target {
 		d.breach("I5", "slot %s is armed, the durable record names %q", target, d.rec.Target)
 	}
@@ -80,7 +80,7 @@ func (b watchedBoot) Confirm(ctx context.Context, slot bootctl.Slot) error {
 	if d.off() {
 		return sim.ErrPowerCut
 	}
-	d.expect("slot "+string(slot)+" is confirmed", agent.Confirming)
+	d.expect("slot "+string(slot)+" is confirmed", life.Confirming)
 	if string(slot) != d.runsReally() {
 		d.breach("I1", "slot %s is confirmed while %q runs", slot, d.runsReally())
 	}
@@ -103,7 +103,7 @@ func (b watchedBlocks) OpenTarget(path string, running hal.DeviceID) (hal.Medium
 	if d.off() {
 		return nil, sim.ErrPowerCut
 	}
-	d.expect(path+" is opened for writing", agent.Writing)
+	d.expect(path+" is opened for writing", life.Writing)
 	for _, dev := range d.parts(d.runsReally()) {
 		if dev == path {
 			d.breach("I3", "%s is opened for writing, and runs", path)
@@ -183,7 +183,7 @@ func (c watchedCounter) Raise(ctx context.Context, to uint64) error {
 	if d.off() {
 		return sim.ErrPowerCut
 	}
-	d.expect(fmt.Sprintf("the counter is raised to %d", to), agent.Sealing, agent.Idle)
+	d.expect(fmt.Sprintf("the counter is raised to %d", to), life.Sealing, life.Idle)
 	runs := d.runsReally()
 	st, err := d.state(d.W.Fork())
 	if err != nil || !st.Slots[bootctl.Slot(runs)].Confirmed {
@@ -207,7 +207,7 @@ func (p watchedPower) Reboot(ctx context.Context, arg string) error {
 		return sim.ErrPowerCut
 	}
 	if !d.s.Unwritable && !d.faulty() { // else: the sole exception to I5
-		d.expect("a reboot is asked for", agent.Rebooting, agent.Reverting, agent.Confirming)
+		d.expect("a reboot is asked for", life.Rebooting, life.Reverting, life.Confirming)
 		if d.rec.Ext.Reboots < 1 {
 			d.breach("I8", "a reboot is asked for that the durable record does not count")
 		}
@@ -263,7 +263,7 @@ type head struct {
 // observe reads the durable record after a transaction: a transition has its evidence in the same one
 // (I6), and a checkpoint names bytes that are durable.
 func (d *Device) observe() {
-	var rec agent.Record
+	var rec life.Record
 	var h head
 	var check []byte
 	err := d.mem.View(func(tx journal.Tx) error {
@@ -272,7 +272,7 @@ func (d *Device) observe() {
 				return err
 			}
 		} else {
-			rec.Phase = agent.Idle
+			rec.Phase = life.Idle
 		}
 		if b := tx.Get(journal.State, "head"); len(b) > 0 {
 			if err := cbor.Unmarshal(b, &h); err != nil {
@@ -340,7 +340,7 @@ func (d *Device) checkCheckpoint(raw []byte) {
 }
 
 // says tells whether the evidence behind seq has the transition.
-func (d *Device) says(seq uint64, from, to agent.Phase) (found bool) {
+func (d *Device) says(seq uint64, from, to life.Phase) (found bool) {
 	_ = d.mem.View(func(tx journal.Tx) error {
 		return tx.Scan(journal.Evidence, string(binary.BigEndian.AppendUint64(nil, seq+1)), func(_ string, v []byte) bool {
 			r, err := evidence.Decode(v)
@@ -352,7 +352,7 @@ func (d *Device) says(seq uint64, from, to agent.Phase) (found bool) {
 }
 
 // expect holds the durable phase against those in which something may happen (I5).
-func (d *Device) expect(what string, phases ...agent.Phase) {
+func (d *Device) expect(what string, phases ...life.Phase) {
 	for _, p := range phases {
 		if d.rec.Phase == p {
 			return

@@ -1,4 +1,4 @@
-package agent
+package life
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
 )
@@ -13,6 +14,9 @@ import (
 // Record says where an update stands. Its core {phase, target, digest, boots} is frozen: every
 // version of the agent reads it, because the slot that the bootloader falls back to holds an older
 // one. Ext may be ignored by an agent that does not know it: everything in it has a safe default.
+//
+// The counters in it are copies of State.Budget, for agents of the version before; Budgets is the
+// one that counts where it is there.
 type Record struct {
 	Phase  Phase        `cbor:"1,keyasint"`
 	Target bootctl.Slot `cbor:"2,keyasint"`
@@ -21,24 +25,25 @@ type Record struct {
 	Ext    Ext          `cbor:"5,keyasint"`
 }
 
-// Ext is what makes recovery better informed, and nothing that safety rests on.
+// Ext is what makes recovery better informed, and nothing that safety rests on. Key 2 was the slot
+// that ran when the update began, and is not used again.
 type Ext struct {
 	BootID     string        `cbor:"1,keyasint,omitempty"`  // boot in which the phase was entered
-	Origin     bootctl.Slot  `cbor:"2,keyasint,omitempty"`  // confirmed slot that ran when the update began
 	Sequence   uint64        `cbor:"3,keyasint,omitempty"`  // of the manifest
 	Revert     bool          `cbor:"4,keyasint,omitempty"`  // an operator goes back to what the other slot holds
 	Cause      reason.Reason `cbor:"5,keyasint,omitempty"`  // reverting: why; idle: how the last update ended
 	Tries      int           `cbor:"6,keyasint,omitempty"`  // tries that were armed
 	Images     []SlotImage   `cbor:"7,keyasint,omitempty"`  // what the target must hold
-	Restarts   int           `cbor:"8,keyasint,omitempty"`  // times that writing began again from zero
-	NeverTried int           `cbor:"9,keyasint,omitempty"`  // times that the loader ignored the trial
-	Reboots    int           `cbor:"10,keyasint,omitempty"` // reboots asked for in this phase
+	Restarts   int           `cbor:"8,keyasint,omitempty"`  // Budget.Rewrites
+	NeverTried int           `cbor:"9,keyasint,omitempty"`  // Budget.Untried
+	Reboots    int           `cbor:"10,keyasint,omitempty"` // Budget.Reboots
 	Began      time.Duration `cbor:"11,keyasint,omitempty"` // trial: uptime at which it began, in boot BootID
 	Synthetic  bool          `cbor:"12,keyasint,omitempty"` // trial without a known update: confirm, no floor, no raise
 	Local      bool          `cbor:"13,keyasint,omitempty"` // a technician's install
 	Pending    reason.Reason `cbor:"14,keyasint,omitempty"` // idle: disable-pending or floor-pending
-	Arms       int           `cbor:"15,keyasint,omitempty"` // times that this update was armed
+	Arms       int           `cbor:"15,keyasint,omitempty"` // Budget.Arms
 	Version    string        `cbor:"16,keyasint,omitempty"` // that the manifest gives its content, for people
+	Budgets    []Budget      `cbor:"17,keyasint,omitempty"` // of the update in progress, and of the offer that waits
 }
 
 // SlotImage is one component's image in a slot.
@@ -49,16 +54,20 @@ type SlotImage struct {
 	Size      int64  `cbor:"4,keyasint"`
 }
 
-// errRecord: the stored record cannot be understood. The agent enters boot-safe mode.
-var errRecord = errors.New("the update record cannot be understood")
+// Text is the digest as evidence and status spell it: "sha256:<hex>".
+func (i SlotImage) Text() string { return manifest.Digest{Alg: i.Alg, Sum: string(i.Digest)}.String() }
+
+// ErrRecord: the stored record cannot be understood. The agent enters boot-safe mode.
+var ErrRecord = errors.New("the update record cannot be understood")
 
 const maxRecord = 8 << 10
 
-func (r Record) encode() ([]byte, error) { return cbor.Marshal(r) }
+// Encode is the record as a commit stores it.
+func (r Record) Encode() ([]byte, error) { return cbor.Marshal(r) }
 
-// decodeRecord reads a record written by any version. An unknown phase is an error: what it may
-// have in progress is not known.
-func decodeRecord(b []byte) (Record, error) {
+// DecodeRecord reads a record written by any version. An unknown phase is an error (ErrRecord): what
+// it may have in progress is not known.
+func DecodeRecord(b []byte) (Record, error) {
 	var core struct {
 		Phase  Phase           `cbor:"1,keyasint"`
 		Target bootctl.Slot    `cbor:"2,keyasint"`
@@ -67,17 +76,17 @@ func decodeRecord(b []byte) (Record, error) {
 		Ext    cbor.RawMessage `cbor:"5,keyasint"`
 	}
 	if len(b) > maxRecord {
-		return Record{}, fmt.Errorf("%w: %d bytes", errRecord, len(b))
+		return Record{}, fmt.Errorf("%w: %d bytes", ErrRecord, len(b))
 	}
 	if err := cbor.Unmarshal(b, &core); err != nil {
-		return Record{}, fmt.Errorf("%w: %w", errRecord, err)
+		return Record{}, fmt.Errorf("%w: %w", ErrRecord, err)
 	}
 	r := Record{Phase: core.Phase, Target: core.Target, Digest: core.Digest, Boots: core.Boots}
 	if !r.Phase.Known() {
-		return r, fmt.Errorf("%w: phase %q was written by another version", errRecord, r.Phase)
+		return r, fmt.Errorf("%w: phase %q was written by another version", ErrRecord, r.Phase)
 	}
 	if r.Phase != Idle && r.Target == "" || r.Boots < 0 {
-		return r, fmt.Errorf("%w: phase %s without a target", errRecord, r.Phase)
+		return r, fmt.Errorf("%w: phase %s without a target", ErrRecord, r.Phase)
 	}
 	// An extension that cannot be read is one that may be ignored.
 	if len(core.Ext) > 0 {

@@ -1,4 +1,4 @@
-package agent
+package life
 
 import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -22,6 +22,7 @@ const (
 type View struct {
 	HaveRecord bool // false: first boot, or the journal was lost
 	Record     Record
+	Budget     Budget
 	Runs       Where
 	Running    bootctl.Slot // proven running slot; "" when RunsUnknown
 	SameBoot   bool         // the phase was entered in this boot
@@ -32,15 +33,15 @@ type View struct {
 	MaxBoots   int               // trial boots that are allowed
 }
 
-// Step is what to do: take up the phase To. Steps never act on a slot themselves.
-type Step struct {
+// Resume is how to go on after a start: take up the phase To. It never acts on a slot itself.
+type Resume struct {
 	To    Phase
 	Cause reason.Reason
 	Hold  bool // write neither slot nor metadata; report, and look again at the next boot
 	Count bool // a new trial boot began: boots+1 is made durable with the transition
 	Began bool // a trial begins that no record announced: synthetic
 	Ended bool // the update is over; Cause says how
-	Redo  bool // a trial was armed and never tried: NeverTried+1
+	Redo  bool // a trial was armed and never tried: Untried is charged
 	Same  bool // take up the recorded phase where it was
 }
 
@@ -48,12 +49,12 @@ type Step struct {
 // running system, boot metadata and boot has an answer, and the last case of each switch is the
 // catch-all. Its test walks the whole product.
 //
-// Crash: Reconcile has no side effect; the step it returns is made durable before it is acted on,
+// Crash: Reconcile has no side effect; what it returns is made durable before it is acted on,
 // so that a cut at any moment leads here again with the same or a later view.
-func Reconcile(v View) Step {
+func Reconcile(v View) Resume {
 	if v.Runs == RunsUnknown {
 		// Brick 5: metadata says A, an initramfs runs. Whatever was in progress waits for a proven boot.
-		return Step{To: v.Record.phase(v.HaveRecord), Hold: true, Same: true, Cause: reason.RunningUnproven}
+		return Resume{To: v.Record.phase(v.HaveRecord), Hold: true, Same: true, Cause: reason.RunningUnproven}
 	}
 	if !v.HaveRecord {
 		return reconcileIdle(v, reason.JournalLost)
@@ -70,7 +71,7 @@ func Reconcile(v View) Step {
 	case Confirming, Sealing:
 		return reconcileConfirmed(v)
 	case Reverting:
-		return Step{To: Reverting, Same: true, Cause: v.Record.Ext.Cause}
+		return Resume{To: Reverting, Same: true, Cause: v.Record.Ext.Cause}
 	default: // Idle
 		return reconcileIdle(v, reason.RunningUnconfirmed)
 	}
@@ -85,113 +86,110 @@ func (r Record) phase(have bool) Phase {
 
 // reconcileIdle: nothing was in progress that we know of. A running slot that the metadata holds
 // on trial is proven on trial all the same: nothing runs unconfirmed for ever (brick 8, loop 11).
-func reconcileIdle(v View, cause reason.Reason) Step {
+func reconcileIdle(v View, cause reason.Reason) Resume {
 	if v.BootValid && !v.Self.Confirmed {
-		return Step{To: Trial, Began: true, Count: true, Cause: cause}
+		return Resume{To: Trial, Began: true, Count: true, Cause: cause}
 	}
-	return Step{To: Idle, Same: v.HaveRecord}
+	return Resume{To: Idle, Same: v.HaveRecord}
 }
 
 // reconcileBeforeArm: the target is disabled or about to be, and not armed.
-func reconcileBeforeArm(v View) Step {
+func reconcileBeforeArm(v View) Resume {
 	if v.Runs == RunsTarget {
 		// The fallback order brought the target's old content up before it was disabled. It is
 		// never written now (I3). Where it is confirmed, this is a fall-back outside any update.
 		if v.BootValid && v.Target.Confirmed {
-			return Step{To: Idle, Ended: true, Cause: reason.FellBack}
+			return Resume{To: Idle, Ended: true, Cause: reason.FellBack}
 		}
-		return Step{To: Reverting, Cause: reason.Interrupted}
+		return Resume{To: Reverting, Cause: reason.Interrupted}
 	}
 	switch v.Record.Phase {
 	case Ready:
 		// A restart gave up the exclusive hold on the target: check again (loss 23).
-		return Step{To: Checking, Cause: reason.Interrupted}
+		return Resume{To: Checking, Cause: reason.Interrupted}
 	default:
-		return Step{To: v.Record.Phase, Same: true, Cause: reason.Interrupted}
+		return Resume{To: v.Record.Phase, Same: true, Cause: reason.Interrupted}
 	}
 }
 
 // reconcileArming: the one atomic record may or may not have landed.
-func reconcileArming(v View) Step {
+func reconcileArming(v View) Resume {
 	switch {
 	case v.Runs == RunsTarget: // landed, whatever the record says; also when somebody confirmed it already
-		return Step{To: Trial, Count: true}
+		return Resume{To: Trial, Count: true}
 	case !v.BootValid:
-		return Step{To: Reverting, Cause: reason.BootMetadataInvalid}
+		return Resume{To: Reverting, Cause: reason.BootMetadataInvalid}
 	case v.Target.Exhausted:
-		return Step{To: Reverting, Cause: reason.TrialBootsExhausted}
+		return Resume{To: Reverting, Cause: reason.TrialBootsExhausted}
 	case v.Target.Bootable && !v.Target.Confirmed && v.SameBoot:
-		return Step{To: Rebooting}
+		return Resume{To: Rebooting}
 	case v.Target.Bootable && !v.Target.Confirmed: // a confirmed one was not disabled before: an operator goes back
 		return landed(v)
-	case v.Record.Ext.Arms > maxArms:
-		return Step{To: Reverting, Cause: reason.ArmNotLanded}
+	case v.Budget.Over(Arms, Limits{MaxBoots: v.MaxBoots}):
+		return Resume{To: Reverting, Cause: reason.ArmNotLanded}
 	default: // not landed: the target is still disabled; what it holds is checked again (I2)
-		return Step{To: Checking, Cause: reason.Interrupted}
+		return Resume{To: Checking, Cause: reason.Interrupted}
 	}
 }
 
 // landed: the target is armed, yet in a new boot the other slot runs.
-func landed(v View) Step {
+func landed(v View) Resume {
 	tried := v.Target.Tries >= 0 && v.Target.Tries < v.Record.Ext.Tries
 	if tried {
 		// The loader started the target and came back: a panic, a hang, a watchdog.
-		return Step{To: Reverting, Cause: reason.FellBack}
+		return Resume{To: Reverting, Cause: reason.FellBack}
 	}
-	if v.Record.Ext.NeverTried >= 1 {
-		return Step{To: Reverting, Cause: reason.NeverTried}
+	if _, ok := v.Budget.Charge(Untried, Limits{MaxBoots: v.MaxBoots}); !ok {
+		return Resume{To: Reverting, Cause: reason.NeverTried}
 	}
 	// Lie 15: BootNext or tryboot was lost. The image is not to blame.
-	return Step{To: Checking, Redo: true, Cause: reason.NeverTried}
+	return Resume{To: Checking, Redo: true, Cause: reason.NeverTried}
 }
 
-func reconcileRebooting(v View) Step {
+func reconcileRebooting(v View) Resume {
 	switch {
 	case v.Runs == RunsTarget:
-		return Step{To: Trial, Count: true}
+		return Resume{To: Trial, Count: true}
 	case v.SameBoot:
-		return Step{To: Rebooting, Same: true}
+		return Resume{To: Rebooting, Same: true}
 	case !v.BootValid:
-		return Step{To: Reverting, Cause: reason.BootMetadataInvalid}
+		return Resume{To: Reverting, Cause: reason.BootMetadataInvalid}
 	case v.Target.Exhausted:
-		return Step{To: Reverting, Cause: reason.TrialBootsExhausted}
+		return Resume{To: Reverting, Cause: reason.TrialBootsExhausted}
 	case v.Target.Bootable:
 		return landed(v)
 	default: // disabled by somebody else, or by a loader that drops what it gave up
-		return Step{To: Reverting, Cause: reason.FellBack}
+		return Resume{To: Reverting, Cause: reason.FellBack}
 	}
 }
 
-func reconcileTrial(v View) Step {
+func reconcileTrial(v View) Resume {
 	switch {
 	case v.Runs != RunsTarget:
 		// Either counter ends it, ours or the loader's; one single try may have met a power cut.
-		if v.Record.Boots >= v.MaxBoots || v.Target.Exhausted && v.Record.Ext.Tries > 1 {
-			return Step{To: Reverting, Cause: reason.TrialBootsExhausted}
+		if v.Budget.Boots >= v.MaxBoots || v.Target.Exhausted && v.Record.Ext.Tries > 1 {
+			return Resume{To: Reverting, Cause: reason.TrialBootsExhausted}
 		}
-		return Step{To: Reverting, Cause: reason.FellBack}
+		return Resume{To: Reverting, Cause: reason.FellBack}
 	case v.SameBoot:
-		return Step{To: Trial, Same: true}
-	case v.Record.Boots >= v.MaxBoots && !(v.BootValid && v.Target.Confirmed):
-		return Step{To: Reverting, Cause: reason.TrialBootsExhausted}
+		return Resume{To: Trial, Same: true}
+	case v.Budget.Boots >= v.MaxBoots && !(v.BootValid && v.Target.Confirmed):
+		return Resume{To: Reverting, Cause: reason.TrialBootsExhausted}
 	default:
-		return Step{To: Trial, Count: true}
+		return Resume{To: Trial, Count: true}
 	}
 }
 
 // reconcileConfirmed: health has passed. The target is never disabled by us any more while it runs.
-func reconcileConfirmed(v View) Step {
+func reconcileConfirmed(v View) Resume {
 	switch {
 	case v.Runs == RunsTarget && v.BootValid && v.Target.Confirmed && v.Record.Phase == Sealing:
-		return Step{To: Sealing, Same: true}
+		return Resume{To: Sealing, Same: true}
 	case v.Runs == RunsTarget:
-		return Step{To: Confirming, Same: v.Record.Phase == Confirming}
+		return Resume{To: Confirming, Same: v.Record.Phase == Confirming}
 	case v.Record.Phase == Sealing || v.BootValid && v.Target.Confirmed:
-		return Step{To: Idle, Ended: true, Cause: reason.LostAfterConfirm}
+		return Resume{To: Idle, Ended: true, Cause: reason.LostAfterConfirm}
 	default: // the confirmation never landed and the loader went back
-		return Step{To: Reverting, Cause: reason.FellBack}
+		return Resume{To: Reverting, Cause: reason.FellBack}
 	}
 }
-
-// maxArms bounds how often one update is armed (I8).
-const maxArms = 3

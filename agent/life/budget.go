@@ -1,0 +1,199 @@
+package life
+
+import "time"
+
+// Budget counts how often an update was tried, and in which way it failed (I8). It is durable: it is
+// part of every record. Charge alone changes a counter.
+type Budget struct {
+	Digest string `cbor:"1,keyasint"` // of the manifest
+
+	// Of one attempt: they begin at zero when the update begins.
+	Boots    int `cbor:"2,keyasint,omitempty"` // trial boots, the present one included
+	Rewrites int `cbor:"3,keyasint,omitempty"` // times that writing began again from zero
+	Arms     int `cbor:"4,keyasint,omitempty"` // times that it was armed
+	Untried  int `cbor:"5,keyasint,omitempty"` // times that the loader ignored the armed slot
+	Reboots  int `cbor:"6,keyasint,omitempty"` // reboots asked for in the present phase
+
+	// Of the update, over all attempts: they go when its offer goes.
+	Failures int  `cbor:"7,keyasint,omitempty"`  // attempts that failed for causes outside the image
+	Costly   int  `cbor:"8,keyasint,omitempty"`  // failures that loaded or wrote an image for nothing
+	Fell     int  `cbor:"9,keyasint,omitempty"`  // times that the loader came back from it
+	Reverts  int  `cbor:"10,keyasint,omitempty"` // times that it was armed and left again
+	Broker   bool `cbor:"11,keyasint,omitempty"` // its trial failed for want of the broker: wait for that first
+}
+
+// Counter names one counter of a budget.
+type Counter int
+
+// The counters.
+const (
+	Boots Counter = iota
+	Rewrites
+	Arms
+	Untried
+	Reboots
+	Failures
+	Costly
+	Fell
+	Reverts
+)
+
+// Limits are the figures of a device that limits depend on.
+type Limits struct {
+	MaxBoots  int  // trial boots that are allowed
+	Reverting bool // a target that cannot be disabled starts again until its tries are used up
+}
+
+// Rule is the limit of one counter: what is allowed, and what follows when that is used up.
+type Rule struct {
+	Counter Counter
+	Name    string
+	Allowed func(Limits) int // -1: without limit
+	Then    string
+}
+
+func times(n int) func(Limits) int { return func(Limits) int { return n } }
+
+// rules is invariant I8 on one screen.
+var rules = [...]Rule{
+	Boots:    {Boots, "trial boots", func(l Limits) int { return l.MaxBoots }, "revert, trial-boots-exhausted"},
+	Rewrites: {Rewrites, "writes again from zero", times(1), "give up for now; the failure is costly"},
+	Arms:     {Arms, "times armed", times(3), "revert, arm-not-landed, when a start finds one more"},
+	Untried:  {Untried, "times armed and never tried", times(1), "revert, never-tried"},
+	Reboots: {Reboots, "reboots asked for in one phase", func(l Limits) int {
+		if l.Reverting {
+			return 3 + l.MaxBoots
+		}
+		return 3
+	}, "revert, reboot-failed; stuck while reverting; wait while confirming"},
+	Failures: {Failures, "failed attempts", times(-1), "the back-off doubles each time"},
+	Costly:   {Costly, "costly failures", times(3), "final: a person may approve it again"},
+	Fell:     {Fell, "falls back", times(1), "the image is to blame: quarantine"},
+	Reverts:  {Reverts, "attempts left after arming", times(3), "final"},
+}
+
+// Rules lists the rule of every counter.
+func Rules() []Rule { return rules[:] }
+
+func (b *Budget) counter(c Counter) *int {
+	switch c {
+	case Boots:
+		return &b.Boots
+	case Rewrites:
+		return &b.Rewrites
+	case Arms:
+		return &b.Arms
+	case Untried:
+		return &b.Untried
+	case Reboots:
+		return &b.Reboots
+	case Failures:
+		return &b.Failures
+	case Costly:
+		return &b.Costly
+	case Fell:
+		return &b.Fell
+	case Reverts:
+		return &b.Reverts
+	}
+	panic("internal error: no such counter")
+}
+
+// Charge counts once. Where more than what is allowed would be counted, it returns the budget as it
+// was, and false.
+func (b Budget) Charge(c Counter, l Limits) (Budget, bool) {
+	next := b
+	*next.counter(c)++
+	if next.Over(c, l) {
+		return b, false
+	}
+	return next, true
+}
+
+// Over tells whether more was counted than is allowed: another version's rule may have been wider,
+// and a count that is read from two places takes the higher.
+func (b Budget) Over(c Counter, l Limits) bool {
+	allowed := rules[c].Allowed(l)
+	return allowed >= 0 && *b.counter(c) > allowed
+}
+
+// attempt is the budget with which another attempt begins.
+func (b Budget) attempt() Budget {
+	b.Boots, b.Rewrites, b.Arms, b.Untried, b.Reboots = 0, 0, 0, 0, 0
+	return b
+}
+
+// Times that are no budget of an update: how long a device waits between two looks at something.
+const (
+	tendEvery    = 6 * time.Hour    // idle looks after the boot metadata
+	tendAgain    = 5 * time.Minute  // the first time that it could not; doubles up to tendEvery
+	firstBackoff = time.Minute      // after a failed attempt; doubles up to Device.RetryMax
+	againAfter   = 30 * time.Second // a commit that failed; doubles up to Device.RetryMax
+	judgeEvery   = 15 * time.Second // whether the old system reaches the broker
+	brokerAgain  = time.Minute      // an offer that waits for the broker
+	retakeEvery  = time.Minute      // a start whose outcome was not taken
+	holdEvery    = time.Hour        // a device that holds looks whether somebody asks
+	confirmPause = 2 * time.Second  // between two tries to confirm, or to read the metadata
+	confirmAgain = time.Minute      // after confirmTries in vain
+	readyFor     = time.Hour        // a checked target is armed without another check
+	confirmTries = 3                // in a row
+	maxShift     = 12               // doublings: more would overflow, and the limit is reached long before
+)
+
+// backoff after n failed attempts: 1, 2, 4 ... minutes, at most limit.
+func backoff(n int, limit time.Duration) time.Duration {
+	return min(firstBackoff<<min(max(n, 1)-1, maxShift), limit)
+}
+
+// budgets is what a record stores: one of the update in progress, one of the offer that waits.
+func (s *Stored) budgets() []Budget {
+	var out []Budget
+	if s.Rec.Phase != Idle {
+		out = append(out, s.Budget)
+	}
+	if s.Waiting.Digest != "" && (s.Rec.Phase == Idle || s.Waiting.Digest != s.Rec.Digest) && s.Waiting.Budget.counted() {
+		out = append(out, s.Waiting.Budget)
+	}
+	return out
+}
+
+func (b Budget) counted() bool { return b != Budget{Digest: b.Digest} }
+
+// record is the present record with the budgets, and with their copies for an agent of the version before.
+func (s *Stored) record() Record {
+	r := s.Rec
+	r.Boots, r.Ext.Restarts, r.Ext.NeverTried = s.Budget.Boots, s.Budget.Rewrites, s.Budget.Untried
+	r.Ext.Reboots, r.Ext.Arms = s.Budget.Reboots, s.Budget.Arms
+	r.Ext.Budgets = s.budgets()
+	return r
+}
+
+// Budget is what the record itself says of the attempt in progress.
+func (r Record) Budget() Budget {
+	return Budget{Digest: r.Digest, Boots: r.Boots, Rewrites: r.Ext.Restarts, Arms: r.Ext.Arms, Untried: r.Ext.NeverTried, Reboots: r.Ext.Reboots}
+}
+
+// Open brings record and waiting offer together after they were read: the budget of the record counts
+// where there is one; an agent of the version before left only the copies.
+func (s *Stored) Open() {
+	r := &s.Rec
+	s.Budget = r.Budget()
+	for _, b := range r.Ext.Budgets {
+		if b.Digest == s.Waiting.Digest && b.Digest != "" {
+			w := b.attempt()
+			s.Waiting.Budget = w
+		}
+	}
+	if s.Waits() {
+		w := s.Waiting.Budget
+		w.Boots, w.Rewrites, w.Arms, w.Untried, w.Reboots = s.Budget.Boots, s.Budget.Rewrites, s.Budget.Arms, s.Budget.Untried, s.Budget.Reboots
+		s.Budget = w
+	}
+	for _, b := range r.Ext.Budgets {
+		if r.Phase != Idle && b.Digest == r.Digest {
+			s.Budget = b
+			s.Budget.Boots = max(b.Boots, r.Boots) // the frozen core is every version's
+		}
+	}
+	r.Ext.Budgets = nil
+}

@@ -1,0 +1,359 @@
+package life
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/bootctl"
+)
+
+// State is all that the next step depends on. It is a value: Step returns a new one, and shares
+// slices with the old one that neither changes.
+type State struct {
+	Stored
+	Live
+	Dev Device
+}
+
+// Device is what does not change while the program runs.
+type Device struct {
+	Slots    [2]bootctl.Slot
+	Running  string        // version of the running system, for people
+	Tries    int           // boots that the loader may try the target
+	MaxBoots int           // trial boots that are allowed
+	RetryMax time.Duration // longest back-off
+	Deadline time.Duration // of a trial; also how long the old system may need to reach the broker
+	Counter  bool          // there is a rollback counter
+	Inbox    bool          // there is a network to hear from
+}
+
+// Stored is what is durable: the journal and, where it is said, the quarantine file. What differs in
+// it after a step is what the step commits.
+type Stored struct {
+	Have      bool // the journal has a record
+	Frozen    bool // the journal's record is another version's: it is never overwritten
+	Rec       Record
+	Budget    Budget // of the update in progress
+	Waiting   Waiting
+	Judge     Judge
+	Floor     Floor
+	Slots     [2]Content    // what each slot of Device.Slots is known to hold
+	Counter   string        // origin of the hardware counter that guards the device
+	Permitted string        // manifest that a permit allows, "" for none
+	Noted     reason.Reason // why the newest offer that was not taken was not, "" for none
+	Seen      [][]byte      // unverifiable offers that are on record
+	Tally     Tally         // the quarantine file's count
+}
+
+// Waiting is an offer that waits: it was deferred, or an attempt failed and it is tried again.
+type Waiting struct {
+	Envelope []byte
+	Digest   string // "" when none waits
+	Sequence uint64
+	Reason   reason.Reason
+	Said     string // what it waits for, for people
+	Rules    string // the reasons that are on record, so that they are recorded once per change
+	Budget   Budget
+}
+
+func (w Waiting) same(o Waiting) bool {
+	return w.Digest == o.Digest && w.Sequence == o.Sequence && w.Reason == o.Reason && w.Said == o.Said && w.Rules == o.Rules &&
+		w.Budget == o.Budget && bytes.Equal(w.Envelope, o.Envelope)
+}
+
+// Judge is an open question: a trial failed because the broker was out of reach. Whether the image is
+// to blame is known once the old system reaches the broker, or cannot reach it either.
+type Judge struct {
+	Digest string        `cbor:"1,keyasint"` // "" for none
+	Images []string      `cbor:"2,keyasint"`
+	Cause  reason.Reason `cbor:"3,keyasint"`
+}
+
+// Floor is the highest confirmed sequence.
+type Floor struct {
+	Sequence uint64 `cbor:"1,keyasint"`
+	Digest   string `cbor:"2,keyasint"`
+}
+
+// Content is what the agent knows a slot to hold. It is dropped before the slot is written. Key 6 was
+// a cause, and is not used again.
+type Content struct {
+	Manifest  string      `cbor:"1,keyasint"`
+	Sequence  uint64      `cbor:"2,keyasint"`
+	Version   string      `cbor:"3,keyasint"`
+	Images    []SlotImage `cbor:"4,keyasint"`
+	Confirmed bool        `cbor:"5,keyasint"`
+}
+
+func (c Content) known() bool {
+	return c.Manifest != "" || c.Sequence != 0 || c.Version != "" || len(c.Images) > 0 || c.Confirmed
+}
+
+func (c Content) same(o Content) bool {
+	return c.Manifest == o.Manifest && c.Sequence == o.Sequence && c.Version == o.Version && c.Confirmed == o.Confirmed &&
+		slices.EqualFunc(c.Images, o.Images, SlotImage.same)
+}
+
+func (i SlotImage) same(o SlotImage) bool {
+	return i.Component == o.Component && i.Alg == o.Alg && i.Size == o.Size && bytes.Equal(i.Digest, o.Digest)
+}
+
+// Tally is what the quarantine file counts: the boots of one trial.
+type Tally struct {
+	Key   string // manifest digest, or "synthetic:<slot>"; "" for none
+	Boots int
+	Dirty bool // the file is older than this
+}
+
+func (t Tally) boots(key string) int {
+	if t.Key != key {
+		return 0
+	}
+	return t.Boots
+}
+
+// Waits tells whether the update in progress is the offer that waits.
+func (s *Stored) Waits() bool { return s.Waiting.Digest != "" && s.Waiting.Digest == s.Rec.Digest }
+
+// Live is what a power cut or the end of the daemon takes away.
+type Live struct {
+	BootID string
+	Run    bootctl.Slot // proven running slot, "" when unproven
+	Safe   []string     // reasons for boot-safe mode; empty: normal
+	Hold   reason.Reason
+	Retake bool // the start is taken again in a while; it does not wait for a new boot
+	Stayed bool // in this boot a trial failed that could not be left: it does not begin again
+
+	Starting bool          // the outcome of the start is not durable yet
+	Found    Started       // what the start found
+	Tending  bool          // idle is looking after the boot metadata
+	First    bool          // the first look in this stay in idle
+	Invalid  bool          // the metadata was invalid when the look began
+	Bail     bool          // the trial cannot be made durable
+	BailWhy  string        // what the journal said
+	TendAt   time.Duration // uptime at which idle looks after the boot metadata; 0: now
+	RetryAt  time.Duration // uptime at which the waiting offer is decided again; 0: none
+	Lapses   int           // looks in a row that failed
+	Failed   int           // commits in a row that failed
+	Tried    int           // confirmations in a row that failed, or readings of the metadata
+
+	Held      bool          // the target was read back in this boot and is held since
+	CheckedAt time.Duration // uptime at which it was
+	Rules     string        // ready: the reasons that are on record
+	Known     bool          // in this process it is on record which counter there is
+	Garbage   Rate
+}
+
+// index is where a slot stands in Device.Slots.
+func (s *State) index(name bootctl.Slot) int {
+	if s.Dev.Slots[1] == name {
+		return 1
+	}
+	return 0
+}
+
+// other is the slot that is not name.
+func (s *State) other(name bootctl.Slot) bootctl.Slot { return s.Dev.Slots[1-s.index(name)] }
+
+func (s *State) limits() Limits {
+	return Limits{MaxBoots: s.Dev.MaxBoots, Reverting: s.Rec.Phase == Reverting}
+}
+
+// judged tells whether the update in progress is the subject of the open question.
+func (s *State) judged() bool { return s.Judge.Digest != "" && s.Judge.Digest == s.Rec.Digest }
+
+// Rate bounds records of offers that nobody vouches for: each body once while it is remembered, over
+// restarts too, for brokers hand retained ones in again and again; and no more than garbageRate in an
+// hour of uptime.
+type Rate struct {
+	Times   []time.Duration
+	Dropped int
+}
+
+const (
+	garbageRate = 20 // records in an hour
+	maxSeen     = 64 // bodies that are remembered
+)
+
+// allowGarbage tells whether an offer may go on record, and how many were dropped since the last one
+// that did. A nil key counts for the rate alone.
+func (s *State) allowGarbage(key []byte, now time.Duration) (dropped int, ok bool) {
+	if key != nil && slices.ContainsFunc(s.Seen, func(k []byte) bool { return bytes.Equal(k, key) }) {
+		return 0, false
+	}
+	g := &s.Garbage
+	times := slices.DeleteFunc(slices.Clone(g.Times), func(t time.Duration) bool { return now-t >= time.Hour })
+	if len(times) >= garbageRate {
+		g.Times, g.Dropped = times, g.Dropped+1
+		return 0, false
+	}
+	if key != nil {
+		seen := append(slices.Clone(s.Seen), bytes.Clone(key))
+		s.Seen = seen[max(len(seen)-maxSeen, 0):]
+	}
+	dropped = g.Dropped
+	g.Times, g.Dropped = append(times, now), 0
+	return dropped, true
+}
+
+// Recorded is the state in which an offer or a document that nobody vouches for is on record; false
+// when it is not to be, because it is already, or there were too many.
+func (s State) Recorded(key []byte, now time.Duration) (State, bool) {
+	_, ok := s.allowGarbage(key, now)
+	return s, ok
+}
+
+// Ending says how an update ended, or what became of an offer.
+type Ending struct {
+	Result   string // updated, reverted, failed, refused, deferred, stuck
+	Reason   reason.Reason
+	Detail   string
+	Sequence uint64
+	Manifest string
+	Slot     bootctl.Slot
+	Version  string
+}
+
+// Commit is what must become durable, in one transaction (I6). What changed in Stored is part of it.
+type Commit struct {
+	Record *Record          // nil: unchanged
+	Events []evidence.Event // in this order
+	Ops    []Op
+	Quar   []QuarOp // go into the quarantine file first, and hold also when the commit fails
+	// Optional: where it fails, it is reported, what it would have changed in Stored is dropped, and
+	// the action is performed all the same.
+	Optional string
+}
+
+// Empty tells whether there is nothing for the journal.
+func (c Commit) Empty() bool { return c.Record == nil && len(c.Events) == 0 && len(c.Ops) == 0 }
+
+// Op is one change in the journal; nil pointers and empty values delete. The machine gives the ones
+// below; who executes it may have others of its own.
+type Op interface{ Operation() }
+
+type (
+	// PutWaiting replaces the offer that waits.
+	PutWaiting struct{ Waiting Waiting }
+	// PutEnvelope keeps the envelope of the update in progress; nil drops it.
+	PutEnvelope struct{ Envelope []byte }
+	// PutOutcome makes how an update ended the last outcome.
+	PutOutcome struct{ Ending Ending }
+	// PutNoted remembers the newest offer that was not taken; nil forgets it. It stands beside the
+	// outcome of the last update and never replaces it.
+	PutNoted struct{ Ending *Ending }
+	// PutContent says what a slot holds; nil: not known.
+	PutContent struct {
+		Slot    bootctl.Slot
+		Content *Content
+	}
+	// PutFloor raises the floor.
+	PutFloor struct{ Floor Floor }
+	// Bind remembers under which sequence a digest was confirmed, for a bounded number of sequences.
+	Bind struct {
+		Sequence uint64
+		Digest   string
+	}
+	// PutFinal remembers a final verdict, for a bounded number of digests.
+	PutFinal struct {
+		Digest string
+		Why    reason.Reason
+		Next   bool // it stands with the next record of evidence, which this commit adds
+	}
+	// DropFinal forgets a final verdict.
+	DropFinal struct{ Digest string }
+	// PutJudge opens or, with no digest, closes the open question.
+	PutJudge struct{ Judge Judge }
+	// PutCounter remembers which counter guards the device.
+	PutCounter struct{ Origin string }
+	// PutSeen replaces the list of unverifiable offers on record.
+	PutSeen struct{ Seen [][]byte }
+	// PutApproved remembers the manifest that a person approved.
+	PutApproved struct{ Digest string }
+	// DropPermit forgets the permit.
+	DropPermit struct{}
+	// DropCheckpoints forgets how far writing came.
+	DropCheckpoints struct{}
+	// KeepReport keeps the SUIT report on an update that ended, or on the offer that was refused.
+	KeepReport struct {
+		Rec    *Record // nil: of the offer
+		Result string
+		Why    reason.Reason
+	}
+)
+
+func (PutWaiting) Operation()      {}
+func (PutEnvelope) Operation()     {}
+func (PutOutcome) Operation()      {}
+func (PutNoted) Operation()        {}
+func (PutContent) Operation()      {}
+func (PutFloor) Operation()        {}
+func (Bind) Operation()            {}
+func (PutFinal) Operation()        {}
+func (DropFinal) Operation()       {}
+func (PutJudge) Operation()        {}
+func (PutCounter) Operation()      {}
+func (PutSeen) Operation()         {}
+func (PutApproved) Operation()     {}
+func (DropPermit) Operation()      {}
+func (DropCheckpoints) Operation() {}
+func (KeepReport) Operation()      {}
+
+// QuarOp is one change in the quarantine file. The set is closed.
+type QuarOp interface{ quarOp() }
+
+type (
+	// Count keeps the boots of one trial; zero boots: of none.
+	Count struct {
+		Key   string
+		Boots int
+	}
+	// Bar quarantines a manifest and its images.
+	Bar struct {
+		Digest string
+		Images []string
+		Cause  reason.Reason
+	}
+	// Clear takes a manifest out of the quarantine.
+	Clear struct{ Digest string }
+	// Save writes the file.
+	Save struct{}
+)
+
+func (Count) quarOp() {}
+func (Bar) quarOp()   {}
+func (Clear) quarOp() {}
+func (Save) quarOp()  {}
+
+// Effects are what a step asks for: first the commit, then the one action.
+type Effects struct {
+	Commit Commit
+	Do     Action
+	Tell   Tell
+}
+
+// Tell is what others are told. Nothing comes back from it (I7).
+type Tell struct {
+	Answer  *Answer // to the person who asked, after the commit
+	Failed  *Failed // what could not be done, for status and log
+	Well    string  // a Failed.What that is over
+	Waits   reason.Reason
+	WaitFor string // for people: what the update waits for
+	Missed  bool   // the offer that came is kept until the update in progress has ended
+	Entered bool   // a phase was entered: earlier failures are over
+}
+
+// Answer is what became of a request or of an offer. The zero value: it was done.
+type Answer struct {
+	Refused  reason.Reason
+	Detail   string
+	Deferred bool // it may be taken later
+	Reboots  bool
+	Says     string
+}
+
+// Failed is a thing that could not be done, and that is tried again.
+type Failed struct{ What, Text string }

@@ -1,0 +1,102 @@
+package life
+
+import (
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+// unreadable: a new system whose agent cannot read its configuration is not healthy.
+func unreadable(t *turn) { t.back(reason.ConfigInvalid, t.Safe[0]) }
+
+// prove asks for the health of the running target. What ends the trial is decided on CLOCK_BOOTTIME
+// alone (lie 20).
+func prove(t *turn) { t.do(Prove{t.Rec.Ext.Began}) }
+
+func healthRound(t *turn) {
+	t.note(t.roundEvent(t.e.(Round).Checks))
+	t.eff.Commit.Optional = "cannot record a round of health checks"
+	prove(t)
+}
+
+func (t *turn) roundEvent(checks []HealthCheck) evidence.Event {
+	e := evidence.Event{Kind: evidence.KindHealth, Slot: string(t.Rec.Target), Manifest: t.Rec.Digest, Sequence: t.Rec.Ext.Sequence,
+		To: "holds", Detail: map[string]string{}}
+	for _, c := range checks {
+		if c.Err != "" && len(e.Detail) < evidence.MaxDetails {
+			e.To = "fails"
+			e.Detail[c.Name] = c.Err
+		}
+	}
+	return e
+}
+
+// already: somebody else confirmed the slot while its health was asked (lie 17).
+func already(t *turn) bool {
+	v := t.e.(Verdict)
+	return v.BootOK && v.Boot.Slots[t.Rec.Target].Confirmed
+}
+
+func healthy(t *turn) bool { return t.e.(Verdict).Healthy }
+
+func sealExternally(t *turn) { t.seal(reason.ConfirmedExternally) }
+
+func toConfirming(t *turn) {
+	took := t.e.(Verdict).Took.Round(time.Millisecond).String()
+	t.move(Confirming, reason.None, evidence.Event{Kind: evidence.KindHealth, Detail: detail("took", took)})
+}
+
+func (v Verdict) why() (reason.Reason, string) {
+	text := v.Failed
+	if v.Text != "" {
+		text += ": " + v.Text
+	}
+	if v.Failed == "soak" {
+		return reason.HealthTimeout, text
+	}
+	return reason.HealthFailed, text
+}
+
+// sickAndConfirmed puts the health on record, and seals what somebody else confirmed.
+func sickAndConfirmed(t *turn) {
+	v := t.e.(Verdict)
+	e := t.roundEvent(v.Checks)
+	e.Reason, _ = v.why()
+	t.note(e)
+	sealExternally(t)
+}
+
+// onlyBroker: nothing fails but the connection to the broker, which may be the network's fault.
+func onlyBroker(t *turn) bool {
+	n := 0
+	for _, c := range t.e.(Verdict).Checks {
+		if c.Err != "" && !c.Broker {
+			return false
+		}
+		if c.Err != "" {
+			n++
+		}
+	}
+	return n > 0
+}
+
+// toBeJudged: whether the image is to blame is found out in the old system (loss 24).
+func toBeJudged(t *turn) {
+	why, text := t.e.(Verdict).why()
+	t.Judge = Judge{Digest: t.Rec.Digest, Images: t.imageTexts(), Cause: why}
+	t.back(why, text)
+}
+
+func sick(t *turn) {
+	why, text := t.e.(Verdict).why()
+	t.back(why, text)
+}
+
+func (t *turn) imageTexts() []string {
+	var out []string
+	for _, i := range t.Rec.Ext.Images {
+		out = append(out, i.Text())
+	}
+	return out
+}

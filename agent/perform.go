@@ -1,0 +1,342 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/cipher"
+	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/slots"
+	"github.com/ratchet-ota/ratchet/transport"
+)
+
+// perform does the one action and returns its end.
+func (a *Agent) perform(ctx context.Context, do life.Action) life.Event {
+	if e, ok := life.Immediate(do, a.moment()); ok {
+		return e
+	}
+	if _, goes := do.(life.Prove); !goes {
+		a.stopProof()
+	}
+	switch do.(type) {
+	case life.Reach, life.Write, life.Check:
+	default:
+		if by := a.abort.disarm(); by != "" {
+			return life.Aborted{Moment: a.moment(), By: by}
+		}
+	}
+	switch do := do.(type) {
+	case life.Start:
+		return a.start(ctx)
+	case life.Wait:
+		return a.waitFor(ctx, do)
+	case life.Ask:
+		return a.decide(ctx, do)
+	case life.Prove:
+		return a.prove(ctx, do)
+	}
+	d := life.Done{Do: do}
+	switch do := do.(type) {
+	case life.Look:
+		if do.Proof {
+			d.Run, _ = a.proveRunning()
+		}
+		a.look(ctx, &d)
+		d.Text = d.BootText
+	case life.Reach:
+		a.abortable(ctx, &d, a.reach)
+	case life.Write:
+		a.abortable(ctx, &d, func(ctx context.Context, d *life.Done) error { return a.write(ctx, do.Part, d) })
+	case life.Check:
+		a.release()
+		a.abortable(ctx, &d, a.check)
+	case life.Disable:
+		a.changeBoot(ctx, &d, a.o.Boot.Disable(ctx, do.Slot))
+	case life.Refresh:
+		a.changeBoot(ctx, &d, a.o.Boot.Refresh(ctx, do.Slot))
+	case life.Try:
+		a.changeBoot(ctx, &d, a.o.Boot.Try(ctx, do.Slot, do.Tries))
+	case life.Confirm:
+		a.confirm(ctx, do.Slot, &d)
+	case life.Reboot:
+		a.reboot(ctx, do)
+	case life.Raise:
+		a.raise(ctx, &d)
+	case life.Origin:
+		d.Origin, _ = a.o.Counter.Origin(ctx)
+		if d.Origin != a.s.Counter {
+			d.Counter = a.counterName(ctx)
+		}
+	}
+	if by := a.abort.by(); by != "" && d.Class != life.OK {
+		a.abort.disarm()
+		return life.Aborted{Moment: a.moment(), By: by}
+	}
+	d.Moment = a.moment()
+	return d
+}
+
+// look reads the boot metadata.
+func (a *Agent) look(ctx context.Context, d *life.Done) {
+	st, err := a.o.Boot.State(ctx)
+	d.Boot, d.BootOK, d.BootText = st, err == nil, errText(err)
+	if d.Do == life.Action(life.Look{}) || d.Do == life.Action(life.Look{Proof: true}) {
+		d.Class = classOf(err)
+	}
+}
+
+// changeBoot takes the end of a change of the boot metadata, and reads it again: what counts is what is
+// there.
+func (a *Agent) changeBoot(ctx context.Context, d *life.Done, err error) {
+	d.Class, d.Text = classOf(err), errText(err)
+	a.look(ctx, d)
+}
+
+func (a *Agent) confirm(ctx context.Context, slot bootctl.Slot, d *life.Done) {
+	err := a.o.Boot.Confirm(ctx, slot)
+	if errors.Is(err, bootctl.ErrInvalid) {
+		// Health has passed and the metadata is broken: the minimum is restored around us.
+		err = a.o.Boot.Refresh(ctx, slot)
+	}
+	if a.changeBoot(ctx, d, err); err == nil && !d.Boot.Slots[slot].Confirmed {
+		d.Text = "the slot is not confirmed after it was confirmed"
+	}
+}
+
+// reboot asks for a reboot and forces it after a while. It returns when the machine stays, or ctx ended.
+func (a *Agent) reboot(ctx context.Context, do life.Reboot) {
+	arg := ""
+	if do.Plain {
+		if !a.wait(ctx, a.o.ForceAfter) { // a person may look
+			return
+		}
+	} else {
+		a.flush(ctx)
+		st, _ := a.o.Boot.State(ctx)
+		arg = st.Caps.RebootArg
+	}
+	ask, cancel := context.WithTimeout(ctx, a.o.ForceAfter) // a command that hangs is one that was not heard
+	err := a.o.Power.Reboot(ask, arg)
+	cancel()
+	if ctx.Err() != nil {
+		// Whoever is told to end while it asks was heard, and the command may be killed with us. To force
+		// a reboot now would cut an orderly one short. Was it only the agent that ends, its next start asks again.
+		return
+	}
+	if err != nil {
+		a.fail("cannot ask for a reboot", err)
+	} else if !a.wait(ctx, a.o.ForceAfter) {
+		return
+	}
+	if err := a.o.Power.Force(); err != nil {
+		a.fail("cannot force a reboot", err)
+	}
+	if !do.Plain {
+		a.wait(ctx, a.o.ForceAfter/4)
+	}
+}
+
+func (a *Agent) raise(ctx context.Context, d *life.Done) {
+	if a.o.Counter == nil || a.rootVersion() == 0 {
+		d.None = true
+		return
+	}
+	if err := a.o.Counter.Raise(ctx, a.rootVersion()); err != nil {
+		d.Class, d.Text = life.IO, err.Error()
+	}
+	d.Counter = a.counterName(ctx)
+}
+
+// abortable runs an action that a person may end.
+func (a *Agent) abortable(ctx context.Context, d *life.Done, run func(context.Context, *life.Done) error) {
+	step := a.abort.arm(ctx)
+	if err := run(step, d); err != nil {
+		d.Text = err.Error()
+		if d.Class == life.OK {
+			d.Class = classOf(err)
+		}
+	} else if step.Err() != nil {
+		d.Class = life.IO // ended at the last moment: By says by whom
+	}
+}
+
+var (
+	errInterrupted = errors.New("the local install was interrupted")
+	errNoCopy      = errors.New("this device loads every image from its source")
+)
+
+// classOf is the one place where an error becomes a class. What nobody knows is taken for a failure
+// that may pass.
+func classOf(err error) life.Class {
+	var medium *slots.MediumError
+	switch {
+	case err == nil:
+		return life.OK
+	case errors.Is(err, errDurable):
+		return life.NotDurable
+	case errors.As(err, &medium):
+		return life.Medium
+	case errors.Is(err, hal.ErrRunning):
+		return life.Running
+	case errors.Is(err, hal.ErrBusy):
+		return life.Busy
+	case errors.Is(err, cipher.ErrKey):
+		return life.NoKey
+	case errors.Is(err, errNoCopy):
+		return life.NoCopy
+	case errors.Is(err, errInterrupted):
+		return life.NoFile
+	case errors.Is(err, transport.ErrForbidden):
+		return life.Forbidden
+	case errors.Is(err, transport.ErrGone):
+		return life.Gone
+	case errors.Is(err, transport.ErrChanged):
+		return life.SourceChanged
+	case errors.Is(err, cipher.ErrTag), errors.Is(err, slots.ErrDigest), errors.Is(err, slots.ErrEncoding), errors.Is(err, slots.ErrShort), errors.Is(err, slots.ErrTooLarge):
+		return life.Mismatch
+	case errors.Is(err, bootctl.ErrInvalid):
+		return life.Invalid
+	case errors.Is(err, bootctl.ErrChanged):
+		return life.Changed
+	case errors.Is(err, bootctl.ErrNoFallback):
+		return life.NoFallback
+	}
+	return life.IO
+}
+
+// reach asks the source of each image for a first byte, so that nothing is disabled for an image that
+// is not there.
+func (a *Agent) reach(ctx context.Context, d *life.Done) error {
+	for _, i := range a.plan.Installs() {
+		d.Component = i.Component
+		src, err := a.source(i)
+		if err != nil {
+			return err
+		}
+		body, _, err := src.Open(ctx, 0, "")
+		if err != nil {
+			return err
+		}
+		if err := body.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check reads every image of the record back, and keeps the target held.
+func (a *Agent) check(ctx context.Context, d *life.Done) error {
+	for _, i := range a.s.Rec.Ext.Images {
+		d.Component = i.Component
+		dev, err := a.o.Blocks.OpenMedium(a.slot(a.s.Rec.Target).Parts[i.Component])
+		if err == nil {
+			if a.held == nil {
+				a.held = map[string]hal.Medium{}
+			}
+			a.held[i.Component] = dev
+			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size}, a.showProgress(i.Component))
+		}
+		switch {
+		case err == nil:
+			continue
+		case !errors.Is(err, hal.ErrBusy) && !errors.Is(err, slots.ErrDigest):
+			d.Class = life.Medium
+		}
+		a.release()
+		return err
+	}
+	return nil
+}
+
+// proveRunning finds out which slot runs: the device behind "/", which must agree with what the
+// bootloader says it booted. "" with an error when that cannot be proven; then nothing is written.
+func (a *Agent) proveRunning() (bootctl.Slot, error) {
+	root, err := a.o.Identity.Root()
+	if err != nil {
+		return "", fmt.Errorf("cannot prove what runs: %w", err)
+	}
+	if !root.Known() {
+		return "", fmt.Errorf("cannot prove what runs: the device behind / is not known")
+	}
+	var found bootctl.Slot
+	for _, s := range a.o.Slots {
+		id, err := a.o.Blocks.Identify(s.Parts[a.o.RootComponent])
+		if err != nil {
+			continue // a slot that cannot be identified is not the running one
+		}
+		if id == root {
+			if found != "" {
+				return "", fmt.Errorf("cannot prove what runs: slots %s and %s are one device", found, s.Name)
+			}
+			found = s.Name
+		}
+	}
+	marker, err := a.o.Identity.Marker()
+	if err != nil {
+		return "", fmt.Errorf("cannot prove what runs: %w", err)
+	}
+	switch {
+	case found == "":
+		return "", fmt.Errorf("cannot prove what runs: / is on none of the slots (bootloader says %q)", marker)
+	case marker == "" && a.o.NeedMarker:
+		return "", fmt.Errorf("cannot prove what runs: / is slot %s, but the bootloader passed no slot name", found)
+	case marker != "" && bootctl.Slot(marker) != found:
+		return "", fmt.Errorf("cannot prove what runs: / is slot %s, but the bootloader says %s", found, marker)
+	}
+	return found, nil
+}
+
+// waitFor waits, and hears meanwhile what it is told to hear.
+func (a *Agent) waitFor(ctx context.Context, w life.Wait) life.Event {
+	if w.Missed && len(a.missed) > 0 {
+		m := a.missed[0]
+		a.missed = a.missed[1:]
+		return a.receive(m)
+	}
+	var requests chan request
+	if w.Requests {
+		requests = a.requests
+	}
+	var inbox <-chan transport.Message
+	if w.Messages {
+		inbox = a.o.Inbox.Messages()
+	}
+	select {
+	case <-ctx.Done():
+	case r := <-requests:
+		if e := a.hear(ctx, r); e != nil {
+			return e
+		}
+	case m := <-inbox:
+		return a.receive(m)
+	case <-a.o.Clock.After(max(w.Until-a.o.Clock.Uptime(), time.Duration(0))):
+	}
+	return life.Due{Moment: a.moment()}
+}
+
+// receive takes one message from outside.
+func (a *Agent) receive(m transport.Message) life.Event {
+	taken, err := false, error(nil)
+	switch m.Kind {
+	case transport.Offer:
+		if len(m.Body) > 0 { // an empty retained message means nothing
+			a.offered = offer{envelope: m.Body, origin: m.Origin, message: &m}
+			return life.Came{Moment: a.moment()}
+		}
+	case transport.Resend:
+		err = a.resend(m.Body)
+	default:
+		taken, err = a.document(m)
+	}
+	switch {
+	case err != nil:
+		return life.NotTaken{Moment: a.moment(), Text: err.Error()}
+	case taken:
+		return life.Documented{Moment: a.moment()}
+	}
+	return life.Begun{Moment: a.moment()}
+}

@@ -1,0 +1,230 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/campaign"
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+// Run reconciles and then carries updates through until ctx ends. It returns nil on a clean
+// shutdown; the phase that was in progress is taken up again by the next Run.
+func (a *Agent) Run(ctx context.Context) error {
+	defer a.release()
+	defer a.stopProof()
+	event := a.start(ctx)
+	for ctx.Err() == nil {
+		event = a.turn(ctx, event)
+	}
+	return nil
+}
+
+// turn is one step of the machine: what it commits, then what it does. The result is the next event.
+//
+// Crash: the commit is one journal transaction, and the machine's state follows it only when it
+// succeeded, so that nothing is done which is not announced (I5). The quarantine file goes first and
+// may lead the journal: of two counts the higher one holds.
+func (a *Agent) turn(ctx context.Context, event life.Event) life.Event {
+	next, effects := life.Step(a.s, event)
+	if len(effects.Commit.Quar) > 0 {
+		a.s.Tally = a.saveQuarantine(effects.Commit.Quar)
+		next.Tally = a.s.Tally
+	}
+	from := a.s.Rec
+	err := a.commit(effects.Commit)
+	switch optional := effects.Commit.Optional; {
+	case err == nil:
+		a.s = next
+	case optional != "":
+		a.fail(optional, err)
+		next.Stored = a.s.Stored
+		a.s = next
+	case a.pending != nil:
+		a.answer(life.Answer{}, err)
+		return life.Begun{Moment: a.moment()}
+	default:
+		switch event.(type) {
+		case life.Decided, life.Taken:
+			if from.Phase == life.Idle {
+				a.miss() // not decided: the broker may not say it again for weeks
+			}
+		}
+		return life.NotTaken{Moment: a.moment(), Text: err.Error()}
+	}
+	a.entered(from, effects.Tell)
+	a.tell(effects.Tell)
+	return a.perform(ctx, effects.Do)
+}
+
+// commit makes what a step asks for durable; nothing when it asks for nothing.
+func (a *Agent) commit(c life.Commit) error {
+	if c.Empty() {
+		return nil
+	}
+	ops := a.reports(c.Ops)
+	err := a.st.commit(c.Record, c.Events, ops...)
+	a.unstored = err != nil
+	if err != nil {
+		return err
+	}
+	for _, e := range c.Events {
+		if e.Kind == evidence.KindDecision {
+			a.log.Info("decision", "is", e.To, "reason", string(e.Reason), "sequence", e.Sequence, "origin", e.Actor)
+		}
+	}
+	return nil
+}
+
+// note records events that are no step of the machine, with what belongs to them.
+func (a *Agent) note(e evidence.Event, ops ...life.Op) error {
+	err := a.st.commit(nil, []evidence.Event{e}, ops...)
+	if a.unstored = err != nil; err == nil {
+		a.publish()
+	}
+	return err
+}
+
+// entered lets go of what a phase that was left had in its hands.
+func (a *Agent) entered(from life.Record, t life.Tell) {
+	if !t.Entered {
+		return
+	}
+	to := a.s.Rec
+	a.log.Info("phase", "from", from.Phase, "to", to.Phase, "slot", to.Target, "reason", string(to.Ext.Cause), "sequence", to.Ext.Sequence)
+	switch {
+	case to.Phase == life.Preparing:
+		a.local = a.offered.local
+	case to.Phase == life.Checking || to.Phase == life.Idle:
+		a.local = nil
+	}
+	if !a.s.Held {
+		a.release()
+	}
+	if a.s.Permitted == "" {
+		a.permit = campaign.Permit{}
+	}
+}
+
+// tell shows what the step has to say.
+func (a *Agent) tell(t life.Tell) {
+	if t.Missed {
+		a.miss()
+	}
+	if t.Failed != nil {
+		a.failText(t.Failed.What, t.Failed.Text)
+	}
+	if t.Well != "" {
+		a.well(t.Well)
+	}
+	if t.Entered {
+		a.trouble.Store(nil)
+	}
+	a.publish()
+	if t.Waits != reason.None {
+		a.waiting(t.Waits, t.WaitFor)
+	}
+	if t.Answer != nil && a.pending != nil {
+		a.answer(*t.Answer, nil)
+	}
+}
+
+func (a *Agent) moment() life.Moment {
+	online, _ := a.o.Online()
+	return life.Moment{Uptime: a.o.Clock.Uptime(), Online: online}
+}
+
+// start reads what is stored and what really is. It never fails: what it cannot do it reports, and the
+// device goes on in boot-safe mode or holds.
+func (a *Agent) start(ctx context.Context) life.Event {
+	stored, err := a.st.read(a.s.Dev)
+	stored.Tally = a.q.tally()
+	stored.Permitted = a.s.Permitted
+	if stored.Frozen = err != nil; err != nil && !a.s.Frozen {
+		a.addSafe(err.Error())
+	}
+	a.s.Stored = stored
+	first := !provisioned(a.o.FS, a.o.StateDir)
+	why := a.o.JournalLost
+	if why == "" && !stored.Have && !stored.Frozen && !first && a.st.lastSeq().Seq == 0 {
+		why = reason.JournalLost
+	}
+	if err := a.st.begin(why, a.q.lastHead()); err != nil {
+		a.unstored = true
+		a.fail("cannot begin evidence", err)
+	} else if first && a.o.Journal != nil {
+		// Crash: the marker follows the first durable journal -> before: a first boot again; after: a
+		// journal that is gone later is a loss, and said so.
+		if err := markProvisioned(a.o.FS, a.o.StateDir, a.o.Device); err != nil {
+			a.fail("cannot mark the device as provisioned", err)
+		}
+	}
+	e := life.Started{Moment: a.moment(), Lost: why}
+	running, proof := a.proveRunning()
+	e.Run = running
+	if proof != nil {
+		e.Proof = proof.Error()
+		a.log.Error("nothing is written in this boot", "error", proof)
+	}
+	for _, s := range a.s.Safe {
+		a.log.Error("boot-safe mode", "why", s)
+	}
+	if e.Boot, err = a.o.Boot.State(ctx); err != nil {
+		a.log.Warn("boot metadata cannot be read", "error", err)
+	}
+	e.BootOK = err == nil
+	return e
+}
+
+// answer ends a person's request.
+func (a *Agent) answer(is life.Answer, err error) {
+	r := a.pending
+	a.pending = nil
+	switch {
+	case err != nil:
+	case is.Refused != reason.None:
+		err = &Refused{Reason: is.Refused, Detail: is.Detail, Deferred: is.Deferred}
+	}
+	r.done <- reply{answer: is, err: err}
+}
+
+// wait returns false when ctx ended first.
+func (a *Agent) wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-a.o.Clock.After(d):
+		return true
+	}
+}
+
+func (a *Agent) release() {
+	for _, m := range a.held {
+		_ = m.Close()
+	}
+	a.held = nil
+}
+
+// maxMissed bounds the offers that are kept while an update is in progress; the broker has them all.
+const maxMissed = 8
+
+// miss keeps the offer that is being decided until the update in progress has ended.
+func (a *Agent) miss() {
+	if a.offered.message == nil {
+		return
+	}
+	if a.missed = append(a.missed, *a.offered.message); len(a.missed) > maxMissed {
+		a.missed = a.missed[1:]
+	}
+}
+
+// errText is an error for people, "" for none.
+func errText(errs ...error) string {
+	if err := errors.Join(errs...); err != nil {
+		return err.Error()
+	}
+	return ""
+}
