@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
@@ -75,12 +76,12 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.target, "target", "", "")
 	f.StringVar(&o.mosquitto, "mosquitto", "", "")
 	f.StringVar(&o.scene, "scene", "", "")
-	f.StringVar(&o.variant, "variant", string(whole), "")
+	f.StringVar(&o.variant, "variant", string(disk.Whole), "")
 	f.Int64Var(&o.seed, "seed", 1, "")
 	f.IntVar(&o.point, "point", -1, "")
 	f.IntVar(&o.second, "second", -1, "")
 	f.StringVar(&o.update, "update", "healthy", "")
-	f.StringVar(&o.secondVariant, "second-variant", string(whole), "")
+	f.StringVar(&o.secondVariant, "second-variant", string(disk.Whole), "")
 	f.IntVar(&o.every, "every", 1, "")
 	f.IntVar(&o.together, "together", runtime.NumCPU(), "")
 	f.BoolVar(&o.kvm, "kvm", false, "")
@@ -221,7 +222,7 @@ type rig struct {
 	said     []string
 	times    []span
 	// recordings are the updates whose writes were kept, and the recoveries that were.
-	recordings []*recording
+	recordings []*disk.Recording
 	covered    []*coverage
 	plans      int // campaign plans, so far
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/transport"
 )
@@ -40,9 +41,9 @@ type modelled struct {
 // starts over the disk's own journal, metadata and slots. Time is virtual. What the device writes
 // stays in files of its own and in memory; the disk is not changed.
 type bench struct {
-	rec     *recording
+	rec     *disk.Recording
 	model   *modelled
-	disk    *cutDisk
+	disk    *disk.Disk
 	image   []byte // of slot rec.To
 	from    string // directory with boot metadata (boot/) and the files of the state partition (state/)
 	dir     string // where the device works on copies of them
@@ -118,12 +119,12 @@ func (b *bench) play(t *testing.T) (o bout) {
 // whole tells whether the target slot holds the image.
 func (b *bench) whole() bool {
 	at := int64(0)
-	for ; at+diskBlock <= int64(len(b.image)); at += diskBlock {
-		if !bytes.Equal(b.block(at/diskBlock), b.image[at:at+diskBlock]) {
+	for ; at+disk.Block <= int64(len(b.image)); at += disk.Block {
+		if !bytes.Equal(b.block(at/disk.Block), b.image[at:at+disk.Block]) {
 			return false
 		}
 	}
-	return bytes.Equal(b.block(at / diskBlock)[:int64(len(b.image))-at], b.image[at:])
+	return bytes.Equal(b.block(at / disk.Block)[:int64(len(b.image))-at], b.image[at:])
 }
 
 // block is one block of the target slot.
@@ -131,8 +132,8 @@ func (b *bench) block(n int64) []byte {
 	if w := b.written[n]; w != nil {
 		return w
 	}
-	at := slotBytes(b.rec.To) + n*diskBlock
-	return b.disk.bytes[at : at+diskBlock]
+	at := slotBytes(b.rec.To) + n*disk.Block
+	return b.disk.At(at, disk.Block)
 }
 
 // live is one boot. It returns true when the machine boots again.
@@ -197,7 +198,7 @@ func (b *bench) live(o *bout) (again bool) {
 	if status.Last != nil {
 		last = strings.Trim(fmt.Sprintf("%s/%d/%s", status.Last.Result, status.Last.Sequence, status.Last.Reason), "/")
 	}
-	o.Ended = endsAs(last, status.Running.Name, status.Running.Confirmed, string(status.Boot.Next))
+	o.Ended = disk.EndsAs(last, status.Running.Name, status.Running.Confirmed, string(status.Boot.Next))
 	o.Wrong = b.wrongRest(status, m.seen[len(m.seen)-1].Phase)
 	return false
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
@@ -240,7 +241,7 @@ func (m benchMedium) ReadAt(p []byte, off int64) (int, error) {
 	}
 	for n := 0; n < len(p); {
 		at := off + int64(n)
-		n += copy(p[n:], m.b.block(at / diskBlock)[at%diskBlock:])
+		n += copy(p[n:], m.b.block(at / disk.Block)[at%disk.Block:])
 	}
 	return len(p), nil
 }
@@ -251,11 +252,11 @@ func (m benchMedium) WriteAt(p []byte, off int64) (int, error) {
 	}
 	for n := 0; n < len(p); {
 		at := off + int64(n)
-		k := at / diskBlock
+		k := at / disk.Block
 		if m.b.written[k] == nil {
 			m.b.written[k] = bytes.Clone(m.b.block(k))
 		}
-		n += copy(m.b.written[k][at%diskBlock:], p[n:])
+		n += copy(m.b.written[k][at%disk.Block:], p[n:])
 	}
 	return len(p), nil
 }

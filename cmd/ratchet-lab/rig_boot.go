@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -28,12 +29,12 @@ func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error
 	case sick:
 		list, again = some(rnd, v.different(nil), share(sickBoots)), share(sickRecovers)
 	default:
-		for i, k := range v.different(func(c cutResult) bool { return c.Where == "flush" || c.Point == 0 || c.Point == len(v.log.writes) }) {
+		for i, k := range v.different(func(c cutResult) bool { return c.Where == "flush" || c.Point == 0 || c.Point == len(v.log.Writes) }) {
 			if i%r.o.every == 0 {
 				list = append(list, k)
 			}
 		}
-		list = append(list, some(rnd, v.different(func(c cutResult) bool { return c.Variant == torn }), share(tornBoots))...)
+		list = append(list, some(rnd, v.different(func(c cutResult) bool { return c.Variant == disk.Torn }), share(tornBoots))...)
 		slices.Sort(list)
 		list, again = slices.Compact(list), share(recoveries)
 	}
@@ -48,7 +49,7 @@ func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error
 	}
 	for i, k := range list {
 		res := &v.cuts[k]
-		if err := c.disk.rebuild(c.log, res.cut); err != nil {
+		if err := c.disk.Rebuild(c.log, res.Cut); err != nil {
 			return err
 		}
 		if !second[k] {
@@ -80,8 +81,8 @@ func (v *coverage) different(ok func(cutResult) bool) (out []int) {
 // cutAgain boots the disk of c with every write recorded, cuts that recovery, looks at what is left, and
 // boots some of it.
 func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *checker, res *cutResult, looks, boots int) error {
-	rec := c.rec.recovery(res.cut)
-	if err := errors.Join(os.MkdirAll(r.path("again"), 0o755), c.disk.save(r.path(rec.Base))); err != nil {
+	rec := c.rec.Recovery(res.Cut)
+	if err := errors.Join(os.MkdirAll(r.path("again"), 0o755), c.disk.Save(r.path(rec.Base))); err != nil {
 		return err
 	}
 	if err := r.bootCut(ctx, c, res, true, r.path(rec.Log)); err != nil {
@@ -98,7 +99,7 @@ func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *checker, res *cut
 	}
 	defer again.Close()
 	for _, k := range some(rnd, v.different(nil), boots) {
-		if err := again.disk.rebuild(again.log, v.cuts[k].cut); err != nil {
+		if err := again.disk.Rebuild(again.log, v.cuts[k].Cut); err != nil {
 			return err
 		}
 		if err := r.bootCut(ctx, again, &v.cuts[k], true, ""); err != nil {
@@ -128,7 +129,7 @@ func (r *rig) bootCut(ctx context.Context, c *checker, res *cutResult, finish bo
 	}
 	r.Say("    %s %s, cut %d %s (%s): %s, %d boots, %.1f s", mark, c.rec.Name, res.Point, res.Variant, res.Where, ended, len(res.Loaded), res.Took.Seconds())
 	if res.Bad != "" {
-		r.Say("         again: %s", r.command(c.rec, res.cut))
+		r.Say("         again: %s", r.command(c.rec, res.Cut))
 	}
 	return ctx.Err()
 }
@@ -143,7 +144,7 @@ func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bo
 		return err
 	}
 	disk := r.path("cut.img")
-	if err := c.disk.save(disk); err != nil {
+	if err := c.disk.Save(disk); err != nil {
 		return err
 	}
 	r.Net.Forget()
@@ -158,7 +159,7 @@ func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bo
 		within, what = updateTime, "the device to put itself right"
 		done = func() bool {
 			e := r.ends()
-			return r.resting() && r.field("confirmed") == "true" && c.rec.ends(e, c.target.tries) && (res.Offered.Ended == "" || res.Offered.Ended == e)
+			return r.resting() && r.field("confirmed") == "true" && c.rec.Ends(e, c.target.tries) && (res.Offered.Ended == "" || res.Offered.Ended == e)
 		}
 	}
 	err = r.until(ctx, within, what, done)
@@ -194,8 +195,8 @@ func started(said []string) (out []string) {
 }
 
 // readable tells whether the boot metadata of a disk as the machine left it is in order.
-func (r *rig) readable(ctx context.Context, disk string) error {
-	d, err := openCutDisk(disk)
+func (r *rig) readable(ctx context.Context, path string) error {
+	d, err := disk.Open(path)
 	if err != nil {
 		return err
 	}

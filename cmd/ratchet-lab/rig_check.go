@@ -16,17 +16,17 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
 // checker looks at the disks that power cuts of one recording left, in user space.
 type checker struct {
 	target target
-	rec    *recording
+	rec    *disk.Recording
 	root   string // directory of the target's run
 	dir    string // for files
-	log    *writeLog
-	file   *os.File // of the log
-	disk   *cutDisk
+	log    *disk.Log
+	disk   *disk.Disk
 	image  []byte // what the recording installs in slot To
 
 	state    [sha256.Size]byte // sum of the state partition that lies in dir/from/state
@@ -48,44 +48,44 @@ type finding struct {
 }
 
 // newChecker opens a recording of the run in root. dir is for files; Close removes it.
-func newChecker(t target, root, dir string, rec *recording) (*checker, error) {
+func newChecker(t target, root, dir string, rec *disk.Recording) (*checker, error) {
 	c := &checker{target: t, rec: rec, root: root, dir: dir, known: map[string]finding{}}
 	var err error
-	if c.log, c.file, err = openLog(filepath.Join(root, rec.Log), diskSize, rec.Entries); err != nil {
+	if c.log, err = disk.OpenLog(filepath.Join(root, rec.Log), diskSize, rec.Entries); err != nil {
 		return nil, err
 	}
 	if c.image, err = os.ReadFile(filepath.Join(root, rec.Image)); err != nil {
-		return nil, errors.Join(err, c.file.Close())
+		return nil, errors.Join(err, c.log.Close())
 	}
-	if c.disk, err = openCutDisk(filepath.Join(root, rec.Base)); err != nil {
-		return nil, errors.Join(err, c.file.Close())
+	if c.disk, err = disk.Open(filepath.Join(root, rec.Base)); err != nil {
+		return nil, errors.Join(err, c.log.Close())
 	}
 	return c, os.MkdirAll(dir, 0o755)
 }
 
 func (c *checker) Close() error {
-	return errors.Join(c.disk.Close(), c.file.Close(), os.RemoveAll(c.dir))
+	return errors.Join(c.disk.Close(), c.log.Close(), os.RemoveAll(c.dir))
 }
 
 // part is one partition of the disk.
 func (c *checker) part(number int64) []byte {
 	for _, p := range c.target.parts {
 		if p.number == number {
-			return c.disk.bytes[p.start*image.Sector : (p.start+p.size)*image.Sector]
+			return c.disk.At(p.start*image.Sector, p.size*image.Sector)
 		}
 	}
 	return nil
 }
 
 // look rebuilds the disk after a cut and looks at it. t is for the bench; nil leaves that out.
-func (c *checker) look(ctx context.Context, t *testing.T, x cut) (finding, error) {
-	if x.Point > len(c.log.writes) {
-		return finding{}, fmt.Errorf("there is no point %d, the log has %d", x.Point, len(c.log.writes))
+func (c *checker) look(ctx context.Context, t *testing.T, x disk.Cut) (finding, error) {
+	if x.Point > len(c.log.Writes) {
+		return finding{}, fmt.Errorf("there is no point %d, the log has %d", x.Point, len(c.log.Writes))
 	}
-	if err := c.disk.rebuild(c.log, x); err != nil {
+	if err := c.disk.Rebuild(c.log, x); err != nil {
 		return finding{}, err
 	}
-	sum := c.disk.sum(0, int64(len(c.disk.bytes)))
+	sum := c.disk.Sum(0, c.disk.Size())
 	f, ok := c.known[hex.EncodeToString(sum[:])]
 	if ok {
 		return f, nil
@@ -105,7 +105,7 @@ func (c *checker) check(ctx context.Context, t *testing.T, f *finding) error {
 		return err
 	}
 	from := slotBytes(c.rec.From)
-	if !c.disk.unwritten(from, from+slotSize) {
+	if !c.disk.Unwritten(from, from+slotSize) {
 		return errors.New("slot " + c.rec.From + " was written, which ran")
 	}
 	if state.Next == "" {
@@ -129,7 +129,7 @@ func (c *checker) check(ctx context.Context, t *testing.T, f *finding) error {
 // evidence chain. made says that there must be one.
 func (c *checker) unpack(ctx context.Context, made bool) error {
 	at := int64(stateAt) * image.Sector
-	if sum := c.disk.sum(at, at+stateSize); !c.unpacked || sum != c.state {
+	if sum := c.disk.Sum(at, at+stateSize); !c.unpacked || sum != c.state {
 		c.unpacked = false
 		fs, dir := filepath.Join(c.dir, "state.img"), filepath.Join(c.dir, "from", "state")
 		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), os.WriteFile(fs, c.part(4), 0o644)); err != nil {
@@ -237,7 +237,7 @@ func (c *checker) onBench(ctx context.Context, t *testing.T, f *finding) error {
 	if f.Offered.Wrong != "" {
 		return errors.New("on the bench, with the offer at hand: " + f.Offered.Wrong)
 	}
-	if !c.rec.ends(f.Offered.Ended, c.target.tries) {
+	if !c.rec.Ends(f.Offered.Ended, c.target.tries) {
 		return fmt.Errorf("on the bench the device ends %q, not %s...%s", f.Offered.Ended, c.rec.Result, c.rec.Rests)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
@@ -81,7 +82,7 @@ func (r *rig) until(ctx context.Context, within time.Duration, what string, ok f
 // ends says how the last update ended and what runs: "updated/1; slot B runs, confirmed".
 func (r *rig) ends() string {
 	confirmed, _ := strconv.ParseBool(r.field("confirmed"))
-	return endsAs(r.field("last"), r.field("running"), confirmed, r.field("next"))
+	return disk.EndsAs(r.field("last"), r.field("running"), confirmed, r.field("next"))
 }
 
 // reopen serves a run that is there, for the device that it made.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
 // Cuts of the smoke test in each target, besides what a target boots.
@@ -31,7 +33,7 @@ const (
 
 // cutResult is one cut and what became of it.
 type cutResult struct {
-	cut
+	disk.Cut
 	finding
 	Where  string   // partition of the last write before the cut
 	Tail   []string // the writes that no flush had covered
@@ -68,18 +70,18 @@ const allThere = "verified, nothing missing"
 
 // coverage is one recording and its cuts.
 type coverage struct {
-	rec  *recording
-	log  *writeLog
+	rec  *disk.Recording
+	log  *disk.Log
 	cuts []cutResult
 }
 
 // where names the partition that a write goes to.
-func (t target) where(w write) string {
-	if w.n == 0 {
+func (t target) where(w disk.Write) string {
+	if w.N == 0 {
 		return "flush"
 	}
 	for _, p := range t.parts {
-		if w.at >= p.start && w.at < p.start+p.size {
+		if w.At >= p.start && w.At < p.start+p.size {
 			return p.name
 		}
 	}
@@ -87,38 +89,34 @@ func (t target) where(w write) string {
 }
 
 // tail says of each write after the last flush before a cut what of it is on the disk.
-func (t target) tail(l *writeLog, x cut) (out []string) {
-	steps, stable := l.steps(x)
-	there := map[int64]int64{} // by the place of the data in the log
-	for _, s := range steps[stable:] {
-		there[s.data] = s.sectors
-	}
-	for i, w := range l.writes[stable:x.Point] {
-		n := there[w.data]
+func (t target) tail(l *disk.Log, x disk.Cut) (out []string) {
+	from, sectors := l.Unflushed(x)
+	for i, n := range sectors {
+		w := l.Writes[from+i]
 		what := "there"
 		switch {
 		case n == 0:
 			what = "lost"
-		case n < w.n:
+		case n < w.N:
 			what = fmt.Sprintf("the first %d sectors there", n)
 		}
 		start := int64(0)
 		for _, p := range t.parts {
-			if w.at >= p.start && w.at < p.start+p.size {
+			if w.At >= p.start && w.At < p.start+p.size {
 				start = p.start
 			}
 		}
-		out = append(out, fmt.Sprintf("%d: %s +%d, %d sectors: %s", stable+i+1, t.where(w), w.at-start, w.n, what))
+		out = append(out, fmt.Sprintf("%d: %s +%d, %d sectors: %s", from+i+1, t.where(w), w.At-start, w.N, what))
 	}
 	return out
 }
 
 // every lists all cuts of a log: each moment whole, and where something is not flushed yet also lost and torn.
-func every(l *writeLog, seed int64) (all []cut) {
-	for point := range len(l.writes) + 1 {
-		all = append(all, cut{point, whole, seed})
-		if _, stable := l.steps(cut{Point: point, Variant: whole}); stable < point {
-			all = append(all, cut{point, lost, seed}, cut{point, torn, seed})
+func every(l *disk.Log, seed int64) (all []disk.Cut) {
+	for point := range len(l.Writes) + 1 {
+		all = append(all, disk.Cut{Point: point, Variant: disk.Whole, Seed: seed})
+		if from, _ := l.Unflushed(disk.Cut{Point: point, Variant: disk.Whole}); from < point {
+			all = append(all, disk.Cut{Point: point, Variant: disk.Lost, Seed: seed}, disk.Cut{Point: point, Variant: disk.Torn, Seed: seed})
 		}
 	}
 	return all
@@ -126,10 +124,10 @@ func every(l *writeLog, seed int64) (all []cut) {
 
 // sample takes n of the cuts, three quarters of them among the writes that are not of the image: there
 // the decisions are.
-func (t target) sample(rnd *rand.Rand, l *writeLog, all []cut, n int) []cut {
-	var few, image []cut
+func (t target) sample(rnd *rand.Rand, l *disk.Log, all []disk.Cut, n int) []disk.Cut {
+	var few, image []disk.Cut
 	for _, c := range all {
-		if c.Point > 0 && strings.HasPrefix(t.where(l.writes[c.Point-1]), "slot-") {
+		if c.Point > 0 && strings.HasPrefix(t.where(l.Writes[c.Point-1]), "slot-") {
 			image = append(image, c)
 		} else {
 			few = append(few, c)
@@ -137,7 +135,7 @@ func (t target) sample(rnd *rand.Rand, l *writeLog, all []cut, n int) []cut {
 	}
 	k := min(n/4, len(image))
 	out := append(some(rnd, few, n-k), some(rnd, image, k)...)
-	slices.SortStableFunc(out, func(a, b cut) int { return a.Point - b.Point })
+	slices.SortStableFunc(out, func(a, b disk.Cut) int { return a.Point - b.Point })
 	return out
 }
 
@@ -153,12 +151,12 @@ func some[T any](rnd *rand.Rand, from []T, n int) (out []T) {
 }
 
 // cover looks at cuts of a recording: looks of them, 0: all.
-func (r *rig) cover(ctx context.Context, rnd *rand.Rand, rec *recording, looks int) (*coverage, error) {
-	l, f, err := openLog(r.path(rec.Log), diskSize, rec.Entries)
+func (r *rig) cover(ctx context.Context, rnd *rand.Rand, rec *disk.Recording, looks int) (*coverage, error) {
+	l, err := disk.OpenLog(r.path(rec.Log), diskSize, rec.Entries)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer l.Close()
 	v := &coverage{rec: rec, log: l}
 	r.covered = append(r.covered, v)
 	cuts := every(l, r.o.seed)
@@ -181,14 +179,14 @@ func (r *rig) cover(ctx context.Context, rnd *rand.Rand, rec *recording, looks i
 		}
 		v.cuts = append(v.cuts, res)
 	}
-	r.Say("    %s: %d cuts of %d writes and %d flushes looked at, %d different disks, %d wrong", rec.Name, len(cuts), len(l.writes)-l.flushes(), l.flushes(), len(seen), wrong)
+	r.Say("    %s: %d cuts of %d writes and %d flushes looked at, %d different disks, %d wrong", rec.Name, len(cuts), len(l.Writes)-l.Flushes(), l.Flushes(), len(seen), wrong)
 	return v, nil
 }
 
-func (r *rig) result(v *coverage, x cut, f finding) cutResult {
-	res := cutResult{cut: x, finding: f, Where: "start", Tail: r.target.tail(v.log, x)}
+func (r *rig) result(v *coverage, x disk.Cut, f finding) cutResult {
+	res := cutResult{Cut: x, finding: f, Where: "start", Tail: r.target.tail(v.log, x)}
 	if x.Point > 0 {
-		res.Where = r.target.where(v.log.writes[x.Point-1])
+		res.Where = r.target.where(v.log.Writes[x.Point-1])
 	}
 	return res
 }
@@ -197,7 +195,7 @@ func (r *rig) result(v *coverage, x cut, f finding) cutResult {
 func (r *rig) playCuts(ctx context.Context) (err error) {
 	defer func() {
 		r.judge()
-		err = errors.Join(err, saveRecordings(r.Dir, r.recordings))
+		err = errors.Join(err, disk.SaveRecordings(r.Dir, r.recordings))
 	}()
 	rnd := rand.New(rand.NewPCG(uint64(r.o.seed), 1))
 	r.Chapter(fmt.Sprintf("Power cuts, seed %d", r.o.seed))
@@ -239,11 +237,11 @@ func (r *rig) judge() {
 
 // cutsOnly cuts the updates of a run that is there.
 func (r *rig) cutsOnly(ctx context.Context) error {
-	all, err := loadRecordings(r.Dir)
+	all, err := disk.LoadRecordings(r.Dir)
 	if err != nil {
 		return err
 	}
-	r.recordings = slices.DeleteFunc(all, func(rec *recording) bool { return rec.First != nil })
+	r.recordings = slices.DeleteFunc(all, func(rec *disk.Recording) bool { return rec.First != nil })
 	if err := r.reopen(); err != nil {
 		return err
 	}
@@ -253,7 +251,7 @@ func (r *rig) cutsOnly(ctx context.Context) error {
 // lookOnly looks at every cut of a run that is there.
 func (r *rig) lookOnly(ctx context.Context) error {
 	var err error
-	if r.recordings, err = loadRecordings(r.Dir); err != nil {
+	if r.recordings, err = disk.LoadRecordings(r.Dir); err != nil {
 		return err
 	}
 	r.Chapter("Every cut of the run in " + r.Dir)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,87 +17,10 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
-	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 	"github.com/ratchet-ota/ratchet/slots"
 )
-
-// TestCutDisk: a disk that goes from cut to cut is the same as one rebuilt from the beginning, and its
-// sum tells two disks apart exactly where they differ.
-func TestCutDisk(t *testing.T) {
-	const sectors = 1024
-	rnd := rand.New(rand.NewPCG(7, 7))
-	var entries [][3]uint64
-	for range 60 {
-		if rnd.IntN(4) == 0 {
-			entries = append(entries, [3]uint64{0, 0, flagFlush})
-		} else {
-			n := 1 + rnd.Uint64N(200)
-			entries = append(entries, [3]uint64{rnd.Uint64N(sectors - n), n, 0})
-		}
-	}
-	raw := logOf(entries...)
-	l, err := readLog(bytes.NewReader(raw), int64(len(raw)), sectors*image.Sector)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "base")
-	base := make([]byte, sectors*image.Sector)
-	for i := range base {
-		base[i] = byte(rnd.Uint32())
-	}
-	if err := os.WriteFile(path, base, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	d, err := openCutDisk(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	bySum := map[[32]byte][]byte{}
-	list := every(l, 3)
-	list = append(list, list[40], list[3], list[len(list)-1]) // back, too
-	for _, x := range list {
-		if err := d.rebuild(l, x); err != nil {
-			t.Fatal(err)
-		}
-		want := memDisk(bytes.Clone(base))
-		steps, _ := l.steps(x)
-		for _, s := range steps {
-			if err := l.apply(want, s.write, s.sectors); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if !bytes.Equal(d.bytes, want) {
-			t.Fatalf("cut %+v: another disk", x)
-		}
-		sum := d.sum(0, int64(len(base)))
-		if before := bySum[sum]; before != nil && !bytes.Equal(before, want) {
-			t.Errorf("cut %+v: the sum of another disk", x)
-		}
-		bySum[sum] = bytes.Clone(want)
-		if got := d.unwritten(0, diskBlock); got != bytes.Equal(want[:diskBlock], base[:diskBlock]) {
-			t.Errorf("cut %+v: unwritten %v", x, got)
-		}
-	}
-	for a, x := range bySum {
-		for b, y := range bySum {
-			if a != b && bytes.Equal(x, y) {
-				t.Error("equal disks have two sums")
-			}
-		}
-	}
-	saved := filepath.Join(t.TempDir(), "saved")
-	if err := d.save(saved); err != nil {
-		t.Fatal(err)
-	}
-	if b, err := os.ReadFile(saved); err != nil || !bytes.Equal(b, d.bytes) {
-		t.Errorf("what was saved is another disk (%v)", err)
-	}
-	if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, base) {
-		t.Errorf("the file was changed (%v)", err)
-	}
-}
 
 // benchDesk makes a device of the factory and an offer for it: what a bench needs.
 func benchDesk(t *testing.T, good bool) *bench {
@@ -119,9 +41,9 @@ func benchDesk(t *testing.T, good bool) *bench {
 	must(os.MkdirAll(filepath.Join(dir, "from", "boot"), 0o700))
 	must(os.MkdirAll(filepath.Join(dir, "from", "state"), 0o700))
 	must(os.WriteFile(filepath.Join(dir, name), image, 0o600))
-	disk := filepath.Join(dir, "disk")
-	must(os.WriteFile(disk, nil, 0o600))
-	must(os.Truncate(disk, diskSize))
+	factory := filepath.Join(dir, "disk")
+	must(os.WriteFile(factory, nil, 0o600))
+	must(os.Truncate(factory, diskSize))
 	device, err := trust.Generate(trust.ESP256)
 	must(err)
 	pem, err := device.MarshalPEM()
@@ -143,12 +65,12 @@ func benchDesk(t *testing.T, good bool) *bench {
 	must(err)
 	offer, err = author.Sign(offer, release)
 	must(err)
-	rec := healthyRecording()
+	rec := disk.Healthy()
 	rec.Good = good
 	b := &bench{rec: rec, model: ubootModel(), image: image, from: filepath.Join(dir, "from"), dir: filepath.Join(dir, "bench"), images: dir, offer: offer}
 	b.keys, err = trust.NewKeys([]trust.Key{release.Key()}, false)
 	must(err)
-	b.disk, err = openCutDisk(disk)
+	b.disk, err = disk.Open(factory)
 	must(err)
 	t.Cleanup(func() { _ = b.disk.Close() })
 	return b
@@ -177,7 +99,7 @@ func TestBench(t *testing.T) {
 					t.Errorf("%+v, want %s by %s", o, c.ended, c.boots)
 				}
 			}
-			if !b.disk.unwritten(0, diskSize) {
+			if !b.disk.Unwritten(0, diskSize) {
 				t.Error("the disk was written")
 			}
 		})
@@ -252,14 +174,10 @@ func TestWrongStart(t *testing.T) {
 // TestReportPage: what the console said is text in the page, failures are named and lead to their story,
 // and the page needs no other file.
 func TestReportPage(t *testing.T) {
-	raw := logOf([3]uint64{stateAt, 2, 0}, [3]uint64{0, 0, flagFlush}, [3]uint64{slotAt, 1, 0})
-	l, err := readLog(bytes.NewReader(raw), int64(len(raw)), diskSize)
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := &disk.Log{Writes: []disk.Write{{At: stateAt, N: 2}, {Flags: disk.FlagFlush}, {At: slotAt, N: 1}}}
 	r := &rig{Stage: &stage.Stage{Dir: "run"}, target: arm64UBoot, o: &rigFlags{dir: "run", seed: 1}}
 	r.Expect("a scene", "<b>this</b>", "that & more")
-	v := &coverage{rec: healthyRecording(), log: l}
+	v := &coverage{rec: disk.Healthy(), log: l}
 	for _, x := range every(l, 1) {
 		v.cuts = append(v.cuts, r.result(v, x, finding{Sum: fmt.Sprint(x), Phase: "writing"}))
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
 // lookVerb is what rig starts itself with: looking at disks needs bubbles of virtual time, and a crash
@@ -29,8 +30,8 @@ const lookVerb = "rig-look"
 type lookTask struct {
 	Target    string
 	Root      string // directory of the target's run
-	Recording *recording
-	Cut       cut
+	Recording *disk.Recording
+	Cut       disk.Cut
 }
 
 // lookAnswer is what became of a task. Err is of the lab, not of the disk.
@@ -142,7 +143,7 @@ func (l *looker) look(task lookTask) (f finding, alive bool, err error) {
 }
 
 // lookAll looks at the disks of the cuts, with as many processes as there are processors.
-func (r *rig) lookAll(ctx context.Context, rec *recording, cuts []cut) ([]finding, error) {
+func (r *rig) lookAll(ctx context.Context, rec *disk.Recording, cuts []disk.Cut) ([]finding, error) {
 	out := make([]finding, len(cuts))
 	scratch, err := scratchDir(r.Dir)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
 // reportTemplate is the page: no script, no file besides it. A cell is a link to itself, and its story is
@@ -94,7 +95,7 @@ type pagePhase struct {
 }
 
 type pageRow struct {
-	Name  variant
+	Name  disk.Variant
 	Cells []pageCell
 }
 
@@ -171,26 +172,26 @@ func reportPage(o *rigFlags, runs []*rig, took time.Duration, now time.Time) ([]
 // strip lays out a recording's cuts.
 func (r *rig) strip(v *coverage) pageStrip {
 	s := pageStrip{Title: strings.ToUpper(v.rec.Name[:1]) + v.rec.Name[1:] + " update",
-		Says: fmt.Sprintf("%d writes and %d flushes, from the device's start with slot %s to its rest.", len(v.log.writes)-v.log.flushes(), v.log.flushes(), v.rec.From)}
+		Says: fmt.Sprintf("%d writes and %d flushes, from the device's start with slot %s to its rest.", len(v.log.Writes)-v.log.Flushes(), v.log.Flushes(), v.rec.From)}
 	if first := v.rec.First; first != nil {
 		s.Title = fmt.Sprintf("Cut again: the recovery from cut %d, %s, of the %s update", first.Point, first.Variant, v.rec.Update)
-		s.Says = fmt.Sprintf("%d writes and %d flushes of that recovery.", len(v.log.writes)-v.log.flushes(), v.log.flushes())
+		s.Says = fmt.Sprintf("%d writes and %d flushes of that recovery.", len(v.log.Writes)-v.log.Flushes(), v.log.Flushes())
 	}
-	again := map[cut]bool{}
+	again := map[disk.Cut]bool{}
 	for _, rec := range r.recordings {
 		if rec.First != nil && rec.Update == v.rec.Name {
 			again[*rec.First] = true
 		}
 	}
-	cells := map[variant]map[int]pageCell{whole: {}, lost: {}, torn: {}}
+	cells := map[disk.Variant]map[int]pageCell{disk.Whole: {}, disk.Lost: {}, disk.Torn: {}}
 	phases := map[int]string{}
 	for i, c := range v.cuts {
-		cell := r.cell(v, c, again[c.cut])
+		cell := r.cell(v, c, again[c.Cut])
 		if i > 0 {
-			cell.Before = r.cellID(v, v.cuts[i-1].cut)
+			cell.Before = r.cellID(v, v.cuts[i-1].Cut)
 		}
 		if i+1 < len(v.cuts) {
-			cell.After = r.cellID(v, v.cuts[i+1].cut)
+			cell.After = r.cellID(v, v.cuts[i+1].Cut)
 		}
 		if c.failed() {
 			s.Failed++
@@ -198,12 +199,12 @@ func (r *rig) strip(v *coverage) pageStrip {
 		if cells[c.Variant] != nil {
 			cells[c.Variant][c.Point] = cell
 		}
-		if _, ok := phases[c.Point]; !ok || c.Variant == whole {
+		if _, ok := phases[c.Point]; !ok || c.Variant == disk.Whole {
 			phases[c.Point] = c.Phase
 		}
 	}
-	for from := 0; from <= len(v.log.writes); from += bandPoints {
-		n := min(bandPoints, len(v.log.writes)+1-from)
+	for from := 0; from <= len(v.log.Writes); from += bandPoints {
+		n := min(bandPoints, len(v.log.Writes)+1-from)
 		band := pageBand{Columns: bandPoints, Phases: bandPhases(phases, from, n)}
 		for k := range n {
 			point, column := from+k, k+2
@@ -211,11 +212,11 @@ func (r *rig) strip(v *coverage) pageStrip {
 				band.Ticks = append(band.Ticks, pageTick{column, point})
 			}
 			if point > 0 {
-				w := v.log.writes[point-1]
-				band.Writes = append(band.Writes, pageWrite{column, writeClass(r.target.where(w)), fmt.Sprintf("%d: %s, %d sectors", point, r.target.where(w), w.n)})
+				w := v.log.Writes[point-1]
+				band.Writes = append(band.Writes, pageWrite{column, writeClass(r.target.where(w)), fmt.Sprintf("%d: %s, %d sectors", point, r.target.where(w), w.N)})
 			}
 		}
-		for _, name := range []variant{whole, lost, torn} {
+		for _, name := range []disk.Variant{disk.Whole, disk.Lost, disk.Torn} {
 			row := pageRow{Name: name}
 			for k := range n {
 				if c, ok := cells[name][from+k]; ok {
@@ -268,13 +269,13 @@ func shade(name string) int {
 	return max(0, slices.Index(life.Phases(), life.Phase(name)))
 }
 
-func (r *rig) cellID(v *coverage, x cut) string {
+func (r *rig) cellID(v *coverage, x disk.Cut) string {
 	return fmt.Sprintf("%s-%s-%d-%s", r.target.name, v.rec.Name, x.Point, x.Variant)
 }
 
 func (r *rig) cell(v *coverage, c cutResult, again bool) pageCell {
-	p := pageCell{ID: r.cellID(v, c.cut), Class: "looked", Bad: c.failed(), Again: r.command(v.rec, c.cut), Console: strings.Join(c.Story, "\n"),
-		Title: fmt.Sprintf("%s, cut after %d of %d (%s), unflushed writes %s", v.rec.Name, c.Point, len(v.log.writes), c.Where, c.Variant)}
+	p := pageCell{ID: r.cellID(v, c.Cut), Class: "looked", Bad: c.failed(), Again: r.command(v.rec, c.Cut), Console: strings.Join(c.Story, "\n"),
+		Title: fmt.Sprintf("%s, cut after %d of %d (%s), unflushed writes %s", v.rec.Name, c.Point, len(v.log.Writes), c.Where, c.Variant)}
 	switch {
 	case c.failed():
 		p.Class = "bad"

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
 // command repeats one cut alone.
-func (r *rig) command(rec *recording, x cut) string {
+func (r *rig) command(rec *disk.Recording, x disk.Cut) string {
 	s := fmt.Sprintf("ratchet-lab rig cut --dir %s --target %s --seed %d", r.o.dir, r.target.name, x.Seed)
 	if rec.First != nil {
 		return s + fmt.Sprintf(" --update %s --point %d --variant %s --second %d --second-variant %s", rec.Update, rec.First.Point, rec.First.Variant, x.Point, x.Variant)
@@ -16,18 +18,18 @@ func (r *rig) command(rec *recording, x cut) string {
 }
 
 // wanted finds the recording and the cut that the command line names.
-func (r *rig) wanted() (*recording, cut, error) {
-	all, err := loadRecordings(r.Dir)
+func (r *rig) wanted() (*disk.Recording, disk.Cut, error) {
+	all, err := disk.LoadRecordings(r.Dir)
 	if err != nil {
-		return nil, cut{}, err
+		return nil, disk.Cut{}, err
 	}
-	x := cut{r.o.point, variant(r.o.variant), r.o.seed}
+	x := disk.Cut{Point: r.o.point, Variant: disk.Variant(r.o.variant), Seed: r.o.seed}
 	for _, rec := range all {
 		switch {
 		case r.o.second < 0 && rec.First == nil && rec.Name == r.o.update:
 			return rec, x, nil
 		case r.o.second >= 0 && rec.First != nil && rec.Update == r.o.update && *rec.First == x:
-			return rec, cut{r.o.second, variant(r.o.secondVariant), r.o.seed}, nil
+			return rec, disk.Cut{Point: r.o.second, Variant: disk.Variant(r.o.secondVariant), Seed: r.o.seed}, nil
 		}
 	}
 	return nil, x, fmt.Errorf("in %s no update %q is recorded with that first cut and this seed", r.Dir, r.o.update)
@@ -47,10 +49,10 @@ func (r *rig) replay(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	if x.Point > len(c.log.writes) {
-		return fmt.Errorf("there is no point %d, the log of %s has %d", x.Point, rec.Name, len(c.log.writes))
+	if x.Point > len(c.log.Writes) {
+		return fmt.Errorf("there is no point %d, the log of %s has %d", x.Point, rec.Name, len(c.log.Writes))
 	}
-	found, err := r.lookAll(ctx, rec, []cut{x})
+	found, err := r.lookAll(ctx, rec, []disk.Cut{x})
 	if err != nil {
 		return err
 	}
@@ -58,12 +60,12 @@ func (r *rig) replay(ctx context.Context) error {
 	r.covered = append(r.covered, v)
 	v.cuts = append(v.cuts, r.result(v, x, found[0]))
 	res := &v.cuts[0]
-	r.Chapter(fmt.Sprintf("Recording %s, cut after %d of %d, unflushed writes %s", rec.Name, x.Point, len(c.log.writes), x.Variant))
+	r.Chapter(fmt.Sprintf("Recording %s, cut after %d of %d, unflushed writes %s", rec.Name, x.Point, len(c.log.Writes), x.Variant))
 	for _, line := range res.tells() {
 		r.Say("    %s", line)
 	}
 	r.Chapter("The same disk, booted")
-	if err := c.disk.rebuild(c.log, x); err != nil {
+	if err := c.disk.Rebuild(c.log, x); err != nil {
 		return err
 	}
 	told := r.o.verbose

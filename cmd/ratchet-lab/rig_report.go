@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
 // tally counts cuts.
@@ -23,16 +25,16 @@ type tally struct {
 }
 
 func (s *tally) add(v *coverage) {
-	s.Entries += len(v.log.writes)
-	s.Flushes += v.log.flushes()
+	s.Entries += len(v.log.Writes)
+	s.Flushes += v.log.Flushes()
 	for _, c := range v.cuts {
 		s.Looked++
 		switch c.Variant {
-		case whole:
+		case disk.Whole:
 			s.Whole++
-		case lost:
+		case disk.Lost:
 			s.Lost++
-		case torn:
+		case disk.Torn:
 			s.Torn++
 		}
 		if !c.Equal {
@@ -120,7 +122,7 @@ func writeReport(o *rigFlags, out io.Writer, runs []*rig, took time.Duration) er
 		for _, v := range r.covered {
 			for _, c := range v.cuts {
 				if c.failed() {
-					fmt.Fprintf(&text, "\n%s, %s, cut %d %s: %s %s\n  again: %s\n", r.target.name, v.rec.Name, c.Point, c.Variant, c.Wrong, c.Bad, r.command(v.rec, c.cut))
+					fmt.Fprintf(&text, "\n%s, %s, cut %d %s: %s %s\n  again: %s\n", r.target.name, v.rec.Name, c.Point, c.Variant, c.Wrong, c.Bad, r.command(v.rec, c.Cut))
 				}
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
@@ -78,7 +79,18 @@ func (r *rig) playHealthy(ctx context.Context) error {
 	}
 	r.Expect("evidence of it", "verified, nothing missing", r.chain(ctx))
 	r.off()
-	return r.keep(healthyRecording())
+	return r.keep(disk.Healthy())
+}
+
+// keep takes a recording into the list.
+func (r *rig) keep(rec *disk.Recording) error {
+	n, err := disk.Entries(r.path(rec.Log))
+	if err != nil {
+		return err
+	}
+	rec.Entries = n
+	r.recordings = append(r.recordings, rec)
+	return nil
 }
 
 // again boots the device as it was left, and keeps its writes in log, "" for none.
@@ -99,7 +111,7 @@ func (r *rig) on(ctx context.Context) error {
 
 func (r *rig) playSick(ctx context.Context) error {
 	r.Chapter("Sick update: 3.0.0 boots, and its service does not answer")
-	rec := sickRecording()
+	rec := disk.Sick()
 	if err := image.CopySparse(r.path("device.img"), r.path(rec.Base)); err != nil {
 		return err
 	}
