@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -365,58 +366,117 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
+// However a request is cut up, and whatever descriptors come with it: it is received whole or refused,
+// its descriptors are those that were sent, in order, and none is left open. All is sent before it is
+// read, in this goroutine, so that the same input takes the same way and coverage means something.
 func FuzzReceive(f *testing.F) {
-	f.Add([]byte("{}\n"), uint8(1), uint8(2))
-	f.Add([]byte("{}\n{}\n"), uint8(4), uint8(1))
-	f.Add(bytes.Repeat([]byte("x"), 70000), uint8(9), uint8(200))
-	f.Fuzz(func(t *testing.T, data []byte, fds, step uint8) {
-		env, err := os.Open("/dev/null")
-		if err != nil {
-			t.Fatal(err)
-		}
-		reg, err := os.Open("/proc/self/exe")
-		if err != nil {
-			t.Fatal(err)
-		}
+	f.Add([]byte("{}\n"), []byte{0, 1}, uint8(0), uint8(1))                                    // one write, a file and a pipe
+	f.Add([]byte(`{"v":1,"verb":"install","files":2}`+"\n"), []byte{0, 1}, uint8(7), uint8(0)) // in pieces, a descriptor each
+	f.Add([]byte("{}\n{}\n"), []byte{0}, uint8(1), uint8(0))                                   // a second request, behind a descriptor
+	f.Add([]byte("{}\n{}\n"), []byte{}, uint8(0), uint8(0))                                    // and in one write
+	f.Add([]byte("{}\n"), []byte{2}, uint8(0), uint8(0))                                       // a device
+	f.Add([]byte("{}"), []byte{0}, uint8(0), uint8(0))                                         // no end
+	f.Add([]byte("{}\n"), []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, uint8(0), uint8(15))        // too many at once
+	f.Add([]byte("0123456789\n"), bytes.Repeat([]byte{1}, 12), uint8(9), uint8(0))             // too many one by one
+	f.Add(append(bytes.Repeat([]byte("x"), control.MaxRequest-1), '\n'), []byte{}, uint8(3), uint8(0))
+	f.Add(append(bytes.Repeat([]byte("x"), control.MaxRequest), '\n'), []byte{1}, uint8(15), uint8(0))
+	f.Add(bytes.Repeat([]byte("x"), control.MaxRequest+5), []byte{0}, uint8(2), uint8(3))
+	f.Add([]byte{}, []byte{0}, uint8(0), uint8(0))
+	f.Fuzz(func(t *testing.T, data, kinds []byte, cuts, each uint8) {
+		data, kinds = data[:min(len(data), control.MaxRequest+64)], kinds[:min(len(kinds), 16)]
 		before := descriptors(t)
-		client, server := pair(t)
-		var send []int
-		for i := range int(fds % 16) {
-			send = append(send, []int{int(env.Fd()), int(reg.Fd())}[min(i+int(step)%2, 1)])
-		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for i := 0; i < len(data); {
-				n := min(int(step)*64+64, len(data)-i)
-				var oob []byte
-				if len(send) > 0 {
-					k := min(len(send), int(step)%8+1)
-					oob = unix.UnixRights(send[:k]...)
-					send = send[k:]
-				}
-				if _, _, err := client.WriteMsgUnix(data[i:i+n], oob, nil); err != nil {
-					break
-				}
-				i += n
+		sent, drop := kindsOfFiles(t, kinds)
+		defer func() {
+			drop()
+			if n := descriptors(t); n != before {
+				t.Errorf("%d descriptors before, %d after", before, n)
 			}
-			_ = client.CloseWrite()
 		}()
+		client, server := pair(t)
+		defer server.Close()
+		whole, passed := send(t, client, data, sent, int(cuts%16)+1, int(each%16)+1)
+
 		line, files, err := control.Receive(server)
-		if err == nil && (len(line) >= control.MaxRequest || bytes.IndexByte(line, '\n') >= 0 || len(files) > control.MaxFiles) {
-			t.Errorf("received %d bytes and %d files", len(line), len(files))
-		}
-		if err != nil && len(files) > 0 {
+		defer func() {
+			for _, f := range files {
+				f.Close()
+			}
+		}()
+		end := bytes.IndexByte(data, '\n')
+		clean := end == len(data)-1 && end >= 0 && len(data) <= control.MaxRequest && len(passed) <= control.MaxFiles &&
+			!slices.ContainsFunc(kinds[:len(passed)], func(k byte) bool { return k%3 == 2 })
+		switch {
+		case err != nil && clean && whole:
+			t.Errorf("an honest request of %d bytes with %d descriptors is refused: %v", len(data), len(passed), err)
+		case err != nil && len(files) > 0:
 			t.Errorf("files with an error: %v", err)
+		case err != nil:
+		case end < 0 || !bytes.Equal(line, data[:end]) || len(data[:end]) >= control.MaxRequest:
+			t.Errorf("%d bytes are taken for a request of %d", len(line), len(data))
+		case len(files) > len(passed) || len(files) > control.MaxFiles || clean && len(files) != len(passed):
+			t.Errorf("%d files of %d that were sent", len(files), len(passed))
 		}
-		for _, f := range files {
+		for i, f := range files {
+			got, err := f.Stat()
+			want, werr := passed[i].Stat()
+			if err != nil || werr != nil || !os.SameFile(got, want) || !got.Mode().IsRegular() && got.Mode()&os.ModeNamedPipe == 0 {
+				t.Errorf("file %d is another one, or of a kind that is not allowed: %v, %v", i, err, werr)
+			}
+		}
+	})
+}
+
+// kindsOfFiles opens a regular file, a pipe's reading end or a device for each byte.
+func kindsOfFiles(t *testing.T, kinds []byte) (files []*os.File, drop func()) {
+	t.Helper()
+	var all []*os.File
+	for _, k := range kinds {
+		var f *os.File
+		var err error
+		switch k % 3 {
+		case 0:
+			f, err = os.Open("/proc/self/exe")
+		case 1:
+			var w *os.File
+			if f, w, err = os.Pipe(); err == nil {
+				all = append(all, w)
+			}
+		default:
+			f, err = os.Open("/dev/null")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, all = append(files, f), append(all, f)
+	}
+	return files, func() {
+		for _, f := range all {
 			f.Close()
 		}
-		_ = server.Close()
-		<-done
-		_ = client.Close()
-		settled(t, before)
-		env.Close()
-		reg.Close()
-	})
+	}
+}
+
+// send writes data in so many pieces, the first ones with each descriptors, and closes its end. passed
+// are the descriptors that went; whole is false when they did not all fit in.
+func send(t *testing.T, client *net.UnixConn, data []byte, files []*os.File, pieces, each int) (whole bool, passed []*os.File) {
+	t.Helper()
+	defer client.Close()
+	size := max(1, (len(data)+pieces-1)/pieces)
+	for len(data) > 0 {
+		n, k := min(size, len(data)), min(each, len(files))
+		var oob []byte
+		if k > 0 {
+			var fds []int
+			for _, f := range files[:k] {
+				fds = append(fds, int(f.Fd()))
+			}
+			oob = unix.UnixRights(fds...)
+		}
+		n, _, err := client.WriteMsgUnix(data[:n], oob, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		passed, files, data = append(passed, files[:k]...), files[k:], data[n:]
+	}
+	return len(files) == 0, passed
 }
