@@ -1,0 +1,15 @@
+package ubootenv
+
+// Decode gives tests the entries of one copy of an environment, as they stand. redundant says whether
+// the copy has a flags byte. The error says what does not validate.
+func Decode(b []byte, redundant bool) ([]string, error) {
+	c := parseCopy(b, redundant)
+	if c.fault != nil {
+		return nil, c.fault
+	}
+	vars := make([]string, len(c.list))
+	for i, e := range c.list {
+		vars[i] = string(e)
+	}
+	return vars, nil
+}
