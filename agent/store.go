@@ -215,7 +215,7 @@ func (s *store) prune(tx journal.Tx, h *storedHead) error {
 	for h.Bytes > s.limit && h.First < h.Seq {
 		k := seqKey(h.First)
 		h.Bytes -= int64(len(tx.Get(journal.Evidence, k)))
-		if err := errors.Join(tx.Delete(journal.Evidence, k), tx.Delete(journal.Signed, k)); err != nil {
+		if err := tx.Delete(journal.Evidence, k); err != nil {
 			return err
 		}
 		h.First++

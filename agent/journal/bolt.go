@@ -69,7 +69,8 @@ type bolt struct {
 }
 
 // OpenBolt opens the journal at path, and creates it when it is not there. The file is checked as
-// a whole before bbolt sees it. One that is smaller than Options.Size grows, where the disk has room.
+// a whole before bbolt sees it, under the lock that is then kept and with plain reads: bbolt panics on
+// damage, and maps the file, so that a medium that fails would be the end of the process. One that is smaller than Options.Size grows, where the disk has room.
 // Errors wrap ErrLocked, ErrCorrupt, ErrFull (no room for a new file), ErrReadOnly, and fs.ErrNotExist when the directory is missing.
 //
 // Crash: creating -> no journal or a whole, empty one. Opening -> the meta page that was read is

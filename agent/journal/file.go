@@ -141,32 +141,6 @@ func renew(f *os.File, size int64) error {
 	return syncData(f)
 }
 
-// Probe reads and checks the whole journal at path with plain reads and changes nothing. It does
-// not map the file, so that a medium which fails is an error and not the end of the process; a
-// medium that hangs is why it is still best run in a child with a time limit.
-// Errors wrap ErrCorrupt, ErrLocked, fs.ErrNotExist, or are those of reading the medium.
-func Probe(path string) error {
-	f, err := os.Open(path)
-	if err == nil {
-		err = errors.Join(probe(f), f.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("cannot use journal %s: %w", path, classify(err))
-	}
-	return nil
-}
-
-func probe(f *os.File) error {
-	if err := lock(f, syscall.LOCK_SH); err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	return verify(f, info.Size())
-}
-
 // SetAside renames a journal that cannot be used to path.corrupt-N and returns that name. The two
 // newest are kept.
 //

@@ -332,3 +332,22 @@ func TestMapIsNotMemory(t *testing.T) {
 		t.Errorf("%d KiB of the journal are resident", kib)
 	}
 }
+
+// A bucket that this agent does not have, kept by another version, is checked like any other, and
+// stays as it is.
+func TestForeignBucket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	s := open(t, path, journal.MinSize)
+	long := strings.Repeat("long", 1000)
+	if err := errors.Join(put(s, other, "small", "1"), put(s, other, "large", long), put(s, journal.State, "record", "r")); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Close(), journal.Probe(path)); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path, journal.MinSize)
+	defer s.Close()
+	if get(t, s, other, "small") != "1" || get(t, s, other, "large") != long || get(t, s, journal.State, "record") != "r" {
+		t.Error("the journal does not hold what it held")
+	}
+}

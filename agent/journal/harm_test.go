@@ -19,6 +19,9 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/journal"
 )
 
+// other is a bucket that the agent does not have: a journal takes any.
+const other = "signed"
+
 // Some tests need a process that may die. It is this test binary, which then plays a role.
 const roleEnv = "RATCHET_JOURNAL_ROLE"
 
@@ -63,9 +66,9 @@ func commit(s journal.Store, n int) error {
 			tx.Put(journal.State, "record", text),
 			tx.Put(journal.State, "envelope", bytes.Repeat(text, 1+n*37%3000)),
 			tx.Put(journal.Evidence, key(n), bytes.Repeat(text, 60)),
-			tx.Put(journal.Signed, key(n), text),
+			tx.Put(other, key(n), text),
 			tx.Delete(journal.Evidence, key(n-40)),
-			tx.Delete(journal.Signed, key(n-40)))
+			tx.Delete(other, key(n-40)))
 	})
 }
 
@@ -83,7 +86,7 @@ func content(s journal.Store) (n int, err error) {
 		if n >= 0 && !bytes.Equal(tx.Get(journal.State, "envelope"), bytes.Repeat(record, 1+n*37%3000)) {
 			return fmt.Errorf("wrong content: envelope of transaction %d", n)
 		}
-		for _, b := range []string{journal.Evidence, journal.Signed} {
+		for _, b := range []string{journal.Evidence, other} {
 			next := max(0, n-39)
 			if err := tx.Scan(b, "", func(k string, v []byte) bool {
 				text := fmt.Append(nil, next)

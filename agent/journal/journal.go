@@ -22,7 +22,6 @@ import (
 const (
 	State    = "state"    // record, floor, bindings, offers: keys are names
 	Evidence = "evidence" // big-endian uint64 sequence number -> encoded record
-	Signed   = "signed"   // big-endian uint64 sequence number -> COSE_Sign1, where it exists
 )
 
 // Limits of what is stored.

@@ -155,7 +155,7 @@ func (t *tx) change(bucket, key string, fn func() error) error {
 
 func (t *tx) bucket(name string) (*bbolt.Bucket, error) {
 	b, err := t.inner.CreateBucketIfNotExists([]byte(name))
-	if err == nil && (name == Evidence || name == Signed) {
+	if err == nil && name == Evidence {
 		b.FillPercent = 0.95 // keys only ever rise: a half empty page would stay so
 	}
 	return b, err
