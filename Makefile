@@ -1,23 +1,21 @@
 # Needs: go, make, git. `make help` lists the targets.
 
-GO      ?= go
-BIN     ?= bin
-RUNS    ?= 5
-RIG     ?= rig-out
-EVERY   ?= 1
-# No HTTP/2: images come by ranged HTTP/1.1, and the device's program is a third of a MiB smaller.
-# Code that decides, and moves no bytes, is not inlined: a tenth of a MiB.
-HERE    := github.com/ratchet-ota/ratchet
-FLAGS   := -trimpath -tags nethttpomithttp2 -ldflags '-s -w' -gcflags=$(HERE)/agent/...=-l -gcflags=$(HERE)/bootctl/...=-l -gcflags=$(HERE)/cmd/...=-l \
-	-gcflags=$(HERE)/transport/...=-l -gcflags=$(HERE)/hal/...=-l
-STATIC  := CGO_ENABLED=0
+GO        ?= go
+BIN       ?= bin
+RUNS      ?= 5
+RIG       ?= rig-out
+EVERY     ?= 1
+CRASHTIME ?= 4m
+FUZZTIME  ?= 5s
+FLAGS     := -trimpath -ldflags '-s -w'
+STATIC    := CGO_ENABLED=0
 
 .PHONY: all build demo test race lint cross test386 crash crash-full defects fuzz interop bench idle size rig rig-smoke rig-look rig-programs clean help
 
 all: build
 
 help: ## list the targets
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: ## build the three programs into bin/
 	@mkdir -p $(BIN)
@@ -56,12 +54,12 @@ defects: build ## plant each known kind of defect, and see that crash finds it
 	$(BIN)/ratchet-lab defects
 
 fuzz: ## every fuzz target for FUZZTIME (default 5s) each
-	scripts/fuzz.sh $${FUZZTIME:-5s}
+	scripts/fuzz.sh $(FUZZTIME)
 
 interop: build ## against mosquitto, fw_setenv, grub-editenv, loop devices, FUSE, ext4 (scripts/deps.sh interop)
 	$(GO) test -count=1 -tags interop $$(grep -rl '^//go:build interop' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
-rig-programs: build
+rig-programs: build ## the device's programs for the rig's boards
 	@for arch in arm64 amd64; do mkdir -p $(BIN)/rig/$$arch && \
 		GOARCH=$$arch $(STATIC) $(GO) build $(FLAGS) -o $(BIN)/rig/$$arch/ ./cmd/ratchet ./scripts/rig/guest || exit 1; done
 

@@ -1,0 +1,86 @@
+package ratchet_test
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// targets are the make targets that a person may type.
+func targets(t *testing.T) []string {
+	t.Helper()
+	_, list, ok := strings.Cut(document(t, "Makefile"), "\n.PHONY: ")
+	list, _, _ = strings.Cut(list, "\n")
+	if !ok || list == "" {
+		t.Fatal("the Makefile lists no targets")
+	}
+	return strings.Fields(list)
+}
+
+// typed runs make as from a shell, also where this test is run by make.
+func typed(args ...string) ([]byte, error) {
+	cmd := exec.Command("make", args...)
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=0")
+	return cmd.CombinedOutput()
+}
+
+// TestMakeTargets: each target is explained by `make help`, and can be typed as it stands: every variable
+// that it uses has a value.
+func TestMakeTargets(t *testing.T) {
+	if _, err := exec.LookPath("make"); err != nil {
+		t.Skip("needs make")
+	}
+	out, err := typed("-s", "help")
+	if err != nil {
+		t.Fatalf("make help: %v\n%s", err, out)
+	}
+	help := map[string]bool{}
+	for _, line := range strings.Split(string(out), "\n") {
+		if f := strings.Fields(line); len(f) > 2 {
+			help[f[0]] = true
+		}
+	}
+	for _, target := range targets(t) {
+		if target != "all" && !help[target] {
+			t.Errorf("make help does not explain %s", target)
+		}
+		delete(help, target)
+		out, err := typed("-n", "--warn-undefined-variables", target)
+		if err != nil || strings.Contains(string(out), "undefined variable") {
+			t.Errorf("make %s: %v\n%s", target, err, out)
+		}
+	}
+	for target := range help {
+		t.Errorf("make help explains %s, which .PHONY does not list", target)
+	}
+}
+
+var madeInProse = regexp.MustCompile("`make ([a-z0-9-]+)")
+
+// TestMakeInProse: what the documents tell people to type is there, and README's table names every target
+// that proves or measures something.
+func TestMakeInProse(t *testing.T) {
+	known := map[string]bool{}
+	for _, target := range targets(t) {
+		known[target] = true
+	}
+	for _, name := range []string{"README.md", "ARCHITECTURE.md", "BENCHMARKS.md", "INTEGRATION.md", "SECURITY.md"} {
+		for _, m := range madeInProse.FindAllStringSubmatch(document(t, name), -1) {
+			if !known[m[1]] {
+				t.Errorf("%s says make %s, and there is no such target", name, m[1])
+			}
+		}
+	}
+	_, table, _ := strings.Cut(document(t, "README.md"), "| make target |")
+	for target := range known {
+		switch target {
+		case "all", "build", "help", "clean", "rig-programs":
+			continue
+		}
+		if !strings.Contains(table, "`"+target+"`") {
+			t.Errorf("README's table of make targets lacks %s", target)
+		}
+	}
+}
