@@ -39,9 +39,10 @@ var allowed = map[string]map[string]string{
 	"slots": {"hal": "writes media"},
 
 	"transport":               {},
-	"transport/mqtt":          {"transport": "an inbox and an outbox", "transport/wire": "topics and the guard"},
+	"transport/secure":        {},
+	"transport/mqtt":          {"transport/secure": "TLS", "transport": "an inbox and an outbox", "transport/wire": "topics and the guard"},
 	"transport/wire":          {},
-	"transport/http":          {"transport": "a source"},
+	"transport/http":          {"transport/secure": "TLS", "transport": "a source"},
 	"transport/file":          {"transport": "a source"},
 	"transport/transporttest": {"transport": "one suite for all of them"},
 
@@ -70,7 +71,7 @@ var allowed = map[string]map[string]string{
 		"bootctl/bootmodel": "boots the device", "hal/linux": "real files", "agent/evidence": "waits for what the device tells", "agent/reason": "says why", "transport/wire": "topics"},
 	"cmd/ratchet-lab/rig/disk": {"cmd/ratchet-lab/image": "sectors, and files with holes", "agent/reason": "which reasons give an update up"},
 	"cmd/ratchet-lab/stage": {"cmd/ratchet-lab/image": "finds the programs of this machine", "agent/evidence": "reads what the device tells", "agent/reason": "tells it in words",
-		"agent/trust": "verifies it", "transport/wire": "topics"},
+		"agent/trust": "verifies it", "transport/secure": "TLS", "transport/wire": "topics"},
 }
 
 // TestArrows holds the imports of every package, tests left out, against the table.
@@ -177,6 +178,7 @@ func TestDeviceProgram(t *testing.T) {
 // homes lists what is written in one place only: a text in the source, and the packages that may hold it.
 var homes = map[string]map[string]string{
 	`ratchet/v1/`: {"transport/wire": "the names of the topics"},
+	`tls.Config{`: {"transport/secure": "every client's", "cmd/ratchet-lab/stage": "the servers around a device"},
 }
 
 // TestHomes: nobody else writes what has one home, tests left out.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -29,7 +29,6 @@ const (
 	settleAtMost = 15 * time.Second
 	keepAlive    = 30 * time.Second
 	maxSecret    = 4 << 10 // bytes of a password file
-	maxPEMFile   = 1 << 20 // bytes of certificates
 )
 
 // brokerOptions say how to reach the broker as the desk.
@@ -138,23 +137,12 @@ func (o brokerOptions) dial(ctx context.Context) (*guarded, error) {
 }
 
 func (o brokerOptions) tls(host string) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS13, ServerName: host}
-	if o.ca != "" {
-		b, err := readFile(o.ca, maxPEMFile, "CA file")
-		if err != nil {
-			return nil, err
-		}
-		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("cannot use CA file %s: it holds no PEM certificate", o.ca)
-		}
+	c, err := secure.Files{CA: o.ca, Certificate: o.cert, Key: o.key}.Config()
+	if err != nil {
+		return nil, err
 	}
-	if o.cert != "" {
-		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
-		if err != nil {
-			return nil, fmt.Errorf("cannot use client certificate: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
+	c = secure.Client(c, tls.VersionTLS13)
+	c.ServerName = host
 	return c, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // TestLastGoodIsWrittenOnce: the copy of a configuration that worked is written when it changed, and not
@@ -80,7 +82,7 @@ func TestClockForCertificates(t *testing.T) {
 	}
 	var c Config
 	c.State.Directory = dir
-	if conf, err := c.tls("", "", ""); err != nil || conf.Time == nil || !conf.Time().Equal(tomorrow) {
+	if conf, err := c.tls(secure.Files{}); err != nil || conf.Time == nil || !conf.Time().Equal(tomorrow) {
 		t.Errorf("certificates are not checked as of %v: %v", tomorrow, err)
 	}
 }

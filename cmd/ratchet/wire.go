@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,6 +31,7 @@ import (
 	"github.com/ratchet-ota/ratchet/transport"
 	transporthttp "github.com/ratchet-ota/ratchet/transport/http"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // builtAfter is the earliest believable time: a clock that stands before it is not set.
@@ -221,29 +221,13 @@ func believable(stateDir string, clock func() time.Time) func() time.Time {
 // clockUnset: a clock before this program was made cannot say whether a certificate has begun.
 func clockUnset() bool { return time.Now().Before(builtAfter) }
 
-func (c *Config) tls(ca, cert, key string) (*tls.Config, error) {
-	t := &tls.Config{MinVersion: tls.VersionTLS12, Time: believable(c.State.Directory, time.Now)}
-	if ca != "" {
-		b, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, err
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("%s holds no certificate", ca)
-		}
+// tls is the configuration of a client that these files make, with a clock that can be believed.
+func (c *Config) tls(files secure.Files) (*tls.Config, error) {
+	t, err := files.Config()
+	if err == nil {
+		t.Time = believable(c.State.Directory, time.Now)
 	}
-	if (cert == "") != (key == "") {
-		return nil, errors.New("certificate and key belong together; one is missing")
-	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, err
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	return t, nil
+	return t, err
 }
 
 func secret(path string) ([]byte, error) {
@@ -253,7 +237,7 @@ func secret(path string) ([]byte, error) {
 
 func (c *Config) mqttClient(log *slog.Logger) (*mqtt.Client, error) {
 	m := c.MQTT
-	t, err := c.tls(m.CA, m.Certificate, m.Key)
+	t, err := c.tls(secure.Files{CA: m.CA, Certificate: m.Certificate, Key: m.Key})
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
@@ -268,7 +252,7 @@ func (c *Config) mqttClient(log *slog.Logger) (*mqtt.Client, error) {
 
 func (c *Config) fetcher() (func(urls []string, size int64) (slots.Source, error), error) {
 	h := c.HTTP
-	t, err := c.tls(h.CA, "", "")
+	t, err := c.tls(secure.Files{CA: h.CA})
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
@@ -291,11 +275,9 @@ func (c *Config) fetcher() (func(urls []string, size int64) (slots.Source, error
 			cr.Username, cr.Password = x.Username, string(b)
 		}
 		if x.Certificate != "" {
-			pair, err := tls.LoadX509KeyPair(x.Certificate, x.Key)
-			if err != nil {
+			if cr.Certificate, err = (secure.Files{Certificate: x.Certificate, Key: x.Key}).Pair(); err != nil {
 				return nil, fmt.Errorf("http.credentials for %s: %w", x.Origin, err)
 			}
-			cr.Certificate = &pair
 		}
 		o.Credentials[x.Origin] = cr
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // hop is what a connection must know of the request that it is made for. Connections are never
@@ -86,11 +87,11 @@ func (f *Fetcher) dialTLS(ctx context.Context, t *nethttp.Transport, network, ad
 	ctx, cancel := context.WithTimeout(ctx, 2*f.options.Connect) // to dial, and as long again for the handshake
 	defer cancel()
 	open := func(ctx context.Context) (net.Conn, error) { return t.DialContext(ctx, network, address) }
-	secure, err := transport.Secure(ctx, open, c, f.options.ClockUnset)
+	conn, err := secure.Dial(ctx, open, c, f.options.ClockUnset)
 	if err != nil {
 		return nil, err // not the nil of another type
 	}
-	return secure, nil
+	return conn, nil
 }
 
 // admitAddress judges the address that is really dialled, after names have been resolved.
@@ -107,11 +108,7 @@ func (f *Fetcher) admitAddress(ctx context.Context, address string) error {
 
 // tlsConfig presents the client certificate of the origin that is talked to, and no other.
 func (f *Fetcher) tlsConfig() *tls.Config {
-	c := &tls.Config{}
-	if f.options.TLS != nil {
-		c = f.options.TLS.Clone()
-	}
-	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
+	c := secure.Client(f.options.TLS, tls.VersionTLS12)
 	if c.ClientSessionCache == nil { // a resumed download saves the certificates' bytes
 		c.ClientSessionCache = tls.NewLRUClientSessionCache(4)
 	}

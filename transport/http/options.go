@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // Defaults of Options.
@@ -38,7 +39,7 @@ type Options struct {
 	// InsecureSkipVerify is refused. A device whose clock may be wrong sets Time.
 	TLS *tls.Config
 	// ClockUnset tells whether the clock was never set, so that it cannot say whether a server's
-	// certificate has begun (transport.Secure); nil: it is always good.
+	// certificate has begun (secure.Dial); nil: it is always good.
 	ClockUnset func() bool
 	// Proxy (http:// or https://) is used for every request; nil means none. The environment is not
 	// consulted. Behind a proxy the addresses that names stand for cannot be checked here.
@@ -91,8 +92,8 @@ func (o Options) Validate() error {
 			return fmt.Errorf("cannot use credentials for %q: %w", s, err)
 		}
 	}
-	if o.TLS != nil && o.TLS.InsecureSkipVerify && o.TLS.VerifyConnection == nil && o.TLS.VerifyPeerCertificate == nil {
-		return errors.New("cannot use TLS without verifying the server's certificate: name its CA instead")
+	if err := secure.Check(o.TLS, "the server's"); err != nil {
+		return err
 	}
 	if p := o.Proxy; p != nil && (p.Scheme != "http" && p.Scheme != "https" || p.Hostname() == "") {
 		return errors.New("cannot use proxy: need http://host:port or https://host:port")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -49,7 +50,7 @@ type Options struct {
 	// refused. A device whose clock may be wrong sets Time.
 	TLS *tls.Config
 	// ClockUnset tells whether the clock was never set, so that it cannot say whether a server's
-	// certificate has begun (transport.Secure); nil: it is always good.
+	// certificate has begun (secure.Dial); nil: it is always good.
 	ClockUnset func() bool
 
 	// KeepAlive is the longest silence before a ping (MQTT 3.1.1, section 3.1.2.10), in whole seconds
@@ -84,8 +85,8 @@ func (o Options) Validate() error {
 	if len(o.Username) > 1024 {
 		return errors.New("cannot use user name: more than 1024 bytes")
 	}
-	if o.TLS != nil && o.TLS.InsecureSkipVerify && o.TLS.VerifyConnection == nil && o.TLS.VerifyPeerCertificate == nil {
-		return errors.New("cannot use TLS without verifying the broker's certificate: name its CA instead")
+	if err := secure.Check(o.TLS, "the broker's"); err != nil {
+		return err
 	}
 	if k := o.KeepAlive; k != 0 && (k < 5*time.Second || k > 18*time.Hour || k%time.Second != 0) {
 		return fmt.Errorf("cannot use keep-alive %v: need whole seconds between 5s and 18h", k)

@@ -14,6 +14,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -45,19 +46,15 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	if !c.broker.tls {
 		return open(ctx)
 	}
-	config := &tls.Config{}
-	if c.options.TLS != nil {
-		config = c.options.TLS.Clone()
-	}
-	config.MinVersion = tls.VersionTLS13
+	config := secure.Client(c.options.TLS, tls.VersionTLS13)
 	if config.ServerName == "" {
 		config.ServerName = c.broker.host
 	}
-	secure, err := transport.Secure(ctx, open, config, c.options.ClockUnset)
+	conn, err := secure.Dial(ctx, open, config, c.options.ClockUnset)
 	if err != nil {
 		return nil, err // not the nil of another type
 	}
-	return secure, nil
+	return conn, nil
 }
 
 // connect opens a session. ctx ends it only while connect runs.

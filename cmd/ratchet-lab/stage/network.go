@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -30,6 +29,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -219,14 +219,16 @@ func (s *slowWriter) Write(p []byte) (int, error) {
 
 // connect makes the lab a client of the broker, waiting until the broker is up.
 func (n *Network) connect(p *PKI) error {
-	cert, err := p.Issue(labName)
+	if _, err := p.Issue(labName); err != nil {
+		return err
+	}
+	files := secure.Files{CA: p.CA(), Certificate: filepath.Join(p.Dir, labName+".pem"), Key: filepath.Join(p.Dir, labName+".key")}
+	t, err := files.Config()
 	if err != nil {
 		return err
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(p.cert)
 	o := paho.NewClientOptions().AddBroker(strings.Replace(n.Broker, "mqtts://", "ssl://", 1)).SetClientID(labName).SetOrderMatters(true).
-		SetTLSConfig(&tls.Config{RootCAs: roots, Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})
+		SetTLSConfig(secure.Client(t, tls.VersionTLS13))
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		n.link = paho.NewClient(o)
 		err := wait(n.link.Connect())

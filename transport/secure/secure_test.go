@@ -1,4 +1,4 @@
-package transport_test
+package secure_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // authority issues certificates for "server" with the times given.
@@ -56,7 +56,7 @@ func (a *authority) issue(from, until time.Time) tls.Certificate {
 }
 
 // A clock that was never set takes a chain that begins later, and nothing else than a set one takes.
-func TestSecureWithoutClock(t *testing.T) {
+func TestDialWithoutClock(t *testing.T) {
 	day := func(n int) time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, n) }
 	good, other := newAuthority(t, day(0), day(4000)), newAuthority(t, day(0), day(4000))
 	late := newAuthority(t, day(200), day(4000))
@@ -92,7 +92,7 @@ func TestSecureWithoutClock(t *testing.T) {
 				}()
 				return mine, nil
 			}
-			conn, err := transport.Secure(t.Context(), dial, &tls.Config{RootCAs: roots, ServerName: c.host, Time: func() time.Time { return c.now }}, c.unset)
+			conn, err := secure.Dial(t.Context(), dial, &tls.Config{RootCAs: roots, ServerName: c.host, Time: func() time.Time { return c.now }}, c.unset)
 			if (err == nil) != c.good {
 				t.Error(err)
 			}

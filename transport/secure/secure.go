@@ -1,4 +1,4 @@
-package transport
+package secure
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Secure dials and does the TLS handshake as a client. config names the server.
+// Dial dials and does the TLS handshake as a client. config names the server.
 //
 // unset tells whether the machine's clock was never set; nil: it is. Such a clock cannot say that a
 // certificate has begun: without a battery it is 1970, and config.Time at best the time at which the
@@ -19,7 +19,7 @@ import (
 // certificate of the chain begins, in all other ways as always. A chain that had ended by
 // config.Time, or ended before its own last begin, is refused; one that ended later is taken, as no
 // clock is there to say so.
-func Secure(ctx context.Context, dial func(context.Context) (net.Conn, error), config *tls.Config, unset func() bool) (*tls.Conn, error) {
+func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), config *tls.Config, unset func() bool) (*tls.Conn, error) {
 	c, err := handshake(ctx, dial, config)
 	if err == nil || unset == nil || !unset() {
 		return c, err

@@ -1,0 +1,107 @@
+// Package secure is TLS as every client here uses it: what a configuration is made of, what is never
+// allowed, and the handshake on a machine whose clock was never set. The device, the desk and the lab
+// build their configurations here and nowhere else, so that a rule holds for all.
+//
+// Nothing is kept here; keys and certificates are read when they are needed.
+package secure
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// maxPEM is the most that a file of certificates or keys may have, in bytes.
+const maxPEM = 1 << 20
+
+// Files names what a client's TLS is made of, as paths of PEM files. All may be empty: the system's
+// authorities are trusted then, and no certificate is shown.
+type Files struct {
+	CA          string // the authorities that the server's certificate may come from
+	Certificate string // of the client, its chain behind it
+	Key         string // of the certificate
+}
+
+// Config reads the files. TLS 1.2 is the least that is spoken; who needs more says so with Client.
+func (f Files) Config() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if f.CA != "" {
+		b, err := readPEM(f.CA)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use CA file: %w", err)
+		}
+		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("cannot use CA file %s: it holds no PEM certificate", f.CA)
+		}
+	}
+	pair, err := f.Pair()
+	if err != nil {
+		return nil, err
+	}
+	if pair != nil {
+		c.Certificates = []tls.Certificate{*pair}
+	}
+	return c, nil
+}
+
+// Pair reads the client's certificate and its key; nil where none are named.
+func (f Files) Pair() (*tls.Certificate, error) {
+	switch {
+	case f.Certificate == "" && f.Key == "":
+		return nil, nil
+	case f.Certificate == "" || f.Key == "":
+		return nil, errors.New("a client certificate and its key go together; one is missing")
+	}
+	cert, err := readPEM(f.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use client certificate: %w", err)
+	}
+	key, err := readPEM(f.Key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use client certificate: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use client certificate %s: %w", f.Certificate, err)
+	}
+	return &pair, nil
+}
+
+func readPEM(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxPEM {
+		return nil, fmt.Errorf("%s has more than %d bytes, so it is something else", path, maxPEM)
+	}
+	return b, nil
+}
+
+// Client is a copy of c, which may be nil, that speaks TLS least (tls.VersionTLS13, say) or newer,
+// whatever c says.
+func Client(c *tls.Config, least uint16) *tls.Config {
+	if c == nil {
+		c = &tls.Config{}
+	}
+	c = c.Clone()
+	c.MinVersion = max(c.MinVersion, least)
+	return c
+}
+
+// Check refuses a configuration, which may be nil, that would take any certificate for the peer's,
+// which the error names: "the broker's".
+func Check(c *tls.Config, whose string) error {
+	if c != nil && c.InsecureSkipVerify && c.VerifyConnection == nil && c.VerifyPeerCertificate == nil {
+		return fmt.Errorf("cannot use TLS without verifying %s certificate: name its CA instead", whose)
+	}
+	return nil
+}
