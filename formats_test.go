@@ -1,7 +1,6 @@
 package ratchet_test
 
 import (
-	"flag"
 	"fmt"
 	"go/ast"
 	"maps"
@@ -18,13 +17,10 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
-	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
-// These tests hold FORMATS.md against the code. What the code has and the document does not, or the
-// other way round, fails; so a format cannot change without its description.
-
-var update = flag.Bool("update", false, "rewrite what FORMATS.md has generated from the code")
+// These tests hold docs/formats against the code. What the code has and the pages do not, or the other
+// way round, fails; so a format cannot change without its description.
 
 func document(t *testing.T, name string) string {
 	t.Helper()
@@ -85,12 +81,12 @@ func same(t *testing.T, what string, code, doc map[string]bool) {
 	t.Helper()
 	for _, k := range slices.Sorted(maps.Keys(code)) {
 		if !doc[k] {
-			t.Errorf("FORMATS.md does not have the %s %q", what, k)
+			t.Errorf("docs/formats does not have the %s %q", what, k)
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(doc)) {
 		if !code[k] {
-			t.Errorf("FORMATS.md has the %s %q, which the code does not have", what, k)
+			t.Errorf("docs/formats has the %s %q, which the code does not have", what, k)
 		}
 	}
 	if len(code) == 0 {
@@ -98,72 +94,10 @@ func same(t *testing.T, what string, code, doc map[string]bool) {
 	}
 }
 
-func TestFormatsReasons(t *testing.T) {
-	var b strings.Builder
-	b.WriteString("| reason | final | image | meaning | what to do |\n|---|---|---|---|---|\n")
-	yes := map[bool]string{true: "yes"}
-	n := 0
-	for _, c := range consts(t, "agent/reason/reason.go") {
-		r := reason.Reason(c.text)
-		if r == reason.None {
-			continue
-		}
-		n++
-		i := r.Info()
-		advice := i.Advice
-		if advice == "Nothing to do." {
-			advice = ""
-		}
-		says := i.Says
-		if i.Reserved {
-			says = "(reserved) " + says
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r, yes[i.Final], yes[i.Blame != reason.NotImage], says, advice)
-	}
-	if n < 60 {
-		t.Fatalf("found only %d reasons: the test does not read the source as it is written", n)
-	}
-	doc := document(t, "FORMATS.md")
-	before, rest, ok := strings.Cut(doc, "<!-- generated: reasons")
-	mark, rest, ok2 := strings.Cut(rest, "\n")
-	have, after, ok3 := strings.Cut(rest, "<!-- end -->")
-	if !ok || !ok2 || !ok3 {
-		t.Fatal("FORMATS.md has lost the marks around its reasons")
-	}
-	if have == b.String() {
-		return
-	}
-	if *update {
-		if err := os.WriteFile("FORMATS.md", []byte(before+"<!-- generated: reasons"+mark+"\n"+b.String()+"<!-- end -->"+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	missing := words(b.String())
-	for w := range words(have) {
-		delete(missing, w)
-	}
-	t.Errorf("the reasons in FORMATS.md are not those of agent/reason (missing: %v): go test -run TestFormatsReasons -update .",
-		slices.Sorted(maps.Keys(missing)))
-}
-
-func TestFormatsConfiguration(t *testing.T) {
-	text := part(t, document(t, "FORMATS.md"), "## 12.")
-	doc := map[string]bool{}
-	for _, r := range rows(text) {
-		if r[0] != "key" {
-			doc[strings.Trim(r[0], "`")] = true
-		}
-		if len(r) != 4 {
-			t.Errorf("a row of %d cells: %q", len(r), r)
-		}
-	}
-	same(t, "configuration key", tomlKeys(t, "cmd/ratchet/config.go", "Config", "NAME"), doc)
-}
-
 func TestFormatsDesk(t *testing.T) {
 	doc := map[string]bool{}
-	for _, r := range rows(part(t, document(t, "FORMATS.md"), "## 13.")) {
+	page, _, _ := strings.Cut(document(t, "docs/formats/workspace.md"), "\n## Roots")
+	for _, r := range rows(page) {
 		maps.Copy(doc, words(r[0]))
 		if strings.HasSuffix(r[0], ".K`") {
 			for w := range words(r[3]) {
@@ -175,67 +109,68 @@ func TestFormatsDesk(t *testing.T) {
 	maps.Copy(code, tomlKeys(t, "cmd/ratchet-release/release.go", "releaseFile", "LANG"))
 	for k := range code {
 		if !doc[k] {
-			t.Errorf("FORMATS.md does not have the key %q of the desk or of a release file", k)
+			t.Errorf("docs/formats does not have the key %q of the desk or of a release file", k)
 		}
 	}
 	for k := range doc {
 		table := strings.HasPrefix(k, "vendor.") || strings.HasPrefix(k, "keys.") && !strings.Contains(k, "/") ||
 			strings.HasPrefix(k, "broker.") || strings.HasPrefix(k, "component.") || strings.HasPrefix(k, "conditions.")
 		if table && !code[k] {
-			t.Errorf("FORMATS.md has the key %q, which neither the desk nor a release file has", k)
+			t.Errorf("docs/formats has the key %q, which neither the desk nor a release file has", k)
 		}
 	}
-	said := words(part(t, document(t, "FORMATS.md"), "## 13."))
+	said := words(page)
 	for _, name := range []string{"view", "outcomeView", "totals"} {
 		for _, f := range structs(t, "cmd/ratchet-release/fleet.go")[name].Fields.List {
 			if tag, _, _ := strings.Cut(tagOf(f, "json"), ","); !said[tag] {
-				t.Errorf("FORMATS.md does not have the member %q of watch --json", tag)
+				t.Errorf("docs/formats does not have the member %q of watch --json", tag)
 			}
 		}
 	}
 }
 
 func TestFormatsEvidence(t *testing.T) {
-	doc := document(t, "FORMATS.md")
-	for heading, name := range map[string][2]string{"### 5.1": {"agent/evidence/record.go", "wire"}, "### 5.3": {"agent/evidence/status.go", "wireStatus"}} {
+	page := document(t, "docs/formats/evidence.md")
+	for text, name := range map[string][2]string{part(t, page, "## Record"): {"agent/evidence/record.go", "wire"},
+		part(t, document(t, "docs/formats/messages.md"), "## Status"): {"agent/evidence/status.go", "wireStatus"}} {
 		code := map[string]bool{}
 		for _, f := range structs(t, name[0])[name[1]].Fields.List {
 			n, _, _ := strings.Cut(tagOf(f, "cbor"), ",")
 			code[n+" "+strings.ToLower(f.Names[0].Name)] = true
 		}
 		said := map[string]bool{}
-		for _, r := range rows(part(t, doc, heading)) {
+		for _, r := range rows(text) {
 			if _, err := strconv.Atoi(r[0]); err == nil {
 				said[r[0]+" "+r[1]] = true
 			}
 		}
 		same(t, "evidence key", code, said)
 	}
-	chapter := words(part(t, doc, "## 5."))
+	chapter := words(page)
 	for _, c := range consts(t, "agent/evidence/event.go") {
 		if !chapter[c.text] {
-			t.Errorf("FORMATS.md does not have the evidence kind %q", c.text)
+			t.Errorf("docs/formats does not have the evidence kind %q", c.text)
 		}
 	}
 	for _, c := range consts(t, "agent/evidence/record.go") {
 		if w := c.text; !chapter[w] && !chapter["application/"+w] {
-			t.Errorf("FORMATS.md does not have %s = %q", c.name, w)
+			t.Errorf("docs/formats does not have %s = %q", c.name, w)
 		}
 	}
 	for _, p := range life.Phases() {
 		if !chapter[string(p)] {
-			t.Errorf("FORMATS.md does not have the phase %q", p)
+			t.Errorf("docs/formats does not have the phase %q", p)
 		}
 	}
 	for what, n := range map[string]int{"record": evidence.MaxRecord, "signed": evidence.MaxSigned, "text": evidence.MaxText, "detail": evidence.MaxDetail, "name": evidence.MaxName, "details": evidence.MaxDetails} {
-		if !strings.Contains(part(t, doc, "## 5."), fmt.Sprintf(" %d", n)) {
-			t.Errorf("FORMATS.md does not have the limit %d of a %s", n, what)
+		if !strings.Contains(page, fmt.Sprintf(" %d", n)) {
+			t.Errorf("docs/formats does not have the limit %d of a %s", n, what)
 		}
 	}
 }
 
 func TestFormatsControl(t *testing.T) {
-	text := part(t, document(t, "FORMATS.md"), "## 9.")
+	text := part(t, document(t, "docs/formats/control.md"), "## Control socket")
 	table := rows(text)
 	doc := map[string]bool{}
 	types := map[string]string{}
@@ -274,7 +209,7 @@ func TestFormatsControl(t *testing.T) {
 			case "args":
 				for _, a := range field.Value.(*ast.CompositeLit).Elts {
 					if arg := unquote(t, a.(*ast.BasicLit)); !said[arg] {
-						t.Errorf("FORMATS.md does not have the argument %q of %s", arg, verb)
+						t.Errorf("docs/formats does not have the argument %q of %s", arg, verb)
 					}
 				}
 			}
@@ -292,20 +227,20 @@ func TestFormatsControl(t *testing.T) {
 			name, how, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
 			want := "`" + name + "`"
 			if optional := how != ""; !strings.Contains(row, want) || strings.Contains(row, want+"?") != optional {
-				t.Errorf("FORMATS.md: %s does not have %s as the code has it (optional: %t)", typ.Name(), want, optional)
+				t.Errorf("docs/formats: %s does not have %s as the code has it (optional: %t)", typ.Name(), want, optional)
 			}
 		}
 	}
 	for _, typ := range slices.Sorted(maps.Keys(structs(t, "agent/control/status.go"))) {
 		if types[typ] == "" {
-			t.Errorf("FORMATS.md does not have the type %s", typ)
+			t.Errorf("docs/formats does not have the type %s", typ)
 		}
 	}
 }
 
 func TestFormatsExitCodes(t *testing.T) {
 	doc := map[string]bool{}
-	for _, r := range rows(part(t, document(t, "FORMATS.md"), "## 10.")) {
+	for _, r := range rows(part(t, document(t, "docs/formats/control.md"), "## Exit codes")) {
 		for i, program := range []string{"ratchet", "ratchet-release", "ratchet-lab"} {
 			if len(r) == 6 && r[2*i] != "" && r[2*i+1] != "" {
 				doc[program+" "+r[2*i]] = true
@@ -332,7 +267,7 @@ func TestFormatsExitCodes(t *testing.T) {
 }
 
 func TestFormatsState(t *testing.T) {
-	text := part(t, document(t, "FORMATS.md"), "## 8.")
+	text := document(t, "docs/formats/state.md")
 	doc := map[string]bool{}
 	for _, r := range rows(text) {
 		if r[0] == "`state`" {
@@ -370,9 +305,9 @@ func TestFormatsState(t *testing.T) {
 }
 
 func TestFormatsEnvelope(t *testing.T) {
-	doc := document(t, "FORMATS.md")
+	doc := document(t, "docs/formats/envelope.md")
 	supported, refused := map[string]bool{}, map[string]bool{}
-	for _, r := range rows(part(t, doc, "### 2.3")) {
+	for _, r := range rows(part(t, doc, "## Manifest")) {
 		if len(r) != 3 || !strings.HasPrefix(r[2], "yes") && r[2] != "no" && !strings.Contains(r[1], "SUIT code 5") {
 			continue
 		}
@@ -389,7 +324,7 @@ func TestFormatsEnvelope(t *testing.T) {
 	same(t, "refused command", numbers(no), refused)
 
 	names, without := map[string]bool{}, map[string]bool{}
-	for _, r := range rows(part(t, doc, "### 2.3")) {
+	for _, r := range rows(part(t, doc, "## Manifest")) {
 		if len(r) != 5 {
 			continue
 		}
@@ -408,7 +343,7 @@ func TestFormatsEnvelope(t *testing.T) {
 	same(t, "refused parameter", numbers(no), without)
 
 	limits := map[string]bool{}
-	for _, r := range rows(part(t, doc, "### 2.4")) {
+	for _, r := range rows(part(t, doc, "## Limits and codes")) {
 		if len(r) == 5 {
 			limits[r[0]+" "+r[1]], limits[r[3]+" "+r[4]] = true, true
 		}
@@ -433,7 +368,7 @@ func TestFormatsEnvelope(t *testing.T) {
 }
 
 func TestFormatsHook(t *testing.T) {
-	said := words(part(t, document(t, "FORMATS.md"), "### 7.5"))
+	said := words(part(t, document(t, "docs/formats/boot.md"), "## Hook"))
 	n := 0
 	ast.Inspect(source(t, "bootctl/hook/output.go"), func(node ast.Node) bool {
 		call, ok := node.(*ast.CallExpr)
@@ -453,7 +388,7 @@ func TestFormatsHook(t *testing.T) {
 			return true
 		}
 		if n++; !said[name] {
-			t.Errorf("FORMATS.md does not have the key %q of the hook's state", name)
+			t.Errorf("docs/formats does not have the key %q of the hook's state", name)
 		}
 		return true
 	})

@@ -12,10 +12,9 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
-// TestFormatsTrust holds chapter 14 against the wire structures and the limits.
+// TestFormatsTrust holds the pages of the trust root and of its files against the wire structures and the limits.
 func TestFormatsTrust(t *testing.T) {
-	doc := document(t, "FORMATS.md")
-	chapter := part(t, doc, "## 14.")
+	chapter := document(t, "docs/formats/trust.md")
 	said := map[string]map[string]bool{}
 	kind := ""
 	for _, r := range rows(chapter) {
@@ -50,7 +49,7 @@ func TestFormatsTrust(t *testing.T) {
 	}
 	same(t, "liftable reason", code, lifted)
 	files := map[string]bool{}
-	for _, r := range rows(part(t, doc, "### 14.5")) {
+	for _, r := range rows(part(t, document(t, "docs/formats/workspace.md"), "## Roots")) {
 		maps.Copy(files, words(r[0]))
 	}
 	keys := tomlKeys(t, "cmd/ratchet-release/root_file.go", "rootFile", "NAME")
@@ -61,13 +60,13 @@ func TestFormatsTrust(t *testing.T) {
 	}
 	for k := range keys {
 		if !files[k] {
-			t.Errorf("FORMATS.md does not have the key %q of a file of the desk", k)
+			t.Errorf("docs/formats does not have the key %q of a file of the desk", k)
 		}
 	}
 	for _, n := range []int{trust.MaxMessage, trust.MaxCosigned, trust.MaxMembers, trust.MaxName, trust.MaxGrants, trust.MaxComponents, trust.MaxRevoked,
 		trust.MaxScope, trust.MaxVersions, trust.MaxBundle, campaign.MaxPlanIDs, campaign.MaxDevices, campaign.SaltSize, campaign.MaxPhases, campaign.MaxPermitted} {
 		if !strings.Contains(chapter, fmt.Sprintf(" %d", n)) {
-			t.Errorf("FORMATS.md does not have the limit %d", n)
+			t.Errorf("docs/formats does not have the limit %d", n)
 		}
 	}
 }

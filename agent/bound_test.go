@@ -52,7 +52,7 @@ func TestConfirmBindsTheNumber(t *testing.T) {
 	})
 }
 
-// TestBoundHolds256: the 256 highest numbers are remembered (FORMATS.md); one more pushes out the lowest.
+// TestBoundHolds256: the 256 highest numbers are remembered (docs/formats/state.md); one more pushes out the lowest.
 func TestBoundHolds256(t *testing.T) {
 	bubble(t, 632, func(r *rig) {
 		err := r.mem.Update(func(tx journal.Tx) error {

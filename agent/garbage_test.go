@@ -93,7 +93,7 @@ func TestGarbageOnce(t *testing.T) {
 	})
 }
 
-// TestFinalVerdictsHold64: the 64 newest are remembered (FORMATS.md), so that what is refused for good is
+// TestFinalVerdictsHold64: the 64 newest are remembered (docs/formats/state.md), so that what is refused for good is
 // on record once; the 65th makes the device forget the oldest.
 func TestFinalVerdictsHold64(t *testing.T) {
 	bubble(t, 643, func(r *rig) {

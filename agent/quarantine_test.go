@@ -51,7 +51,7 @@ func (r *rig) barred() (out []string) {
 	return out
 }
 
-// TestQuarantineHolds64: the file holds 64 entries (FORMATS.md); one more pushes out the oldest.
+// TestQuarantineHolds64: the file holds 64 entries (docs/formats/state.md); one more pushes out the oldest.
 func TestQuarantineHolds64(t *testing.T) {
 	bubble(t, 612, func(r *rig) {
 		name := func(i int) string { return fmt.Sprintf("sha256:%064x", i) }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Signs with a PKCS#11 token for ratchet-release. Usage: sign-pkcs11.sh MODULE TOKEN ID, as the
-# command of a key file (FORMATS.md, release desk). TOKEN is its label, ID that of the key, in hex:
+# command of a key file (docs/formats/workspace.md). TOKEN is its label, ID that of the key, in hex:
 # pkcs11-tool passes over a key's label when it signs.
 #
 #	public = "release.pub.pem"

@@ -28,7 +28,7 @@ const (
 var ErrMalformed = errors.New("malformed evidence")
 
 // wire is a record as it is encoded: a CBOR map (RFC 8949 section 4.2.1, deterministic) whose keys
-// are these numbers. Empty texts, zero numbers and empty maps are left out. FORMATS.md has them.
+// are these numbers. Empty texts, zero numbers and empty maps are left out. docs/formats/evidence.md has them.
 type wire struct {
 	Format    uint64            `cbor:"1,keyasint"`
 	Chain     []byte            `cbor:"2,keyasint"` // 16 bytes

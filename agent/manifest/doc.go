@@ -15,7 +15,7 @@
 // It holds what a device needs and no more: package author makes envelopes, package dump shows them.
 // Encrypted payloads are described here (Encryption) and decrypted by package cipher.
 //
-// Format: FORMATS.md lists what this profile takes of SUIT; testdata/suit/RULES.tsv lists every rule
+// Format: docs/formats/envelope.md lists what this profile takes of SUIT; testdata/suit/RULES.tsv lists every rule
 // with the section of the text that demands it. The envelope's bytes are kept as they came; they are
 // what is stored, and verified again after a restart. The package holds no state of its own that a
 // power cut could touch.

@@ -75,7 +75,7 @@ func unverifiedRecord(msg []byte) (evidence.Record, evidence.Head, error) {
 	return rec, head, err
 }
 
-// unverifiedStatus reads what the table shows of a status whose signer is not known (FORMATS.md,
+// unverifiedStatus reads what the table shows of a status whose signer is not known (docs/formats/messages.md,
 // Status). Texts are made safe to show.
 func unverifiedStatus(msg []byte) (evidence.Status, error) {
 	b, err := content(msg)

@@ -141,7 +141,7 @@ func TestTPMMakePowerCuts(t *testing.T) {
 	}
 }
 
-// tpm2-tools sees the index as it is described in FORMATS.md, and what it can do to it is noticed.
+// tpm2-tools sees the index as it is described in docs/formats/state.md, and what it can do to it is noticed.
 func TestTPMTools(t *testing.T) {
 	s := startSWTPM(t)
 	c := s.counter()

@@ -1,0 +1,341 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config is the daemon's configuration file, TOML. The comment above each key (type, default, meaning) is
+// its line in docs/formats/configuration.md, which is generated from here. An unknown key is an
+// error with its line: a misspelt rule must not be a rule that does not hold.
+type Config struct {
+	Device   deviceConfig          `toml:"device"`
+	State    stateConfig           `toml:"state"`
+	Running  runningConfig         `toml:"running"`
+	Slots    map[string]slotConfig `toml:"slots"`
+	Boot     bootConfig            `toml:"boot"`
+	MQTT     *mqttConfig           `toml:"mqtt"`
+	HTTP     httpConfig            `toml:"http"`
+	Trust    trustConfig           `toml:"trust"`
+	Counter  counterConfig         `toml:"counter"`
+	Policy   policyConfig          `toml:"policy"`
+	Health   healthConfig          `toml:"health"`
+	Evidence evidenceConfig        `toml:"evidence"`
+	Control  controlConfig         `toml:"control"`
+	Reboot   rebootConfig          `toml:"reboot"`
+	Log      logConfig             `toml:"log"`
+}
+
+type deviceConfig struct {
+	// text: The device's name: 1 to 64 letters, digits, dots, underscores or hyphens. Set this or `id-file`.
+	ID string `toml:"id"`
+	// path: A file that holds the id, at most 1024 bytes. Surrounding white space is removed.
+	IDFile string `toml:"id-file"`
+	// array of text: Vendor domains or UUIDs, at least one. An update must name one of them.
+	Vendor []string `toml:"vendor"`
+	// array of text: Class names (below the first vendor) or UUIDs, at least one. An update must name one of them.
+	Class []string `toml:"class"`
+	// array of text: UUIDs for SUIT's condition-device-identifier.
+	UUID []string `toml:"uuid"`
+	// text: Version of the running system, such as `1.2.3` or `1.2-rc.1`. Absent: unknown.
+	Version string `toml:"version"`
+	// number (default 0, unknown): Sequence number under which this image is released. Lower ones are refused, even
+	// when the journal is lost.
+	Sequence uint64 `toml:"sequence"`
+	// path: A file that holds the version.
+	VersionFile string `toml:"version-file"`
+}
+
+type stateConfig struct {
+	// path (default `/var/lib/ratchet`): The state directory. If it is another one, `--state` must name it too.
+	Directory string `toml:"directory"`
+	// bytes (default 4194304): Size of the journal, from 256 KiB to 1 GiB. An existing journal only grows.
+	JournalBytes int64 `toml:"journal-bytes"`
+}
+
+type runningConfig struct {
+	// path (default `/`): Mount point of the running root file system.
+	Root string `toml:"root"`
+	// path: A file that holds the device's path, written by the initramfs. Set it instead of `root`.
+	RootFile string `toml:"root-file"`
+	// text (default `rootfs`): The component that is mounted there.
+	RootComponent string `toml:"root-component"`
+	// path (default `/proc/cmdline`): The file that holds the marker: which slot the bootloader started.
+	Cmdline string `toml:"cmdline"`
+	// text (default `ratchet.slot`, `rauc.slot`): The marker's key.
+	MarkerKey string `toml:"marker-key"`
+	// bool (default false): The bootloader passes no marker: only the device behind `/` tells which slot runs.
+	NoMarker bool `toml:"no-marker"`
+	// path (default `/proc/sys/kernel/random/boot_id`): The file that holds the kernel's boot id.
+	BootID string `toml:"boot-id"`
+}
+
+type slotConfig struct {
+	// 0 or 1 (default by name): Number of the slot in SUIT's component-slot. NAME is the slot's name in the boot
+	// metadata. There are exactly two slots.
+	Index *int `toml:"index"`
+	// table: Component = device or file. Both slots have the same components.
+	Parts map[string]string `toml:"parts"`
+}
+
+type bootConfig struct {
+	// text: `u-boot`, `grub`, `systemd-boot`, `uefi` or `hook`.
+	Backend string `toml:"backend"`
+	// 1..9 (default 3): How often the bootloader may try a new system, at most as often as it can count: 1 with
+	// `grub` and `uefi`, 9 with `systemd-boot`, `max-tries` with `hook`.
+	Tries int `toml:"tries"`
+	// number (default tries + 1): How many boots the agent allows in one trial.
+	MaxBoots int `toml:"max-trial-boots"`
+	// bool (default false): The boot script counts confirmed slots too, as RAUC's does.
+	CountsConfirmed bool `toml:"counts-confirmed"`
+	// bool (default false): A statement about the board: its bootloader arms a watchdog. Not for `hook`, which says
+	// so itself.
+	Watchdog bool `toml:"loader-watchdog"`
+	// path (default `/etc/fw_env.config`): For `u-boot`: describes the environment's copies. Not read when `copies`
+	// is set.
+	FwEnvConfig string `toml:"fw-env-config"`
+	// array of tables: For `u-boot`: one or two copies of the environment.
+	Copies []bootCopyConfig `toml:"copies"`
+	// path: For `u-boot`: `name=value` lines to restore the environment from when there is no shadow copy.
+	Defaults string `toml:"default-environment"`
+	// path (default `/boot/grub/grubenv`): For `grub`: the environment block.
+	Grubenv string `toml:"grubenv"`
+	// path: For `hook`: the program.
+	Hook string `toml:"hook"`
+	// path (default `/efi/loader/entries`): For `systemd-boot`: the folder of boot entries, on the mounted
+	// partition.
+	Entries string `toml:"entries"`
+
+	// table (default found by description): For `uefi`: slot = four hexadecimal digits in capitals, as in Boot0010.
+	Options map[string]string `toml:"load-options"`
+	// array of paths (default those of the other tools): Lock files to take before the boot metadata is touched. An
+	// empty list: none.
+	Locks []string `toml:"locks"`
+}
+
+type bootCopyConfig struct {
+	// path: Device or file that holds the copy.
+	Path string `toml:"path"`
+	// bytes (default 0): Offset of the copy. A negative offset counts from the end.
+	Offset int64 `toml:"offset"`
+	// bytes: Size of the copy: CONFIG_ENV_SIZE.
+	Size int64 `toml:"size"`
+}
+
+type mqttConfig struct {
+	// text: `mqtts://host[:8883]` or `mqtt://host[:1883]`. Without `[mqtt]` the device takes no updates from the
+	// network.
+	URL string `toml:"url"`
+	// text: The channel whose offers the device takes. Absent: only offers that are addressed to this device.
+	Channel string `toml:"channel"`
+	// bool (default false): Allows `mqtt://`, which is not encrypted.
+	AllowPlain bool `toml:"allow-plain"`
+	// text: User name for the broker.
+	Username string `toml:"username"`
+	// path: A file that holds the password. It is read at each connection.
+	PasswordFile string `toml:"password-file"`
+	// path (default the system's): Certificate authorities for the broker, PEM.
+	CA string `toml:"ca"`
+	// path: The device's client certificate, PEM.
+	Certificate string `toml:"certificate"`
+	// path: The private key of the client certificate, PEM.
+	Key string `toml:"key"`
+	// duration (default `5m`): Whole seconds, from 5 s to 18 h.
+	KeepAlive duration `toml:"keep-alive"`
+	// duration (default `1s`): Shortest pause before the device connects again.
+	BackoffMin duration `toml:"backoff-min"`
+	// duration (default `5m`): Longest pause before the device connects again.
+	BackoffMax duration `toml:"backoff-max"`
+}
+
+type httpConfig struct {
+	// array of text: Origins, such as `http://host:8080`, that images may be loaded from without TLS.
+	AllowPlain []string `toml:"allow-plain"`
+	// path (default the system's): Certificate authorities for image servers, PEM.
+	CA string `toml:"ca"`
+	// bytes (default 0, none): Limit for all downloads together, at least 128.
+	LimitBytes int64 `toml:"limit-bytes-per-second"`
+	// bytes (default 17179869184): Limit for one payload.
+	MaxBytes int64 `toml:"max-bytes"`
+	// duration (default `60s`): How long to wait for an answer, and for each 4 KiB of it.
+	Stall duration `toml:"stall"`
+	// duration (default `1h`): Longest pause between two attempts at an update.
+	RetryMax duration `toml:"retry-max"`
+	// array of tables: Credentials. Each is sent to its own origin only. They are read at the start.
+	Credentials []credentialConfig `toml:"credentials"`
+}
+
+type credentialConfig struct {
+	// text: `https://host[:port]`, or one of `allow-plain`.
+	Origin string `toml:"origin"`
+	// path: A file that holds a bearer token.
+	BearerFile string `toml:"bearer-file"`
+	// text: User name.
+	Username string `toml:"username"`
+	// path: A file that holds the password.
+	PasswordFile string `toml:"password-file"`
+	// path: Client certificate, PEM.
+	Certificate string `toml:"certificate"`
+	// path: The private key of the client certificate, PEM.
+	Key string `toml:"key"`
+}
+
+type trustConfig struct {
+	// array of paths: Public keys of the release engineers, 1 to 16. One signature by any of them is enough.
+	Keys []string `toml:"keys"`
+	// bool (default false): Accepts the older algorithm numbers -7 and -8 too.
+	Legacy bool `toml:"allow-es256-eddsa"`
+	// path (default none): Bundle of the trust root (roles, thresholds, rotation, campaigns). Set it instead of
+	// `trust.keys`.
+	Root string `toml:"root"`
+	// number (default 0, none): With `trust.keys`: the value to which the counter is raised after a confirmed
+	// update.
+	RootVersion uint64 `toml:"root-version"`
+	// array of paths (default none): This device's keys for encrypted images: P-256 in PEM, or COSE_Key.
+	Decryption []string `toml:"decryption-keys"`
+}
+
+type counterConfig struct {
+	// text (default `file`): `file` (weak), or `tpm2` (made with `ratchet counter init`).
+	Kind string `toml:"kind"`
+	// path (default `/dev/tpmrm0`): For `tpm2`: the TPM, or the unix socket of a TPM that is a program.
+	Device string `toml:"device"`
+	// number (default 0x01805254): For `tpm2`: the NV index, from 0x01000000 to 0x01FFFFFF.
+	Index uint32 `toml:"index"`
+}
+
+type policyConfig struct {
+	// 0..100 (default 0, no rule): Lowest battery charge for an update. Mains power counts as full. An unknown
+	// charge does not pass.
+	MinBattery int `toml:"min-battery-percent"`
+	// array of tables (default always): When the device may restart into an update. If the time is not known, the
+	// update waits.
+	Windows []windowConfig `toml:"windows"`
+	// bool (default false): The windows hold for the download too.
+	WindowCoversDownload bool `toml:"window-covers-download"`
+	// bool (default false): Allows downloads over a metered link.
+	AllowMetered bool `toml:"allow-metered"`
+	// path: A file that holds `yes`, `1` or `true` while the link is metered.
+	MeteredFile string `toml:"metered-file"`
+	// text (default `none`): What a person must approve first: `none`, `download` or `install`.
+	Approval string `toml:"approval"`
+	// bytes (default 8388608): How much of a download a power cut may cost. A multiple of 4096.
+	Checkpoint int64 `toml:"checkpoint-bytes"`
+}
+
+type windowConfig struct {
+	// array of text (default every day): `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`: the days on which the
+	// window opens.
+	Days []string `toml:"days"`
+	// text: `HH:MM`.
+	From string `toml:"from"`
+	// text: `HH:MM`. If it is not later than `from`, the window ends on the next day.
+	To string `toml:"to"`
+	// text (default the system's): IANA name of the time zone. The system must have its time zone data.
+	Zone string `toml:"zone"`
+}
+
+type healthConfig struct {
+	// duration (default `60s`): How long all checks must hold without a break.
+	Soak duration `toml:"soak"`
+	// duration (default `10m`): When the trial ends at the latest, counted from its start in this boot. Later than
+	// `soak`.
+	Deadline duration `toml:"deadline"`
+	// duration (default `5s`): Pause between two rounds of checks.
+	Interval duration `toml:"interval"`
+	// duration (default `10s`): Limit for one check.
+	Timeout duration `toml:"timeout"`
+	// duration (default 0): The machine must have been up for at least this long.
+	MinUptime duration `toml:"min-uptime"`
+	// bool (default false): The check `broker`: the connection to the broker holds, without a reconnect.
+	Broker bool `toml:"broker"`
+	// array of text: Full names of systemd units that must be active.
+	Units []string `toml:"units"`
+	// bool (default false): No systemd unit may have failed: the system's state is `running`.
+	NoFailed bool `toml:"no-failed-units"`
+	// array of tables: Commands that must exit with 0.
+	Command []commandConfig `toml:"command"`
+	// array of tables: Addresses that must answer a GET. Redirects are not followed.
+	HTTP []httpCheck `toml:"http"`
+	// array of tables: Addresses that must accept a connection.
+	TCP []tcpCheck `toml:"tcp"`
+	// path (default none): `/dev/watchdogN`: armed with 60 s and fed during the trial only.
+	Watchdog string `toml:"watchdog"`
+}
+
+type commandConfig struct {
+	// text (default `command <program>`): Name of the check.
+	Name string `toml:"name"`
+	// array of text: Absolute path and arguments. There is no shell.
+	Run []string `toml:"run"`
+}
+
+type httpCheck struct {
+	// text (default `http <host>`): Name of the check.
+	Name string `toml:"name"`
+	// text: Address.
+	URL string `toml:"url"`
+	// number (default 200): The expected status.
+	Status int `toml:"status"`
+	// text: Text that the answer must contain.
+	Contains string `toml:"contains"`
+}
+
+type tcpCheck struct {
+	// text (default `tcp <address>`): Name of the check.
+	Name string `toml:"name"`
+	// text: `host:port`.
+	Address string `toml:"address"`
+}
+
+type evidenceConfig struct {
+	// path (default `device.key` in the state directory): The device's key. If the file is missing it is made, with
+	// the public half beside it as `.pem`.
+	Key string `toml:"key"`
+	// bytes (default 1048576): How much evidence is kept. The oldest records are removed first.
+	Bytes int64 `toml:"bytes"`
+}
+
+type controlConfig struct {
+	// path (default `/run/ratchet/ratchet.sock`): The control socket.
+	Socket string `toml:"socket"`
+	// array of numbers: Users who may read, besides root.
+	ReadUIDs []uint32 `toml:"read-uids"`
+	// array of numbers: Users who may read and write.
+	WriteUIDs []uint32 `toml:"write-uids"`
+	// array of numbers: Groups whose members may read.
+	ReadGIDs []uint32 `toml:"read-gids"`
+	// array of numbers: Groups whose members may read and write.
+	WriteGIDs []uint32 `toml:"write-gids"`
+	// text (default `0660`): Octal mode of the socket file.
+	SocketMode string `toml:"mode"`
+}
+
+type rebootConfig struct {
+	// array of text (default `systemctl reboot`): Reboots the machine. A reboot argument for the firmware is
+	// appended as `--reboot-argument=...`.
+	Command []string `toml:"command"`
+	// array of text (default sync and reboot(2)): Forces the reboot.
+	ForceCommand []string `toml:"force-command"`
+	// duration (default `1m`): After this time without a reboot, it is forced.
+	ForceAfter duration `toml:"force-after"`
+}
+
+type logConfig struct {
+	// text (default `info`): `debug`, `info`, `warn` or `error`. Any other word means `info`.
+	Level string `toml:"level"`
+	// bool (default false): Log lines are JSON.
+	JSON bool `toml:"json"`
+}
+
+// duration is "90s", "5m", "24h".
+type duration time.Duration
+
+func (d *duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is no duration like \"90s\", \"5m\" or \"24h\"", b)
+	}
+	*d = duration(v)
+	return nil
+}
