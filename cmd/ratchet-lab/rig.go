@@ -51,7 +51,7 @@ Exit codes: 0 all as expected, 1 something differs, 2 usage.
 // rigUsage names the targets that there are.
 func rigUsage() string {
 	var names []string
-	for _, t := range targets {
+	for _, t := range targets() {
 		names = append(names, t.name)
 	}
 	return fmt.Sprintf(rigUsageText, strings.Join(names, ", "))
@@ -140,7 +140,7 @@ func (o *rigFlags) complete() error {
 func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 	var runs []*rig
 	began, shared := time.Now(), &sync.Mutex{}
-	for _, t := range targets {
+	for _, t := range targets() {
 		if o.target != "" && o.target != t.name || o.target == "" && o.mode == "smoke" && !t.smoke {
 			continue
 		}
@@ -288,16 +288,14 @@ type scene struct {
 }
 
 func (r *rig) scenes() []scene {
-	if r.target.scenes != nil {
-		return r.target.scenes(r)
+	if r.target.matter {
+		return r.ownScenes()
 	}
 	all := []scene{{"healthy update", r.playHealthy}, {"sick update", r.playSick}, {"kernel panic", r.playPanic}}
 	if r.o.mode == "all" {
 		all = append(all, scene{"hang before the agent", r.playHang}, scene{"hang after the agent", r.playFreeze}, scene{"broker not reached", r.playDeaf},
 			scene{"damaged image", r.playDamaged}, scene{"forged manifest", r.playForged})
-		if r.target.more != nil {
-			all = append(all, r.target.more(r)...)
-		}
+		all = append(all, r.ownScenes()...)
 	}
 	if !r.target.uncut {
 		all = append(all, scene{"power cuts", r.playCuts})
@@ -312,6 +310,26 @@ func (r *rig) scenes() []scene {
 		}
 	}
 	return few
+}
+
+// ownScenes are a board's own scenes, by its name: of one that stands for a matter all that it plays, of another those that
+// a whole run plays besides.
+func (r *rig) ownScenes() []scene {
+	switch r.target.name {
+	case "arm64-uboot-own":
+		return []scene{{"environment lost", r.playLost}, {"bootcount", r.playBootcount}}
+	case "arm64-tpm":
+		return []scene{{"TPM counter", r.playCounter}, {"TPM counter, new root", r.playNewRoot}, {"TPM counter, old state", r.playOldState}}
+	case "arm64-i6300esb":
+		return []scene{{"seized kernel", r.playSeize}, {"health undecided", r.playUndecided}}
+	case "arm64-orphan":
+		return []scene{{"agent killed", r.playOrphan}}
+	case "arm64-1970":
+		return []scene{{"1970", r.play1970}}
+	case "arm64-killed":
+		return []scene{{"killed in each phase", r.playKills}}
+	}
+	return nil
 }
 
 func (r *rig) timed(what string, f func() error) error {

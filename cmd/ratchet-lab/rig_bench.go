@@ -16,8 +16,6 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/trust"
-	"github.com/ratchet-ota/ratchet/bootctl"
-	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -28,14 +26,6 @@ const (
 	benchBoots = 10
 	benchRest  = 30 * time.Minute // a device that asks for no boot in this virtual time is at rest
 )
-
-// modelled is what a target needs for its disks to be booted without QEMU: the agent's own backend, and
-// the model of the bootloader, which share no code, over files with the disk's boot metadata in dir.
-type modelled struct {
-	extract func(ctx context.Context, c *checker, dir string) error
-	backend func(dir, state string) (bootctl.Backend, error)
-	boot    func(dir string) (slot string, err error) // one power-on: the slot whose kernel is started
-}
 
 // bench boots a rebuilt disk without QEMU: the model of the bootloader chooses, and the real agent
 // starts over the disk's own journal, metadata and slots. Time is virtual. What the device writes
@@ -68,19 +58,6 @@ type bout struct {
 func benchDevice(slot string) hal.DeviceID {
 	return hal.DeviceID{Block: true, Major: uint64(slotPart(slot))}
 }
-
-// slotPart is the number of a slot's partition.
-func slotPart(slot string) int64 {
-	if slot == "A" {
-		return 2
-	}
-	return 3
-}
-
-// slotBytes is where a slot begins on the disk.
-func slotBytes(slot string) int64 { return slotAt*image.Sector + (slotPart(slot)-2)*slotSize }
-
-func slotPath(slot string) string { return fmt.Sprintf("/dev/vda%d", slotPart(slot)) }
 
 // play boots the device until it is at rest.
 func (b *bench) play(t *testing.T) (o bout) {

@@ -206,7 +206,7 @@ func (r *rig) readable(ctx context.Context, path string) error {
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return err
 	}
-	s, err := r.target.metadata(ctx, c)
+	s, err := r.target.metadata(ctx, c.access())
 	if err == nil && s.Next == "" {
 		err = errors.New("the bootloader has no slot to boot")
 	}

@@ -67,6 +67,9 @@ func (c *checker) Close() error {
 	return errors.Join(c.disk.Close(), c.log.Close(), os.RemoveAll(c.dir))
 }
 
+// access is how the board looks at the disk.
+func (c *checker) access() access { return access{c.dir, c.part} }
+
 // part is one partition of the disk.
 func (c *checker) part(number int64) []byte {
 	for _, p := range c.target.parts {
@@ -100,7 +103,7 @@ func (c *checker) look(ctx context.Context, t *testing.T, x disk.Cut) (finding, 
 
 // check returns what is wrong with the disk: each of these would be a device that a power cut broke.
 func (c *checker) check(ctx context.Context, t *testing.T, f *finding) error {
-	state, err := c.target.metadata(ctx, c)
+	state, err := c.target.metadata(ctx, c.access())
 	if err != nil {
 		return err
 	}
@@ -208,7 +211,7 @@ func (c *checker) onBench(ctx context.Context, t *testing.T, f *finding) error {
 	if err := errors.Join(os.RemoveAll(boot), os.MkdirAll(boot, 0o755)); err != nil {
 		return err
 	}
-	if err := c.target.model.extract(ctx, c, boot); err != nil {
+	if err := c.target.model.extract(ctx, c.access(), boot); err != nil {
 		return err
 	}
 	b := &bench{rec: c.rec, model: c.target.model, disk: c.disk, image: c.image, from: from, dir: filepath.Join(c.dir, "bench"), images: filepath.Join(c.root, "desk", "images")}

@@ -22,7 +22,7 @@ func (r *rig) boot(ctx context.Context, disk, log, name string) error {
 	r.off()
 	r.boots, r.status, r.said = 0, "", nil
 	var err error
-	r.machine, err = r.target.power(ctx, r.Dir, disk, log, r.path(name+".console"), r.o.kvm)
+	r.machine, err = r.target.power(ctx, supply{r.Dir, disk, log, r.path(name + ".console"), r.o.kvm})
 	return err
 }
 

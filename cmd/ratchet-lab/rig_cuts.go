@@ -75,21 +75,8 @@ type coverage struct {
 	cuts []cutResult
 }
 
-// where names the partition that a write goes to.
-func (t target) where(w disk.Write) string {
-	if w.N == 0 {
-		return "flush"
-	}
-	for _, p := range t.parts {
-		if w.At >= p.start && w.At < p.start+p.size {
-			return p.name
-		}
-	}
-	return "outside"
-}
-
 // tail says of each write after the last flush before a cut what of it is on the disk.
-func (t target) tail(l *disk.Log, x disk.Cut) (out []string) {
+func tail(t target, l *disk.Log, x disk.Cut) (out []string) {
 	from, sectors := l.Unflushed(x)
 	for i, n := range sectors {
 		w := l.Writes[from+i]
@@ -124,7 +111,7 @@ func every(l *disk.Log, seed int64) (all []disk.Cut) {
 
 // sample takes n of the cuts, three quarters of them among the writes that are not of the image: there
 // the decisions are.
-func (t target) sample(rnd *rand.Rand, l *disk.Log, all []disk.Cut, n int) []disk.Cut {
+func sample(t target, rnd *rand.Rand, l *disk.Log, all []disk.Cut, n int) []disk.Cut {
 	var few, image []disk.Cut
 	for _, c := range all {
 		if c.Point > 0 && strings.HasPrefix(t.where(l.Writes[c.Point-1]), "slot-") {
@@ -161,7 +148,7 @@ func (r *rig) cover(ctx context.Context, rnd *rand.Rand, rec *disk.Recording, lo
 	r.covered = append(r.covered, v)
 	cuts := every(l, r.o.seed)
 	if looks > 0 {
-		cuts = r.target.sample(rnd, l, cuts, looks)
+		cuts = sample(r.target, rnd, l, cuts, looks)
 	}
 	found, err := r.lookAll(ctx, rec, cuts)
 	if err != nil {
@@ -184,7 +171,7 @@ func (r *rig) cover(ctx context.Context, rnd *rand.Rand, rec *disk.Recording, lo
 }
 
 func (r *rig) result(v *coverage, x disk.Cut, f finding) cutResult {
-	res := cutResult{Cut: x, finding: f, Where: "start", Tail: r.target.tail(v.log, x)}
+	res := cutResult{Cut: x, finding: f, Where: "start", Tail: tail(r.target, v.log, x)}
 	if x.Point > 0 {
 		res.Where = r.target.where(v.log.Writes[x.Point-1])
 	}

@@ -73,7 +73,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 		return err
 	}
 	if r.target.make != nil {
-		if err := r.target.make(ctx, r); err != nil {
+		if err := r.target.make(ctx, r.target, factory{r.Dir, r.Bin, r.o.cache, r.o.kvm}); err != nil {
 			return err
 		}
 	}
@@ -113,12 +113,9 @@ func (r *rig) provision() (map[string]image.File, error) {
 	return state, os.WriteFile(r.path("device.pem"), public, 0o644)
 }
 
-// version is one release, and what it suffers from.
-type version struct{ name, sickness string }
-
 // versions are all images of a run. What ends in "all" only is not made for a smoke test.
 func (r *rig) versions() []version {
-	if r.target.scenes != nil {
+	if r.target.matter {
 		return append([]version{{"1.0.0", ""}}, r.target.versions...)
 	}
 	all := []version{{"1.0.0", ""}, {"2.0.0", ""}, {"3.0.0", "sick"}, {"4.0.0", "panic"}}
@@ -132,26 +129,21 @@ func (r *rig) versions() []version {
 func (r *rig) image(version string) string { return r.path("v" + version + ".img") }
 
 func (r *rig) makeVersion(ctx context.Context, v version) error {
-	kernels := r.target.kernelDir(r.o.cache)
-	found, err := filepath.Glob(filepath.Join(kernels, "boot", "vmlinuz-*"))
-	if err != nil || len(found) != 1 {
-		return fmt.Errorf("there is not one kernel in %s but %q; run scripts/deps.sh rig: %w", kernels, found, errors.Join(err, os.ErrNotExist))
+	kernel, err := r.target.kernelFile(r.o.cache)
+	if err != nil {
+		return err
 	}
 	guest, agent := filepath.Join(r.Bin, "rig", r.target.arch, "guest"), filepath.Join(r.Bin, "rig", r.target.arch, "ratchet")
-	more := map[string]string{}
-	if v.sickness == "seize" {
-		more[v.sickness] = "yes\n"
-	}
-	initrd, err := initramfs(guest, filepath.Join(kernels, "lib", "modules"),
-		append([]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii"}, r.target.watchdog()...), more)
+	initrd, err := r.target.initrd(r.o.cache, guest, v.sickness)
 	if err != nil {
 		return err
 	}
 	path := r.path("initrd")
-	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(found[0], r.path(r.target.kernel))); err != nil {
+	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(kernel, r.path(r.target.kernel))); err != nil {
 		return err
 	}
-	dirs, files := r.target.slotTree(v.name, found[0], agent, guest, path, r.anchorFile(), r.PKI.CA(), v.sickness, r.config(v))
+	dirs, files := r.target.tree(system{version: v.name, sickness: v.sickness, config: r.config(v), kernel: kernel, initrd: path, agent: agent, guest: guest,
+		anchor: r.anchorFile(), ca: r.PKI.CA()})
 	size := int64(imageRoom)
 	for _, f := range files {
 		if f.From != "" {

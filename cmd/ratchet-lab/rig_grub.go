@@ -72,9 +72,9 @@ func grubFill(ctx context.Context, t target, dir, disk string) error {
 }
 
 // grubMetadata reads the block with the agent's backend, and holds it against grub-editenv.
-func grubMetadata(ctx context.Context, c *checker) (bootctl.State, error) {
-	esp, env := filepath.Join(c.dir, "esp"), filepath.Join(c.dir, "grubenv")
-	if err := os.WriteFile(esp, c.part(1), 0o644); err != nil {
+func grubMetadata(ctx context.Context, a access) (bootctl.State, error) {
+	esp, env := filepath.Join(a.dir, "esp"), filepath.Join(a.dir, "grubenv")
+	if err := os.WriteFile(esp, a.part(1), 0o644); err != nil {
 		return bootctl.State{}, err
 	}
 	if _, err := image.Tool(ctx, "", "mcopy", "-n", "-o", "-i", esp, "::grubenv", env); err != nil {

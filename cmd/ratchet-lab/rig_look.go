@@ -82,15 +82,6 @@ func lookWork(in io.Reader, out io.Writer, dir string) {
 	})
 }
 
-func findTarget(name string) (target, bool) {
-	for _, t := range targets {
-		if t.name == name {
-			return t, true
-		}
-	}
-	return target{}, false
-}
-
 // looker is one such process.
 type looker struct {
 	cmd *exec.Cmd

@@ -23,9 +23,19 @@ type machine struct {
 	read   int // bytes of serial that were looked at
 }
 
-// power switches a board on. log is the write log, "" for none.
-func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bool) (*machine, error) {
-	flash := filepath.Join(dir, flashFile)
+// supply is what a board is switched on with.
+type supply struct {
+	dir     string // of the run: firmware, flash, sockets
+	disk    string // file
+	log     string // that takes every write of the disk; "" for none
+	console string // file that takes what the serial port says
+	kvm     bool
+}
+
+// power switches a board on, with a second bank of flash as the factory made it where there is none yet. Cut takes the
+// power away; so does the end of ctx.
+func (t target) power(ctx context.Context, p supply) (*machine, error) {
+	flash := filepath.Join(p.dir, flashFile)
 	if _, err := os.Stat(flash); err != nil && t.flash != nil {
 		b, err := t.flash(t)
 		if err != nil {
@@ -36,20 +46,20 @@ func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bo
 		}
 	}
 	accel := "tcg"
-	if kvm {
+	if p.kvm {
 		accel = "kvm"
 	}
-	args := append(t.hardware(dir), "-accel", accel, "-smp", "1", "-nodefaults", "-display", "none", "-serial", "file:"+serial,
+	args := append(t.hardware(p.dir), "-accel", accel, "-smp", "1", "-nodefaults", "-display", "none", "-serial", "file:"+p.console,
 		"-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile=")
 	// The host's flushes are of no interest: power is lost in the log, not on the host.
-	disk0 := "driver=file,cache.no-flush=on,node-name=f0,filename=" + disk
-	if log == "" {
+	disk0 := "driver=file,cache.no-flush=on,node-name=f0,filename=" + p.disk
+	if p.log == "" {
 		args = append(args, "-blockdev", disk0, "-blockdev", "driver=raw,node-name=d0,file=f0")
 	} else {
-		if err := os.WriteFile(log, nil, 0o644); err != nil {
+		if err := os.WriteFile(p.log, nil, 0o644); err != nil {
 			return nil, err
 		}
-		args = append(args, "-blockdev", disk0, "-blockdev", "driver=file,cache.no-flush=on,node-name=l0,filename="+log,
+		args = append(args, "-blockdev", disk0, "-blockdev", "driver=file,cache.no-flush=on,node-name=l0,filename="+p.log,
 			"-blockdev", "driver=blklogwrites,node-name=d0,file=f0,log=l0,log-sector-size=512,log-super-update-interval=1")
 	}
 	args = append(args, "-device", "virtio-blk-pci,drive=d0")
@@ -57,19 +67,19 @@ func (t target) power(ctx context.Context, dir, disk, log, serial string, kvm bo
 	if !ok {
 		return nil, fmt.Errorf("%s is not installed; run scripts/deps.sh rig", t.qemu)
 	}
-	if err := os.WriteFile(serial, nil, 0o644); err != nil {
+	if err := os.WriteFile(p.console, nil, 0o644); err != nil {
 		return nil, err
 	}
-	m := &machine{cmd: exec.CommandContext(ctx, path, args...), serial: serial, done: make(chan error, 1), beside: func() {}}
-	m.cmd.Dir = dir // so that sockets have short names
-	say, err := os.Create(serial + ".qemu")
+	m := &machine{cmd: exec.CommandContext(ctx, path, args...), serial: p.console, done: make(chan error, 1), beside: func() {}}
+	m.cmd.Dir = p.dir // so that sockets have short names
+	say, err := os.Create(p.console + ".qemu")
 	if err != nil {
 		return nil, err
 	}
 	defer say.Close()
 	m.cmd.Stdout, m.cmd.Stderr = say, say
 	if t.beside != nil {
-		if m.beside, err = t.beside(ctx, dir); err != nil {
+		if m.beside, err = t.beside(ctx, p.dir); err != nil {
 			return nil, err
 		}
 	}
@@ -111,7 +121,7 @@ func (m *machine) lines() []string {
 	return out
 }
 
-// follow reads the console until done says so, the board dies, or the time is over.
+// follow hands each new line of the console to done until it says so, the board dies, or the time is over.
 func (m *machine) follow(ctx context.Context, within time.Duration, what string, done func(line string) bool) error {
 	for end := time.Now().Add(within); ; {
 		for _, l := range m.lines() {

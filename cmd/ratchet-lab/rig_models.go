@@ -16,8 +16,8 @@ import (
 // ubootModel is U-Boot with two copies of its environment, as files.
 func ubootModel() *modelled {
 	return &modelled{
-		extract: func(_ context.Context, c *checker, dir string) error {
-			return os.WriteFile(filepath.Join(dir, "env"), c.part(5)[:2*envCopy], 0o644)
+		extract: func(_ context.Context, a access, dir string) error {
+			return os.WriteFile(filepath.Join(dir, "env"), a.part(5)[:2*envCopy], 0o644)
 		},
 		backend: func(dir, state string) (bootctl.Backend, error) {
 			env := filepath.Join(dir, "env")
@@ -35,9 +35,9 @@ func ubootModel() *modelled {
 // grubModel is GRUB with its environment block on a FAT file system.
 func grubModel() *modelled {
 	return &modelled{
-		extract: func(ctx context.Context, c *checker, dir string) error {
-			esp := filepath.Join(c.dir, "esp")
-			if err := os.WriteFile(esp, c.part(1), 0o644); err != nil {
+		extract: func(ctx context.Context, a access, dir string) error {
+			esp := filepath.Join(a.dir, "esp")
+			if err := os.WriteFile(esp, a.part(1), 0o644); err != nil {
 				return err
 			}
 			_, err := image.Tool(ctx, "", "mcopy", "-n", "-o", "-i", esp, "::grubenv", filepath.Join(dir, "grubenv"))

@@ -31,9 +31,9 @@ var x86SDBoot = target{
 	mounts: fmt.Sprintf("/dev/vda%d /efi vfat\n", kernelPart),
 	boot:   "backend = \"systemd-boot\"\nentries = \"/efi/loader/entries\"\ntries = 3\n",
 	script: sdbootEntries, flash: ovmfVariables, fill: sdbootFill,
-	metadata: func(ctx context.Context, c *checker) (bootctl.State, error) {
-		dir := filepath.Join(c.dir, "sdboot")
-		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), sdbootExtract(ctx, c, dir)); err != nil {
+	metadata: func(ctx context.Context, a access) (bootctl.State, error) {
+		dir := filepath.Join(a.dir, "sdboot")
+		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), sdbootExtract(ctx, a, dir)); err != nil {
 			return bootctl.State{}, err
 		}
 		b, err := sdbootBackend(dir, "")
@@ -59,9 +59,9 @@ func sdbootBackend(dir, shadow string) (bootctl.Backend, error) {
 }
 
 // sdbootExtract copies loader.conf and the entries, as files, into dir.
-func sdbootExtract(ctx context.Context, c *checker, dir string) error {
-	esp := filepath.Join(c.dir, "esp")
-	if err := os.WriteFile(esp, c.part(kernelPart), 0o644); err != nil {
+func sdbootExtract(ctx context.Context, a access, dir string) error {
+	esp := filepath.Join(a.dir, "esp")
+	if err := os.WriteFile(esp, a.part(kernelPart), 0o644); err != nil {
 		return err
 	}
 	copied := func() error {

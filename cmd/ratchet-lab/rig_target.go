@@ -13,7 +13,7 @@ import (
 )
 
 // target is a kind of board: hardware, firmware, bootloader, and what of the reference script is adapted
-// to it. All that differs between targets stands here as data or as a function, so that a further target
+// to it. All that differs between boards stands here as data or as a function, so that a further board
 // is a further file and a line in the table.
 type target struct {
 	name    string // of the report and the command line
@@ -23,7 +23,7 @@ type target struct {
 	kernel  string // its name in the slot, below boot/
 
 	qemu       string                    // program
-	cached     []string                  // files of the cache that a run takes a copy of; without them there is no such target
+	cached     []string                  // files of the cache that a run takes a copy of; without them there is no such board
 	hardware   func(dir string) []string // the program's arguments: board, processor, memory, firmware; the run's files are in dir
 	tries      int                       // boots on trial that the loader counts
 	smokeBoots int                       // cuts that the smoke test boots: fewer where a boot takes long
@@ -37,16 +37,15 @@ type target struct {
 	versions   []version         // images of its own
 	files      map[string]string // what a slot holds besides, by name
 
-	script   func(t target) (string, error)                               // the reference script, adapted to this board
-	flash    func(t target) ([]byte, error)                               // what the factory puts into the second bank of flash; nil where the board uses none
-	fill     func(ctx context.Context, t target, dir, disk string) error  // the boot partition and the metadata; files for it go to dir
-	metadata func(ctx context.Context, c *checker) (bootctl.State, error) // with the agent's backend, held against the loader's own tool where there is one
-	make     func(ctx context.Context, r *rig) error                      // a further step of the factory, with the firmware; nil for none
-	more     func(r *rig) []scene                                         // scenes of its own, of a whole run; nil for none
-	model    *modelled                                                    // the loader and its metadata without QEMU; nil: there is no model
+	script   func(t target) (string, error)                              // the reference script, adapted to this board
+	flash    func(t target) ([]byte, error)                              // what the factory puts into the second bank of flash; nil where the board uses none
+	fill     func(ctx context.Context, t target, dir, disk string) error // the boot partition and the metadata; files for it go to dir
+	metadata func(ctx context.Context, a access) (bootctl.State, error)  // with the agent's backend, held against the loader's own tool where there is one
+	make     func(ctx context.Context, t target, f factory) error        // a further step of the factory, with the firmware; nil for none
+	model    *modelled                                                   // the loader and its metadata without QEMU; nil: there is no model
 
 	// Of a board that stands for one matter, beside the bootloaders' own.
-	scenes  func(r *rig) []scene                                  // instead of all that every board plays; then versions are all images but the factory's
+	matter  bool                                                  // it plays scenes of its own only; then versions are all images but the factory's
 	kernels string                                                // folder of the unpacked kernel in the cache; "": named as arch
 	modules []string                                              // kernel modules besides
 	config  string                                                // more sections of the device's configuration
@@ -54,6 +53,34 @@ type target struct {
 	http    string                                                // more lines of its section [http]
 	rooted  bool                                                  // desk and device have a trust root
 	beside  func(ctx context.Context, dir string) (func(), error) // what stands beside the board while it has power; returns what takes it away
+}
+
+// version is one release, and what it suffers from, a word that the guest knows; "": nothing.
+type version struct {
+	name     string
+	sickness string
+}
+
+// access is how a disk is looked at: its partitions, and a folder for files.
+type access struct {
+	dir  string
+	part func(number int64) []byte // the bytes of a partition, to be read only
+}
+
+// factory is where a board is made.
+type factory struct {
+	dir   string // of the run, with factory.img
+	bin   string // with rig/ARCH/guest
+	cache string // of unpacked kernels
+	kvm   bool   // let KVM run the guest
+}
+
+// modelled is what a board needs for its disks to be booted without QEMU: the agent's own backend, and
+// the model of the bootloader, which share no code, over files with the disk's boot metadata in dir.
+type modelled struct {
+	extract func(ctx context.Context, a access, dir string) error
+	backend func(dir, state string) (bootctl.Backend, error) // state is a folder of the agent
+	boot    func(dir string) (slot string, err error)        // one power-on: the slot whose kernel is started
 }
 
 // kernelDir is the folder of the unpacked kernel.
@@ -64,12 +91,25 @@ func (t target) kernelDir(cache string) string {
 	return filepath.Join(cache, t.arch)
 }
 
-var targets = append([]target{arm64UBoot, arm64UBootOwn, x86GRUB, x86SDBoot, x86UEFI}, matters...)
+// targets are all boards, those of a smoke test first.
+func targets() []target {
+	return append([]target{arm64UBoot, arm64UBootOwn, x86GRUB, x86SDBoot, x86UEFI}, matters...)
+}
+
+// findTarget returns the board of that name.
+func findTarget(name string) (target, bool) {
+	for _, t := range targets() {
+		if t.name == name {
+			return t, true
+		}
+	}
+	return target{}, false
+}
 
 // flashFile is the file of the second bank in a run's directory.
 const flashFile = "flash.img"
 
-// missing is the first file that a target needs of the cache and that is not there, "" for none.
+// missing is the first file that a board needs of the cache and that is not there, "" for none.
 func (t target) missing(cache string) string {
 	for _, name := range append([]string{filepath.Join(t.kernelDir(""), "boot")}, t.cached...) {
 		if _, err := os.Stat(filepath.Join(cache, name)); err != nil {
@@ -94,8 +134,10 @@ const (
 
 // part is one partition.
 type part struct {
-	number, start, size int64 // sectors
-	name                string
+	number int64
+	start  int64 // sector
+	size   int64 // sectors
+	name   string
 }
 
 // layout is the boot partition, both slots and the state partition, and what the board has besides.
@@ -149,32 +191,4 @@ func (t target) makeDisk(ctx context.Context, out, system string, state map[stri
 	}
 	defer os.Remove(fs)
 	return errors.Join(image.CopyAt(out, system, slotAt*image.Sector), image.CopyAt(out, fs, stateAt*image.Sector))
-}
-
-// anchor is the file that the device trusts, in /etc/ratchet.
-func (t target) anchor() string {
-	if t.rooted {
-		return "root-bundle.cbor"
-	}
-	return "release.pub.pem"
-}
-
-// slotTree is the root file system of one version.
-func (t target) slotTree(version string, kernel, agent, guest, initrd, key, ca, sickness, config string) ([]string, map[string]image.File) {
-	files := map[string]image.File{
-		"boot/" + t.kernel:          {From: kernel},
-		"boot/initrd":               {From: initrd},
-		"sbin/init":                 {From: guest, Mode: 0o755},
-		"usr/bin/ratchet":           {From: agent, Mode: 0o755},
-		"etc/ratchet/ratchet.toml":  {Text: config},
-		"etc/ratchet/" + t.anchor(): {From: key},
-		"etc/ratchet/ca.pem":        {From: ca},
-		"etc/rig/version":           {Text: version + "\n"},
-		"etc/rig/sickness":          {Text: sickness + "\n"},
-		"etc/rig/mounts":            {Text: "/dev/vda4 /var/lib/ratchet ext4\n" + t.mounts},
-	}
-	for name, text := range t.files {
-		files[name] = image.File{Text: text}
-	}
-	return []string{"dev", "proc", "sys", "run", "tmp", "var/lib/ratchet", "var/lock", "boot/efi", "efi"}, files
 }

@@ -14,7 +14,7 @@ import (
 // TestAdapt: the reference scripts are those that the rig adapts, in every line marked BOARD and
 // wherever a board's own saveenv is meant.
 func TestAdapt(t *testing.T) {
-	for _, x := range targets {
+	for _, x := range targets() {
 		script, err := x.script(x)
 		if err != nil {
 			t.Fatal(err)
@@ -40,7 +40,7 @@ func TestAdapt(t *testing.T) {
 
 // TestDiskLayout: partitions follow each other, aligned, within the disk.
 func TestDiskLayout(t *testing.T) {
-	for _, x := range targets {
+	for _, x := range targets() {
 		next := x.parts[0].start // an EFI system partition may stand last, and none first
 		if next != bootStart && next != slotAt {
 			t.Errorf("%s: the first partition is at %d", x.name, next)

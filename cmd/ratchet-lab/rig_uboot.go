@@ -134,9 +134,9 @@ func fillUBoot(ctx context.Context, t target, dir, disk string, vars []string) e
 }
 
 // ubootMetadata reads the environment with the agent's backend, and holds it against fw_printenv.
-func ubootMetadata(ctx context.Context, c *checker) (bootctl.State, error) {
-	env := filepath.Join(c.dir, "env")
-	if err := os.WriteFile(env, c.part(5)[:2*envCopy], 0o644); err != nil {
+func ubootMetadata(ctx context.Context, a access) (bootctl.State, error) {
+	env := filepath.Join(a.dir, "env")
+	if err := os.WriteFile(env, a.part(5)[:2*envCopy], 0o644); err != nil {
 		return bootctl.State{}, err
 	}
 	b, err := ubootenv.New(linux.FS{}, ubootenv.Options{Locks: []string{}, Slots: []bootctl.Slot{"A", "B"},
@@ -148,7 +148,7 @@ func ubootMetadata(ctx context.Context, c *checker) (bootctl.State, error) {
 	if err != nil {
 		return s, err
 	}
-	fw := filepath.Join(c.dir, "fw_env.config")
+	fw := filepath.Join(a.dir, "fw_env.config")
 	if err := os.WriteFile(fw, fmt.Appendf(nil, "%s 0x0 0x%x\n%s 0x%x 0x%x\n", env, envCopy, env, envCopy, envCopy), 0o644); err != nil {
 		return s, err
 	}

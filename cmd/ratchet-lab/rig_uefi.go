@@ -77,21 +77,20 @@ func factoryVariables(t target) map[string]string {
 
 // uefiMake is the factory's step of this board: the firmware starts a kernel that QEMU hands it, whose
 // initramfs writes the load options and BootOrder through efivarfs.
-func uefiMake(ctx context.Context, r *rig) error {
-	kernels := filepath.Join(r.o.cache, r.target.arch)
-	initrd, err := initramfs(filepath.Join(r.Bin, "rig", r.target.arch, "guest"), filepath.Join(kernels, "lib", "modules"), []string{"efivarfs"}, factoryVariables(r.target))
+func uefiMake(ctx context.Context, t target, f factory) error {
+	kernels := filepath.Join(f.cache, t.arch)
+	initrd, err := initramfs(filepath.Join(f.bin, "rig", t.arch, "guest"), filepath.Join(kernels, "lib", "modules"), []string{"efivarfs"}, factoryVariables(t))
 	if err != nil {
 		return err
 	}
-	path := r.path("factory-initrd")
-	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(r.path("factory.img"), r.path("device.img"))); err != nil {
+	path, device := filepath.Join(f.dir, "factory-initrd"), filepath.Join(f.dir, "device.img")
+	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(filepath.Join(f.dir, "factory.img"), device)); err != nil {
 		return err
 	}
-	t := r.target
 	t.hardware = func(dir string) []string {
 		return append(ovmfKept(dir, 256), "-no-reboot", "-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", path, "-append", "console=ttyS0 quiet panic=1 rig.factory=efivars")
 	}
-	m, err := t.power(ctx, r.Dir, r.path("device.img"), "", r.path("factory.console"), r.o.kvm)
+	m, err := t.power(ctx, supply{dir: f.dir, disk: device, console: filepath.Join(f.dir, "factory.console"), kvm: f.kvm})
 	if err != nil {
 		return err
 	}
