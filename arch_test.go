@@ -69,6 +69,8 @@ var allowed = map[string]map[string]string{
 	"cmd/ratchet-lab/image": {},
 	"cmd/ratchet-lab/demo": {"cmd/ratchet-lab/stage": "stands on it", "cmd/ratchet-lab/image": "its systems", "bootctl": "slots", "bootctl/ubootenv": "the factory's environment",
 		"bootctl/bootmodel": "boots the device", "hal/linux": "real files", "agent/evidence": "waits for what the device tells", "agent/reason": "says why", "transport/wire": "topics"},
+	"cmd/ratchet-lab/rig/board": {"cmd/ratchet-lab/rig/disk": "names the partition of a write", "cmd/ratchet-lab/image": "makes the disk", "bootctl": "the state of a disk",
+		"bootctl/ubootenv": "reads and makes the metadata, as the agent does", "bootctl/grubenv": "", "bootctl/sdboot": "", "bootctl/bootmodel": "boots without QEMU", "hal/linux": "real files"},
 	"cmd/ratchet-lab/rig/disk": {"cmd/ratchet-lab/image": "sectors, and files with holes", "agent/reason": "which reasons give an update up"},
 	"cmd/ratchet-lab/stage": {"cmd/ratchet-lab/image": "finds the programs of this machine", "agent/evidence": "reads what the device tells", "agent/reason": "tells it in words",
 		"agent/trust": "verifies it", "transport/secure": "TLS", "transport/wire": "topics"},

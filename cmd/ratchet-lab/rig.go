@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
@@ -51,8 +52,8 @@ Exit codes: 0 all as expected, 1 something differs, 2 usage.
 // rigUsage names the targets that there are.
 func rigUsage() string {
 	var names []string
-	for _, t := range targets() {
-		names = append(names, t.name)
+	for _, t := range board.Kinds() {
+		names = append(names, t.Name)
 	}
 	return fmt.Sprintf(rigUsageText, strings.Join(names, ", "))
 }
@@ -140,15 +141,15 @@ func (o *rigFlags) complete() error {
 func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 	var runs []*rig
 	began, shared := time.Now(), &sync.Mutex{}
-	for _, t := range targets() {
-		if o.target != "" && o.target != t.name || o.target == "" && o.mode == "smoke" && !t.smoke {
+	for _, t := range board.Kinds() {
+		if o.target != "" && o.target != t.Name || o.target == "" && o.mode == "smoke" && !t.Smoke {
 			continue
 		}
-		if m := t.missing(o.cache); m != "" && o.target == "" {
-			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n", t.name, m, o.cache)
+		if m := t.Missing(o.cache); m != "" && o.target == "" {
+			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n", t.Name, m, o.cache)
 			continue
 		}
-		r := &rig{Stage: &stage.Stage{Dir: filepath.Join(o.dir, t.name), Bin: o.bin, Out: out, Verbose: o.verbose, Mosquitto: o.mosquitto, Began: began}, target: t, o: o}
+		r := &rig{Stage: &stage.Stage{Dir: filepath.Join(o.dir, t.Name), Bin: o.bin, Out: out, Verbose: o.verbose, Mosquitto: o.mosquitto, Began: began}, target: t, o: o}
 		runs = append(runs, r)
 	}
 	if len(runs) == 0 {
@@ -160,13 +161,13 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 	var wait sync.WaitGroup
 	for i, r := range runs {
 		if o.together > 1 {
-			r.Out = &prefixed{to: out, mu: shared, prefix: r.target.name + " "}
+			r.Out = &prefixed{to: out, mu: shared, prefix: r.target.Name + " "}
 		}
 		wait.Go(func() {
 			places <- true
 			defer func() { <-places }()
 			if err := errors.Join(ctx.Err(), r.play(ctx)); err != nil {
-				broken[i] = fmt.Errorf("%s: %w", r.target.name, err)
+				broken[i] = fmt.Errorf("%s: %w", r.target.Name, err)
 			}
 			r.close()
 		})
@@ -215,8 +216,8 @@ type rig struct {
 	*stage.Stage
 	sequence int // of the releases, so far
 	o        *rigFlags
-	target   target
-	machine  *machine
+	target   board.Kind
+	machine  *board.Machine
 	boots    int    // of the machine, so far
 	status   string // last status line of the device
 	said     []string
@@ -288,7 +289,7 @@ type scene struct {
 }
 
 func (r *rig) scenes() []scene {
-	if r.target.matter {
+	if r.target.Matter {
 		return r.ownScenes()
 	}
 	all := []scene{{"healthy update", r.playHealthy}, {"sick update", r.playSick}, {"kernel panic", r.playPanic}}
@@ -297,7 +298,7 @@ func (r *rig) scenes() []scene {
 			scene{"damaged image", r.playDamaged}, scene{"forged manifest", r.playForged})
 		all = append(all, r.ownScenes()...)
 	}
-	if !r.target.uncut {
+	if !r.target.Uncut {
 		all = append(all, scene{"power cuts", r.playCuts})
 	}
 	if r.o.scene == "" {
@@ -315,7 +316,7 @@ func (r *rig) scenes() []scene {
 // ownScenes are a board's own scenes, by its name: of one that stands for a matter all that it plays, of another those that
 // a whole run plays besides.
 func (r *rig) ownScenes() []scene {
-	switch r.target.name {
+	switch r.target.Name {
 	case "arm64-uboot-own":
 		return []scene{{"environment lost", r.playLost}, {"bootcount", r.playBootcount}}
 	case "arm64-tpm":

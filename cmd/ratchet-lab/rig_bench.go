@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -32,7 +33,7 @@ const (
 // stays in files of its own and in memory; the disk is not changed.
 type bench struct {
 	rec     *disk.Recording
-	model   *modelled
+	model   *board.Model
 	disk    *disk.Disk
 	image   []byte // of slot rec.To
 	from    string // directory with boot metadata (boot/) and the files of the state partition (state/)
@@ -56,7 +57,7 @@ type bout struct {
 
 // benchDevice is the identity of a slot's device: its partition's number.
 func benchDevice(slot string) hal.DeviceID {
-	return hal.DeviceID{Block: true, Major: uint64(slotPart(slot))}
+	return hal.DeviceID{Block: true, Major: uint64(board.SlotPart(slot))}
 }
 
 // play boots the device until it is at rest.
@@ -72,7 +73,7 @@ func (b *bench) play(t *testing.T) (o bout) {
 		return o
 	}
 	for range benchBoots {
-		slot, err := b.model.boot(filepath.Join(b.dir, "boot"))
+		slot, err := b.model.Boot(filepath.Join(b.dir, "boot"))
 		if err != nil || slot == "" {
 			o.Wrong = fmt.Sprintf("the model of the bootloader starts nothing (%v)", err)
 			return o
@@ -109,7 +110,7 @@ func (b *bench) block(n int64) []byte {
 	if w := b.written[n]; w != nil {
 		return w
 	}
-	at := slotBytes(b.rec.To) + n*disk.Block
+	at := board.SlotBytes(b.rec.To) + n*disk.Block
 	return b.disk.At(at, disk.Block)
 }
 

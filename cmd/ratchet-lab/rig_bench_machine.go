@@ -21,6 +21,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 	"github.com/ratchet-ota/ratchet/hal"
@@ -41,7 +42,7 @@ type benchMachine struct {
 // options wires the agent as its configuration in the guest does, and reads what its start will find.
 func (m *benchMachine) options(ctx context.Context) (agent.Options, life.View, error) {
 	b, state := m.b, filepath.Join(m.b.dir, "state")
-	boot, err := b.model.backend(filepath.Join(b.dir, "boot"), state)
+	boot, err := b.model.Backend(filepath.Join(b.dir, "boot"), state)
 	if err != nil {
 		return agent.Options{}, life.View{}, err
 	}
@@ -66,7 +67,7 @@ func (m *benchMachine) options(ctx context.Context) (agent.Options, life.View, e
 		Fetch: m.fetch, Log: slog.New(slog.DiscardHandler),
 		Health: health.Plan{Checks: []health.Check{m, &health.Broker{Online: online}}, Soak: 2 * time.Second, Deadline: 20 * time.Second, Interval: 500 * time.Millisecond}}
 	for i, s := range []string{"A", "B"} {
-		o.Slots[i] = agent.SlotDef{Name: bootctl.Slot(s), Index: i, Parts: map[string]string{"rootfs": slotPath(s)}}
+		o.Slots[i] = agent.SlotDef{Name: bootctl.Slot(s), Index: i, Parts: map[string]string{"rootfs": board.SlotPath(s)}}
 	}
 	o.Journal = &benchJournal{store, m}
 	v, err := m.view(ctx, store, boot)
@@ -182,7 +183,7 @@ func (m *benchMachine) BootID() (string, error) { return fmt.Sprintf("bench-%d",
 // Identify implements hal.Blocks.
 func (m *benchMachine) Identify(path string) (hal.DeviceID, error) {
 	for _, s := range []string{"A", "B"} {
-		if slotPath(s) == path {
+		if board.SlotPath(s) == path {
 			return benchDevice(s), nil
 		}
 	}
@@ -192,7 +193,7 @@ func (m *benchMachine) Identify(path string) (hal.DeviceID, error) {
 // OpenTarget implements hal.Blocks: the running slot, and the one that the recording never writes, are
 // never opened.
 func (m *benchMachine) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error) {
-	if id, err := m.Identify(path); err != nil || id == running || path != slotPath(m.b.rec.To) || m.b.run == m.b.rec.To {
+	if id, err := m.Identify(path); err != nil || id == running || path != board.SlotPath(m.b.rec.To) || m.b.run == m.b.rec.To {
 		return nil, errors.Join(err, hal.ErrRunning)
 	}
 	return benchMedium{m.b}, nil
@@ -200,7 +201,7 @@ func (m *benchMachine) OpenTarget(path string, running hal.DeviceID) (hal.Medium
 
 // OpenMedium implements hal.Blocks.
 func (m *benchMachine) OpenMedium(path string) (hal.Medium, error) {
-	if path != slotPath(m.b.rec.To) {
+	if path != board.SlotPath(m.b.rec.To) {
 		return nil, hal.ErrBusy
 	}
 	return benchMedium{m.b}, nil
@@ -236,7 +237,7 @@ func (s benchSource) Open(_ context.Context, off int64, validator string) (io.Re
 type benchMedium struct{ b *bench }
 
 func (m benchMedium) ReadAt(p []byte, off int64) (int, error) {
-	if err := hal.CheckAccess(slotSize, off, p); err != nil {
+	if err := hal.CheckAccess(board.SlotSize, off, p); err != nil {
 		return 0, err
 	}
 	for n := 0; n < len(p); {
@@ -247,7 +248,7 @@ func (m benchMedium) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (m benchMedium) WriteAt(p []byte, off int64) (int, error) {
-	if err := hal.CheckAccess(slotSize, off, p); err != nil {
+	if err := hal.CheckAccess(board.SlotSize, off, p); err != nil {
 		return 0, err
 	}
 	for n := 0; n < len(p); {
@@ -262,5 +263,5 @@ func (m benchMedium) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (benchMedium) Sync() error  { return nil }
-func (benchMedium) Size() int64  { return slotSize }
+func (benchMedium) Size() int64  { return board.SlotSize }
 func (benchMedium) Close() error { return nil }

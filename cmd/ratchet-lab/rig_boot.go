@@ -25,7 +25,7 @@ func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error
 		list, again = some(rnd, v.different(nil), 1), 0
 	case !all:
 		// One of them is recorded and cut again, one boot goes to that.
-		list, again, looks, boots = some(rnd, v.different(nil), r.target.smokeBoots-2), 1, smokeSecond, 1
+		list, again, looks, boots = some(rnd, v.different(nil), r.target.SmokeBoots-2), 1, smokeSecond, 1
 	case sick:
 		list, again = some(rnd, v.different(nil), share(sickBoots)), share(sickRecovers)
 	default:
@@ -53,7 +53,7 @@ func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error
 			return err
 		}
 		if !second[k] {
-			finish := all && (sick || i%finishOneIn == 0) || !all && r.target.smokeBoots > slowBoots
+			finish := all && (sick || i%finishOneIn == 0) || !all && r.target.SmokeBoots > slowBoots
 			if err := r.bootCut(ctx, c, res, finish, ""); err != nil {
 				return err
 			}
@@ -159,7 +159,7 @@ func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bo
 		within, what = updateTime, "the device to put itself right"
 		done = func() bool {
 			e := r.ends()
-			return r.resting() && r.field("confirmed") == "true" && c.rec.Ends(e, c.target.tries) && (res.Offered.Ended == "" || res.Offered.Ended == e)
+			return r.resting() && r.field("confirmed") == "true" && c.rec.Ends(e, c.target.Tries) && (res.Offered.Ended == "" || res.Offered.Ended == e)
 		}
 	}
 	err = r.until(ctx, within, what, done)
@@ -206,7 +206,7 @@ func (r *rig) readable(ctx context.Context, path string) error {
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return err
 	}
-	s, err := r.target.metadata(ctx, c.access())
+	s, err := r.target.Metadata(ctx, c.access())
 	if err == nil && s.Next == "" {
 		err = errors.New("the bootloader has no slot to boot")
 	}

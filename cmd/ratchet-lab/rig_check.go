@@ -16,12 +16,13 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
 // checker looks at the disks that power cuts of one recording left, in user space.
 type checker struct {
-	target target
+	target board.Kind
 	rec    *disk.Recording
 	root   string // directory of the target's run
 	dir    string // for files
@@ -48,10 +49,10 @@ type finding struct {
 }
 
 // newChecker opens a recording of the run in root. dir is for files; Close removes it.
-func newChecker(t target, root, dir string, rec *disk.Recording) (*checker, error) {
+func newChecker(t board.Kind, root, dir string, rec *disk.Recording) (*checker, error) {
 	c := &checker{target: t, rec: rec, root: root, dir: dir, known: map[string]finding{}}
 	var err error
-	if c.log, err = disk.OpenLog(filepath.Join(root, rec.Log), diskSize, rec.Entries); err != nil {
+	if c.log, err = disk.OpenLog(filepath.Join(root, rec.Log), board.DiskSize, rec.Entries); err != nil {
 		return nil, err
 	}
 	if c.image, err = os.ReadFile(filepath.Join(root, rec.Image)); err != nil {
@@ -68,13 +69,13 @@ func (c *checker) Close() error {
 }
 
 // access is how the board looks at the disk.
-func (c *checker) access() access { return access{c.dir, c.part} }
+func (c *checker) access() board.Access { return board.Access{Dir: c.dir, Part: c.part} }
 
 // part is one partition of the disk.
 func (c *checker) part(number int64) []byte {
-	for _, p := range c.target.parts {
-		if p.number == number {
-			return c.disk.At(p.start*image.Sector, p.size*image.Sector)
+	for _, p := range c.target.Parts {
+		if p.Number == number {
+			return c.disk.At(p.Start*image.Sector, p.Size*image.Sector)
 		}
 	}
 	return nil
@@ -103,26 +104,26 @@ func (c *checker) look(ctx context.Context, t *testing.T, x disk.Cut) (finding, 
 
 // check returns what is wrong with the disk: each of these would be a device that a power cut broke.
 func (c *checker) check(ctx context.Context, t *testing.T, f *finding) error {
-	state, err := c.target.metadata(ctx, c.access())
+	state, err := c.target.Metadata(ctx, c.access())
 	if err != nil {
 		return err
 	}
-	from := slotBytes(c.rec.From)
-	if !c.disk.Unwritten(from, from+slotSize) {
+	from := board.SlotBytes(c.rec.From)
+	if !c.disk.Unwritten(from, from+board.SlotSize) {
 		return errors.New("slot " + c.rec.From + " was written, which ran")
 	}
 	if state.Next == "" {
 		return errors.New("the bootloader has no slot to boot")
 	}
 	begun := string(state.Next) == c.rec.To
-	if begun && !bytes.Equal(c.part(slotPart(c.rec.To))[:len(c.image)], c.image) {
+	if begun && !bytes.Equal(c.part(board.SlotPart(c.rec.To))[:len(c.image)], c.image) {
 		return errors.New("slot " + c.rec.To + " would boot, and does not hold the image")
 	}
 	if err := c.unpack(ctx, begun); err != nil {
 		return err
 	}
 	f.Phase, f.Records = c.phase, c.records
-	if t == nil || c.target.model == nil {
+	if t == nil || c.target.Model == nil {
 		return nil
 	}
 	return c.onBench(ctx, t, f)
@@ -131,8 +132,8 @@ func (c *checker) check(ctx context.Context, t *testing.T, f *finding) error {
 // unpack replays the state partition's file system, takes its files out, opens the journal and walks the
 // evidence chain. made says that there must be one.
 func (c *checker) unpack(ctx context.Context, made bool) error {
-	at := int64(stateAt) * image.Sector
-	if sum := c.disk.Sum(at, at+stateSize); !c.unpacked || sum != c.state {
+	at := int64(board.StateAt) * image.Sector
+	if sum := c.disk.Sum(at, at+board.StateSize); !c.unpacked || sum != c.state {
 		c.unpacked = false
 		fs, dir := filepath.Join(c.dir, "state.img"), filepath.Join(c.dir, "from", "state")
 		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), os.WriteFile(fs, c.part(4), 0o644)); err != nil {
@@ -211,10 +212,10 @@ func (c *checker) onBench(ctx context.Context, t *testing.T, f *finding) error {
 	if err := errors.Join(os.RemoveAll(boot), os.MkdirAll(boot, 0o755)); err != nil {
 		return err
 	}
-	if err := c.target.model.extract(ctx, c.access(), boot); err != nil {
+	if err := c.target.Model.Extract(ctx, c.access(), boot); err != nil {
 		return err
 	}
-	b := &bench{rec: c.rec, model: c.target.model, disk: c.disk, image: c.image, from: from, dir: filepath.Join(c.dir, "bench"), images: filepath.Join(c.root, "desk", "images")}
+	b := &bench{rec: c.rec, model: c.target.Model, disk: c.disk, image: c.image, from: from, dir: filepath.Join(c.dir, "bench"), images: filepath.Join(c.root, "desk", "images")}
 	key, err := os.ReadFile(filepath.Join(c.root, "desk", "keys", "release.pub.pem"))
 	if err != nil {
 		return err
@@ -240,7 +241,7 @@ func (c *checker) onBench(ctx context.Context, t *testing.T, f *finding) error {
 	if f.Offered.Wrong != "" {
 		return errors.New("on the bench, with the offer at hand: " + f.Offered.Wrong)
 	}
-	if !c.rec.Ends(f.Offered.Ended, c.target.tries) {
+	if !c.rec.Ends(f.Offered.Ended, c.target.Tries) {
 		return fmt.Errorf("on the bench the device ends %q, not %s...%s", f.Offered.Ended, c.rec.Result, c.rec.Rests)
 	}
 	return nil

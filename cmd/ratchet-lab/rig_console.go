@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
@@ -22,13 +23,13 @@ func (r *rig) boot(ctx context.Context, disk, log, name string) error {
 	r.off()
 	r.boots, r.status, r.said = 0, "", nil
 	var err error
-	r.machine, err = r.target.power(ctx, supply{r.Dir, disk, log, r.path(name + ".console"), r.o.kvm})
+	r.machine, err = r.target.Power(ctx, board.Supply{Dir: r.Dir, Disk: disk, Log: log, Console: r.path(name + ".console"), KVM: r.o.kvm})
 	return err
 }
 
 func (r *rig) off() {
 	if r.machine != nil {
-		r.machine.cut()
+		r.machine.Cut()
 		r.machine = nil
 	}
 }
@@ -54,7 +55,7 @@ func (r *rig) field(name string) string {
 
 // until follows the console until the device's status is as wanted.
 func (r *rig) until(ctx context.Context, within time.Duration, what string, ok func() bool) error {
-	err := r.machine.follow(ctx, within, what, func(line string) bool {
+	err := r.machine.Follow(ctx, within, what, func(line string) bool {
 		for _, mark := range []string{"Ratchet: ", "rig: "} {
 			if i := strings.Index(line, mark); i >= 0 {
 				line = line[i:]

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
@@ -76,7 +77,7 @@ type coverage struct {
 }
 
 // tail says of each write after the last flush before a cut what of it is on the disk.
-func tail(t target, l *disk.Log, x disk.Cut) (out []string) {
+func tail(t board.Kind, l *disk.Log, x disk.Cut) (out []string) {
 	from, sectors := l.Unflushed(x)
 	for i, n := range sectors {
 		w := l.Writes[from+i]
@@ -88,12 +89,12 @@ func tail(t target, l *disk.Log, x disk.Cut) (out []string) {
 			what = fmt.Sprintf("the first %d sectors there", n)
 		}
 		start := int64(0)
-		for _, p := range t.parts {
-			if w.At >= p.start && w.At < p.start+p.size {
-				start = p.start
+		for _, p := range t.Parts {
+			if w.At >= p.Start && w.At < p.Start+p.Size {
+				start = p.Start
 			}
 		}
-		out = append(out, fmt.Sprintf("%d: %s +%d, %d sectors: %s", from+i+1, t.where(w), w.At-start, w.N, what))
+		out = append(out, fmt.Sprintf("%d: %s +%d, %d sectors: %s", from+i+1, t.Where(w), w.At-start, w.N, what))
 	}
 	return out
 }
@@ -111,10 +112,10 @@ func every(l *disk.Log, seed int64) (all []disk.Cut) {
 
 // sample takes n of the cuts, three quarters of them among the writes that are not of the image: there
 // the decisions are.
-func sample(t target, rnd *rand.Rand, l *disk.Log, all []disk.Cut, n int) []disk.Cut {
+func sample(t board.Kind, rnd *rand.Rand, l *disk.Log, all []disk.Cut, n int) []disk.Cut {
 	var few, image []disk.Cut
 	for _, c := range all {
-		if c.Point > 0 && strings.HasPrefix(t.where(l.Writes[c.Point-1]), "slot-") {
+		if c.Point > 0 && strings.HasPrefix(t.Where(l.Writes[c.Point-1]), "slot-") {
 			image = append(image, c)
 		} else {
 			few = append(few, c)
@@ -139,7 +140,7 @@ func some[T any](rnd *rand.Rand, from []T, n int) (out []T) {
 
 // cover looks at cuts of a recording: looks of them, 0: all.
 func (r *rig) cover(ctx context.Context, rnd *rand.Rand, rec *disk.Recording, looks int) (*coverage, error) {
-	l, err := disk.OpenLog(r.path(rec.Log), diskSize, rec.Entries)
+	l, err := disk.OpenLog(r.path(rec.Log), board.DiskSize, rec.Entries)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +174,7 @@ func (r *rig) cover(ctx context.Context, rnd *rand.Rand, rec *disk.Recording, lo
 func (r *rig) result(v *coverage, x disk.Cut, f finding) cutResult {
 	res := cutResult{Cut: x, finding: f, Where: "start", Tail: tail(r.target, v.log, x)}
 	if x.Point > 0 {
-		res.Where = r.target.where(v.log.Writes[x.Point-1])
+		res.Where = r.target.Where(v.log.Writes[x.Point-1])
 	}
 	return res
 }

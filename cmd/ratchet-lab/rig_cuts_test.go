@@ -17,10 +17,22 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 	"github.com/ratchet-ota/ratchet/slots"
 )
+
+// uboot is the board that most boots are on.
+func uboot(t *testing.T) board.Kind {
+	t.Helper()
+	x, ok := board.Find("arm64-uboot")
+	if !ok {
+		t.Fatal("there is no arm64-uboot")
+	}
+	return x
+}
 
 // benchDesk makes a device of the factory and an offer for it: what a bench needs.
 func benchDesk(t *testing.T, good bool) *bench {
@@ -43,7 +55,7 @@ func benchDesk(t *testing.T, good bool) *bench {
 	must(os.WriteFile(filepath.Join(dir, name), image, 0o600))
 	factory := filepath.Join(dir, "disk")
 	must(os.WriteFile(factory, nil, 0o600))
-	must(os.Truncate(factory, diskSize))
+	must(os.Truncate(factory, board.DiskSize))
 	device, err := trust.Generate(trust.ESP256)
 	must(err)
 	pem, err := device.MarshalPEM()
@@ -51,7 +63,7 @@ func benchDesk(t *testing.T, good bool) *bench {
 	must(os.WriteFile(filepath.Join(dir, "from", "state", "device.key"), pem, 0o600))
 	var env []byte
 	for serial := 1; serial >= 0; serial-- {
-		b, err := ubootenv.Encode(diskEnvironment(), envCopy, serial)
+		b, err := ubootenv.Encode([]string{"bootcmd=run ratchet_boot", "board_serial=rig-0001"}, board.EnvCopy, serial)
 		must(err)
 		env = append(env, b...)
 	}
@@ -65,9 +77,9 @@ func benchDesk(t *testing.T, good bool) *bench {
 	must(err)
 	offer, err = author.Sign(offer, release)
 	must(err)
-	rec := disk.Healthy()
+	rec, model := disk.Healthy(), *uboot(t).Model
 	rec.Good = good
-	b := &bench{rec: rec, model: ubootModel(), image: image, from: filepath.Join(dir, "from"), dir: filepath.Join(dir, "bench"), images: dir, offer: offer}
+	b := &bench{rec: rec, model: &model, image: image, from: filepath.Join(dir, "from"), dir: filepath.Join(dir, "bench"), images: dir, offer: offer}
 	b.keys, err = trust.NewKeys([]trust.Key{release.Key()}, false)
 	must(err)
 	b.disk, err = disk.Open(factory)
@@ -99,7 +111,7 @@ func TestBench(t *testing.T) {
 					t.Errorf("%+v, want %s by %s", o, c.ended, c.boots)
 				}
 			}
-			if !b.disk.Unwritten(0, diskSize) {
+			if !b.disk.Unwritten(0, board.DiskSize) {
 				t.Error("the disk was written")
 			}
 		})
@@ -109,7 +121,7 @@ func TestBench(t *testing.T) {
 // TestBenchFinds: what a power cut must not leave is found.
 func TestBenchFinds(t *testing.T) {
 	armed := func(b *bench) error {
-		boot, err := b.model.backend(filepath.Join(b.from, "boot"), filepath.Join(b.from, "state"))
+		boot, err := b.model.Backend(filepath.Join(b.from, "boot"), filepath.Join(b.from, "state"))
 		if err != nil {
 			return err
 		}
@@ -121,7 +133,7 @@ func TestBenchFinds(t *testing.T) {
 	}{
 		{"slot B armed and empty", "does not hold the image", armed},
 		{"no slot left", "starts nothing", func(b *bench) error {
-			b.model.boot = func(string) (string, error) { return "", nil }
+			b.model.Boot = func(string) (string, error) { return "", nil }
 			return nil
 		}},
 		{"journal of garbage", "corrupt", func(b *bench) error {
@@ -174,8 +186,8 @@ func TestWrongStart(t *testing.T) {
 // TestReportPage: what the console said is text in the page, failures are named and lead to their story,
 // and the page needs no other file.
 func TestReportPage(t *testing.T) {
-	l := &disk.Log{Writes: []disk.Write{{At: stateAt, N: 2}, {Flags: disk.FlagFlush}, {At: slotAt, N: 1}}}
-	r := &rig{Stage: &stage.Stage{Dir: "run"}, target: arm64UBoot, o: &rigFlags{dir: "run", seed: 1}}
+	l := &disk.Log{Writes: []disk.Write{{At: board.StateAt, N: 2}, {Flags: disk.FlagFlush}, {At: board.SlotBytes("A") / image.Sector, N: 1}}}
+	r := &rig{Stage: &stage.Stage{Dir: "run"}, target: uboot(t), o: &rigFlags{dir: "run", seed: 1}}
 	r.Expect("a scene", "<b>this</b>", "that & more")
 	v := &coverage{rec: disk.Healthy(), log: l}
 	for _, x := range every(l, 1) {

@@ -11,16 +11,17 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
 // setUpRig makes the desk, the servers, all images and the disk.
 func (r *rig) setUpRig(ctx context.Context) error {
-	r.Chapter(r.target.name + ": " + r.target.what)
+	r.Chapter(r.target.Name + ": " + r.target.What)
 	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
 		return err
 	}
-	for _, name := range r.target.cached {
+	for _, name := range r.target.Cached {
 		if err := image.CopySparse(filepath.Join(r.o.cache, name), r.path(filepath.Base(name))); err != nil {
 			return fmt.Errorf("%w; run scripts/deps.sh rig", err)
 		}
@@ -52,7 +53,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 	if err := r.DeskTLS(); err != nil {
 		return err
 	}
-	if r.target.rooted {
+	if r.target.Rooted {
 		if err := r.RunDesk(ctx, "root", "init", "--development", "--dir", r.Desk()); err != nil {
 			return err
 		}
@@ -69,11 +70,11 @@ func (r *rig) setUpRig(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.target.makeDisk(ctx, r.path("factory.img"), r.image("1.0.0"), state); err != nil {
+	if err := r.target.MakeDisk(ctx, r.path("factory.img"), r.image("1.0.0"), state); err != nil {
 		return err
 	}
-	if r.target.make != nil {
-		if err := r.target.make(ctx, r.target, factory{r.Dir, r.Bin, r.o.cache, r.o.kvm}); err != nil {
+	if r.target.Make != nil {
+		if err := r.target.Make(ctx, r.target, board.Factory{Dir: r.Dir, Bin: r.Bin, Cache: r.o.cache, KVM: r.o.kvm}); err != nil {
 			return err
 		}
 	}
@@ -107,43 +108,43 @@ func (r *rig) provision() (map[string]image.File, error) {
 		"device.key": {Text: string(private), Mode: 0o600}, "device.pem": {Text: string(public)},
 		"mqtt.pem": {From: filepath.Join(r.PKI.Dir, stage.DeviceName+".pem")}, "mqtt.key": {From: filepath.Join(r.PKI.Dir, stage.DeviceName+".key"), Mode: 0o600},
 	}
-	if r.target.tpm() {
+	if r.target.TPM() {
 		state["make-counter"] = image.File{Text: "on the first start\n"}
 	}
 	return state, os.WriteFile(r.path("device.pem"), public, 0o644)
 }
 
 // versions are all images of a run. What ends in "all" only is not made for a smoke test.
-func (r *rig) versions() []version {
-	if r.target.matter {
-		return append([]version{{"1.0.0", ""}}, r.target.versions...)
+func (r *rig) versions() []board.Version {
+	if r.target.Matter {
+		return append([]board.Version{{Name: "1.0.0", Sickness: ""}}, r.target.Versions...)
 	}
-	all := []version{{"1.0.0", ""}, {"2.0.0", ""}, {"3.0.0", "sick"}, {"4.0.0", "panic"}}
+	all := []board.Version{{Name: "1.0.0", Sickness: ""}, {Name: "2.0.0", Sickness: ""}, {Name: "3.0.0", Sickness: "sick"}, {Name: "4.0.0", Sickness: "panic"}}
 	if r.o.mode == "all" {
-		all = append(all, r.target.versions...)
-		all = append(all, version{"5.0.0", "hang"}, version{"6.0.0", "freeze"}, version{"7.0.0", "deaf"}, version{"8.0.0", ""})
+		all = append(all, r.target.Versions...)
+		all = append(all, board.Version{Name: "5.0.0", Sickness: "hang"}, board.Version{Name: "6.0.0", Sickness: "freeze"}, board.Version{Name: "7.0.0", Sickness: "deaf"}, board.Version{Name: "8.0.0", Sickness: ""})
 	}
 	return all
 }
 
 func (r *rig) image(version string) string { return r.path("v" + version + ".img") }
 
-func (r *rig) makeVersion(ctx context.Context, v version) error {
-	kernel, err := r.target.kernelFile(r.o.cache)
+func (r *rig) makeVersion(ctx context.Context, v board.Version) error {
+	kernel, err := r.target.KernelFile(r.o.cache)
 	if err != nil {
 		return err
 	}
-	guest, agent := filepath.Join(r.Bin, "rig", r.target.arch, "guest"), filepath.Join(r.Bin, "rig", r.target.arch, "ratchet")
-	initrd, err := r.target.initrd(r.o.cache, guest, v.sickness)
+	guest, agent := filepath.Join(r.Bin, "rig", r.target.Arch, "guest"), filepath.Join(r.Bin, "rig", r.target.Arch, "ratchet")
+	initrd, err := r.target.Initrd(r.o.cache, guest, v.Sickness)
 	if err != nil {
 		return err
 	}
 	path := r.path("initrd")
-	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(kernel, r.path(r.target.kernel))); err != nil {
+	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(kernel, r.path(r.target.Kernel))); err != nil {
 		return err
 	}
-	dirs, files := r.target.tree(system{version: v.name, sickness: v.sickness, config: r.config(v), kernel: kernel, initrd: path, agent: agent, guest: guest,
-		anchor: r.anchorFile(), ca: r.PKI.CA()})
+	dirs, files := r.target.Tree(board.System{Version: v.Name, Sickness: v.Sickness, Config: r.config(v), Kernel: kernel, Initrd: path, Agent: agent, Guest: guest,
+		Anchor: r.anchorFile(), CA: r.PKI.CA()})
 	size := int64(imageRoom)
 	for _, f := range files {
 		if f.From != "" {
@@ -154,20 +155,20 @@ func (r *rig) makeVersion(ctx context.Context, v version) error {
 			size += info.Size()
 		}
 	}
-	return image.Ext4(ctx, r.image(v.name), (size+1<<20-1)&^(1<<20-1), 2, false, dirs, files)
+	return image.Ext4(ctx, r.image(v.Name), (size+1<<20-1)&^(1<<20-1), 2, false, dirs, files)
 }
 
 // imageRoom is what a file system needs besides the files.
 const imageRoom = 4 << 20
 
 // config is the device's configuration, as it would be on a real one.
-func (r *rig) config(v version) string {
+func (r *rig) config(v board.Version) string {
 	broker := forGuest(r.Net.Broker)
-	if v.sickness == "deaf" {
+	if v.Sickness == "deaf" {
 		broker = "mqtts://" + stage.GuestsHost + ":1"
 	}
 	// A busy host must not make a healthy image fail; the others fail however long they are given.
-	deadline := map[string]string{"sick": "8s", "deaf": "20s"}[v.sickness]
+	deadline := map[string]string{"sick": "8s", "deaf": "20s"}[v.Sickness]
 	if deadline == "" {
 		deadline = "90s"
 	}
@@ -212,5 +213,5 @@ run = ["/sbin/init", "health"]
 
 [reboot]
 command = ["/sbin/init", "reboot"]
-%s`, stage.DeviceName, v.name, r.target.boot, broker, r.target.http, r.target.trusts(), deadline, r.target.health, r.target.config)
+%s`, stage.DeviceName, v.Name, r.target.Boot, broker, r.target.HTTP, r.target.Trusts(), deadline, r.target.Health, r.target.Config)
 }

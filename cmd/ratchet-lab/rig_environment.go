@@ -8,19 +8,20 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 )
 
 // fwConfig describes the environment on the device's disk to libubootenv's tools.
 func (r *rig) fwConfig() (string, error) {
 	path, disk := r.path("fw_env.config"), r.path("device.img")
-	return path, os.WriteFile(path, fmt.Appendf(nil, "%s 0x%x 0x%x\n%s 0x%x 0x%x\n", disk, envAt*image.Sector, envCopy, disk, envAt*image.Sector+envCopy, envCopy), 0o644)
+	return path, os.WriteFile(path, fmt.Appendf(nil, "%s 0x%x 0x%x\n%s 0x%x 0x%x\n", disk, board.EnvAt*image.Sector, board.EnvCopy, disk, board.EnvAt*image.Sector+board.EnvCopy, board.EnvCopy), 0o644)
 }
 
 // alts is how often altbootcmd ran since the device was switched on.
 func (r *rig) alts() int {
 	n := 0
 	for _, l := range r.said {
-		if strings.HasPrefix(l, altWords) {
+		if strings.HasPrefix(l, board.AltWords) {
 			n++
 		}
 	}
@@ -37,7 +38,7 @@ func (r *rig) playLost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = disk.WriteAt(make([]byte, 2*envCopy), envAt*image.Sector)
+	_, err = disk.WriteAt(make([]byte, 2*board.EnvCopy), board.EnvAt*image.Sector)
 	if err := errors.Join(err, disk.Close()); err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (r *rig) playBootcount(ctx context.Context) error {
 		return err
 	}
 	set := r.path("bootcount")
-	if err := os.WriteFile(set, fmt.Appendf(nil, "upgrade_available=1\nbootcount=0\nbootlimit=%d\naltbootcmd=%s\n", bootLimit, altCommand), 0o644); err != nil {
+	if err := os.WriteFile(set, fmt.Appendf(nil, "upgrade_available=1\nbootcount=0\nbootlimit=%d\naltbootcmd=%s\n", board.BootLimit, board.AltCommand), 0o644); err != nil {
 		return err
 	}
 	if _, err := image.Tool(ctx, "", "fw_setenv", "-c", fw, "-f", "/dev/null", "-s", set); err != nil {
@@ -76,9 +77,9 @@ func (r *rig) playBootcount(ctx context.Context) error {
 		return err
 	}
 	// The boots before this scene's update do not exceed the limit; of the four after it the first does not either.
-	r.Expect("altbootcmd", fmt.Sprintf("0, then %d times", r.target.tries+1-(bootLimit-1)), fmt.Sprintf("%d, then %d times", before, r.alts()-before))
+	r.Expect("altbootcmd", fmt.Sprintf("0, then %d times", r.target.Tries+1-(board.BootLimit-1)), fmt.Sprintf("%d, then %d times", before, r.alts()-before))
 	r.off()
 	out, err := image.Tool(ctx, "", "fw_printenv", "-c", fw, "-n", "bootcount")
-	r.Expect("U-Boot's count", fmt.Sprint(r.target.tries+2), strings.TrimSpace(string(out)))
+	r.Expect("U-Boot's count", fmt.Sprint(r.target.Tries+2), strings.TrimSpace(string(out)))
 	return err
 }

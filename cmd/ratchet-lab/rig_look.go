@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
@@ -63,7 +64,7 @@ func lookWork(in io.Reader, out io.Writer, dir string) {
 					_ = c.Close()
 				}
 				c = nil
-				if board, ok := findTarget(task.Target); ok {
+				if board, ok := board.Find(task.Target); ok {
 					c, err = newChecker(board, task.Root, dir, task.Recording)
 				} else {
 					err = fmt.Errorf("there is no target %q", task.Target)
@@ -168,7 +169,7 @@ func (r *rig) lookAll(ctx context.Context, rec *disk.Recording, cuts []disk.Cut)
 					}
 				}
 				alive, err := true, error(nil)
-				if out[i], alive, err = l.look(lookTask{r.target.name, r.Dir, rec, cuts[i]}); err != nil {
+				if out[i], alive, err = l.look(lookTask{r.target.Name, r.Dir, rec, cuts[i]}); err != nil {
 					errs[w] = fmt.Errorf("cut %d %s of %s: %w", cuts[i].Point, cuts[i].Variant, rec.Name, err)
 					return
 				}

@@ -18,7 +18,7 @@ const killWithin = time.Second
 
 // anchorFile is what the desk has for the image to trust.
 func (r *rig) anchorFile() string {
-	if r.target.rooted {
+	if r.target.Rooted {
 		return filepath.Join(r.Desk(), "root-bundle.cbor")
 	}
 	return filepath.Join(r.Desk(), "keys", "release.pub.pem")

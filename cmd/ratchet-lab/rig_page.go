@@ -120,7 +120,7 @@ type pageFact struct {
 func reportPage(o *rigFlags, runs []*rig, took time.Duration, now time.Time) ([]byte, error) {
 	p := page{Good: true, When: now.UTC().Format(time.RFC1123), Took: took.Round(time.Second), Seed: o.seed}
 	for _, r := range runs {
-		t := pageTarget{Name: r.target.name, What: r.target.what, Good: r.good()}
+		t := pageTarget{Name: r.target.Name, What: r.target.What, Good: r.good()}
 		p.Good = p.Good && t.Good
 		for _, s := range r.tallies() {
 			t.Tallies = append(t.Tallies, pageTally{What: s.what, Writes: s.Entries - s.Flushes, Failed: s.Failed, tally: *s})
@@ -213,7 +213,7 @@ func (r *rig) strip(v *coverage) pageStrip {
 			}
 			if point > 0 {
 				w := v.log.Writes[point-1]
-				band.Writes = append(band.Writes, pageWrite{column, writeClass(r.target.where(w)), fmt.Sprintf("%d: %s, %d sectors", point, r.target.where(w), w.N)})
+				band.Writes = append(band.Writes, pageWrite{column, writeClass(r.target.Where(w)), fmt.Sprintf("%d: %s, %d sectors", point, r.target.Where(w), w.N)})
 			}
 		}
 		for _, name := range []disk.Variant{disk.Whole, disk.Lost, disk.Torn} {
@@ -270,7 +270,7 @@ func shade(name string) int {
 }
 
 func (r *rig) cellID(v *coverage, x disk.Cut) string {
-	return fmt.Sprintf("%s-%s-%d-%s", r.target.name, v.rec.Name, x.Point, x.Variant)
+	return fmt.Sprintf("%s-%s-%d-%s", r.target.Name, v.rec.Name, x.Point, x.Variant)
 }
 
 func (r *rig) cell(v *coverage, c cutResult, again bool) pageCell {

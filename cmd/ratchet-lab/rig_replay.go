@@ -10,7 +10,7 @@ import (
 
 // command repeats one cut alone.
 func (r *rig) command(rec *disk.Recording, x disk.Cut) string {
-	s := fmt.Sprintf("ratchet-lab rig cut --dir %s --target %s --seed %d", r.o.dir, r.target.name, x.Seed)
+	s := fmt.Sprintf("ratchet-lab rig cut --dir %s --target %s --seed %d", r.o.dir, r.target.Name, x.Seed)
 	if rec.First != nil {
 		return s + fmt.Sprintf(" --update %s --point %d --variant %s --second %d --second-variant %s", rec.Update, rec.First.Point, rec.First.Variant, x.Point, x.Variant)
 	}

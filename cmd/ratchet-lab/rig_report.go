@@ -96,7 +96,7 @@ func writeReport(o *rigFlags, out io.Writer, runs []*rig, took time.Duration) er
 	fmt.Fprintln(w, "TARGET\tCUTS\tWRITES AND FLUSHES\tFLUSHES\tLOOKED AT\tDIFFERENT DISKS\tWRONG\tBOOTED\tTO THE END\tBAD\tMODEL = LOADER\tBENCH = DEVICE")
 	for _, r := range runs {
 		for _, s := range r.tallies() {
-			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d of %d\t%d of %d\n", r.target.name, s.what, s.Entries, s.Flushes, s.Looked, s.Different, s.Wrong, s.Booted, s.Finished, s.Bad, s.Agreed, s.Known, s.Alike, s.Ends)
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d of %d\t%d of %d\n", r.target.Name, s.what, s.Entries, s.Flushes, s.Looked, s.Different, s.Wrong, s.Booted, s.Finished, s.Bad, s.Agreed, s.Known, s.Alike, s.Ends)
 		}
 	}
 	_ = w.Flush()
@@ -108,13 +108,13 @@ func writeReport(o *rigFlags, out io.Writer, runs []*rig, took time.Duration) er
 			if row.Expected != row.Observed {
 				mark = "DIFFERS"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.target.name, row.What, mark, row.Observed)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", r.target.Name, row.What, mark, row.Observed)
 		}
 	}
 	fmt.Fprintln(w, "\nTARGET\tTIME\t\t")
 	for _, r := range runs {
 		for _, t := range r.times {
-			fmt.Fprintf(w, "%s\t%s\t\t%.1f s\n", r.target.name, t.what, t.took.Seconds())
+			fmt.Fprintf(w, "%s\t%s\t\t%.1f s\n", r.target.Name, t.what, t.took.Seconds())
 		}
 	}
 	_ = w.Flush()
@@ -122,7 +122,7 @@ func writeReport(o *rigFlags, out io.Writer, runs []*rig, took time.Duration) er
 		for _, v := range r.covered {
 			for _, c := range v.cuts {
 				if c.failed() {
-					fmt.Fprintf(&text, "\n%s, %s, cut %d %s: %s %s\n  again: %s\n", r.target.name, v.rec.Name, c.Point, c.Variant, c.Wrong, c.Bad, r.command(v.rec, c.Cut))
+					fmt.Fprintf(&text, "\n%s, %s, cut %d %s: %s %s\n  again: %s\n", r.target.Name, v.rec.Name, c.Point, c.Variant, c.Wrong, c.Bad, r.command(v.rec, c.Cut))
 				}
 			}
 		}

@@ -135,12 +135,12 @@ func (r *rig) fallsBack(ctx context.Context, what, version, why string) error {
 	if err := r.on(ctx); err != nil {
 		return err
 	}
-	if r.target.forgets && why == "trial-boots-exhausted" {
+	if r.target.Forgets && why == "trial-boots-exhausted" {
 		why = "fell-back"
 	}
 	r.boots = 0
 	err := r.update(ctx, version, "none")
-	r.Expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why, r.target.tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why, r.target.Tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
 }
 
@@ -152,7 +152,7 @@ func (r *rig) playHang(ctx context.Context) error {
 func (r *rig) playFreeze(ctx context.Context) error {
 	r.Chapter("Hang: everything in 6.0.0 hangs after the agent has started; the watchdog resets")
 	why := "trial-boots-exhausted"
-	if r.target.tries == 1 {
+	if r.target.Tries == 1 {
 		why = "fell-back" // the agent was up in the only trial boot, so that it may have been the power
 	}
 	return r.fallsBack(ctx, "hang after the agent", "6.0.0", why)

@@ -204,6 +204,7 @@ type slowWriter struct {
 	n *Network
 }
 
+// Write implements io.Writer.
 func (s *slowWriter) Write(p []byte) (int, error) {
 	if s.n.Damage.Load() && len(p) > 0 {
 		p = bytes.Clone(p)

@@ -1,4 +1,4 @@
-package main
+package board
 
 import (
 	"fmt"
@@ -25,7 +25,7 @@ func ovmfKept(dir string, megabytes int) []string {
 }
 
 // ovmfVariables is the bank of the firmware's variables, as OVMF comes.
-func ovmfVariables(target) ([]byte, error) {
+func ovmfVariables(Kind) ([]byte, error) {
 	b, err := os.ReadFile(ovmfVars)
 	if err != nil {
 		return nil, fmt.Errorf("%w; run scripts/deps.sh rig", err)

@@ -1,4 +1,4 @@
-package main
+package board
 
 import (
 	"context"
@@ -22,46 +22,46 @@ const (
 	fullKernel = "arm64-full"
 )
 
-var matters = []target{
-	matter("arm64-tpm", "arm64, a TPM 2.0 (swtpm) that counts the versions of the trust root", func(t *target) {
+var matters = []Kind{
+	matter("arm64-tpm", "arm64, a TPM 2.0 (swtpm) that counts the versions of the trust root", func(t *Kind) {
 		t.hardware = more(t.hardware, "-chardev", "socket,id=tpm,path="+tpmSocket, "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis-device,tpmdev=tpm0")
 		t.modules = []string{"tpm_tis"}
-		t.config = "\n[counter]\nkind = \"tpm2\"\n"
-		t.rooted, t.beside = true, startTPM
-		t.versions = []version{{"2.0.0", ""}, {"3.0.0", ""}}
+		t.Config = "\n[counter]\nkind = \"tpm2\"\n"
+		t.Rooted, t.beside = true, startTPM
+		t.Versions = []Version{{"2.0.0", ""}, {"3.0.0", ""}}
 	}),
-	matter("arm64-i6300esb", "arm64, a watchdog in hardware (i6300esb), Debian's full kernel", func(t *target) {
+	matter("arm64-i6300esb", "arm64, a watchdog in hardware (i6300esb), Debian's full kernel", func(t *Kind) {
 		hardwareWatchdog(t)
-		t.versions = []version{{"2.0.0", "seize"}, {"3.0.0", "undecided"}}
+		t.Versions = []Version{{"2.0.0", "seize"}, {"3.0.0", "undecided"}}
 	}),
-	matter("arm64-orphan", "arm64, a watchdog in hardware for the agent's trial, and an agent that is killed in it", func(t *target) {
+	matter("arm64-orphan", "arm64, a watchdog in hardware for the agent's trial, and an agent that is killed in it", func(t *Kind) {
 		hardwareWatchdog(t)
-		t.versions = []version{{"2.0.0", "orphan"}}
+		t.Versions = []Version{{"2.0.0", "orphan"}}
 	}),
-	matter("arm64-1970", "arm64, no clock: each boot is on 1 January 1970", func(t *target) {
+	matter("arm64-1970", "arm64, no clock: each boot is on 1 January 1970", func(t *Kind) {
 		t.hardware = more(t.hardware, "-rtc", "base=1970-01-01T00:00:00")
-		t.versions = []version{{"2.0.0", ""}, {"3.0.0", "sick"}}
+		t.Versions = []Version{{"2.0.0", ""}, {"3.0.0", "sick"}}
 	}),
-	matter("arm64-killed", "arm64, QEMU killed in each phase", func(t *target) {
-		t.versions = []version{{"2.0.0", ""}}
+	matter("arm64-killed", "arm64, QEMU killed in each phase", func(t *Kind) {
+		t.Versions = []Version{{"2.0.0", ""}}
 	}),
 }
 
 // hardwareWatchdog adds the second watchdog, which the agent arms for its trial, and one try only: each
 // takes the watchdog's minute.
-func hardwareWatchdog(t *target) {
+func hardwareWatchdog(t *Kind) {
 	t.hardware = more(t.hardware, "-device", "i6300esb", "-action", "watchdog=reset")
 	t.kernels, t.modules = fullKernel, []string{"i6300esb"}
-	t.boot = strings.Replace(t.boot, "tries = 3", "tries = 1", 1)
-	t.tries = 1
-	t.http = "retry-max = \"5s\"\n"
-	t.health = "watchdog = \"/dev/watchdog1\"\n"
+	t.Boot = strings.Replace(t.Boot, "tries = 3", "tries = 1", 1)
+	t.Tries = 1
+	t.HTTP = "retry-max = \"5s\"\n"
+	t.Health = "watchdog = \"/dev/watchdog1\"\n"
 }
 
 // matter is the first target with a change.
-func matter(name, what string, change func(t *target)) target {
+func matter(name, what string, change func(t *Kind)) Kind {
 	t := arm64UBoot
-	t.name, t.what, t.smoke, t.matter = name, what, false, true
+	t.Name, t.What, t.Smoke, t.Matter = name, what, false, true
 	change(&t)
 	return t
 }
@@ -70,8 +70,8 @@ func more(hardware func(string) []string, args ...string) func(string) []string 
 	return func(dir string) []string { return append(hardware(dir), args...) }
 }
 
-// tpm tells whether the board has a TPM.
-func (t target) tpm() bool { return t.beside != nil }
+// TPM tells whether the board has a TPM.
+func (t Kind) TPM() bool { return t.beside != nil }
 
 // startTPM starts swtpm for one life of the board; its memory is in dir.
 func startTPM(ctx context.Context, dir string) (func(), error) {

@@ -1,4 +1,4 @@
-package main
+package board
 
 import (
 	"context"
@@ -18,21 +18,21 @@ const (
 	ubootBinary = "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
 	flashBytes  = 64 << 20  // one bank of QEMU's virt board
 	flashEnv    = 256 << 10 // bytes at its start that U-Boot takes for the environment
-	envCopy     = 16 << 10  // bytes of one copy of the environment on the disk
+	EnvCopy     = 16 << 10  // bytes of one copy of the environment on the disk
 )
 
-var arm64UBoot = target{
-	name: "arm64-uboot", what: "arm64, U-Boot of Debian's u-boot-qemu, redundant environment", arch: "arm64", console: "ttyAMA0", kernel: "Image",
+var arm64UBoot = Kind{
+	Name: "arm64-uboot", What: "arm64, U-Boot of Debian's u-boot-qemu, redundant environment", Arch: "arm64", console: "ttyAMA0", Kernel: "Image",
 	qemu: "qemu-system-aarch64",
 	hardware: func(dir string) []string {
 		return []string{"-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-bios", ubootBinary, "-drive", "if=pflash,format=raw,index=1,snapshot=on,file=" + filepath.Join(dir, flashFile)}
 	},
-	tries: 3, smokeBoots: 7, smoke: true,
-	parts:  layout(part{5, envAt, envSize / image.Sector, "env"}),
-	boot:   "backend = \"u-boot\"\ntries = 3\n",
-	files:  map[string]string{"etc/fw_env.config": fmt.Sprintf("/dev/vda5 0x0 0x%x\n/dev/vda5 0x%x 0x%x\n", envCopy, envCopy, envCopy)},
-	script: ubootScript, flash: ubootFlash, metadata: ubootMetadata, model: ubootModel(),
-	fill: func(ctx context.Context, t target, dir, disk string) error {
+	Tries: 3, SmokeBoots: 7, Smoke: true,
+	Parts:  layout(Part{5, EnvAt, envSize / image.Sector, "env"}),
+	Boot:   "backend = \"u-boot\"\ntries = 3\n",
+	files:  map[string]string{"etc/fw_env.config": fmt.Sprintf("/dev/vda5 0x0 0x%x\n/dev/vda5 0x%x 0x%x\n", EnvCopy, EnvCopy, EnvCopy)},
+	Script: ubootScript, flash: ubootFlash, Metadata: ubootMetadata, Model: ubootModel(),
+	fill: func(ctx context.Context, t Kind, dir, disk string) error {
 		return fillUBoot(ctx, t, dir, disk, diskEnvironment())
 	},
 }
@@ -47,7 +47,7 @@ var boardLines = [][2]string{
 
 // ubootScript is boot.cmd for QEMU's board. Debian's U-Boot for it has its environment in flash, one copy; the
 // redundant one on the disk is read and written by variables (see flashEnvironment).
-func ubootScript(target) (string, error) {
+func ubootScript(Kind) (string, error) {
 	return adapt(ubootenv.Script(), append([][2]string{{"saveenv; then", "run rt_save; then"}, {"  saveenv\n", "  run rt_save\n"}}, boardLines...))
 }
 
@@ -60,10 +60,10 @@ const saved = "bootcmd board_serial BOOT_ORDER BOOT_A_LEFT BOOT_A_GOOD BOOT_B_LE
 // hush: CRC, serial number, data (u-boot include/env_internal.h). "env import -c" knows CRC and data only,
 // so the serial number is cut out and put in again. fw_printenv reads the result as it reads any
 // redundant environment.
-func flashEnvironment(t target) []string {
+func flashEnvironment(t Kind) []string {
 	load := []string{
 		"virtio scan",
-		fmt.Sprintf("virtio read 43000000 %x %x", envAt, 2*envCopy/image.Sector),
+		fmt.Sprintf("virtio read 43000000 %x %x", EnvAt, 2*EnvCopy/image.Sector),
 		"cp.b 43000000 43010000 4", "cp.b 43000005 43010004 3ffb", "setexpr.b rt_f0 *43000004",
 		"cp.b 43004000 43014000 4", "cp.b 43004005 43014004 3ffb", "setexpr.b rt_f1 *43004004",
 		"setenv rt_v n", "env import -c 43010000 3fff rt_none && setenv rt_v y",
@@ -84,8 +84,8 @@ func flashEnvironment(t target) []string {
 		"if test ${rt_serial} = 100; then setenv rt_serial 0; fi",
 		"env export -c -s 3fff 43010000 " + saved,
 		"cp.b 43010000 43000000 4", "mw.b 43000004 ${rt_serial} 1", "cp.b 43010004 43000005 3ffb",
-		fmt.Sprintf("if test ${rt_cur} = 0; then setenv rt_cur 1; setenv rt_at %x; else setenv rt_cur 0; setenv rt_at %x; fi", envAt+envCopy/image.Sector, envAt),
-		fmt.Sprintf("virtio write 43000000 ${rt_at} %x", envCopy/image.Sector),
+		fmt.Sprintf("if test ${rt_cur} = 0; then setenv rt_cur 1; setenv rt_at %x; else setenv rt_cur 0; setenv rt_at %x; fi", EnvAt+EnvCopy/image.Sector, EnvAt),
+		fmt.Sprintf("virtio write 43000000 ${rt_at} %x", EnvCopy/image.Sector),
 	}
 	return append(diskEnvironment(),
 		"bootdelay=0", "kernel_addr_r=0x40400000", "ramdisk_addr_r=0x44000000", "fdt_addr=0x40000000",
@@ -100,14 +100,14 @@ func diskEnvironment() []string {
 }
 
 // ubootFlash is the second bank: the environment of a U-Boot that has it there.
-func ubootFlash(t target) ([]byte, error) {
+func ubootFlash(t Kind) ([]byte, error) {
 	env, err := ubootenv.Encode(flashEnvironment(t), flashEnv, -1)
 	return append(env, make([]byte, flashBytes-len(env))...), err
 }
 
 // fillUBoot makes boot.scr, and the environment on the disk.
-func fillUBoot(ctx context.Context, t target, dir, disk string, vars []string) error {
-	script, err := t.script(t)
+func fillUBoot(ctx context.Context, t Kind, dir, disk string, vars []string) error {
+	script, err := t.Script(t)
 	if err != nil {
 		return err
 	}
@@ -124,23 +124,23 @@ func fillUBoot(ctx context.Context, t target, dir, disk string, vars []string) e
 	defer os.Remove(fs)
 	var env []byte
 	for serial := 1; serial >= 0; serial-- { // copy 0 counts
-		b, err := ubootenv.Encode(vars, envCopy, serial)
+		b, err := ubootenv.Encode(vars, EnvCopy, serial)
 		if err != nil {
 			return err
 		}
 		env = append(env, b...)
 	}
-	return errors.Join(image.CopyAt(disk, fs, bootStart*image.Sector), image.WriteAt(disk, env, envAt*image.Sector))
+	return errors.Join(image.CopyAt(disk, fs, bootStart*image.Sector), image.WriteAt(disk, env, EnvAt*image.Sector))
 }
 
 // ubootMetadata reads the environment with the agent's backend, and holds it against fw_printenv.
-func ubootMetadata(ctx context.Context, a access) (bootctl.State, error) {
-	env := filepath.Join(a.dir, "env")
-	if err := os.WriteFile(env, a.part(5)[:2*envCopy], 0o644); err != nil {
+func ubootMetadata(ctx context.Context, a Access) (bootctl.State, error) {
+	env := filepath.Join(a.Dir, "env")
+	if err := os.WriteFile(env, a.Part(5)[:2*EnvCopy], 0o644); err != nil {
 		return bootctl.State{}, err
 	}
 	b, err := ubootenv.New(linux.FS{}, ubootenv.Options{Locks: []string{}, Slots: []bootctl.Slot{"A", "B"},
-		Copies: []ubootenv.Location{{Path: env, Size: envCopy}, {Path: env, Offset: envCopy, Size: envCopy}}})
+		Copies: []ubootenv.Location{{Path: env, Size: EnvCopy}, {Path: env, Offset: EnvCopy, Size: EnvCopy}}})
 	if err != nil {
 		return bootctl.State{}, err
 	}
@@ -148,8 +148,8 @@ func ubootMetadata(ctx context.Context, a access) (bootctl.State, error) {
 	if err != nil {
 		return s, err
 	}
-	fw := filepath.Join(a.dir, "fw_env.config")
-	if err := os.WriteFile(fw, fmt.Appendf(nil, "%s 0x0 0x%x\n%s 0x%x 0x%x\n", env, envCopy, env, envCopy, envCopy), 0o644); err != nil {
+	fw := filepath.Join(a.Dir, "fw_env.config")
+	if err := os.WriteFile(fw, fmt.Appendf(nil, "%s 0x0 0x%x\n%s 0x%x 0x%x\n", env, EnvCopy, env, EnvCopy, EnvCopy), 0o644); err != nil {
 		return s, err
 	}
 	out, err := image.Tool(ctx, "", "fw_printenv", "-c", fw)

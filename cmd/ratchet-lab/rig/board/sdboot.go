@@ -1,4 +1,4 @@
-package main
+package board
 
 import (
 	"bytes"
@@ -22,17 +22,17 @@ const systemdBoot = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 
 // x86SDBoot has a kernel for each slot on the EFI system partition, where systemd-boot looks for them. They
 // are the factory's: an update of this board brings the root file system alone.
-var x86SDBoot = target{
-	name: "x86-sdboot", what: "x86_64, OVMF, systemd-boot with boot counting, entries on the EFI system partition", arch: "amd64", console: "ttyS0", kernel: "vmlinuz",
+var x86SDBoot = Kind{
+	Name: "x86-sdboot", What: "x86_64, OVMF, systemd-boot with boot counting, entries on the EFI system partition", Arch: "amd64", console: "ttyS0", Kernel: "vmlinuz",
 	qemu:     "qemu-system-x86_64",
 	hardware: func(dir string) []string { return ovmf(dir, 256) },
-	tries:    3, smokeBoots: 3,
-	parts:  kernelParts(),
+	Tries:    3, SmokeBoots: 3,
+	Parts:  kernelParts(),
 	mounts: fmt.Sprintf("/dev/vda%d /efi vfat\n", kernelPart),
-	boot:   "backend = \"systemd-boot\"\nentries = \"/efi/loader/entries\"\ntries = 3\n",
-	script: sdbootEntries, flash: ovmfVariables, fill: sdbootFill,
-	metadata: func(ctx context.Context, a access) (bootctl.State, error) {
-		dir := filepath.Join(a.dir, "sdboot")
+	Boot:   "backend = \"systemd-boot\"\nentries = \"/efi/loader/entries\"\ntries = 3\n",
+	Script: sdbootEntries, flash: ovmfVariables, fill: sdbootFill,
+	Metadata: func(ctx context.Context, a Access) (bootctl.State, error) {
+		dir := filepath.Join(a.Dir, "sdboot")
 		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), sdbootExtract(ctx, a, dir)); err != nil {
 			return bootctl.State{}, err
 		}
@@ -42,12 +42,12 @@ var x86SDBoot = target{
 		}
 		return b.State(ctx)
 	},
-	model: &modelled{
-		extract: sdbootExtract,
-		backend: func(dir, state string) (bootctl.Backend, error) {
+	Model: &Model{
+		Extract: sdbootExtract,
+		Backend: func(dir, state string) (bootctl.Backend, error) {
 			return sdbootBackend(dir, filepath.Join(state, "boot-shadow"))
 		},
-		boot: func(dir string) (string, error) {
+		Boot: func(dir string) (string, error) {
 			slot, _, err := bootmodel.SystemdBoot{FS: linux.FS{}, Folder: filepath.Join(dir, "entries"), Config: filepath.Join(dir, "loader.conf")}.Boot()
 			return slot, err
 		},
@@ -59,9 +59,9 @@ func sdbootBackend(dir, shadow string) (bootctl.Backend, error) {
 }
 
 // sdbootExtract copies loader.conf and the entries, as files, into dir.
-func sdbootExtract(ctx context.Context, a access, dir string) error {
-	esp := filepath.Join(a.dir, "esp")
-	if err := os.WriteFile(esp, a.part(kernelPart), 0o644); err != nil {
+func sdbootExtract(ctx context.Context, a Access, dir string) error {
+	esp := filepath.Join(a.Dir, "esp")
+	if err := os.WriteFile(esp, a.Part(kernelPart), 0o644); err != nil {
 		return err
 	}
 	copied := func() error {
@@ -84,7 +84,7 @@ func sdbootExtract(ctx context.Context, a access, dir string) error {
 
 // sdbootEntry is the reference entry of a slot, adapted. Nothing that systemd-boot prints says which
 // entry it took, so that the initramfs does (rig.loader).
-func sdbootEntry(t target, slot string) (string, error) {
+func sdbootEntry(t Kind, slot string) (string, error) {
 	low := strings.ToLower(slot)
 	s, err := adapt(string(sdboot.Reference(slot)), [][2]string{
 		{"initrd /ratchet/" + low + "/initrd.img", "initrd /ratchet/" + low + "/initrd"},
@@ -100,14 +100,14 @@ func sdbootEntry(t target, slot string) (string, error) {
 	return s + strings.Repeat("\n", sdboot.Size-len(s)), nil
 }
 
-func sdbootEntries(t target) (string, error) {
+func sdbootEntries(t Kind) (string, error) {
 	a, err := sdbootEntry(t, "A")
 	b, berr := sdbootEntry(t, "B")
 	return a + b, errors.Join(err, berr)
 }
 
 // sdbootFill makes the EFI system partition: loader, entries, and a kernel for each slot.
-func sdbootFill(ctx context.Context, t target, dir, disk string) error {
+func sdbootFill(ctx context.Context, t Kind, dir, disk string) error {
 	a, err := sdbootEntry(t, "A")
 	b, berr := sdbootEntry(t, "B")
 	if err := errors.Join(err, berr); err != nil {
@@ -124,13 +124,13 @@ const (
 	kernelSize = 40 << 20
 )
 
-func kernelParts() []part {
-	return layout(part{kernelPart, envAt, kernelSize / image.Sector, "esp"})[1:]
+func kernelParts() []Part {
+	return layout(Part{kernelPart, EnvAt, kernelSize / image.Sector, "esp"})[1:]
 }
 
 // kernelArgs is the kernel's command line. rig.loader has the initramfs say what these loaders do not.
-func kernelArgs(t target, slot string) string {
-	return fmt.Sprintf("root=/dev/vda%d rootwait ro console=%s quiet panic=1 rig.loader=mute", slotPart(slot), t.console)
+func kernelArgs(t Kind, slot string) string {
+	return fmt.Sprintf("root=/dev/vda%d rootwait ro console=%s quiet panic=1 rig.loader=mute", SlotPart(slot), t.console)
 }
 
 // kernelFill makes that partition, with files from the host, texts, and kernel and initramfs for each slot.
@@ -145,7 +145,7 @@ func kernelFill(ctx context.Context, dir, disk string, from [][2]string, texts m
 		}
 		from = append(from, [2]string{path, name})
 	}
-	esp := fmt.Sprintf("%s@@%d", disk, envAt*image.Sector)
+	esp := fmt.Sprintf("%s@@%d", disk, EnvAt*image.Sector)
 	if _, err := image.Tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee05", "-T", fmt.Sprint(kernelSize/image.Sector), "::"); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package main
+package board
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
-// machine is one QEMU process: a board with power.
-type machine struct {
+// Machine is one QEMU process: a board with power.
+type Machine struct {
 	cmd    *exec.Cmd
 	serial string // file
 	beside func() // takes away what stands beside the board
@@ -23,19 +23,19 @@ type machine struct {
 	read   int // bytes of serial that were looked at
 }
 
-// supply is what a board is switched on with.
-type supply struct {
-	dir     string // of the run: firmware, flash, sockets
-	disk    string // file
-	log     string // that takes every write of the disk; "" for none
-	console string // file that takes what the serial port says
-	kvm     bool
+// Supply is what a board is switched on with.
+type Supply struct {
+	Dir     string // of the run: firmware, flash, sockets
+	Disk    string // file
+	Log     string // that takes every write of the disk; "" for none
+	Console string // file that takes what the serial port says
+	KVM     bool
 }
 
-// power switches a board on, with a second bank of flash as the factory made it where there is none yet. Cut takes the
+// Power switches a board on, with a second bank of flash as the factory made it where there is none yet. Cut takes the
 // power away; so does the end of ctx.
-func (t target) power(ctx context.Context, p supply) (*machine, error) {
-	flash := filepath.Join(p.dir, flashFile)
+func (t Kind) Power(ctx context.Context, p Supply) (*Machine, error) {
+	flash := filepath.Join(p.Dir, flashFile)
 	if _, err := os.Stat(flash); err != nil && t.flash != nil {
 		b, err := t.flash(t)
 		if err != nil {
@@ -46,20 +46,20 @@ func (t target) power(ctx context.Context, p supply) (*machine, error) {
 		}
 	}
 	accel := "tcg"
-	if p.kvm {
+	if p.KVM {
 		accel = "kvm"
 	}
-	args := append(t.hardware(p.dir), "-accel", accel, "-smp", "1", "-nodefaults", "-display", "none", "-serial", "file:"+p.console,
+	args := append(t.hardware(p.Dir), "-accel", accel, "-smp", "1", "-nodefaults", "-display", "none", "-serial", "file:"+p.Console,
 		"-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile=")
 	// The host's flushes are of no interest: power is lost in the log, not on the host.
-	disk0 := "driver=file,cache.no-flush=on,node-name=f0,filename=" + p.disk
-	if p.log == "" {
+	disk0 := "driver=file,cache.no-flush=on,node-name=f0,filename=" + p.Disk
+	if p.Log == "" {
 		args = append(args, "-blockdev", disk0, "-blockdev", "driver=raw,node-name=d0,file=f0")
 	} else {
-		if err := os.WriteFile(p.log, nil, 0o644); err != nil {
+		if err := os.WriteFile(p.Log, nil, 0o644); err != nil {
 			return nil, err
 		}
-		args = append(args, "-blockdev", disk0, "-blockdev", "driver=file,cache.no-flush=on,node-name=l0,filename="+p.log,
+		args = append(args, "-blockdev", disk0, "-blockdev", "driver=file,cache.no-flush=on,node-name=l0,filename="+p.Log,
 			"-blockdev", "driver=blklogwrites,node-name=d0,file=f0,log=l0,log-sector-size=512,log-super-update-interval=1")
 	}
 	args = append(args, "-device", "virtio-blk-pci,drive=d0")
@@ -67,19 +67,19 @@ func (t target) power(ctx context.Context, p supply) (*machine, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is not installed; run scripts/deps.sh rig", t.qemu)
 	}
-	if err := os.WriteFile(p.console, nil, 0o644); err != nil {
+	if err := os.WriteFile(p.Console, nil, 0o644); err != nil {
 		return nil, err
 	}
-	m := &machine{cmd: exec.CommandContext(ctx, path, args...), serial: p.console, done: make(chan error, 1), beside: func() {}}
-	m.cmd.Dir = p.dir // so that sockets have short names
-	say, err := os.Create(p.console + ".qemu")
+	m := &Machine{cmd: exec.CommandContext(ctx, path, args...), serial: p.Console, done: make(chan error, 1), beside: func() {}}
+	m.cmd.Dir = p.Dir // so that sockets have short names
+	say, err := os.Create(p.Console + ".qemu")
 	if err != nil {
 		return nil, err
 	}
 	defer say.Close()
 	m.cmd.Stdout, m.cmd.Stderr = say, say
 	if t.beside != nil {
-		if m.beside, err = t.beside(ctx, p.dir); err != nil {
+		if m.beside, err = t.beside(ctx, p.Dir); err != nil {
 			return nil, err
 		}
 	}
@@ -91,8 +91,8 @@ func (t target) power(ctx context.Context, p supply) (*machine, error) {
 	return m, nil
 }
 
-// cut takes the power away.
-func (m *machine) cut() {
+// Cut takes the power away.
+func (m *Machine) Cut() {
 	if m.cmd == nil {
 		return
 	}
@@ -103,7 +103,7 @@ func (m *machine) cut() {
 }
 
 // lines returns the whole lines that the console showed since the last call.
-func (m *machine) lines() []string {
+func (m *Machine) lines() []string {
 	b, err := os.ReadFile(m.serial)
 	if err != nil || len(b) <= m.read {
 		return nil
@@ -121,8 +121,8 @@ func (m *machine) lines() []string {
 	return out
 }
 
-// follow hands each new line of the console to done until it says so, the board dies, or the time is over.
-func (m *machine) follow(ctx context.Context, within time.Duration, what string, done func(line string) bool) error {
+// Follow hands each new line of the console to done until it says so, the board dies, or the time is over.
+func (m *Machine) Follow(ctx context.Context, within time.Duration, what string, done func(line string) bool) error {
 	for end := time.Now().Add(within); ; {
 		for _, l := range m.lines() {
 			if done(l) {

@@ -1,4 +1,4 @@
-package main
+package board
 
 import (
 	"bytes"
@@ -16,23 +16,23 @@ import (
 
 // x86UEFI has no bootloader: the firmware starts the slot's kernel by its load option. Its variables are in
 // flash, which the write log of the disk does not have, so that its power is not cut here.
-var x86UEFI = target{
-	name: "x86-uefi", what: "x86_64, OVMF alone: BootOrder and BootNext, kernels by their EFI stub", arch: "amd64", console: "ttyS0", kernel: "vmlinuz",
+var x86UEFI = Kind{
+	Name: "x86-uefi", What: "x86_64, OVMF alone: BootOrder and BootNext, kernels by their EFI stub", Arch: "amd64", console: "ttyS0", Kernel: "vmlinuz",
 	qemu:     "qemu-system-x86_64",
 	hardware: func(dir string) []string { return ovmfKept(dir, 256) },
-	tries:    1, uncut: true, forgets: true,
-	parts:   kernelParts(),
+	Tries:    1, Uncut: true, Forgets: true,
+	Parts:   kernelParts(),
 	modules: []string{"efivarfs"},
 	mounts:  "efivarfs /sys/firmware/efi/efivars efivarfs\n",
-	boot:    "backend = \"uefi\"\ntries = 1\n",
-	script:  uefiArguments, flash: ovmfVariables,
-	fill: func(ctx context.Context, _ target, dir, disk string) error {
+	Boot:    "backend = \"uefi\"\ntries = 1\n",
+	Script:  uefiArguments, flash: ovmfVariables,
+	fill: func(ctx context.Context, _ Kind, dir, disk string) error {
 		return kernelFill(ctx, dir, disk, nil, nil)
 	},
-	make: uefiMake,
+	Make: uefiMake,
 }
 
-func uefiArguments(t target) (string, error) {
+func uefiArguments(t Kind) (string, error) {
 	return kernelArgs(t, "A") + "\n" + kernelArgs(t, "B") + "\n", nil
 }
 
@@ -48,7 +48,7 @@ func loadOption(what, path, args string) []byte {
 	le := binary.LittleEndian
 	drive := []byte{4, 1, 42, 0}                            // media, hard drive
 	drive = le.AppendUint32(drive, kernelPart)              // partition
-	drive = le.AppendUint64(drive, envAt)                   // start
+	drive = le.AppendUint64(drive, EnvAt)                   // start
 	drive = le.AppendUint64(drive, kernelSize/image.Sector) // blocks
 	// The partition's GUID c0ffee00-0000-4000-8000-000000000005, its first three parts little endian.
 	drive = append(drive, 0x00, 0xee, 0xff, 0xc0, 0, 0, 0, 0x40, 0x80, 0, 0, 0, 0, 0, 0, kernelPart)
@@ -63,7 +63,7 @@ func loadOption(what, path, args string) []byte {
 
 // factoryVariables are the load options and BootOrder, as efivarfs takes them, by their names in the
 // factory's initramfs: A boots, B is in no order.
-func factoryVariables(t target) map[string]string {
+func factoryVariables(t Kind) map[string]string {
 	vars := map[string]string{}
 	const attributes = "\x07\x00\x00\x00" // kept, at boot and at run time
 	for n, slot := range map[int]string{optionA: "A", optionB: "B"} {
@@ -77,23 +77,23 @@ func factoryVariables(t target) map[string]string {
 
 // uefiMake is the factory's step of this board: the firmware starts a kernel that QEMU hands it, whose
 // initramfs writes the load options and BootOrder through efivarfs.
-func uefiMake(ctx context.Context, t target, f factory) error {
-	kernels := filepath.Join(f.cache, t.arch)
-	initrd, err := initramfs(filepath.Join(f.bin, "rig", t.arch, "guest"), filepath.Join(kernels, "lib", "modules"), []string{"efivarfs"}, factoryVariables(t))
+func uefiMake(ctx context.Context, t Kind, f Factory) error {
+	kernels := filepath.Join(f.Cache, t.Arch)
+	initrd, err := initramfs(filepath.Join(f.Bin, "rig", t.Arch, "guest"), filepath.Join(kernels, "lib", "modules"), []string{"efivarfs"}, factoryVariables(t))
 	if err != nil {
 		return err
 	}
-	path, device := filepath.Join(f.dir, "factory-initrd"), filepath.Join(f.dir, "device.img")
-	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(filepath.Join(f.dir, "factory.img"), device)); err != nil {
+	path, device := filepath.Join(f.Dir, "factory-initrd"), filepath.Join(f.Dir, "device.img")
+	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(filepath.Join(f.Dir, "factory.img"), device)); err != nil {
 		return err
 	}
 	t.hardware = func(dir string) []string {
 		return append(ovmfKept(dir, 256), "-no-reboot", "-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", path, "-append", "console=ttyS0 quiet panic=1 rig.factory=efivars")
 	}
-	m, err := t.power(ctx, supply{dir: f.dir, disk: device, console: filepath.Join(f.dir, "factory.console"), kvm: f.kvm})
+	m, err := t.Power(ctx, Supply{Dir: f.Dir, Disk: device, Console: filepath.Join(f.Dir, "factory.console"), KVM: f.KVM})
 	if err != nil {
 		return err
 	}
-	defer m.cut()
-	return m.follow(ctx, 2*time.Minute, "the factory's variables", func(line string) bool { return strings.HasSuffix(line, "rig: factory done") })
+	defer m.Cut()
+	return m.Follow(ctx, 2*time.Minute, "the factory's variables", func(line string) bool { return strings.HasSuffix(line, "rig: factory done") })
 }

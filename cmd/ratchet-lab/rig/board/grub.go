@@ -1,4 +1,4 @@
-package main
+package board
 
 import (
 	"context"
@@ -14,19 +14,19 @@ import (
 	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
-var x86GRUB = target{
-	name: "x86-grub", what: "x86_64, OVMF, GRUB, grubenv on the EFI system partition", arch: "amd64", console: "ttyS0", kernel: "vmlinuz",
+var x86GRUB = Kind{
+	Name: "x86-grub", What: "x86_64, OVMF, GRUB, grubenv on the EFI system partition", Arch: "amd64", console: "ttyS0", Kernel: "vmlinuz",
 	qemu:     "qemu-system-x86_64",
 	hardware: func(dir string) []string { return ovmf(dir, 256) }, // GRUB under OVMF is out of memory with 128 MiB
-	tries:    1, smokeBoots: 3, smoke: true,
+	Tries:    1, SmokeBoots: 3, Smoke: true,
 	esp:    true,
-	parts:  layout(),
+	Parts:  layout(),
 	mounts: "/dev/vda1 /boot/efi vfat\n",
-	boot:   "backend = \"grub\"\ngrubenv = \"/boot/efi/grubenv\"\n",
-	script: grubConfig, flash: ovmfVariables, fill: grubFill, metadata: grubMetadata, model: grubModel(),
+	Boot:   "backend = \"grub\"\ngrubenv = \"/boot/efi/grubenv\"\n",
+	Script: grubConfig, flash: ovmfVariables, fill: grubFill, Metadata: grubMetadata, Model: grubModel(),
 }
 
-func grubConfig(t target) (string, error) {
+func grubConfig(t Kind) (string, error) {
 	s, err := adapt(grubenv.Script(), [][2]string{
 		{"root=/dev/sda$ratchet_part", "root=/dev/vda$ratchet_part"},
 		{"panic=10", "panic=1"},
@@ -37,8 +37,8 @@ func grubConfig(t target) (string, error) {
 }
 
 // grubFill makes the EFI system partition: GRUB, its configuration within, and the environment block.
-func grubFill(ctx context.Context, t target, dir, disk string) error {
-	config, err := t.script(t)
+func grubFill(ctx context.Context, t Kind, dir, disk string) error {
+	config, err := t.Script(t)
 	if err != nil {
 		return err
 	}
@@ -72,9 +72,9 @@ func grubFill(ctx context.Context, t target, dir, disk string) error {
 }
 
 // grubMetadata reads the block with the agent's backend, and holds it against grub-editenv.
-func grubMetadata(ctx context.Context, a access) (bootctl.State, error) {
-	esp, env := filepath.Join(a.dir, "esp"), filepath.Join(a.dir, "grubenv")
-	if err := os.WriteFile(esp, a.part(1), 0o644); err != nil {
+func grubMetadata(ctx context.Context, a Access) (bootctl.State, error) {
+	esp, env := filepath.Join(a.Dir, "esp"), filepath.Join(a.Dir, "grubenv")
+	if err := os.WriteFile(esp, a.Part(1), 0o644); err != nil {
 		return bootctl.State{}, err
 	}
 	if _, err := image.Tool(ctx, "", "mcopy", "-n", "-o", "-i", esp, "::grubenv", env); err != nil {
