@@ -180,6 +180,9 @@ func TestDeviceProgram(t *testing.T) {
 // homes lists what is written in one place only: a text in the source, and the packages that may hold it.
 var homes = map[string]map[string]string{
 	`ratchet/v1/`: {"transport/wire": "the names of the topics"},
+	`.Rename(`: {"hal": "ReplaceFile, the one way", "hal/linux": "the system call", "hal/haltest": "the suite of hal.FS",
+		"bootctl/bootmodel": "what a boot loader renames", "agent/journal": "bbolt makes the file; a corrupt one is set aside",
+		"cmd/ratchet": "an export is a stream", "cmd/ratchet-release": "files on a workstation"},
 	`tls.Config{`: {"transport/secure": "every client's", "cmd/ratchet-lab/stage": "the servers around a device"},
 }
 

@@ -63,9 +63,14 @@ func ReadFile(fsys FS, path string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// ReplaceFile puts data in place of the file at path, in one step that a power cut cannot divide. It
-// uses path + ".new" beside it; only one writer at a time, so take the file's lock where there may
-// be others. Not for block devices. On an error the old content is there, or the new.
+// ReplaceFile puts data in place of the file at path, in one step that a power cut cannot divide: write
+// beside it, flush, rename, flush the folder. It uses path + ".new"; only one writer at a time, so take
+// the file's lock where there may be others. Not for block devices. On an error the old content is
+// there, or the new.
+//
+// It is the one way in which a device replaces a file of its own, and the one place that states the
+// order; whoever must rename by itself cites it, and a test lists who does. What is written in place
+// is so by design, in two copies or within one sector.
 func ReplaceFile(fsys FS, path string, data []byte) error {
 	temp := path + ".new"
 	// Crash: before Rename -> path holds the old content, a stray temp is truncated by the next

@@ -36,7 +36,8 @@ func verify(f *os.File, size int64) error {
 	return a.end()
 }
 
-// create makes an empty journal of full size under another name and renames it.
+// create makes an empty journal of full size under another name and renames it, in the order of
+// hal.ReplaceFile, which cannot do it: bbolt makes the file.
 //
 // Crash: before the rename -> no journal, and path.new is made anew; after -> a whole one.
 func create(path string, size int64) error {

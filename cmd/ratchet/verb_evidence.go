@@ -40,7 +40,9 @@ func (c *call) exported(e control.EvidenceExport, err error, to string) error {
 	return err
 }
 
-// exportFile exports into a file that appears under its name only when it is complete.
+// exportFile exports into a file that appears under its name only when it is complete. The content
+// is flushed before the rename, as in hal.ReplaceFile. That one takes bytes and writes what belongs to
+// the agent; an export is a stream of any length, and the file is the caller's.
 // Crash: before the rename -> NAME.part, and NAME as it was; after -> NAME complete.
 func (c *call) exportFile(ctx context.Context, from uint64, name string) (e control.EvidenceExport, err error) {
 	part := name + ".part"
