@@ -100,7 +100,7 @@ func build(ctx context.Context, c console, d desk, o buildOptions) error {
 	if o.sequence > 0 {
 		p.release.Sequence = o.sequence
 	} else if p.auto {
-		if p.release.Sequence, err = autoSequence(env("SOURCE_DATE_EPOCH"), time.Now()); err != nil {
+		if p.release.Sequence, err = autoSequence(os.Getenv("SOURCE_DATE_EPOCH"), time.Now()); err != nil {
 			return err
 		}
 	}

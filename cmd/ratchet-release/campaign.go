@@ -19,6 +19,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // campaignVerbs are those about plans, pulses and permits.
@@ -246,7 +247,7 @@ func makePulse(c console, path, bundle, key, out, state string, phase int, life 
 	case s.Generation == 0:
 		return documentRefused("pulse", fmt.Errorf("the root gives nobody the role pulse: %w", trust.ErrNoSigner))
 	case phase < 1 || phase > len(plan.Phases):
-		return usage("--phase %d: the plan has %s", phase, plural(len(plan.Phases), "phase"))
+		return usage("--phase %d: the plan has %s", phase, screen.Plural(len(plan.Phases), "phase"))
 	case plan.Generation != root.Generation(trust.RoleCampaign):
 		return documentRefused("plan", fmt.Errorf("it is of generation %d, the role campaign is at %d: make the plan again", plan.Generation, root.Generation(trust.RoleCampaign)))
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -170,7 +171,7 @@ func (k *collector) doubt(id string, s *source, text string) {
 	k.skipped++
 	if !s.told {
 		s.told = true
-		k.c.warn("%s: %s", id, oneLine(text))
+		k.c.warn("%s: %s", id, screen.Lines(text))
 	}
 }
 
@@ -299,6 +300,6 @@ func (k *collector) missing(id string, s *source) uint64 {
 // goodbye says what was not taken.
 func (k *collector) goodbye() {
 	if k.skipped > 0 {
-		k.c.warn("%s not verified and ignored", plural(k.skipped, "message"))
+		k.c.warn("%s not verified and ignored", screen.Plural(k.skipped, "message"))
 	}
 }

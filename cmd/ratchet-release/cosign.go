@@ -14,6 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // kindRole says which role signs which kind of document.
@@ -136,7 +137,7 @@ func describePlan(c console, s campaign.PlanSpec, digest manifest.Digest) {
 		c.say("  class       %s", id)
 	}
 	if n := len(s.Devices); n > 0 {
-		c.say("  devices     %s: %s ...", plural(n, "device"), s.Devices[0])
+		c.say("  devices     %s: %s ...", screen.Plural(n, "device"), s.Devices[0])
 	}
 	for i, p := range s.Phases {
 		begins := ""

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // copyImages brings the payloads of a manifest from a directory into the image directory. All of
@@ -101,8 +102,8 @@ func publishPayload(ctx context.Context, c console, from, to string) (string, er
 		return "", err
 	}
 	defer t.drop()
-	h, bar := sha256.New(), newBar(c.err, "copying "+filepath.Base(to)[:12], st.Size())
-	defer bar.end()
+	h, bar := sha256.New(), screen.NewBar(c.err, "copying "+filepath.Base(to)[:12], st.Size())
+	defer bar.End()
 	n, err := io.CopyBuffer(io.MultiWriter(t.File, h, bar), interruptible{ctx, f}, make([]byte, 1<<20))
 	if err != nil {
 		return "", fmt.Errorf("cannot copy payload to %s: %w", to, err)

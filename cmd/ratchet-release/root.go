@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // rootVerbs are those about the trust root, in the order of its life.
@@ -313,7 +314,7 @@ func showBundle(c console, path string, b []byte, roots [][]byte) error {
 			return rootRefused(path, err)
 		}
 	}
-	c.say("%s: %s, %d bytes, good to version %d.", path, plural(len(roots), "version"), len(b), old.Version())
+	c.say("%s: %s, %d bytes, good to version %d.", path, screen.Plural(len(roots), "version"), len(b), old.Version())
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // Exit codes of every verb.
@@ -132,7 +132,7 @@ func finish(c console, v verb, err error) int {
 		c.warn("%v", err)
 		return exitIncomplete
 	case errors.As(err, &ref):
-		c.warn("%s", oneLine(err.Error()))
+		c.warn("%s", screen.Lines(err.Error()))
 		c.say("reason: %s", ref.reason)
 		var m *manifest.Error
 		if errors.As(err, &m) {
@@ -143,12 +143,12 @@ func finish(c console, v verb, err error) int {
 		c.warn("%s %s", info.Says, info.Advice)
 		return exitRefused
 	case errors.As(err, &bad):
-		c.warn("%s", oneLine(err.Error()))
+		c.warn("%s", screen.Lines(err.Error()))
 		c.warn("usage: ratchet-release %s %s; see `ratchet-release help %s`", v.name, v.args, v.name)
 	case errors.Is(err, context.Canceled):
-		c.warn("interrupted: %s", oneLine(err.Error()))
+		c.warn("interrupted: %s", screen.Lines(err.Error()))
 	default:
-		c.warn("%s", oneLine(err.Error()))
+		c.warn("%s", screen.Lines(err.Error()))
 	}
 	return exitFailed
 }
@@ -163,15 +163,6 @@ func where(m *manifest.Error) string {
 	default:
 		return fmt.Sprintf("section: %d (%s)\noffset: %d", m.Section, name, m.Offset)
 	}
-}
-
-// oneLine makes an error text of unknown origin safe to print. Line breaks of our own lists stay.
-func oneLine(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, l := range lines {
-		lines[i] = manifest.Printable(l)
-	}
-	return strings.Join(lines, "\n  ")
 }
 
 // find looks up the verb that a command line starts with.
@@ -317,6 +308,3 @@ func version() string {
 	}
 	return fmt.Sprintf("%s%s%s %s %s/%s", agent.Version, commit, dirty, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
-
-// env is an environment variable that a verb documents.
-func env(name string) string { return os.Getenv(name) }

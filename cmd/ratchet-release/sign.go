@@ -9,6 +9,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 func signVerb() verb {
@@ -91,7 +92,7 @@ func sign(c console, path, out, keyPath string) error {
 	if err := writeFile(out, signed.Raw(), 0o644); err != nil {
 		return err
 	}
-	c.say("%s: signed by %s (%s), %s.", out, short(id), algName(signer.Key().Alg()), plural(signatures(signed), "signature"))
+	c.say("%s: signed by %s (%s), %s.", out, short(id), algName(signer.Key().Alg()), screen.Plural(signatures(signed), "signature"))
 	describe(c, m)
 	return nil
 }
@@ -109,11 +110,4 @@ func addSignature(e manifest.Envelope, s *trust.Signer, own trust.Keys) (manifes
 	}
 	m, err := manifest.Verify(signed, own)
 	return signed, m, err
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

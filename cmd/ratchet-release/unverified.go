@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 var errNoMessage = errors.New("not a signed message of a device")
@@ -105,7 +106,7 @@ func unverifiedStatus(msg []byte) (evidence.Status, error) {
 	if mode.Unmarshal(b, &w) != nil {
 		return evidence.Status{}, errNoMessage
 	}
-	text := func(s string) string { return cut(manifest.Printable(s), evidence.MaxText) }
+	text := func(s string) string { return screen.Cut(manifest.Printable(s), evidence.MaxText) }
 	st := evidence.Status{
 		Device: text(w.Device), Running: text(w.Running), Version: text(w.Version), Phase: text(w.Phase), Target: text(w.Target),
 		Manifest: text(w.Manifest), Sequence: w.Sequence, Progress: int(min(w.Progress, 100)), Problem: reason.Reason(text(w.Problem)),
@@ -139,16 +140,4 @@ func millis(ms uint64) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(int64(ms)).UTC()
-}
-
-// cut shortens a text to at most n runes.
-func cut(s string, n int) string {
-	i := 0
-	for at := range s {
-		if i == n {
-			return s[:at] + "…"
-		}
-		i++
-	}
-	return s
 }

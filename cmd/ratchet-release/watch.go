@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
@@ -42,7 +43,7 @@ says, and is never signed. A silent device is one that is not online.`,
 				if err != nil {
 					return err
 				}
-				w := &watcher{c: c, fleet: newFleet(d.deviceKeys), json: *asJSON, live: terminal(c.out) && !*asJSON, colour: colours(c.out)}
+				w := &watcher{c: c, fleet: newFleet(d.deviceKeys), json: *asJSON, live: screen.Drawable(c.out) && !*asJSON, colour: screen.Colours(c.out)}
 				o := override(d.brokerOptions())
 				if *once {
 					return w.once(ctx, o)
@@ -100,7 +101,7 @@ func (w *watcher) draw(*broker) error {
 	}
 	w.drawn = true
 	if w.live {
-		_, err := io.WriteString(w.c.out, escHome+table(w.fleet.views(), w.fleet.totals(), height(w.c.out), w.colour))
+		_, err := io.WriteString(w.c.out, screen.EscHome+table(w.fleet.views(), w.fleet.totals(), screen.Height(w.c.out), w.colour))
 		return err
 	}
 	for _, v := range news {
@@ -139,7 +140,7 @@ func follow(ctx context.Context, c console, o brokerOptions, topics []string, ev
 	for attempt, first := 0, true; ; attempt++ {
 		err := hold(ctx, o, topics, every, take, tick, func() {
 			attempt, first = 0, false
-			if !terminal(c.out) {
+			if !screen.Drawable(c.out) {
 				c.warn("connected to %s", o.url)
 			}
 		})
@@ -152,7 +153,7 @@ func follow(ctx context.Context, c console, o brokerOptions, topics []string, ev
 			return err
 		}
 		pause := backoff.Delay(attempt, 0.5)
-		c.warn("%s; trying again in %v", oneLine(err.Error()), pause.Round(time.Second))
+		c.warn("%s; trying again in %v", screen.Lines(err.Error()), pause.Round(time.Second))
 		select {
 		case <-ctx.Done():
 			return nil

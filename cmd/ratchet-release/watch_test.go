@@ -13,6 +13,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // town is a fleet of enrolled gadgets and strangers.
@@ -209,7 +210,7 @@ func TestTable(t *testing.T) {
 	if n := strings.Count(text, "\n"); n != 10 {
 		t.Errorf("%d lines on a terminal of 10", n)
 	}
-	contains(t, text, "... and 13 more devices", escRed, escGreen, "…")
+	contains(t, text, "... and 13 more devices", screen.EscRed, screen.EscGreen, "…")
 	if text := table(list, totals{Devices: 20}, 0, false); strings.Contains(text, "\x1b") || strings.Count(text, "\n") != 22 {
 		t.Errorf("without colours:\n%s", text)
 	}

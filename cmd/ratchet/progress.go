@@ -3,43 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
-
-// Widths of output, in characters.
-const (
-	usualWidth = 80 // where there is no terminal
-	leastWidth = 20
-)
-
-// isTerminal tells whether a stream is one.
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
-}
-
-// screenWidth is the width to write for: the terminal's, as far as it says.
-func screenWidth(w io.Writer) int {
-	f, ok := w.(*os.File)
-	if !ok {
-		return usualWidth
-	}
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil || size.Col == 0 {
-		return usualWidth // not a terminal, or a serial console that does not know
-	}
-	return max(int(size.Col), leastWidth)
-}
 
 // meter shows the progress of an installation: one line that is redrawn on a terminal, otherwise a
 // line for each phase and each tenth of it.
@@ -52,16 +21,16 @@ type meter struct {
 	drawn bool
 }
 
-func newMeter(w io.Writer) *meter { return &meter{w: w, tty: isTerminal(w), tenth: -1} }
+func newMeter(w io.Writer) *meter { return &meter{w: w, tty: screen.Terminal(w), tenth: -1} }
 
 func (m *meter) show(p control.Progress) {
 	if m.tty {
 		// The terminal may have been resized; one column stays free, so that no line breaks.
-		fmt.Fprintf(m.w, "\r%s\x1b[K", progressLine(p, screenWidth(m.w)-1))
+		fmt.Fprintf(m.w, "\r%s\x1b[K", progressLine(p, screen.Width(m.w)-1))
 		m.drawn = true
 		return
 	}
-	part := joined(" ", p.Phase, p.Component)
+	part := screen.Join(" ", p.Phase, p.Component)
 	tenth := p.Percent / 10
 	line := progressLine(p, 0)
 	if part == m.phase && tenth == m.tenth && (p.Size > 0 || line == m.last) {
@@ -82,26 +51,26 @@ func (m *meter) end() {
 // progressLine is one line of progress of at most width characters; 0 is no limit, and no bar. What
 // does not fit is left out, least important first: bar, time left, rate, bytes.
 func progressLine(p control.Progress, width int) string {
-	head := plainText(joined(" ", p.Phase, p.Component))
+	head := screen.Plain(screen.Join(" ", p.Phase, p.Component))
 	if p.Size <= 0 {
 		if p.Percent >= 0 {
 			head += fmt.Sprintf("  %d %%", p.Percent)
 		}
 		if p.Says != "" {
-			head += ": " + plainText(p.Says)
+			head += ": " + screen.Plain(p.Says)
 		}
 		return fit(head, width)
 	}
 	percent := fmt.Sprintf("%3d %%", min(max(p.Percent, 0), 100))
-	parts := []string{sized(p.Done) + " of " + sized(p.Size)}
+	parts := []string{screen.Size(p.Done) + " of " + screen.Size(p.Size)}
 	if p.RateBytes > 0 {
-		parts = append(parts, sized(p.RateBytes)+"/s")
+		parts = append(parts, screen.Size(p.RateBytes)+"/s")
 	}
 	if p.ETASeconds >= 0 {
-		parts = append(parts, seconds(p.ETASeconds)+" left")
+		parts = append(parts, screen.Seconds(p.ETASeconds)+" left")
 	}
 	for n := len(parts); ; n-- {
-		tail := "  " + joined("  ", append([]string{percent}, parts[:n]...)...)
+		tail := "  " + screen.Join("  ", append([]string{percent}, parts[:n]...)...)
 		free := width - utf8.RuneCountInString(head+tail)
 		switch {
 		case width == 0:

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // label is the width of the left column of "ratchet status".
@@ -19,7 +20,7 @@ type page struct {
 // line adds a labelled text; one without text is left out.
 func (p *page) line(name, text string) {
 	if text != "" {
-		p.b.WriteString(wrapped(fmt.Sprintf("%-*s", label, name), strings.Repeat(" ", label), text, p.width))
+		p.b.WriteString(screen.Wrap(fmt.Sprintf("%-*s", label, name), strings.Repeat(" ", label), text, p.width))
 	}
 }
 
@@ -29,7 +30,7 @@ func (p *page) blank() { p.b.WriteByte('\n') }
 // happened last and why, what to do.
 func statusText(s control.Status, width int) string {
 	p := page{width: width}
-	p.b.WriteString(wrapped("", "  ", plainText(s.Device)+": "+headline(s), width))
+	p.b.WriteString(screen.Wrap("", "  ", screen.Plain(s.Device)+": "+headline(s), width))
 	p.blank()
 	p.line("Running", slotLine(s.Running, "it is not known which slot runs"))
 	p.line("Other slot", slotLine(s.Other, "not known"))
@@ -48,7 +49,7 @@ func statusText(s control.Status, width int) string {
 	p.line("Floor", floorLine(s))
 	p.line("Journal", journalLine(s.Journal))
 	p.line("Clock", clockLine(s.Time))
-	p.line("Agent", plainText(s.Agent))
+	p.line("Agent", screen.Plain(s.Agent))
 	p.blank()
 	todo := todoList(s)
 	if len(todo) == 0 {
@@ -57,13 +58,13 @@ func statusText(s control.Status, width int) string {
 	}
 	p.b.WriteString("To do:\n")
 	for _, t := range todo {
-		p.b.WriteString(wrapped("  - ", "    ", t, width))
+		p.b.WriteString(screen.Wrap("  - ", "    ", t, width))
 	}
 	return p.b.String()
 }
 
 // statusLine is the status on one line, for a log.
-func statusLine(s control.Status) string { return plainText(s.Device) + ": " + headline(s) }
+func statusLine(s control.Status) string { return screen.Plain(s.Device) + ": " + headline(s) }
 
 // headline says what the device does, or what is wrong with it.
 func headline(s control.Status) string {
@@ -98,7 +99,7 @@ func headline(s control.Status) string {
 	case !s.Running.Bootable:
 		return "ATTENTION, the bootloader would not start the running slot " + s.Running.Name + " again"
 	case s.Boot.Next != "" && s.Boot.Next != s.Running.Name:
-		return "ATTENTION, the bootloader would start slot " + plainText(s.Boot.Next) + " next, and slot " + plainText(s.Running.Name) + " runs"
+		return "ATTENTION, the bootloader would start slot " + screen.Plain(s.Boot.Next) + " next, and slot " + screen.Plain(s.Running.Name) + " runs"
 	case s.Journal.Error != "":
 		return "ATTENTION, the journal has trouble"
 	case s.Update != nil:
@@ -117,9 +118,9 @@ func trialLeft(t *control.TrialStatus) string {
 	case t == nil:
 		return ""
 	case t.SoakLeftSeconds < t.SoakSeconds || allHold(t.Checks):
-		return ": healthy so far, " + seconds(t.SoakLeftSeconds) + " to go"
+		return ": healthy so far, " + screen.Seconds(t.SoakLeftSeconds) + " to go"
 	}
-	return ": not healthy yet, " + seconds(t.DeadlineLeftSeconds) + " until it goes back"
+	return ": not healthy yet, " + screen.Seconds(t.DeadlineLeftSeconds) + " until it goes back"
 }
 
 func allHold(checks []control.CheckStatus) bool {
@@ -139,7 +140,7 @@ func slotLine(s control.SlotStatus, unknown string) string {
 	if s.Holds != nil {
 		holds = orWord(release(s.Holds.Version, s.Holds.Sequence, s.Holds.Manifest), holds)
 	}
-	return fmt.Sprintf("slot %s, %s: %s%s", plainText(s.Name), holds, orWord(s.State, "state not known"), tries(s))
+	return fmt.Sprintf("slot %s, %s: %s%s", screen.Plain(s.Name), holds, orWord(s.State, "state not known"), tries(s))
 }
 
 func tries(s control.SlotStatus) string {
@@ -164,23 +165,23 @@ func updateLine(s control.Status) string {
 		text += ", " + s.Phase
 	}
 	if u.Component != "" {
-		text += " " + plainText(u.Component)
+		text += " " + screen.Plain(u.Component)
 	}
 	if u.Size > 0 && (s.Phase == "writing" || s.Phase == "checking") {
-		text += fmt.Sprintf(": %d %%, %s of %s", u.Percent, sized(u.Written), sized(u.Size))
+		text += fmt.Sprintf(": %d %%, %s of %s", u.Percent, screen.Size(u.Written), screen.Size(u.Size))
 		if u.RateBytes > 0 {
-			text += ", " + sized(u.RateBytes) + "/s"
+			text += ", " + screen.Size(u.RateBytes) + "/s"
 		}
 		if u.ETASeconds >= 0 {
-			text += ", " + seconds(u.ETASeconds) + " left"
+			text += ", " + screen.Seconds(u.ETASeconds) + " left"
 		}
 	}
 	if !u.Since.IsZero() && s.Time.Quality != "unknown" {
-		text += fmt.Sprintf(" (for %s)", lasting(s.Time.Wall.Sub(u.Since)))
+		text += fmt.Sprintf(" (for %s)", screen.Lasting(s.Time.Wall.Sub(u.Since)))
 	}
 	switch {
 	case u.WaitingFor != "":
-		text += "; " + plainText(u.WaitingFor) + bracket(string(u.Reason))
+		text += "; " + screen.Plain(u.WaitingFor) + bracket(string(u.Reason))
 	case u.Reason != "":
 		text += bracket(string(u.Reason))
 	}
@@ -189,7 +190,7 @@ func updateLine(s control.Status) string {
 
 func trialLines(p *page, t control.TrialStatus) {
 	p.line("Trial", fmt.Sprintf("boot %d of %d; all checks must hold for %s, %s to go; it goes back in %s",
-		t.Boots, t.MaxBoots, seconds(t.SoakSeconds), seconds(t.SoakLeftSeconds), seconds(t.DeadlineLeftSeconds)))
+		t.Boots, t.MaxBoots, screen.Seconds(t.SoakSeconds), screen.Seconds(t.SoakLeftSeconds), screen.Seconds(t.DeadlineLeftSeconds)))
 	for _, c := range t.Checks {
 		word := "waits  "
 		if c.OK {
@@ -197,11 +198,11 @@ func trialLines(p *page, t control.TrialStatus) {
 		} else if c.Error != "" {
 			word = "fails  "
 		}
-		text := word + plainText(c.Name)
+		text := word + screen.Plain(c.Name)
 		if c.Error != "" {
 			text += ": " + c.Error
 		}
-		p.b.WriteString(wrapped(strings.Repeat(" ", label), strings.Repeat(" ", label+7), text, p.width))
+		p.b.WriteString(screen.Wrap(strings.Repeat(" ", label), strings.Repeat(" ", label+7), text, p.width))
 	}
 }
 
@@ -211,7 +212,7 @@ func lastLines(p *page, s control.Status) {
 		p.line("Last", "no update yet")
 		return
 	}
-	p.line("Last", joined(" ", strings.TrimPrefix(resultWord(l.Result), "was "), moment(l.When, l.TimeQuality, s.Time.Wall, s.Time.Quality))+
+	p.line("Last", screen.Join(" ", strings.TrimPrefix(resultWord(l.Result), "was "), screen.Moment(l.When, l.TimeQuality, s.Time.Wall, s.Time.Quality))+
 		": "+orWord(release(l.Version, l.Sequence, l.Manifest), "an update")+bracket(string(l.Reason)))
 	p.line("", l.Says)
 }
@@ -232,7 +233,7 @@ func resultWord(result string) string {
 	case "":
 		return "ended"
 	}
-	return "ended: " + plainText(result)
+	return "ended: " + screen.Plain(result)
 }
 
 // todoList is what a person should do, most urgent first.
@@ -256,12 +257,27 @@ func bracket(reason string) string {
 	if reason == "" {
 		return ""
 	}
-	return " [" + plainText(reason) + "]"
+	return " [" + screen.Plain(reason) + "]"
 }
 
 func orWord(s, otherwise string) string {
 	if s == "" {
 		return otherwise
 	}
-	return plainText(s)
+	return screen.Plain(s)
+}
+
+// release names what a manifest brings: its version, or at least its number.
+func release(version string, sequence uint64, manifest string) string {
+	switch {
+	case version != "" && sequence != 0:
+		return fmt.Sprintf("version %s (sequence %d)", screen.Plain(version), sequence)
+	case version != "":
+		return "version " + screen.Plain(version)
+	case sequence != 0:
+		return fmt.Sprintf("sequence %d", sequence)
+	case manifest != "":
+		return "manifest " + screen.ShortDigest(manifest)
+	}
+	return ""
 }

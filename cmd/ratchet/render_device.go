@@ -5,20 +5,21 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 func bootLine(b control.BootStatus) string {
 	if b.Error != "" {
-		return "not known: " + plainText(b.Error)
+		return "not known: " + screen.Plain(b.Error)
 	}
 	if b.Backend == "" {
 		return "not known"
 	}
 	next := "no slot: the bootloader would start nothing"
 	if b.Next != "" {
-		next = "slot " + plainText(b.Next)
+		next = "slot " + screen.Plain(b.Next)
 	}
-	return next + joined("", " (", joined(", ", plainText(b.Backend), plainText(b.Layout)), ")")
+	return next + screen.Join("", " (", screen.Join(", ", screen.Plain(b.Backend), screen.Plain(b.Layout)), ")")
 }
 
 func brokerLine(s control.Status) string {
@@ -31,10 +32,10 @@ func brokerLine(s control.Status) string {
 		word = "connected"
 	}
 	if !b.Since.IsZero() && s.Time.Quality != "unknown" {
-		word += " for " + lasting(s.Time.Wall.Sub(b.Since))
+		word += " for " + screen.Lasting(s.Time.Wall.Sub(b.Since))
 	}
 	if b.Error != "" {
-		word += ": " + plainText(b.Error)
+		word += ": " + screen.Plain(b.Error)
 	}
 	return word
 }
@@ -59,9 +60,9 @@ func floorLine(s control.Status) string {
 		text = fmt.Sprintf("sequence numbers below %d are refused", s.Floor.Sequence)
 	}
 	if c := s.Counter; c.Error != "" {
-		text += fmt.Sprintf("; counter %s NOT READABLE: %s", plainText(c.Kind), plainText(c.Error))
+		text += fmt.Sprintf("; counter %s NOT READABLE: %s", screen.Plain(c.Kind), screen.Plain(c.Error))
 	} else if c.Kind != "" {
-		text += fmt.Sprintf("; counter %d (%s", c.Value, plainText(c.Kind))
+		text += fmt.Sprintf("; counter %d (%s", c.Value, screen.Plain(c.Kind))
 		if c.Weak {
 			text += ", weak: whoever holds the disk can turn it back"
 		}
@@ -73,11 +74,11 @@ func floorLine(s control.Status) string {
 func journalLine(j control.JournalStatus) string {
 	switch {
 	case j.Error != "":
-		return "trouble: " + plainText(j.Error)
+		return "trouble: " + screen.Plain(j.Error)
 	case j.FreeBytes < 0:
 		return "not known"
 	}
-	return sized(j.FreeBytes) + " free"
+	return screen.Size(j.FreeBytes) + " free"
 }
 
 func clockLine(t control.TimeStatus) string {
@@ -90,14 +91,14 @@ func clockLine(t control.TimeStatus) string {
 	default:
 		text += " is not the time: the clock is not set"
 	}
-	return text + "; up for " + seconds(t.UptimeSeconds)
+	return text + "; up for " + screen.Seconds(t.UptimeSeconds)
 }
 
 // slotsText is the whole of "ratchet slots".
 func slotsText(s control.Slots, width int) string {
 	p := page{width: width}
 	for _, x := range s.Slots {
-		head := "Slot " + plainText(x.Name)
+		head := "Slot " + screen.Plain(x.Name)
 		if x.Running {
 			head += ", running"
 		}
@@ -165,7 +166,7 @@ func historyText(h control.History, width int) string {
 				unsure = true
 			}
 		}
-		head := fmt.Sprintf("%6d  %s  %-9s ", e.Seq, at, plainText(e.Kind))
+		head := fmt.Sprintf("%6d  %s  %-9s ", e.Seq, at, screen.Plain(e.Kind))
 		text := e.Text + bracket(string(e.Reason))
 		switch {
 		case strings.HasPrefix(e.Actor, "mqtt:"):
@@ -173,7 +174,7 @@ func historyText(h control.History, width int) string {
 		case e.Actor != "":
 			text += ", by " + e.Actor
 		}
-		b.WriteString(wrapped(head, strings.Repeat(" ", 8), text, width))
+		b.WriteString(screen.Wrap(head, strings.Repeat(" ", 8), text, width))
 	}
 	if unsure {
 		b.WriteString("Times are UTC; ~ means that the clock was not synchronised.\n")

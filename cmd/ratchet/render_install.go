@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // checkText is what the daemon says of an envelope before it is installed.
@@ -12,14 +13,14 @@ func checkText(c control.InstallCheck, width int) string {
 	var b strings.Builder
 	what := orWord(release(c.Version, c.Sequence, c.Manifest), "an update")
 	if c.Target != "" {
-		what += " for slot " + plainText(c.Target)
+		what += " for slot " + screen.Plain(c.Target)
 	}
-	b.WriteString(wrapped("", "  ", upper(what)+", the signature is good.", width))
+	b.WriteString(screen.Wrap("", "  ", screen.Upper(what)+", the signature is good.", width))
 	for line := range strings.Lines(c.Description) {
-		b.WriteString(wrapped("  ", "  ", line, width))
+		b.WriteString(screen.Wrap("  ", "  ", line, width))
 	}
 	for _, s := range c.Signers {
-		b.WriteString(wrapped("  ", "    ", "signed by key "+s, width))
+		b.WriteString(screen.Wrap("  ", "    ", "signed by key "+s, width))
 	}
 	for _, p := range c.Need {
 		text := "needs " + p.Name
@@ -27,9 +28,9 @@ func checkText(c control.InstallCheck, width int) string {
 			text += " for " + p.Component
 		}
 		if p.Bytes > 0 {
-			text += ", " + sized(p.Bytes)
+			text += ", " + screen.Size(p.Bytes)
 		}
-		b.WriteString(wrapped("  ", "    ", text, width))
+		b.WriteString(screen.Wrap("  ", "    ", text, width))
 	}
 	switch c.Outcome {
 	case control.OutcomeDefer:
@@ -38,9 +39,9 @@ func checkText(c control.InstallCheck, width int) string {
 		b.WriteString("It is refused:\n")
 	}
 	for _, f := range c.Findings {
-		b.WriteString(wrapped("  - ", "    ", orWord(f.Says, string(f.Reason))+bracket(string(f.Reason)), width))
+		b.WriteString(screen.Wrap("  - ", "    ", orWord(f.Says, string(f.Reason))+bracket(string(f.Reason)), width))
 		if f.Advice != "" {
-			b.WriteString(wrapped("    ", "    ", f.Advice, width))
+			b.WriteString(screen.Wrap("    ", "    ", f.Advice, width))
 		}
 	}
 	return b.String()
@@ -48,12 +49,12 @@ func checkText(c control.InstallCheck, width int) string {
 
 // doneText is the result of a verb that changed something.
 func doneText(d control.Done, width int) string {
-	text := wrapped("", "", orWord(d.Says, "Done.")+bracket(string(d.Reason)), width)
+	text := screen.Wrap("", "", orWord(d.Says, "Done.")+bracket(string(d.Reason)), width)
 	if d.Advice != "" {
-		text += wrapped("  ", "  ", d.Advice, width)
+		text += screen.Wrap("  ", "  ", d.Advice, width)
 	}
 	if d.Reboots {
-		text += wrapped("", "", "The machine reboots in a moment. Look again then: ratchet status", width)
+		text += screen.Wrap("", "", "The machine reboots in a moment. Look again then: ratchet status", width)
 	}
 	return text
 }
@@ -62,7 +63,7 @@ func doneText(d control.Done, width int) string {
 func exportText(e control.EvidenceExport, to string, width int) string {
 	text := "No records."
 	if e.Records > 0 {
-		text = fmt.Sprintf("%d records, %d to %d, %s", e.Records, e.First, e.Last, sized(e.Bytes))
+		text = fmt.Sprintf("%d records, %d to %d, %s", e.Records, e.First, e.Last, screen.Size(e.Bytes))
 		if to != "" {
 			text += ", in " + to
 		}
@@ -71,7 +72,7 @@ func exportText(e control.EvidenceExport, to string, width int) string {
 	if e.Unsigned > 0 {
 		text += fmt.Sprintf(" %d records are left out: the device has not signed them.", e.Unsigned)
 	}
-	return wrapped("", "", text, width)
+	return screen.Wrap("", "", text, width)
 }
 
 // revertSays tells a person what "revert" would do.
@@ -98,11 +99,11 @@ func holdsWord(x control.SlotStatus) string {
 func approveSays(u control.UpdateStatus, target string) string {
 	text := "Waiting: " + orWord(release(u.Version, u.Sequence, ""), "an update")
 	if target != "" {
-		text += " for slot " + plainText(target)
+		text += " for slot " + screen.Plain(target)
 	}
-	text += ", manifest " + shortDigest(u.Manifest)
+	text += ", manifest " + screen.ShortDigest(u.Manifest)
 	if u.WaitingFor != "" {
-		text += "; " + plainText(u.WaitingFor)
+		text += "; " + screen.Plain(u.WaitingFor)
 	}
 	return text + bracket(string(u.Reason))
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // golden compares text with testdata/name; UPDATE_GOLDEN=1 rewrites it.
@@ -160,7 +161,7 @@ func TestStatusText(t *testing.T) {
 			got := statusText(s, tt.width)
 			golden(t, "status-"+tt.name+".txt", got)
 			for _, r := range got {
-				if r != '\n' && !harmless(r) {
+				if r != '\n' && !screen.Harmless(r) {
 					t.Errorf("%q reaches the terminal", r)
 				}
 			}
@@ -211,11 +212,11 @@ func TestInstallTexts(t *testing.T) {
 	s := quiet()
 	for _, phase := range []string{"idle", "writing", "trial"} {
 		s.Phase = phase
-		out += "=====\n" + wrapped("", "", revertSays(s), 80)
+		out += "=====\n" + screen.Wrap("", "", revertSays(s), 80)
 	}
 	u := update()
 	u.Reason, u.WaitingFor = "approval-required", "a person has to agree"
-	out += "=====\n" + wrapped("", "", approveSays(*u, "B"), 80)
+	out += "=====\n" + screen.Wrap("", "", approveSays(*u, "B"), 80)
 	golden(t, "install.txt", out)
 }
 
@@ -232,24 +233,5 @@ func TestVerbHelpFits(t *testing.T) {
 				t.Errorf("help of %s: line too long: %q", name, line)
 			}
 		}
-	}
-}
-
-func TestWords(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0: "0 s", 400 * time.Millisecond: "0 s", 59 * time.Second: "59 s", 61 * time.Second: "1 min 1 s", time.Hour: "1 h",
-		25*time.Hour + 30*time.Minute: "1 d 1 h", -time.Hour: "0 s", time.Hour + 5*time.Second: "1 h",
-	} {
-		if got := lasting(d); got != want {
-			t.Errorf("lasting(%v) = %q, want %q", d, got, want)
-		}
-	}
-	for n, want := range map[int64]string{0: "0 bytes", 1023: "1023 bytes", 1536: "1.5 KiB", 256 << 20: "256.0 MiB", 3 << 30: "3.00 GiB", -1: "unknown size"} {
-		if got := sized(n); got != want {
-			t.Errorf("sized(%d) = %q, want %q", n, got, want)
-		}
-	}
-	if got := wrapped("- ", "  ", "aa bb  cc\ndd eeeeeeeeeeeeee ff", 8); got != "- aa bb\n  cc dd\n  eeeeeeeeeeeeee\n  ff\n" {
-		t.Errorf("wrapped: %q", got)
 	}
 }

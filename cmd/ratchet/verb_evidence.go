@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 func (c *call) evidence() func(context.Context, []string) error {
@@ -22,7 +23,7 @@ func (c *call) evidence() func(context.Context, []string) error {
 			return err
 		}
 		if *to == "" || *to == "-" {
-			if isTerminal(c.stdout) {
+			if screen.Terminal(c.stdout) {
 				return fmt.Errorf("%w: the records are binary; give -o FILE or redirect the output", errUsage)
 			}
 			e, err := c.export(ctx, *from, c.stdout)
@@ -35,7 +36,7 @@ func (c *call) evidence() func(context.Context, []string) error {
 
 func (c *call) exported(e control.EvidenceExport, err error, to string) error {
 	if err == nil {
-		fmt.Fprint(c.stderr, exportText(e, to, screenWidth(c.stderr)))
+		fmt.Fprint(c.stderr, exportText(e, to, screen.Width(c.stderr)))
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/transport/file"
 )
 
@@ -56,7 +57,7 @@ func (c *call) install() func(context.Context, []string) error {
 		if err := understand(raw, &check); err != nil {
 			return err
 		}
-		fmt.Fprint(c.stderr, checkText(check, screenWidth(c.stderr)))
+		fmt.Fprint(c.stderr, checkText(check, screen.Width(c.stderr)))
 		switch check.Outcome {
 		case control.OutcomeInstall:
 		case control.OutcomeDefer:
@@ -112,7 +113,7 @@ func openPayloads(b *file.Bundle, need []control.Payload, given paths) (files []
 		files = append(files, f)
 		st, err := f.Stat()
 		if err == nil && p.Bytes > 0 && st.Size() != p.Bytes {
-			err = &control.Error{Message: fmt.Sprintf("%s has %s, and the update needs a file of %s", f.Name(), exactly(st.Size()), exactly(p.Bytes)),
+			err = &control.Error{Message: fmt.Sprintf("%s has %s, and the update needs a file of %s", f.Name(), screen.Exact(st.Size()), screen.Exact(p.Bytes)),
 				Advice: "Was it copied completely? Is it the image of this release?", Exit: control.ExitFailed}
 		}
 		if err != nil {
@@ -174,7 +175,7 @@ func (c *call) follow(ctx context.Context, client *control.Client, request map[s
 		}
 		return nil
 	case ctx.Err() != nil:
-		fmt.Fprint(c.stderr, wrapped("", "", "Left. The installation goes on in the daemon: \"ratchet status --watch\" shows it, \"ratchet revert\" ends it.", screenWidth(c.stderr)))
+		fmt.Fprint(c.stderr, screen.Wrap("", "", "Left. The installation goes on in the daemon: \"ratchet status --watch\" shows it, \"ratchet revert\" ends it.", screen.Width(c.stderr)))
 		return errShown{control.ExitFailed}
 	case errors.Is(err, control.ErrLost) && (phase == "arming" || phase == "rebooting"):
 		_, _ = io.WriteString(c.stdout, "The daemon has ended, as it does when the machine reboots into the new system. Then: ratchet status\n")

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // installer is a daemon that installs: it answers the check, then reads the payloads.
@@ -196,8 +197,8 @@ func TestVerbOnTerminal(t *testing.T) {
 		d := &installer{check: control.InstallCheck{Outcome: "install", Need: []control.Payload{}}}
 		t.Setenv("RATCHET_SOCKET", fakeDaemon(t, d.handle))
 		person, program := pty(t)
-		if !isTerminal(program) || screenWidth(program) != 100 {
-			t.Fatalf("terminal %v, width %d", isTerminal(program), screenWidth(program))
+		if !screen.Terminal(program) || screen.Width(program) != 100 {
+			t.Fatalf("terminal %v, width %d", screen.Terminal(program), screen.Width(program))
 		}
 		seen := make(chan string, 1)
 		go func() {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 func (c *call) confirm() func(context.Context, []string) error {
@@ -32,7 +33,7 @@ func (c *call) revert() func(context.Context, []string) error {
 			if _, err := c.ask(ctx, control.VerbStatus, nil, &s); err != nil {
 				return err
 			}
-			fmt.Fprint(c.stderr, wrapped("", "", revertSays(s), screenWidth(c.stderr)))
+			fmt.Fprint(c.stderr, screen.Wrap("", "", revertSays(s), screen.Width(c.stderr)))
 			if err := c.agree(ctx, "Do it?"); err != nil {
 				return err
 			}
@@ -60,7 +61,7 @@ func (c *call) approve() func(context.Context, []string) error {
 		if u == nil || u.Manifest == "" {
 			return &control.Error{Message: "no update waits for approval", Advice: "See \"ratchet status\" and \"ratchet history\".", Exit: control.ExitFailed}
 		}
-		fmt.Fprint(c.stderr, wrapped("", "", approveSays(*u, s.Other.Name), screenWidth(c.stderr)))
+		fmt.Fprint(c.stderr, screen.Wrap("", "", approveSays(*u, s.Other.Name), screen.Width(c.stderr)))
 		if !*yes && c.interactive() {
 			if err := c.agree(ctx, "Approve it?"); err != nil {
 				return err
@@ -90,11 +91,11 @@ func (c *call) operate(ctx context.Context, verb control.Verb, note string, args
 }
 
 func (c *call) show(d control.Done) {
-	_, _ = io.WriteString(c.stdout, doneText(d, screenWidth(c.stdout)))
+	_, _ = io.WriteString(c.stdout, doneText(d, screen.Width(c.stdout)))
 }
 
 // interactive tells whether a person can be asked.
-func (c *call) interactive() bool { return isTerminal(c.stdin) && isTerminal(c.stderr) }
+func (c *call) interactive() bool { return screen.Terminal(c.stdin) && screen.Terminal(c.stderr) }
 
 // agree asks a person. Anything but yes ends the verb, with exit code 1.
 func (c *call) agree(ctx context.Context, question string) error {

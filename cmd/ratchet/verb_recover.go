@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // recover shows a challenge, or hands over the permit that answers it.
@@ -21,9 +22,9 @@ func (c *call) recover() func(context.Context, []string) error {
 			if _, err := c.ask(ctx, control.VerbRecover, map[string]string{"step": control.StepChallenge}, &ch); err != nil {
 				return err
 			}
-			_, err := io.WriteString(c.stdout, plainText(ch.Challenge)+"\n")
-			fmt.Fprint(c.stderr, wrapped("", "", "Give this to those who hold the recovery keys, with the digest of the update that is to be "+
-				"installed and the rule that forbids it. They answer with a permit file. The challenge before this one is void.", screenWidth(c.stderr)))
+			_, err := io.WriteString(c.stdout, screen.Plain(ch.Challenge)+"\n")
+			fmt.Fprint(c.stderr, screen.Wrap("", "", "Give this to those who hold the recovery keys, with the digest of the update that is to be "+
+				"installed and the rule that forbids it. They answer with a permit file. The challenge before this one is void.", screen.Width(c.stderr)))
 			return err
 		}
 		f, err := os.Open(*permit)

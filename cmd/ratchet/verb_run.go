@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // call is one run of a technician's verb: its streams, its flags, and the way to the daemon.
@@ -63,7 +64,7 @@ func runVerb(ctx context.Context, name string, args []string, stdin io.Reader, s
 	case "evidence":
 		run = c.evidence()
 	default:
-		fmt.Fprintf(stderr, "ratchet: there is no verb %q; \"ratchet help\" lists them\n", plainText(name))
+		fmt.Fprintf(stderr, "ratchet: there is no verb %q; \"ratchet help\" lists them\n", screen.Plain(name))
 		return control.ExitUsage
 	}
 	rest, err := c.parse(args)
@@ -116,12 +117,12 @@ func (c *call) fail(err error) int {
 	case errors.As(err, &shown):
 		return shown.exit
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(c.stderr, "ratchet %s: %s\n\n%s", c.name, plainText(strings.TrimPrefix(err.Error(), "usage: ")), verbHelp(c.name))
+		fmt.Fprintf(c.stderr, "ratchet %s: %s\n\n%s", c.name, screen.Plain(strings.TrimPrefix(err.Error(), "usage: ")), verbHelp(c.name))
 		return control.ExitUsage
 	case errors.As(err, &e):
-		fmt.Fprintf(c.stderr, "ratchet %s: %s", c.name, plainText(e.Message))
+		fmt.Fprintf(c.stderr, "ratchet %s: %s", c.name, screen.Plain(e.Message))
 		if e.Reason != "" {
-			fmt.Fprintf(c.stderr, " [%s]", plainText(string(e.Reason)))
+			fmt.Fprintf(c.stderr, " [%s]", screen.Plain(string(e.Reason)))
 		}
 		fmt.Fprintln(c.stderr)
 		c.todo(e.Advice)
@@ -143,12 +144,12 @@ func (c *call) fail(err error) int {
 }
 
 func (c *call) said(err error) {
-	fmt.Fprintf(c.stderr, "ratchet %s: %s\n", c.name, plainText(err.Error()))
+	fmt.Fprintf(c.stderr, "ratchet %s: %s\n", c.name, screen.Plain(err.Error()))
 }
 
 func (c *call) todo(advice string) {
 	if advice != "" {
-		fmt.Fprint(c.stderr, wrapped("  ", "  ", plainText(advice), screenWidth(c.stderr)))
+		fmt.Fprint(c.stderr, screen.Wrap("  ", "  ", screen.Plain(advice), screen.Width(c.stderr)))
 	}
 }
 
@@ -188,7 +189,7 @@ func (c *call) printJSON(raw json.RawMessage, indent string) error {
 	}
 	var out strings.Builder
 	for _, r := range b.String() {
-		if r != '\n' && !harmless(r) && r <= 0xffff {
+		if r != '\n' && !screen.Harmless(r) && r <= 0xffff {
 			fmt.Fprintf(&out, `\u%04x`, r)
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // watchEvery is how often "status --watch" looks.
@@ -33,7 +34,7 @@ func (c *call) status() func(context.Context, []string) error {
 		if *asJSON {
 			return c.printJSON(raw, "  ")
 		}
-		_, err = io.WriteString(c.stdout, statusText(s, screenWidth(c.stdout)))
+		_, err = io.WriteString(c.stdout, statusText(s, screen.Width(c.stdout)))
 		return err
 	}
 }
@@ -41,7 +42,7 @@ func (c *call) status() func(context.Context, []string) error {
 // watch shows the status until ctx ends: redrawn on a terminal, else what has changed. A daemon that
 // goes away, as it does when the machine reboots, is waited for.
 func (c *call) watch(ctx context.Context, asJSON bool) error {
-	tty := isTerminal(c.stdout) && !asJSON
+	tty := screen.Terminal(c.stdout) && !asJSON
 	before := ""
 	for {
 		var s control.Status
@@ -57,7 +58,7 @@ func (c *call) watch(ctx context.Context, asJSON bool) error {
 		case asJSON:
 			now = string(raw)
 		case tty:
-			now = statusText(s, screenWidth(c.stdout))
+			now = statusText(s, screen.Width(c.stdout))
 		default:
 			now = statusLine(s)
 		}
@@ -97,7 +98,7 @@ func (c *call) slots() func(context.Context, []string) error {
 		if *asJSON {
 			return c.printJSON(raw, "  ")
 		}
-		_, err = io.WriteString(c.stdout, slotsText(s, screenWidth(c.stdout)))
+		_, err = io.WriteString(c.stdout, slotsText(s, screen.Width(c.stdout)))
 		return err
 	}
 }
@@ -120,7 +121,7 @@ func (c *call) history() func(context.Context, []string) error {
 		if *asJSON {
 			return c.printJSON(raw, "  ")
 		}
-		_, err = io.WriteString(c.stdout, historyText(h, screenWidth(c.stdout)))
+		_, err = io.WriteString(c.stdout, historyText(h, screen.Width(c.stdout)))
 		return err
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"fmt"
@@ -8,34 +8,31 @@ import (
 	"unicode/utf8"
 )
 
-// Everything that is shown to a person passes through plainText, wrapped or one of the words below:
-// texts of a manifest, a health check or a bootloader reach a terminal, and must not command it.
-
-// harmless tells whether a terminal shows the character and does nothing else.
-func harmless(r rune) bool {
+// Harmless tells whether a terminal shows the character and does nothing else.
+func Harmless(r rune) bool {
 	return r != utf8.RuneError && unicode.IsPrint(r) && !unicode.Is(unicode.Bidi_Control, r)
 }
 
-// plainText makes s fit for one line of a terminal.
-func plainText(s string) string {
+// Plain makes s fit for one line of a terminal.
+func Plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\t' || r == '\r':
 			return ' '
-		case !harmless(r):
+		case !Harmless(r):
 			return '?'
 		}
 		return r
 	}, s)
 }
 
-// wrapped breaks text into lines of at most width characters; first begins the first line, rest the
+// Wrap breaks text into lines of at most width characters; first begins the first line, rest the
 // others. Words longer than a line stand on one of their own.
-func wrapped(first, rest, text string, width int) string {
+func Wrap(first, rest, text string, width int) string {
 	var b strings.Builder
 	b.WriteString(first)
 	column, fresh := utf8.RuneCountInString(first), true
-	for _, word := range strings.Fields(plainText(text)) {
+	for _, word := range strings.Fields(Plain(text)) {
 		n := utf8.RuneCountInString(word)
 		switch {
 		case !fresh && column+1+n > width:
@@ -53,8 +50,8 @@ func wrapped(first, rest, text string, width int) string {
 	return strings.TrimRight(b.String(), " ") + "\n"
 }
 
-// sized is a number of bytes in words.
-func sized(n int64) string {
+// Size is a number of bytes in words.
+func Size(n int64) string {
 	const kib, mib, gib = 1 << 10, 1 << 20, 1 << 30
 	switch {
 	case n < 0:
@@ -69,16 +66,16 @@ func sized(n int64) string {
 	return fmt.Sprintf("%.2f GiB", float64(n)/gib)
 }
 
-// exactly is a number of bytes that is compared with another.
-func exactly(n int64) string {
+// Exact is a number of bytes that is compared with another.
+func Exact(n int64) string {
 	if n < 1<<10 {
-		return sized(n)
+		return Size(n)
 	}
-	return fmt.Sprintf("%d bytes (%s)", n, sized(n))
+	return fmt.Sprintf("%d bytes (%s)", n, Size(n))
 }
 
-// lasting is a duration in words: its two largest units.
-func lasting(d time.Duration) string {
+// Lasting is a duration in words: its two largest units.
+func Lasting(d time.Duration) string {
 	d = max(d, 0).Round(time.Second)
 	units := []struct {
 		of   time.Duration
@@ -100,10 +97,11 @@ func lasting(d time.Duration) string {
 	return "0 s"
 }
 
-func seconds(n int64) string { return lasting(time.Duration(n) * time.Second) }
+// Seconds is Lasting for a number of seconds.
+func Seconds(n int64) string { return Lasting(time.Duration(n) * time.Second) }
 
-// moment is a time and how long ago that is by the device's clock, as far as the clock is worth it.
-func moment(t time.Time, quality string, now time.Time, nowQuality string) string {
+// Moment is a time and how long ago that is by the device's clock, as far as the clock is worth it.
+func Moment(t time.Time, quality string, now time.Time, nowQuality string) string {
 	if t.IsZero() {
 		return "at an unknown time"
 	}
@@ -112,22 +110,22 @@ func moment(t time.Time, quality string, now time.Time, nowQuality string) strin
 	}
 	text := t.UTC().Format("2006-01-02 15:04 UTC")
 	if ago := now.Sub(t); ago >= 0 && nowQuality != "unknown" && !now.IsZero() {
-		return lasting(ago) + " ago (" + text + ")"
+		return Lasting(ago) + " ago (" + text + ")"
 	}
 	return "on " + text
 }
 
-// shortDigest is enough of a digest for a person to compare.
-func shortDigest(s string) string {
-	s = plainText(s)
+// ShortDigest is enough of a digest for a person to compare.
+func ShortDigest(s string) string {
+	s = Plain(s)
 	if alg, sum, ok := strings.Cut(s, ":"); ok && len(sum) > 12 {
 		return alg + ":" + sum[:12] + "..."
 	}
 	return s
 }
 
-// joined puts what is not empty together.
-func joined(sep string, parts ...string) string {
+// Join puts what is not empty together.
+func Join(sep string, parts ...string) string {
 	var out []string
 	for _, p := range parts {
 		if p != "" {
@@ -137,23 +135,8 @@ func joined(sep string, parts ...string) string {
 	return strings.Join(out, sep)
 }
 
-// release names what a manifest brings: its version, or at least its number.
-func release(version string, sequence uint64, manifest string) string {
-	switch {
-	case version != "" && sequence != 0:
-		return fmt.Sprintf("version %s (sequence %d)", plainText(version), sequence)
-	case version != "":
-		return "version " + plainText(version)
-	case sequence != 0:
-		return fmt.Sprintf("sequence %d", sequence)
-	case manifest != "":
-		return "manifest " + shortDigest(manifest)
-	}
-	return ""
-}
-
-// upper makes the first letter of a sentence a capital.
-func upper(s string) string {
+// Upper makes the first letter of a sentence a capital.
+func Upper(s string) string {
 	r, n := utf8.DecodeRuneInString(s)
 	if n == 0 {
 		return s
