@@ -61,6 +61,7 @@ var allowed = map[string]map[string]string{
 	"agent/journal":                {},
 	"agent/journal/journaltest":    {"agent/journal": "one suite for all stores"},
 	"agent/health":                 {"hal": "the clock"},
+	"agent/oldread":                {},
 	"agent/control":                {"agent/reason": "says why"},
 	"agent/life":                   {"agent/evidence": "what a step records", "agent/manifest": "names digests", "agent/reason": "says why, and what follows", "bootctl": "its words"},
 	"agent": {"agent/life": "executes it", "agent/campaign": "plans, pulses and permits as they come", "agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",

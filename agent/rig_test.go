@@ -47,6 +47,7 @@ type rig struct {
 	inbox   chan transport.Message
 	images  map[string][]byte // by URI
 	options func(*agent.Options)
+	wrap    func(*agent.Options) // after options
 
 	sick    map[byte]bool // first byte of the image that runs -> its health check fails
 	panics  map[byte]bool // its kernel panics
@@ -215,6 +216,9 @@ func (r *rig) agent() *agent.Agent {
 		Log:    slog.New(slog.DiscardHandler)}
 	if r.options != nil {
 		r.options(&o)
+	}
+	if r.wrap != nil {
+		r.wrap(&o)
 	}
 	a, err := agent.New(o)
 	if err != nil {
