@@ -64,7 +64,8 @@ var allowed = map[string]map[string]string{
 	"agent/oldread":                {},
 	"agent/control":                {"agent/reason": "says why"},
 	"agent/life":                   {"agent/evidence": "what a step records", "agent/manifest": "names digests", "agent/reason": "says why, and what follows", "bootctl": "its words"},
-	"agent": {"agent/life": "executes it", "agent/campaign": "plans, pulses and permits as they come", "agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
+	"agent/internal/quarantine":    {"agent/evidence": "the head at the last write", "agent/life": "what is barred and counted", "agent/reason": "says why", "hal": "files"},
+	"agent": {"agent/internal/quarantine": "the file apart from the journal", "agent/life": "executes it", "agent/campaign": "plans, pulses and permits as they come", "agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
 		"agent/policy": "", "agent/reason": "", "agent/trust": "the device's signer", "bootctl": "", "hal": "", "slots": "", "transport": "the contracts only"},
 
 	"cmd/internal/screen": {"agent/manifest": "makes texts from outside printable"},

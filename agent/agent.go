@@ -8,6 +8,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/internal/quarantine"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/policy"
@@ -23,7 +24,7 @@ type Agent struct {
 	o   Options
 	log *slog.Logger
 	st  *store
-	q   *quarantine
+	q   *quarantine.File
 
 	// Owned by Run.
 	s        life.State
@@ -67,11 +68,11 @@ func New(o Options) (*Agent, error) {
 	a.s.Dev = life.Device{Slots: [2]bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}, Running: o.Running, Tries: o.Tries, MaxBoots: o.MaxBoots,
 		RetryMax: o.RetryMax, Deadline: o.Health.Deadline, Counter: o.Counter != nil, Inbox: o.Inbox != nil}
 	var lost bool
-	a.q, lost = openQuarantine(o.FS, o.StateDir)
+	a.q, lost = quarantine.Open(o.FS, o.StateDir)
 	if lost {
 		a.log.Warn("both copies of the quarantine are damaged; starting an empty one")
 	}
-	a.s.Tally = a.q.tally()
+	a.s.Tally = a.q.Tally()
 	if o.Journal == nil {
 		o.Journal = journal.NewMemory() // what happens now is reported, and lost with the process
 		a.addSafe("no journal: " + string(o.JournalLost))

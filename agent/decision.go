@@ -52,8 +52,7 @@ func (a *Agent) facts(m manifest.Manifest, target SlotDef) policy.Facts {
 		return d, err == nil
 	}
 	f.Quarantined = func(d manifest.Digest) (reason.Reason, bool) {
-		e, ok := a.q.find(d.String())
-		return e.Cause, ok
+		return a.q.Find(d.String())
 	}
 	if c, ok := a.st.content(a.s.Run); ok && c.Confirmed {
 		for _, i := range c.Images {

@@ -56,7 +56,7 @@ func (a *Agent) publish() {
 	old := a.snapshot()
 	wall, _ := a.o.Clock.Wall()
 	s := snapshot{phase: a.s.Rec.Phase, rec: a.s.Rec, hold: a.s.Hold, safe: a.s.Safe, running: a.s.Run,
-		since: old.since, wall: old.wall, wait: old.wait, waitFor: old.waitFor, barred: a.q.list()}
+		since: old.since, wall: old.wall, wait: old.wait, waitFor: old.waitFor, barred: a.q.List()}
 	if old.phase != s.phase || old.wall.IsZero() {
 		s.since, s.wall, s.wait, s.waitFor = a.o.Clock.Uptime(), wall, "", ""
 		a.progress.Store(nil)

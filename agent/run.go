@@ -7,6 +7,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/internal/quarantine"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
@@ -79,6 +80,19 @@ func (a *Agent) commit(c life.Commit) error {
 	return nil
 }
 
+// saveQuarantine writes the quarantine file. What it does not take now is tried again in idle: the
+// journal bars the manifest meanwhile, and a device whose state directory is full must go on.
+func (a *Agent) saveQuarantine(ops []life.QuarOp) life.Tally {
+	const what = "cannot write the quarantine file"
+	a.q.Apply(ops)
+	if err := a.q.Save(evidenceHead(a.st.lastSeq())); err != nil {
+		a.fail(what, err)
+	} else {
+		a.well(what)
+	}
+	return a.q.Tally()
+}
+
 // note records events that are no step of the machine, with what belongs to them.
 func (a *Agent) note(e evidence.Event, ops ...life.Op) error {
 	err := a.st.commit(nil, []evidence.Event{e}, ops...)
@@ -141,24 +155,24 @@ func (a *Agent) moment() life.Moment {
 // device goes on in boot-safe mode or holds.
 func (a *Agent) start(ctx context.Context) life.Event {
 	stored, err := a.st.read(a.s.Dev)
-	stored.Tally = a.q.tally()
+	stored.Tally = a.q.Tally()
 	stored.Permitted = a.s.Permitted
 	if stored.Frozen = err != nil; err != nil && !a.s.Frozen {
 		a.addSafe(err.Error())
 	}
 	a.s.Stored = stored
-	first := !provisioned(a.o.FS, a.o.StateDir)
+	first := !quarantine.Provisioned(a.o.FS, a.o.StateDir)
 	why := a.o.JournalLost
 	if why == "" && !stored.Have && !stored.Frozen && !first && a.st.lastSeq().Seq == 0 {
 		why = reason.JournalLost
 	}
-	if err := a.st.begin(why, a.q.lastHead()); err != nil {
+	if err := a.st.begin(why, a.q.LastHead()); err != nil {
 		a.unstored = true
 		a.fail("cannot begin evidence", err)
 	} else if first && a.o.Journal != nil {
 		// Crash: the marker follows the first durable journal -> before: a first boot again; after: a
 		// journal that is gone later is a loss, and said so.
-		if err := markProvisioned(a.o.FS, a.o.StateDir, a.o.Device); err != nil {
+		if err := quarantine.MarkProvisioned(a.o.FS, a.o.StateDir, a.o.Device); err != nil {
 			a.fail("cannot mark the device as provisioned", err)
 		}
 	}

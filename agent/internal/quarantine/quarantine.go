@@ -1,0 +1,223 @@
+// Package quarantine is the small file apart from the journal that holds what must outlive it: which
+// manifests and images are barred, how often the present trial was booted, and the head of the evidence
+// at the last write. A device that loses its journal does not install the same sick image again and again
+// (loop 11). The provisioning mark, which tells a first boot from a lost journal, lies beside it.
+//
+// Format of a copy: "RQ01", CRC-32 (IEEE, little-endian) of the rest, CBOR. There are two copies; the one
+// with the higher generation is the newer one, and the older one is replaced by rename.
+package quarantine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"path/filepath"
+	"sort"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// File is the quarantine file of a device. It is not safe for use by several goroutines.
+//
+// Crash: Save replaces the older copy by rename -> before: the newer copy is read; after: this one.
+type File struct {
+	fs    hal.FS
+	dir   string
+	data  content
+	dirty bool // what is in the file is older than data
+}
+
+type content struct {
+	Gen     uint64         `cbor:"1,keyasint"`
+	Entries []entry        `cbor:"2,keyasint"`
+	Boots   map[string]int `cbor:"3,keyasint"` // manifest digest on trial -> boots counted
+	Chain   []byte         `cbor:"4,keyasint,omitempty"`
+	Seq     uint64         `cbor:"5,keyasint,omitempty"`
+	Hash    []byte         `cbor:"6,keyasint,omitempty"`
+}
+
+type entry struct {
+	Digest string        `cbor:"1,keyasint"` // of the manifest
+	Images []string      `cbor:"2,keyasint"` // of its images
+	Cause  reason.Reason `cbor:"3,keyasint"`
+}
+
+const (
+	magic      = "RQ01"
+	maxEntries = 64 // entries; the oldest is dropped
+	maxFile    = 64 << 10
+)
+
+func path(dir string, copy uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("quarantine.%d", copy%2))
+}
+
+// Open reads the newer valid copy; damaged copies are passed over, and lost is true when
+// something was there and nothing could be read.
+func Open(fsys hal.FS, dir string) (q *File, lost bool) {
+	q = &File{fs: fsys, dir: dir}
+	bad, good := 0, 0
+	for c := uint64(0); c < 2; c++ {
+		b, err := hal.ReadFile(fsys, path(dir, c), maxFile)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var d content
+		if err == nil {
+			d, err = decode(b)
+		}
+		if err != nil {
+			bad++
+			continue
+		}
+		if good == 0 || d.Gen > q.data.Gen {
+			q.data = d
+		}
+		good++
+	}
+	return q, bad > 0 && good == 0
+}
+
+func decode(b []byte) (content, error) {
+	var d content
+	if len(b) < 8 || string(b[:4]) != magic {
+		return d, errors.New("cannot read quarantine: not a quarantine file")
+	}
+	if crc32.ChecksumIEEE(b[8:]) != binary.LittleEndian.Uint32(b[4:8]) {
+		return d, errors.New("cannot read quarantine: checksum does not match")
+	}
+	if err := cbor.Unmarshal(b[8:], &d); err != nil {
+		return d, fmt.Errorf("cannot read quarantine: %w", err)
+	}
+	return d, nil
+}
+
+// Save writes the next generation over the older copy.
+func (q *File) Save(head evidence.Head) error {
+	q.dirty = true
+	next := q.data
+	next.Gen++
+	if head.Seq > 0 {
+		next.Chain, next.Seq, next.Hash = head.Chain[:], head.Seq, head.Hash[:]
+	}
+	body, err := cbor.Marshal(next)
+	if err != nil {
+		return fmt.Errorf("cannot write quarantine: %w", err)
+	}
+	b := append([]byte(magic), 0, 0, 0, 0)
+	binary.LittleEndian.PutUint32(b[4:], crc32.ChecksumIEEE(body))
+	// The generation counts up only when it is there, so that a failure never goes for the good copy.
+	if err := hal.ReplaceFile(q.fs, path(q.dir, next.Gen), append(b, body...)); err != nil {
+		return fmt.Errorf("cannot write quarantine: %w", err)
+	}
+	q.data, q.dirty = next, false
+	return nil
+}
+
+// Find tells whether a manifest or image digest is quarantined, and why.
+func (q *File) Find(digest string) (cause reason.Reason, ok bool) {
+	for _, e := range q.data.Entries {
+		if e.Digest == digest {
+			return e.Cause, true
+		}
+		for _, i := range e.Images {
+			if i == digest {
+				return e.Cause, true
+			}
+		}
+	}
+	return reason.None, false
+}
+
+func (q *File) add(e entry) {
+	q.drop(e.Digest)
+	q.data.Entries = append(q.data.Entries, e)
+	if n := len(q.data.Entries) - maxEntries; n > 0 {
+		q.data.Entries = append([]entry(nil), q.data.Entries[n:]...)
+	}
+}
+
+func (q *File) drop(digest string) bool {
+	for i, e := range q.data.Entries {
+		if e.Digest == digest {
+			q.data.Entries = append(q.data.Entries[:i:i], q.data.Entries[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// boots returns how often the digest was booted on trial, by this file's count.
+func (q *File) boots(digest string) int { return q.data.Boots[digest] }
+
+// setBoots keeps the count of the present trial only.
+func (q *File) setBoots(digest string, n int) {
+	q.data.Boots = nil
+	if n > 0 {
+		q.data.Boots = map[string]int{digest: n}
+	}
+}
+
+// LastHead is the head of the evidence at the last write; nil when there is none.
+func (q *File) LastHead() *evidence.Head {
+	if len(q.data.Chain) != 16 || len(q.data.Hash) != 32 {
+		return nil
+	}
+	h := evidence.Head{Seq: q.data.Seq}
+	copy(h.Chain[:], q.data.Chain)
+	copy(h.Hash[:], q.data.Hash)
+	return &h
+}
+
+// List returns the quarantined manifest digests, sorted, for status.
+func (q *File) List() []string {
+	var out []string
+	for _, e := range q.data.Entries {
+		out = append(out, e.Digest+" "+string(e.Cause))
+	}
+	sort.Strings(out)
+	return out
+}
+
+// Provisioned tells whether the mark is there that tells a first boot from a lost journal.
+func Provisioned(fsys hal.FS, dir string) bool {
+	_, err := hal.ReadFile(fsys, filepath.Join(dir, "provisioned"), 4096)
+	return err == nil
+}
+
+// MarkProvisioned leaves the mark.
+func MarkProvisioned(fsys hal.FS, dir, device string) error {
+	if err := hal.ReplaceFile(fsys, filepath.Join(dir, "provisioned"), []byte(device+"\n")); err != nil {
+		return fmt.Errorf("cannot write the provisioning marker: %w", err)
+	}
+	return nil
+}
+
+// Tally is what the machine knows of the file.
+func (q *File) Tally() life.Tally {
+	t := life.Tally{Dirty: q.dirty}
+	for key, n := range q.data.Boots { // there is one at the most
+		t.Key, t.Boots = key, n
+	}
+	return t
+}
+
+// Apply changes what the file is to hold. It writes nothing.
+func (q *File) Apply(ops []life.QuarOp) {
+	for _, op := range ops {
+		switch op := op.(type) {
+		case life.Count:
+			q.setBoots(op.Key, op.Boots)
+		case life.Bar:
+			q.add(entry(op))
+		case life.Clear:
+			q.drop(op.Digest)
+		}
+	}
+}
