@@ -3,10 +3,7 @@ package health
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
-
-	"github.com/ratchet-ota/ratchet/hal"
 )
 
 // BrokerName is the name of the Broker check: a trial that fails of it alone may have failed of the
@@ -37,24 +34,6 @@ func (b *Broker) Run(context.Context) error {
 		return errors.New("the broker is not reachable")
 	case !before.IsZero() && !before.Equal(since):
 		return errors.New("the connection to the broker was lost and made again")
-	}
-	return nil
-}
-
-// Uptime holds when the machine is up for Min. Plan.MinUptime delays only the verdict; this check
-// delays the begin of the soak.
-type Uptime struct {
-	Clock hal.Clock
-	Min   time.Duration
-}
-
-// Name is "minimum uptime".
-func (u Uptime) Name() string { return "minimum uptime" }
-
-// Run looks once.
-func (u Uptime) Run(context.Context) error {
-	if up := u.Clock.Uptime(); up < u.Min {
-		return fmt.Errorf("the machine is up for %v, less than %v", up.Round(time.Second), u.Min)
 	}
 	return nil
 }

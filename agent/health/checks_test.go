@@ -267,18 +267,6 @@ func TestBroker(t *testing.T) {
 	look(true, 14, true)
 }
 
-func TestUptime(t *testing.T) {
-	c := &bubble{start: time.Now()}
-	u := health.Uptime{Clock: c, Min: time.Hour}
-	if u.Run(t.Context()) == nil {
-		t.Error("holds too early")
-	}
-	c.slept = time.Hour
-	if err := u.Run(t.Context()); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestNames(t *testing.T) {
 	for _, tt := range []struct {
 		c    health.Check
@@ -291,7 +279,6 @@ func TestNames(t *testing.T) {
 		{health.Unit{Units: []string{"sshd.service"}}, "unit sshd.service"},
 		{health.Unit{NoneFailed: true}, "no failed units"},
 		{&health.Broker{}, "broker"},
-		{health.Uptime{}, "minimum uptime"},
 	} {
 		if got := tt.c.Name(); got != tt.want {
 			t.Errorf("%T is named %q, want %q", tt.c, got, tt.want)

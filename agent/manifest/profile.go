@@ -1,11 +1,6 @@
 package manifest
 
-import (
-	"maps"
-	"slices"
-
-	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
-)
+import "github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
 
 // The device profile says what SUIT knows and a device with storage slots, whose bootloader starts
 // the system, does not do: the column refused of the tables of commands and parameters, and the
@@ -30,34 +25,6 @@ var refusedElements = map[int64]string{
 	15:                  whyDependency,
 	18:                  whyDependency,
 	24:                  whyDependency,
-}
-
-// Refusal is something that SUIT knows and the device profile refuses.
-type Refusal struct {
-	Kind string // "element" of the manifest, "command" or "parameter"
-	Key  int64
-	Name string
-	Code Code   // with which a manifest that uses it is refused
-	Why  string // for people
-}
-
-// Refusals lists the device profile.
-func Refusals() []Refusal {
-	var list []Refusal
-	for _, k := range slices.Sorted(maps.Keys(refusedElements)) {
-		list = append(list, Refusal{"element", k, elements[k], elementCode(k), refusedElements[k]})
-	}
-	for _, k := range slices.Sorted(maps.Keys(commands)) {
-		if c := commands[k]; c.refused != "" {
-			list = append(list, Refusal{"command", k, c.name, CodeCommand, c.refused})
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(parameters)) {
-		if p := parameters[k]; p.refused != "" {
-			list = append(list, Refusal{"parameter", k, p.name, CodeParameter, p.refused})
-		}
-	}
-	return list
 }
 
 // elementCode is the code with which an element of the profile is refused: all are command sequences
