@@ -68,6 +68,7 @@ var allowed = map[string]map[string]string{
 	"agent": {"agent/internal/quarantine": "the file apart from the journal", "agent/life": "executes it", "agent/campaign": "plans, pulses and permits as they come", "agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
 		"agent/policy": "", "agent/reason": "", "agent/trust": "the device's signer", "bootctl": "", "hal": "", "slots": "", "transport": "the contracts only"},
 
+	"cmd/internal/cli":    {"cmd/internal/screen": "safe texts", "agent/manifest": "SUIT's code and place of a refusal", "agent/reason": "says why, and what to do"},
 	"cmd/internal/screen": {"agent/manifest": "makes texts from outside printable"},
 
 	"cmd/ratchet-lab/image": {},

@@ -52,7 +52,7 @@ func consts(t *testing.T, path string) []constant {
 				case !ok:
 				case l.Kind == token.STRING:
 					out = append(out, constant{name.Name, unquote(t, l)})
-				case l.Kind == token.INT && (strings.HasPrefix(name.Name, "Exit") || strings.HasPrefix(name.Name, "exit")):
+				case l.Kind == token.INT && strings.HasPrefix(name.Name, "Exit"):
 					out = append(out, constant{name.Name, l.Value})
 				}
 			}

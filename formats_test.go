@@ -248,7 +248,7 @@ func TestFormatsExitCodes(t *testing.T) {
 		}
 	}
 	code := map[string]bool{}
-	for program, where := range map[string][2]string{"ratchet": {"agent/control/control.go", "Exit"}, "ratchet-release": {"cmd/ratchet-release/run.go", "exit"}} {
+	for program, where := range map[string][2]string{"ratchet": {"agent/control/control.go", "Exit"}, "ratchet-release": {"cmd/internal/cli/exit.go", "Exit"}} {
 		for _, c := range consts(t, where[0]) {
 			if strings.HasPrefix(c.name, where[1]) {
 				code[program+" "+c.text] = true

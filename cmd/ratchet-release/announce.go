@@ -10,32 +10,33 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
-func announceVerb() verb {
-	return verb{
-		name: "announce", args: "[flags] FILE...",
-		short: "publish root bundles, campaign plans and pulses over MQTT",
-		long: `
+func announceVerb() cli.Verb {
+	return cli.Verb{
+		Name: "announce", Args: "[flags] FILE...",
+		Short: "publish root bundles, campaign plans and pulses over MQTT",
+		Long: `
 Publishes signed documents, retained: a root bundle for all devices, a plan and a pulse for the
 devices of a channel. What a file is, it says itself. Each is read back from the broker, because a
 broker acknowledges what its access list forbids. Give root, plan and pulse in this order.
 
 Devices verify them; this verb looks only at their form. A device keeps what it has taken: an older
 document that is announced again changes nothing.`,
-		examples: []string{
+		Examples: []string{
 			"ratchet-release announce root.bundle",
 			"ratchet-release announce plan.cbor pulse.cbor",
 		},
-		setup: func(fs *flag.FlagSet) action {
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			channel := fs.String("channel", "", "channel `NAME` of pulses (default: broker.channel); a plan names its own")
 			override := brokerFlags(fs)
-			return func(ctx context.Context, c console, args []string) error {
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) == 0 {
-					return usage("which document?")
+					return cli.Usage("which document?")
 				}
 				d, err := findDesk(*dir)
 				if err != nil {
@@ -80,14 +81,14 @@ func announcement(name, channel string) (post, error) {
 	}
 	if _, err := campaign.ReadPulse(b); err == nil {
 		if err := wire.CheckID(channel); err != nil {
-			return post{}, usage("a pulse needs a channel: give --channel, or name broker.channel in %s: it %v", deskName, err)
+			return post{}, cli.Usage("a pulse needs a channel: give --channel, or name broker.channel in %s: it %v", deskName, err)
 		}
 		return post{topic: wire.PulseTopic(channel), body: b}, nil
 	}
 	return post{}, fmt.Errorf("cannot announce %s: it is neither a complete root bundle nor a signed plan or pulse", name)
 }
 
-func announce(ctx context.Context, c console, o brokerOptions, posts []post) error {
+func announce(ctx context.Context, c cli.Console, o brokerOptions, posts []post) error {
 	b, err := connect(ctx, o)
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func announce(ctx context.Context, c console, o brokerOptions, posts []post) err
 		if !bytes.Equal(now, p.body) {
 			return fmt.Errorf("the broker acknowledged the document and does not keep it on %s: its access list may forbid this desk to write or to read there", p.topic)
 		}
-		c.say("%s: announced, acknowledged and read back, %d bytes", p.topic, len(p.body))
+		c.Say("%s: announced, acknowledged and read back, %d bytes", p.topic, len(p.body))
 	}
 	return nil
 }

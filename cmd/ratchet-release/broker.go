@@ -17,6 +17,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/wire"
@@ -75,7 +76,7 @@ func brokerFlags(fs *flag.FlagSet) func(brokerOptions) brokerOptions {
 // check finds what no connection could be made with.
 func (o brokerOptions) check() error {
 	if o.url == "" {
-		return usage("no broker: give --broker URL, or name broker.url in %s", deskName)
+		return cli.Usage("no broker: give --broker URL, or name broker.url in %s", deskName)
 	}
 	if (o.cert == "") != (o.key == "") {
 		return errors.New("a client certificate and its key go together")
@@ -341,15 +342,15 @@ func (b *broker) retainedOn(ctx context.Context, topic string, pause time.Durati
 func offerTopic(channel, device string) (string, error) {
 	if device != "" {
 		if err := wire.CheckID(device); err != nil {
-			return "", usage("device id %q %v", manifest.Printable(device), err)
+			return "", cli.Usage("device id %q %v", manifest.Printable(device), err)
 		}
 		return wire.DeviceTopic(device, wire.Offer), nil
 	}
 	if channel == "" {
-		return "", usage("where to? give --channel NAME or --device ID, or name broker.channel in %s", deskName)
+		return "", cli.Usage("where to? give --channel NAME or --device ID, or name broker.channel in %s", deskName)
 	}
 	if err := wire.CheckID(channel); err != nil {
-		return "", usage("channel %q %v", manifest.Printable(channel), err)
+		return "", cli.Usage("channel %q %v", manifest.Printable(channel), err)
 	}
 	return wire.ChannelTopic(channel), nil
 }

@@ -21,6 +21,8 @@ import (
 	mochi "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 // server is an embedded broker on 127.0.0.1.
@@ -159,17 +161,17 @@ func TestPublishRefusesBeforeItOffers(t *testing.T) {
 	// Somebody else's signature.
 	foreign := filepath.Join(dir, "foreign.suit")
 	do(t, 0, "build", "--dir", dir, "-o", foreign, filepath.Join(dir, "r.toml"))
-	out, _ := do(t, exitRefused, "publish", "--dir", dir, foreign)
+	out, _ := do(t, cli.ExitRefused, "publish", "--dir", dir, foreign)
 	contains(t, out, "reason: signer-unknown")
 	do(t, 0, "sign", "--key", bob, foreign)
-	out, _ = do(t, exitRefused, "publish", "--dir", dir, foreign)
+	out, _ = do(t, cli.ExitRefused, "publish", "--dir", dir, foreign)
 	contains(t, out, "reason: signer-unknown")
 
 	// A payload that is not the image.
 	bad := bytes.Clone(good)
 	bad[len(bad)-100] ^= 1
 	write(t, filepath.Join(dir, name), string(bad))
-	out, _ = do(t, exitRefused, "publish", "--dir", dir, path)
+	out, _ = do(t, cli.ExitRefused, "publish", "--dir", dir, path)
 	contains(t, out, "reason: image-corrupt")
 	if n := payloads(t, filepath.Join(dir, "images")); len(n) > 0 {
 		t.Errorf("published: %v", n)
@@ -178,13 +180,13 @@ func TestPublishRefusesBeforeItOffers(t *testing.T) {
 	// A public payload that was tampered with is neither believed nor replaced.
 	write(t, filepath.Join(dir, name), string(good))
 	public := write(t, filepath.Join(dir, "images", name), string(bad))
-	_, err := do(t, exitFailed, "publish", "--dir", dir, path)
+	_, err := do(t, cli.ExitFailed, "publish", "--dir", dir, path)
 	if contains(t, err, "holds other bytes than its name says"); !bytes.Equal(read(t, public), bad) {
 		t.Error("a published payload was replaced")
 	}
 
 	// No payload anywhere.
-	_, err = do(t, exitFailed, "publish", "--dir", dir, "--payloads", t.TempDir(), "--images", t.TempDir(), path)
+	_, err = do(t, cli.ExitFailed, "publish", "--dir", dir, "--payloads", t.TempDir(), "--images", t.TempDir(), path)
 	contains(t, err, "is neither in")
 	if s.kept("ratchet/v1/offer/stable") != nil {
 		t.Error("something was offered")
@@ -198,14 +200,14 @@ func TestPublishIsReadBack(t *testing.T) {
 	dir := newDesk(t, s.url())
 	path := released(t, dir, "r", "5")
 	s.access.forget.Store(true)
-	_, err := do(t, exitFailed, "publish", "--dir", dir, path)
+	_, err := do(t, cli.ExitFailed, "publish", "--dir", dir, path)
 	contains(t, err, "does not keep it on ratchet/v1/offer/stable", "access list")
 	s.access.forget.Store(false)
 	s.access.forbid.Store(func(_ string, write bool) bool { return write })
-	_, err = do(t, exitFailed, "publish", "--dir", dir, path)
+	_, err = do(t, cli.ExitFailed, "publish", "--dir", dir, path)
 	contains(t, err, "cannot publish", "access list")
 	s.access.forbid.Store(func(_ string, write bool) bool { return !write })
-	_, err = do(t, exitFailed, "publish", "--dir", dir, path)
+	_, err = do(t, cli.ExitFailed, "publish", "--dir", dir, path)
 	contains(t, err, "access list forbids this desk to read there")
 }
 
@@ -215,7 +217,7 @@ func TestBrokerPassword(t *testing.T) {
 	dir := newDesk(t, s.url())
 	password := write(t, filepath.Join(dir, "password"), "secret\n")
 	do(t, 0, "watch", "--dir", dir, "--once", "--username", "desk", "--password-file", password)
-	_, err := do(t, exitFailed, "watch", "--dir", dir, "--once")
+	_, err := do(t, cli.ExitFailed, "watch", "--dir", dir, "--once")
 	contains(t, err, "does not admit this desk")
 }
 
@@ -292,7 +294,7 @@ func TestInterrupted(t *testing.T) {
 		{"publish", "--dir", dir, path},
 	} {
 		var out, err bytes.Buffer
-		if code := run(ctx, args, nil, &out, &err); code != exitFailed {
+		if code := run(ctx, args, nil, &out, &err); code != cli.ExitFailed {
 			t.Errorf("%v: exit %d\n%s%s", args, code, &out, &err)
 		}
 		contains(t, err.String(), "interrupted")

@@ -15,28 +15,29 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
-func buildVerb() verb {
-	return verb{
-		name: "build", args: "[flags] RELEASE.toml",
-		short: "make a manifest and its payloads from a release file",
-		long:  buildHelp,
-		examples: []string{
+func buildVerb() cli.Verb {
+	return cli.Verb{
+		Name: "build", Args: "[flags] RELEASE.toml",
+		Short: "make a manifest and its payloads from a release file",
+		Long:  buildHelp,
+		Examples: []string{
 			"ratchet-release build release.toml",
 			"ratchet-release build -o out/1.4.0.suit release.toml",
 			"SOURCE_DATE_EPOCH=1790000000 ratchet-release build nightly.toml",
 		},
-		setup: func(fs *flag.FlagSet) action {
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o buildOptions
 			dir := dirFlag(fs)
 			fs.StringVar(&o.out, "o", "", "write the envelope to `FILE` (default: RELEASE.suit)")
 			fs.StringVar(&o.payloads, "payloads", "", "write payloads to `DIR` (default: beside the envelope)")
 			fs.Uint64Var(&o.sequence, "sequence", 0, "sequence `NUMBER` instead of the one in the release file")
 			fs.BoolVar(&o.force, "force", false, "replace a signed envelope that says something else")
-			return func(ctx context.Context, c console, args []string) error {
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return usage("one release file, please")
+					return cli.Usage("one release file, please")
 				}
 				o.release = args[0]
 				d, err := findDesk(*dir)
@@ -88,7 +89,7 @@ type buildOptions struct {
 }
 
 // build makes payloads first and the envelope last: an envelope that exists has its payloads.
-func build(ctx context.Context, c console, d desk, o buildOptions) error {
+func build(ctx context.Context, c cli.Console, d desk, o buildOptions) error {
 	b, err := readFile(o.release, maxTOML, "release file")
 	if err != nil {
 		return err
@@ -144,25 +145,25 @@ func build(ctx context.Context, c console, d desk, o buildOptions) error {
 			return err
 		}
 	}
-	c.say("%s: %d bytes", o.out, len(envelope))
-	c.say("  version   %s", manifest.FormatVersion(p.release.Version))
+	c.Say("%s: %d bytes", o.out, len(envelope))
+	c.Say("  version   %s", manifest.FormatVersion(p.release.Version))
 	if p.auto && o.sequence == 0 {
-		c.say("  sequence  %d (auto; build again with --sequence %d for the same bytes)", p.release.Sequence, p.release.Sequence)
+		c.Say("  sequence  %d (auto; build again with --sequence %d for the same bytes)", p.release.Sequence, p.release.Sequence)
 	} else {
-		c.say("  sequence  %d", p.release.Sequence)
+		c.Say("  sequence  %d", p.release.Sequence)
 	}
-	c.say("  vendor    %s", p.release.Vendor)
+	c.Say("  vendor    %s", p.release.Vendor)
 	for _, u := range p.release.Classes {
-		c.say("  class     %s", u)
+		c.Say("  class     %s", u)
 	}
-	c.say("  manifest  %s", e.ClaimedDigest())
+	c.Say("  manifest  %s", e.ClaimedDigest())
 	for _, l := range lines {
-		c.say("%s", l)
+		c.Say("%s", l)
 	}
 	if kept {
-		c.say("It is what the file said before: left as it is, with its signatures.")
+		c.Say("It is what the file said before: left as it is, with its signatures.")
 	} else {
-		c.say("Next: ratchet-release sign %s", o.out)
+		c.Say("Next: ratchet-release sign %s", o.out)
 	}
 	return nil
 }

@@ -19,11 +19,14 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // campaignVerbs are those about plans, pulses and permits.
-func campaignVerbs() []verb { return []verb{campaignPlanVerb(), campaignPulseVerb(), permitVerb()} }
+func campaignVerbs() []cli.Verb {
+	return []cli.Verb{campaignPlanVerb(), campaignPulseVerb(), permitVerb()}
+}
 
 // planFile is a plan as people write it.
 type planFile struct {
@@ -41,11 +44,11 @@ type phaseFile struct {
 	NotBefore time.Time `toml:"not-before"`
 }
 
-func campaignPlanVerb() verb {
-	return verb{
-		name: "campaign plan", args: "[flags] PLAN.toml",
-		short: "make a plan: which devices may take which manifest, in which phases",
-		long: `
+func campaignPlanVerb() cli.Verb {
+	return cli.Verb{
+		Name: "campaign plan", Args: "[flags] PLAN.toml",
+		Short: "make a plan: which devices may take which manifest, in which phases",
+		Long: `
 Makes a plan from PLAN.toml, as plan.cbor beside it, and signs it where --key is given; others add
 their signatures with "sign". The envelope that it names is verified against the trust root first.
 PLAN.toml:
@@ -63,16 +66,16 @@ PLAN.toml:
   not-before = 2027-02-01T00:00:00Z
 
 A plan does nothing without a pulse; see "campaign pulse".`,
-		examples: []string{"ratchet-release campaign plan --key keys/campaign.pem plan.toml"},
-		exits:    "2 the envelope is refused, or a device would refuse such a plan",
-		setup: func(fs *flag.FlagSet) action {
+		Examples: []string{"ratchet-release campaign plan --key keys/campaign.pem plan.toml"},
+		Exits:    "2 the envelope is refused, or a device would refuse such a plan",
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
 			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
 			out := fs.String("o", "", "write the plan to `FILE` (default: as PLAN.toml, .cbor)")
-			return func(_ context.Context, c console, args []string) error {
+			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return usage("one plan file, please")
+					return cli.Usage("one plan file, please")
 				}
 				if *out == "" {
 					*out = strings.TrimSuffix(args[0], ".toml") + ".cbor"
@@ -90,7 +93,7 @@ func orBundle(bundle, dir string) string {
 	return filepath.Join(dir, bundleName)
 }
 
-func makePlan(c console, path, dir, bundle, key, out string, now time.Time) error {
+func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) error {
 	root, err := readTrusted(bundle)
 	if err != nil {
 		return err
@@ -174,7 +177,7 @@ func makePlan(c console, path, dir, bundle, key, out string, now time.Time) erro
 
 // releasable verifies an envelope as a device of these classes under this root would: signatures,
 // thresholds for each component, revocation and the range of sequences.
-func releasable(c console, path string, root trust.Root, vendors, classes []manifest.UUID) (manifest.Manifest, error) {
+func releasable(c cli.Console, path string, root trust.Root, vendors, classes []manifest.UUID) (manifest.Manifest, error) {
 	e, err := readEnvelope(c, path)
 	if err != nil {
 		return manifest.Manifest{}, err
@@ -185,25 +188,25 @@ func releasable(c console, path string, root trust.Root, vendors, classes []mani
 		return m, refused(path, err)
 	}
 	if against := policy.Releasable(root, m, device); len(against) > 0 {
-		return m, &refusal{what: path, reason: against[0].Reason, err: errors.New(against[0].Detail)}
+		return m, &cli.Refusal{What: path, Reason: against[0].Reason, Err: errors.New(against[0].Detail)}
 	}
 	return m, nil
 }
 
-func campaignPulseVerb() verb {
-	return verb{
-		name: "campaign pulse", args: "[flags] PLAN.cbor",
-		short: "say whether a plan goes on now: open, paused, halted or withdrawn",
-		long: `
+func campaignPulseVerb() cli.Verb {
+	return cli.Verb{
+		Name: "campaign pulse", Args: "[flags] PLAN.cbor",
+		Short: "say whether a plan goes on now: open, paused, halted or withdrawn",
+		Long: `
 Makes a pulse for the plan PLAN.cbor, as pulse.cbor, and signs it with --key. A pulse is short: when
 none comes any more, devices stop. It can hold or hasten what the plan allows, and nothing else.
 "withdrawn" is final: devices never take that plan again.`,
-		examples: []string{
+		Examples: []string{
 			"ratchet-release campaign pulse --key keys/pulse.pem --phase 2 plan.cbor",
 			"ratchet-release campaign pulse --key keys/pulse.pem --state halted plan.cbor",
 		},
-		exits: "2 a device would refuse such a pulse",
-		setup: func(fs *flag.FlagSet) action {
+		Exits: "2 a device would refuse such a pulse",
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
 			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
@@ -212,9 +215,9 @@ none comes any more, devices stop. It can hold or hasten what the plan allows, a
 			phase := fs.Int("phase", 1, "`NUMBER` of the plan's phase that it is in, from 1")
 			life := fs.Duration("for", 24*time.Hour, "the pulse holds for this `DURATION`")
 			sequence := fs.String("sequence", "", "`NUMBER` of the pulse (default: seconds since 1970)")
-			return func(_ context.Context, c console, args []string) error {
+			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return usage("one plan, please")
+					return cli.Usage("one plan, please")
 				}
 				return makePulse(c, args[0], orBundle(*bundle, *dir), *key, *out, *state, *phase, *life, *sequence, time.Now())
 			}
@@ -222,7 +225,7 @@ none comes any more, devices stop. It can hold or hasten what the plan allows, a
 	}
 }
 
-func makePulse(c console, path, bundle, key, out, state string, phase int, life time.Duration, sequence string, now time.Time) error {
+func makePulse(c cli.Console, path, bundle, key, out, state string, phase int, life time.Duration, sequence string, now time.Time) error {
 	root, err := readTrusted(bundle)
 	if err != nil {
 		return err
@@ -240,14 +243,14 @@ func makePulse(c console, path, bundle, key, out, state string, phase int, life 
 		Phase: phase - 1, Issued: now, Expires: now.Add(life.Truncate(time.Second))}
 	if sequence != "" {
 		if s.Sequence, err = strconv.ParseUint(sequence, 10, 64); err != nil {
-			return usage("--sequence %q is no number", sequence)
+			return cli.Usage("--sequence %q is no number", sequence)
 		}
 	}
 	switch {
 	case s.Generation == 0:
 		return documentRefused("pulse", fmt.Errorf("the root gives nobody the role pulse: %w", trust.ErrNoSigner))
 	case phase < 1 || phase > len(plan.Phases):
-		return usage("--phase %d: the plan has %s", phase, screen.Plural(len(plan.Phases), "phase"))
+		return cli.Usage("--phase %d: the plan has %s", phase, screen.Plural(len(plan.Phases), "phase"))
 	case plan.Generation != root.Generation(trust.RoleCampaign):
 		return documentRefused("plan", fmt.Errorf("it is of generation %d, the role campaign is at %d: make the plan again", plan.Generation, root.Generation(trust.RoleCampaign)))
 	}
@@ -257,30 +260,30 @@ func makePulse(c console, path, bundle, key, out, state string, phase int, life 
 	return finishDocument(c, "pulse", msg, out, key, bundle)
 }
 
-func permitVerb() verb {
-	return verb{
-		name: "permit", args: "[flags] ENVELOPE",
-		short: "let one device take a manifest although a rule forbids it",
-		long: `
+func permitVerb() cli.Verb {
+	return cli.Verb{
+		Name: "permit", Args: "[flags] ENVELOPE",
+		Short: "let one device take a manifest although a rule forbids it",
+		Long: `
 Answers the challenge that "ratchet recover" shows on a device's console: makes a permit, as
 permit.cbor, with which that device, and no other, may take the manifest of ENVELOPE (or a digest,
 "sha256:...") once, although the rules named with --lift forbid it. Rules that say that something is
 genuine, made for that class of device, not revoked, and correctly written can never be lifted.`,
-		examples: []string{
+		Examples: []string{
 			"ratchet-release permit --challenge RC1-... --lift sequence-below-floor --key keys/recovery.pem old.suit",
 			"ratchet-release permit --challenge - --lift quarantined sha256:1f2e... < challenge.txt",
 		},
-		exits: "2 a device would refuse such a permit",
-		setup: func(fs *flag.FlagSet) action {
+		Exits: "2 a device would refuse such a permit",
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
 			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
 			out := fs.String("o", "permit.cbor", "write the permit to `FILE`")
 			challenge := fs.String("challenge", "", "`TEXT` that the device shows; \"-\" reads it from standard input")
-			lifts := repeated(fs, "lift", "`RULE` to lift, by its reason; may be repeated")
-			return func(_ context.Context, c console, args []string) error {
+			lifts := cli.Repeated(fs, "lift", "`RULE` to lift, by its reason; may be repeated")
+			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 || *challenge == "" || len(*lifts) == 0 {
-					return usage("an envelope or digest, the --challenge, and the rules to --lift, please")
+					return cli.Usage("an envelope or digest, the --challenge, and the rules to --lift, please")
 				}
 				return makePermit(c, args[0], orBundle(*bundle, *dir), *key, *out, *challenge, *lifts, time.Now())
 			}
@@ -288,7 +291,7 @@ genuine, made for that class of device, not revoked, and correctly written can n
 	}
 }
 
-func makePermit(c console, what, bundle, key, out, challenge string, lifts []string, now time.Time) error {
+func makePermit(c cli.Console, what, bundle, key, out, challenge string, lifts []string, now time.Time) error {
 	root, err := readTrusted(bundle)
 	if err != nil {
 		return err
@@ -302,7 +305,7 @@ func makePermit(c console, what, bundle, key, out, challenge string, lifts []str
 	}
 	s := campaign.PermitSpec{Generation: root.Generation(trust.RoleRecovery), Issued: now.UTC().Truncate(time.Second)}
 	if s.Challenge, err = campaign.ParseChallenge(challenge); err != nil {
-		return usage("%v", err)
+		return cli.Usage("%v", err)
 	}
 	switch {
 	case s.Generation == 0:

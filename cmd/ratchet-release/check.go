@@ -18,6 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -26,32 +27,32 @@ type checkOptions struct {
 	keys, decrypt         []string
 }
 
-func checkVerb() verb {
-	return verb{
-		name: "check", args: "FILE (--root FILE | --key FILE) --facts FACTS.toml [--payloads DIR]",
-		short: "say what a device would do with an envelope, command by command",
-		long:  checkHelp,
-		examples: []string{
+func checkVerb() cli.Verb {
+	return cli.Verb{
+		Name: "check", Args: "FILE (--root FILE | --key FILE) --facts FACTS.toml [--payloads DIR]",
+		Short: "say what a device would do with an envelope, command by command",
+		Long:  checkHelp,
+		Examples: []string{
 			"ratchet-release check release.suit --key release.pub.pem --facts gateway.toml",
 			"ratchet-release check release.suit --root root-bundle.cbor --facts gateway.toml --payloads .",
 		},
-		exits: "2 the device would not take it now, with \"reason: <word>\", the SUIT code, the section and the\noffset of the command on standard output",
-		setup: func(fs *flag.FlagSet) action {
+		Exits: "2 the device would not take it now, with \"reason: <word>\", the SUIT code, the section and the\noffset of the command on standard output",
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o checkOptions
 			fs.StringVar(&o.root, "root", "", "trust root `FILE`: a signed root, or the bundle")
-			keys := repeated(fs, "key", "public key `FILE` instead of a root, PEM or COSE_Key; may be repeated")
+			keys := cli.Repeated(fs, "key", "public key `FILE` instead of a root, PEM or COSE_Key; may be repeated")
 			fs.StringVar(&o.facts, "facts", "", "`FILE` that says what the device is")
 			fs.StringVar(&o.payloads, "payloads", "", "answer fetches from `DIR`, by the last part of their addresses")
-			decrypt := repeated(fs, "decrypt-key", "the device's decryption key `FILE`, PEM or COSE_Key; may be repeated")
-			return func(ctx context.Context, c console, args []string) error {
+			decrypt := cli.Repeated(fs, "decrypt-key", "the device's decryption key `FILE`, PEM or COSE_Key; may be repeated")
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				o.keys, o.decrypt = *keys, *decrypt
 				switch {
 				case len(args) != 1:
-					return usage("one envelope, please")
+					return cli.Usage("one envelope, please")
 				case (o.root == "") == (len(o.keys) == 0):
-					return usage("give either --root or --key: whom does the device trust?")
+					return cli.Usage("give either --root or --key: whom does the device trust?")
 				case o.facts == "":
-					return usage("give --facts: what is the device?")
+					return cli.Usage("give --facts: what is the device?")
 				}
 				return check(ctx, c, args[0], o)
 			}
@@ -79,7 +80,7 @@ FACTS.toml (an unknown key is an error; what is left out is unknown to the devic
   components = ["rootfs", "app/x"]   absent: all that the manifest has`
 
 // check says what a device would do.
-func check(ctx context.Context, c console, path string, o checkOptions) error {
+func check(ctx context.Context, c cli.Console, path string, o checkOptions) error {
 	f, err := readFacts(o.facts)
 	if err != nil {
 		return err
@@ -90,7 +91,7 @@ func check(ctx context.Context, c console, path string, o checkOptions) error {
 	}
 	if o.payloads != "" {
 		if st, err := os.Stat(o.payloads); err != nil || !st.IsDir() {
-			return usage("--payloads %s is not a directory", o.payloads)
+			return cli.Usage("--payloads %s is not a directory", o.payloads)
 		}
 	}
 	authority, standing, err := o.authority(c, &f)
@@ -105,13 +106,13 @@ func check(ctx context.Context, c console, path string, o checkOptions) error {
 	if err != nil {
 		return refused(path, err)
 	}
-	c.say("%s", path)
+	c.Say("%s", path)
 	describe(c, m)
 	for _, id := range m.Signers() {
-		c.say("  signed by   %s", id)
+		c.Say("  signed by   %s", id)
 	}
 	if !m.Identified() {
-		c.say("  note        the shared sequence does not check vendor and class: any device would take it")
+		c.Say("  note        the shared sequence does not check vendor and class: any device would take it")
 	}
 	f.meet(m)
 	f.Rules = policy.Rules{UnknownTimeWaits: true}
@@ -122,18 +123,18 @@ func check(ctx context.Context, c console, path string, o checkOptions) error {
 	if decision.Outcome != policy.Install {
 		return against(c, path, decision, u, err)
 	}
-	c.say("images")
+	c.Say("images")
 	for _, in := range u.Installs {
 		if err := f.install(ctx, c, in, o.payloads, keys); err != nil {
 			return err
 		}
 	}
-	c.say("accepted: the device would install it in slot %d and try it.", f.target())
+	c.Say("accepted: the device would install it in slot %d and try it.", f.target())
 	return nil
 }
 
 // authority is whom the device trusts: a root, or flat keys.
-func (o checkOptions) authority(c console, f *facts) (manifest.Authority, policy.Standing, error) {
+func (o checkOptions) authority(c cli.Console, f *facts) (manifest.Authority, policy.Standing, error) {
 	if o.root == "" {
 		a, err := readVerifiers(c, o.keys, f.es256, f.eddsa)
 		return a, policy.Standing{}, err
@@ -144,11 +145,11 @@ func (o checkOptions) authority(c console, f *facts) (manifest.Authority, policy
 	}
 	root, err := trust.Anchor(b)
 	if err != nil {
-		return nil, policy.Standing{}, &refusal{what: o.root, reason: reason.RootRefused, err: err}
+		return nil, policy.Standing{}, &cli.Refusal{What: o.root, Reason: reason.RootRefused, Err: err}
 	}
 	scope := policy.Scope(f.Device)
 	s := policy.Standing{Root: root.At(scope)}
-	c.say("root: version %d of %s", root.Version(), manifest.Printable(root.Name()))
+	c.Say("root: version %d of %s", root.Version(), manifest.Printable(root.Name()))
 	return s.Root.Release(scope), s, nil
 }
 
@@ -169,27 +170,27 @@ func decryptionKeys(paths []string) (cipher.Keys, error) {
 }
 
 // narrate prints the commands as they are executed.
-func narrate(c console) func(manifest.Step) {
+func narrate(c cli.Console) func(manifest.Step) {
 	section := 0
 	return func(s manifest.Step) {
 		if s.Section != section {
 			section = s.Section
-			c.say("%s (%d)", manifest.SectionName(section), section)
+			c.Say("%s (%d)", manifest.SectionName(section), section)
 		}
 		if s.Command == 0 {
-			c.say("  %s", s.Outcome)
+			c.Say("  %s", s.Outcome)
 			return
 		}
 		line := fmt.Sprintf("  %5d  %s%s", s.Offset, strings.Repeat("  ", s.Depth), s.Name)
-		c.say("%s", strings.TrimRight(fmt.Sprintf("%-48s %-12s %-7s %s", line, s.Component, s.Outcome, manifest.Printable(s.Detail)), " "))
+		c.Say("%s", strings.TrimRight(fmt.Sprintf("%-48s %-12s %-7s %s", line, s.Component, s.Outcome, manifest.Printable(s.Detail)), " "))
 	}
 }
 
 // against is the refusal of a decision that is not to install: its first final finding, with the
 // place in the manifest that it comes from.
-func against(c console, path string, d policy.Decision, u manifest.Update, err error) error {
+func against(c cli.Console, path string, d policy.Decision, u manifest.Update, err error) error {
 	for _, x := range d.Findings {
-		c.say("finding: %s", strings.TrimSuffix(fmt.Sprintf("%s: %s", x.Reason, manifest.Printable(x.Detail)), ": "))
+		c.Say("finding: %s", strings.TrimSuffix(fmt.Sprintf("%s: %s", x.Reason, manifest.Printable(x.Detail)), ": "))
 	}
 	i := max(0, slices.IndexFunc(d.Findings, func(x policy.Finding) bool { return x.Final }))
 	x := d.Findings[i]
@@ -197,7 +198,7 @@ func against(c console, path string, d policy.Decision, u manifest.Update, err e
 	if !errors.As(err, &e) || x.Reason != reason.SlotMissing && x.Reason != reason.ManifestUnsupported {
 		e = placeOf(x, u)
 	}
-	return &refusal{what: path, reason: x.Reason, err: e}
+	return &cli.Refusal{What: path, Reason: x.Reason, Err: e}
 }
 
 // placeOf finds the SUIT code and the command that a finding is about.
@@ -228,10 +229,10 @@ func placeOf(x policy.Finding, u manifest.Update) *manifest.Error {
 }
 
 // install writes one image into a slot in memory, if its payload is at hand.
-func (f *facts) install(ctx context.Context, c console, in manifest.Install, dir string, keys cipher.Keys) error {
+func (f *facts) install(ctx context.Context, c cli.Console, in manifest.Install, dir string, keys cipher.Keys) error {
 	at := func(code manifest.Code, p manifest.Place, why reason.Reason, err error) error {
-		return &refusal{what: "the image of " + in.Component, reason: why,
-			err: &manifest.Error{Code: code, Section: p.Section, Offset: p.Offset, Component: p.Index, What: "cannot install " + in.Component, Err: err}}
+		return &cli.Refusal{What: "the image of " + in.Component, Reason: why,
+			Err: &manifest.Error{Code: code, Section: p.Section, Offset: p.Offset, Component: p.Index, What: "cannot install " + in.Component, Err: err}}
 	}
 	what := fmt.Sprintf("%s: %s, %d bytes", in.Component, in.Image, in.Size)
 	src, err := payloadSource(in, dir)
@@ -258,7 +259,7 @@ func (f *facts) install(ctx context.Context, c console, in manifest.Install, dir
 		}
 	}
 	if src == nil {
-		c.say("  %s; its payload was not looked at", what)
+		c.Say("  %s; its payload was not looked at", what)
 		return nil
 	}
 	slot := &memory{size: f.SlotSize[in.Component]}
@@ -274,7 +275,7 @@ func (f *facts) install(ctx context.Context, c console, in manifest.Install, dir
 	if err := slots.Check(ctx, slot, img, nil); err != nil {
 		return fmt.Errorf("cannot read the image of %s back: %w", in.Component, err)
 	}
-	c.say("  %s; written to slot %d in memory and read back", what, f.target())
+	c.Say("  %s; written to slot %d in memory and read back", what, f.target())
 	return nil
 }
 

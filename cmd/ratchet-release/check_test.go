@@ -20,6 +20,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 // gateway is what a device that takes the full release is.
@@ -88,7 +89,7 @@ func TestCheckRefuses(t *testing.T) {
 		{"component", `, ["app", "config"]`, "", []string{"reason: slot-missing", "SUIT code: 6 (component-unsupported)"}},
 	} {
 		changed := write(t, facts+".changed", strings.Replace(gateway, c.from, c.to, 1))
-		out, _ := do(t, exitRefused, "check", envelope, "--key", alicePub, "--facts", changed)
+		out, _ := do(t, cli.ExitRefused, "check", envelope, "--key", alicePub, "--facts", changed)
 		contains(t, out, c.want...)
 		if t.Failed() {
 			t.Fatalf("%s:\n%s", c.name, out)
@@ -98,7 +99,7 @@ func TestCheckRefuses(t *testing.T) {
 	changed := write(t, facts+".changed", strings.Replace(gateway, "slot = 0", "slot = 1", 1))
 	out, _ := do(t, 0, "check", envelope, "--key", alicePub, "--facts", changed)
 	contains(t, out, "install it in slot 0", manifest.Sum([]byte("boot image for a")).String())
-	out, _ = do(t, exitRefused, "check", envelope, "--key", bobPub, "--facts", facts)
+	out, _ = do(t, cli.ExitRefused, "check", envelope, "--key", bobPub, "--facts", facts)
 	contains(t, out, "reason: signer-unknown", "SUIT code: 4 (unauthorised)", "offset: none")
 	golden, err := signerOf(t, "../../testdata/suit/keys/release-p256.pem").Key().MarshalPEM()
 	if err != nil {
@@ -113,7 +114,7 @@ func TestCheckRefuses(t *testing.T) {
 		"hostile-step-bomb":        {"reason: manifest-unsupported", "SUIT code: 11", "section: 20 (install)", "offset: 67"},
 	} {
 		changed := write(t, facts+".changed", `vendor = "ratchet.example"`+"\nclass = \"gateway-1\"\n")
-		out, _ := do(t, exitRefused, "check", "../../testdata/suit/"+file+".suit", "--key", key, "--facts", changed)
+		out, _ := do(t, cli.ExitRefused, "check", "../../testdata/suit/"+file+".suit", "--key", key, "--facts", changed)
 		contains(t, out, want...)
 	}
 }
@@ -127,15 +128,15 @@ func TestCheckPayloads(t *testing.T) {
 		contains(t, out+err, parts...)
 	}
 	write(t, filepath.Join(dir, "boot-b"), "boot image for x")
-	run(exitRefused, "reason: image-corrupt", "SUIT code: 10 (condition-failed)", "section: 20 (install)", "offset: 11")
+	run(cli.ExitRefused, "reason: image-corrupt", "SUIT code: 10 (condition-failed)", "section: 20 (install)", "offset: 11")
 	write(t, filepath.Join(dir, "boot-b"), boot[:5])
-	run(exitRefused, "reason: image-corrupt", "SUIT code: 11 (operation-failed)", "offset: 9")
+	run(cli.ExitRefused, "reason: image-corrupt", "SUIT code: 11 (operation-failed)", "offset: 9")
 	write(t, filepath.Join(dir, "boot-b"), boot+"x")
-	run(exitRefused, "reason: image-corrupt", "SUIT code: 11 (operation-failed)")
+	run(cli.ExitRefused, "reason: image-corrupt", "SUIT code: 11 (operation-failed)")
 	if err := os.Remove(filepath.Join(dir, "boot-b")); err != nil {
 		t.Fatal(err)
 	}
-	run(exitRefused, "reason: source-gone", "SUIT code: 11 (operation-failed)", "does not have boot-b")
+	run(cli.ExitRefused, "reason: source-gone", "SUIT code: 11 (operation-failed)", "does not have boot-b")
 }
 
 // An encrypted release goes through with the right key, and fails before a byte is written without.
@@ -186,14 +187,14 @@ func TestCheckEncrypted(t *testing.T) {
 	contains(t, out, "directive-copy", "decrypted (A128GCM)", "encrypted; written to slot 1 in memory and read back")
 	out, _ = do(t, 0, args...)
 	contains(t, out, "no --decrypt-key given", "not looked at")
-	out, _ = do(t, exitRefused, append(args, "--decrypt-key", key[1])...)
+	out, _ = do(t, cli.ExitRefused, append(args, "--decrypt-key", key[1])...)
 	contains(t, out, "reason: decryption-key-missing", "SUIT code: 11", "section: 20 (install)", "offset: 7")
 	b := payload.Bytes()
 	b[1000] ^= 1
 	write(t, filepath.Join(dir, "rootfs.enc"), string(b))
-	out, _ = do(t, exitRefused, append(args, "--decrypt-key", key[0])...)
+	out, _ = do(t, cli.ExitRefused, append(args, "--decrypt-key", key[0])...)
 	contains(t, out, "reason: image-corrupt", "SUIT code: 11", "section: 20 (install)")
-	_, stderr := do(t, exitFailed, append(args, "--decrypt-key", alicePub)...)
+	_, stderr := do(t, cli.ExitFailed, append(args, "--decrypt-key", alicePub)...)
 	contains(t, stderr, "public key")
 }
 
@@ -247,19 +248,19 @@ func TestCheckAgainstARoot(t *testing.T) {
 		contains(t, out, parts...)
 	}
 	run(0, rootFor(t, dir, 1, nil), "root: version 1 of fleet", "accepted")
-	run(exitRefused, rootFor(t, dir, 2, nil), "reason: signer", "SUIT code: 4 (unauthorised)")
-	run(exitRefused, rootFor(t, dir, 1, func(s *trust.RootSpec) {
+	run(cli.ExitRefused, rootFor(t, dir, 2, nil), "reason: signer", "SUIT code: 4 (unauthorised)")
+	run(cli.ExitRefused, rootFor(t, dir, 1, func(s *trust.RootSpec) {
 		s.Components = map[string]trust.SequenceRange{"boot": {Min: 15, Max: 100}}
 	}), "reason: sequence-out-of-range", "SUIT code: 4 (unauthorised)")
-	run(exitRefused, rootFor(t, dir, 1, func(s *trust.RootSpec) {
+	run(cli.ExitRefused, rootFor(t, dir, 1, func(s *trust.RootSpec) {
 		e, err := manifest.Parse(read(t, envelope))
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.Revoked = []string{e.ClaimedDigest().String()}
 	}), "reason: revoked", "SUIT code: 4 (unauthorised)")
-	run(exitRefused, rootFor(t, dir, 1, func(s *trust.RootSpec) { s.Expires = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }), "reason: root-expired")
-	run(exitRefused, envelope, "reason: root-refused")
+	run(cli.ExitRefused, rootFor(t, dir, 1, func(s *trust.RootSpec) { s.Expires = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }), "reason: root-expired")
+	run(cli.ExitRefused, envelope, "reason: root-refused")
 	do(t, 0, "sign", "--key", bob, envelope)
 	run(0, rootFor(t, dir, 2, nil), "accepted")
 }
@@ -290,15 +291,15 @@ func TestFactsRefused(t *testing.T) {
 		"vendor = \"a.example\"\nclass = \"": "facts.toml:2",
 	} {
 		f := write(t, filepath.Join(dir, "facts.toml"), text)
-		_, err := do(t, exitFailed, "check", envelope, "--key", alicePub, "--facts", f)
+		_, err := do(t, cli.ExitFailed, "check", envelope, "--key", alicePub, "--facts", f)
 		contains(t, err, want)
 	}
 	f := write(t, filepath.Join(dir, "facts.toml"), "")
-	_, err := do(t, exitFailed, "check", filepath.Join(dir, "nowhere"), "--key", alicePub, "--facts", f)
+	_, err := do(t, cli.ExitFailed, "check", filepath.Join(dir, "nowhere"), "--key", alicePub, "--facts", f)
 	contains(t, err, "cannot read envelope")
-	_, err = do(t, exitFailed, "check", envelope, "--key", alicePub, "--facts", f, "--payloads", filepath.Join(dir, "nowhere"))
+	_, err = do(t, cli.ExitFailed, "check", envelope, "--key", alicePub, "--facts", f, "--payloads", filepath.Join(dir, "nowhere"))
 	contains(t, err, "not a directory")
-	_, err = do(t, exitFailed, "check", envelope, "--key", alicePub, "--facts", filepath.Join(dir, "nowhere"))
+	_, err = do(t, cli.ExitFailed, "check", envelope, "--key", alicePub, "--facts", filepath.Join(dir, "nowhere"))
 	contains(t, err, "cannot read facts")
 }
 
@@ -334,24 +335,24 @@ func TestVerifyOlderAlgorithms(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, envelope, string(env))
-	out, _ := do(t, exitRefused, "verify", envelope, "--key", alicePub)
+	out, _ := do(t, cli.ExitRefused, "verify", envelope, "--key", alicePub)
 	contains(t, out, "reason: algorithm-not-allowed", "offset: none")
 	for _, word := range []string{"ES256", "es256", "-7"} {
 		do(t, 0, "verify", envelope, "--key", alicePub, "--allow-alg", word)
 	}
 	do(t, 0, "verify", envelope, "--key", bobPub, "--key", alicePub, "--allow-alg", "ES256")
-	do(t, exitRefused, "verify", envelope, "--key", alicePub, "--allow-alg", "EdDSA")
+	do(t, cli.ExitRefused, "verify", envelope, "--key", alicePub, "--allow-alg", "EdDSA")
 	do(t, 0, "verify", envelope, "--key", alicePub, "--legacy")
-	_, stderr := do(t, exitFailed, "verify", envelope, "--key", alicePub, "--allow-alg", "HS256")
+	_, stderr := do(t, cli.ExitFailed, "verify", envelope, "--key", alicePub, "--allow-alg", "HS256")
 	contains(t, stderr, "HS256")
 	facts := write(t, filepath.Join(dir, "facts.toml"), gateway)
-	do(t, exitRefused, "check", envelope, "--key", alicePub, "--facts", facts)
+	do(t, cli.ExitRefused, "check", envelope, "--key", alicePub, "--facts", facts)
 	facts = write(t, filepath.Join(dir, "facts.toml"), gateway+"allow_algs = [-7]\n")
 	do(t, 0, "check", envelope, "--key", alicePub, "--facts", facts)
 	// Both kinds at once, and two signers.
 	do(t, 0, "sign", "--key", bob, envelope)
 	do(t, 0, "verify", envelope, "--key", bobPub, "--key", alicePub, "--allow-alg", "ES256", "--min", "2")
-	do(t, exitRefused, "verify", envelope, "--key", bobPub, "--key", alicePub, "--min", "2")
+	do(t, cli.ExitRefused, "verify", envelope, "--key", bobPub, "--key", alicePub, "--min", "2")
 }
 
 func TestVerifyWithCOSEKeys(t *testing.T) {
@@ -376,7 +377,7 @@ func TestVerifyWithCOSEKeys(t *testing.T) {
 	for _, bad := range []map[int]any{
 		{1: 2, -1: 1, -2: point[1:33], -3: point[1:33]}, {1: 2, -1: 3, -2: point[1:33], -3: point[33:]}, {1: 4, -1: []byte("secret")}, {1: 1, -1: 6, -2: []byte{1}},
 	} {
-		_, stderr := do(t, exitFailed, "verify", envelope, "--key", enc(bad))
+		_, stderr := do(t, cli.ExitFailed, "verify", envelope, "--key", enc(bad))
 		contains(t, stderr, "cannot read public key")
 	}
 	_, stderr := do(t, 0, "verify", envelope, "--key", alice)
@@ -393,9 +394,9 @@ func TestVerifyOutsideOfTheProfile(t *testing.T) {
 	key := write(t, filepath.Join(dir, "golden.pem"), string(golden))
 	out, _ := do(t, 0, "verify", "../../testdata/suit/refused-invoke.suit", "--key", key)
 	contains(t, out, "digests and signatures are good", "note        devices refuse it: manifest refused (command-unsupported): invoke is not supported")
-	do(t, exitFailed, "verify", "../../testdata/suit/refused-invoke.suit", "--key", key, "--payloads", dir)
-	do(t, exitRefused, "verify", "../../testdata/suit/hostile-severable-changed.suit", "--key", key)
-	do(t, exitRefused, "verify", "../../testdata/suit/hostile-unknown-manifest-key.suit", "--key", key)
+	do(t, cli.ExitFailed, "verify", "../../testdata/suit/refused-invoke.suit", "--key", key, "--payloads", dir)
+	do(t, cli.ExitRefused, "verify", "../../testdata/suit/hostile-severable-changed.suit", "--key", key)
+	do(t, cli.ExitRefused, "verify", "../../testdata/suit/hostile-unknown-manifest-key.suit", "--key", key)
 }
 
 // Signed reports of devices are shown like envelopes.

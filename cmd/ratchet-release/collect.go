@@ -16,6 +16,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
@@ -28,11 +29,11 @@ const (
 	maxShelves = 100_000
 )
 
-func evidenceCollectVerb() verb {
-	return verb{
-		name: "evidence collect", args: "[flags]",
-		short: "collect the evidence that devices send, and ask for what is missing",
-		long: `
+func evidenceCollectVerb() cli.Verb {
+	return cli.Verb{
+		Name: "evidence collect", Args: "[flags]",
+		Short: "collect the evidence that devices send, and ask for what is missing",
+		Long: `
 Receives evidence over MQTT until interrupted and stores it, one file for each enrolled device:
 DIR/ID.evidence, sorted, each record once, ready for evidence verify. A record is stored only when
 it is signed by the device's enrolled key. It can be stopped and started at any time: what a status
@@ -40,18 +41,18 @@ or the numbering shows to be missing is asked for again. What a device no longer
 
 Two different records with one number are kept apart, in DIR/ID.forked: such a device has been
 restored from a copy, or its key is used elsewhere.`,
-		examples: []string{
+		Examples: []string{
 			"ratchet-release evidence collect -o evidence",
 			"ratchet-release evidence collect --for 1m -o evidence   # for a timer",
 		},
-		setup: func(fs *flag.FlagSet) action {
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			out := fs.String("o", "evidence", "store in `DIR`")
 			limit := fs.Duration("for", 0, "end after this `TIME`, such as 1m (0: when interrupted)")
 			override := brokerFlags(fs)
-			return func(ctx context.Context, c console, args []string) error {
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 0 {
-					return usage("collect takes no arguments")
+					return cli.Usage("collect takes no arguments")
 				}
 				d, err := loadDesk(*dir)
 				if err != nil {
@@ -77,7 +78,7 @@ restored from a copy, or its key is used elsewhere.`,
 
 // collector stores what devices send.
 type collector struct {
-	c       console
+	c       cli.Console
 	dir     string
 	keys    func(id string) (trust.Keys, bool, error)
 	now     func() time.Time
@@ -100,7 +101,7 @@ type source struct {
 	unheard bool // not enrolled, or unusable
 }
 
-func newCollector(c console, dir string, keys func(id string) (trust.Keys, bool, error)) *collector {
+func newCollector(c cli.Console, dir string, keys func(id string) (trust.Keys, bool, error)) *collector {
 	return &collector{c: c, dir: dir, keys: keys, now: time.Now, devices: map[string]*source{}}
 }
 
@@ -147,12 +148,12 @@ func (k *collector) store(id string, s *source, r signed) {
 		// The device sends in order from the number that was asked for. If it begins with a later one,
 		// it does not have what is in between.
 		if s.asked > 0 && r.head.Chain == s.chain && r.head.Seq > s.asked {
-			k.c.warn("%s: the device does not send records %d to %d of chain %s; they count as gone",
+			k.c.Warn("%s: the device does not send records %d to %d of chain %s; they count as gone",
 				id, s.asked, r.head.Seq-1, hex.EncodeToString(s.chain[:4]))
 			s.gone, s.asked = max(s.gone, r.head.Seq-1), 0
 		}
 	case isForked:
-		k.c.warn("%s: FORKED: two different records have number %d of chain %s", id, r.head.Seq, hex.EncodeToString(r.head.Chain[:4]))
+		k.c.Warn("%s: FORKED: two different records have number %d of chain %s", id, r.head.Seq, hex.EncodeToString(r.head.Chain[:4]))
 		other := &shelf{path: filepath.Join(k.dir, id+".forked")}
 		if st, err := os.Stat(other.path); err == nil {
 			other.size = st.Size()
@@ -160,7 +161,7 @@ func (k *collector) store(id string, s *source, r signed) {
 		if other.size < maxTOML {
 			other.put(r)
 			if err := other.flush(); err != nil {
-				k.c.warn("%s: %v", id, err)
+				k.c.Warn("%s: %v", id, err)
 			}
 		}
 	}
@@ -171,7 +172,7 @@ func (k *collector) doubt(id string, s *source, text string) {
 	k.skipped++
 	if !s.told {
 		s.told = true
-		k.c.warn("%s: %s", id, screen.Lines(text))
+		k.c.Warn("%s: %s", id, screen.Lines(text))
 	}
 }
 
@@ -228,7 +229,7 @@ func (k *collector) flush() error {
 			continue
 		}
 		if c := s.shelf.newest(); c != nil && len(c.records) > 0 {
-			k.c.say("%s: stored up to %d (%d in this run)", id, c.records[len(c.records)-1].seq, s.written)
+			k.c.Say("%s: stored up to %d (%d in this run)", id, c.records[len(c.records)-1].seq, s.written)
 		}
 	}
 	return errors.Join(errs...)
@@ -248,7 +249,7 @@ func (k *collector) tick(b *broker) error {
 		if err != nil {
 			return fmt.Errorf("internal error: %w", err)
 		}
-		k.c.say("%s: asking for the records from %d on", id, from)
+		k.c.Say("%s: asking for the records from %d on", id, from)
 		b.send(wire.DeviceTopic(id, wire.Resend), body)
 	}
 	return nil
@@ -288,7 +289,7 @@ func (k *collector) missing(id string, s *source) uint64 {
 		if to == 0 {
 			return 0 // the newest ones: the device may be off; its next status starts anew
 		}
-		k.c.warn("%s: the device does not send records %d to %d of chain %s; they count as gone", id, from, to, hex.EncodeToString(c.id[:4]))
+		k.c.Warn("%s: the device does not send records %d to %d of chain %s; they count as gone", id, from, to, hex.EncodeToString(c.id[:4]))
 		s.gone, s.asked = to, 0
 		return 0
 	}
@@ -300,6 +301,6 @@ func (k *collector) missing(id string, s *source) uint64 {
 // goodbye says what was not taken.
 func (k *collector) goodbye() {
 	if k.skipped > 0 {
-		k.c.warn("%s not verified and ignored", screen.Plural(k.skipped, "message"))
+		k.c.Warn("%s not verified and ignored", screen.Plural(k.skipped, "message"))
 	}
 }

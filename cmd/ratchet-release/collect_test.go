@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 func TestCollect(t *testing.T) {
@@ -80,7 +81,7 @@ func newBench(t *testing.T, g *gadget, dir string) *bench {
 		t.Fatal(err)
 	}
 	b := &bench{g: g, clock: time.Unix(1000, 0), log: &output{}}
-	b.collector = newCollector(console{out: b.log, err: b.log}, dir, d.deviceKeys)
+	b.collector = newCollector(cli.Console{Out: b.log, Err: b.log}, dir, d.deviceKeys)
 	b.now = func() time.Time { return b.clock }
 	return b
 }
@@ -133,7 +134,7 @@ func TestCollectGivesUpOnWhatIsGone(t *testing.T) {
 	// What comes late is taken all the same.
 	b.records(13, 12, 14)
 	b.asks(t)
-	_, _ = do(t, exitIncomplete, "evidence", "verify", filepath.Join(b.dir, "gw-1.evidence"), "--key", filepath.Join(keyDir(t, g), "k.pem"))
+	_, _ = do(t, cli.ExitIncomplete, "evidence", "verify", filepath.Join(b.dir, "gw-1.evidence"), "--key", filepath.Join(keyDir(t, g), "k.pem"))
 }
 
 // keyDir writes a gadget's public key.
@@ -275,10 +276,10 @@ func TestEvidenceVerify(t *testing.T) {
 	out, _ = doWith(t, string(bytes.Join(g.records, nil)), 0, "evidence", "verify", "-", "--key", key, "--history")
 	contains(t, out, "     1  2026-03-01T12:00:00Z   chain", "    10  2026")
 
-	out, err := do(t, exitIncomplete, "evidence", "verify", export(append(g.records[:3:3], g.records[5:]...)...), "--key", key)
+	out, err := do(t, cli.ExitIncomplete, "evidence", "verify", export(append(g.records[:3:3], g.records[5:]...)...), "--key", key)
 	contains(t, out, "MISSING  4 to 5")
 	contains(t, err, "2 records are missing")
-	out, _ = do(t, exitIncomplete, "evidence", "verify", export(g.records[4:]...), "--key", key)
+	out, _ = do(t, cli.ExitIncomplete, "evidence", "verify", export(g.records[4:]...), "--key", key)
 	contains(t, out, "MISSING  1 to 4, before")
 
 	for _, c := range []struct {
@@ -291,13 +292,13 @@ func TestEvidenceVerify(t *testing.T) {
 		{"garbage", "envelope-malformed", [][]byte{g.records[0], []byte("\xff")}},
 		{"cut", "envelope-malformed", [][]byte{g.records[0], g.records[1][:50]}},
 	} {
-		out, err := do(t, exitRefused, "evidence", "verify", export(c.records...), "--key", key)
+		out, err := do(t, cli.ExitRefused, "evidence", "verify", export(c.records...), "--key", key)
 		contains(t, out, "reason: "+c.reason)
 		if contains(t, err, "x is refused"); c.name != "another key" {
 			contains(t, out, "Good before that:", "records  1")
 		}
 	}
-	_, err = do(t, exitFailed, "evidence", "verify", export(), "--key", key)
+	_, err = do(t, cli.ExitFailed, "evidence", "verify", export(), "--key", key)
 	contains(t, err, "holds no record")
 }
 

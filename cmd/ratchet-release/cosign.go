@@ -14,6 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -42,10 +43,10 @@ func documentKind(path string) (kind string, ok bool) {
 }
 
 // cosign adds a signature to a document of ours.
-func cosign(c console, kind, path, out, keyPath string) error {
+func cosign(c cli.Console, kind, path, out, keyPath string) error {
 	if kind == "root" {
 		if out != path {
-			return usage("a root is signed in its file, by all who sign it")
+			return cli.Usage("a root is signed in its file, by all who sign it")
 		}
 		return signRoot(c, path, "", keyPath)
 	}
@@ -57,7 +58,7 @@ func cosign(c console, kind, path, out, keyPath string) error {
 }
 
 // finishDocument signs a document where a key is given, writes it, and says who must still sign.
-func finishDocument(c console, kind string, msg []byte, out, keyPath, bundle string) error {
+func finishDocument(c cli.Console, kind string, msg []byte, out, keyPath, bundle string) error {
 	what, scope, err := describeDocument(c, kind, msg)
 	if err != nil {
 		return documentRefused(kind, err)
@@ -70,7 +71,7 @@ func finishDocument(c console, kind string, msg []byte, out, keyPath, bundle str
 		if msg, err = trust.SignDocument(kind, msg, signer); err != nil {
 			return err
 		}
-		c.say("  signed by   %s (%s)", short(signer.Key().ID()), algName(signer.Key().Alg()))
+		c.Say("  signed by   %s (%s)", short(signer.Key().ID()), algName(signer.Key().Alg()))
 	}
 	if err := writeFile(out, msg, 0o644); err != nil {
 		return err
@@ -80,7 +81,7 @@ func finishDocument(c console, kind string, msg []byte, out, keyPath, bundle str
 		return err
 	}
 	if ch.last.IsZero() {
-		c.say("%s: %s written. There is no %s here to tell who must sign.", out, what, filepath.Base(bundle))
+		c.Say("%s: %s written. There is no %s here to tell who must sign.", out, what, filepath.Base(bundle))
 		return nil
 	}
 	role := kindRole()[kind]
@@ -89,15 +90,15 @@ func finishDocument(c console, kind string, msg []byte, out, keyPath, bundle str
 		return documentRefused(kind, err)
 	}
 	if !q.Met() {
-		c.say("%s: %s written, signed by %d of %d needed%s.", out, what, len(q.Signed), q.Threshold, missing(q))
+		c.Say("%s: %s written, signed by %d of %d needed%s.", out, what, len(q.Signed), q.Threshold, missing(q))
 		return nil
 	}
-	c.say("%s: %s written, signed by enough of the role %s. Publish it.", out, what, role)
+	c.Say("%s: %s written, signed by enough of the role %s. Publish it.", out, what, role)
 	return nil
 }
 
 // describeDocument says what a document is, and for which devices.
-func describeDocument(c console, kind string, msg []byte) (what string, scope trust.Scope, err error) {
+func describeDocument(c cli.Console, kind string, msg []byte) (what string, scope trust.Scope, err error) {
 	switch kind {
 	case "plan":
 		s, digest, err := campaign.ReadPlan(msg)
@@ -111,47 +112,47 @@ func describeDocument(c console, kind string, msg []byte) (what string, scope tr
 		if err != nil {
 			return "", scope, err
 		}
-		c.say("Pulse %d, %s, phase %d, until %s", s.Sequence, s.State, s.Phase+1, clock(s.Expires))
-		c.say("  plan        %s", s.Plan)
+		c.Say("Pulse %d, %s, phase %d, until %s", s.Sequence, s.State, s.Phase+1, clock(s.Expires))
+		c.Say("  plan        %s", s.Plan)
 		return fmt.Sprintf("pulse %d", s.Sequence), scope, nil
 	case "permit":
 		s, err := campaign.ReadPermit(msg)
 		if err != nil {
 			return "", scope, err
 		}
-		c.say("Permit for %s, under root %d", s.Challenge.Device, s.Challenge.RootVersion)
-		c.say("  manifest    %s", s.Manifest)
+		c.Say("Permit for %s, under root %d", s.Challenge.Device, s.Challenge.RootVersion)
+		c.Say("  manifest    %s", s.Manifest)
 		for _, r := range s.Lifts {
-			c.say("  lifts       %s: %s", r, r.Info().Says)
+			c.Say("  lifts       %s: %s", r, r.Info().Says)
 		}
 		return "permit for " + s.Challenge.Device, scope, nil
 	}
 	return "", scope, errors.New("unknown kind")
 }
 
-func describePlan(c console, s campaign.PlanSpec, digest manifest.Digest) {
-	c.say("Plan %d of channel %s, generation %d, until %s", s.Sequence, s.Channel, s.Generation, clock(s.ValidUntil))
-	c.say("  plan        %s", digest)
-	c.say("  manifest    %s, sequence %d", s.Manifest, s.ManifestSequence)
+func describePlan(c cli.Console, s campaign.PlanSpec, digest manifest.Digest) {
+	c.Say("Plan %d of channel %s, generation %d, until %s", s.Sequence, s.Channel, s.Generation, clock(s.ValidUntil))
+	c.Say("  plan        %s", digest)
+	c.Say("  manifest    %s, sequence %d", s.Manifest, s.ManifestSequence)
 	for _, id := range s.Classes {
-		c.say("  class       %s", id)
+		c.Say("  class       %s", id)
 	}
 	if n := len(s.Devices); n > 0 {
-		c.say("  devices     %s: %s ...", screen.Plural(n, "device"), s.Devices[0])
+		c.Say("  devices     %s: %s ...", screen.Plural(n, "device"), s.Devices[0])
 	}
 	for i, p := range s.Phases {
 		begins := ""
 		if !p.NotBefore.IsZero() {
 			begins = ", not before " + clock(p.NotBefore)
 		}
-		c.say("  phase %-5d %g %% of the devices%s", i+1, float64(p.BasisPoints)/100, begins)
+		c.Say("  phase %-5d %g %% of the devices%s", i+1, float64(p.BasisPoints)/100, begins)
 	}
 }
 
 // documentRefused is a plan, a pulse or a permit that a device would refuse.
 func documentRefused(kind string, err error) error {
 	why := map[string]reason.Reason{"plan": reason.PlanVoid, "pulse": reason.PulseVoid, "permit": reason.PermitVoid}[kind]
-	return &refusal{what: "the " + kind, reason: why, err: err}
+	return &cli.Refusal{What: "the " + kind, Reason: why, Err: err}
 }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

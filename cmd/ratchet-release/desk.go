@@ -12,6 +12,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -131,7 +132,7 @@ func (d desk) images() string { return d.path(d.Images.Directory) }
 // anchors are the keys that the fleet trusts.
 func (d desk) anchors() (trust.Keys, error) {
 	if len(d.Keys.Anchors) == 0 {
-		return trust.Keys{}, usage("no public key: give --key FILE, or name keys.anchors in %s", deskName)
+		return trust.Keys{}, cli.Usage("no public key: give --key FILE, or name keys.anchors in %s", deskName)
 	}
 	paths := make([]string, len(d.Keys.Anchors))
 	for i, p := range d.Keys.Anchors {

@@ -11,28 +11,29 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
-func enrollVerb() verb {
-	return verb{
-		name: "enroll", args: "[flags] ID DEVICE.pem",
-		short: "note a device's public key, so that its status and evidence can be verified",
-		long: `
+func enrollVerb() cli.Verb {
+	return cli.Verb{
+		Name: "enroll", Args: "[flags] ID DEVICE.pem",
+		Short: "note a device's public key, so that its status and evidence can be verified",
+		Long: `
 Stores the public key DEVICE.pem ("-" is standard input) as devices/ID.pem in the release
 directory. From then on watch and evidence collect believe of the device ID only what this key has
 signed. Get the key over a way that you trust: at provisioning, or from the console. Another key
 for the same device is refused without --replace.`,
-		examples: []string{
+		Examples: []string{
 			"ratchet-release enroll gw-0001 gw-0001.pub.pem",
 			"ssh gw-0001 cat /var/lib/ratchet/device.pem | ratchet-release enroll gw-0001 -",
 		},
-		setup: func(fs *flag.FlagSet) action {
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			replace := fs.Bool("replace", false, "replace the device's key by this one")
-			return func(_ context.Context, c console, args []string) error {
+			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 2 {
-					return usage("a device id and its public key, please")
+					return cli.Usage("a device id and its public key, please")
 				}
 				d, err := loadDesk(*dir)
 				if err != nil {
@@ -44,9 +45,9 @@ for the same device is refused without --replace.`,
 	}
 }
 
-func enroll(c console, d desk, id, path string, replace bool) error {
+func enroll(c cli.Console, d desk, id, path string, replace bool) error {
 	if err := wire.CheckID(id); err != nil {
-		return usage("device id %q %v", manifest.Printable(id), err)
+		return cli.Usage("device id %q %v", manifest.Printable(id), err)
 	}
 	b, err := readInput(c, path, trust.MaxPEM, "public key")
 	if err != nil {
@@ -60,7 +61,7 @@ func enroll(c console, d desk, id, path string, replace bool) error {
 	old, err := readPublic(to)
 	switch {
 	case err == nil && old.ID() == key.ID():
-		c.say("%s is enrolled with this key already (%s).", id, short(key.ID()))
+		c.Say("%s is enrolled with this key already (%s).", id, short(key.ID()))
 		return nil
 	case err == nil && !replace:
 		return fmt.Errorf("cannot enroll %s: it is enrolled with another key (%s); if the device really has a new one, use --replace", id, short(old.ID()))
@@ -77,6 +78,6 @@ func enroll(c console, d desk, id, path string, replace bool) error {
 	if err := writeFile(to, pem, 0o644); err != nil {
 		return err
 	}
-	c.say("%s: enrolled with key %s (%s).", id, key.ID(), algName(key.Alg()))
+	c.Say("%s: enrolled with key %s (%s).", id, key.ID(), algName(key.Alg()))
 	return nil
 }

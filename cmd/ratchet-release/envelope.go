@@ -8,6 +8,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 // why gives an error of Parse or Verify the word that a device would record for it.
@@ -30,7 +31,9 @@ func why(err error) reason.Reason {
 }
 
 // refused makes a refusal of an error of Parse or Verify.
-func refused(what string, err error) error { return &refusal{what: what, reason: why(err), err: err} }
+func refused(what string, err error) error {
+	return &cli.Refusal{What: what, Reason: why(err), Err: err}
+}
 
 // census is an Authority that trusts nobody and counts the blocks that it is asked about.
 type census struct{ blocks int }
@@ -51,7 +54,7 @@ func signatures(e manifest.Envelope) int {
 }
 
 // readEnvelope reads and parses a file.
-func readEnvelope(c console, path string) (manifest.Envelope, error) {
+func readEnvelope(c cli.Console, path string) (manifest.Envelope, error) {
 	b, err := readInput(c, path, manifest.MaxEnvelope, "envelope")
 	if err != nil {
 		return manifest.Envelope{}, err
@@ -64,19 +67,19 @@ func readEnvelope(c console, path string) (manifest.Envelope, error) {
 }
 
 // describe says in a few lines what a manifest is.
-func describe(c console, m manifest.Manifest) {
-	c.say("  manifest    %s", m.Digest())
-	c.say("  sequence    %d", m.Sequence())
+func describe(c cli.Console, m manifest.Manifest) {
+	c.Say("  manifest    %s", m.Digest())
+	c.Say("  sequence    %d", m.Sequence())
 	if v := m.SetVersion(); v != nil {
-		c.say("  version     %s", manifest.FormatVersion(v))
+		c.Say("  version     %s", manifest.FormatVersion(v))
 	}
 	var names []string
 	for _, id := range m.Components() {
 		names = append(names, id.String())
 	}
-	c.say("  components  %s", strings.Join(names, ", "))
+	c.Say("  components  %s", strings.Join(names, ", "))
 	if text := m.Description("en"); text != "" {
-		c.say("  says        %s", text)
+		c.Say("  says        %s", text)
 	}
 }
 

@@ -17,37 +17,38 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
-func evidenceVerifyVerb() verb {
-	return verb{
-		name: "evidence verify", args: "[flags] FILE",
-		short: "check an export of a device's evidence, offline",
-		long: `
+func evidenceVerifyVerb() cli.Verb {
+	return cli.Verb{
+		Name: "evidence verify", Args: "[flags] FILE",
+		Short: "check an export of a device's evidence, offline",
+		Long: `
 Checks FILE ("-" is standard input), an export of ` + "`ratchet evidence export`" + ` or a file of evidence
 collect: that every record is signed by the device's key, is of one device, and continues the chain
 of the record before it. Says what the file holds, how many records are missing and where, and how
 often each reason occurs. What is missing is never passed over in silence, but it is no forgery.`,
-		examples: []string{
+		Examples: []string{
 			"ratchet-release evidence verify gw-0001.evidence --key devices/gw-0001.pem",
 			"ratchet-release evidence verify --history --key gw-0001.pem export.cbor | less",
 		},
-		exits: "2 a record is forged, altered, out of order or unreadable; what stands before it is good;\n3 all records are genuine, and some are missing",
-		setup: func(fs *flag.FlagSet) action {
-			keys := repeated(fs, "key", "public key `PEM` of the device; may be repeated")
+		Exits: "2 a record is forged, altered, out of order or unreadable; what stands before it is good;\n3 all records are genuine, and some are missing",
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			keys := cli.Repeated(fs, "key", "public key `PEM` of the device; may be repeated")
 			history := fs.Bool("history", false, "print every record")
-			return func(ctx context.Context, c console, args []string) error {
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return usage("one file, please")
+					return cli.Usage("one file, please")
 				}
 				if len(*keys) == 0 {
-					return usage("whose evidence? give the device's public key with --key")
+					return cli.Usage("whose evidence? give the device's public key with --key")
 				}
 				anchors, err := readAnchors(*keys, false)
 				if err != nil {
 					return err
 				}
-				in := c.in
+				in := c.In
 				if args[0] != "-" {
 					f, err := os.Open(args[0])
 					if err != nil {
@@ -62,13 +63,13 @@ often each reason occurs. What is missing is never passed over in silence, but i
 	}
 }
 
-func verifyEvidence(ctx context.Context, c console, name string, in io.Reader, anchors trust.Keys, history bool) error {
-	out := bufio.NewWriter(c.out)
+func verifyEvidence(ctx context.Context, c cli.Console, name string, in io.Reader, anchors trust.Keys, history bool) error {
+	out := bufio.NewWriter(c.Out)
 	defer out.Flush()
-	c.out = out
+	c.Out = out
 	s, err := evidence.VerifyExport(interruptible{ctx, in}, anchors, func(r evidence.Record) error {
 		if history {
-			c.say("%s", historyLine(r))
+			c.Say("%s", historyLine(r))
 		}
 		return nil
 	})
@@ -80,18 +81,18 @@ func verifyEvidence(ctx context.Context, c console, name string, in io.Reader, a
 		return ctx.Err()
 	case errors.As(err, &broken):
 		if s.Records > 0 {
-			c.say("Good before that:")
+			c.Say("Good before that:")
 			report(c, s)
 		}
-		return &refusal{what: name, reason: evidenceReason(err), err: err}
+		return &cli.Refusal{What: name, Reason: evidenceReason(err), Err: err}
 	case err != nil:
 		return fmt.Errorf("cannot verify %s: %w", name, err)
 	}
 	report(c, s)
 	if n := s.Missing(); n > 0 {
-		return fmt.Errorf("%w: %s missing", errIncomplete, pluralBig(n, "record is", "records are"))
+		return fmt.Errorf("%w: %s missing", cli.ErrIncomplete, pluralBig(n, "record is", "records are"))
 	}
-	c.say("Every record is signed by the key and continues its chain; none is missing.")
+	c.Say("Every record is signed by the key and continues its chain; none is missing.")
 	return nil
 }
 
@@ -118,41 +119,41 @@ func pluralBig(n uint64, one, many string) string {
 }
 
 // report prints a summary.
-func report(c console, s evidence.Summary) {
-	c.say("device   %s", s.Device)
-	c.say("key      %s", s.Signer)
-	c.say("records  %d, %d bytes", s.Records, s.Bytes)
+func report(c cli.Console, s evidence.Summary) {
+	c.Say("device   %s", s.Device)
+	c.Say("key      %s", s.Signer)
+	c.Say("records  %d, %d bytes", s.Records, s.Bytes)
 	if s.Duplicates > 0 {
-		c.say("         %d more were there twice", s.Duplicates)
+		c.Say("         %d more were there twice", s.Duplicates)
 	}
 	for _, ch := range s.Chains {
-		c.say("chain    %s", hex.EncodeToString(ch.ID[:]))
-		c.say("  records  %d to %d", ch.First, ch.Last)
+		c.Say("chain    %s", hex.EncodeToString(ch.ID[:]))
+		c.Say("  records  %d to %d", ch.First, ch.Last)
 		if ch.First > 1 {
-			c.say("  MISSING  %d to %d, before the first one here", 1, ch.First-1)
+			c.Say("  MISSING  %d to %d, before the first one here", 1, ch.First-1)
 		} else if ch.Why != reason.None {
-			c.say("  began    %s", ch.Why)
+			c.Say("  began    %s", ch.Why)
 		}
 		told := uint64(0)
 		for _, g := range ch.Gaps {
-			c.say("  MISSING  %d to %d", g.From, g.To)
+			c.Say("  MISSING  %d to %d", g.From, g.To)
 			told += g.To - g.From + 1
 		}
 		if ch.Missing > told {
-			c.say("  MISSING  %d more, in further gaps", ch.Missing-told)
+			c.Say("  MISSING  %d more, in further gaps", ch.Missing-told)
 		}
 		if k := ch.Known; k != nil {
-			c.say("  follows  chain %s, of which the device knew record %d", hex.EncodeToString(k.Chain[:]), k.Seq)
+			c.Say("  follows  chain %s, of which the device knew record %d", hex.EncodeToString(k.Chain[:]), k.Seq)
 		}
 		if ch.Forgot > 0 {
-			c.say("  forgot   %d records of the chain before, which are here", ch.Forgot)
+			c.Say("  forgot   %d records of the chain before, which are here", ch.Forgot)
 		}
 	}
 	if len(s.Reasons) > 0 {
-		c.say("reasons")
+		c.Say("reasons")
 	}
 	for _, r := range slices.Sorted(maps.Keys(s.Reasons)) {
-		c.say("  %6d  %s", s.Reasons[r], r)
+		c.Say("  %6d  %s", s.Reasons[r], r)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 // replaceFile writes path as a whole. An existing file keeps its mode. write gets the new file.
@@ -108,9 +110,9 @@ func syncDir(dir string) error {
 }
 
 // readInput reads a file, or the console's input when path is "-", of at most limit bytes.
-func readInput(c console, path string, limit int64, what string) ([]byte, error) {
+func readInput(c cli.Console, path string, limit int64, what string) ([]byte, error) {
 	if path == "-" {
-		return readAtMost(c.in, "standard input", limit, what)
+		return readAtMost(c.In, "standard input", limit, what)
 	}
 	return readFile(path, limit, what)
 }

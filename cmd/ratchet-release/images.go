@@ -14,12 +14,13 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // copyImages brings the payloads of a manifest from a directory into the image directory. All of
 // them are checked, decoded, before the first is copied.
-func copyImages(ctx context.Context, c console, m manifest.Manifest, from, to string) error {
+func copyImages(ctx context.Context, c cli.Console, m manifest.Manifest, from, to string) error {
 	installs, err := everyInstall(m)
 	if err != nil {
 		return err
@@ -32,18 +33,18 @@ func copyImages(ctx context.Context, c console, m manifest.Manifest, from, to st
 		}
 		name, ours := payloadName(in.URI)
 		if !ours {
-			c.say("%s: %s has a name of its own; it must be there already.", in.Component, in.URI)
+			c.Say("%s: %s has a name of its own; it must be there already.", in.Component, in.URI)
 			continue
 		}
 		if to == "" {
-			return usage("no image directory: give --images DIR, name images.directory in %s, or give --offer-only", deskName)
+			return cli.Usage("no image directory: give --images DIR, name images.directory in %s, or give --offer-only", deskName)
 		}
 		path, err := findPayload(name, from, to)
 		if err != nil {
 			return fmt.Errorf("cannot publish the image of %s: %w", in.Component, err)
 		}
 		if err := checkPayload(ctx, fileSource(path), in); payloadFault(err) {
-			return &refusal{what: path, reason: reason.ImageCorrupt, err: err}
+			return &cli.Refusal{What: path, Reason: reason.ImageCorrupt, Err: err}
 		} else if err != nil {
 			return fmt.Errorf("cannot publish the image of %s: %w", in.Component, err)
 		}
@@ -54,7 +55,7 @@ func copyImages(ctx context.Context, c console, m manifest.Manifest, from, to st
 		if err != nil {
 			return err
 		}
-		c.say("%s: %s", filepath.Join(to, w.name), done)
+		c.Say("%s: %s", filepath.Join(to, w.name), done)
 	}
 	return nil
 }
@@ -77,7 +78,7 @@ func findPayload(name, from, to string) (string, error) {
 //
 // Crash: before the rename -> a hidden temporary file, which no manifest names; after -> the whole
 // payload. A server never hands out a part of it.
-func publishPayload(ctx context.Context, c console, from, to string) (string, error) {
+func publishPayload(ctx context.Context, c cli.Console, from, to string) (string, error) {
 	size, err := namedRight(ctx, to)
 	if err == nil {
 		return fmt.Sprintf("is there already, %d bytes, as its digest says", size), nil
@@ -102,7 +103,7 @@ func publishPayload(ctx context.Context, c console, from, to string) (string, er
 		return "", err
 	}
 	defer t.drop()
-	h, bar := sha256.New(), screen.NewBar(c.err, "copying "+filepath.Base(to)[:12], st.Size())
+	h, bar := sha256.New(), screen.NewBar(c.Err, "copying "+filepath.Base(to)[:12], st.Size())
 	defer bar.End()
 	n, err := io.CopyBuffer(io.MultiWriter(t.File, h, bar), interruptible{ctx, f}, make([]byte, 1<<20))
 	if err != nil {

@@ -11,33 +11,34 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
-func initVerb() verb {
-	return verb{
-		name: "init", args: "[flags] [DIR]",
-		short: "make a release directory: keys and configuration",
-		long: `
+func initVerb() cli.Verb {
+	return cli.Verb{
+		Name: "init", Args: "[flags] [DIR]",
+		Short: "make a release directory: keys and configuration",
+		Long: `
 Makes a release directory (the current one unless DIR is given): a release key, its public half
 for the devices, ratchet-release.toml, and a release file to start from. Nothing that exists is
 overwritten. The private key is not encrypted: keep the directory where only the people who
 release can read it, and back it up; devices accept nothing that it has not signed.`,
-		examples: []string{
+		Examples: []string{
 			"ratchet-release init --vendor example.com --class gateway-v1 desk",
 			"ratchet-release init --alg ed25519 --broker mqtts://broker.example.com:8883 desk",
 		},
-		setup: func(fs *flag.FlagSet) action {
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o initOptions
 			fs.StringVar(&o.alg, "alg", "esp256", "algorithm of the release `KEY`: esp256, ed25519 or esp384")
 			fs.StringVar(&o.vendor, "vendor", "example.com", "`DOMAIN` of the vendor; part of every manifest")
-			classes := repeated(fs, "class", "device class `NAME` (default gateway-v1); may be repeated")
+			classes := cli.Repeated(fs, "class", "device class `NAME` (default gateway-v1); may be repeated")
 			fs.StringVar(&o.broker, "broker", "mqtts://broker.example.com:8883", "MQTT broker `URL`")
 			fs.BoolVar(&o.allowPlain, "allow-plain", false, "allow a broker without TLS (mqtt://)")
 			fs.StringVar(&o.channel, "channel", "stable", "offer channel `NAME`")
 			fs.StringVar(&o.baseURL, "base-url", "https://updates.example.com/images", "public `URL` of the image directory")
-			return func(_ context.Context, c console, args []string) error {
+			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) > 1 {
-					return usage("one directory, please")
+					return cli.Usage("one directory, please")
 				}
 				dir := "."
 				if len(args) == 1 {
@@ -70,11 +71,11 @@ const (
 //
 // Crash: at any point -> some of the files are missing; init refuses to run again over those that
 // exist and names them, nothing depends on a directory that init has not finished.
-func initDesk(c console, dir string, o initOptions) error {
+func initDesk(c cli.Console, dir string, o initOptions) error {
 	algs := map[string]int64{"esp256": trust.ESP256, "ed25519": trust.Ed25519, "esp384": trust.ESP384}
 	alg, ok := algs[strings.ToLower(o.alg)]
 	if !ok {
-		return usage("algorithm %q is unknown: use esp256, ed25519 or esp384", o.alg)
+		return cli.Usage("algorithm %q is unknown: use esp256, ed25519 or esp384", o.alg)
 	}
 	config := deskTOML(o)
 	d := desk{dir: dir}
@@ -83,10 +84,10 @@ func initDesk(c console, dir string, o initOptions) error {
 		return fmt.Errorf("internal error: %w", err)
 	}
 	if err := d.check(doc); err != nil {
-		return usage("%v", err)
+		return cli.Usage("%v", err)
 	}
 	if _, err := parseRelease(exampleName, []byte(exampleTOML), d); err != nil {
-		return usage("%v", err)
+		return cli.Usage("%v", err)
 	}
 	var there []string
 	for _, name := range []string{deskName, privateName, publicName} {
@@ -133,23 +134,23 @@ func initDesk(c console, dir string, o initOptions) error {
 			return fmt.Errorf("cannot init %s: %w", dir, err)
 		}
 	}
-	c.say("Release directory %s is ready.", dir)
-	c.say("")
-	c.say("  %-22s the release key (%s). Private: guard it and back it up.", privateName, algName(alg))
-	c.say("  %-22s its public half, id %s", publicName, signer.Key().ID())
-	c.say("  %-22s configuration of this desk", deskName)
-	c.say("  %-22s a release file to start from", exampleName)
-	c.say("  %-22s public keys of devices go here (`ratchet-release enroll`)", devicesDir+"/")
-	c.say("  %-22s published payloads; serve it at %s", "images/", o.baseURL)
-	c.say("")
-	c.say("Next:")
-	c.say("  1. Check %s: vendor, classes, broker, base-url.", deskName)
-	c.say("  2. Copy %s to each device. The device's configuration must say:", publicName)
-	c.say("       [device]  vendor = [%s], class = [%s]", quoteTOML(o.vendor), quoteTOML(o.classes[0]))
-	c.say("       [mqtt]    url = %s, channel = %s", quoteTOML(o.broker), quoteTOML(o.channel))
-	c.say("       [trust]   keys = [\"/etc/ratchet/release.pub.pem\"]")
-	c.say("  3. Enroll each device's evidence key: ratchet-release enroll ID DEVICE.pem")
-	c.say("  4. Release: build %s, sign, publish, watch.", exampleName)
+	c.Say("Release directory %s is ready.", dir)
+	c.Say("")
+	c.Say("  %-22s the release key (%s). Private: guard it and back it up.", privateName, algName(alg))
+	c.Say("  %-22s its public half, id %s", publicName, signer.Key().ID())
+	c.Say("  %-22s configuration of this desk", deskName)
+	c.Say("  %-22s a release file to start from", exampleName)
+	c.Say("  %-22s public keys of devices go here (`ratchet-release enroll`)", devicesDir+"/")
+	c.Say("  %-22s published payloads; serve it at %s", "images/", o.baseURL)
+	c.Say("")
+	c.Say("Next:")
+	c.Say("  1. Check %s: vendor, classes, broker, base-url.", deskName)
+	c.Say("  2. Copy %s to each device. The device's configuration must say:", publicName)
+	c.Say("       [device]  vendor = [%s], class = [%s]", quoteTOML(o.vendor), quoteTOML(o.classes[0]))
+	c.Say("       [mqtt]    url = %s, channel = %s", quoteTOML(o.broker), quoteTOML(o.channel))
+	c.Say("       [trust]   keys = [\"/etc/ratchet/release.pub.pem\"]")
+	c.Say("  3. Enroll each device's evidence key: ratchet-release enroll ID DEVICE.pem")
+	c.Say("  4. Release: build %s, sign, publish, watch.", exampleName)
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 // TestInteropMosquitto publishes to a real broker, whose access list acknowledges and drops.
@@ -50,7 +52,7 @@ func TestInteropMosquitto(t *testing.T) {
 	contains(t, out, "offered, acknowledged and read back: sequence 5")
 	out, _ = do(t, 0, "publish", "--dir", dir, file)
 	contains(t, out, "is offered there already")
-	_, stderr := do(t, exitFailed, "publish", "--dir", dir, "--channel", "beta", file)
+	_, stderr := do(t, cli.ExitFailed, "publish", "--dir", dir, "--channel", "beta", file)
 	contains(t, stderr, "acknowledged the offer and does not keep it on ratchet/v1/offer/beta")
 	out, _ = do(t, 0, "publish", "--dir", dir, "--withdraw")
 	contains(t, out, "cleared")

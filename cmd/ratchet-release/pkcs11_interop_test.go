@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 // TestInteropPKCS11: keys that never leave a token (SoftHSM) sign a release, a root and a plan, through
@@ -90,5 +92,5 @@ signers = ["planner"]
 	contains(t, out, "signed by enough of the role campaign")
 
 	t.Setenv("PKCS11_PIN", "0000")
-	do(t, exitFailed, "sign", "--key", root, suit)
+	do(t, cli.ExitFailed, "sign", "--key", root, suit)
 }

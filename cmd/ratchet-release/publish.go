@@ -11,13 +11,14 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
-func publishVerb() verb {
-	return verb{
-		name: "publish", args: "[flags] FILE...",
-		short: "copy payloads to the image directory and offer a release over MQTT",
-		long: `
+func publishVerb() cli.Verb {
+	return cli.Verb{
+		Name: "publish", Args: "[flags] FILE...",
+		Short: "copy payloads to the image directory and offer a release over MQTT",
+		Long: `
 Verifies the signed envelope FILE with the anchors, checks its payloads, copies them into the image
 directory, and then offers the envelope: retained, on the channel or to single devices. In the end
 the offer is read back from the broker, because a broker acknowledges what its access list forbids.
@@ -29,18 +30,18 @@ one refuse it. With --images-only several envelopes can be given.
 
 --withdraw clears the offer. Devices ignore that: one that has taken the offer goes on with it, one
 that has not seen it never will.`,
-		examples: []string{
+		Examples: []string{
 			"ratchet-release publish release.suit",
 			"ratchet-release publish --device gw-0001 --device gw-0002 release.suit",
 			"ratchet-release publish --images-only *.suit",
 			"ratchet-release publish --withdraw --channel beta",
 		},
-		exits: "2 an envelope or a payload is refused; nothing was offered",
-		setup: func(fs *flag.FlagSet) action {
+		Exits: "2 an envelope or a payload is refused; nothing was offered",
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o publishOptions
 			dir := dirFlag(fs)
-			keys := repeated(fs, "key", "public key `PEM` to verify with (default: keys.anchors)")
-			devices := repeated(fs, "device", "offer to the device `ID` only; may be repeated")
+			keys := cli.Repeated(fs, "key", "public key `PEM` to verify with (default: keys.anchors)")
+			devices := cli.Repeated(fs, "device", "offer to the device `ID` only; may be repeated")
 			fs.StringVar(&o.channel, "channel", "", "offer on the channel `NAME` (default: broker.channel)")
 			fs.StringVar(&o.payloads, "payloads", "", "payloads are in `DIR` (default: beside each envelope)")
 			fs.StringVar(&o.images, "images", "", "image directory `DIR` (default: images.directory)")
@@ -50,16 +51,16 @@ that has not seen it never will.`,
 			fs.BoolVar(&o.force, "force", false, "replace a newer offer")
 			withdraw := fs.Bool("withdraw", false, "clear the offer of the channel or device")
 			override := brokerFlags(fs)
-			return func(ctx context.Context, c console, args []string) error {
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				switch {
 				case *withdraw && len(args) > 0:
-					return usage("--withdraw clears whatever is offered and takes no file")
+					return cli.Usage("--withdraw clears whatever is offered and takes no file")
 				case !*withdraw && len(args) == 0:
-					return usage("which envelope?")
+					return cli.Usage("which envelope?")
 				case o.imagesOnly && o.offerOnly:
-					return usage("--images-only and --offer-only leave nothing to do")
+					return cli.Usage("--images-only and --offer-only leave nothing to do")
 				case len(args) > 1 && !o.imagesOnly:
-					return usage("a topic holds one offer: publish one envelope at a time, or give --images-only")
+					return cli.Usage("a topic holds one offer: publish one envelope at a time, or give --images-only")
 				}
 				d, err := findDesk(*dir)
 				if err != nil {
@@ -101,7 +102,7 @@ func (o publishOptions) topics(d desk, devices []string) ([]string, error) {
 		return nil, nil
 	}
 	if len(devices) > 0 && o.channel != "" {
-		return nil, usage("--channel and --device exclude each other")
+		return nil, cli.Usage("--channel and --device exclude each other")
 	}
 	if o.channel == "" && len(devices) == 0 {
 		o.channel = d.Broker.Channel
@@ -121,7 +122,7 @@ func (o publishOptions) topics(d desk, devices []string) ([]string, error) {
 }
 
 // publish verifies everything before it changes anything, copies before it offers.
-func publish(ctx context.Context, c console, files, topics []string, o publishOptions) error {
+func publish(ctx context.Context, c cli.Console, files, topics []string, o publishOptions) error {
 	var all []manifest.Manifest
 	for _, path := range files {
 		m, err := verified(c, path, o.anchors)
@@ -180,13 +181,13 @@ func severed(envelope []byte, anchors trust.Keys) ([]byte, error) {
 }
 
 // offer publishes one envelope on one topic and proves that it is there.
-func offer(ctx context.Context, c console, b *broker, topic string, m manifest.Manifest, envelope []byte, o publishOptions) error {
+func offer(ctx context.Context, c cli.Console, b *broker, topic string, m manifest.Manifest, envelope []byte, o publishOptions) error {
 	old, err := b.retainedOn(ctx, topic, settle)
 	if err != nil {
 		return err
 	}
 	if bytes.Equal(old, envelope) {
-		c.say("%s: sequence %d is offered there already.", topic, m.Sequence())
+		c.Say("%s: sequence %d is offered there already.", topic, m.Sequence())
 		return nil
 	}
 	if err := supersedes(m, old, o.anchors); err != nil && !o.force {
@@ -202,7 +203,7 @@ func offer(ctx context.Context, c console, b *broker, topic string, m manifest.M
 	if !bytes.Equal(now, envelope) {
 		return fmt.Errorf("the broker acknowledged the offer and does not keep it on %s: its access list may forbid this desk to write or to read there, or it does not keep messages of %d bytes", topic, len(envelope))
 	}
-	c.say("%s: offered, acknowledged and read back: sequence %d, %d bytes, %s", topic, m.Sequence(), len(envelope), m.Digest())
+	c.Say("%s: offered, acknowledged and read back: sequence %d, %d bytes, %s", topic, m.Sequence(), len(envelope), m.Digest())
 	return nil
 }
 
@@ -228,7 +229,7 @@ func supersedes(m manifest.Manifest, old []byte, anchors trust.Keys) error {
 }
 
 // withdrawOffers clears retained offers.
-func withdrawOffers(ctx context.Context, c console, o brokerOptions, topics []string) error {
+func withdrawOffers(ctx context.Context, c cli.Console, o brokerOptions, topics []string) error {
 	b, err := connect(ctx, o)
 	if err != nil {
 		return err
@@ -240,7 +241,7 @@ func withdrawOffers(ctx context.Context, c console, o brokerOptions, topics []st
 			return err
 		}
 		if len(old) == 0 {
-			c.say("%s: nothing is offered there.", topic)
+			c.Say("%s: nothing is offered there.", topic)
 			continue
 		}
 		if err := b.publish(ctx, drop, topic, true, nil); err != nil {
@@ -253,7 +254,7 @@ func withdrawOffers(ctx context.Context, c console, o brokerOptions, topics []st
 		if len(now) > 0 {
 			return errors.New("the broker acknowledged and still keeps the offer: its access list may forbid this desk to write there")
 		}
-		c.say("%s: cleared. Devices that have seen the offer keep to it.", topic)
+		c.Say("%s: cleared. Devices that have seen the offer keep to it.", topic)
 	}
 	return nil
 }

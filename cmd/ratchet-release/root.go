@@ -16,19 +16,20 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // rootVerbs are those about the trust root, in the order of its life.
-func rootVerbs() []verb {
-	return []verb{keysNewVerb(), rootInitVerb(), rootRotateVerb("root rotate"), rootRotateVerb("keys rotate"), rootSignVerb(), rootShowVerb()}
+func rootVerbs() []cli.Verb {
+	return []cli.Verb{keysNewVerb(), rootInitVerb(), rootRotateVerb("root rotate"), rootRotateVerb("keys rotate"), rootSignVerb(), rootShowVerb()}
 }
 
-func rootRotateVerb(name string) verb {
-	return verb{
-		name: name, args: "[flags]",
-		short: "make the next root from root.toml, and say who must sign it",
-		long: `
+func rootRotateVerb(name string) cli.Verb {
+	return cli.Verb{
+		Name: name, Args: "[flags]",
+		Short: "make the next root from root.toml, and say who must sign it",
+		Long: `
 Makes the next version of the trust root from root.toml, as root-N.cbor, and says what changes and
 who must sign: enough root signers of the version before, and enough of its own. Each of them runs
 "root sign" on that same file, in any order; when the last one has, the version is added to
@@ -37,14 +38,14 @@ root-bundle.cbor, and the bundle is to be published. Nothing changes for devices
 To give a role to other keys: edit root.toml (keys new makes a key pair), rotate, sign. Every plan,
 pulse and permit of a role whose signers changed is void with the new root, those named in renew
 too; issue them again.`,
-		examples: []string{"ratchet-release " + name, "ratchet-release " + name + " --dir desk --replace"},
-		exits:    "2 a device would refuse such a root",
-		setup: func(fs *flag.FlagSet) action {
+		Examples: []string{"ratchet-release " + name, "ratchet-release " + name + " --dir desk --replace"},
+		Exits:    "2 a device would refuse such a root",
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			replace := fs.Bool("replace", false, "replace a root-N.cbor that says something else, with its signatures")
-			return func(_ context.Context, c console, args []string) error {
+			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) > 0 {
-					return usage("it takes no arguments: edit %s", rootName)
+					return cli.Usage("it takes no arguments: edit %s", rootName)
 				}
 				return rotate(c, *dir, *replace, time.Now())
 			}
@@ -52,22 +53,22 @@ too; issue them again.`,
 	}
 }
 
-func rootSignVerb() verb {
-	return verb{
-		name: "root sign", args: "[flags] FILE",
-		short: "add a signature to a root, and to the bundle when it is complete",
-		long: `
+func rootSignVerb() cli.Verb {
+	return cli.Verb{
+		Name: "root sign", Args: "[flags] FILE",
+		Short: "add a signature to a root, and to the bundle when it is complete",
+		Long: `
 Shows the root FILE and adds a signature. Several people sign the same file, in any order; both keys
 of a pair sign, one after the other. When enough have signed, the root is added to the bundle, which
 is first walked as a device would walk it.`,
-		examples: []string{"ratchet-release root sign --key /media/alice/alice.pem root-2.cbor", "ratchet-release root sign --key hsm.toml root-2.cbor"},
-		exits:    "2 a device would refuse the root",
-		setup: func(fs *flag.FlagSet) action {
+		Examples: []string{"ratchet-release root sign --key /media/alice/alice.pem root-2.cbor", "ratchet-release root sign --key hsm.toml root-2.cbor"},
+		Exits:    "2 a device would refuse the root",
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			bundle := bundleFlag(fs)
 			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
-			return func(_ context.Context, c console, args []string) error {
+			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 || *key == "" {
-					return usage("one root, and the --key to sign with, please")
+					return cli.Usage("one root, and the --key to sign with, please")
 				}
 				return signRoot(c, args[0], *bundle, *key)
 			}
@@ -75,20 +76,20 @@ is first walked as a device would walk it.`,
 	}
 }
 
-func rootShowVerb() verb {
-	return verb{
-		name: "root show", args: "[flags] FILE",
-		short: "show a root or a bundle, also one that is not signed completely",
-		long: `
+func rootShowVerb() cli.Verb {
+	return cli.Verb{
+		Name: "root show", Args: "[flags] FILE",
+		Short: "show a root or a bundle, also one that is not signed completely",
+		Long: `
 Shows what the root FILE says and who has signed it, or every version of a bundle. A root is judged by
 the version before it, from the bundle given with --bundle.`,
-		examples: []string{"ratchet-release root show root-bundle.cbor", "ratchet-release root show root-2.cbor"},
-		exits:    "2 a device would refuse it",
-		setup: func(fs *flag.FlagSet) action {
+		Examples: []string{"ratchet-release root show root-bundle.cbor", "ratchet-release root show root-2.cbor"},
+		Exits:    "2 a device would refuse it",
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			bundle := bundleFlag(fs)
-			return func(_ context.Context, c console, args []string) error {
+			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return usage("one root or bundle, please")
+					return cli.Usage("one root or bundle, please")
 				}
 				return showRoot(c, args[0], *bundle)
 			}
@@ -102,7 +103,7 @@ func bundleFlag(fs *flag.FlagSet) *string {
 
 // rootRefused is a root or a bundle that a device would refuse.
 func rootRefused(path string, err error) error {
-	return &refusal{what: path, reason: reason.RootRefused, err: err}
+	return &cli.Refusal{What: path, Reason: reason.RootRefused, Err: err}
 }
 
 // chain is a bundle: its file and where it leads.
@@ -142,7 +143,7 @@ func readTrusted(path string) (trust.Root, error) {
 }
 
 // rotate makes the next root from root.toml.
-func rotate(c console, dir string, replace bool, now time.Time) error {
+func rotate(c cli.Console, dir string, replace bool, now time.Time) error {
 	ch, err := readChain(filepath.Join(dir, bundleName))
 	if err != nil {
 		return err
@@ -160,7 +161,7 @@ func rotate(c console, dir string, replace bool, now time.Time) error {
 		if have, err := trust.ReviewRoot(old, ch.last); err == nil {
 			s.Issued = have.Spec.Issued // a rotation that was begun is gone on with
 			if same, err := trust.BuildRoot(s); err == nil && samePayload(old, same) {
-				c.say("%s says this already.", path)
+				c.Say("%s says this already.", path)
 				return showRoot(c, path, ch.path)
 			}
 		}
@@ -170,7 +171,7 @@ func rotate(c console, dir string, replace bool, now time.Time) error {
 		return err
 	}
 	for _, line := range changes(ch.last, s) {
-		c.say("%s", line)
+		c.Say("%s", line)
 	}
 	return showRoot(c, path, ch.path)
 }
@@ -206,7 +207,7 @@ func changes(old trust.Root, s trust.RootSpec) (lines []string) {
 //
 // Crash: before the root's file is replaced -> no signature; between the two files -> signed, sign
 // again adds it to the bundle; after -> both.
-func signRoot(c console, path, bundle, keyPath string) error {
+func signRoot(c cli.Console, path, bundle, keyPath string) error {
 	signer, err := readPrivate(keyPath)
 	if err != nil {
 		return err
@@ -227,13 +228,13 @@ func signRoot(c console, path, bundle, keyPath string) error {
 	if err := writeFile(path, msg, 0o644); err != nil {
 		return err
 	}
-	c.say("%s: signed by %s (%s).", path, short(signer.Key().ID()), algName(signer.Key().Alg()))
+	c.Say("%s: signed by %s (%s).", path, short(signer.Key().ID()), algName(signer.Key().Alg()))
 	v, err := trust.ReviewRoot(msg, ch.last)
 	if err != nil {
 		return rootRefused(path, err)
 	}
 	if v.Spec.Version == ch.last.Version() && len(ch.roots) > 0 && samePayload(msg, ch.roots[len(ch.roots)-1]) {
-		c.say("It is in %s already.", ch.path)
+		c.Say("It is in %s already.", ch.path)
 		return nil
 	}
 	describeRoot(c, v)
@@ -247,7 +248,7 @@ func signRoot(c console, path, bundle, keyPath string) error {
 	if err := writeFile(ch.path, b, 0o644); err != nil {
 		return err
 	}
-	c.say("%s ends at version %d now. Publish it.", ch.path, v.Spec.Version)
+	c.Say("%s ends at version %d now. Publish it.", ch.path, v.Spec.Version)
 	return nil
 }
 
@@ -259,7 +260,7 @@ func beside(bundle, path string) string {
 	return filepath.Join(filepath.Dir(path), bundleName)
 }
 
-func showRoot(c console, path, bundle string) error {
+func showRoot(c cli.Console, path, bundle string) error {
 	b, err := readFile(path, trust.MaxBundle, "root")
 	if err != nil {
 		return err
@@ -290,7 +291,7 @@ func showRoot(c console, path, bundle string) error {
 	}
 	describeRoot(c, v)
 	if v.Spec.Version > 1 && old.IsZero() {
-		c.say("  The version before it is not in %s: whether its signers agree cannot be said.", ch.path)
+		c.Say("  The version before it is not in %s: whether its signers agree cannot be said.", ch.path)
 	}
 	if v.Err != nil && !errors.Is(v.Err, trust.ErrNoSigner) {
 		return rootRefused(path, v.Err)
@@ -298,7 +299,7 @@ func showRoot(c console, path, bundle string) error {
 	return nil
 }
 
-func showBundle(c console, path string, b []byte, roots [][]byte) error {
+func showBundle(c cli.Console, path string, b []byte, roots [][]byte) error {
 	var old trust.Root
 	for i := range roots {
 		v, err := trust.ReviewRoot(roots[i], old)
@@ -314,45 +315,45 @@ func showBundle(c console, path string, b []byte, roots [][]byte) error {
 			return rootRefused(path, err)
 		}
 	}
-	c.say("%s: %s, %d bytes, good to version %d.", path, screen.Plural(len(roots), "version"), len(b), old.Version())
+	c.Say("%s: %s, %d bytes, good to version %d.", path, screen.Plural(len(roots), "version"), len(b), old.Version())
 	return nil
 }
 
 // describeRoot says in some lines what a root is, and who has signed it.
-func describeRoot(c console, v trust.Review) {
+func describeRoot(c cli.Console, v trust.Review) {
 	s := v.Spec
 	kind := ""
 	if s.Development {
 		kind = ", for development"
 	}
-	c.say("Root %d of %s%s, from %s until %s", s.Version, s.Name, kind, day(s.Issued), day(s.Expires))
+	c.Say("Root %d of %s%s, from %s until %s", s.Version, s.Name, kind, day(s.Issued), day(s.Expires))
 	for _, role := range trust.Roles() {
 		for _, g := range s.Roles[role].Grants {
-			c.say("  %-10s %d of %s%s, generation %d", role, g.Threshold, people(g.Members), scopeText(g.Scope), s.Roles[role].Generation)
+			c.Say("  %-10s %d of %s%s, generation %d", role, g.Threshold, people(g.Members), scopeText(g.Scope), s.Roles[role].Generation)
 		}
 	}
 	var algs []string
 	for _, a := range s.Algorithms {
 		algs = append(algs, algName(a))
 	}
-	c.say("  algorithms %s", strings.Join(algs, ", "))
+	c.Say("  algorithms %s", strings.Join(algs, ", "))
 	for _, name := range sortedKeys(s.Components) {
 		r := s.Components[name]
-		c.say("  sequence   %s: %d to %d", name, r.Min, r.Max)
+		c.Say("  sequence   %s: %d to %d", name, r.Min, r.Max)
 	}
 	for _, d := range s.Revoked {
-		c.say("  revoked    %s", d)
+		c.Say("  revoked    %s", d)
 	}
 	quorum := func(what string, q trust.Quorum) {
 		if q.Threshold == 0 {
 			return
 		}
-		c.say("  signed     %s: %d of %d needed%s", what, len(q.Signed), q.Threshold, missing(q))
+		c.Say("  signed     %s: %d of %d needed%s", what, len(q.Signed), q.Threshold, missing(q))
 	}
 	quorum(fmt.Sprintf("by signers of version %d", s.Version-1), v.Old)
 	quorum("by its own signers", v.Own)
 	if v.Err == nil {
-		c.say("  A device that trusts the version before it takes it.")
+		c.Say("  A device that trusts the version before it takes it.")
 	}
 }
 

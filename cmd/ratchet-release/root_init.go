@@ -14,29 +14,30 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
-func keysNewVerb() verb {
-	return verb{
-		name: "keys new", args: "[flags] NAME",
-		short: "make a key pair, for one person or one service",
-		long: `
+func keysNewVerb() cli.Verb {
+	return cli.Verb{
+		Name: "keys new", Args: "[flags] NAME",
+		Short: "make a key pair, for one person or one service",
+		Long: `
 Makes a key pair: NAME.pem, which its owner keeps, and NAME.pub.pem, which goes into root.toml.
 Nothing that exists is overwritten. The private key is not encrypted; where it should never be in a
 file at all, keep it in a token and name a signing command instead (FORMATS.md, release desk).`,
-		examples: []string{"ratchet-release keys new alice", "ratchet-release keys new --alg ml-dsa-65 alice-ml-dsa"},
-		setup: func(fs *flag.FlagSet) action {
+		Examples: []string{"ratchet-release keys new alice", "ratchet-release keys new --alg ml-dsa-65 alice-ml-dsa"},
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			alg := fs.String("alg", "esp256", "algorithm of the `KEY`: esp256, ed25519, esp384 or ml-dsa-65")
-			return func(_ context.Context, c console, args []string) error {
+			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return usage("one name, please")
+					return cli.Usage("one name, please")
 				}
 				k, err := newKeyPair(args[0], *alg)
 				if err != nil {
 					return err
 				}
-				c.say("%s.pem      private (%s): guard it and back it up", args[0], algName(k.Alg()))
-				c.say("%s.pub.pem  public, id %s", args[0], k.ID())
+				c.Say("%s.pem      private (%s): guard it and back it up", args[0], algName(k.Alg()))
+				c.Say("%s.pub.pem  public, id %s", args[0], k.ID())
 				return nil
 			}
 		},
@@ -47,7 +48,7 @@ file at all, keep it in a token and name a signing command instead (FORMATS.md, 
 func newKeyPair(name, word string) (trust.Key, error) {
 	alg, ok := algorithms()[strings.ToLower(word)]
 	if !ok || alg == -7 || alg == -8 {
-		return trust.Key{}, usage("algorithm %q is unknown: use esp256, ed25519, esp384 or ml-dsa-65", word)
+		return trust.Key{}, cli.Usage("algorithm %q is unknown: use esp256, ed25519, esp384 or ml-dsa-65", word)
 	}
 	s, err := trust.Generate(alg)
 	if err != nil {
@@ -70,29 +71,29 @@ func newKeyPair(name, word string) (trust.Key, error) {
 	return s.Key(), nil
 }
 
-func rootInitVerb() verb {
-	return verb{
-		name: "root init", args: "[flags]",
-		short: "begin a trust root: root.toml, a key for each role, version 1",
-		long: `
+func rootInitVerb() cli.Verb {
+	return cli.Verb{
+		Name: "root init", Args: "[flags]",
+		Short: "begin a trust root: root.toml, a key for each role, version 1",
+		Long: `
 Begins a trust root in the release directory: one key for each role in keys/ (an existing
 keys/release.pem takes the role release), root.toml, and version 1, signed, in root-bundle.cbor.
 That is enough for a try, and for development: use --development there, so that devices and
 evidence say which root they are under. For production, let each person make a key where it will
 live (keys new), name them in root.toml with a threshold, and begin with "root rotate" instead.`,
-		examples: []string{"ratchet-release root init --name example.com --development", "ratchet-release root init --dir desk --hybrid"},
-		setup: func(fs *flag.FlagSet) action {
+		Examples: []string{"ratchet-release root init --name example.com --development", "ratchet-release root init --dir desk --hybrid"},
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			name := fs.String("name", "", "`NAME` of the chain of roots, which never changes (default: vendor.domain)")
 			development := fs.Bool("development", false, "this root is for development")
 			hybrid := fs.Bool("hybrid", false, "pair the root key with an ML-DSA-65 key")
 			years := fs.Int("years", 2, "the root expires after this `NUMBER` of years")
-			return func(_ context.Context, c console, args []string) error {
+			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) > 0 {
-					return usage("it takes no arguments; name the directory with --dir")
+					return cli.Usage("it takes no arguments; name the directory with --dir")
 				}
 				if *years < 1 || *years > 20 {
-					return usage("--years %d: want 1 to 20", *years)
+					return cli.Usage("--years %d: want 1 to 20", *years)
 				}
 				if *name == "" {
 					d, err := loadDesk(*dir)
@@ -111,7 +112,7 @@ live (keys new), name them in root.toml with a threshold, and begin with "root r
 //
 // Crash: at any point -> some of the files are missing; what exists is not overwritten, and nothing
 // depends on a bundle that was not written.
-func rootInit(c console, dir, name string, development, hybrid bool, years int) error {
+func rootInit(c cli.Console, dir, name string, development, hybrid bool, years int) error {
 	for _, n := range []string{rootName, bundleName, "root-1.cbor"} {
 		if _, err := os.Lstat(filepath.Join(dir, n)); err == nil {
 			return fmt.Errorf("cannot begin a root in %s: %s exists already and is not overwritten", dir, n)
@@ -136,7 +137,7 @@ func rootInit(c console, dir, name string, development, hybrid bool, years int) 
 	if err := createFile(filepath.Join(dir, rootName), rootTOML(name, development, hybrid, now.AddDate(years, 0, 0)), 0o644); err != nil {
 		return fmt.Errorf("cannot begin a root in %s: %w", dir, err)
 	}
-	if err := rotate(console{out: discard{}, err: c.err}, dir, false, now); err != nil {
+	if err := rotate(cli.Console{Out: discard{}, Err: c.Err}, dir, false, now); err != nil {
 		return err
 	}
 	keys := []string{"root.pem"}
@@ -146,14 +147,14 @@ func rootInit(c console, dir, name string, development, hybrid bool, years int) 
 	for i, k := range keys {
 		out := c
 		if i < len(keys)-1 {
-			out.out = discard{}
+			out.Out = discard{}
 		}
 		if err := signRoot(out, filepath.Join(dir, "root-1.cbor"), "", filepath.Join(dir, "keys", k)); err != nil {
 			return err
 		}
 	}
-	c.say("Build devices with it: copy %s into the image and name it as trust.root in the configuration.", bundleName)
-	c.say("Keep the private keys in keys/ apart: the root key and the recovery key offline, the pulse key where it is used.")
+	c.Say("Build devices with it: copy %s into the image and name it as trust.root in the configuration.", bundleName)
+	c.Say("Keep the private keys in keys/ apart: the root key and the recovery key offline, the pulse key where it is used.")
 	return nil
 }
 

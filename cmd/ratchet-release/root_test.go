@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 // A root from nothing: everything that init makes is used, and devices take the bundle.
@@ -30,7 +31,7 @@ func TestRootInit(t *testing.T) {
 			t.Errorf("%s: %v, %v", key, st, err)
 		}
 	}
-	_, errs := do(t, exitFailed, "root", "init", "--dir", dir)
+	_, errs := do(t, cli.ExitFailed, "root", "init", "--dir", dir)
 	contains(t, errs, "root.toml exists already and is not overwritten")
 	out, _ = do(t, 0, "root", "show", filepath.Join(dir, bundleName))
 	contains(t, out, "1 version,", "good to version 1")
@@ -43,7 +44,7 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 	for name, alg := range map[string]string{"alice": "esp384", "bob": "esp256", "carol": "ed25519", "carol-ml-dsa": "ml-dsa-65", "dave": "esp256", "ship": "esp256", "plan": "esp256"} {
 		do(t, 0, "keys", "new", "--alg", alg, in(name))
 	}
-	_, errs := do(t, exitFailed, "keys", "new", in("alice"))
+	_, errs := do(t, cli.ExitFailed, "keys", "new", in("alice"))
 	contains(t, errs, "file exists")
 	file := func(signers, threshold, more string) {
 		text := "name = \"acme\"\nexpires = 2099-01-01T00:00:00Z\nalgorithms = [\"esp256\", \"ed25519\", \"esp384\", \"ml-dsa-65\"]\n" + more
@@ -96,22 +97,22 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 	file("alice bob dave", "2", "revoked = [\"sha256:"+strings.Repeat("00", 32)+"\"]\n")
 	do(t, 0, "root", "rotate", "--dir", dir)
 	file("alice bob dave", "3", "")
-	_, errs = do(t, exitFailed, "root", "rotate", "--dir", dir)
+	_, errs = do(t, cli.ExitFailed, "root", "rotate", "--dir", dir)
 	contains(t, errs, "says something else; --replace")
 	do(t, 0, "root", "rotate", "--dir", dir, "--replace")
 	file("alice", "2", "")
-	out, _ = do(t, exitRefused, "root", "rotate", "--dir", dir, "--replace")
+	out, _ = do(t, cli.ExitRefused, "root", "rotate", "--dir", dir, "--replace")
 	contains(t, out, "reason: root-refused")
 	write(t, in(rootName), strings.Replace(string(read(t, in(rootName))), "name = \"acme\"", "name = \"evil\"", 1))
-	_, errs = do(t, exitFailed, "root", "rotate", "--dir", dir)
+	_, errs = do(t, cli.ExitFailed, "root", "rotate", "--dir", dir)
 	contains(t, errs, "root.toml:1: name: this chain is \"acme\"")
 	write(t, in("x.cbor"), "\xd8\x62nonsense")
-	out, _ = do(t, exitRefused, "root", "show", in("x.cbor"))
+	out, _ = do(t, cli.ExitRefused, "root", "show", in("x.cbor"))
 	contains(t, out, "reason: root-refused")
 	b := read(t, in(bundleName))
 	b[len(b)-1] ^= 1
 	write(t, in(bundleName), string(b))
-	out, _ = do(t, exitRefused, "root", "rotate", "--dir", dir)
+	out, _ = do(t, cli.ExitRefused, "root", "rotate", "--dir", dir)
 	contains(t, out, "reason: root-refused")
 }
 
@@ -149,7 +150,7 @@ func TestCampaignAndPermit(t *testing.T) {
 	suit := released(t, dir, "r", "5")
 	in := func(name string) string { return filepath.Join(dir, name) }
 	write(t, in("plan.toml"), "manifest = \"r.suit\"\nvalid-until = 2099-01-01T00:00:00Z\nsequence = 7\n[[phase]]\npercent = 0.07\n[[phase]]\npercent = 100.0\nnot-before = 2098-01-01T00:00:00Z\n")
-	_, errs := do(t, exitFailed, "campaign", "plan", "--dir", dir, in("plan.toml"))
+	_, errs := do(t, cli.ExitFailed, "campaign", "plan", "--dir", dir, in("plan.toml"))
 	contains(t, errs, "make one with `ratchet-release root init`")
 	do(t, 0, "root", "init", "--dir", dir)
 	key := func(role string) string { return in("keys/" + role + ".pem") }
@@ -176,11 +177,11 @@ func TestCampaignAndPermit(t *testing.T) {
 	// The wrong key: it signs, and the desk says that it does not count.
 	out, _ = do(t, 0, "campaign", "pulse", "--dir", dir, "--key", key("campaign"), "-o", in("wrong.cbor"), in("plan.cbor"))
 	contains(t, out, "signed by 0 of 1 needed")
-	_, errs = do(t, exitFailed, "campaign", "pulse", "--dir", dir, "--phase", "3", in("plan.cbor"))
+	_, errs = do(t, cli.ExitFailed, "campaign", "pulse", "--dir", dir, "--phase", "3", in("plan.cbor"))
 	contains(t, errs, "the plan has 2 phases")
-	out, _ = do(t, exitRefused, "campaign", "pulse", "--dir", dir, "--state", "going", in("plan.cbor"))
+	out, _ = do(t, cli.ExitRefused, "campaign", "pulse", "--dir", dir, "--state", "going", in("plan.cbor"))
 	contains(t, out, "reason: pulse-void")
-	out, _ = do(t, exitRefused, "campaign", "pulse", "--dir", dir, "--for", "9000h", in("plan.cbor"))
+	out, _ = do(t, cli.ExitRefused, "campaign", "pulse", "--dir", dir, "--for", "9000h", in("plan.cbor"))
 	contains(t, out, "reason: pulse-void")
 
 	// A plan for an envelope that no device under this root takes.
@@ -188,7 +189,7 @@ func TestCampaignAndPermit(t *testing.T) {
 	write(t, in(rootName), strings.Replace(string(read(t, in(rootName))), "revoked = []", "revoked = [\""+plan.Spec().Manifest.String()+"\"]", 1))
 	do(t, 0, "root", "rotate", "--dir", dir)
 	do(t, 0, "root", "sign", "--key", key("root"), in("root-2.cbor"))
-	out, _ = do(t, exitRefused, "campaign", "plan", "--dir", dir, in("revoked.toml"))
+	out, _ = do(t, cli.ExitRefused, "campaign", "plan", "--dir", dir, in("revoked.toml"))
 	contains(t, out, "reason: revoked")
 
 	// A permit for a device that shows its challenge.
@@ -207,12 +208,12 @@ func TestCampaignAndPermit(t *testing.T) {
 	if err != nil || p.Spec().Manifest != plan.Spec().Manifest || time.Since(p.Spec().Issued) > time.Hour {
 		t.Fatalf("%+v, %v", p.Spec(), err)
 	}
-	out, _ = do(t, exitRefused, "permit", "--dir", dir, "--challenge", challenge, "--lift", "wrong-class", suit)
+	out, _ = do(t, cli.ExitRefused, "permit", "--dir", dir, "--challenge", challenge, "--lift", "wrong-class", suit)
 	contains(t, out, "reason: permit-void")
-	_, errs = do(t, exitFailed, "permit", "--dir", dir, "--challenge", challenge[1:], "--lift", "quarantined", suit)
+	_, errs = do(t, cli.ExitFailed, "permit", "--dir", dir, "--challenge", challenge[1:], "--lift", "quarantined", suit)
 	contains(t, errs, "as the device shows it")
 	old, _ := campaign.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 1}.Text()
-	out, _ = do(t, exitRefused, "permit", "--dir", dir, "--challenge", old, "--lift", "quarantined", suit)
+	out, _ = do(t, cli.ExitRefused, "permit", "--dir", dir, "--challenge", old, "--lift", "quarantined", suit)
 	contains(t, out, "reason: permit-void")
 }
 
@@ -226,15 +227,15 @@ func TestPlanFileErrors(t *testing.T) {
 		code int
 		says string
 	}{
-		"manifest = \"r.suit\"\n" + all:                {exitFailed, "valid-until: is missing"},
-		"valid-until = 2099-01-01T00:00:00Z\n":         {exitFailed, "manifest: is missing"},
-		head + "[[phase]]\npercent = 0.005\n":          {exitFailed, "plan.toml:4: phase[1].percent: 0.005"},
-		head + "[[phase]]\npercent = 101.0\n":          {exitFailed, "phase[1].percent: 101"},
-		head + "classes = [\" x\"]\n" + all:            {exitFailed, "plan.toml:3: classes"},
-		head + "classes = [\"sensor\"]\n":              {exitRefused, "0 phases"},
-		head + "channel = \"a/b\"\n" + all:             {exitRefused, "channel"},
-		strings.Replace(head, "r.suit", "x", 1):        {exitFailed, "cannot read envelope"},
-		strings.Replace(head, "2099", "1999", 1) + all: {exitRefused, "issued and valid-until"},
+		"manifest = \"r.suit\"\n" + all:                {cli.ExitFailed, "valid-until: is missing"},
+		"valid-until = 2099-01-01T00:00:00Z\n":         {cli.ExitFailed, "manifest: is missing"},
+		head + "[[phase]]\npercent = 0.005\n":          {cli.ExitFailed, "plan.toml:4: phase[1].percent: 0.005"},
+		head + "[[phase]]\npercent = 101.0\n":          {cli.ExitFailed, "phase[1].percent: 101"},
+		head + "classes = [\" x\"]\n" + all:            {cli.ExitFailed, "plan.toml:3: classes"},
+		head + "classes = [\"sensor\"]\n":              {cli.ExitRefused, "0 phases"},
+		head + "channel = \"a/b\"\n" + all:             {cli.ExitRefused, "channel"},
+		strings.Replace(head, "r.suit", "x", 1):        {cli.ExitFailed, "cannot read envelope"},
+		strings.Replace(head, "2099", "1999", 1) + all: {cli.ExitRefused, "issued and valid-until"},
 	} {
 		write(t, filepath.Join(dir, "plan.toml"), text)
 		_, errs := do(t, want.code, "campaign", "plan", "--dir", dir, filepath.Join(dir, "plan.toml"))
@@ -245,6 +246,6 @@ func TestPlanFileErrors(t *testing.T) {
 	do(t, 0, "build", "--dir", dir, filepath.Join(dir, "s.toml"))
 	do(t, 0, "sign", "--key", alice, filepath.Join(dir, "s.suit"))
 	write(t, filepath.Join(dir, "plan.toml"), strings.Replace(head, "r.suit", "s.suit", 1)+all)
-	out, _ := do(t, exitRefused, "campaign", "plan", "--dir", dir, filepath.Join(dir, "plan.toml"))
+	out, _ := do(t, cli.ExitRefused, "campaign", "plan", "--dir", dir, filepath.Join(dir, "plan.toml"))
 	contains(t, out, "reason: signer-unknown")
 }

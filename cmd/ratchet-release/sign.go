@@ -9,31 +9,32 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
-func signVerb() verb {
-	return verb{
-		name: "sign", args: "[flags] FILE",
-		short: "add a signature to an envelope",
-		long: `
+func signVerb() cli.Verb {
+	return cli.Verb{
+		Name: "sign", Args: "[flags] FILE",
+		Short: "add a signature to an envelope",
+		Long: `
 Adds a signature to the envelope FILE, which is replaced as a whole. Signatures that are there
 stay, so that several people can sign the same file one after another, in any order; signing twice
 with the same key changes nothing. What is signed is shown. An envelope that no device could
 accept is not signed. A root, a plan, a pulse or a permit is signed in the same way. The key may be
 a TOML file that names a signing command, for keys that live in a token or a service.`,
-		examples: []string{
+		Examples: []string{
 			"ratchet-release sign release.suit",
 			"ratchet-release sign --key /media/alice/release.pem release.suit",
 		},
-		exits: "2 the envelope is damaged, or asks for something that devices do not do",
-		setup: func(fs *flag.FlagSet) action {
+		Exits: "2 the envelope is damaged, or asks for something that devices do not do",
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			key := fs.String("key", "", "private key `PEM` (default: keys.release of ratchet-release.toml)")
 			out := fs.String("o", "", "write the signed envelope to `FILE` instead")
-			return func(_ context.Context, c console, args []string) error {
+			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return usage("one envelope, please")
+					return cli.Usage("one envelope, please")
 				}
 				if *key == "" {
 					d, err := loadDesk(*dir)
@@ -41,14 +42,14 @@ a TOML file that names a signing command, for keys that live in a token or a ser
 						return fmt.Errorf("no --key given: %w", err)
 					}
 					if *key = d.path(d.Keys.Release); *key == "" {
-						return usage("no --key given, and %s names no keys.release", deskName)
+						return cli.Usage("no --key given, and %s names no keys.release", deskName)
 					}
 				}
 				if *out == "" {
 					*out = args[0]
 				}
 				if *out == "-" {
-					return usage("an envelope is signed in its file; give one, or -o FILE")
+					return cli.Usage("an envelope is signed in its file; give one, or -o FILE")
 				}
 				return sign(c, args[0], *out, *key)
 			}
@@ -57,7 +58,7 @@ a TOML file that names a signing command, for keys that live in a token or a ser
 }
 
 // sign signs path into out.
-func sign(c console, path, out, keyPath string) error {
+func sign(c cli.Console, path, out, keyPath string) error {
 	if kind, ok := documentKind(path); ok {
 		return cosign(c, kind, path, out, keyPath)
 	}
@@ -75,7 +76,7 @@ func sign(c console, path, out, keyPath string) error {
 	}
 	id := signer.Key().ID()
 	if m, err := manifest.Verify(e, own); err == nil {
-		c.say("%s is signed by %s already.", path, short(id))
+		c.Say("%s is signed by %s already.", path, short(id))
 		describe(c, m)
 		if out == path {
 			return nil
@@ -92,7 +93,7 @@ func sign(c console, path, out, keyPath string) error {
 	if err := writeFile(out, signed.Raw(), 0o644); err != nil {
 		return err
 	}
-	c.say("%s: signed by %s (%s), %s.", out, short(id), algName(signer.Key().Alg()), screen.Plural(signatures(signed), "signature"))
+	c.Say("%s: signed by %s (%s), %s.", out, short(id), algName(signer.Key().Alg()), screen.Plural(signatures(signed), "signature"))
 	describe(c, m)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 func TestTwoPeopleSign(t *testing.T) {
@@ -67,14 +68,14 @@ func TestSignRefuses(t *testing.T) {
 		"tampered": string(read(t, "../../testdata/suit/hostile-manifest-changed.suit")),
 	} {
 		path := write(t, filepath.Join(dir, name), content)
-		out, _ := do(t, exitRefused, "sign", "--key", alice, path)
+		out, _ := do(t, cli.ExitRefused, "sign", "--key", alice, path)
 		if contains(t, out, "reason: "); string(read(t, path)) != content {
 			t.Errorf("%s was changed", name)
 		}
 	}
 	path := write(t, filepath.Join(dir, "empty"), "")
-	do(t, exitFailed, "sign", "--key", alice, path)
-	do(t, exitFailed, "sign", "--key", alice, write(t, path, strings.Repeat("x", manifest.MaxEnvelope+1)))
+	do(t, cli.ExitFailed, "sign", "--key", alice, path)
+	do(t, cli.ExitFailed, "sign", "--key", alice, write(t, path, strings.Repeat("x", manifest.MaxEnvelope+1)))
 }
 
 func TestVerifyReasons(t *testing.T) {
@@ -113,7 +114,7 @@ func TestVerifyReasons(t *testing.T) {
 	} {
 		f := write(t, filepath.Join(dir, "bad.suit"), c.content)
 		args := []string{"verify", f, "--key", alicePub}
-		out, err := do(t, exitRefused, append(args, "--key", golden)...)
+		out, err := do(t, cli.ExitRefused, append(args, "--key", golden)...)
 		if contains(t, out, "reason: "+c.reason); c.code != "" {
 			contains(t, out, "SUIT code: "+c.code)
 		}
@@ -123,9 +124,9 @@ func TestVerifyReasons(t *testing.T) {
 		}
 	}
 	write(t, path, string(good))
-	out, _ := do(t, exitRefused, "verify", path, "--key", bobPub)
+	out, _ := do(t, cli.ExitRefused, "verify", path, "--key", bobPub)
 	contains(t, out, "reason: signer-unknown")
-	out, _ = do(t, exitRefused, "verify", path, "--key", bobPub, "--key", alicePub, "--min", "2")
+	out, _ = do(t, cli.ExitRefused, "verify", path, "--key", bobPub, "--key", alicePub, "--min", "2")
 	contains(t, out, "reason: signer-unknown")
 }
 
@@ -141,12 +142,12 @@ func TestVerifyPayloads(t *testing.T) {
 	contains(t, out, "rootfs: ", "boot: ", "boot-b is the image", "app/config: in the envelope")
 
 	write(t, filepath.Join(dir, "boot-b"), "boot image for x")
-	out, _ = do(t, exitRefused, "verify", path, "--key", alicePub, "--payloads", dir)
+	out, _ = do(t, cli.ExitRefused, "verify", path, "--key", alicePub, "--payloads", dir)
 	contains(t, out, "reason: image-corrupt")
 	write(t, filepath.Join(dir, "boot-b"), boot+"x")
-	do(t, exitRefused, "verify", path, "--key", alicePub, "--payloads", dir)
+	do(t, cli.ExitRefused, "verify", path, "--key", alicePub, "--payloads", dir)
 	write(t, filepath.Join(dir, "boot-b"), boot[:5])
-	do(t, exitRefused, "verify", path, "--key", alicePub, "--payloads", dir)
+	do(t, cli.ExitRefused, "verify", path, "--key", alicePub, "--payloads", dir)
 	write(t, filepath.Join(dir, "boot-b"), boot)
 	for _, name := range payloads(t, dir) {
 		if strings.HasSuffix(name, zstdSuffix) {
@@ -155,12 +156,12 @@ func TestVerifyPayloads(t *testing.T) {
 			write(t, filepath.Join(dir, name), string(b))
 		}
 	}
-	out, _ = do(t, exitRefused, "verify", path, "--key", alicePub, "--payloads", dir)
+	out, _ = do(t, cli.ExitRefused, "verify", path, "--key", alicePub, "--payloads", dir)
 	contains(t, out, "reason: image-corrupt")
 	os.Remove(filepath.Join(dir, "boot-b"))
-	_, err := do(t, exitRefused, "verify", path, "--key", alicePub, "--payloads", dir)
+	_, err := do(t, cli.ExitRefused, "verify", path, "--key", alicePub, "--payloads", dir)
 	contains(t, err, "is refused")
-	_, err = do(t, exitFailed, "verify", path, "--key", alicePub, "--payloads", t.TempDir())
+	_, err = do(t, cli.ExitFailed, "verify", path, "--key", alicePub, "--payloads", t.TempDir())
 	contains(t, err, "does not have")
 }
 
@@ -181,7 +182,7 @@ func TestEveryInstall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := verified(console{}, path, anchors)
+		m, err := verified(cli.Console{}, path, anchors)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 	pkix "filippo.io/mldsa/x509"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 // TestMain lets the test's program stand in for a signing command: it is what an integrator would
@@ -157,9 +158,9 @@ func TestSigningCommandFails(t *testing.T) {
 	} {
 		file, _ := commandKey(t, mode, "esp256")
 		var out, errs bytes.Buffer
-		want := exitFailed
+		want := cli.ExitFailed
 		if mode == "wrong" {
-			want = exitRefused // the envelope with that signature would be
+			want = cli.ExitRefused // the envelope with that signature would be
 		}
 		if code := run(t.Context(), []string{"sign", "--key", file, suit}, strings.NewReader(""), &out, &errs); code != want {
 			t.Errorf("%s: exit %d", mode, code)
@@ -176,7 +177,7 @@ func TestSigningCommandFails(t *testing.T) {
 		"pubic = \"x\"\n":                     "unknown key",
 	} {
 		file := write(t, filepath.Join(t.TempDir(), "k.toml"), text)
-		_, errs := do(t, exitFailed, "sign", "--key", file, suit)
+		_, errs := do(t, cli.ExitFailed, "sign", "--key", file, suit)
 		contains(t, errs, says)
 	}
 }

@@ -10,42 +10,43 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
-func verifyVerb() verb {
-	return verb{
-		name: "verify", args: "[flags] FILE",
-		short: "check an envelope's digests and signatures, and its payloads",
-		long: `
+func verifyVerb() cli.Verb {
+	return cli.Verb{
+		Name: "verify", Args: "[flags] FILE",
+		Short: "check an envelope's digests and signatures, and its payloads",
+		Long: `
 Checks digests and signatures of the envelope FILE ("-" is standard input): the manifest's, those of
 its severable elements and embedded payloads, and with --payloads those of the payload files,
 decoded. Whether a device could do what the manifest says is another question: it is said, and
 "check" answers it in full. Keys are the given ones (PEM or COSE_Key), or the anchors of the release
 directory. One known signer suffices unless --min says otherwise.`,
-		examples: []string{
+		Examples: []string{
 			"ratchet-release verify release.suit",
 			"ratchet-release verify release.suit --key alice.pub.pem --key bob.pub.pem --min 2",
 			"ratchet-release verify --payloads . release.suit",
 		},
-		exits: "2 refused, with \"reason: <word>\" and the SUIT code on standard output",
-		setup: func(fs *flag.FlagSet) action {
+		Exits: "2 refused, with \"reason: <word>\" and the SUIT code on standard output",
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
-			keys := repeated(fs, "key", "public key `FILE`, PEM or COSE_Key; may be repeated")
-			allow := repeated(fs, "allow-alg", "also accept the older `ALGORITHM` ES256 (-7) or EdDSA (-8); may be repeated")
+			keys := cli.Repeated(fs, "key", "public key `FILE`, PEM or COSE_Key; may be repeated")
+			allow := cli.Repeated(fs, "allow-alg", "also accept the older `ALGORITHM` ES256 (-7) or EdDSA (-8); may be repeated")
 			legacy := fs.Bool("legacy", false, "also accept both ES256 and EdDSA")
 			least := fs.Int("min", 1, "`NUMBER` of distinct signers that are needed")
 			payloads := fs.String("payloads", "", "check the payload files in `DIR` too")
-			return func(ctx context.Context, c console, args []string) error {
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return usage("one envelope, please")
+					return cli.Usage("one envelope, please")
 				}
 				if *least < 1 {
-					return usage("--min %d: at least one signer is needed", *least)
+					return cli.Usage("--min %d: at least one signer is needed", *least)
 				}
 				es256, eddsa, err := allowed(*allow)
 				if err != nil {
-					return usage("--allow-alg: %v", err)
+					return cli.Usage("--allow-alg: %v", err)
 				}
 				anchors, err := anchorsFor(c, *dir, *keys, *legacy || es256, *legacy || eddsa)
 				if err != nil {
@@ -58,7 +59,7 @@ directory. One known signer suffices unless --min says otherwise.`,
 }
 
 // anchorsFor takes the keys of the command line, or else those of the release directory.
-func anchorsFor(c console, dir string, keys []string, es256, eddsa bool) (manifest.Authority, error) {
+func anchorsFor(c cli.Console, dir string, keys []string, es256, eddsa bool) (manifest.Authority, error) {
 	if len(keys) > 0 {
 		return readVerifiers(c, keys, es256, eddsa)
 	}
@@ -70,7 +71,7 @@ func anchorsFor(c console, dir string, keys []string, es256, eddsa bool) (manife
 	return d.anchors()
 }
 
-func verify(ctx context.Context, c console, path string, anchors manifest.Authority, least int, payloads string) error {
+func verify(ctx context.Context, c cli.Console, path string, anchors manifest.Authority, least int, payloads string) error {
 	e, err := readEnvelope(c, path)
 	if err != nil {
 		return err
@@ -86,15 +87,15 @@ func verify(ctx context.Context, c console, path string, anchors manifest.Author
 	}
 	if n := len(signers); n < least {
 		err := fmt.Errorf("signed by %d of the given keys, %d are needed", n, least)
-		return &refusal{what: path, reason: reason.SignerUnknown, err: err}
+		return &cli.Refusal{What: path, Reason: reason.SignerUnknown, Err: err}
 	}
 	if outside != nil {
-		c.say("%s: digests and signatures are good.", path)
-		c.say("  manifest    %s", e.ClaimedDigest())
+		c.Say("%s: digests and signatures are good.", path)
+		c.Say("  manifest    %s", e.ClaimedDigest())
 		for _, id := range signers {
-			c.say("  signed by   %s", id)
+			c.Say("  signed by   %s", id)
 		}
-		c.say("  note        devices refuse it: %s", manifest.Printable(outside.Error()))
+		c.Say("  note        devices refuse it: %s", manifest.Printable(outside.Error()))
 		if payloads != "" {
 			return fmt.Errorf("cannot check the payloads of a manifest that devices refuse")
 		}
@@ -103,20 +104,20 @@ func verify(ctx context.Context, c console, path string, anchors manifest.Author
 	installs, err := everyInstall(m)
 	var bad *manifest.Error
 	if errors.As(err, &bad) {
-		return &refusal{what: path, reason: reason.ConditionFailed, err: err}
+		return &cli.Refusal{What: path, Reason: reason.ConditionFailed, Err: err}
 	}
 	for _, in := range installs {
 		if in.Content == nil || !in.Encryption.IsZero() {
 			continue
 		}
 		if err := checkPayload(ctx, contentSource(in.Content), in); err != nil {
-			return &refusal{what: "the payload in " + path, reason: reason.ImageCorrupt, err: err}
+			return &cli.Refusal{What: "the payload in " + path, Reason: reason.ImageCorrupt, Err: err}
 		}
 	}
-	c.say("%s is good.", path)
+	c.Say("%s is good.", path)
 	describe(c, m)
 	for _, id := range m.Signers() {
-		c.say("  signed by   %s", id)
+		c.Say("  signed by   %s", id)
 	}
 	if payloads == "" {
 		return nil
@@ -133,7 +134,7 @@ func verify(ctx context.Context, c console, path string, anchors manifest.Author
 }
 
 // verified reads an envelope and verifies it.
-func verified(c console, path string, anchors manifest.Authority) (manifest.Manifest, error) {
+func verified(c cli.Console, path string, anchors manifest.Authority) (manifest.Manifest, error) {
 	e, err := readEnvelope(c, path)
 	if err != nil {
 		return manifest.Manifest{}, err
@@ -146,13 +147,13 @@ func verified(c console, path string, anchors manifest.Authority) (manifest.Mani
 }
 
 // verifyPayload checks one payload file.
-func verifyPayload(ctx context.Context, c console, in manifest.Install, dir string) error {
+func verifyPayload(ctx context.Context, c cli.Console, in manifest.Install, dir string) error {
 	if in.Content != nil {
-		c.say("  payload     %s: in the envelope", in.Component)
+		c.Say("  payload     %s: in the envelope", in.Component)
 		return nil
 	}
 	if !in.Encryption.IsZero() {
-		c.say("  payload     %s: encrypted; check --decrypt-key looks into it", in.Component)
+		c.Say("  payload     %s: encrypted; check --decrypt-key looks into it", in.Component)
 		return nil
 	}
 	name := filepath.Base(in.URI)
@@ -162,11 +163,11 @@ func verifyPayload(ctx context.Context, c console, in manifest.Install, dir stri
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("cannot check the payload of %s: %s does not have %s", in.Component, dir, name)
 	case payloadFault(err):
-		return &refusal{what: path, reason: reason.ImageCorrupt, err: err}
+		return &cli.Refusal{What: path, Reason: reason.ImageCorrupt, Err: err}
 	case err != nil:
 		return fmt.Errorf("cannot check the payload of %s: %w", in.Component, err)
 	}
-	c.say("  payload     %s: %s is the image that the manifest names", in.Component, name)
+	c.Say("  payload     %s: %s is the image that the manifest names", in.Component, name)
 	return nil
 }
 

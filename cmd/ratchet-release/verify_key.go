@@ -17,6 +17,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 // Older identifiers of signature algorithms, by the words of --allow-alg and of facts files.
@@ -43,7 +44,7 @@ func allowed(words []string) (es256, eddsa bool, err error) {
 
 // readVerifiers reads the keys that envelopes are verified with, and admits older identifiers of
 // their algorithms as asked.
-func readVerifiers(c console, paths []string, es256, eddsa bool) (manifest.Authority, error) {
+func readVerifiers(c cli.Console, paths []string, es256, eddsa bool) (manifest.Authority, error) {
 	var plain, old []trust.Key
 	for _, p := range paths {
 		k, err := readVerifier(c, p)
@@ -87,7 +88,7 @@ func (e eitherKeys) Authenticate(payload []byte, blocks [][]byte) (signers []str
 }
 
 // readVerifier reads one key: PEM, or a COSE_Key. Of a private key its public half is taken.
-func readVerifier(c console, path string) (trust.Key, error) {
+func readVerifier(c cli.Console, path string) (trust.Key, error) {
 	b, err := readFile(path, trust.MaxPEM, "public key")
 	if err != nil {
 		return trust.Key{}, err
@@ -97,7 +98,7 @@ func readVerifier(c console, path string) (trust.Key, error) {
 		return trust.Key{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if bytes.Contains(b, []byte("PRIVATE KEY-----")) {
-		c.warn("%s holds a private key; only its public half is used here. Keep it where it is signed with.", path)
+		c.Warn("%s holds a private key; only its public half is used here. Keep it where it is signed with.", path)
 	}
 	return k, nil
 }

@@ -8,16 +8,17 @@ import (
 	"io"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
-func watchVerb() verb {
-	return verb{
-		name: "watch", args: "[flags]",
-		short: "show devices and their updates as they report them",
-		long: `
+func watchVerb() cli.Verb {
+	return cli.Verb{
+		Name: "watch", Args: "[flags]",
+		Short: "show devices and their updates as they report them",
+		Long: `
 Shows what devices report over MQTT, until interrupted: a live table on a terminal, otherwise one
 line for each change. With --once what the broker knows now, as one table. With --json one JSON
 object for each change, or with --once one object with all devices and totals.
@@ -26,24 +27,24 @@ SIGNED says who vouches for a row: "verified" is signed by the key that is enrol
 "unverified" is of a device without an enrolled key, and could come from anybody who may publish
 there; "bad-signature" is not signed by the enrolled key and is not shown. ONLINE is what the broker
 says, and is never signed. A silent device is one that is not online.`,
-		examples: []string{
+		Examples: []string{
 			"ratchet-release watch",
 			"ratchet-release watch --once --json | jq .totals",
 		},
-		setup: func(fs *flag.FlagSet) action {
+		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			once := fs.Bool("once", false, "show what is known now, and end")
 			asJSON := fs.Bool("json", false, "write JSON")
 			override := brokerFlags(fs)
-			return func(ctx context.Context, c console, args []string) error {
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 0 {
-					return usage("watch takes no arguments")
+					return cli.Usage("watch takes no arguments")
 				}
 				d, err := findDesk(*dir)
 				if err != nil {
 					return err
 				}
-				w := &watcher{c: c, fleet: newFleet(d.deviceKeys), json: *asJSON, live: screen.Drawable(c.out) && !*asJSON, colour: screen.Colours(c.out)}
+				w := &watcher{c: c, fleet: newFleet(d.deviceKeys), json: *asJSON, live: screen.Drawable(c.Out) && !*asJSON, colour: screen.Colours(c.Out)}
 				o := override(d.brokerOptions())
 				if *once {
 					return w.once(ctx, o)
@@ -63,7 +64,7 @@ func watchTopics() []string {
 const redrawEvery = 500 * time.Millisecond
 
 type watcher struct {
-	c                  console
+	c                  cli.Console
 	fleet              *fleet
 	json, live, colour bool
 	drawn              bool
@@ -83,13 +84,13 @@ func (w *watcher) once(ctx context.Context, o brokerOptions) error {
 		return err
 	}
 	if w.json {
-		return writeJSON(w.c.out, struct {
+		return writeJSON(w.c.Out, struct {
 			Schema  int    `json:"schema"`
 			Devices []view `json:"devices"`
 			Totals  totals `json:"totals"`
 		}{1, w.fleet.views(), w.fleet.totals()})
 	}
-	_, err = io.WriteString(w.c.out, table(w.fleet.views(), w.fleet.totals(), 0, w.colour))
+	_, err = io.WriteString(w.c.Out, table(w.fleet.views(), w.fleet.totals(), 0, w.colour))
 	return err
 }
 
@@ -101,12 +102,12 @@ func (w *watcher) draw(*broker) error {
 	}
 	w.drawn = true
 	if w.live {
-		_, err := io.WriteString(w.c.out, screen.EscHome+table(w.fleet.views(), w.fleet.totals(), screen.Height(w.c.out), w.colour))
+		_, err := io.WriteString(w.c.Out, screen.EscHome+table(w.fleet.views(), w.fleet.totals(), screen.Height(w.c.Out), w.colour))
 		return err
 	}
 	for _, v := range news {
 		if w.json {
-			if err := writeJSON(w.c.out, struct {
+			if err := writeJSON(w.c.Out, struct {
 				Schema int `json:"schema"`
 				view
 			}{1, v}); err != nil {
@@ -115,7 +116,7 @@ func (w *watcher) draw(*broker) error {
 			continue
 		}
 		row := cells(v)
-		if _, err := fmt.Fprintf(w.c.out, "%s  slot %s  %s  %s  last %s  online %s  evidence %s  %s\n",
+		if _, err := fmt.Fprintf(w.c.Out, "%s  slot %s  %s  %s  last %s  online %s  evidence %s  %s\n",
 			row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7]); err != nil {
 			return err
 		}
@@ -135,13 +136,13 @@ func writeJSON(w io.Writer, v any) error {
 // follow keeps a connection to the broker, hands messages to take, and calls tick in between. It
 // connects again when the connection is lost; the first connection must succeed. An end of ctx is
 // the normal end.
-func follow(ctx context.Context, c console, o brokerOptions, topics []string, every time.Duration, take func(post), tick func(*broker) error) error {
+func follow(ctx context.Context, c cli.Console, o brokerOptions, topics []string, every time.Duration, take func(post), tick func(*broker) error) error {
 	backoff := transport.Backoff{Min: time.Second, Max: 30 * time.Second}
 	for attempt, first := 0, true; ; attempt++ {
 		err := hold(ctx, o, topics, every, take, tick, func() {
 			attempt, first = 0, false
-			if !screen.Drawable(c.out) {
-				c.warn("connected to %s", o.url)
+			if !screen.Drawable(c.Out) {
+				c.Warn("connected to %s", o.url)
 			}
 		})
 		switch {
@@ -153,7 +154,7 @@ func follow(ctx context.Context, c console, o brokerOptions, topics []string, ev
 			return err
 		}
 		pause := backoff.Delay(attempt, 0.5)
-		c.warn("%s; trying again in %v", screen.Lines(err.Error()), pause.Round(time.Second))
+		c.Warn("%s; trying again in %v", screen.Lines(err.Error()), pause.Round(time.Second))
 		select {
 		case <-ctx.Done():
 			return nil

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"io"
 	"strings"
 	"testing"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
 func TestCommandLine(t *testing.T) {
@@ -84,42 +85,24 @@ func TestCommandLine(t *testing.T) {
 
 func TestEveryVerbExplainsItself(t *testing.T) {
 	for _, v := range verbs() {
-		out, _ := do(t, 0, append(strings.Fields(v.name), "-h")...)
-		contains(t, out, "Usage: ratchet-release "+v.name, "Examples:", "Exit codes: 0 done")
-		for _, e := range v.examples {
-			if !strings.Contains(e, "ratchet-release "+v.name) {
-				t.Errorf("%s: the example %q is of another verb", v.name, e)
+		out, _ := do(t, 0, append(strings.Fields(v.Name), "-h")...)
+		contains(t, out, "Usage: ratchet-release "+v.Name, "Examples:", "Exit codes: 0 done")
+		for _, e := range v.Examples {
+			if !strings.Contains(e, "ratchet-release "+v.Name) {
+				t.Errorf("%s: the example %q is of another verb", v.Name, e)
 			}
 		}
 		fs := flag.NewFlagSet("", flag.ContinueOnError)
-		v.setup(fs)
+		v.Setup(fs)
 		fs.VisitAll(func(f *flag.Flag) {
 			if _, text := flag.UnquoteUsage(f); text == "" || !strings.Contains(out, text) {
-				t.Errorf("%s: flag %s is not explained", v.name, f.Name)
+				t.Errorf("%s: flag %s is not explained", v.Name, f.Name)
 			}
 		})
 		for _, line := range strings.Split(out, "\n") {
 			if len(line) > 110 {
-				t.Errorf("%s: help has a line of %d characters: %s", v.name, len(line), line)
+				t.Errorf("%s: help has a line of %d characters: %s", v.Name, len(line), line)
 			}
-		}
-	}
-}
-
-func TestArgumentsInAnyOrder(t *testing.T) {
-	for _, c := range []struct{ args, operands, keys string }{
-		{"a --key 1 b --key 2", "a b", "1, 2"},
-		{"--key 1 a b", "a b", "1"},
-		{"- --key=1", "-", "1"},
-		{"a -- --key 1", "a --key 1", ""},
-		{"-- -a", "-a", ""},
-	} {
-		fs := flag.NewFlagSet("", flag.ContinueOnError)
-		fs.SetOutput(io.Discard)
-		keys := repeated(fs, "key", "")
-		got, err := parseArgs(fs, strings.Fields(c.args))
-		if err != nil || strings.Join(got, " ") != c.operands || keys.String() != c.keys {
-			t.Errorf("%s: operands %q, keys %q, %v", c.args, got, keys, err)
 		}
 	}
 }
@@ -133,7 +116,7 @@ func TestErrorsCannotDrive(t *testing.T) {
 		{"watch", "--broker", hostile}, {"init", "--vendor", hostile, "x"}, {"init", "--alg", hostile, "x"},
 	} {
 		var out, err bytes.Buffer
-		if code := run(context.Background(), args, strings.NewReader(""), &out, &err); code != exitFailed {
+		if code := run(context.Background(), args, strings.NewReader(""), &out, &err); code != cli.ExitFailed {
 			t.Errorf("%q: exit %d", args, code)
 		}
 		if s := out.String() + err.String(); strings.ContainsAny(s, "\x1b\x07\u202e") {

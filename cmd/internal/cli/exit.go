@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+// Exit codes of every verb.
+const (
+	ExitOK         = 0
+	ExitFailed     = 1 // wrong usage, or something could not be read, written or reached
+	ExitRefused    = 2 // what was checked is not acceptable; a line "reason: <word>" says why
+	ExitIncomplete = 3 // evidence is genuine, but records are missing
+)
+
+// usageError is a wrong command line.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+// Usage is the error of a wrong command line. The program shows the verb's usage line after it.
+func Usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// Refusal is the error of a document that is not acceptable. The program prints its reason and, where the
+// error holds a manifest.Error, SUIT's code and place.
+type Refusal struct {
+	What   string // the document
+	Reason reason.Reason
+	Err    error
+}
+
+// Error implements error.
+func (e *Refusal) Error() string { return fmt.Sprintf("%s is refused: %v", e.What, e.Err) }
+
+// Unwrap gives what is wrong with the document.
+func (e *Refusal) Unwrap() error { return e.Err }
+
+// ErrIncomplete is the error of evidence that is genuine and has gaps.
+var ErrIncomplete = errors.New("evidence is incomplete")
+
+// where names the command that an error is about.
+func where(m *manifest.Error) string {
+	switch name := manifest.SectionName(m.Section); {
+	case m.Section == 0:
+		return "offset: none"
+	case m.Offset < 0:
+		return fmt.Sprintf("section: %d (%s)\noffset: none", m.Section, name)
+	default:
+		return fmt.Sprintf("section: %d (%s)\noffset: %d", m.Section, name, m.Offset)
+	}
+}

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Action runs a verb with the arguments that are not flags.
+type Action func(ctx context.Context, c Console, args []string) error
+
+// Verb is one command. Its flags are made anew for each run.
+type Verb struct {
+	Name     string // two words for the evidence verbs
+	Args     string // in the usage line
+	Short    string // one line of the overview
+	Long     string
+	Examples []string
+	Exits    string // besides 0 and 1
+	Setup    func(fs *flag.FlagSet) Action
+}
+
+func (v Verb) help(w io.Writer, program string) {
+	fmt.Fprintf(w, "Usage: %s %s %s\n\n%s\n", program, v.Name, v.Args, strings.TrimSpace(v.Long))
+	fs := flag.NewFlagSet(v.Name, flag.ContinueOnError)
+	v.Setup(fs)
+	flags := &strings.Builder{}
+	fs.VisitAll(func(f *flag.Flag) {
+		name, text := flag.UnquoteUsage(f)
+		dash := "--"
+		if len(f.Name) == 1 {
+			dash = "-"
+		}
+		if name != "" {
+			name = " " + name
+		}
+		fmt.Fprintf(flags, "  %s%s%s\n        %s", dash, f.Name, name, text)
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
+			fmt.Fprintf(flags, " (default %s)", f.DefValue)
+		}
+		flags.WriteByte('\n')
+	})
+	if flags.Len() > 0 {
+		fmt.Fprintf(w, "\nFlags:\n%s", flags)
+	}
+	fmt.Fprint(w, "\nExamples:\n")
+	for _, e := range v.Examples {
+		fmt.Fprintf(w, "  %s\n", e)
+	}
+	fmt.Fprint(w, "\nExit codes: 0 done; 1 wrong usage, or something cannot be read, written or reached")
+	if v.Exits != "" {
+		fmt.Fprintf(w, ";\n%s", v.Exits)
+	}
+	fmt.Fprint(w, ".\n")
+}

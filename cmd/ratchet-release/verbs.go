@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+)
+
+// before and after stand around the list of verbs.
+const (
+	before = `ratchet-release makes, signs and publishes releases for devices that run ratchet,
+and shows what they make of them.
+
+Usage: ratchet-release VERB [flags] [arguments]
+
+`
+	after = `
+  help VERB          flags, examples and exit codes of a verb (also VERB -h)
+  --version          the version of this program
+
+A first release:
+  ratchet-release init desk && cd desk    # keys and configuration
+  ratchet-release build release.toml      # release.suit and its payloads
+  ratchet-release sign release.suit
+  ratchet-release publish release.suit
+
+Exit codes: 0 done; 1 usage, input or output; 2 refused, with a line "reason: ...";
+3 evidence is genuine but incomplete.
+`
+)
+
+// verbs lists all of them in the order of a release's life.
+func verbs() []cli.Verb {
+	list := []cli.Verb{
+		initVerb(), buildVerb(), signVerb(), inspectVerb(), verifyVerb(), checkVerb(), publishVerb(),
+		watchVerb(), enrollVerb(), evidenceVerifyVerb(), evidenceCollectVerb(),
+	}
+	return append(append(append(list, rootVerbs()...), campaignVerbs()...), announceVerb())
+}
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	p := cli.Program{Name: "ratchet-release", Version: cli.Version(agent.Version), Before: before, After: after, Verbs: verbs()}
+	return p.Run(ctx, args, stdin, stdout, stderr)
+}
