@@ -16,8 +16,10 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/bench"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
 // checker looks at the disks that power cuts of one recording left, in user space.
@@ -39,13 +41,13 @@ type checker struct {
 
 // finding is what user space finds on one disk.
 type finding struct {
-	Sum     string // of the disk
-	Wrong   string // what is wrong with it: a device that a power cut broke
-	Phase   string // that is durable in the journal, "" where there is none yet
-	Records uint64 // of evidence
-	Loads   string // slot that the model of the bootloader starts, "" where there is no model
-	Offline bout   // the device left alone
-	Offered bout   // the same with the offer at hand
+	Sum     string     // of the disk
+	Wrong   string     // what is wrong with it: a device that a power cut broke
+	Phase   string     // that is durable in the journal, "" where there is none yet
+	Records uint64     // of evidence
+	Loads   string     // slot that the model of the bootloader starts, "" where there is no model
+	Offline bench.Bout // the device left alone
+	Offered bench.Bout // the same with the offer at hand
 }
 
 // newChecker opens a recording of the run in root. dir is for files; Close removes it.
@@ -176,7 +178,7 @@ func (c *checker) journal(path string) error {
 	if c.records, err = wholeChain(s); err != nil {
 		return err
 	}
-	rec, have, err := durable(s)
+	rec, have, err := bench.Durable(s)
 	if have {
 		c.phase = string(rec.Phase)
 	} else if c.records > 0 {
@@ -215,7 +217,7 @@ func (c *checker) onBench(ctx context.Context, t *testing.T, f *finding) error {
 	if err := c.target.Model.Extract(ctx, c.access(), boot); err != nil {
 		return err
 	}
-	b := &bench{rec: c.rec, model: c.target.Model, disk: c.disk, image: c.image, from: from, dir: filepath.Join(c.dir, "bench"), images: filepath.Join(c.root, "desk", "images")}
+	b := &bench.Device{Name: stage.DeviceName, Rec: c.rec, Model: c.target.Model, Disk: c.disk, Image: c.image, From: from, Dir: filepath.Join(c.dir, "bench"), Images: filepath.Join(c.root, "desk", "images")}
 	key, err := os.ReadFile(filepath.Join(c.root, "desk", "keys", "release.pub.pem"))
 	if err != nil {
 		return err
@@ -224,20 +226,20 @@ func (c *checker) onBench(ctx context.Context, t *testing.T, f *finding) error {
 	if err != nil {
 		return err
 	}
-	if b.keys, err = trust.NewKeys([]trust.Key{anchor}, false); err != nil {
+	if b.Keys, err = trust.NewKeys([]trust.Key{anchor}, false); err != nil {
 		return err
 	}
-	f.Offline = b.play(t)
+	f.Offline = b.Play(t)
 	if len(f.Offline.Boots) > 0 {
 		f.Loads = f.Offline.Boots[0]
 	}
 	if f.Offline.Wrong != "" {
 		return errors.New("on the bench, offline: " + f.Offline.Wrong)
 	}
-	if b.offer, err = os.ReadFile(filepath.Join(c.root, c.rec.Offer)); err != nil {
+	if b.Offer, err = os.ReadFile(filepath.Join(c.root, c.rec.Offer)); err != nil {
 		return err
 	}
-	f.Offered = b.play(t)
+	f.Offered = b.Play(t)
 	if f.Offered.Wrong != "" {
 		return errors.New("on the bench, with the offer at hand: " + f.Offered.Wrong)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/bench"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
@@ -316,7 +317,7 @@ func facts(c cutResult) (out []pageFact) {
 	}
 	for _, b := range []struct {
 		what string
-		bout
+		bench.Bout
 	}{{"bench, offline", c.Offline}, {"bench, offer at hand", c.Offered}} {
 		if len(b.Boots) > 0 {
 			add(b.what, "boots "+strings.Join(b.Boots, ", ")+"; the start: "+b.First, strings.Join(b.Phases, " · "), b.Ended)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/bench"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
@@ -90,7 +91,7 @@ func (c cutResult) tells() []string {
 	}
 	for _, b := range []struct {
 		what string
-		bout
+		bench.Bout
 	}{{"on the bench, offline", c.Offline}, {"on the bench, with the offer at hand", c.Offered}} {
 		if len(b.Boots) > 0 {
 			out = append(out, fmt.Sprintf("%s: the model starts %s; the start makes of it: %s", b.what, strings.Join(b.Boots, ", "), b.First))

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"bytes"
@@ -23,16 +23,15 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
-	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
-// benchMachine is one boot.
-type benchMachine struct {
-	b         *bench
+// machine is one boot.
+type machine struct {
+	b         *Device
 	began     time.Time
 	inbox     chan transport.Message
 	rebooting atomic.Bool
@@ -40,9 +39,9 @@ type benchMachine struct {
 }
 
 // options wires the agent as its configuration in the guest does, and reads what its start will find.
-func (m *benchMachine) options(ctx context.Context) (agent.Options, life.View, error) {
-	b, state := m.b, filepath.Join(m.b.dir, "state")
-	boot, err := b.model.Backend(filepath.Join(b.dir, "boot"), state)
+func (m *machine) options(ctx context.Context) (agent.Options, life.View, error) {
+	b, state := m.b, filepath.Join(m.b.Dir, "state")
+	boot, err := b.Model.Backend(filepath.Join(b.Dir, "boot"), state)
 	if err != nil {
 		return agent.Options{}, life.View{}, err
 	}
@@ -60,16 +59,16 @@ func (m *benchMachine) options(ctx context.Context) (agent.Options, life.View, e
 	}
 	vendor := manifest.VendorUUID("demo.example")
 	online := func() (bool, time.Time) { return true, time.Time{} }
-	o := agent.Options{Device: stage.DeviceName, Version: agent.Version, NeedMarker: true,
+	o := agent.Options{Device: m.b.Name, Version: agent.Version, NeedMarker: true,
 		Facts: manifest.Device{Vendors: []manifest.UUID{vendor}, Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, BatteryMWh: -1},
 		Boot:  boot, Blocks: m, FS: linux.FS{}, Power: m, Clock: m, Identity: m, StateDir: state, Channel: "stable",
-		Counter: linux.NewFileCounter(linux.FS{}, filepath.Join(state, "counter")), Authority: b.keys, Signer: signer, Inbox: m, Online: online,
+		Counter: linux.NewFileCounter(linux.FS{}, filepath.Join(state, "counter")), Authority: b.Keys, Signer: signer, Inbox: m, Online: online,
 		Fetch: m.fetch, Log: slog.New(slog.DiscardHandler),
 		Health: health.Plan{Checks: []health.Check{m, &health.Broker{Online: online}}, Soak: 2 * time.Second, Deadline: 20 * time.Second, Interval: 500 * time.Millisecond}}
 	for i, s := range []string{"A", "B"} {
 		o.Slots[i] = agent.SlotDef{Name: bootctl.Slot(s), Index: i, Parts: map[string]string{"rootfs": board.SlotPath(s)}}
 	}
-	o.Journal = &benchJournal{store, m}
+	o.Journal = &watched{store, m}
 	v, err := m.view(ctx, store, boot)
 	if err != nil {
 		return o, v, errors.Join(err, store.Close())
@@ -78,10 +77,10 @@ func (m *benchMachine) options(ctx context.Context) (agent.Options, life.View, e
 }
 
 // view reads the disk as the agent's start does, by code of its own.
-func (m *benchMachine) view(ctx context.Context, store journal.Store, boot bootctl.Backend) (life.View, error) {
+func (m *machine) view(ctx context.Context, store journal.Store, boot bootctl.Backend) (life.View, error) {
 	v := life.View{MaxBoots: 4, Running: bootctl.Slot(m.b.run), Runs: life.RunsOther}
 	var err error
-	if v.Record, v.HaveRecord, err = durable(store); err != nil {
+	if v.Record, v.HaveRecord, err = Durable(store); err != nil {
 		return v, err
 	}
 	s, err := boot.State(ctx)
@@ -105,8 +104,8 @@ func (m *benchMachine) view(ctx context.Context, store journal.Store, boot bootc
 	return v, nil
 }
 
-// durable is the record that a journal holds.
-func durable(s journal.Store) (r life.Record, have bool, err error) {
+// Durable is the record that a journal holds; have is false where there is none yet.
+func Durable(s journal.Store) (r life.Record, have bool, err error) {
 	r.Phase = life.Idle
 	verr := s.View(func(tx journal.Tx) error {
 		if raw := tx.Get(journal.State, "record"); len(raw) > 0 {
@@ -117,17 +116,18 @@ func durable(s journal.Store) (r life.Record, have bool, err error) {
 	return r, have, errors.Join(verr, err)
 }
 
-// benchJournal is the journal, and tells of each durable phase.
-type benchJournal struct {
+// watched is the journal, and tells of each durable phase.
+type watched struct {
 	journal.Store
-	m *benchMachine
+	m *machine
 }
 
-func (j *benchJournal) Update(fn func(journal.Tx) error) error {
+// Update implements journal.Store.
+func (j *watched) Update(fn func(journal.Tx) error) error {
 	if err := j.Store.Update(fn); err != nil {
 		return err
 	}
-	r, have, err := durable(j.Store)
+	r, have, err := Durable(j.Store)
 	last := j.m.seen[len(j.m.seen)-1]
 	if have && err == nil && (r.Phase != last.Phase || r.Boots != last.Boots) {
 		j.m.seen = append(j.m.seen, r)
@@ -136,55 +136,55 @@ func (j *benchJournal) Update(fn func(journal.Tx) error) error {
 }
 
 // Messages implements transport.Inbox.
-func (m *benchMachine) Messages() <-chan transport.Message { return m.inbox }
+func (m *machine) Messages() <-chan transport.Message { return m.inbox }
 
 // Name implements health.Check.
-func (m *benchMachine) Name() string { return "service" }
+func (m *machine) Name() string { return "service" }
 
 // Run implements health.Check: the service of a sick image does not answer.
-func (m *benchMachine) Run(context.Context) error {
-	if m.b.run == m.b.rec.To && !m.b.rec.Good {
+func (m *machine) Run(context.Context) error {
+	if m.b.run == m.b.Rec.To && !m.b.Rec.Good {
 		return errors.New("the rig's service does not answer")
 	}
 	return nil
 }
 
 // Reboot implements hal.Power.
-func (m *benchMachine) Reboot(context.Context, string) error { m.rebooting.Store(true); return nil }
+func (m *machine) Reboot(context.Context, string) error { m.rebooting.Store(true); return nil }
 
 // Force implements hal.Power.
-func (m *benchMachine) Force() error { m.rebooting.Store(true); return nil }
+func (m *machine) Force() error { m.rebooting.Store(true); return nil }
 
 // Supply implements hal.Power.
-func (m *benchMachine) Supply() hal.Supply {
+func (m *machine) Supply() hal.Supply {
 	return hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true}
 }
 
 // Wall implements hal.Clock: virtual time began in 2000, the device lives after its agent was built.
-func (m *benchMachine) Wall() (time.Time, hal.TimeQuality) {
+func (m *machine) Wall() (time.Time, hal.TimeQuality) {
 	return time.Now().AddDate(30, 0, 0), hal.TimeSynced
 }
 
 // Uptime implements hal.Clock.
-func (m *benchMachine) Uptime() time.Duration { return time.Since(m.began) + time.Second }
+func (m *machine) Uptime() time.Duration { return time.Since(m.began) + time.Second }
 
 // After implements hal.Clock.
-func (m *benchMachine) After(d time.Duration) <-chan time.Time { return time.After(d) }
+func (m *machine) After(d time.Duration) <-chan time.Time { return time.After(d) }
 
 // Root implements hal.Identity.
-func (m *benchMachine) Root() (hal.DeviceID, error) { return benchDevice(m.b.run), nil }
+func (m *machine) Root() (hal.DeviceID, error) { return identity(m.b.run), nil }
 
 // Marker implements hal.Identity.
-func (m *benchMachine) Marker() (string, error) { return m.b.run, nil }
+func (m *machine) Marker() (string, error) { return m.b.run, nil }
 
 // BootID implements hal.Identity.
-func (m *benchMachine) BootID() (string, error) { return fmt.Sprintf("bench-%d", m.b.boots), nil }
+func (m *machine) BootID() (string, error) { return fmt.Sprintf("bench-%d", m.b.boots), nil }
 
 // Identify implements hal.Blocks.
-func (m *benchMachine) Identify(path string) (hal.DeviceID, error) {
+func (m *machine) Identify(path string) (hal.DeviceID, error) {
 	for _, s := range []string{"A", "B"} {
 		if board.SlotPath(s) == path {
-			return benchDevice(s), nil
+			return identity(s), nil
 		}
 	}
 	return hal.DeviceID{}, fmt.Errorf("there is no device %s", path)
@@ -192,34 +192,34 @@ func (m *benchMachine) Identify(path string) (hal.DeviceID, error) {
 
 // OpenTarget implements hal.Blocks: the running slot, and the one that the recording never writes, are
 // never opened.
-func (m *benchMachine) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error) {
-	if id, err := m.Identify(path); err != nil || id == running || path != board.SlotPath(m.b.rec.To) || m.b.run == m.b.rec.To {
+func (m *machine) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error) {
+	if id, err := m.Identify(path); err != nil || id == running || path != board.SlotPath(m.b.Rec.To) || m.b.run == m.b.Rec.To {
 		return nil, errors.Join(err, hal.ErrRunning)
 	}
-	return benchMedium{m.b}, nil
+	return medium{m.b}, nil
 }
 
 // OpenMedium implements hal.Blocks.
-func (m *benchMachine) OpenMedium(path string) (hal.Medium, error) {
-	if path != board.SlotPath(m.b.rec.To) {
+func (m *machine) OpenMedium(path string) (hal.Medium, error) {
+	if path != board.SlotPath(m.b.Rec.To) {
 		return nil, hal.ErrBusy
 	}
-	return benchMedium{m.b}, nil
+	return medium{m.b}, nil
 }
 
 // fetch is the image server, or without an offer no network.
-func (m *benchMachine) fetch(urls []string, _ int64) (slots.Source, error) {
-	if m.b.offer == nil {
+func (m *machine) fetch(urls []string, _ int64) (slots.Source, error) {
+	if m.b.Offer == nil {
 		return nil, errors.New("the network is unreachable")
 	}
-	return benchSource(filepath.Join(m.b.images, filepath.Base(urls[0]))), nil
+	return source(filepath.Join(m.b.Images, filepath.Base(urls[0]))), nil
 }
 
-// benchSource is a payload file.
-type benchSource string
+// source is a payload file.
+type source string
 
 // Open implements slots.Source.
-func (s benchSource) Open(_ context.Context, off int64, validator string) (io.ReadCloser, string, error) {
+func (s source) Open(_ context.Context, off int64, validator string) (io.ReadCloser, string, error) {
 	f, err := os.Open(string(s))
 	if err != nil {
 		return nil, "", fmt.Errorf("%w: %w", transport.ErrGone, err)
@@ -233,10 +233,11 @@ func (s benchSource) Open(_ context.Context, off int64, validator string) (io.Re
 	return f, validator, nil
 }
 
-// benchMedium is the target slot. Blocks are copied when they are written.
-type benchMedium struct{ b *bench }
+// medium is the target slot. Blocks are copied when they are written.
+type medium struct{ b *Device }
 
-func (m benchMedium) ReadAt(p []byte, off int64) (int, error) {
+// ReadAt implements hal.Medium.
+func (m medium) ReadAt(p []byte, off int64) (int, error) {
 	if err := hal.CheckAccess(board.SlotSize, off, p); err != nil {
 		return 0, err
 	}
@@ -247,7 +248,8 @@ func (m benchMedium) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func (m benchMedium) WriteAt(p []byte, off int64) (int, error) {
+// WriteAt implements hal.Medium.
+func (m medium) WriteAt(p []byte, off int64) (int, error) {
 	if err := hal.CheckAccess(board.SlotSize, off, p); err != nil {
 		return 0, err
 	}
@@ -262,6 +264,11 @@ func (m benchMedium) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func (benchMedium) Sync() error  { return nil }
-func (benchMedium) Size() int64  { return board.SlotSize }
-func (benchMedium) Close() error { return nil }
+// Sync implements hal.Medium.
+func (medium) Sync() error { return nil }
+
+// Size implements hal.Medium.
+func (medium) Size() int64 { return board.SlotSize }
+
+// Close implements hal.Medium.
+func (medium) Close() error { return nil }

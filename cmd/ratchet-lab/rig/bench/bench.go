@@ -1,4 +1,7 @@
-package main
+// Package bench boots the disk that a power cut left without QEMU: the model of the bootloader chooses a slot, and the real
+// agent starts over the disk's own journal, metadata and slots, in virtual time, until the device is at rest. How it came to
+// rest is a Bout, which says what is wrong where a device that is not broken would have done otherwise.
+package bench
 
 import (
 	"bytes"
@@ -24,62 +27,65 @@ import (
 
 // Bounds of a device on the bench: more is a defect.
 const (
-	benchBoots = 10
-	benchRest  = 30 * time.Minute // a device that asks for no boot in this virtual time is at rest
+	mostBoots = 10
+	rest      = 30 * time.Minute // a device that asks for no boot in this virtual time is at rest
 )
 
-// bench boots a rebuilt disk without QEMU: the model of the bootloader chooses, and the real agent
+// Device is a device on the bench. It boots a rebuilt disk without QEMU: the model of the bootloader chooses, and the real agent
 // starts over the disk's own journal, metadata and slots. Time is virtual. What the device writes
-// stays in files of its own and in memory; the disk is not changed.
-type bench struct {
-	rec     *disk.Recording
-	model   *board.Model
-	disk    *disk.Disk
-	image   []byte // of slot rec.To
-	from    string // directory with boot metadata (boot/) and the files of the state partition (state/)
-	dir     string // where the device works on copies of them
-	images  string // the image server's directory
-	offer   []byte // envelope; nil: the device is offline
-	keys    trust.Keys
+// stays in files of its own and in memory; the disk is not changed. It is not safe for concurrent use.
+type Device struct {
+	Name   string // of the device
+	Rec    *disk.Recording
+	Model  *board.Model
+	Disk   *disk.Disk
+	Image  []byte // of slot rec.To
+	From   string // directory with boot metadata (boot/) and the files of the state partition (state/)
+	Dir    string // where the device works on copies of them
+	Images string // the image server's directory
+	Offer  []byte // envelope; nil: the device is offline
+	Keys   trust.Keys
+
 	written map[int64][]byte // blocks of slot rec.To
 	boots   int
 	run     string
 }
 
-// bout is how a device on the bench came to rest.
-type bout struct {
+// Bout is how a device on the bench came to rest.
+type Bout struct {
 	Boots  []string // slots, in the order in which the model started them
 	First  string   // what the start made of the durable phase: "trial -> reverting"
 	Phases []string // durable ones, with the slot that ran
-	Ended  string   // as rig.ends says it
-	Wrong  string
+	Ended  string   // in the words of disk.EndsAs
+	Wrong  string   // what a device that is not broken does not do; "" for nothing
 }
 
-// benchDevice is the identity of a slot's device: its partition's number.
-func benchDevice(slot string) hal.DeviceID {
+// identity is the identity of a slot's device: its partition's number.
+func identity(slot string) hal.DeviceID {
 	return hal.DeviceID{Block: true, Major: uint64(board.SlotPart(slot))}
 }
 
-// play boots the device until it is at rest.
-func (b *bench) play(t *testing.T) (o bout) {
+// Play boots the device until it is at rest, each time from the disk as it is. It waits in virtual time: t must be of a
+// process in which nothing else runs (explorer.Host).
+func (b *Device) Play(t *testing.T) (o Bout) {
 	b.written, b.boots = map[int64][]byte{}, 0
 	defer func() {
 		if r := recover(); r != nil {
 			o.Wrong = fmt.Sprintf("the agent panics: %v", r)
 		}
 	}()
-	if err := errors.Join(os.RemoveAll(b.dir), os.CopyFS(b.dir, os.DirFS(b.from))); err != nil {
+	if err := errors.Join(os.RemoveAll(b.Dir), os.CopyFS(b.Dir, os.DirFS(b.From))); err != nil {
 		o.Wrong = err.Error()
 		return o
 	}
-	for range benchBoots {
-		slot, err := b.model.Boot(filepath.Join(b.dir, "boot"))
+	for range mostBoots {
+		slot, err := b.Model.Boot(filepath.Join(b.Dir, "boot"))
 		if err != nil || slot == "" {
 			o.Wrong = fmt.Sprintf("the model of the bootloader starts nothing (%v)", err)
 			return o
 		}
 		o.Boots = append(o.Boots, slot)
-		if slot == b.rec.To && !b.whole() {
+		if slot == b.Rec.To && !b.whole() {
 			o.Wrong = "the model of the bootloader starts slot " + slot + ", which does not hold the image"
 			return o
 		}
@@ -90,35 +96,35 @@ func (b *bench) play(t *testing.T) (o bout) {
 			return o
 		}
 	}
-	o.Wrong = fmt.Sprintf("the device booted %d times and goes on", benchBoots)
+	o.Wrong = fmt.Sprintf("the device booted %d times and goes on", mostBoots)
 	return o
 }
 
 // whole tells whether the target slot holds the image.
-func (b *bench) whole() bool {
+func (b *Device) whole() bool {
 	at := int64(0)
-	for ; at+disk.Block <= int64(len(b.image)); at += disk.Block {
-		if !bytes.Equal(b.block(at/disk.Block), b.image[at:at+disk.Block]) {
+	for ; at+disk.Block <= int64(len(b.Image)); at += disk.Block {
+		if !bytes.Equal(b.block(at/disk.Block), b.Image[at:at+disk.Block]) {
 			return false
 		}
 	}
-	return bytes.Equal(b.block(at / disk.Block)[:int64(len(b.image))-at], b.image[at:])
+	return bytes.Equal(b.block(at / disk.Block)[:int64(len(b.Image))-at], b.Image[at:])
 }
 
 // block is one block of the target slot.
-func (b *bench) block(n int64) []byte {
+func (b *Device) block(n int64) []byte {
 	if w := b.written[n]; w != nil {
 		return w
 	}
-	at := board.SlotBytes(b.rec.To) + n*disk.Block
-	return b.disk.At(at, disk.Block)
+	at := board.SlotBytes(b.Rec.To) + n*disk.Block
+	return b.Disk.At(at, disk.Block)
 }
 
 // live is one boot. It returns true when the machine boots again.
-func (b *bench) live(o *bout) (again bool) {
+func (b *Device) live(o *Bout) (again bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	m := &benchMachine{b: b, began: time.Now(), inbox: make(chan transport.Message)}
+	m := &machine{b: b, began: time.Now(), inbox: make(chan transport.Message)}
 	options, view, err := m.options(ctx)
 	if err != nil {
 		o.Wrong = err.Error()
@@ -139,15 +145,15 @@ func (b *bench) live(o *bout) (again bool) {
 			panic(err)
 		}
 	}()
-	if b.offer != nil {
+	if b.Offer != nil {
 		go func() {
 			select {
-			case m.inbox <- transport.Message{Kind: transport.Offer, Origin: "broker", Body: b.offer}:
+			case m.inbox <- transport.Message{Kind: transport.Offer, Origin: "broker", Body: b.Offer}:
 			case <-ctx.Done():
 			}
 		}()
 	}
-	for end := time.Now().Add(benchRest); time.Now().Before(end) && !m.rebooting.Load(); {
+	for end := time.Now().Add(rest); time.Now().Before(end) && !m.rebooting.Load(); {
 		time.Sleep(time.Second) // virtual: nobody had anything left to do in this second
 		if len(ended) > 0 {
 			break
@@ -218,7 +224,7 @@ func wrongStart(v life.View, s life.Resume, seen []life.Record) string {
 }
 
 // wrongRest is what must hold of a device that is left alone.
-func (b *bench) wrongRest(s control.Status, phase life.Phase) string {
+func (b *Device) wrongRest(s control.Status, phase life.Phase) string {
 	switch {
 	case s.Running.Name != b.run:
 		return fmt.Sprintf("slot %s runs, the agent says %q", b.run, s.Running.Name)
@@ -228,7 +234,7 @@ func (b *bench) wrongRest(s control.Status, phase life.Phase) string {
 		return fmt.Sprintf("slot %s runs, and %q is next", b.run, s.Boot.Next)
 	case s.Other.Bootable && !s.Other.Confirmed:
 		return "the device rests, and slot " + s.Other.Name + " is armed"
-	case b.offer != nil && phase != life.Idle:
+	case b.Offer != nil && phase != life.Idle:
 		return "the device rests in phase " + string(phase)
 	case phase != life.Idle && phase != life.Preparing && phase != life.Writing:
 		return "the device rests offline in phase " + string(phase)
