@@ -74,6 +74,8 @@ var allowed = map[string]map[string]string{
 	"cmd/ratchet-lab/image": {},
 	"cmd/ratchet-lab/demo": {"cmd/ratchet-lab/stage": "stands on it", "cmd/ratchet-lab/image": "its systems", "bootctl": "slots", "bootctl/ubootenv": "the factory's environment",
 		"bootctl/bootmodel": "boots the device", "hal/linux": "real files", "agent/evidence": "waits for what the device tells", "agent/reason": "says why", "transport/wire": "topics"},
+	"cmd/ratchet-lab/rig/look": {"cmd/ratchet-lab/rig/bench": "plays the disk on", "cmd/ratchet-lab/rig/board": "finds the metadata", "cmd/ratchet-lab/rig/disk": "the disk after a cut",
+		"cmd/ratchet-lab/image": "the tools of file systems", "cmd/ratchet-lab/explorer": "a process in virtual time", "agent/evidence": "walks the chain", "agent/journal": "opens it", "agent/trust": "the release key"},
 	"cmd/ratchet-lab/rig/bench": {"cmd/ratchet-lab/rig/board": "the model of the loader, and where slots lie", "cmd/ratchet-lab/rig/disk": "the disk, and what it must end as",
 		"agent": "the real one", "agent/control": "its status at rest", "agent/health": "its checks", "agent/journal": "opens the disk's", "agent/life": "holds its start against Reconcile",
 		"agent/manifest": "who the device is", "agent/trust": "keys", "bootctl": "the agent's backend", "hal": "is its machine", "hal/linux": "real files", "slots": "a source",
@@ -241,7 +243,7 @@ func checkForeign(t *testing.T, path, pkg, name string) {
 		"github.com/mochi-mqtt/server":        {"cmd/ratchet-lab/stage"},
 		"github.com/pelletier/go-toml":        {},
 		"github.com/coreos/go-systemd":        {},
-		"golang.org/x/sys":                    {"hal/linux", "hal/linux/tpm", "hal/cutdisk", "agent/control", "agent/journal", "cmd/ratchet-lab/rig/disk", "cmd/internal/screen"},
+		"golang.org/x/sys":                    {"hal/linux", "hal/linux/tpm", "hal/cutdisk", "agent/control", "agent/journal", "cmd/ratchet-lab/rig/disk", "cmd/ratchet-lab/rig/look", "cmd/internal/screen"},
 	}
 	for dep, where := range only {
 		if !strings.HasPrefix(name, dep) {

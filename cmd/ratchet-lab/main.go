@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/demo"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/look"
 )
 
 const usage = `ratchet-lab is the laboratory of Ratchet.
@@ -61,9 +62,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			explorer.Work(os.Stdin, stdout, args[1])
 		}
 		return 2
-	case lookVerb:
+	case look.Verb:
 		if len(args) == 2 {
-			lookWork(os.Stdin, stdout, args[1])
+			look.Work(os.Stdin, stdout, args[1])
 		}
 		return 2
 	case demo.HealthVerb, demo.ButtonVerb:

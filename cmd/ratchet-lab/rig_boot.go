@@ -6,13 +6,26 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/look"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
+
+// run is what those who look at the disks are told.
+func (r *rig) run() look.Run {
+	return look.Run{Board: r.target.Name, Root: r.Dir, Device: stage.DeviceName}
+}
+
+// lookAll looks at the disks of the cuts.
+func (r *rig) lookAll(ctx context.Context, rec *disk.Recording, cuts []disk.Cut) ([]look.Finding, error) {
+	return look.All(ctx, r.run(), rec, cuts, runtime.NumCPU()/r.o.together)
+}
 
 // bootUpdate boots cuts of an update's recording, and cuts the power again while some of them recover.
 func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error {
@@ -38,7 +51,7 @@ func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error
 		slices.Sort(list)
 		list, again = slices.Compact(list), share(recoveries)
 	}
-	c, err := newChecker(r.target, r.Dir, r.path("check"), v.rec)
+	c, err := look.Open(r.run(), r.path("check"), v.rec)
 	if err != nil {
 		return err
 	}
@@ -49,7 +62,7 @@ func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error
 	}
 	for i, k := range list {
 		res := &v.cuts[k]
-		if err := c.disk.Rebuild(c.log, res.Cut); err != nil {
+		if err := c.Disk.Rebuild(c.Log, res.Cut); err != nil {
 			return err
 		}
 		if !second[k] {
@@ -80,9 +93,9 @@ func (v *coverage) different(ok func(cutResult) bool) (out []int) {
 
 // cutAgain boots the disk of c with every write recorded, cuts that recovery, looks at what is left, and
 // boots some of it.
-func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *checker, res *cutResult, looks, boots int) error {
-	rec := c.rec.Recovery(res.Cut)
-	if err := errors.Join(os.MkdirAll(r.path("again"), 0o755), c.disk.Save(r.path(rec.Base))); err != nil {
+func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *look.Checker, res *cutResult, looks, boots int) error {
+	rec := c.Rec.Recovery(res.Cut)
+	if err := errors.Join(os.MkdirAll(r.path("again"), 0o755), c.Disk.Save(r.path(rec.Base))); err != nil {
 		return err
 	}
 	if err := r.bootCut(ctx, c, res, true, r.path(rec.Log)); err != nil {
@@ -93,13 +106,13 @@ func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *checker, res *cut
 	if err != nil {
 		return err
 	}
-	again, err := newChecker(r.target, r.Dir, r.path("check-again"), rec)
+	again, err := look.Open(r.run(), r.path("check-again"), rec)
 	if err != nil {
 		return err
 	}
 	defer again.Close()
 	for _, k := range some(rnd, v.different(nil), boots) {
-		if err := again.disk.Rebuild(again.log, v.cuts[k].Cut); err != nil {
+		if err := again.Disk.Rebuild(again.Log, v.cuts[k].Cut); err != nil {
 			return err
 		}
 		if err := r.bootCut(ctx, again, &v.cuts[k], true, ""); err != nil {
@@ -111,7 +124,7 @@ func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *checker, res *cut
 
 // bootCut boots the disk of c with the real bootloader: until the agent has told what runs, or with
 // finish until the device has put itself right. log, where given, takes every write.
-func (r *rig) bootCut(ctx context.Context, c *checker, res *cutResult, finish bool, log string) error {
+func (r *rig) bootCut(ctx context.Context, c *look.Checker, res *cutResult, finish bool, log string) error {
 	began := time.Now()
 	res.Booted = true
 	err := r.recover(ctx, c, res, finish, log)
@@ -127,16 +140,16 @@ func (r *rig) bootCut(ctx context.Context, c *checker, res *cutResult, finish bo
 	} else if finish {
 		ended = res.Ended
 	}
-	r.Say("    %s %s, cut %d %s (%s): %s, %d boots, %.1f s", mark, c.rec.Name, res.Point, res.Variant, res.Where, ended, len(res.Loaded), res.Took.Seconds())
+	r.Say("    %s %s, cut %d %s (%s): %s, %d boots, %.1f s", mark, c.Rec.Name, res.Point, res.Variant, res.Where, ended, len(res.Loaded), res.Took.Seconds())
 	if res.Bad != "" {
-		r.Say("         again: %s", r.command(c.rec, res.Cut))
+		r.Say("         again: %s", r.command(c.Rec, res.Cut))
 	}
 	return ctx.Err()
 }
 
 // recover boots the disk of c.
-func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bool, log string) error {
-	offer, err := os.ReadFile(r.path(c.rec.Offer))
+func (r *rig) recover(ctx context.Context, c *look.Checker, res *cutResult, finish bool, log string) error {
+	offer, err := os.ReadFile(r.path(c.Rec.Offer))
 	if err != nil {
 		return err
 	}
@@ -144,7 +157,7 @@ func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bo
 		return err
 	}
 	disk := r.path("cut.img")
-	if err := c.disk.Save(disk); err != nil {
+	if err := c.Disk.Save(disk); err != nil {
 		return err
 	}
 	r.Net.Forget()
@@ -159,7 +172,7 @@ func (r *rig) recover(ctx context.Context, c *checker, res *cutResult, finish bo
 		within, what = updateTime, "the device to put itself right"
 		done = func() bool {
 			e := r.ends()
-			return r.resting() && r.field("confirmed") == "true" && c.rec.Ends(e, c.target.Tries) && (res.Offered.Ended == "" || res.Offered.Ended == e)
+			return r.resting() && r.field("confirmed") == "true" && c.Rec.Ends(e, r.target.Tries) && (res.Offered.Ended == "" || res.Offered.Ended == e)
 		}
 	}
 	err = r.until(ctx, within, what, done)
@@ -200,13 +213,13 @@ func (r *rig) readable(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	c := &checker{target: r.target, dir: r.path("left"), disk: d}
-	defer os.RemoveAll(c.dir)
+	dir := r.path("left")
+	defer os.RemoveAll(dir)
 	defer d.Close()
-	if err := os.MkdirAll(c.dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	s, err := r.target.Metadata(ctx, c.access())
+	s, err := r.target.Metadata(ctx, r.target.Access(d, dir))
 	if err == nil && s.Next == "" {
 		err = errors.New("the bootloader has no slot to boot")
 	}

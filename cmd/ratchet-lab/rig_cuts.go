@@ -11,6 +11,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/look"
 )
 
 // Cuts of the smoke test in each target, besides what a target boots.
@@ -35,7 +36,7 @@ const (
 // cutResult is one cut and what became of it.
 type cutResult struct {
 	disk.Cut
-	finding
+	look.Finding
 	Where  string   // partition of the last write before the cut
 	Tail   []string // the writes that no flush had covered
 	Equal  bool     // to a disk that was looked at before
@@ -171,8 +172,8 @@ func (r *rig) cover(ctx context.Context, rnd *rand.Rand, rec *disk.Recording, lo
 	return v, nil
 }
 
-func (r *rig) result(v *coverage, x disk.Cut, f finding) cutResult {
-	res := cutResult{Cut: x, finding: f, Where: "start", Tail: tail(r.target, v.log, x)}
+func (r *rig) result(v *coverage, x disk.Cut, f look.Finding) cutResult {
+	res := cutResult{Cut: x, Finding: f, Where: "start", Tail: tail(r.target, v.log, x)}
 	if x.Point > 0 {
 		res.Where = r.target.Where(v.log.Writes[x.Point-1])
 	}

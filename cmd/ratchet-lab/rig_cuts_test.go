@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/look"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
@@ -32,7 +33,7 @@ func TestReportPage(t *testing.T) {
 	r.Expect("a scene", "<b>this</b>", "that & more")
 	v := &coverage{rec: disk.Healthy(), log: l}
 	for _, x := range every(l, 1) {
-		v.cuts = append(v.cuts, r.result(v, x, finding{Sum: fmt.Sprint(x), Phase: "writing"}))
+		v.cuts = append(v.cuts, r.result(v, x, look.Finding{Sum: fmt.Sprint(x), Phase: "writing"}))
 	}
 	v.cuts[1].Story = []string{"rig: <script>alert(1)</script>"}
 	v.cuts[2].Booted, v.cuts[2].Loads, v.cuts[2].Loaded = true, "A", []string{"B"}

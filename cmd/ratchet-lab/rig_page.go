@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/life"
-	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/bench"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
@@ -315,12 +314,10 @@ func facts(c cutResult) (out []pageFact) {
 	case c.Wrong == "":
 		add("durable", "no journal yet")
 	}
-	for _, b := range []struct {
-		what string
-		bench.Bout
-	}{{"bench, offline", c.Offline}, {"bench, offer at hand", c.Offered}} {
+	what := []string{"bench, offline", "bench, offer at hand"}
+	for i, b := range c.Bouts() {
 		if len(b.Boots) > 0 {
-			add(b.what, "boots "+strings.Join(b.Boots, ", ")+"; the start: "+b.First, strings.Join(b.Phases, " · "), b.Ended)
+			add(what[i], "boots "+strings.Join(b.Boots, ", ")+"; the start: "+b.First, strings.Join(b.Phases, " · "), b.Ended)
 		}
 	}
 	if c.Booted {

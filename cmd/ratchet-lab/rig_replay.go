@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/bench"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/look"
 )
 
 // command repeats one cut alone.
@@ -45,28 +45,28 @@ func (r *rig) replay(ctx context.Context) error {
 	if err := r.reopen(); err != nil {
 		return err
 	}
-	c, err := newChecker(r.target, r.Dir, r.path("check"), rec)
+	c, err := look.Open(r.run(), r.path("check"), rec)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if x.Point > len(c.log.Writes) {
-		return fmt.Errorf("there is no point %d, the log of %s has %d", x.Point, rec.Name, len(c.log.Writes))
+	if x.Point > len(c.Log.Writes) {
+		return fmt.Errorf("there is no point %d, the log of %s has %d", x.Point, rec.Name, len(c.Log.Writes))
 	}
 	found, err := r.lookAll(ctx, rec, []disk.Cut{x})
 	if err != nil {
 		return err
 	}
-	v := &coverage{rec: rec, log: c.log}
+	v := &coverage{rec: rec, log: c.Log}
 	r.covered = append(r.covered, v)
 	v.cuts = append(v.cuts, r.result(v, x, found[0]))
 	res := &v.cuts[0]
-	r.Chapter(fmt.Sprintf("Recording %s, cut after %d of %d, unflushed writes %s", rec.Name, x.Point, len(c.log.Writes), x.Variant))
+	r.Chapter(fmt.Sprintf("Recording %s, cut after %d of %d, unflushed writes %s", rec.Name, x.Point, len(c.Log.Writes), x.Variant))
 	for _, line := range res.tells() {
 		r.Say("    %s", line)
 	}
 	r.Chapter("The same disk, booted")
-	if err := c.disk.Rebuild(c.log, x); err != nil {
+	if err := c.Disk.Rebuild(c.Log, x); err != nil {
 		return err
 	}
 	told := r.o.verbose
@@ -89,12 +89,10 @@ func (c cutResult) tells() []string {
 	} else if c.Wrong == "" {
 		out = append(out, "durable: no journal yet")
 	}
-	for _, b := range []struct {
-		what string
-		bench.Bout
-	}{{"on the bench, offline", c.Offline}, {"on the bench, with the offer at hand", c.Offered}} {
+	what := []string{"on the bench, offline", "on the bench, with the offer at hand"}
+	for i, b := range c.Bouts() {
 		if len(b.Boots) > 0 {
-			out = append(out, fmt.Sprintf("%s: the model starts %s; the start makes of it: %s", b.what, strings.Join(b.Boots, ", "), b.First))
+			out = append(out, fmt.Sprintf("%s: the model starts %s; the start makes of it: %s", what[i], strings.Join(b.Boots, ", "), b.First))
 			out = append(out, "  "+strings.Join(b.Phases, "; "), "  ends "+b.Ended)
 		}
 	}

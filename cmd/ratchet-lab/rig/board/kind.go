@@ -15,6 +15,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
 // Kind is a kind of board: hardware, firmware, bootloader, and what of the reference script is adapted
@@ -86,6 +87,18 @@ type Version struct {
 type Access struct {
 	Dir  string
 	Part func(number int64) []byte // the bytes of a partition, to be read only
+}
+
+// Access is how the disk d of the board is looked at, with dir for files.
+func (t Kind) Access(d *disk.Disk, dir string) Access {
+	return Access{dir, func(number int64) []byte {
+		for _, p := range t.Parts {
+			if p.Number == number {
+				return d.At(p.Start*image.Sector, p.Size*image.Sector)
+			}
+		}
+		return nil
+	}}
 }
 
 // Factory is where a board is made.

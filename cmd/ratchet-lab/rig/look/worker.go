@@ -1,4 +1,4 @@
-package main
+package look
 
 import (
 	"bufio"
@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -19,64 +18,57 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
-	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
-// lookVerb is what rig starts itself with: looking at disks needs bubbles of virtual time, and a crash
-// of the agent must be one cut's.
-const lookVerb = "rig-look"
+// Verb is what the program starts itself with, and a folder for files, to look at disks: that needs bubbles of virtual time,
+// and a crash of the agent must be one cut's.
+const Verb = "rig-look"
 
-// lookTask is one disk to look at.
-type lookTask struct {
-	Target    string
-	Root      string // directory of the target's run
+// task is one disk to look at.
+type task struct {
+	Run       Run
 	Recording *disk.Recording
 	Cut       disk.Cut
 }
 
-// lookAnswer is what became of a task. Err is of the lab, not of the disk.
-type lookAnswer struct {
-	Finding finding
+// answer is what became of a task. Err is of the lab, not of the disk.
+type answer struct {
+	Finding Finding
 	Err     string
 }
 
-// lookWork is the process: tasks come in as lines of JSON, answers go out the same way. dir is for files.
-func lookWork(in io.Reader, out io.Writer, dir string) {
+// Work is the process: tasks come in as lines of JSON, answers go out the same way. dir is for files.
+func Work(in io.Reader, out io.Writer, dir string) {
 	explorer.Host(func(t *testing.T) int {
 		debug.SetGCPercent(100)
-		answer := json.NewEncoder(out)
-		var c *checker
+		answers := json.NewEncoder(out)
+		var c *Checker
 		defer func() {
 			if c != nil {
 				_ = c.Close()
 			}
 		}()
 		for tasks := json.NewDecoder(in); ; {
-			var task lookTask
-			if err := tasks.Decode(&task); err != nil {
+			var next task
+			if err := tasks.Decode(&next); err != nil {
 				return 0 // no more
 			}
-			var a lookAnswer
+			var a answer
 			err := error(nil)
-			if c == nil || c.rec.Name != task.Recording.Name || c.root != task.Root {
+			if c == nil || c.Rec.Name != next.Recording.Name || c.run != next.Run {
 				if c != nil {
 					_ = c.Close()
 				}
-				c = nil
-				if board, ok := board.Find(task.Target); ok {
-					c, err = newChecker(board, task.Root, dir, task.Recording)
-				} else {
-					err = fmt.Errorf("there is no target %q", task.Target)
-				}
+				c, err = Open(next.Run, dir, next.Recording)
 			}
 			if err == nil {
-				a.Finding, err = c.look(context.Background(), t, task.Cut)
+				a.Finding, err = c.Look(context.Background(), t, next.Cut)
 			}
 			if err != nil {
 				a.Err = err.Error()
 			}
-			if err := answer.Encode(a); err != nil {
+			if err := answers.Encode(a); err != nil {
 				return 1
 			}
 		}
@@ -96,7 +88,7 @@ func startLooker(ctx context.Context, dir string) (*looker, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &looker{cmd: exec.CommandContext(ctx, self, lookVerb, dir), err: &strings.Builder{}}
+	l := &looker{cmd: exec.CommandContext(ctx, self, Verb, dir), err: &strings.Builder{}}
 	l.cmd.Stderr = l.err
 	if l.in, err = l.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -112,18 +104,18 @@ func startLooker(ctx context.Context, dir string) (*looker, error) {
 func (l *looker) end() error { return errors.Join(l.in.Close(), l.cmd.Wait()) }
 
 // look has one disk looked at. A process that ends is the disk's doing, and l is useless then.
-func (l *looker) look(task lookTask) (f finding, alive bool, err error) {
-	b, err := json.Marshal(task)
+func (l *looker) look(x task) (f Finding, alive bool, err error) {
+	b, err := json.Marshal(x)
 	if err != nil {
 		return f, true, err
 	}
-	var a lookAnswer
+	var a answer
 	_, werr := l.in.Write(append(b, '\n'))
 	line, rerr := l.out.ReadBytes('\n')
 	if err := errors.Join(werr, rerr); err != nil {
 		_ = l.end()
 		said := strings.TrimSpace(l.err.String())
-		return finding{Wrong: fmt.Sprintf("the program ended (%v): %.2000s", err, said)}, false, nil
+		return Finding{Wrong: fmt.Sprintf("the program ended (%v): %.2000s", err, said)}, false, nil
 	}
 	if err := json.Unmarshal(line, &a); err != nil {
 		return f, true, err
@@ -134,15 +126,16 @@ func (l *looker) look(task lookTask) (f finding, alive bool, err error) {
 	return a.Finding, true, err
 }
 
-// lookAll looks at the disks of the cuts, with as many processes as there are processors.
-func (r *rig) lookAll(ctx context.Context, rec *disk.Recording, cuts []disk.Cut) ([]finding, error) {
-	out := make([]finding, len(cuts))
-	scratch, err := scratchDir(r.Dir)
+// All looks at the disks of the cuts, with so many processes of this program at once, and returns what was found, in the order
+// of the cuts. A process that ends is a finding, and another is started.
+func All(ctx context.Context, r Run, rec *disk.Recording, cuts []disk.Cut, workers int) ([]Finding, error) {
+	out := make([]Finding, len(cuts))
+	scratch, err := scratchDir(r.Root)
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(scratch)
-	workers := min(max(1, runtime.NumCPU()/r.o.together), len(cuts))
+	workers = min(max(1, workers), len(cuts))
 	errs := make([]error, workers)
 	next := 0
 	var mu sync.Mutex
@@ -169,7 +162,7 @@ func (r *rig) lookAll(ctx context.Context, rec *disk.Recording, cuts []disk.Cut)
 					}
 				}
 				alive, err := true, error(nil)
-				if out[i], alive, err = l.look(lookTask{r.target.Name, r.Dir, rec, cuts[i]}); err != nil {
+				if out[i], alive, err = l.look(task{r, rec, cuts[i]}); err != nil {
 					errs[w] = fmt.Errorf("cut %d %s of %s: %w", cuts[i].Point, cuts[i].Variant, rec.Name, err)
 					return
 				}

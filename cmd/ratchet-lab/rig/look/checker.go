@@ -1,4 +1,10 @@
-package main
+// Package look looks into the disk that a power cut left, in user space: whether the boot metadata can be read and lead to a
+// whole system, the running slot is as it was, the file system and the journal are whole and the evidence is one chain; and
+// then plays the disk on, on the bench. What it finds is a Finding.
+//
+// Disks are looked at by processes of the same program, which talk lines of JSON: a bench needs a process in which nothing
+// else runs, and an agent that crashes must be the finding of one cut.
+package look
 
 import (
 	"bytes"
@@ -19,28 +25,36 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/bench"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
-	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
-// checker looks at the disks that power cuts of one recording left, in user space.
-type checker struct {
-	target board.Kind
-	rec    *disk.Recording
-	root   string // directory of the target's run
+// Run is the run of a board whose disks are looked at.
+type Run struct {
+	Board  string // its name
+	Root   string // directory
+	Device string // name of the device
+}
+
+// Checker looks at the disks that power cuts of one recording left, in user space. It is not safe for concurrent use.
+type Checker struct {
+	Rec  *disk.Recording
+	Log  *disk.Log
+	Disk *disk.Disk // as the last cut left it
+
+	run    Run
+	board  board.Kind
 	dir    string // for files
-	log    *disk.Log
-	disk   *disk.Disk
+	access board.Access
 	image  []byte // what the recording installs in slot To
 
 	state    [sha256.Size]byte // sum of the state partition that lies in dir/from/state
 	records  uint64            // in its journal
 	phase    string            // in its journal
 	unpacked bool
-	known    map[string]finding // by the sum of the disk
+	known    map[string]Finding // by the sum of the disk
 }
 
-// finding is what user space finds on one disk.
-type finding struct {
+// Finding is what user space finds on one disk.
+type Finding struct {
 	Sum     string     // of the disk
 	Wrong   string     // what is wrong with it: a device that a power cut broke
 	Phase   string     // that is durable in the journal, "" where there is none yet
@@ -50,48 +64,45 @@ type finding struct {
 	Offered bench.Bout // the same with the offer at hand
 }
 
-// newChecker opens a recording of the run in root. dir is for files; Close removes it.
-func newChecker(t board.Kind, root, dir string, rec *disk.Recording) (*checker, error) {
-	c := &checker{target: t, rec: rec, root: root, dir: dir, known: map[string]finding{}}
+// Bouts are Offline and Offered.
+func (f Finding) Bouts() []bench.Bout { return []bench.Bout{f.Offline, f.Offered} }
+
+// Open opens a recording of a run. dir is for files; Close removes it.
+func Open(r Run, dir string, rec *disk.Recording) (*Checker, error) {
+	kind, ok := board.Find(r.Board)
+	if !ok {
+		return nil, fmt.Errorf("there is no target %q", r.Board)
+	}
+	c := &Checker{Rec: rec, run: r, board: kind, dir: dir, known: map[string]Finding{}}
 	var err error
-	if c.log, err = disk.OpenLog(filepath.Join(root, rec.Log), board.DiskSize, rec.Entries); err != nil {
+	if c.Log, err = disk.OpenLog(filepath.Join(r.Root, rec.Log), board.DiskSize, rec.Entries); err != nil {
 		return nil, err
 	}
-	if c.image, err = os.ReadFile(filepath.Join(root, rec.Image)); err != nil {
-		return nil, errors.Join(err, c.log.Close())
+	if c.image, err = os.ReadFile(filepath.Join(r.Root, rec.Image)); err != nil {
+		return nil, errors.Join(err, c.Log.Close())
 	}
-	if c.disk, err = disk.Open(filepath.Join(root, rec.Base)); err != nil {
-		return nil, errors.Join(err, c.log.Close())
+	if c.Disk, err = disk.Open(filepath.Join(r.Root, rec.Base)); err != nil {
+		return nil, errors.Join(err, c.Log.Close())
 	}
+	c.access = kind.Access(c.Disk, dir)
 	return c, os.MkdirAll(dir, 0o755)
 }
 
-func (c *checker) Close() error {
-	return errors.Join(c.disk.Close(), c.log.Close(), os.RemoveAll(c.dir))
+// Close closes the recording.
+func (c *Checker) Close() error {
+	return errors.Join(c.Disk.Close(), c.Log.Close(), os.RemoveAll(c.dir))
 }
 
-// access is how the board looks at the disk.
-func (c *checker) access() board.Access { return board.Access{Dir: c.dir, Part: c.part} }
-
-// part is one partition of the disk.
-func (c *checker) part(number int64) []byte {
-	for _, p := range c.target.Parts {
-		if p.Number == number {
-			return c.disk.At(p.Start*image.Sector, p.Size*image.Sector)
-		}
+// Look rebuilds the disk after a cut and looks at it. t is for the bench; nil leaves that out. What is wrong with the disk is in
+// the finding; an error is of the laboratory.
+func (c *Checker) Look(ctx context.Context, t *testing.T, x disk.Cut) (Finding, error) {
+	if x.Point > len(c.Log.Writes) {
+		return Finding{}, fmt.Errorf("there is no point %d, the log has %d", x.Point, len(c.Log.Writes))
 	}
-	return nil
-}
-
-// look rebuilds the disk after a cut and looks at it. t is for the bench; nil leaves that out.
-func (c *checker) look(ctx context.Context, t *testing.T, x disk.Cut) (finding, error) {
-	if x.Point > len(c.log.Writes) {
-		return finding{}, fmt.Errorf("there is no point %d, the log has %d", x.Point, len(c.log.Writes))
+	if err := c.Disk.Rebuild(c.Log, x); err != nil {
+		return Finding{}, err
 	}
-	if err := c.disk.Rebuild(c.log, x); err != nil {
-		return finding{}, err
-	}
-	sum := c.disk.Sum(0, c.disk.Size())
+	sum := c.Disk.Sum(0, c.Disk.Size())
 	f, ok := c.known[hex.EncodeToString(sum[:])]
 	if ok {
 		return f, nil
@@ -105,27 +116,27 @@ func (c *checker) look(ctx context.Context, t *testing.T, x disk.Cut) (finding, 
 }
 
 // check returns what is wrong with the disk: each of these would be a device that a power cut broke.
-func (c *checker) check(ctx context.Context, t *testing.T, f *finding) error {
-	state, err := c.target.Metadata(ctx, c.access())
+func (c *Checker) check(ctx context.Context, t *testing.T, f *Finding) error {
+	state, err := c.board.Metadata(ctx, c.access)
 	if err != nil {
 		return err
 	}
-	from := board.SlotBytes(c.rec.From)
-	if !c.disk.Unwritten(from, from+board.SlotSize) {
-		return errors.New("slot " + c.rec.From + " was written, which ran")
+	from := board.SlotBytes(c.Rec.From)
+	if !c.Disk.Unwritten(from, from+board.SlotSize) {
+		return errors.New("slot " + c.Rec.From + " was written, which ran")
 	}
 	if state.Next == "" {
 		return errors.New("the bootloader has no slot to boot")
 	}
-	begun := string(state.Next) == c.rec.To
-	if begun && !bytes.Equal(c.part(board.SlotPart(c.rec.To))[:len(c.image)], c.image) {
-		return errors.New("slot " + c.rec.To + " would boot, and does not hold the image")
+	begun := string(state.Next) == c.Rec.To
+	if begun && !bytes.Equal(c.access.Part(board.SlotPart(c.Rec.To))[:len(c.image)], c.image) {
+		return errors.New("slot " + c.Rec.To + " would boot, and does not hold the image")
 	}
 	if err := c.unpack(ctx, begun); err != nil {
 		return err
 	}
 	f.Phase, f.Records = c.phase, c.records
-	if t == nil || c.target.Model == nil {
+	if t == nil || c.board.Model == nil {
 		return nil
 	}
 	return c.onBench(ctx, t, f)
@@ -133,12 +144,12 @@ func (c *checker) check(ctx context.Context, t *testing.T, f *finding) error {
 
 // unpack replays the state partition's file system, takes its files out, opens the journal and walks the
 // evidence chain. made says that there must be one.
-func (c *checker) unpack(ctx context.Context, made bool) error {
+func (c *Checker) unpack(ctx context.Context, made bool) error {
 	at := int64(board.StateAt) * image.Sector
-	if sum := c.disk.Sum(at, at+board.StateSize); !c.unpacked || sum != c.state {
+	if sum := c.Disk.Sum(at, at+board.StateSize); !c.unpacked || sum != c.state {
 		c.unpacked = false
 		fs, dir := filepath.Join(c.dir, "state.img"), filepath.Join(c.dir, "from", "state")
-		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), os.WriteFile(fs, c.part(4), 0o644)); err != nil {
+		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), os.WriteFile(fs, c.access.Part(4), 0o644)); err != nil {
 			return err
 		}
 		// e2fsck replays the journal, as the mount will. Exit code 1: replayed, or small things put right.
@@ -155,13 +166,13 @@ func (c *checker) unpack(ctx context.Context, made bool) error {
 		c.state, c.unpacked = sum, true
 	}
 	if made && c.records == 0 {
-		return errors.New("slot " + c.rec.To + " would boot, and there is no journal")
+		return errors.New("slot " + c.Rec.To + " would boot, and there is no journal")
 	}
 	return nil
 }
 
 // journal opens a copy of the journal, if there is one, and walks the evidence chain.
-func (c *checker) journal(path string) error {
+func (c *Checker) journal(path string) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(b) == 0 {
 		return errors.Join(os.RemoveAll(path)) // the first start makes it, in one rename
@@ -208,17 +219,17 @@ func wholeChain(s journal.Store) (n uint64, err error) {
 }
 
 // onBench boots the disk without QEMU, once left alone and once with the offer at hand.
-func (c *checker) onBench(ctx context.Context, t *testing.T, f *finding) error {
+func (c *Checker) onBench(ctx context.Context, t *testing.T, f *Finding) error {
 	from := filepath.Join(c.dir, "from")
 	boot := filepath.Join(from, "boot")
 	if err := errors.Join(os.RemoveAll(boot), os.MkdirAll(boot, 0o755)); err != nil {
 		return err
 	}
-	if err := c.target.Model.Extract(ctx, c.access(), boot); err != nil {
+	if err := c.board.Model.Extract(ctx, c.access, boot); err != nil {
 		return err
 	}
-	b := &bench.Device{Name: stage.DeviceName, Rec: c.rec, Model: c.target.Model, Disk: c.disk, Image: c.image, From: from, Dir: filepath.Join(c.dir, "bench"), Images: filepath.Join(c.root, "desk", "images")}
-	key, err := os.ReadFile(filepath.Join(c.root, "desk", "keys", "release.pub.pem"))
+	b := &bench.Device{Name: c.run.Device, Rec: c.Rec, Model: c.board.Model, Disk: c.Disk, Image: c.image, From: from, Dir: filepath.Join(c.dir, "bench"), Images: filepath.Join(c.run.Root, "desk", "images")}
+	key, err := os.ReadFile(filepath.Join(c.run.Root, "desk", "keys", "release.pub.pem"))
 	if err != nil {
 		return err
 	}
@@ -236,15 +247,15 @@ func (c *checker) onBench(ctx context.Context, t *testing.T, f *finding) error {
 	if f.Offline.Wrong != "" {
 		return errors.New("on the bench, offline: " + f.Offline.Wrong)
 	}
-	if b.Offer, err = os.ReadFile(filepath.Join(c.root, c.rec.Offer)); err != nil {
+	if b.Offer, err = os.ReadFile(filepath.Join(c.run.Root, c.Rec.Offer)); err != nil {
 		return err
 	}
 	f.Offered = b.Play(t)
 	if f.Offered.Wrong != "" {
 		return errors.New("on the bench, with the offer at hand: " + f.Offered.Wrong)
 	}
-	if !c.rec.Ends(f.Offered.Ended, c.target.Tries) {
-		return fmt.Errorf("on the bench the device ends %q, not %s...%s", f.Offered.Ended, c.rec.Result, c.rec.Rests)
+	if !c.Rec.Ends(f.Offered.Ended, c.board.Tries) {
+		return fmt.Errorf("on the bench the device ends %q, not %s...%s", f.Offered.Ended, c.Rec.Result, c.Rec.Rests)
 	}
 	return nil
 }
