@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/cuts"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
@@ -224,7 +225,7 @@ type rig struct {
 	times    []span
 	// recordings are the updates whose writes were kept, and the recoveries that were.
 	recordings []*disk.Recording
-	covered    []*coverage
+	covered    []*cuts.Coverage
 	plans      int // campaign plans, so far
 }
 
@@ -250,8 +251,8 @@ func (r *rig) good() bool {
 		}
 	}
 	for _, v := range r.covered {
-		for _, c := range v.cuts {
-			if c.failed() {
+		for _, c := range v.Cuts {
+			if c.Failed() {
 				return false
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/cuts"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/look"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
@@ -22,78 +23,44 @@ func (r *rig) run() look.Run {
 	return look.Run{Board: r.target.Name, Root: r.Dir, Device: stage.DeviceName}
 }
 
+// scope is how much of the cuts is played.
+func (r *rig) scope() cuts.Scope {
+	return cuts.Scope{Smoke: r.o.mode == "smoke", Every: r.o.every, SmokeBoots: r.target.SmokeBoots}
+}
+
 // lookAll looks at the disks of the cuts.
 func (r *rig) lookAll(ctx context.Context, rec *disk.Recording, cuts []disk.Cut) ([]look.Finding, error) {
 	return look.All(ctx, r.run(), rec, cuts, runtime.NumCPU()/r.o.together)
 }
 
 // bootUpdate boots cuts of an update's recording, and cuts the power again while some of them recover.
-func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *coverage) error {
-	var list []int
-	sick := v.rec.Name == "sick"
-	again, looks, boots := recoveries, secondLooks, secondBoots
-	all, share := r.o.mode != "smoke", func(n int) int { return (n + r.o.every - 1) / r.o.every }
-	switch {
-	case !all && sick:
-		list, again = some(rnd, v.different(nil), 1), 0
-	case !all:
-		// One of them is recorded and cut again, one boot goes to that.
-		list, again, looks, boots = some(rnd, v.different(nil), r.target.SmokeBoots-2), 1, smokeSecond, 1
-	case sick:
-		list, again = some(rnd, v.different(nil), share(sickBoots)), share(sickRecovers)
-	default:
-		for i, k := range v.different(func(c cutResult) bool { return c.Where == "flush" || c.Point == 0 || c.Point == len(v.log.Writes) }) {
-			if i%r.o.every == 0 {
-				list = append(list, k)
-			}
-		}
-		list = append(list, some(rnd, v.different(func(c cutResult) bool { return c.Variant == disk.Torn }), share(tornBoots))...)
-		slices.Sort(list)
-		list, again = slices.Compact(list), share(recoveries)
-	}
-	c, err := look.Open(r.run(), r.path("check"), v.rec)
+func (r *rig) bootUpdate(ctx context.Context, rnd *rand.Rand, v *cuts.Coverage) error {
+	plan := v.Plan(rnd, r.scope())
+	c, err := look.Open(r.run(), r.path("check"), v.Rec)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	second := map[int]bool{}
-	for _, k := range some(rnd, list, again) {
-		second[k] = true
-	}
-	for i, k := range list {
-		res := &v.cuts[k]
+	for _, k := range plan.List {
+		res := &v.Cuts[k]
 		if err := c.Disk.Rebuild(c.Log, res.Cut); err != nil {
 			return err
 		}
-		if !second[k] {
-			finish := all && (sick || i%finishOneIn == 0) || !all && r.target.SmokeBoots > slowBoots
-			if err := r.bootCut(ctx, c, res, finish, ""); err != nil {
-				return err
-			}
-			continue
+		if plan.Again[k] {
+			err = r.cutAgain(ctx, rnd, c, res, plan)
+		} else {
+			err = r.bootCut(ctx, c, res, plan.Finish[k], "")
 		}
-		if err := r.cutAgain(ctx, rnd, c, res, looks, boots); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// different lists the cuts that leave disks that differ, by their number; ok, where given, chooses.
-func (v *coverage) different(ok func(cutResult) bool) (out []int) {
-	seen := map[string]bool{}
-	for i, c := range v.cuts {
-		if !seen[c.Sum] && (ok == nil || ok(c)) {
-			seen[c.Sum] = true
-			out = append(out, i)
-		}
-	}
-	return out
-}
-
 // cutAgain boots the disk of c with every write recorded, cuts that recovery, looks at what is left, and
 // boots some of it.
-func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *look.Checker, res *cutResult, looks, boots int) error {
+func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *look.Checker, res *cuts.Result, plan cuts.Plan) error {
 	rec := c.Rec.Recovery(res.Cut)
 	if err := errors.Join(os.MkdirAll(r.path("again"), 0o755), c.Disk.Save(r.path(rec.Base))); err != nil {
 		return err
@@ -102,7 +69,7 @@ func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *look.Checker, res
 		return err
 	}
 	r.recordings = append(r.recordings, rec)
-	v, err := r.cover(ctx, rnd, rec, looks)
+	v, err := r.cover(ctx, rnd, rec, plan.Looks)
 	if err != nil {
 		return err
 	}
@@ -111,11 +78,11 @@ func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *look.Checker, res
 		return err
 	}
 	defer again.Close()
-	for _, k := range some(rnd, v.different(nil), boots) {
-		if err := again.Disk.Rebuild(again.Log, v.cuts[k].Cut); err != nil {
+	for _, k := range cuts.Some(rnd, v.Different(nil), plan.Boots) {
+		if err := again.Disk.Rebuild(again.Log, v.Cuts[k].Cut); err != nil {
 			return err
 		}
-		if err := r.bootCut(ctx, again, &v.cuts[k], true, ""); err != nil {
+		if err := r.bootCut(ctx, again, &v.Cuts[k], true, ""); err != nil {
 			return err
 		}
 	}
@@ -124,14 +91,14 @@ func (r *rig) cutAgain(ctx context.Context, rnd *rand.Rand, c *look.Checker, res
 
 // bootCut boots the disk of c with the real bootloader: until the agent has told what runs, or with
 // finish until the device has put itself right. log, where given, takes every write.
-func (r *rig) bootCut(ctx context.Context, c *look.Checker, res *cutResult, finish bool, log string) error {
+func (r *rig) bootCut(ctx context.Context, c *look.Checker, res *cuts.Result, finish bool, log string) error {
 	began := time.Now()
 	res.Booted = true
 	err := r.recover(ctx, c, res, finish, log)
 	res.Took = time.Since(began)
 	if err != nil {
 		res.Bad = err.Error()
-	} else if same, known := res.agrees(); known && !same {
+	} else if same, known := res.Agrees(); known && !same {
 		res.Bad = fmt.Sprintf("the bootloader started slot %s, its model %s", res.Loaded[0], res.Loads)
 	}
 	mark, ended := "ok  ", "slot "+strings.Join(res.Loaded, ", ")+" started"
@@ -148,7 +115,7 @@ func (r *rig) bootCut(ctx context.Context, c *look.Checker, res *cutResult, fini
 }
 
 // recover boots the disk of c.
-func (r *rig) recover(ctx context.Context, c *look.Checker, res *cutResult, finish bool, log string) error {
+func (r *rig) recover(ctx context.Context, c *look.Checker, res *cuts.Result, finish bool, log string) error {
 	offer, err := os.ReadFile(r.path(c.Rec.Offer))
 	if err != nil {
 		return err
@@ -187,7 +154,7 @@ func (r *rig) recover(ctx context.Context, c *look.Checker, res *cutResult, fini
 	if finish {
 		all := r.chain(ctx)
 		res.Ended = r.ends() + "; " + all
-		if all != allThere {
+		if all != cuts.AllThere {
 			return errors.New("evidence: " + all)
 		}
 		return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/cuts"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/look"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
@@ -31,13 +32,13 @@ func TestReportPage(t *testing.T) {
 	l := &disk.Log{Writes: []disk.Write{{At: board.StateAt, N: 2}, {Flags: disk.FlagFlush}, {At: board.SlotBytes("A") / image.Sector, N: 1}}}
 	r := &rig{Stage: &stage.Stage{Dir: "run"}, target: ubootBoard(t), o: &rigFlags{dir: "run", seed: 1}}
 	r.Expect("a scene", "<b>this</b>", "that & more")
-	v := &coverage{rec: disk.Healthy(), log: l}
-	for _, x := range every(l, 1) {
-		v.cuts = append(v.cuts, r.result(v, x, look.Finding{Sum: fmt.Sprint(x), Phase: "writing"}))
+	v := &cuts.Coverage{Rec: disk.Healthy(), Log: l}
+	for _, x := range cuts.Every(l, 1) {
+		v.Cuts = append(v.Cuts, cuts.NewResult(r.target, l, x, look.Finding{Sum: fmt.Sprint(x), Phase: "writing"}))
 	}
-	v.cuts[1].Story = []string{"rig: <script>alert(1)</script>"}
-	v.cuts[2].Booted, v.cuts[2].Loads, v.cuts[2].Loaded = true, "A", []string{"B"}
-	v.cuts[2].Bad = "the bootloader started slot B, its model A"
+	v.Cuts[1].Story = []string{"rig: <script>alert(1)</script>"}
+	v.Cuts[2].Booted, v.Cuts[2].Loads, v.Cuts[2].Loaded = true, "A", []string{"B"}
+	v.Cuts[2].Bad = "the bootloader started slot B, its model A"
 	r.covered = append(r.covered, v)
 	b, err := reportPage(r.o, []*rig{r}, time.Minute, time.Unix(0, 0))
 	if err != nil {
@@ -55,8 +56,8 @@ func TestReportPage(t *testing.T) {
 			t.Errorf("%q is not in the page", s)
 		}
 	}
-	if n := strings.Count(page, `class="story"`); n != len(v.cuts) {
-		t.Errorf("%d stories of %d cuts", n, len(v.cuts))
+	if n := strings.Count(page, `class="story"`); n != len(v.Cuts) {
+		t.Errorf("%d stories of %d cuts", n, len(v.Cuts))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/cuts"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
@@ -52,7 +53,7 @@ type pageTarget struct {
 type pageTally struct {
 	What           string
 	Writes, Failed int
-	tally
+	cuts.Tally
 }
 
 type pageScene struct {
@@ -122,8 +123,8 @@ func reportPage(o *rigFlags, runs []*rig, took time.Duration, now time.Time) ([]
 	for _, r := range runs {
 		t := pageTarget{Name: r.target.Name, What: r.target.What, Good: r.good()}
 		p.Good = p.Good && t.Good
-		for _, s := range r.tallies() {
-			t.Tallies = append(t.Tallies, pageTally{What: s.what, Writes: s.Entries - s.Flushes, Failed: s.Failed, tally: *s})
+		for _, s := range cuts.Tallies(r.covered) {
+			t.Tallies = append(t.Tallies, pageTally{What: s.What, Writes: s.Entries - s.Flushes, Failed: s.Failed, Tally: *s})
 			p.Failed += s.Failed
 			p.Sum.Looked += s.Looked
 			p.Sum.Different += s.Different
@@ -170,30 +171,30 @@ func reportPage(o *rigFlags, runs []*rig, took time.Duration, now time.Time) ([]
 }
 
 // strip lays out a recording's cuts.
-func (r *rig) strip(v *coverage) pageStrip {
-	s := pageStrip{Title: strings.ToUpper(v.rec.Name[:1]) + v.rec.Name[1:] + " update",
-		Says: fmt.Sprintf("%d writes and %d flushes, from the device's start with slot %s to its rest.", len(v.log.Writes)-v.log.Flushes(), v.log.Flushes(), v.rec.From)}
-	if first := v.rec.First; first != nil {
-		s.Title = fmt.Sprintf("Cut again: the recovery from cut %d, %s, of the %s update", first.Point, first.Variant, v.rec.Update)
-		s.Says = fmt.Sprintf("%d writes and %d flushes of that recovery.", len(v.log.Writes)-v.log.Flushes(), v.log.Flushes())
+func (r *rig) strip(v *cuts.Coverage) pageStrip {
+	s := pageStrip{Title: strings.ToUpper(v.Rec.Name[:1]) + v.Rec.Name[1:] + " update",
+		Says: fmt.Sprintf("%d writes and %d flushes, from the device's start with slot %s to its rest.", len(v.Log.Writes)-v.Log.Flushes(), v.Log.Flushes(), v.Rec.From)}
+	if first := v.Rec.First; first != nil {
+		s.Title = fmt.Sprintf("Cut again: the recovery from cut %d, %s, of the %s update", first.Point, first.Variant, v.Rec.Update)
+		s.Says = fmt.Sprintf("%d writes and %d flushes of that recovery.", len(v.Log.Writes)-v.Log.Flushes(), v.Log.Flushes())
 	}
 	again := map[disk.Cut]bool{}
 	for _, rec := range r.recordings {
-		if rec.First != nil && rec.Update == v.rec.Name {
+		if rec.First != nil && rec.Update == v.Rec.Name {
 			again[*rec.First] = true
 		}
 	}
 	cells := map[disk.Variant]map[int]pageCell{disk.Whole: {}, disk.Lost: {}, disk.Torn: {}}
 	phases := map[int]string{}
-	for i, c := range v.cuts {
+	for i, c := range v.Cuts {
 		cell := r.cell(v, c, again[c.Cut])
 		if i > 0 {
-			cell.Before = r.cellID(v, v.cuts[i-1].Cut)
+			cell.Before = r.cellID(v, v.Cuts[i-1].Cut)
 		}
-		if i+1 < len(v.cuts) {
-			cell.After = r.cellID(v, v.cuts[i+1].Cut)
+		if i+1 < len(v.Cuts) {
+			cell.After = r.cellID(v, v.Cuts[i+1].Cut)
 		}
-		if c.failed() {
+		if c.Failed() {
 			s.Failed++
 		}
 		if cells[c.Variant] != nil {
@@ -203,8 +204,8 @@ func (r *rig) strip(v *coverage) pageStrip {
 			phases[c.Point] = c.Phase
 		}
 	}
-	for from := 0; from <= len(v.log.Writes); from += bandPoints {
-		n := min(bandPoints, len(v.log.Writes)+1-from)
+	for from := 0; from <= len(v.Log.Writes); from += bandPoints {
+		n := min(bandPoints, len(v.Log.Writes)+1-from)
 		band := pageBand{Columns: bandPoints, Phases: bandPhases(phases, from, n)}
 		for k := range n {
 			point, column := from+k, k+2
@@ -212,7 +213,7 @@ func (r *rig) strip(v *coverage) pageStrip {
 				band.Ticks = append(band.Ticks, pageTick{column, point})
 			}
 			if point > 0 {
-				w := v.log.Writes[point-1]
+				w := v.Log.Writes[point-1]
 				band.Writes = append(band.Writes, pageWrite{column, writeClass(r.target.Where(w)), fmt.Sprintf("%d: %s, %d sectors", point, r.target.Where(w), w.N)})
 			}
 		}
@@ -269,15 +270,15 @@ func shade(name string) int {
 	return max(0, slices.Index(life.Phases(), life.Phase(name)))
 }
 
-func (r *rig) cellID(v *coverage, x disk.Cut) string {
-	return fmt.Sprintf("%s-%s-%d-%s", r.target.Name, v.rec.Name, x.Point, x.Variant)
+func (r *rig) cellID(v *cuts.Coverage, x disk.Cut) string {
+	return fmt.Sprintf("%s-%s-%d-%s", r.target.Name, v.Rec.Name, x.Point, x.Variant)
 }
 
-func (r *rig) cell(v *coverage, c cutResult, again bool) pageCell {
-	p := pageCell{ID: r.cellID(v, c.Cut), Class: "looked", Bad: c.failed(), Again: r.command(v.rec, c.Cut), Console: strings.Join(c.Story, "\n"),
-		Title: fmt.Sprintf("%s, cut after %d of %d (%s), unflushed writes %s", v.rec.Name, c.Point, len(v.log.Writes), c.Where, c.Variant)}
+func (r *rig) cell(v *cuts.Coverage, c cuts.Result, again bool) pageCell {
+	p := pageCell{ID: r.cellID(v, c.Cut), Class: "looked", Bad: c.Failed(), Again: r.command(v.Rec, c.Cut), Console: strings.Join(c.Story, "\n"),
+		Title: fmt.Sprintf("%s, cut after %d of %d (%s), unflushed writes %s", v.Rec.Name, c.Point, len(v.Log.Writes), c.Where, c.Variant)}
 	switch {
-	case c.failed():
+	case c.Failed():
 		p.Class = "bad"
 	case c.Ended != "":
 		p.Class = "ended"
@@ -294,9 +295,9 @@ func (r *rig) cell(v *coverage, c cutResult, again bool) pageCell {
 }
 
 // facts are the story of a cut; the first is the worst.
-func facts(c cutResult) (out []pageFact) {
+func facts(c cuts.Result) (out []pageFact) {
 	add := func(name string, lines ...string) { out = append(out, pageFact{Name: name, Lines: lines}) }
-	if c.failed() {
+	if c.Failed() {
 		out = append(out, pageFact{Name: "wrong", Lines: strings.Split(strings.TrimSpace(c.Wrong+"\n"+c.Bad), "\n"), Bad: true})
 	} else {
 		add("disk", "boot metadata valid, file system and journal whole, evidence a whole chain")

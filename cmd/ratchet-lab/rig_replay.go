@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/cuts"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/look"
 )
@@ -57,12 +57,12 @@ func (r *rig) replay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v := &coverage{rec: rec, log: c.Log}
+	v := &cuts.Coverage{Rec: rec, Log: c.Log}
 	r.covered = append(r.covered, v)
-	v.cuts = append(v.cuts, r.result(v, x, found[0]))
-	res := &v.cuts[0]
+	v.Cuts = append(v.Cuts, cuts.NewResult(r.target, c.Log, x, found[0]))
+	res := &v.Cuts[0]
 	r.Chapter(fmt.Sprintf("Recording %s, cut after %d of %d, unflushed writes %s", rec.Name, x.Point, len(c.Log.Writes), x.Variant))
-	for _, line := range res.tells() {
+	for _, line := range res.Tells() {
 		r.Say("    %s", line)
 	}
 	r.Chapter("The same disk, booted")
@@ -73,33 +73,4 @@ func (r *rig) replay(ctx context.Context) error {
 	r.o.verbose = true
 	defer func() { r.o.verbose = told }()
 	return r.bootCut(ctx, c, res, true, "")
-}
-
-// tells is what user space has to say of a cut.
-func (c cutResult) tells() []string {
-	out := []string{"last: " + c.Where}
-	if len(c.Tail) > 0 {
-		out = append(out, "not covered by a flush:")
-		for _, t := range c.Tail {
-			out = append(out, "  "+t)
-		}
-	}
-	if c.Phase != "" {
-		out = append(out, fmt.Sprintf("durable: phase %s, %d records of evidence", c.Phase, c.Records))
-	} else if c.Wrong == "" {
-		out = append(out, "durable: no journal yet")
-	}
-	what := []string{"on the bench, offline", "on the bench, with the offer at hand"}
-	for i, b := range c.Bouts() {
-		if len(b.Boots) > 0 {
-			out = append(out, fmt.Sprintf("%s: the model starts %s; the start makes of it: %s", what[i], strings.Join(b.Boots, ", "), b.First))
-			out = append(out, "  "+strings.Join(b.Phases, "; "), "  ends "+b.Ended)
-		}
-	}
-	if c.Wrong != "" {
-		out = append(out, "WRONG: "+c.Wrong)
-	} else {
-		out = append(out, "boot metadata valid, file system and journal whole, evidence a whole chain")
-	}
-	return out
 }

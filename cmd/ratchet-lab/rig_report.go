@@ -10,84 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/cuts"
 )
-
-// tally counts cuts.
-type tally struct {
-	what                         string
-	Entries, Flushes             int
-	Looked, Different, Wrong     int
-	Failed                       int // cuts that are wrong or ended badly
-	Booted, Finished, Bad        int
-	Known, Agreed, Ends, Alike   int // the model and the loader; the bench and the device
-	Whole, Lost, Torn, Recovered int
-}
-
-func (s *tally) add(v *coverage) {
-	s.Entries += len(v.log.Writes)
-	s.Flushes += v.log.Flushes()
-	for _, c := range v.cuts {
-		s.Looked++
-		switch c.Variant {
-		case disk.Whole:
-			s.Whole++
-		case disk.Lost:
-			s.Lost++
-		case disk.Torn:
-			s.Torn++
-		}
-		if !c.Equal {
-			s.Different++
-		}
-		if c.Wrong != "" {
-			s.Wrong++
-		}
-		if c.Bad != "" {
-			s.Bad++
-		}
-		if c.failed() {
-			s.Failed++
-		}
-		if c.Booted {
-			s.Booted++
-		}
-		if c.Ended != "" {
-			s.Finished++
-		}
-		if same, known := c.agrees(); known {
-			s.Known++
-			if same {
-				s.Agreed++
-			}
-		}
-		if same, known := c.alike(); known {
-			s.Ends++
-			if same {
-				s.Alike++
-			}
-		}
-	}
-}
-
-// tallies are the counts of each update, and of all second cuts together.
-func (r *rig) tallies() (out []*tally) {
-	second := &tally{what: "recoveries"}
-	for _, v := range r.covered {
-		if v.rec.First != nil {
-			second.Recovered++
-			second.add(v)
-			continue
-		}
-		s := &tally{what: v.rec.Name + " update"}
-		s.add(v)
-		out = append(out, s)
-	}
-	if second.Recovered > 0 {
-		out = append(out, second)
-	}
-	return out
-}
 
 // writeReport prints the table of what was covered and writes report.txt and report.html.
 func writeReport(o *rigFlags, out io.Writer, runs []*rig, took time.Duration) error {
@@ -95,8 +19,8 @@ func writeReport(o *rigFlags, out io.Writer, runs []*rig, took time.Duration) er
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TARGET\tCUTS\tWRITES AND FLUSHES\tFLUSHES\tLOOKED AT\tDIFFERENT DISKS\tWRONG\tBOOTED\tTO THE END\tBAD\tMODEL = LOADER\tBENCH = DEVICE")
 	for _, r := range runs {
-		for _, s := range r.tallies() {
-			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d of %d\t%d of %d\n", r.target.Name, s.what, s.Entries, s.Flushes, s.Looked, s.Different, s.Wrong, s.Booted, s.Finished, s.Bad, s.Agreed, s.Known, s.Alike, s.Ends)
+		for _, s := range cuts.Tallies(r.covered) {
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d of %d\t%d of %d\n", r.target.Name, s.What, s.Entries, s.Flushes, s.Looked, s.Different, s.Wrong, s.Booted, s.Finished, s.Bad, s.Agreed, s.Known, s.Alike, s.Ends)
 		}
 	}
 	_ = w.Flush()
@@ -120,9 +44,9 @@ func writeReport(o *rigFlags, out io.Writer, runs []*rig, took time.Duration) er
 	_ = w.Flush()
 	for _, r := range runs {
 		for _, v := range r.covered {
-			for _, c := range v.cuts {
-				if c.failed() {
-					fmt.Fprintf(&text, "\n%s, %s, cut %d %s: %s %s\n  again: %s\n", r.target.Name, v.rec.Name, c.Point, c.Variant, c.Wrong, c.Bad, r.command(v.rec, c.Cut))
+			for _, c := range v.Cuts {
+				if c.Failed() {
+					fmt.Fprintf(&text, "\n%s, %s, cut %d %s: %s %s\n  again: %s\n", r.target.Name, v.Rec.Name, c.Point, c.Variant, c.Wrong, c.Bad, r.command(v.Rec, c.Cut))
 				}
 			}
 		}
