@@ -24,7 +24,7 @@ const oracle = "testdata/oracle.txt"
 // TestOracle: what a device does, records and sends in each scenario without a fault, on each main loader, is
 // what it did when testdata/oracle.txt was written. A change of the code that should change nothing changes
 // no row. After one that should, -update rewrites the rows: say in the commit what changed them, and why.
-// The text of a row: go test -run TestOracle -ratchet.transcript=update/grub ./cmd/ratchet-lab/explorer
+// The text of a row: go test -v ./cmd/ratchet-lab/explorer -run TestOracle -ratchet.transcript=update/grub
 func TestOracle(t *testing.T) {
 	lab, err := explorer.NewLab(t)
 	if err != nil {
