@@ -7,10 +7,14 @@ RIG       ?= rig-out
 EVERY     ?= 1
 CRASHTIME ?= 4m
 FUZZTIME  ?= 5s
+SAMPLE    ?= 0
+SEED      ?= 1
+LEAST     ?= 0
+MUTANTS   ?= ./agent/... ./bootctl/... ./slots ./transport/...
 FLAGS     := -trimpath -ldflags '-s -w'
 STATIC    := CGO_ENABLED=0
 
-.PHONY: all build demo test race lint cross test386 crash crash-full defects fuzz interop bench idle size rig rig-smoke rig-look rig-programs clean help
+.PHONY: all build demo test race lint cross test386 crash crash-full defects mutants fuzz interop bench idle size rig rig-smoke rig-look rig-programs clean help
 
 all: build
 
@@ -52,6 +56,9 @@ crash-full: build ## the same with all pairs of cuts of the main scenarios: hour
 
 defects: build ## plant each known kind of defect, and see that crash finds it
 	$(BIN)/ratchet-lab defects
+
+mutants: ## small changes to the code, which tests must notice: SAMPLE of each package (default all: hours), SEED, MUTANTS (packages)
+	$(GO) run ./scripts/mutants -sample $(SAMPLE) -seed $(SEED) -least $(LEAST) $(MUTANTS)
 
 fuzz: ## every fuzz target for FUZZTIME (default 5s) each
 	scripts/fuzz.sh $(FUZZTIME)
