@@ -16,6 +16,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/evidence/export"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -360,7 +361,7 @@ func (r *rig) story() []string {
 	if _, err := a.Export(context.Background(), &b, 1); err != nil {
 		r.t.Fatal(err)
 	}
-	_, err = evidence.VerifyExport(&b, keys, func(rec evidence.Record) error {
+	_, err = export.Verify(&b, keys, func(rec evidence.Record) error {
 		var d []string
 		for _, k := range []string{"result", "why", "trial-boot", "armed", "resumed-from", "read-back", "confirmed", "origin", "lifted-sequence-below-floor",
 			"not-recorded-before"} {

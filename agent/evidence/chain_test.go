@@ -11,104 +11,36 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/evidence/evidencetest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
-	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
-var stamp = evidence.Stamp{
-	Wall: time.Date(2026, 11, 22, 8, 30, 0, 123e6, time.UTC), Quality: "synced",
-	Uptime: 90*time.Second + 5*time.Millisecond, BootID: "6f1c0d2e", Agent: "1.0.0",
-}
-
-// chain is a device's evidence: encoded records, and their heads.
-type chain struct {
-	t      testing.TB
-	device string
-	recs   [][]byte
-	heads  []evidence.Head
-}
-
-func begin(t testing.TB, device string, id byte, why reason.Reason, last *evidence.Head) *chain {
-	t.Helper()
-	rec, h, err := evidence.Begin(device, [16]byte{id}, why, last, stamp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &chain{t, device, [][]byte{rec}, []evidence.Head{h}}
-}
-
-func (c *chain) head() *evidence.Head { return &c.heads[len(c.heads)-1] }
-
-func (c *chain) add(e evidence.Event) *chain {
-	c.t.Helper()
-	rec, h, err := c.head().Next(c.device, e, stamp)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.recs, c.heads = append(c.recs, rec), append(c.heads, h)
-	return c
-}
-
-// grow adds n records.
-func (c *chain) grow(n int) *chain {
-	for range n {
-		c.add(evidence.Event{Kind: evidence.KindPhase, From: "idle", To: fmt.Sprint("phase ", len(c.recs))})
-	}
-	return c
-}
-
-func generate(t testing.TB) (*trust.Signer, trust.Keys) {
-	t.Helper()
-	s, err := trust.Generate(trust.Ed25519)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := trust.NewKeys([]trust.Key{s.Key()}, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s, keys
-}
-
-func sign(t testing.TB, s *trust.Signer, recs ...[]byte) []byte {
-	t.Helper()
-	var out []byte
-	for _, r := range recs {
-		b, err := evidence.Sign(r, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, b...)
-	}
-	return out
-}
-
 func TestRecordRoundTrip(t *testing.T) {
-	c := begin(t, "gw-1", 1, "", nil)
+	c := evidencetest.Begin(t, "gw-1", 1, "", nil)
 	e := evidence.Event{
 		Kind: evidence.KindVerdict, Reason: reason.HealthFailed, From: "trial", To: "reverting", Slot: "b", Component: "rootfs",
 		Manifest: "sha256:" + strings.Repeat("ab", 32), Image: "sha512:" + strings.Repeat("cd", 64), Sequence: 7, Actor: "network",
 		Detail: map[string]string{"check": "unit sshd.service", "error": "exit status 1"},
 	}
-	c.add(e)
-	r, err := evidence.Decode(c.recs[1])
+	c.Add(e)
+	r, err := evidence.Decode(c.Recs[1])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fmt.Sprint(r.Event) != fmt.Sprint(e) || r.Stamp != stamp || r.Device != "gw-1" || r.Seq != 2 || r.Chain != [16]byte{1} {
+	if fmt.Sprint(r.Event) != fmt.Sprint(e) || r.Stamp != evidencetest.Stamp() || r.Device != "gw-1" || r.Seq != 2 || r.Chain != [16]byte{1} {
 		t.Errorf("decoded %+v", r)
 	}
-	if r.Prev != sha256.Sum256(c.recs[0]) || c.head().Hash != sha256.Sum256(c.recs[1]) {
+	if r.Prev != sha256.Sum256(c.Recs[0]) || c.Head().Hash != sha256.Sum256(c.Recs[1]) {
 		t.Error("the chain is not one of hashes over encoded records")
 	}
-	if h, err := evidence.HeadOf(c.recs[1]); err != nil || h != *c.head() {
+	if h, err := evidence.HeadOf(c.Recs[1]); err != nil || h != *c.Head() {
 		t.Errorf("HeadOf: %+v, %v", h, err)
 	}
-	if again, _, _ := c.heads[0].Next("gw-1", e, stamp); !bytes.Equal(again, c.recs[1]) {
+	if again, _, _ := c.Heads[0].Next("gw-1", e, evidencetest.Stamp()); !bytes.Equal(again, c.Recs[1]) {
 		t.Error("the encoding is not deterministic")
 	}
-	last := *c.head()
-	r, err = evidence.Decode(begin(t, "gw-1", 2, reason.JournalLost, &last).recs[0])
+	last := *c.Head()
+	r, err = evidence.Decode(evidencetest.Begin(t, "gw-1", 2, reason.JournalLost, &last).Recs[0])
 	if err != nil || r.Last == nil || *r.Last != last || r.Reason != reason.JournalLost || r.Kind != evidence.KindChain {
 		t.Errorf("first record of a new chain: %+v, %v", r, err)
 	}
@@ -147,30 +79,38 @@ func TestAnyEventFits(t *testing.T) {
 	if !r.Wall.IsZero() {
 		t.Errorf("a time beyond the year 9999 became %v", r.Wall)
 	}
-	s, _ := generate(t)
-	if signed := sign(t, s, rec); len(signed) > evidence.MaxSigned {
+	s, _ := evidencetest.Keys(t)
+	if signed := evidencetest.Sign(t, s, rec); len(signed) > evidence.MaxSigned {
 		t.Errorf("signed record of %d bytes", len(signed))
 	}
 }
 
 func TestCannotRecord(t *testing.T) {
-	h := *begin(t, "gw-1", 1, "", nil).head()
+	h := *evidencetest.Begin(t, "gw-1", 1, "", nil).Head()
 	ok := evidence.Event{Kind: evidence.KindStart}
 	for name, f := range map[string]func() ([]byte, evidence.Head, error){
-		"no device":    func() ([]byte, evidence.Head, error) { return h.Next("", ok, stamp) },
-		"device/topic": func() ([]byte, evidence.Head, error) { return h.Next("a/b", ok, stamp) },
-		"long device":  func() ([]byte, evidence.Head, error) { return h.Next(strings.Repeat("a", 65), ok, stamp) },
-		"no kind":      func() ([]byte, evidence.Head, error) { return h.Next("a", evidence.Event{}, stamp) },
+		"no device":    func() ([]byte, evidence.Head, error) { return h.Next("", ok, evidencetest.Stamp()) },
+		"device/topic": func() ([]byte, evidence.Head, error) { return h.Next("a/b", ok, evidencetest.Stamp()) },
+		"long device": func() ([]byte, evidence.Head, error) {
+			return h.Next(strings.Repeat("a", 65), ok, evidencetest.Stamp())
+		},
+		"no kind": func() ([]byte, evidence.Head, error) { return h.Next("a", evidence.Event{}, evidencetest.Stamp()) },
 		"chain by hand": func() ([]byte, evidence.Head, error) {
-			return h.Next("a", evidence.Event{Kind: evidence.KindChain}, stamp)
+			return h.Next("a", evidence.Event{Kind: evidence.KindChain}, evidencetest.Stamp())
 		},
 		"no reason": func() ([]byte, evidence.Head, error) {
-			return h.Next("a", evidence.Event{Kind: "x", Reason: "No"}, stamp)
+			return h.Next("a", evidence.Event{Kind: "x", Reason: "No"}, evidencetest.Stamp())
 		},
-		"no head":         func() ([]byte, evidence.Head, error) { return evidence.Head{}.Next("a", ok, stamp) },
-		"last number":     func() ([]byte, evidence.Head, error) { return evidence.Head{Seq: 1<<64 - 1}.Next("a", ok, stamp) },
-		"its own chain":   func() ([]byte, evidence.Head, error) { return evidence.Begin("a", h.Chain, "", &h, stamp) },
-		"begin no device": func() ([]byte, evidence.Head, error) { return evidence.Begin("", h.Chain, "", nil, stamp) },
+		"no head": func() ([]byte, evidence.Head, error) { return evidence.Head{}.Next("a", ok, evidencetest.Stamp()) },
+		"last number": func() ([]byte, evidence.Head, error) {
+			return evidence.Head{Seq: 1<<64 - 1}.Next("a", ok, evidencetest.Stamp())
+		},
+		"its own chain": func() ([]byte, evidence.Head, error) {
+			return evidence.Begin("a", h.Chain, "", &h, evidencetest.Stamp())
+		},
+		"begin no device": func() ([]byte, evidence.Head, error) {
+			return evidence.Begin("", h.Chain, "", nil, evidencetest.Stamp())
+		},
 	} {
 		if _, _, err := f(); err == nil {
 			t.Errorf("%s: recorded", name)
@@ -241,7 +181,7 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 func TestSignsOnlyRecords(t *testing.T) {
-	s, _ := generate(t)
+	s, _ := evidencetest.Keys(t)
 	if _, err := evidence.Sign([]byte("anything"), s); err == nil {
 		t.Error("signed something that is no record")
 	}

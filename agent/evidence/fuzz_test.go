@@ -1,20 +1,20 @@
 package evidence_test
 
 import (
-	"bytes"
 	"errors"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/evidence/evidencetest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
 func FuzzDecode(f *testing.F) {
-	c := begin(f, "gw-1", 1, "", nil).grow(2)
-	c.add(evidence.Event{Kind: evidence.KindHealth, Reason: reason.HealthFailed, Detail: map[string]string{"check": "tcp", "b": ""}})
-	for _, r := range append(c.recs, begin(f, "gw-1", 2, reason.JournalLost, c.head()).recs...) {
+	c := evidencetest.Begin(f, "gw-1", 1, "", nil).Grow(2)
+	c.Add(evidence.Event{Kind: evidence.KindHealth, Reason: reason.HealthFailed, Detail: map[string]string{"check": "tcp", "b": ""}})
+	for _, r := range append(c.Recs, evidencetest.Begin(f, "gw-1", 2, reason.JournalLost, c.Head()).Recs...) {
 		f.Add(r)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -48,24 +48,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-func FuzzVerifyExport(f *testing.F) {
-	s, keys := generate(f)
-	c := begin(f, "gw-1", 1, "", nil).grow(3)
-	f.Add(sign(f, s, c.recs...))
-	f.Add(sign(f, s, c.recs[1], c.recs[3]))
-	f.Add(append(sign(f, s, c.recs[0]), 0xd2, 0x84))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		n := 0
-		sum, err := evidence.VerifyExport(bytes.NewReader(b), keys, func(evidence.Record) error { n++; return nil })
-		var be *evidence.BreakError
-		if err != nil && (!errors.As(err, &be) || be.Offset > int64(len(b))) || n != sum.Records {
-			t.Errorf("%d records, %+v, %v", n, sum, err)
-		}
-	})
-}
-
 func FuzzVerifyStatus(f *testing.F) {
-	s, keys := generate(f)
+	s, keys := evidencetest.Keys(f)
 	for _, st := range []evidence.Status{exampleStatus(), {Device: "gw-1"}} {
 		msg, err := evidence.SignStatus(st, s)
 		if err != nil {
@@ -82,7 +66,7 @@ func FuzzVerifyStatus(f *testing.F) {
 
 // FuzzStatusPayload reaches what stands behind the signature.
 func FuzzStatusPayload(f *testing.F) {
-	s, keys := generate(f)
+	s, keys := evidencetest.Keys(f)
 	f.Add([]byte{0xa2, 1, 1, 2, 0x64, 'g', 'w', '-', '1'})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		msg, err := s.Sign1(b, []byte("ratchet/status/v1"), evidence.TypeStatus)

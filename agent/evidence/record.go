@@ -247,3 +247,30 @@ func Sign(rec []byte, s *trust.Signer) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// Verify checks the signature of one record, then reads it. h is the head that it is, signer the id of
+// the key. Whether it continues a chain is for package export to say.
+func Verify(msg []byte, keys trust.Keys) (r Record, h Head, signer string, err error) {
+	payload, signer, err := keys.Verify1(msg, []byte(aadEvidence), TypeEvidence)
+	if err != nil {
+		return Record{}, Head{}, "", err
+	}
+	if r, err = Decode(payload); err != nil {
+		return Record{}, Head{}, "", err
+	}
+	return r, Head{Chain: r.Chain, Seq: r.Seq, Hash: sha256.Sum256(payload)}, signer, nil
+}
+
+// First returns the first item of a CBOR sequence, as it stands: io.ErrUnexpectedEOF within the error
+// says that b ends within it. What is too deep or too wide for a record is ErrMalformed.
+func First(b []byte) (item []byte, err error) {
+	m, err := decoder()
+	if err != nil {
+		return nil, fmt.Errorf("internal error: %w", err)
+	}
+	var raw cbor.RawMessage
+	if _, err := m.UnmarshalFirst(b, &raw); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return raw, nil
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/evidence/evidencetest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
@@ -19,12 +20,12 @@ func exampleStatus() evidence.Status {
 		Manifest: "sha256:" + strings.Repeat("ab", 32), Sequence: 7, Progress: 42,
 		Last:    evidence.Outcome{Result: "reverted", Reason: reason.HealthFailed, Sequence: 6, Time: time.Date(2026, 11, 20, 1, 2, 3, 4e6, time.UTC)},
 		Problem: reason.FloorPending,
-		Head:    evidence.Head{Chain: [16]byte{1}, Seq: 9, Hash: [32]byte{2}}, Stamp: stamp,
+		Head:    evidence.Head{Chain: [16]byte{1}, Seq: 9, Hash: [32]byte{2}}, Stamp: evidencetest.Stamp(),
 	}
 }
 
 func TestStatus(t *testing.T) {
-	s, keys := generate(t)
+	s, keys := evidencetest.Keys(t)
 	for name, st := range map[string]evidence.Status{"full": exampleStatus(), "new device": {Device: "gw-1"}} {
 		msg, err := evidence.SignStatus(st, s)
 		if err != nil {
@@ -38,7 +39,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestStatusIsMadeSafe(t *testing.T) {
-	s, keys := generate(t)
+	s, keys := evidencetest.Keys(t)
 	hostile := strings.Repeat("\x1b[2J", 100)
 	msg, err := evidence.SignStatus(evidence.Status{
 		Device: "gw-1", Running: hostile, Version: hostile, Phase: hostile, Target: hostile, Manifest: hostile,
@@ -61,8 +62,8 @@ func TestStatusIsMadeSafe(t *testing.T) {
 }
 
 func TestVerifyStatusRefuses(t *testing.T) {
-	s, keys := generate(t)
-	other, _ := generate(t)
+	s, keys := evidencetest.Keys(t)
+	other, _ := evidencetest.Keys(t)
 	msg := func(s *trust.Signer, typ, aad string, m map[int]any) []byte {
 		b, err := cbor.Marshal(m)
 		if err != nil {

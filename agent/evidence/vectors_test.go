@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/evidence/evidencetest"
+	"github.com/ratchet-ota/ratchet/agent/evidence/export"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
@@ -44,18 +46,18 @@ func TestVectors(t *testing.T) {
 	}
 	compare(t, "device.pub.pem", pub)
 
-	old := begin(t, "gw-17", 0xa1, "", nil)
-	old.add(evidence.Event{Kind: evidence.KindStart, To: "idle", Slot: "a", Detail: map[string]string{"config": "sha256:00"}})
-	old.add(evidence.Event{
+	old := evidencetest.Begin(t, "gw-17", 0xa1, "", nil)
+	old.Add(evidence.Event{Kind: evidence.KindStart, To: "idle", Slot: "a", Detail: map[string]string{"config": "sha256:00"}})
+	old.Add(evidence.Event{
 		Kind: evidence.KindDecision, Reason: reason.LowBattery, Manifest: example("m"), Sequence: 7, Actor: "network",
 		Detail: map[string]string{"battery": "12 %", "outcome": "defer"},
 	})
-	old.add(evidence.Event{Kind: evidence.KindPhase, From: "idle", To: "preparing", Slot: "b", Component: "rootfs", Manifest: example("m"), Image: example("i"), Sequence: 7})
-	next := begin(t, "gw-17", 0xb2, reason.JournalLost, old.head())
-	next.add(evidence.Event{Kind: evidence.KindVerdict, Reason: reason.HealthFailed, From: "trial", To: "reverting", Slot: "b", Sequence: 7, Detail: map[string]string{"check": "http", "error": "status 503"}})
+	old.Add(evidence.Event{Kind: evidence.KindPhase, From: "idle", To: "preparing", Slot: "b", Component: "rootfs", Manifest: example("m"), Image: example("i"), Sequence: 7})
+	next := evidencetest.Begin(t, "gw-17", 0xb2, reason.JournalLost, old.Head())
+	next.Add(evidence.Event{Kind: evidence.KindVerdict, Reason: reason.HealthFailed, From: "trial", To: "reverting", Slot: "b", Sequence: 7, Detail: map[string]string{"check": "http", "error": "status 503"}})
 
 	var text bytes.Buffer
-	all := append(append([][]byte{}, old.recs...), next.recs...)
+	all := append(append([][]byte{}, old.Recs...), next.Recs...)
 	for _, rec := range all {
 		h, err := evidence.HeadOf(rec)
 		if err != nil {
@@ -64,10 +66,10 @@ func TestVectors(t *testing.T) {
 		fmt.Fprintf(&text, "chain  %s\nseq    %d\nrecord %s\nsha256 %s\n\n", hex.EncodeToString(h.Chain[:]), h.Seq, hex.EncodeToString(rec), hex.EncodeToString(h.Hash[:]))
 	}
 	compare(t, "records.txt", text.Bytes())
-	export := sign(t, s, all...)
-	compare(t, "export.cbor", export)
+	whole := evidencetest.Sign(t, s, all...)
+	compare(t, "export.cbor", whole)
 	st := exampleStatus()
-	st.Device, st.Head = "gw-17", *next.head()
+	st.Device, st.Head = "gw-17", *next.Head()
 	status, err := evidence.SignStatus(st, s)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +80,7 @@ func TestVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum, err := evidence.VerifyExport(bytes.NewReader(export), keys, nil); err != nil || sum.Records != 6 || sum.Missing() != 0 {
+	if sum, err := export.Verify(bytes.NewReader(whole), keys, nil); err != nil || sum.Records != 6 || sum.Missing() != 0 {
 		t.Errorf("%+v, %v", sum, err)
 	}
 }

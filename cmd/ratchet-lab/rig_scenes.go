@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/evidence/export"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
@@ -223,7 +224,7 @@ func (r *rig) chain(ctx context.Context) string {
 	}
 	for end := time.Now().Add(chainTime); ; time.Sleep(100 * time.Millisecond) {
 		all, chains, last := r.Net.Export()
-		s, err := evidence.VerifyExport(bytes.NewReader(all), keys, nil)
+		s, err := export.Verify(bytes.NewReader(all), keys, nil)
 		switch {
 		case err == nil && chains == 1 && last >= head && s.Missing() == 0:
 			return "verified, nothing missing"

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/evidence/export"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
@@ -67,15 +68,15 @@ func verifyEvidence(ctx context.Context, c cli.Console, name string, in io.Reade
 	out := bufio.NewWriter(c.Out)
 	defer out.Flush()
 	c.Out = out
-	s, err := evidence.VerifyExport(interruptible{ctx, in}, anchors, func(r evidence.Record) error {
+	s, err := export.Verify(interruptible{ctx, in}, anchors, func(r evidence.Record) error {
 		if history {
 			c.Say("%s", historyLine(r))
 		}
 		return nil
 	})
-	var broken *evidence.BreakError
+	var broken *export.BreakError
 	switch {
-	case errors.Is(err, evidence.ErrEmpty):
+	case errors.Is(err, export.ErrEmpty):
 		return fmt.Errorf("cannot verify %s: it holds no record", name)
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
@@ -96,16 +97,16 @@ func verifyEvidence(ctx context.Context, c cli.Console, name string, in io.Reade
 	return nil
 }
 
-// evidenceReason gives an error of VerifyExport its word.
+// evidenceReason gives an error of export.Verify its word.
 func evidenceReason(err error) reason.Reason {
 	switch {
 	case errors.Is(err, trust.ErrAlgorithm):
 		return reason.AlgorithmNotAllowed
-	case errors.Is(err, trust.ErrNoSigner), errors.Is(err, evidence.ErrDevice):
+	case errors.Is(err, trust.ErrNoSigner), errors.Is(err, export.ErrDevice):
 		return reason.SignerUnknown
 	case errors.Is(err, trust.ErrSignature):
 		return reason.SignatureInvalid
-	case errors.Is(err, evidence.ErrForged), errors.Is(err, evidence.ErrForked):
+	case errors.Is(err, export.ErrForged), errors.Is(err, export.ErrForked):
 		return reason.DigestMismatch
 	}
 	return reason.EnvelopeMalformed
@@ -119,7 +120,7 @@ func pluralBig(n uint64, one, many string) string {
 }
 
 // report prints a summary.
-func report(c cli.Console, s evidence.Summary) {
+func report(c cli.Console, s export.Summary) {
 	c.Say("device   %s", s.Device)
 	c.Say("key      %s", s.Signer)
 	c.Say("records  %d, %d bytes", s.Records, s.Bytes)

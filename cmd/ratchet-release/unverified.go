@@ -8,6 +8,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/evidence/export"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
@@ -18,7 +19,7 @@ var errNoMessage = errors.New("not a signed message of a device")
 
 // verifyRecord verifies one signed record by itself.
 func verifyRecord(msg []byte, keys trust.Keys) (rec evidence.Record, head evidence.Head, err error) {
-	s, err := evidence.VerifyExport(bytes.NewReader(msg), keys, func(r evidence.Record) error {
+	s, err := export.Verify(bytes.NewReader(msg), keys, func(r evidence.Record) error {
 		rec = r
 		return nil
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/evidence/export"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -213,7 +214,7 @@ func (d *Device) checkExport(want int) {
 		b.Write(msg)
 	}
 	got := 0
-	if _, err := evidence.VerifyExport(&b, d.p.deviceKeys, func(evidence.Record) error { got++; return nil }); err != nil || got != want {
+	if _, err := export.Verify(&b, d.p.deviceKeys, func(evidence.Record) error { got++; return nil }); err != nil || got != want {
 		d.breach("I10", "the exported evidence does not verify: %v, %d of %d records", err, got, want)
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/listeners"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/evidence/export"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 	"github.com/ratchet-ota/ratchet/transport/secure"
@@ -266,7 +267,7 @@ func (n *Network) Watch(pub string, show func(evidence.Record)) error {
 	}
 	err = wait(n.link.Subscribe(wire.DeviceTopic(DeviceName, wire.Evidence), 1, func(_ paho.Client, m paho.Message) {
 		var rec evidence.Record
-		_, err := evidence.VerifyExport(bytes.NewReader(m.Payload()), keys, func(r evidence.Record) error { rec = r; return nil })
+		_, err := export.Verify(bytes.NewReader(m.Payload()), keys, func(r evidence.Record) error { rec = r; return nil })
 		if err != nil {
 			rec = evidence.Record{Event: evidence.Event{Kind: "forged", Detail: map[string]string{"why": err.Error()}}}
 		}

@@ -1,16 +1,19 @@
-package evidence
+// Package export verifies evidence as it leaves a device: a sequence of signed records (RFC 8742), of
+// one or more chains. It is for whoever holds the device's public key: the desk, the server, the lab.
+// A device makes and signs its records with package evidence, and never reads an export.
+//
+// Nothing is kept here, and memory is bounded whatever comes.
+package export
 
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
@@ -22,7 +25,7 @@ const (
 	maxReasons = 256
 )
 
-// What can be wrong with an export, besides ErrMalformed and the sentinels of package trust.
+// What can be wrong with an export, besides evidence.ErrMalformed and the sentinels of package trust.
 var (
 	// ErrForged: a record does not name the record before it: one of them was replaced.
 	ErrForged = errors.New("record does not continue the chain")
@@ -63,17 +66,17 @@ type Chain struct {
 	Why     reason.Reason // why it began, known when First is 1
 	First   uint64        // first record in the export; when it is not 1, the beginning was pruned
 	Last    uint64        // last record in the export
-	Head    Head          // of the last record
+	Head    evidence.Head // of the last record
 	Records int
 	Gaps    []Gap  // in order
 	Missing uint64 // records in all gaps, those beyond the kept ones too
 	// Known is the head of the chain before that the device still knew when this one began, nil when
 	// it knew none. Forgot is how many records of the chain before it no longer knew.
-	Known  *Head
+	Known  *evidence.Head
 	Forgot uint64
 }
 
-// Summary is what VerifyExport found.
+// Summary is what Verify found.
 type Summary struct {
 	Device     string
 	Signer     string // id of the key
@@ -94,7 +97,7 @@ func (s Summary) Missing() uint64 {
 	return n
 }
 
-// VerifyExport reads an export as a stream, in bounded memory, and checks every record: that it is
+// Verify reads an export as a stream, in bounded memory, and checks every record: that it is
 // signed by one of keys, the same for all, that all are of one device, and that each continues its
 // chain. fn, when not nil, gets every good record once, in order; its error ends the reading and is
 // returned as it is.
@@ -102,8 +105,8 @@ func (s Summary) Missing() uint64 {
 // A beginning that was pruned, gaps and a new chain are no error: the Summary says them. Anything
 // that was altered is a *BreakError, which wraps one of the sentinels; the Summary then covers what
 // is good before it. An error of r is returned as a BreakError too.
-func VerifyExport(r io.Reader, keys trust.Keys, fn func(Record) error) (Summary, error) {
-	v := verifier{keys: keys, in: bufio.NewReaderSize(r, MaxSigned), chains: map[[16]byte]bool{}}
+func Verify(r io.Reader, keys trust.Keys, fn func(evidence.Record) error) (Summary, error) {
+	v := verifier{keys: keys, in: bufio.NewReaderSize(r, evidence.MaxSigned), chains: map[[16]byte]bool{}}
 	v.s.Reasons = map[reason.Reason]int{}
 	for {
 		rec, err := v.next()
@@ -140,16 +143,12 @@ func (v *verifier) chain() *Chain {
 }
 
 // next verifies one item: a record, nil for a duplicate, io.EOF at the end.
-func (v *verifier) next() (*Record, error) {
+func (v *verifier) next() (*evidence.Record, error) {
 	item, err := v.item()
 	if err != nil {
 		return nil, err
 	}
-	payload, signer, err := v.keys.Verify1(item, []byte(aadEvidence), TypeEvidence)
-	if err != nil {
-		return nil, err
-	}
-	rec, err := Decode(payload)
+	rec, h, signer, err := evidence.Verify(item, v.keys)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +158,6 @@ func (v *verifier) next() (*Record, error) {
 	if rec.Device != v.s.Device || signer != v.s.Signer {
 		return nil, fmt.Errorf("%w: %s, key %s, before it %s, key %s", ErrDevice, rec.Device, signer, v.s.Device, v.s.Signer)
 	}
-	h := Head{Chain: rec.Chain, Seq: rec.Seq, Hash: sha256.Sum256(payload)}
 	again, err := v.link(rec, h)
 	if err != nil {
 		return nil, err
@@ -182,7 +180,7 @@ func (v *verifier) next() (*Record, error) {
 
 // item returns the next CBOR item without taking it out of the buffer.
 func (v *verifier) item() ([]byte, error) {
-	b, err := v.in.Peek(MaxSigned)
+	b, err := v.in.Peek(evidence.MaxSigned)
 	if len(b) == 0 {
 		if err == io.EOF && v.s.Records == 0 {
 			err = ErrEmpty
@@ -192,24 +190,19 @@ func (v *verifier) item() ([]byte, error) {
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	m, derr := decoder()
-	if derr != nil {
-		return nil, fmt.Errorf("internal error: %w", derr)
-	}
-	var raw cbor.RawMessage
-	switch _, derr := m.UnmarshalFirst(b, &raw); {
+	switch item, derr := evidence.First(b); {
 	case derr == nil:
-		return raw, nil
+		return item, nil
 	case !errors.Is(derr, io.ErrUnexpectedEOF):
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, derr)
+		return nil, derr
 	case err == io.EOF:
-		return nil, fmt.Errorf("%w: the export ends within a record", ErrMalformed)
+		return nil, fmt.Errorf("%w: the export ends within a record", evidence.ErrMalformed)
 	}
-	return nil, fmt.Errorf("%w: more than %d bytes", ErrMalformed, MaxSigned)
+	return nil, fmt.Errorf("%w: more than %d bytes", evidence.ErrMalformed, evidence.MaxSigned)
 }
 
 // link checks that a record is the one that may follow, and opens its chain.
-func (v *verifier) link(rec Record, h Head) (again bool, err error) {
+func (v *verifier) link(rec evidence.Record, h evidence.Head) (again bool, err error) {
 	c := v.chain()
 	if c == nil || c.ID != rec.Chain {
 		return false, v.open(rec)
@@ -237,12 +230,12 @@ func (c *Chain) gap(from, to uint64) {
 }
 
 // open begins a chain, and compares what the device knew of the one before with what is here.
-func (v *verifier) open(rec Record) error {
+func (v *verifier) open(rec evidence.Record) error {
 	if v.chains[rec.Chain] {
 		return fmt.Errorf("%w: back to chain %s", ErrOrder, hex.EncodeToString(rec.Chain[:4]))
 	}
 	if len(v.chains) == maxChains {
-		return fmt.Errorf("%w: more than %d chains", ErrMalformed, maxChains)
+		return fmt.Errorf("%w: more than %d chains", evidence.ErrMalformed, maxChains)
 	}
 	next := Chain{ID: rec.Chain, First: rec.Seq, Known: rec.Last}
 	if rec.Seq == 1 {

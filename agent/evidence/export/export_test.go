@@ -1,4 +1,4 @@
-package evidence_test
+package export_test
 
 import (
 	"bytes"
@@ -11,14 +11,16 @@ import (
 	"testing/iotest"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/evidence/evidencetest"
+	"github.com/ratchet-ota/ratchet/agent/evidence/export"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
 
 // verify returns the numbers of the good records too.
-func verify(export []byte, keys trust.Keys) (evidence.Summary, []uint64, error) {
+func verify(b []byte, keys trust.Keys) (export.Summary, []uint64, error) {
 	var seqs []uint64
-	s, err := evidence.VerifyExport(bytes.NewReader(export), keys, func(r evidence.Record) error {
+	s, err := export.Verify(bytes.NewReader(b), keys, func(r evidence.Record) error {
 		seqs = append(seqs, r.Seq)
 		return nil
 	})
@@ -26,10 +28,10 @@ func verify(export []byte, keys trust.Keys) (evidence.Summary, []uint64, error) 
 }
 
 func TestExport(t *testing.T) {
-	s, keys := generate(t)
-	c := begin(t, "gw-1", 1, "", nil).grow(8)
-	c.add(evidence.Event{Kind: evidence.KindDecision, Reason: reason.LowBattery})
-	sum, seqs, err := verify(sign(t, s, c.recs...), keys)
+	s, keys := evidencetest.Keys(t)
+	c := evidencetest.Begin(t, "gw-1", 1, "", nil).Grow(8)
+	c.Add(evidence.Event{Kind: evidence.KindDecision, Reason: reason.LowBattery})
+	sum, seqs, err := verify(evidencetest.Sign(t, s, c.Recs...), keys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,35 +39,35 @@ func TestExport(t *testing.T) {
 		sum.Reasons[reason.LowBattery] != 1 || len(sum.Reasons) != 1 || sum.Missing() != 0 || sum.Duplicates != 0 {
 		t.Errorf("summary %+v of %v", sum, seqs)
 	}
-	if ch := sum.Chains[0]; ch.First != 1 || ch.Last != 10 || ch.Head != *c.head() || ch.Records != 10 || ch.Known != nil {
+	if ch := sum.Chains[0]; ch.First != 1 || ch.Last != 10 || ch.Head != *c.Head() || ch.Records != 10 || ch.Known != nil {
 		t.Errorf("chain %+v", ch)
 	}
 	// Whatever way the bytes arrive in.
-	one, err := evidence.VerifyExport(iotest.OneByteReader(bytes.NewReader(sign(t, s, c.recs...))), keys, nil)
+	one, err := export.Verify(iotest.OneByteReader(bytes.NewReader(evidencetest.Sign(t, s, c.Recs...))), keys, nil)
 	if err != nil || one.Records != 10 {
 		t.Errorf("byte by byte: %d records, %v", one.Records, err)
 	}
 }
 
 func TestExportSaysWhatIsMissing(t *testing.T) {
-	s, keys := generate(t)
-	c := begin(t, "gw-1", 1, "", nil).grow(19)
-	r := c.recs
+	s, keys := evidencetest.Keys(t)
+	c := evidencetest.Begin(t, "gw-1", 1, "", nil).Grow(19)
+	r := c.Recs
 	for _, test := range []struct {
 		name       string
 		recs       [][]byte
 		first      uint64
-		gaps       []evidence.Gap
+		gaps       []export.Gap
 		missing    uint64
 		duplicates int
 	}{
 		{"pruned beginning", r[5:], 6, nil, 5, 0},
 		{"one record only", r[7:8], 8, nil, 7, 0},
-		{"gap", slices.Concat(r[:4], r[6:]), 1, []evidence.Gap{{5, 6}}, 2, 0},
-		{"gaps and pruned", slices.Concat(r[2:4], r[5:9], r[12:]), 3, []evidence.Gap{{5, 5}, {10, 12}}, 6, 0},
+		{"gap", slices.Concat(r[:4], r[6:]), 1, []export.Gap{{5, 6}}, 2, 0},
+		{"gaps and pruned", slices.Concat(r[2:4], r[5:9], r[12:]), 3, []export.Gap{{5, 5}, {10, 12}}, 6, 0},
 		{"sent twice", slices.Concat(r[:4], r[3:4], r[3:]), 1, nil, 0, 2},
 	} {
-		sum, seqs, err := verify(sign(t, s, test.recs...), keys)
+		sum, seqs, err := verify(evidencetest.Sign(t, s, test.recs...), keys)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue
@@ -82,8 +84,8 @@ func TestExportSaysWhatIsMissing(t *testing.T) {
 
 // TestNewChain (I10): a loss shows as a new chain with its reason and the last known head.
 func TestNewChain(t *testing.T) {
-	s, keys := generate(t)
-	old := begin(t, "gw-1", 1, "", nil).grow(9)
+	s, keys := evidencetest.Keys(t)
+	old := evidencetest.Begin(t, "gw-1", 1, "", nil).Grow(9)
 	for _, test := range []struct {
 		name    string
 		known   *evidence.Head
@@ -91,13 +93,13 @@ func TestNewChain(t *testing.T) {
 		missing uint64
 		forgot  uint64
 	}{
-		{"knew the end", old.head(), 10, 0, 0},
-		{"knew an earlier one", &old.heads[6], 10, 0, 3},
+		{"knew the end", old.Head(), 10, 0, 0},
+		{"knew an earlier one", &old.Heads[6], 10, 0, 3},
 		{"knew nothing", nil, 10, 0, 0},
-		{"the end is missing", old.head(), 7, 3, 0},
+		{"the end is missing", old.Head(), 7, 3, 0},
 	} {
-		next := begin(t, "gw-1", 2, reason.JournalLost, test.known).grow(2)
-		sum, _, err := verify(sign(t, s, slices.Concat(old.recs[:test.export], next.recs)...), keys)
+		next := evidencetest.Begin(t, "gw-1", 2, reason.JournalLost, test.known).Grow(2)
+		sum, _, err := verify(evidencetest.Sign(t, s, slices.Concat(old.Recs[:test.export], next.Recs)...), keys)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue
@@ -109,33 +111,33 @@ func TestNewChain(t *testing.T) {
 		}
 	}
 	// The beginning of the new chain is gone too.
-	next := begin(t, "gw-1", 2, reason.JournalLost, old.head()).grow(5)
-	sum, _, err := verify(sign(t, s, slices.Concat(old.recs, next.recs[3:])...), keys)
+	next := evidencetest.Begin(t, "gw-1", 2, reason.JournalLost, old.Head()).Grow(5)
+	sum, _, err := verify(evidencetest.Sign(t, s, slices.Concat(old.Recs, next.Recs[3:])...), keys)
 	if err != nil || sum.Chains[1].First != 4 || sum.Chains[1].Why != "" || sum.Missing() != 3 {
 		t.Errorf("new chain without beginning: %+v, %v", sum, err)
 	}
 }
 
 func TestExportBreaks(t *testing.T) {
-	s, keys := generate(t)
-	other, _ := generate(t)
+	s, keys := evidencetest.Keys(t)
+	other, _ := evidencetest.Keys(t)
 	both, err := trust.NewKeys([]trust.Key{s.Key(), other.Key()}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := begin(t, "gw-1", 1, "", nil).grow(5)
-	good := sign(t, s, c.recs...)
-	at := func(n int) int64 { return int64(len(sign(t, s, c.recs[:n]...))) }
+	c := evidencetest.Begin(t, "gw-1", 1, "", nil).Grow(5)
+	good := evidencetest.Sign(t, s, c.Recs...)
+	at := func(n int) int64 { return int64(len(evidencetest.Sign(t, s, c.Recs[:n]...))) }
 
 	// Another history from record 4 on, by whoever holds the key.
-	fork := &chain{t, "gw-1", slices.Clone(c.recs[:3]), slices.Clone(c.heads[:3])}
+	fork := c.Fork(3)
 	for range 3 {
-		fork.add(evidence.Event{Kind: evidence.KindVerdict, Reason: reason.HealthFailed})
+		fork.Add(evidence.Event{Kind: evidence.KindVerdict, Reason: reason.HealthFailed})
 	}
-	foreign := begin(t, "gw-2", 1, "", nil).grow(5)
+	foreign := evidencetest.Begin(t, "gw-2", 1, "", nil).Grow(5)
 	flipped := bytes.Clone(good)
 	flipped[at(3)-70] ^= 1 // in the signed bytes of record 3
-	forkedHead := *c.head()
+	forkedHead := *c.Head()
 	forkedHead.Hash[0] ^= 1
 	status, err := evidence.SignStatus(evidence.Status{Device: "gw-1"}, s)
 	if err != nil {
@@ -150,24 +152,24 @@ func TestExportBreaks(t *testing.T) {
 		after  uint64 // last good record
 		offset int64
 	}{
-		{"nothing", nil, keys, evidence.ErrEmpty, 0, 0},
-		{"replaced record", sign(t, s, slices.Concat(c.recs[:3], fork.recs[3:4], c.recs[4:])...), keys, evidence.ErrForged, 4, int64(len(sign(t, s, slices.Concat(c.recs[:3], fork.recs[3:4])...)))},
-		{"fork", sign(t, s, slices.Concat(c.recs[:4], fork.recs[3:])...), keys, evidence.ErrForked, 4, at(4)},
-		{"fork in a new chain", sign(t, s, slices.Concat(c.recs, begin(t, "gw-1", 2, reason.JournalLost, &forkedHead).recs)...), keys, evidence.ErrForked, 6, at(6)},
-		{"backwards", sign(t, s, slices.Concat(c.recs[:5], c.recs[2:])...), keys, evidence.ErrOrder, 5, at(5)},
-		{"back to a chain", sign(t, s, slices.Concat(c.recs[:3], begin(t, "gw-1", 2, "", nil).recs, c.recs[3:])...), keys, evidence.ErrOrder, 1, -1},
-		{"foreign device", sign(t, s, slices.Concat(c.recs[:2], foreign.recs[2:])...), keys, evidence.ErrDevice, 2, at(2)},
-		{"another known key", append(sign(t, s, c.recs[:2]...), sign(t, other, c.recs[2:]...)...), both, evidence.ErrDevice, 2, at(2)},
-		{"unknown key", append(sign(t, s, c.recs[:2]...), sign(t, other, c.recs[2:]...)...), keys, trust.ErrNoSigner, 2, at(2)},
+		{"nothing", nil, keys, export.ErrEmpty, 0, 0},
+		{"replaced record", evidencetest.Sign(t, s, slices.Concat(c.Recs[:3], fork.Recs[3:4], c.Recs[4:])...), keys, export.ErrForged, 4, int64(len(evidencetest.Sign(t, s, slices.Concat(c.Recs[:3], fork.Recs[3:4])...)))},
+		{"fork", evidencetest.Sign(t, s, slices.Concat(c.Recs[:4], fork.Recs[3:])...), keys, export.ErrForked, 4, at(4)},
+		{"fork in a new chain", evidencetest.Sign(t, s, slices.Concat(c.Recs, evidencetest.Begin(t, "gw-1", 2, reason.JournalLost, &forkedHead).Recs)...), keys, export.ErrForked, 6, at(6)},
+		{"backwards", evidencetest.Sign(t, s, slices.Concat(c.Recs[:5], c.Recs[2:])...), keys, export.ErrOrder, 5, at(5)},
+		{"back to a chain", evidencetest.Sign(t, s, slices.Concat(c.Recs[:3], evidencetest.Begin(t, "gw-1", 2, "", nil).Recs, c.Recs[3:])...), keys, export.ErrOrder, 1, -1},
+		{"foreign device", evidencetest.Sign(t, s, slices.Concat(c.Recs[:2], foreign.Recs[2:])...), keys, export.ErrDevice, 2, at(2)},
+		{"another known key", append(evidencetest.Sign(t, s, c.Recs[:2]...), evidencetest.Sign(t, other, c.Recs[2:]...)...), both, export.ErrDevice, 2, at(2)},
+		{"unknown key", append(evidencetest.Sign(t, s, c.Recs[:2]...), evidencetest.Sign(t, other, c.Recs[2:]...)...), keys, trust.ErrNoSigner, 2, at(2)},
 		{"altered", flipped, keys, trust.ErrSignature, 2, at(2)},
-		{"a status among the records", append(sign(t, s, c.recs[:2]...), status...), keys, trust.ErrMalformed, 2, at(2)},
-		{"unsigned record", append(sign(t, s, c.recs[:2]...), c.recs[2]...), keys, trust.ErrMalformed, 2, at(2)},
+		{"a status among the records", append(evidencetest.Sign(t, s, c.Recs[:2]...), status...), keys, trust.ErrMalformed, 2, at(2)},
+		{"unsigned record", append(evidencetest.Sign(t, s, c.Recs[:2]...), c.Recs[2]...), keys, trust.ErrMalformed, 2, at(2)},
 		{"cut off", good[:len(good)-1], keys, evidence.ErrMalformed, 5, at(5)},
 		{"garbage", append(bytes.Clone(good[:at(2)]), 0xff, 0xff), keys, evidence.ErrMalformed, 2, at(2)},
 		{"endless item", append(append(bytes.Clone(good[:at(2)]), 0x5a, 0x7f, 0xff, 0xff, 0xff), make([]byte, 1<<20)...), keys, evidence.ErrMalformed, 2, at(2)},
 	} {
 		sum, seqs, err := verify(test.export, test.keys)
-		var b *evidence.BreakError
+		var b *export.BreakError
 		if !errors.Is(err, test.want) || !errors.As(err, &b) {
 			t.Errorf("%s: %v, want %v", test.name, err, test.want)
 			continue
@@ -179,18 +181,18 @@ func TestExportBreaks(t *testing.T) {
 			t.Errorf("%s: %d records counted, handed over %v", test.name, sum.Records, seqs)
 		}
 	}
-	_, _, err = verify(sign(t, s, slices.Concat(c.recs[:4], fork.recs[3:])...), keys)
+	_, _, err = verify(evidencetest.Sign(t, s, slices.Concat(c.Recs[:4], fork.Recs[3:])...), keys)
 	if want := "breaks after record 4 of chain 01000000, at byte "; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v does not say %q", err, want)
 	}
 }
 
 func TestExportStops(t *testing.T) {
-	s, keys := generate(t)
-	export := sign(t, s, begin(t, "gw-1", 1, "", nil).grow(5).recs...)
+	s, keys := evidencetest.Keys(t)
+	whole := evidencetest.Sign(t, s, evidencetest.Begin(t, "gw-1", 1, "", nil).Grow(5).Recs...)
 	mine := errors.New("mine")
 	n := 0
-	_, err := evidence.VerifyExport(bytes.NewReader(export), keys, func(evidence.Record) error {
+	_, err := export.Verify(bytes.NewReader(whole), keys, func(evidence.Record) error {
 		if n++; n == 3 {
 			return mine
 		}
@@ -199,7 +201,7 @@ func TestExportStops(t *testing.T) {
 	if err != mine || n != 3 {
 		t.Errorf("after %d records: %v", n, err)
 	}
-	if _, err := evidence.VerifyExport(iotest.TimeoutReader(iotest.OneByteReader(bytes.NewReader(export))), keys, nil); !errors.Is(err, iotest.ErrTimeout) {
+	if _, err := export.Verify(iotest.TimeoutReader(iotest.OneByteReader(bytes.NewReader(whole))), keys, nil); !errors.Is(err, iotest.ErrTimeout) {
 		t.Errorf("error of the reader: %v", err)
 	}
 }
@@ -222,12 +224,12 @@ func (e *endless) Read(p []byte) (int, error) {
 }
 
 func TestExportIsBounded(t *testing.T) {
-	s, keys := generate(t)
-	item := sign(t, s, begin(t, "gw-1", 1, "", nil).recs[0])
+	s, keys := evidencetest.Keys(t)
+	item := evidencetest.Sign(t, s, evidencetest.Begin(t, "gw-1", 1, "", nil).Recs[0])
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	sum, err := evidence.VerifyExport(&endless{b: item, n: len(item) * 5000}, keys, nil)
+	sum, err := export.Verify(&endless{b: item, n: len(item) * 5000}, keys, nil)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	if err != nil || sum.Duplicates != 4999 {
@@ -236,4 +238,20 @@ func TestExportIsBounded(t *testing.T) {
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 256<<10 {
 		t.Errorf("%d bytes are held after %d bytes of export", grown, sum.Bytes)
 	}
+}
+
+func FuzzVerify(f *testing.F) {
+	s, keys := evidencetest.Keys(f)
+	c := evidencetest.Begin(f, "gw-1", 1, "", nil).Grow(3)
+	f.Add(evidencetest.Sign(f, s, c.Recs...))
+	f.Add(evidencetest.Sign(f, s, c.Recs[1], c.Recs[3]))
+	f.Add(append(evidencetest.Sign(f, s, c.Recs[0]), 0xd2, 0x84))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n := 0
+		sum, err := export.Verify(bytes.NewReader(b), keys, func(evidence.Record) error { n++; return nil })
+		var be *export.BreakError
+		if err != nil && (!errors.As(err, &be) || be.Offset > int64(len(b))) || n != sum.Records {
+			t.Errorf("%d records, %+v, %v", n, sum, err)
+		}
+	})
 }
