@@ -67,7 +67,9 @@ var allowed = map[string]map[string]string{
 	"agent/control":                {"agent/reason": "says why"},
 	"agent/life":                   {"agent/evidence": "what a step records", "agent/manifest": "names digests", "agent/reason": "says why, and what follows", "bootctl": "its words"},
 	"agent/internal/quarantine":    {"agent/evidence": "the head at the last write", "agent/life": "what is barred and counted", "agent/reason": "says why", "hal": "files"},
-	"agent": {"agent/internal/quarantine": "the file apart from the journal", "agent/life": "executes it", "agent/campaign": "plans, pulses and permits as they come", "agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
+	"agent/internal/store": {"agent/evidence": "the chain, which grows with each transition", "agent/journal": "keeps it", "agent/life": "what a step commits", "agent/reason": "says why", "bootctl": "names of slots",
+		"slots": "how far writing came"},
+	"agent": {"agent/internal/store": "commits a step", "agent/internal/quarantine": "the file apart from the journal", "agent/life": "executes it", "agent/campaign": "plans, pulses and permits as they come", "agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
 		"agent/policy": "", "agent/reason": "", "agent/trust": "the device's signer", "bootctl": "", "hal": "", "slots": "", "transport": "the contracts only"},
 
 	"cmd/internal/cli":    {"cmd/internal/screen": "safe texts", "agent/manifest": "SUIT's code and place of a refusal", "agent/reason": "says why, and what to do"},

@@ -276,7 +276,7 @@ func TestFormatsState(t *testing.T) {
 		}
 	}
 	code := map[string]bool{}
-	files, err := filepath.Glob("agent/*.go")
+	files, err := filepath.Glob("agent/internal/store/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}

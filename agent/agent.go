@@ -9,6 +9,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/internal/quarantine"
+	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/policy"
@@ -23,7 +24,7 @@ import (
 type Agent struct {
 	o   Options
 	log *slog.Logger
-	st  *store
+	st  *store.Store
 	q   *quarantine.File
 
 	// Owned by Run.
@@ -77,10 +78,10 @@ func New(o Options) (*Agent, error) {
 		o.Journal = journal.NewMemory() // what happens now is reported, and lost with the process
 		a.addSafe("no journal: " + string(o.JournalLost))
 	}
-	st, err := openStore(o.Journal, o.Device, o.EvidenceMax, a.stamp)
+	st, err := store.Open(o.Journal, o.Device, o.EvidenceMax, a.stamp)
 	if err != nil {
 		a.addSafe(err.Error())
-		st, err = openStore(journal.NewMemory(), o.Device, o.EvidenceMax, a.stamp)
+		st, err = store.Open(journal.NewMemory(), o.Device, o.EvidenceMax, a.stamp)
 		if err != nil {
 			return nil, fmt.Errorf("cannot start agent: %w", err)
 		}

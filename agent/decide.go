@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 
+	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
@@ -50,7 +51,7 @@ func (a *Agent) decide(ctx context.Context, ask life.Ask) life.Event {
 
 // decideOwn decides the update in progress once more, at a stop point.
 func (a *Agent) decideOwn(ask life.Ask) life.Ruling {
-	m, r := a.verify(offer{envelope: a.st.bytes(keyEnvelope), origin: "journal"})
+	m, r := a.verify(offer{envelope: a.st.Document(store.Envelope), origin: "journal"})
 	if r.Unverified {
 		return r
 	}
@@ -76,10 +77,9 @@ func (a *Agent) decideOffer(ask life.Ask) life.Ruling {
 	}
 	o.manifest = m
 	if !o.console && !ask.Over {
-		var v storedVerdict
-		if a.st.load(prefixFinal+r.Digest, &v) {
-			a.log.Debug("offer has a final verdict", "manifest", r.Digest, "reason", v.Reason)
-			r.Settled = v.Reason
+		if why, ok := a.st.Verdict(r.Digest); ok {
+			a.log.Debug("offer has a final verdict", "manifest", r.Digest, "reason", why)
+			r.Settled = why
 			return r
 		}
 		if r = a.s.Glance(r, a.o.Clock.Uptime()); r.Early || r.Passed {

@@ -44,8 +44,8 @@ func (a *Agent) facts(m manifest.Manifest, target SlotDef) policy.Facts {
 		}
 	}
 	f.Bound = func(seq uint64) (manifest.Digest, bool) {
-		var s string
-		if !a.st.load(prefixBound+seqKey(seq), &s) {
+		s, ok := a.st.Bound(seq)
+		if !ok {
 			return manifest.Digest{}, false
 		}
 		d, err := manifest.ParseDigest(s)
@@ -54,13 +54,12 @@ func (a *Agent) facts(m manifest.Manifest, target SlotDef) policy.Facts {
 	f.Quarantined = func(d manifest.Digest) (reason.Reason, bool) {
 		return a.q.Find(d.String())
 	}
-	if c, ok := a.st.content(a.s.Run); ok && c.Confirmed {
+	if c, ok := a.st.Content(a.s.Run); ok && c.Confirmed {
 		for _, i := range c.Images {
 			f.Running[i.Component] = manifest.Digest{Alg: i.Alg, Sum: string(i.Digest)}
 		}
 	}
-	var ok string
-	f.Approved = a.st.load(keyApproved, &ok) && ok == m.Digest().String()
+	f.Approved = a.st.Approved() == m.Digest().String()
 	return f
 }
 
@@ -71,7 +70,7 @@ func (a *Agent) own() policy.Own {
 	if len(a.s.Safe) > 0 {
 		o.Safe = a.s.Safe[0]
 	}
-	o.Journal.Free, _ = a.st.j.Free() // an error is no room
+	o.Journal.Free, _ = a.st.Free() // an error is no room
 	return o
 }
 

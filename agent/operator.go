@@ -97,8 +97,7 @@ func (a *Agent) follow(ctx context.Context, show func(control.Progress)) (contro
 			return control.Done{Schema: control.Schema, Result: "rebooting", Reboots: true,
 				Says: fmt.Sprintf("Slot %s is armed; the machine reboots into it for its trial.", s.rec.Target)}, nil
 		case s.phase == life.Idle:
-			var o Outcome
-			a.st.load(keyOutcome, &o)
+			o, _ := a.st.Outcome()
 			return control.Done{}, &Refused{Reason: o.Reason, Detail: o.Detail, Deferred: o.Result == "deferred"}
 		}
 		show(a.nowProgress())
@@ -139,7 +138,7 @@ func (a *Agent) Revert(ctx context.Context, actor, note string) (control.Done, e
 
 // barred is why the trust root does not admit what a slot is known to hold.
 func (a *Agent) barred(slot bootctl.Slot) (reason.Reason, string) {
-	c, _ := a.st.content(slot)
+	c, _ := a.st.Content(slot)
 	if !a.who.rooted() || len(c.Images) == 0 {
 		return reason.None, ""
 	}
@@ -162,8 +161,7 @@ func (a *Agent) Approve(ctx context.Context, digest, actor, note string) (contro
 		if _, err := manifest.ParseDigest(digest); err != nil {
 			return &Refused{Reason: reason.RequestBad, Detail: err.Error()}
 		}
-		var v storedVerdict
-		e.Final = a.st.load(prefixFinal+digest, &v)
+		_, e.Final = a.st.Verdict(digest)
 		return nil
 	})
 }
@@ -186,7 +184,7 @@ func (a *Agent) person(ctx context.Context, e life.Asked, fill func(context.Cont
 // device without a key cannot sign are left out and counted.
 func (a *Agent) Export(ctx context.Context, w io.Writer, from uint64) (control.EvidenceExport, error) {
 	out := control.EvidenceExport{Schema: control.Schema}
-	head := a.st.lastSeq()
+	head := a.st.Head()
 	out.Chain = fmt.Sprintf("%x", head.Chain)
 	for next := max(from, head.First, 1); next <= head.Seq && ctx.Err() == nil; {
 		type item struct {
@@ -194,7 +192,7 @@ func (a *Agent) Export(ctx context.Context, w io.Writer, from uint64) (control.E
 			rec []byte
 		}
 		var batch []item
-		err := a.st.records(next, func(seq uint64, rec []byte) bool {
+		err := a.st.Records(next, func(seq uint64, rec []byte) bool {
 			batch = append(batch, item{seq, append([]byte(nil), rec...)})
 			return len(batch) < drainBatch
 		})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/cipher"
+	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
@@ -176,7 +177,7 @@ func classOf(err error) life.Class {
 	switch {
 	case err == nil:
 		return life.OK
-	case errors.Is(err, errDurable):
+	case errors.Is(err, store.ErrDurable):
 		return life.NotDurable
 	case errors.As(err, &medium):
 		return life.Medium

@@ -10,22 +10,9 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
-	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
-
-// Keys of the journal's state bucket for recovery.
-const (
-	keyChallenge = "challenge" // text of the challenge that is open
-	keyPermit    = "permit"    // storedPermit: in use by the update in progress, or answered and not used yet
-)
-
-// storedPermit is a permit with the challenge that it answers. The challenge is forgotten in the
-// transaction that takes the permit, and the permit with the update that it allowed: it allows once.
-type storedPermit struct {
-	Document  []byte `cbor:"1,keyasint"`
-	Challenge string `cbor:"2,keyasint"`
-}
 
 // Challenge opens a new challenge, which voids the one before, and returns it as a person copies it.
 func (a *Agent) Challenge(ctx context.Context, actor string) (control.Challenge, error) {
@@ -35,7 +22,7 @@ func (a *Agent) Challenge(ctx context.Context, actor string) (control.Challenge,
 			return &Refused{Reason: reason.PermitVoid, Detail: "this device has no trust root, and so nobody who could permit anything"}
 		}
 		c := campaign.Challenge{Device: a.o.Device, RootVersion: a.who.Root.Version()}
-		copy(c.Journal[:], a.st.lastSeq().Chain)
+		copy(c.Journal[:], a.st.Head().Chain)
 		if _, err := rand.Read(c.Nonce[:]); err != nil {
 			return fmt.Errorf("cannot make a challenge: %w", err)
 		}
@@ -44,7 +31,7 @@ func (a *Agent) Challenge(ctx context.Context, actor string) (control.Challenge,
 			return err
 		}
 		out = control.Challenge{Schema: control.Schema, Challenge: text, Device: a.o.Device, RootVersion: c.RootVersion}
-		return a.note(evidence.Event{Kind: evidence.KindOperator, To: "challenge", Actor: actor}, putValue{keyChallenge, text})
+		return a.note(evidence.Event{Kind: evidence.KindOperator, To: "challenge", Actor: actor}, store.PutChallenge{Text: text})
 	})
 	return out, err
 }
@@ -54,8 +41,8 @@ func (a *Agent) Challenge(ctx context.Context, actor string) (control.Challenge,
 func (a *Agent) Permit(ctx context.Context, document []byte, actor string) (control.Done, error) {
 	done := control.Done{Schema: control.Schema}
 	err := a.do(ctx, func(context.Context) error {
-		var text string
-		if !a.st.load(keyChallenge, &text) {
+		text, ok := a.st.Challenge()
+		if !ok {
 			return &Refused{Reason: reason.PermitVoid, Detail: "no challenge is open; ask for one first"}
 		}
 		p, err := a.verifyPermit(document, text)
@@ -77,7 +64,7 @@ func (a *Agent) Permit(ctx context.Context, document []byte, actor string) (cont
 		// Crash: one transaction -> before: the challenge is open; after: it is answered, and answers nothing else.
 		err = a.note(evidence.Event{Kind: evidence.KindOperator, Reason: reason.Permitted, To: "permitted", Actor: actor, Manifest: p.Spec().Manifest.String(),
 			Detail: map[string]string{"lifts": strings.Join(lifts, " "), "signers": strings.Join(p.Signers(), " ")}},
-			putBytes{keyChallenge, nil}, putValue{keyPermit, storedPermit{Document: document, Challenge: text}})
+			store.PutChallenge{}, store.PutPermit{Permit: store.Permit{Document: document, Challenge: text}})
 		if err == nil {
 			a.permit, a.s.Permitted = p, p.Spec().Manifest.String()
 		}
@@ -96,17 +83,9 @@ func (a *Agent) verifyPermit(document []byte, challenge string) (campaign.Permit
 
 // openPermit takes a permit up again after a restart, as far as it still holds.
 func (a *Agent) openPermit() {
-	var s storedPermit
-	if a.who.rooted() && a.st.load(keyPermit, &s) {
+	if s, ok := a.st.Permit(); ok && a.who.rooted() {
 		if a.permit, _ = a.verifyPermit(s.Document, s.Challenge); !a.permit.IsZero() {
 			a.s.Permitted = a.permit.Spec().Manifest.String()
 		}
 	}
-}
-
-// bytes reads a value that is stored as it was received.
-func (s *store) bytes(key string) []byte {
-	var b []byte
-	_ = s.j.View(func(tx journal.Tx) error { b = append(b, tx.Get(journal.State, key)...); return nil })
-	return b
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -137,7 +138,7 @@ func (a *Agent) Report(ctx context.Context, connected <-chan struct{}) {
 			return
 		case <-connected:
 			dirty, failing, last = true, false, now-statusEvery
-		case <-a.st.wake:
+		case <-a.st.Grown():
 		case <-a.changed:
 			dirty = true
 		case <-again:
@@ -148,15 +149,13 @@ func (a *Agent) Report(ctx context.Context, connected <-chan struct{}) {
 // drain sends what was not acknowledged yet. Where it is is noted in batches: after a cut some
 // records are sent twice, none is left out.
 func (a *Agent) drain(ctx context.Context) bool {
-	var sent uint64
-	a.st.load(keySent, &sent)
+	sent := a.st.Sent()
 	noted := sent
 	note := func() {
 		if sent == noted {
 			return
 		}
-		now := sent
-		if err := a.st.commit(nil, nil, putSent{sent: sent, noted: noted, now: &now}); err == nil {
+		if now, err := a.st.NoteSent(noted, sent); err == nil {
 			sent, noted = now, now
 		}
 	}
@@ -167,7 +166,7 @@ func (a *Agent) drain(ctx context.Context) bool {
 			rec []byte
 		}
 		var batch []item
-		err := a.st.records(sent+1, func(seq uint64, rec []byte) bool {
+		err := a.st.Records(sent+1, func(seq uint64, rec []byte) bool {
 			batch = append(batch, item{seq, append([]byte(nil), rec...)})
 			return len(batch) < drainBatch
 		})
@@ -206,18 +205,20 @@ func (a *Agent) send(ctx context.Context, m transport.Message) bool {
 
 func (a *Agent) sendStatus(ctx context.Context) bool {
 	s := a.snapshot()
-	head := a.st.lastSeq()
 	st := evidence.Status{Device: a.o.Device, Running: string(s.running), Version: a.o.Running, Phase: string(s.phase),
 		Target: string(s.rec.Target), Manifest: s.rec.Digest, Sequence: s.rec.Ext.Sequence,
-		Head: evidenceHead(head), Stamp: a.stamp(), Problem: s.hold}
+		Head: a.st.Head().Evidence(), Stamp: a.stamp(), Problem: s.hold}
 	if len(s.safe) > 0 {
 		st.Problem = reason.BootSafeMode
 	}
 	if p := a.progress.Load(); p != nil {
 		st.Progress = p.percent()
 	}
-	var o Outcome
-	if a.st.load(keyOffer, &o) || a.st.load(keyOutcome, &o) { // the desk asks what became of its last offer
+	o, ok := a.st.Noted()
+	if !ok {
+		o, ok = a.st.Outcome()
+	}
+	if ok { // the desk asks what became of its last offer
 		st.Last = evidence.Outcome{Result: o.Result, Reason: o.Reason, Sequence: o.Sequence, Time: o.Wall}
 	}
 	msg, err := evidence.SignStatus(st, a.o.Signer)
@@ -233,10 +234,9 @@ func (a *Agent) flush(ctx context.Context) {
 	if online, _ := a.o.Online(); !online || a.o.Outbox == nil || a.o.Signer == nil {
 		return
 	}
-	a.st.nudge()
+	a.st.Nudge()
 	for i := 0; i < 10; i++ {
-		var sent uint64
-		if a.st.load(keySent, &sent); sent >= a.st.lastSeq().Seq {
+		if a.st.Sent() >= a.st.Head().Seq {
 			return
 		}
 		if !a.wait(ctx, flushBeforeUp/10) {
@@ -252,14 +252,13 @@ func (a *Agent) resend(body []byte) error {
 		a.log.Warn("resend request is not a sequence number", "bytes", len(body))
 		return nil
 	}
-	var sent uint64
-	if a.st.load(keySent, &sent); from > sent {
+	if from > a.st.Sent() {
 		return nil
 	}
-	if err := a.st.commit(nil, nil, putValue{keySent, from - 1}); err != nil {
+	if err := a.st.Commit(nil, nil, store.PutSent{Seq: from - 1}); err != nil {
 		return fmt.Errorf("cannot send evidence again: %w", err)
 	}
 	a.signal()
-	a.st.nudge()
+	a.st.Nudge()
 	return nil
 }

@@ -67,7 +67,7 @@ func (a *Agent) commit(c life.Commit) error {
 		return nil
 	}
 	ops := a.reports(c.Ops)
-	err := a.st.commit(c.Record, c.Events, ops...)
+	err := a.st.Commit(c.Record, c.Events, ops...)
 	a.unstored = err != nil
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (a *Agent) commit(c life.Commit) error {
 func (a *Agent) saveQuarantine(ops []life.QuarOp) life.Tally {
 	const what = "cannot write the quarantine file"
 	a.q.Apply(ops)
-	if err := a.q.Save(evidenceHead(a.st.lastSeq())); err != nil {
+	if err := a.q.Save(a.st.Head().Evidence()); err != nil {
 		a.fail(what, err)
 	} else {
 		a.well(what)
@@ -95,7 +95,7 @@ func (a *Agent) saveQuarantine(ops []life.QuarOp) life.Tally {
 
 // note records events that are no step of the machine, with what belongs to them.
 func (a *Agent) note(e evidence.Event, ops ...life.Op) error {
-	err := a.st.commit(nil, []evidence.Event{e}, ops...)
+	err := a.st.Commit(nil, []evidence.Event{e}, ops...)
 	if a.unstored = err != nil; err == nil {
 		a.publish()
 	}
@@ -154,7 +154,7 @@ func (a *Agent) moment() life.Moment {
 // start reads what is stored and what really is. It never fails: what it cannot do it reports, and the
 // device goes on in boot-safe mode or holds.
 func (a *Agent) start(ctx context.Context) life.Event {
-	stored, err := a.st.read(a.s.Dev)
+	stored, err := a.st.Read(a.s.Dev)
 	stored.Tally = a.q.Tally()
 	stored.Permitted = a.s.Permitted
 	if stored.Frozen = err != nil; err != nil && !a.s.Frozen {
@@ -163,10 +163,10 @@ func (a *Agent) start(ctx context.Context) life.Event {
 	a.s.Stored = stored
 	first := !quarantine.Provisioned(a.o.FS, a.o.StateDir)
 	why := a.o.JournalLost
-	if why == "" && !stored.Have && !stored.Frozen && !first && a.st.lastSeq().Seq == 0 {
+	if why == "" && !stored.Have && !stored.Frozen && !first && a.st.Head().Seq == 0 {
 		why = reason.JournalLost
 	}
-	if err := a.st.begin(why, a.q.LastHead()); err != nil {
+	if err := a.st.Begin(why, a.q.LastHead()); err != nil {
 		a.unstored = true
 		a.fail("cannot begin evidence", err)
 	} else if first && a.o.Journal != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
@@ -15,14 +16,6 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/transport"
-)
-
-// Keys of the journal's state bucket for a device with a trust root. Values are bytes as received.
-const (
-	keyRoot   = "root"   // the bundle that was walked to the newest root
-	keyPlan   = "plan"   // the plan that was taken last
-	keyPulse  = "pulse"  // the pulse that was taken last
-	keyMemory = "memory" // campaign.Memory
 )
 
 // standing is who may say what to this device, and what they said last. A device with flat anchors
@@ -61,20 +54,20 @@ func (a *Agent) openStanding() error {
 		return fmt.Errorf("cannot use the trust root of this image: %w", err)
 	}
 	_, now := a.wall()
-	raw := a.st.bytes(keyRoot)
+	raw := a.st.Document(store.Root)
 	if b, err := trust.ParseBundle(raw); err == nil {
 		if newer, err := trust.Walk(root, b, now); err == nil || errors.Is(err, trust.ErrExpired) {
 			root = newer
 		}
 	}
 	a.adopt(root)
-	if m, err := campaign.DecodeMemory(a.st.bytes(keyMemory)); err == nil {
+	if m, err := campaign.DecodeMemory(a.st.Document(store.Memory)); err == nil {
 		a.who.Memory = m
 	}
-	if c, err := campaign.VerifyPlan(a.who.Root, a.st.bytes(keyPlan)); err == nil {
+	if c, err := campaign.VerifyPlan(a.who.Root, a.st.Document(store.Plan)); err == nil {
 		a.who.Plan = c
 	}
-	if p, err := campaign.VerifyPulse(a.who.Root, a.st.bytes(keyPulse)); err == nil {
+	if p, err := campaign.VerifyPulse(a.who.Root, a.st.Document(store.Pulse)); err == nil {
 		a.who.Pulse = p
 	}
 	return nil
@@ -124,7 +117,7 @@ func (a *Agent) document(m transport.Message) (taken bool, err error) {
 	}
 	var r *campaign.Refusal
 	switch {
-	case err == nil || errors.Is(err, errDurable):
+	case err == nil || errors.Is(err, store.ErrDurable):
 		return taken, err
 	case errors.As(err, &r):
 		return taken, a.refuseDocument(m, r.Reason, err)
@@ -167,15 +160,15 @@ func (a *Agent) takeRoot(m transport.Message) (bool, error) {
 		return false, nil
 	}
 	detail := map[string]string{"document": "root", "from-version": fmt.Sprint(old.Version()), "to-version": fmt.Sprint(root.Version())}
-	if err := a.taken(m.Origin, detail, putBytes{keyRoot, m.Body}); err != nil {
+	if err := a.taken(m.Origin, detail, store.PutDocument{Name: store.Root, Body: m.Body}); err != nil {
 		return false, err
 	}
 	a.adopt(root)
 	// A role that was rotated voids what its former signers said.
-	if c, err := campaign.VerifyPlan(a.who.Root, a.st.bytes(keyPlan)); err != nil {
+	if c, err := campaign.VerifyPlan(a.who.Root, a.st.Document(store.Plan)); err != nil {
 		a.who.Plan, a.who.Pulse = campaign.Campaign{}, campaign.Pulse{}
 	} else if a.who.Plan = c; !a.who.Pulse.IsZero() {
-		if _, err := campaign.VerifyPulse(a.who.Root, a.st.bytes(keyPulse)); err != nil {
+		if _, err := campaign.VerifyPulse(a.who.Root, a.st.Document(store.Pulse)); err != nil {
 			a.who.Pulse = campaign.Pulse{}
 		}
 	}
@@ -199,7 +192,7 @@ func (a *Agent) takePlan(m transport.Message) (bool, error) {
 		return false, err
 	}
 	detail := map[string]string{"document": "plan", "plan": c.Digest().String(), "sequence": fmt.Sprint(c.Spec().Sequence)}
-	if err := a.taken(m.Origin, detail, putBytes{keyMemory, kept}, putBytes{keyPlan, m.Body}); err != nil {
+	if err := a.taken(m.Origin, detail, store.PutDocument{Name: store.Memory, Body: kept}, store.PutDocument{Name: store.Plan, Body: m.Body}); err != nil {
 		return false, err
 	}
 	a.who.Plan, a.who.Pulse, a.who.Memory = c, campaign.Pulse{}, memory
@@ -232,7 +225,7 @@ func (a *Agent) takePulse(origin string, body []byte) (bool, error) {
 	}
 	s := p.Spec()
 	detail := map[string]string{"document": "pulse", "plan": s.Plan.String(), "sequence": fmt.Sprint(s.Sequence), "state": string(s.State), "phase": fmt.Sprint(s.Phase)}
-	if err := a.taken(origin, detail, putBytes{keyMemory, kept}, putBytes{keyPulse, body}); err != nil {
+	if err := a.taken(origin, detail, store.PutDocument{Name: store.Memory, Body: kept}, store.PutDocument{Name: store.Pulse, Body: body}); err != nil {
 		return false, err
 	}
 	a.who.Pulse, a.who.Memory, a.who.early = p, memory, nil

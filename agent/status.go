@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -35,20 +36,16 @@ func (a *Agent) Status(ctx context.Context) control.Status {
 		}
 	}
 	st.Update = a.updateStatus(s)
-	var o Outcome
-	if a.st.load(keyOutcome, &o) {
+	if o, ok := a.st.Outcome(); ok {
 		st.Last = last(o)
 	}
 	online, since := a.o.Online()
 	st.Broker = control.BrokerStatus{Configured: a.o.Inbox != nil, Online: online, Since: since}
-	var f life.Floor
-	a.st.load(keyFloor, &f)
-	st.Floor.Sequence = f.Sequence
+	st.Floor.Sequence = a.st.Floor().Sequence
 	st.Counter = a.counterNow(ctx)
-	head := a.st.lastSeq()
-	st.Evidence = control.EvidenceStatus{Seq: head.Seq, Chain: fmt.Sprintf("%x", head.Chain)}
-	a.st.load(keySent, &st.Evidence.Sent)
-	free, err := a.st.j.Free()
+	head := a.st.Head()
+	st.Evidence = control.EvidenceStatus{Seq: head.Seq, Chain: fmt.Sprintf("%x", head.Chain), Sent: a.st.Sent()}
+	free, err := a.st.Free()
 	st.Journal.FreeBytes = free
 	if a.o.Journal == nil {
 		st.Journal.FreeBytes, st.Journal.Error = -1, "there is none; what happens now is forgotten with this process"
@@ -62,7 +59,7 @@ func (a *Agent) Status(ctx context.Context) control.Status {
 }
 
 // last is an outcome for people.
-func last(o Outcome) *control.Outcome {
+func last(o store.Outcome) *control.Outcome {
 	info := o.Reason.Info()
 	l := &control.Outcome{Result: o.Result, Reason: o.Reason, Slot: string(o.Slot), Sequence: o.Sequence, Manifest: o.Manifest,
 		Version: o.Version, When: o.Wall, TimeQuality: o.Quality, Says: info.Says, Advice: info.Advice}
@@ -93,7 +90,7 @@ func (a *Agent) Slots(ctx context.Context) control.Slots {
 		for c, p := range def.Parts {
 			x.Devices = append(x.Devices, c+"="+p)
 		}
-		if c, ok := a.st.content(def.Name); ok {
+		if c, ok := a.st.Content(def.Name); ok {
 			x.Holds = &control.SlotHolds{Version: c.Version, Sequence: c.Sequence, Manifest: c.Manifest}
 			if len(c.Images) > 0 {
 				x.Holds.Image = c.Images[0].Text()
@@ -133,9 +130,9 @@ func slotState(s snapshot, name bootctl.Slot, b bootctl.SlotState, err error) st
 }
 
 func (a *Agent) updateStatus(s snapshot) *control.UpdateStatus {
-	var w storedOffer
 	if s.phase == life.Idle {
-		if !a.st.load(keyWaiting, &w) {
+		w, ok := a.st.Waiting()
+		if !ok {
 			return nil
 		}
 		return &control.UpdateStatus{Manifest: w.Digest, Sequence: w.Sequence, Reason: w.Reason, WaitingFor: w.Said, ETASeconds: -1}
@@ -190,8 +187,7 @@ func (a *Agent) advice(s snapshot, st control.Status) []string {
 	} else if t := a.trouble.Load(); t != nil {
 		out = append(out, "It is tried again: "+t.text)
 	}
-	var o Outcome
-	if a.st.load(keyOffer, &o) && o.Result == "refused" {
+	if o, ok := a.st.Noted(); ok && o.Result == "refused" {
 		what := "an offer"
 		if o.Sequence > 0 {
 			what = "the offer with sequence " + seq(o.Sequence)
@@ -212,13 +208,13 @@ func (a *Agent) advice(s snapshot, st control.Status) []string {
 
 // History returns the last n records, oldest first.
 func (a *Agent) History(n int) (control.History, error) {
-	head := a.st.lastSeq()
+	head := a.st.Head()
 	from := uint64(1)
 	if head.Seq > uint64(n) {
 		from = head.Seq - uint64(n) + 1
 	}
 	out := control.History{Schema: control.Schema, Entries: []control.HistoryEntry{}, Older: from > 1}
-	err := a.st.records(from, func(_ uint64, rec []byte) bool {
+	err := a.st.Records(from, func(_ uint64, rec []byte) bool {
 		r, err := evidence.Decode(rec)
 		if err == nil {
 			out.Entries = append(out.Entries, entry(r))

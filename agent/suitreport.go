@@ -4,18 +4,15 @@ import (
 	"bytes"
 	"context"
 
+	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
-// keyReport holds the SUIT report (draft-ietf-suit-report) of the last procedure that ended, encoded
-// and not signed yet. It says in the standard's words what the evidence says in ours.
-const keyReport = "report"
-
-// report makes the report of an offer that was refused, or of an update that ended, with result and
-// reason. nil when there is no manifest to report on. It has no say in anything (I7).
+// report makes the SUIT report (draft-ietf-suit-report) of an offer that was refused, or of an update that ended, with result and
+// reason: it says in the standard's words what the evidence says in ours. nil when there is no manifest to report on. It has no say in anything (I7).
 func (a *Agent) report(m manifest.Manifest, target SlotDef, result string, why reason.Reason) []byte {
 	d := a.facts(m, target).Device
 	r := m.Report(d)
@@ -53,7 +50,7 @@ func (a *Agent) reports(ops []life.Op) []life.Op {
 			b = a.reportOf(*r.Rec, r.Result, r.Why)
 		}
 		if len(b) > 0 {
-			out = append(out, putBytes{keyReport, b})
+			out = append(out, store.PutDocument{Name: store.Report, Body: b})
 		}
 	}
 	return out
@@ -64,7 +61,7 @@ func (a *Agent) reportOf(r life.Record, result string, why reason.Reason) []byte
 	if r.Digest == "" || r.Ext.Revert {
 		return nil
 	}
-	env, err := manifest.Parse(a.st.bytes(keyEnvelope))
+	env, err := manifest.Parse(a.st.Document(store.Envelope))
 	if err != nil {
 		return nil
 	}
@@ -80,7 +77,7 @@ func (a *Agent) reportOf(r life.Record, result string, why reason.Reason) []byte
 
 // sendReport hands the newest SUIT report over, signed, once in a life of the daemon.
 func (a *Agent) sendReport(ctx context.Context, sent *[]byte) bool {
-	b := a.st.bytes(keyReport)
+	b := a.st.Document(store.Report)
 	if len(b) == 0 || bytes.Equal(b, *sent) {
 		return true
 	}

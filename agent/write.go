@@ -5,19 +5,12 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
 )
-
-// storedCheckpoint binds a checkpoint to the update that made it.
-type storedCheckpoint struct {
-	Digest string           `cbor:"1,keyasint"`
-	Image  []byte           `cbor:"2,keyasint"`
-	Done   bool             `cbor:"3,keyasint"`
-	At     slots.Checkpoint `cbor:"4,keyasint"`
-}
 
 // write streams one image of the plan into its part of the target.
 //
@@ -31,9 +24,8 @@ func (a *Agent) write(ctx context.Context, part int, d *life.Done) error {
 	}
 	i := installs[part]
 	d.Component, d.Image = i.Component, i.Image.String()
-	var c storedCheckpoint
-	key := prefixCheck + i.Component
-	ours := a.st.load(key, &c) && c.Digest == a.s.Rec.Digest && string(c.Image) == i.Image.Sum
+	c, ok := a.st.Checkpoint(i.Component)
+	ours := ok && c.Digest == a.s.Rec.Digest && string(c.Image) == i.Image.Sum
 	if ours && c.Done {
 		d.Skipped = true
 		return nil
@@ -49,8 +41,8 @@ func (a *Agent) write(ctx context.Context, part int, d *life.Done) error {
 	}
 	img := slots.Image{Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size, Encoding: slots.Encoding(i.Encoding), PayloadSize: plainSize(i)}
 	save := func(at slots.Checkpoint, done bool) error {
-		s := storedCheckpoint{Digest: a.s.Rec.Digest, Image: []byte(i.Image.Sum), Done: done, At: at}
-		err := a.st.commit(nil, nil, putValue{key, s})
+		s := store.Checkpoint{Digest: a.s.Rec.Digest, Image: []byte(i.Image.Sum), Done: done, At: at}
+		err := a.st.Commit(nil, nil, store.PutCheckpoint{Component: i.Component, Checkpoint: s})
 		a.unstored = err != nil
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
-	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/evidence/export"
 	"github.com/ratchet-ota/ratchet/agent/journal"
@@ -94,8 +93,15 @@ func (d *Device) checkBoot(run string, n byte) {
 	}
 }
 
+// outcome is the end of an update, read from the journal by a decoder of our own.
+type outcome struct {
+	Result string        `cbor:"1,keyasint"`
+	Reason reason.Reason `cbor:"2,keyasint"`
+	Detail string        `cbor:"3,keyasint"`
+}
+
 // outcome is how the last update ended, as the agent stores it.
-func (d *Device) outcome() (o agent.Outcome) {
+func (d *Device) outcome() (o outcome) {
 	_ = d.mem.View(func(tx journal.Tx) error {
 		if b := tx.Get(journal.State, "outcome"); len(b) > 0 {
 			return cbor.Unmarshal(b, &o)

@@ -1,6 +1,7 @@
-package agent
+package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -9,47 +10,10 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
-	"github.com/ratchet-ota/ratchet/bootctl"
 )
 
-// What this file knows is how the machine's words are written down: which key, which bytes, which bounds.
-
-// putBytes keeps a value under a key as it was received; none deletes it.
-type putBytes struct {
-	key   string
-	value []byte
-}
-
-func (putBytes) Operation() {}
-
-// putValue keeps a CBOR value under a key.
-type putValue struct {
-	key   string
-	value any
-}
-
-func (putValue) Operation() {}
-
-// putSent notes how far evidence was handed over, unless the desk asked for records again meanwhile: then
-// its word stands, and now is where it wants them from.
-type putSent struct {
-	sent, noted uint64
-	now         *uint64
-}
-
-func (putSent) Operation() {}
-
-func (p putSent) put(tx journal.Tx) error {
-	var asked uint64
-	if get(tx, keySent, &asked); asked != p.noted {
-		*p.now = asked
-		return nil
-	}
-	return put(tx, keySent, p.sent)
-}
-
 // write applies the record and the operations of a commit.
-func (s *store) write(tx journal.Tx, rec *life.Record, at evidence.Stamp, ops []life.Op) error {
+func (s *Store) write(tx journal.Tx, rec *life.Record, at evidence.Stamp, ops []life.Op) error {
 	if rec != nil {
 		b, err := rec.Encode()
 		if err != nil {
@@ -67,7 +31,7 @@ func (s *store) write(tx journal.Tx, rec *life.Record, at evidence.Stamp, ops []
 	return nil
 }
 
-func (s *store) apply(tx journal.Tx, at evidence.Stamp, op life.Op) error {
+func (s *Store) apply(tx journal.Tx, at evidence.Stamp, op life.Op) error {
 	switch op := op.(type) {
 	case life.PutWaiting:
 		return putOr(tx, keyWaiting, waitingOf(op.Waiting), op.Waiting.Digest != "")
@@ -106,12 +70,16 @@ func (s *store) apply(tx journal.Tx, at evidence.Stamp, op life.Op) error {
 		return tx.Delete(journal.State, keyPermit)
 	case life.DropCheckpoints:
 		return forget(tx, prefixCheck)
-	case putBytes:
-		return putRaw(tx, op.key, op.value)
-	case putSent:
-		return op.put(tx)
-	case putValue:
-		return put(tx, op.key, op.value)
+	case PutDocument:
+		return putRaw(tx, string(op.Name), op.Body)
+	case PutChallenge:
+		return putOr(tx, keyChallenge, op.Text, op.Text != "")
+	case PutPermit:
+		return put(tx, keyPermit, op.Permit)
+	case PutCheckpoint:
+		return put(tx, prefixCheck+op.Component, op.Checkpoint)
+	case PutSent:
+		return put(tx, keySent, op.Seq)
 	}
 	return fmt.Errorf("internal error: no such operation %T", op)
 }
@@ -128,63 +96,6 @@ func putRaw(tx journal.Tx, key string, b []byte) error {
 		return tx.Delete(journal.State, key)
 	}
 	return tx.Put(journal.State, key, b)
-}
-
-func waitingOf(w life.Waiting) storedOffer {
-	b := w.Budget
-	return storedOffer{Envelope: w.Envelope, Digest: w.Digest, Sequence: w.Sequence, Reason: w.Reason, Said: w.Said, Rules: w.Rules,
-		Failures: b.Failures, Costly: b.Costly, Broker: b.Broker, Fell: b.Fell, Reverts: b.Reverts}
-}
-
-func (o storedOffer) waiting() life.Waiting {
-	return life.Waiting{Envelope: o.Envelope, Digest: o.Digest, Sequence: o.Sequence, Reason: o.Reason, Said: o.Said, Rules: o.Rules,
-		Budget: life.Budget{Digest: o.Digest, Failures: o.Failures, Costly: o.Costly, Broker: o.Broker, Fell: o.Fell, Reverts: o.Reverts}}
-}
-
-func outcomeOf(e life.Ending, at evidence.Stamp) Outcome {
-	return Outcome{Result: e.Result, Reason: e.Reason, Detail: e.Detail, Sequence: e.Sequence, Manifest: e.Manifest, Slot: e.Slot,
-		Version: e.Version, Wall: at.Wall, Quality: at.Quality}
-}
-
-// read is what the journal holds of the machine's state. An error means that the record was written by
-// another version: it stays as it is.
-func (s *store) read(dev life.Device) (life.Stored, error) {
-	out := life.Stored{Rec: life.Record{Phase: life.Idle}}
-	err := s.j.View(func(tx journal.Tx) (err error) {
-		var w storedOffer
-		if get(tx, keyWaiting, &w) {
-			out.Waiting = w.waiting()
-		}
-		get(tx, keyJudge, &out.Judge)
-		get(tx, keyFloor, &out.Floor)
-		get(tx, keyCounter, &out.Counter)
-		get(tx, keyGarbage, &out.Seen)
-		for i, name := range dev.Slots {
-			get(tx, prefixSlot+string(name), &out.Slots[i])
-		}
-		var o Outcome
-		if get(tx, keyOffer, &o) {
-			out.Noted = o.Reason
-		}
-		raw := tx.Get(journal.State, keyRecord)
-		if len(raw) == 0 {
-			return nil
-		}
-		out.Have = true
-		rec, err := life.DecodeRecord(raw)
-		if err == nil {
-			out.Rec = rec
-		}
-		return err
-	})
-	out.Open()
-	return out, err
-}
-
-// content is what a slot is known to hold.
-func (s *store) content(name bootctl.Slot) (c life.Content, ok bool) {
-	ok = s.load(prefixSlot+string(name), &c)
-	return c, ok
 }
 
 // bind remembers under which sequence a digest was confirmed; the lowest sequence is dropped.
@@ -226,4 +137,35 @@ func setFinal(tx journal.Tx, digest string, at uint64, why reason.Reason) error 
 		err = tx.Delete(journal.State, oldest)
 	}
 	return errors.Join(err, put(tx, prefixFinal+digest, storedVerdict{At: at, Reason: why}))
+}
+
+func seqKey(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
+
+func get(tx journal.Tx, key string, v any) bool {
+	b := tx.Get(journal.State, key)
+	return len(b) > 0 && cbor.Unmarshal(b, v) == nil
+}
+
+func put(tx journal.Tx, key string, v any) error {
+	b, err := cbor.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return tx.Put(journal.State, key, b)
+}
+
+// forget deletes every state key with the prefix.
+func forget(tx journal.Tx, prefix string) error {
+	var keys []string
+	err := tx.Scan(journal.State, prefix, func(k string, _ []byte) bool {
+		if len(k) < len(prefix) || k[:len(prefix)] != prefix {
+			return false
+		}
+		keys = append(keys, k)
+		return true
+	})
+	for _, k := range keys {
+		err = errors.Join(err, tx.Delete(journal.State, k))
+	}
+	return err
 }
