@@ -78,6 +78,8 @@ var allowed = map[string]map[string]string{
 	"cmd/ratchet-lab/image": {},
 	"cmd/ratchet-lab/demo": {"cmd/ratchet-lab/stage": "stands on it", "cmd/ratchet-lab/image": "its systems", "bootctl": "slots", "bootctl/ubootenv": "the factory's environment",
 		"bootctl/bootmodel": "boots the device", "hal/linux": "real files", "agent/evidence": "waits for what the device tells", "agent/reason": "says why", "transport/wire": "topics"},
+	"cmd/ratchet-lab/rig/report": {"cmd/ratchet-lab/rig/cuts": "what was played", "cmd/ratchet-lab/rig/board": "on which board", "cmd/ratchet-lab/rig/disk": "of which recording",
+		"cmd/ratchet-lab/stage": "rows", "agent/life": "the order of phases"},
 	"cmd/ratchet-lab/rig/cuts": {"cmd/ratchet-lab/rig/look": "what was found on a disk", "cmd/ratchet-lab/rig/board": "names the partition of a write", "cmd/ratchet-lab/rig/disk": "logs and cuts"},
 	"cmd/ratchet-lab/rig/look": {"cmd/ratchet-lab/rig/bench": "plays the disk on", "cmd/ratchet-lab/rig/board": "finds the metadata", "cmd/ratchet-lab/rig/disk": "the disk after a cut",
 		"cmd/ratchet-lab/image": "the tools of file systems", "cmd/ratchet-lab/explorer": "a process in virtual time", "agent/evidence": "walks the chain", "agent/journal": "opens it", "agent/trust": "the release key"},

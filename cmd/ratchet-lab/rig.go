@@ -18,6 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/cuts"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/report"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
@@ -178,14 +179,16 @@ func (o *rigFlags) run(ctx context.Context, out io.Writer) (bool, error) {
 		return runs[0].good(), errors.Join(broken...)
 	}
 	good := true
+	p := report.Report{Seed: o.seed, Took: time.Since(began), When: time.Now()}
 	for _, r := range runs {
 		r.Out = out
 		if len(r.Rows) > 0 {
 			r.Table()
 		}
 		good = r.good() && good
+		p.Runs = append(p.Runs, r.played())
 	}
-	return good, errors.Join(append(broken, writeReport(o, out, runs, time.Since(began)))...)
+	return good, errors.Join(append(broken, p.Write(o.dir, out))...)
 }
 
 // prefixed writes whole lines, each with a prefix, for several writers that share mu.
@@ -222,17 +225,11 @@ type rig struct {
 	boots    int    // of the machine, so far
 	status   string // last status line of the device
 	said     []string
-	times    []span
+	times    []report.Span
 	// recordings are the updates whose writes were kept, and the recoveries that were.
 	recordings []*disk.Recording
 	covered    []*cuts.Coverage
 	plans      int // campaign plans, so far
-}
-
-// span is how long something took.
-type span struct {
-	what string
-	took time.Duration
 }
 
 // settings are what a replay needs besides the files.
@@ -258,6 +255,11 @@ func (r *rig) good() bool {
 		}
 	}
 	return len(r.Rows) > 0 || len(r.covered) > 0
+}
+
+// played is the run for the report.
+func (r *rig) played() report.Run {
+	return report.Run{Board: r.target, Good: r.good(), Rows: r.Rows, Times: r.times, Covered: r.covered, Recordings: r.recordings, Again: r.command}
 }
 
 func (r *rig) play(ctx context.Context) error {
@@ -337,6 +339,6 @@ func (r *rig) ownScenes() []scene {
 func (r *rig) timed(what string, f func() error) error {
 	began := time.Now()
 	err := f()
-	r.times = append(r.times, span{what, time.Since(began)})
+	r.times = append(r.times, report.Span{What: what, Took: time.Since(began)})
 	return err
 }

@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 // reportTemplate is the page: no script, no file besides it. A cell is a link to itself, and its story is
 // shown when it is the page's target.
 //
-//go:embed rig_report.html
+//go:embed report.html
 var reportTemplate string
 
 const (
@@ -118,12 +118,13 @@ type pageFact struct {
 	Bad   bool
 }
 
-func reportPage(o *rigFlags, runs []*rig, took time.Duration, now time.Time) ([]byte, error) {
-	p := page{Good: true, When: now.UTC().Format(time.RFC1123), Took: took.Round(time.Second), Seed: o.seed}
-	for _, r := range runs {
-		t := pageTarget{Name: r.target.Name, What: r.target.What, Good: r.good()}
+// page is the report as a page.
+func (rep Report) page() ([]byte, error) {
+	p := page{Good: true, When: rep.When.UTC().Format(time.RFC1123), Took: rep.Took.Round(time.Second), Seed: rep.Seed}
+	for _, r := range rep.Runs {
+		t := pageTarget{Name: r.Board.Name, What: r.Board.What, Good: r.Good}
 		p.Good = p.Good && t.Good
-		for _, s := range cuts.Tallies(r.covered) {
+		for _, s := range cuts.Tallies(r.Covered) {
 			t.Tallies = append(t.Tallies, pageTally{What: s.What, Writes: s.Entries - s.Flushes, Failed: s.Failed, Tally: *s})
 			p.Failed += s.Failed
 			p.Sum.Looked += s.Looked
@@ -140,13 +141,13 @@ func reportPage(o *rigFlags, runs []*rig, took time.Duration, now time.Time) ([]
 			t.Scenes = append(t.Scenes, pageScene{row.What, row.Expected, row.Observed, row.Expected == row.Observed})
 		}
 		longest := time.Nanosecond
-		for _, s := range r.times {
-			longest = max(longest, s.took)
+		for _, s := range r.Times {
+			longest = max(longest, s.Took)
 		}
-		for _, s := range r.times {
-			t.Times = append(t.Times, pageTime{s.what, s.took.Seconds(), int(100 * s.took / longest)})
+		for _, s := range r.Times {
+			t.Times = append(t.Times, pageTime{s.What, s.Took.Seconds(), int(100 * s.Took / longest)})
 		}
-		for _, v := range r.covered {
+		for _, v := range r.Covered {
 			s := r.strip(v)
 			t.Strips = append(t.Strips, s)
 			for _, b := range s.Bands {
@@ -171,7 +172,7 @@ func reportPage(o *rigFlags, runs []*rig, took time.Duration, now time.Time) ([]
 }
 
 // strip lays out a recording's cuts.
-func (r *rig) strip(v *cuts.Coverage) pageStrip {
+func (r Run) strip(v *cuts.Coverage) pageStrip {
 	s := pageStrip{Title: strings.ToUpper(v.Rec.Name[:1]) + v.Rec.Name[1:] + " update",
 		Says: fmt.Sprintf("%d writes and %d flushes, from the device's start with slot %s to its rest.", len(v.Log.Writes)-v.Log.Flushes(), v.Log.Flushes(), v.Rec.From)}
 	if first := v.Rec.First; first != nil {
@@ -179,7 +180,7 @@ func (r *rig) strip(v *cuts.Coverage) pageStrip {
 		s.Says = fmt.Sprintf("%d writes and %d flushes of that recovery.", len(v.Log.Writes)-v.Log.Flushes(), v.Log.Flushes())
 	}
 	again := map[disk.Cut]bool{}
-	for _, rec := range r.recordings {
+	for _, rec := range r.Recordings {
 		if rec.First != nil && rec.Update == v.Rec.Name {
 			again[*rec.First] = true
 		}
@@ -214,7 +215,7 @@ func (r *rig) strip(v *cuts.Coverage) pageStrip {
 			}
 			if point > 0 {
 				w := v.Log.Writes[point-1]
-				band.Writes = append(band.Writes, pageWrite{column, writeClass(r.target.Where(w)), fmt.Sprintf("%d: %s, %d sectors", point, r.target.Where(w), w.N)})
+				band.Writes = append(band.Writes, pageWrite{column, writeClass(r.Board.Where(w)), fmt.Sprintf("%d: %s, %d sectors", point, r.Board.Where(w), w.N)})
 			}
 		}
 		for _, name := range []disk.Variant{disk.Whole, disk.Lost, disk.Torn} {
@@ -270,12 +271,12 @@ func shade(name string) int {
 	return max(0, slices.Index(life.Phases(), life.Phase(name)))
 }
 
-func (r *rig) cellID(v *cuts.Coverage, x disk.Cut) string {
-	return fmt.Sprintf("%s-%s-%d-%s", r.target.Name, v.Rec.Name, x.Point, x.Variant)
+func (r Run) cellID(v *cuts.Coverage, x disk.Cut) string {
+	return fmt.Sprintf("%s-%s-%d-%s", r.Board.Name, v.Rec.Name, x.Point, x.Variant)
 }
 
-func (r *rig) cell(v *cuts.Coverage, c cuts.Result, again bool) pageCell {
-	p := pageCell{ID: r.cellID(v, c.Cut), Class: "looked", Bad: c.Failed(), Again: r.command(v.Rec, c.Cut), Console: strings.Join(c.Story, "\n"),
+func (r Run) cell(v *cuts.Coverage, c cuts.Result, again bool) pageCell {
+	p := pageCell{ID: r.cellID(v, c.Cut), Class: "looked", Bad: c.Failed(), Again: r.Again(v.Rec, c.Cut), Console: strings.Join(c.Story, "\n"),
 		Title: fmt.Sprintf("%s, cut after %d of %d (%s), unflushed writes %s", v.Rec.Name, c.Point, len(v.Log.Writes), c.Where, c.Variant)}
 	switch {
 	case c.Failed():

@@ -1,10 +1,11 @@
-package main
+package report_test
 
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/cuts"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/look"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/report"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
@@ -30,17 +32,24 @@ func ubootBoard(t *testing.T) board.Kind {
 // and the page needs no other file.
 func TestReportPage(t *testing.T) {
 	l := &disk.Log{Writes: []disk.Write{{At: board.StateAt, N: 2}, {Flags: disk.FlagFlush}, {At: board.SlotBytes("A") / image.Sector, N: 1}}}
-	r := &rig{Stage: &stage.Stage{Dir: "run"}, target: ubootBoard(t), o: &rigFlags{dir: "run", seed: 1}}
-	r.Expect("a scene", "<b>this</b>", "that & more")
+	r := report.Run{Board: ubootBoard(t), Rows: []stage.Row{{What: "a scene", Expected: "<b>this</b>", Observed: "that & more"}}, Times: []report.Span{{What: "cuts looked at", Took: time.Second}},
+		Again: func(rec *disk.Recording, x disk.Cut) string {
+			return fmt.Sprintf("play --update %s --point %d --variant %s", rec.Name, x.Point, x.Variant)
+		}}
 	v := &cuts.Coverage{Rec: disk.Healthy(), Log: l}
 	for _, x := range cuts.Every(l, 1) {
-		v.Cuts = append(v.Cuts, cuts.NewResult(r.target, l, x, look.Finding{Sum: fmt.Sprint(x), Phase: "writing"}))
+		v.Cuts = append(v.Cuts, cuts.NewResult(r.Board, l, x, look.Finding{Sum: fmt.Sprint(x), Phase: "writing"}))
 	}
 	v.Cuts[1].Story = []string{"rig: <script>alert(1)</script>"}
 	v.Cuts[2].Booted, v.Cuts[2].Loads, v.Cuts[2].Loaded = true, "A", []string{"B"}
 	v.Cuts[2].Bad = "the bootloader started slot B, its model A"
-	r.covered = append(r.covered, v)
-	b, err := reportPage(r.o, []*rig{r}, time.Minute, time.Unix(0, 0))
+	r.Covered = append(r.Covered, v)
+	dir := t.TempDir()
+	var out bytes.Buffer
+	if err := (report.Report{Runs: []report.Run{r}, Seed: 1, Took: time.Minute, When: time.Unix(0, 0)}).Write(dir, &out); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "report.html"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,18 +68,20 @@ func TestReportPage(t *testing.T) {
 	if n := strings.Count(page, `class="story"`); n != len(v.Cuts) {
 		t.Errorf("%d stories of %d cuts", n, len(v.Cuts))
 	}
-}
-
-// TestPrefixed: lines of several writers are whole, each under its name.
-func TestPrefixed(t *testing.T) {
-	var out bytes.Buffer
-	w := &prefixed{to: &out, mu: new(sync.Mutex), prefix: "a "}
-	for _, s := range []string{"one", " line\ntwo\nthr", "ee\n"} {
-		if _, err := w.Write([]byte(s)); err != nil {
-			t.Fatal(err)
+	text, err := os.ReadFile(filepath.Join(dir, "report.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"arm64-uboot  a scene   DIFFERS  that & more", "arm64-uboot  cuts looked at    1.0 s", "arm64-uboot, healthy, cut 1 lost:  the bootloader started slot B, its model A",
+		"again: play --update healthy --point 1 --variant lost", "seed 1, 60 s in all"} {
+		if !strings.Contains(string(text), s) {
+			t.Errorf("%q is not in the table", s)
 		}
 	}
-	if got := out.String(); got != "a one line\na two\na three\n" {
-		t.Errorf("%q", got)
+	if !strings.Contains(out.String(), string(text)) || !strings.Contains(out.String(), "The report is in "+filepath.Join(dir, "report.html")) {
+		t.Errorf("%s", out.String())
+	}
+	if t.Failed() {
+		t.Logf("%s", text)
 	}
 }
