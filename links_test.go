@@ -21,7 +21,8 @@ func markdown(t *testing.T) []string {
 	t.Helper()
 	var out []string
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "bin" || d.Name() == "rig-out") {
+		skip := strings.HasPrefix(d.Name(), ".") && path != "." || d.Name() == "bin" || d.Name() == "rig-out"
+		if err == nil && d.IsDir() && skip {
 			return fs.SkipDir
 		}
 		if strings.HasSuffix(path, ".md") {

@@ -21,7 +21,7 @@ import (
 	"github.com/ratchet-ota/ratchet/hal/sim"
 )
 
-// The ways in which A/B agents brick devices or loop, by number (ARCHITECTURE.md names them). Lies and losses are in
+// The ways in which A/B agents brick devices or loop, by number (docs/hazards.md). Lies and losses are in
 // lie_test.go. 5 is TestRunningUnproven and TestVerbs, too; 11 is TestJournalLostInTrial and TestCutAndJournalLost.
 
 // TestBrick01TriesDrain: a loader that counts every boot is refilled in idle and in the middle of a

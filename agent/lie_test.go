@@ -23,7 +23,7 @@ import (
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
-// The ways in which A/B agents lie and lose updates, by number. 26 is TestMixAndMatch.
+// The ways in which A/B agents lie and lose updates, by number (docs/hazards.md). 26 is TestMixAndMatch.
 
 // TestBrick15NeverTried: the loader loses the order to try the target. The image is not to blame.
 func TestBrick15NeverTried(t *testing.T) {

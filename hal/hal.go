@@ -106,7 +106,7 @@ type Variables interface {
 	Set(name string, attributes uint32, data []byte) error
 }
 
-// Counter is a monotonic counter that cannot be turned back (DESIGN: it guards the root version).
+// Counter is a monotonic counter that cannot be turned back (it guards the version of the trust root).
 type Counter interface {
 	Read(ctx context.Context) (uint64, error)
 	// Raise sets the counter to at least to; a lower or equal value is a no-op. Durable on return.

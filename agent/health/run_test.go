@@ -145,7 +145,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Scenario 20: a wall clock that jumps ends neither soak nor deadline.
+// Lie 20: a wall clock that jumps ends neither soak nor deadline.
 func TestRunWallJumps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newBubble()

@@ -10,7 +10,7 @@
 //
 // Read table.go first: every row is a phase, what has happened, a condition, and what is done then.
 // The rows of a phase are tried in order. What a row does is in the file that is named for the
-// phase: idle.go, prepare.go, activate.go, trial.go, way_back.go; start.go and reconcile.go say what
+// phase: idle.go, prepare.go, activate.go, trial.go, wayback.go; start.go and reconcile.go say what
 // a power cut leaves, offers.go what becomes of an offer, end.go how an update ends, and budget.go
 // how often anything is tried (I8).
 //

@@ -85,7 +85,7 @@ func (r Record) phase(have bool) Phase {
 }
 
 // reconcileIdle: nothing was in progress that we know of. A running slot that the metadata holds
-// on trial is proven on trial all the same: nothing runs unconfirmed for ever (brick 8, loop 11).
+// on trial is proven on trial all the same: nothing runs unconfirmed for ever (loop 8, loop 11).
 func reconcileIdle(v View, cause reason.Reason) Resume {
 	if v.BootValid && !v.Self.Confirmed {
 		return Resume{To: Trial, Began: true, Count: true, Cause: cause}

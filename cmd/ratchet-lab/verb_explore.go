@@ -208,7 +208,7 @@ func printLists(w io.Writer) {
 			says += "  [not yet: needs " + s.Needs + "]"
 		}
 		if len(s.Bricks) > 0 {
-			says += fmt.Sprintf("  (danger %s)", strings.Trim(fmt.Sprint(s.Bricks), "[]"))
+			says += fmt.Sprintf("  (hazard %s)", strings.Trim(fmt.Sprint(s.Bricks), "[]"))
 		}
 		fmt.Fprintf(w, "  %-22s %s\n", s.Name, says)
 	}

@@ -28,7 +28,7 @@ func TestDefectTexts(t *testing.T) {
 	}
 }
 
-// TestDangers: each of the 27 ways to brick, loop, lie or lose an update has its scenario.
+// TestDangers: each of the 27 hazards (docs/hazards.md) has its scenario.
 func TestDangers(t *testing.T) {
 	names := map[string]bool{}
 	var played []int
@@ -46,7 +46,7 @@ func TestDangers(t *testing.T) {
 	}
 	for n := 1; n <= 27; n++ {
 		if !slices.Contains(played, n) {
-			t.Errorf("danger %d is not played", n)
+			t.Errorf("hazard %d is not played", n)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 type Scenario struct {
 	Name   string
 	Says   string // in one line
-	Bricks []int  // the dangers that it plays, by their number in the list below
+	Bricks []int  // the hazards that it plays, by their number in docs/hazards.md
 	Needs  string // not playable yet: what it needs
 
 	Offers []Release // what the broker retains, handed over at each start
