@@ -69,7 +69,10 @@ var allowed = map[string]map[string]string{
 	"agent/internal/quarantine":    {"agent/evidence": "the head at the last write", "agent/life": "what is barred and counted", "agent/reason": "says why", "hal": "files"},
 	"agent/internal/store": {"agent/evidence": "the chain, which grows with each transition", "agent/journal": "keeps it", "agent/life": "what a step commits", "agent/reason": "says why", "bootctl": "names of slots",
 		"slots": "how far writing came"},
-	"agent": {"agent/internal/store": "commits a step", "agent/internal/quarantine": "the file apart from the journal", "agent/life": "executes it", "agent/campaign": "plans, pulses and permits as they come", "agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
+	"agent/internal/view": {"agent/health": "a round of a trial", "agent/life": "the state", "agent/reason": "says why", "bootctl": "names of slots", "hal": "the clock", "slots": "progress of writing"},
+	"agent/report": {"agent/evidence": "signs it", "agent/internal/store": "what is to be sent", "agent/internal/view": "what the executor shows; nothing goes back", "agent/manifest": "the type of a SUIT report",
+		"agent/reason": "says why", "agent/trust": "the device's signer", "hal": "the clock", "transport": "the outbox"},
+	"agent": {"agent/report": "runs beside it", "agent/internal/view": "shows its state", "agent/internal/store": "commits a step", "agent/internal/quarantine": "the file apart from the journal", "agent/life": "executes it", "agent/campaign": "plans, pulses and permits as they come", "agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
 		"agent/policy": "", "agent/reason": "", "agent/trust": "the device's signer", "bootctl": "", "hal": "", "slots": "", "transport": "the contracts only"},
 
 	"cmd/internal/cli":    {"cmd/internal/screen": "safe texts", "agent/manifest": "SUIT's code and place of a refusal", "agent/reason": "says why, and what to do"},

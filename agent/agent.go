@@ -10,9 +10,11 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/internal/quarantine"
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
+	"github.com/ratchet-ota/ratchet/agent/internal/view"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/report"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -22,10 +24,13 @@ import (
 // Agent executes the life of an update on one device. One goroutine (Run) owns the state; others read
 // snapshots and hand in requests.
 type Agent struct {
-	o   Options
-	log *slog.Logger
-	st  *store.Store
-	q   *quarantine.File
+	o        Options
+	log      *slog.Logger
+	st       *store.Store
+	q        *quarantine.File
+	view     *view.View
+	reporter *report.Reporter
+	bootID   string // "": every start counts as another boot
 
 	// Owned by Run.
 	s        life.State
@@ -43,17 +48,6 @@ type Agent struct {
 	requests chan request
 	abort    abort
 	counter  atomic.Pointer[control.CounterStatus] // as it was read last
-	progress atomic.Pointer[progress]
-	trouble  atomic.Pointer[trouble]
-	trialNow atomic.Pointer[trialView]
-	snap     atomic.Pointer[snapshot]
-	changed  chan struct{} // status is to be published
-}
-
-// trouble is the last thing that could not be done, and that no later success has made up for.
-type trouble struct {
-	what, text string
-	journal    bool // because the journal did not take it
 }
 
 // New opens the agent's memory. It does not act on anything: Run does.
@@ -62,10 +56,11 @@ func New(o Options) (*Agent, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot start agent: %w", err)
 	}
-	a := &Agent{o: o, log: o.Log, requests: make(chan request), changed: make(chan struct{}, 1)}
+	a := &Agent{o: o, log: o.Log, view: view.New(o.Clock), requests: make(chan request)}
 	a.s.Rec.Phase = life.Idle
 	a.s.Safe = append([]string(nil), o.Safe...)
-	a.s.BootID, _ = o.Identity.BootID() // "": every start counts as another boot
+	a.bootID, _ = o.Identity.BootID()
+	a.s.BootID = a.bootID
 	a.s.Dev = life.Device{Slots: [2]bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}, Running: o.Running, Tries: o.Tries, MaxBoots: o.MaxBoots,
 		RetryMax: o.RetryMax, Deadline: o.Health.Deadline, Counter: o.Counter != nil, Inbox: o.Inbox != nil}
 	var lost bool
@@ -87,6 +82,8 @@ func New(o Options) (*Agent, error) {
 		}
 	}
 	a.st = st
+	a.reporter = report.New(report.Options{Device: o.Device, Version: o.Running, Signer: o.Signer, Outbox: o.Outbox, Online: o.Online, Clock: o.Clock,
+		Stamp: a.stamp, Store: a.st, View: a.view, Log: a.log})
 	if err := a.openStanding(); err != nil {
 		a.addSafe(err.Error())
 	}
@@ -97,25 +94,22 @@ func New(o Options) (*Agent, error) {
 	return a, nil
 }
 
+// Reporter tells the fleet about this device. Its Run is a goroutine beside the agent's.
+func (a *Agent) Reporter() *report.Reporter { return a.reporter }
+
 func (a *Agent) addSafe(why string) { a.s.Safe = append(a.s.Safe, why) }
 
+// stamp may be called from any goroutine.
 func (a *Agent) stamp() evidence.Stamp {
 	wall, q := a.o.Clock.Wall()
-	return evidence.Stamp{Wall: wall, Quality: q.String(), Uptime: a.o.Clock.Uptime(), BootID: a.s.BootID, Agent: a.o.Version}
+	return evidence.Stamp{Wall: wall, Quality: q.String(), Uptime: a.o.Clock.Uptime(), BootID: a.bootID, Agent: a.o.Version}
 }
 
 func (a *Agent) fail(what string, err error) { a.failText(what, err.Error()) }
 
 func (a *Agent) failText(what, text string) {
-	a.trouble.Store(&trouble{what: what, text: what + ": " + text, journal: a.unstored})
+	a.view.Fail(view.Trouble{What: what, Text: what + ": " + text, Journal: a.unstored})
 	a.log.Error(what, "error", text)
-}
-
-// well takes back what fail said.
-func (a *Agent) well(what string) {
-	if t := a.trouble.Load(); t != nil && t.what == what {
-		a.trouble.Store(nil)
-	}
 }
 
 func (a *Agent) slot(name bootctl.Slot) SlotDef {

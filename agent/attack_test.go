@@ -221,7 +221,7 @@ func TestResend(t *testing.T) {
 		r.awake(func(ctx context.Context, a *agent.Agent) {
 			ctx, cancel := context.WithCancel(ctx)
 			done := make(chan struct{})
-			go func() { defer close(done); a.Report(ctx, nil) }()
+			go func() { defer close(done); a.Reporter().Run(ctx, nil) }()
 			hand := func(kind transport.Kind, body ...byte) {
 				r.inbox <- transport.Message{Kind: kind, Origin: "test", Body: body}
 				synctest.Wait()

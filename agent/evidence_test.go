@@ -63,7 +63,7 @@ func (o *slowOutbox) Send(ctx context.Context, m transport.Message) error {
 func reports(ctx context.Context, a *agent.Agent) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
-	go func() { defer close(done); a.Report(ctx, nil) }()
+	go func() { defer close(done); a.Reporter().Run(ctx, nil) }()
 	return sync.OnceFunc(func() { cancel(); <-done })
 }
 

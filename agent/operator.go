@@ -91,12 +91,12 @@ func (a *Agent) Install(ctx context.Context, l LocalInstall, show func(control.P
 // ended already: a failure may be quicker than the first look.
 func (a *Agent) follow(ctx context.Context, show func(control.Progress)) (control.Done, error) {
 	for {
-		s := a.snapshot()
+		s := a.view.Snapshot()
 		switch {
-		case s.phase == life.Rebooting:
+		case s.Phase == life.Rebooting:
 			return control.Done{Schema: control.Schema, Result: "rebooting", Reboots: true,
-				Says: fmt.Sprintf("Slot %s is armed; the machine reboots into it for its trial.", s.rec.Target)}, nil
-		case s.phase == life.Idle:
+				Says: fmt.Sprintf("Slot %s is armed; the machine reboots into it for its trial.", s.Rec.Target)}, nil
+		case s.Phase == life.Idle:
 			o, _ := a.st.Outcome()
 			return control.Done{}, &Refused{Reason: o.Reason, Detail: o.Detail, Deferred: o.Result == "deferred"}
 		}
@@ -116,7 +116,7 @@ func (a *Agent) Confirm(ctx context.Context, actor, note string) (control.Done, 
 
 // Revert goes back to what the other slot holds, or ends an update that is not armed yet.
 func (a *Agent) Revert(ctx context.Context, actor, note string) (control.Done, error) {
-	if p := a.snapshot().phase; p == life.Preparing || p == life.Writing || p == life.Checking {
+	if p := a.view.Snapshot().Phase; p == life.Preparing || p == life.Writing || p == life.Checking {
 		by := actor
 		if note != "" {
 			by += ": " + note
@@ -180,6 +180,9 @@ func (a *Agent) person(ctx context.Context, e life.Asked, fill func(context.Cont
 	return control.Done{Schema: control.Schema, Says: is.Says, Reboots: is.Reboots}, err
 }
 
+// exportBatch is how many records are read from the journal at once.
+const exportBatch = 16
+
 // Export writes the evidence from a sequence number on, signed, as a CBOR sequence. Records that a
 // device without a key cannot sign are left out and counted.
 func (a *Agent) Export(ctx context.Context, w io.Writer, from uint64) (control.EvidenceExport, error) {
@@ -194,7 +197,7 @@ func (a *Agent) Export(ctx context.Context, w io.Writer, from uint64) (control.E
 		var batch []item
 		err := a.st.Records(next, func(seq uint64, rec []byte) bool {
 			batch = append(batch, item{seq, append([]byte(nil), rec...)})
-			return len(batch) < drainBatch
+			return len(batch) < exportBatch
 		})
 		if err != nil {
 			return out, fmt.Errorf("cannot export evidence: %w", err)

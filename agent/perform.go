@@ -116,7 +116,7 @@ func (a *Agent) reboot(ctx context.Context, do life.Reboot) {
 			return
 		}
 	} else {
-		a.flush(ctx)
+		a.reporter.Flush(ctx)
 		st, _ := a.o.Boot.State(ctx)
 		arg = st.Caps.RebootArg
 	}
@@ -239,7 +239,7 @@ func (a *Agent) check(ctx context.Context, d *life.Done) error {
 				a.held = map[string]hal.Medium{}
 			}
 			a.held[i.Component] = dev
-			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size}, a.showProgress(i.Component))
+			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size}, a.view.Meter(i.Component))
 		}
 		switch {
 		case err == nil:
@@ -329,7 +329,7 @@ func (a *Agent) receive(m transport.Message) life.Event {
 			return life.Came{Moment: a.moment()}
 		}
 	case transport.Resend:
-		err = a.resend(m.Body)
+		err = a.reporter.Resend(m.Body)
 	default:
 		taken, err = a.document(m)
 	}

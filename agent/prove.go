@@ -5,18 +5,11 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/health"
+	"github.com/ratchet-ota/ratchet/agent/internal/view"
 	"github.com/ratchet-ota/ratchet/agent/life"
 )
 
 const watchdogTimeout = 60 * time.Second
-
-// trialView is a trial for people.
-type trialView struct {
-	round    health.Round
-	soak     time.Duration
-	boots    int
-	maxBoots int
-}
 
 // proof is one run of a trial's health checks.
 type proof struct {
@@ -45,8 +38,8 @@ func (a *Agent) prove(ctx context.Context, do life.Prove) life.Event {
 			}
 			p.feed = a.o.Clock.After(watchdogTimeout / 4)
 		case r := <-p.rounds:
-			a.trialNow.Store(&trialView{round: r, soak: a.o.Health.Soak, boots: a.s.Budget.Boots, maxBoots: a.o.MaxBoots})
-			a.publish()
+			a.view.ShowTrial(&view.Trial{Round: r, Soak: a.o.Health.Soak, Boots: a.s.Budget.Boots, MaxBoots: a.o.MaxBoots})
+			a.view.Show(a.s, a.q.List())
 			if r.Changed {
 				return life.Round{Moment: a.moment(), Checks: checks(r)}
 			}
@@ -98,7 +91,7 @@ func (a *Agent) stopProof() {
 	}
 	a.proof.cancel()
 	a.proof = nil
-	a.trialNow.Store(nil)
+	a.view.ShowTrial(nil)
 	if w := a.o.Watchdog; w != nil {
 		_ = w.Disarm()
 	}

@@ -41,7 +41,7 @@ func (a *Agent) ask(ctx context.Context, run func(ctx context.Context) (life.Eve
 	case <-ctx.Done():
 		return life.Answer{}, ctx.Err()
 	case <-time.After(2 * time.Second):
-		return life.Answer{}, &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.snapshot().phase)}
+		return life.Answer{}, &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.view.Snapshot().Phase)}
 	}
 	select {
 	case is := <-r.done:

@@ -88,7 +88,7 @@ func (a *Agent) saveQuarantine(ops []life.QuarOp) life.Tally {
 	if err := a.q.Save(a.st.Head().Evidence()); err != nil {
 		a.fail(what, err)
 	} else {
-		a.well(what)
+		a.view.Well(what)
 	}
 	return a.q.Tally()
 }
@@ -97,7 +97,7 @@ func (a *Agent) saveQuarantine(ops []life.QuarOp) life.Tally {
 func (a *Agent) note(e evidence.Event, ops ...life.Op) error {
 	err := a.st.Commit(nil, []evidence.Event{e}, ops...)
 	if a.unstored = err != nil; err == nil {
-		a.publish()
+		a.view.Show(a.s, a.q.List())
 	}
 	return err
 }
@@ -132,14 +132,14 @@ func (a *Agent) tell(t life.Tell) {
 		a.failText(t.Failed.What, t.Failed.Text)
 	}
 	if t.Well != "" {
-		a.well(t.Well)
+		a.view.Well(t.Well)
 	}
 	if t.Entered {
-		a.trouble.Store(nil)
+		a.view.Clear()
 	}
-	a.publish()
+	a.view.Show(a.s, a.q.List())
 	if t.Waits != reason.None {
-		a.waiting(t.Waits, t.WaitFor)
+		a.view.Waits(t.Waits, t.WaitFor)
 	}
 	if t.Answer != nil && a.pending != nil {
 		a.answer(*t.Answer, nil)

@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
+	"github.com/ratchet-ota/ratchet/agent/internal/view"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -19,12 +20,12 @@ import (
 // Status is the whole device at one moment, for people and their tools. It may be called at any
 // time from any goroutine.
 func (a *Agent) Status(ctx context.Context) control.Status {
-	s := a.snapshot()
+	s := a.view.Snapshot()
 	wall, q := a.o.Clock.Wall()
-	st := control.Status{Schema: control.Schema, Device: a.o.Device, Agent: a.o.Version, Mode: control.ModeNormal, Phase: string(s.phase),
+	st := control.Status{Schema: control.Schema, Device: a.o.Device, Agent: a.o.Version, Mode: control.ModeNormal, Phase: string(s.Phase),
 		Time: control.TimeStatus{Wall: wall, Quality: q.String(), UptimeSeconds: int64(a.o.Clock.Uptime() / time.Second)}}
-	if len(s.safe) > 0 {
-		st.Mode, st.ModeReason, st.ModeWhy = control.ModeBootSafe, reason.BootSafeMode, strings.Join(s.safe, "; ")
+	if len(s.Safe) > 0 {
+		st.Mode, st.ModeReason, st.ModeWhy = control.ModeBootSafe, reason.BootSafeMode, strings.Join(s.Safe, "; ")
 	}
 	all := a.Slots(ctx)
 	st.Boot = all.Boot
@@ -51,8 +52,8 @@ func (a *Agent) Status(ctx context.Context) control.Status {
 		st.Journal.FreeBytes, st.Journal.Error = -1, "there is none; what happens now is forgotten with this process"
 	} else if err != nil {
 		st.Journal.FreeBytes, st.Journal.Error = -1, err.Error()
-	} else if t := a.trouble.Load(); t != nil && t.journal {
-		st.Journal.Error = t.text
+	} else if t := a.view.Trouble(); t != nil && t.Journal {
+		st.Journal.Error = t.Text
 	}
 	st.Advice = a.advice(s, st)
 	return st
@@ -76,7 +77,7 @@ func last(o store.Outcome) *control.Outcome {
 
 // Slots tells what both slots are.
 func (a *Agent) Slots(ctx context.Context) control.Slots {
-	s := a.snapshot()
+	s := a.view.Snapshot()
 	out := control.Slots{Schema: control.Schema}
 	st, err := a.o.Boot.State(ctx)
 	out.Boot = control.BootStatus{Backend: st.Caps.Backend, Layout: st.Caps.Layout, PowerSafe: st.Caps.PowerSafe, Weakness: st.Caps.Weakness, Next: string(st.Next)}
@@ -85,7 +86,7 @@ func (a *Agent) Slots(ctx context.Context) control.Slots {
 	}
 	for _, def := range a.o.Slots {
 		b := st.Slots[def.Name]
-		x := control.SlotStatus{Name: string(def.Name), Running: def.Name == s.running && s.running != "",
+		x := control.SlotStatus{Name: string(def.Name), Running: def.Name == s.Running && s.Running != "",
 			Bootable: b.Bootable, Confirmed: b.Confirmed, Tries: b.Tries}
 		for c, p := range def.Parts {
 			x.Devices = append(x.Devices, c+"="+p)
@@ -102,22 +103,22 @@ func (a *Agent) Slots(ctx context.Context) control.Slots {
 	return out
 }
 
-func slotState(s snapshot, name bootctl.Slot, b bootctl.SlotState, err error) string {
-	target := s.rec.Target == name
+func slotState(s view.Snapshot, name bootctl.Slot, b bootctl.SlotState, err error) string {
+	target := s.Rec.Target == name
 	switch {
 	case err != nil:
 		return "unknown: the boot metadata cannot be read"
-	case target && s.phase == life.Trial:
+	case target && s.Phase == life.Trial:
 		return "on trial"
-	case target && s.phase == life.Writing:
+	case target && s.Phase == life.Writing:
 		return "being written"
-	case target && s.phase == life.Checking:
+	case target && s.Phase == life.Checking:
 		return "being checked"
-	case target && s.phase == life.Ready:
+	case target && s.Phase == life.Ready:
 		return "written and checked, waiting to be armed"
-	case target && (s.phase == life.Arming || s.phase == life.Rebooting):
+	case target && (s.Phase == life.Arming || s.Phase == life.Rebooting):
 		return "armed for its trial"
-	case target && s.phase == life.Reverting:
+	case target && s.Phase == life.Reverting:
 		return "being left"
 	case b.Confirmed && b.Bootable:
 		return "confirmed"
@@ -129,8 +130,8 @@ func slotState(s snapshot, name bootctl.Slot, b bootctl.SlotState, err error) st
 	return "disabled"
 }
 
-func (a *Agent) updateStatus(s snapshot) *control.UpdateStatus {
-	if s.phase == life.Idle {
+func (a *Agent) updateStatus(s view.Snapshot) *control.UpdateStatus {
+	if s.Phase == life.Idle {
 		w, ok := a.st.Waiting()
 		if !ok {
 			return nil
@@ -138,15 +139,15 @@ func (a *Agent) updateStatus(s snapshot) *control.UpdateStatus {
 		return &control.UpdateStatus{Manifest: w.Digest, Sequence: w.Sequence, Reason: w.Reason, WaitingFor: w.Said, ETASeconds: -1}
 	}
 	p := a.nowProgress()
-	u := &control.UpdateStatus{Manifest: s.rec.Digest, Sequence: s.rec.Ext.Sequence, Version: s.rec.Ext.Version, Component: p.Component, Percent: max(p.Percent, 0),
-		Written: p.Done, Size: p.Size, RateBytes: p.RateBytes, ETASeconds: p.ETASeconds, Since: s.wall, Reason: s.wait, WaitingFor: s.waitFor}
-	if s.phase == life.Reverting {
-		u.Reason = s.rec.Ext.Cause
+	u := &control.UpdateStatus{Manifest: s.Rec.Digest, Sequence: s.Rec.Ext.Sequence, Version: s.Rec.Ext.Version, Component: p.Component, Percent: max(p.Percent, 0),
+		Written: p.Done, Size: p.Size, RateBytes: p.RateBytes, ETASeconds: p.ETASeconds, Since: s.Wall, Reason: s.Wait, WaitingFor: s.WaitFor}
+	if s.Phase == life.Reverting {
+		u.Reason = s.Rec.Ext.Cause
 	}
-	if t := a.trialNow.Load(); t != nil {
-		u.Trial = &control.TrialStatus{Boots: t.boots, MaxBoots: t.maxBoots, SoakSeconds: int64(t.soak / time.Second),
-			SoakLeftSeconds: int64(t.round.SoakLeft / time.Second), DeadlineLeftSeconds: int64(t.round.DeadlineLeft / time.Second)}
-		for _, r := range t.round.Results {
+	if t := a.view.Trial(); t != nil {
+		u.Trial = &control.TrialStatus{Boots: t.Boots, MaxBoots: t.MaxBoots, SoakSeconds: int64(t.Soak / time.Second),
+			SoakLeftSeconds: int64(t.Round.SoakLeft / time.Second), DeadlineLeftSeconds: int64(t.Round.DeadlineLeft / time.Second)}
+		for _, r := range t.Round.Results {
 			c := control.CheckStatus{Name: r.Name, OK: r.Err == nil}
 			if r.Err != nil {
 				c.Error = r.Err.Error()
@@ -158,34 +159,34 @@ func (a *Agent) updateStatus(s snapshot) *control.UpdateStatus {
 }
 
 func (a *Agent) nowProgress() control.Progress {
-	s := a.snapshot()
-	out := control.Progress{Phase: string(s.phase), Percent: -1, ETASeconds: -1, Says: s.waitFor}
-	if p := a.progress.Load(); p != nil && p.size > 0 {
-		out.Component, out.Done, out.Size, out.RateBytes = p.component, p.done, p.size, p.rate
-		out.Percent = int(p.done * 100 / p.size)
-		if p.rate > 0 {
-			out.ETASeconds = (p.size - p.done) / p.rate
+	s := a.view.Snapshot()
+	out := control.Progress{Phase: string(s.Phase), Percent: -1, ETASeconds: -1, Says: s.WaitFor}
+	if p := a.view.Progress(); p != nil && p.Size > 0 {
+		out.Component, out.Done, out.Size, out.RateBytes = p.Component, p.Done, p.Size, p.Rate
+		out.Percent = int(p.Done * 100 / p.Size)
+		if p.Rate > 0 {
+			out.ETASeconds = (p.Size - p.Done) / p.Rate
 		}
 	}
 	return out
 }
 
 // advice is what a person should do now, most urgent first.
-func (a *Agent) advice(s snapshot, st control.Status) []string {
+func (a *Agent) advice(s view.Snapshot, st control.Status) []string {
 	var out []string
-	if s.hold != "" {
-		out = append(out, s.hold.Info().Says+" "+s.hold.Info().Advice)
+	if s.Hold != "" {
+		out = append(out, s.Hold.Info().Says+" "+s.Hold.Info().Advice)
 	}
-	if len(s.safe) > 0 {
-		out = append(out, "Boot-safe mode: "+s.safe[0]+". Nothing is installed until this is corrected and the daemon restarted.")
+	if len(s.Safe) > 0 {
+		out = append(out, "Boot-safe mode: "+s.Safe[0]+". Nothing is installed until this is corrected and the daemon restarted.")
 	}
 	if st.Boot.Error != "" {
 		out = append(out, "The boot metadata cannot be read: "+st.Boot.Error)
 	}
 	if st.Journal.Error != "" {
 		out = append(out, "The journal has trouble: "+st.Journal.Error)
-	} else if t := a.trouble.Load(); t != nil {
-		out = append(out, "It is tried again: "+t.text)
+	} else if t := a.view.Trouble(); t != nil {
+		out = append(out, "It is tried again: "+t.Text)
 	}
 	if o, ok := a.st.Noted(); ok && o.Result == "refused" {
 		what := "an offer"
@@ -200,7 +201,7 @@ func (a *Agent) advice(s snapshot, st control.Status) []string {
 	if st.Time.Quality == "unknown" {
 		out = append(out, "The clock is not set; rules that need the time make updates wait.")
 	}
-	for _, b := range s.barred {
+	for _, b := range s.Barred {
 		out = append(out, "Quarantined on this device: "+b)
 	}
 	return out

@@ -1,14 +1,10 @@
 package agent
 
 import (
-	"bytes"
-	"context"
-
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
-	"github.com/ratchet-ota/ratchet/transport"
 )
 
 // report makes the SUIT report (draft-ietf-suit-report) of an offer that was refused, or of an update that ended, with result and
@@ -73,23 +69,4 @@ func (a *Agent) reportOf(r life.Record, result string, why reason.Reason) []byte
 		a.release() // the target is measured
 	}
 	return a.report(m, a.slot(r.Target), result, why)
-}
-
-// sendReport hands the newest SUIT report over, signed, once in a life of the daemon.
-func (a *Agent) sendReport(ctx context.Context, sent *[]byte) bool {
-	b := a.st.Document(store.Report)
-	if len(b) == 0 || bytes.Equal(b, *sent) {
-		return true
-	}
-	msg, err := a.o.Signer.Sign1(b, nil, manifest.ReportType)
-	if err != nil {
-		a.log.Error("SUIT report cannot be signed", "error", err)
-		*sent = b // trying again does not help
-		return true
-	}
-	if !a.send(ctx, transport.Message{Kind: transport.Report, Body: msg}) {
-		return false
-	}
-	*sent = b
-	return true
 }

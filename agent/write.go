@@ -46,7 +46,7 @@ func (a *Agent) write(ctx context.Context, part int, d *life.Done) error {
 		a.unstored = err != nil
 		return err
 	}
-	o := slots.Options{Every: a.o.Checkpoint, Serial: a.o.Serial, Progress: a.showProgress(i.Component),
+	o := slots.Options{Every: a.o.Checkpoint, Serial: a.o.Serial, Progress: a.view.Meter(i.Component),
 		Save: func(at slots.Checkpoint) error { return save(at, false) }}
 	if ours {
 		o.From = &c.At

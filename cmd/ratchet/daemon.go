@@ -303,7 +303,7 @@ func (d *device) serve(ctx context.Context) int {
 		connected = d.mqtt.Connects()
 		goes("connection to the fleet", d.mqtt.Run)
 	}
-	goes("report", func(ctx context.Context) error { d.agent.Report(ctx, connected); return nil })
+	goes("report", func(ctx context.Context) error { d.agent.Reporter().Run(ctx, connected); return nil })
 	goes("control socket", d.control)
 	goes("systemd watchdog", systemdWatchdog)
 	goes("memory", settleMemory)

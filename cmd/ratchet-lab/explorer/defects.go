@@ -31,7 +31,7 @@ func Defects() []Defect {
 	return []Defect{
 		{Name: "a checkpoint's bytes are not flushed", Edits: edit("slots/commit.go", "if e := c.w.dev.Sync(); e != nil {", "if e := error(nil); e != nil {"), Scenario: "update", Loader: "uboot-files"},
 		{Name: "a checkpoint is recorded before its bytes are flushed", Edits: edit("slots/commit.go", "	if e := c.w.dev.Sync(); e != nil {", "	if c.w.o.Save != nil {\n		_ = c.w.o.Save(m)\n	}\n	if e := c.w.dev.Sync(); e != nil {"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "the slot is not read back before it is armed", Edits: edit("agent/perform.go", "			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size}, a.showProgress(i.Component))", "			_, _ = slots.Check, ctx"), Scenario: "update", Loader: "uboot-files"},
+		{Name: "the slot is not read back before it is armed", Edits: edit("agent/perform.go", "			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size}, a.view.Meter(i.Component))", "			_, _ = slots.Check, ctx"), Scenario: "update", Loader: "uboot-files"},
 		{Name: "a restart in phase ready arms without another read-back", Edits: []Edit{
 			{"agent/life/reconcile.go", "		return Resume{To: Checking, Cause: reason.Interrupted}\n	default:\n		return Resume{To: v.Record.Phase, Same: true", "		return Resume{To: Ready, Same: true}\n	default:\n		return Resume{To: v.Record.Phase, Same: true"},
 			{"agent/life/table.go", "return !t.Held && len(t.Rec.Ext.Images) > 0", "return false"}}, Scenario: "update", Loader: "uboot-files"},

@@ -151,7 +151,7 @@ func (d *Device) live() (again bool, err error) {
 		_ = a.Run(ctx)
 	}()
 	if d.s.Report {
-		go a.Report(ctx, nil)
+		go a.Reporter().Run(ctx, nil)
 	}
 	stop := func() error {
 		cancel()
