@@ -78,6 +78,8 @@ var allowed = map[string]map[string]string{
 	"cmd/internal/cli":    {"cmd/internal/screen": "safe texts", "agent/manifest": "SUIT's code and place of a refusal", "agent/reason": "says why, and what to do"},
 	"cmd/internal/screen": {"agent/manifest": "makes texts from outside printable"},
 
+	"cmd/ratchet/render": {"agent/control": "the daemon's answers", "cmd/internal/screen": "safe texts and a terminal's width"},
+
 	"cmd/ratchet-lab/image": {},
 	"cmd/ratchet-lab/demo": {"cmd/ratchet-lab/stage": "stands on it", "cmd/ratchet-lab/image": "its systems", "bootctl": "slots", "bootctl/ubootenv": "the factory's environment",
 		"bootctl/bootmodel": "boots the device", "hal/linux": "real files", "agent/evidence": "waits for what the device tells", "agent/reason": "says why", "transport/wire": "topics"},

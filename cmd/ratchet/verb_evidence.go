@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
 )
 
 func (c *call) evidence() func(context.Context, []string) error {
@@ -36,7 +37,7 @@ func (c *call) evidence() func(context.Context, []string) error {
 
 func (c *call) exported(e control.EvidenceExport, err error, to string) error {
 	if err == nil {
-		fmt.Fprint(c.stderr, exportText(e, to, screen.Width(c.stderr)))
+		fmt.Fprint(c.stderr, render.Export(e, to, screen.Width(c.stderr)))
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
 	"github.com/ratchet-ota/ratchet/transport/file"
 )
 
@@ -57,7 +58,7 @@ func (c *call) install() func(context.Context, []string) error {
 		if err := understand(raw, &check); err != nil {
 			return err
 		}
-		fmt.Fprint(c.stderr, checkText(check, screen.Width(c.stderr)))
+		fmt.Fprint(c.stderr, render.Check(check, screen.Width(c.stderr)))
 		switch check.Outcome {
 		case control.OutcomeInstall:
 		case control.OutcomeDefer:
@@ -153,16 +154,16 @@ func openPayload(path string) (*os.File, error) {
 
 // follow starts the installation and shows its progress until it is out of the daemon's hands.
 func (c *call) follow(ctx context.Context, client *control.Client, request map[string]string, files []*os.File) error {
-	m := newMeter(c.stderr)
+	m := render.NewMeter(c.stderr)
 	phase := ""
 	raw, err := client.Do(ctx, control.VerbInstall, request, files, func(raw json.RawMessage) {
 		var p control.Progress
 		if json.Unmarshal(raw, &p) == nil {
 			phase = p.Phase
-			m.show(p)
+			m.Show(p)
 		}
 	})
-	m.end()
+	m.End()
 	switch {
 	case err == nil:
 		var d control.Done

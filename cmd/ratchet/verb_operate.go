@@ -9,6 +9,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
 )
 
 func (c *call) confirm() func(context.Context, []string) error {
@@ -33,7 +34,7 @@ func (c *call) revert() func(context.Context, []string) error {
 			if _, err := c.ask(ctx, control.VerbStatus, nil, &s); err != nil {
 				return err
 			}
-			fmt.Fprint(c.stderr, screen.Wrap("", "", revertSays(s), screen.Width(c.stderr)))
+			fmt.Fprint(c.stderr, screen.Wrap("", "", render.Revert(s), screen.Width(c.stderr)))
 			if err := c.agree(ctx, "Do it?"); err != nil {
 				return err
 			}
@@ -61,7 +62,7 @@ func (c *call) approve() func(context.Context, []string) error {
 		if u == nil || u.Manifest == "" {
 			return &control.Error{Message: "no update waits for approval", Advice: "See \"ratchet status\" and \"ratchet history\".", Exit: control.ExitFailed}
 		}
-		fmt.Fprint(c.stderr, screen.Wrap("", "", approveSays(*u, s.Other.Name), screen.Width(c.stderr)))
+		fmt.Fprint(c.stderr, screen.Wrap("", "", render.Approve(*u, s.Other.Name), screen.Width(c.stderr)))
 		if !*yes && c.interactive() {
 			if err := c.agree(ctx, "Approve it?"); err != nil {
 				return err
@@ -91,7 +92,7 @@ func (c *call) operate(ctx context.Context, verb control.Verb, note string, args
 }
 
 func (c *call) show(d control.Done) {
-	_, _ = io.WriteString(c.stdout, doneText(d, screen.Width(c.stdout)))
+	_, _ = io.WriteString(c.stdout, render.Done(d, screen.Width(c.stdout)))
 }
 
 // interactive tells whether a person can be asked.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
 )
 
 // watchEvery is how often "status --watch" looks.
@@ -34,7 +35,7 @@ func (c *call) status() func(context.Context, []string) error {
 		if *asJSON {
 			return c.printJSON(raw, "  ")
 		}
-		_, err = io.WriteString(c.stdout, statusText(s, screen.Width(c.stdout)))
+		_, err = io.WriteString(c.stdout, render.Status(s, screen.Width(c.stdout)))
 		return err
 	}
 }
@@ -58,9 +59,9 @@ func (c *call) watch(ctx context.Context, asJSON bool) error {
 		case asJSON:
 			now = string(raw)
 		case tty:
-			now = statusText(s, screen.Width(c.stdout))
+			now = render.Status(s, screen.Width(c.stdout))
 		default:
-			now = statusLine(s)
+			now = render.Line(s)
 		}
 		switch {
 		case tty:
@@ -98,7 +99,7 @@ func (c *call) slots() func(context.Context, []string) error {
 		if *asJSON {
 			return c.printJSON(raw, "  ")
 		}
-		_, err = io.WriteString(c.stdout, slotsText(s, screen.Width(c.stdout)))
+		_, err = io.WriteString(c.stdout, render.Slots(s, screen.Width(c.stdout)))
 		return err
 	}
 }
@@ -121,7 +122,7 @@ func (c *call) history() func(context.Context, []string) error {
 		if *asJSON {
 			return c.printJSON(raw, "  ")
 		}
-		_, err = io.WriteString(c.stdout, historyText(h, screen.Width(c.stdout)))
+		_, err = io.WriteString(c.stdout, render.History(h, screen.Width(c.stdout)))
 		return err
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
 )
 
 // fakeDaemon serves h on a real control socket.
@@ -71,10 +72,20 @@ func answer(v any) control.Handler {
 	return func(context.Context, control.Request, func(any)) (any, error) { return v, nil }
 }
 
+// quiet is the status of a device on which nothing happens.
+func quiet() control.Status {
+	return control.Status{Schema: 1, Device: "gw-0042", Phase: "idle", Mode: control.ModeNormal,
+		Running: control.SlotStatus{Name: "A", Running: true, Bootable: true, Confirmed: true, Holds: &control.SlotHolds{Version: "2.4.1", Sequence: 17}},
+		Other:   control.SlotStatus{Name: "B", Bootable: true, Confirmed: true},
+		Boot:    control.BootStatus{Backend: "u-boot", PowerSafe: true, Next: "A"}}
+}
+
+func digest(c string) string { return "sha256:" + strings.Repeat(c, 64) }
+
 func TestVerbStatus(t *testing.T) {
 	socket := fakeDaemon(t, answer(quiet()))
 	out, errs, code := verb(t, socket, "status")
-	if code != 0 || errs != "" || out != statusText(quiet(), 80) {
+	if code != 0 || errs != "" || out != render.Status(quiet(), 80) {
 		t.Errorf("exit %d, %q, %q", code, out, errs)
 	}
 	out, _, code = verb(t, socket, "status", "--json")
@@ -197,7 +208,7 @@ func TestVerbErrors(t *testing.T) {
 
 func TestVerbOperate(t *testing.T) {
 	rec := recorder{status: quiet()}
-	rec.status.Update = update()
+	rec.status.Update = &control.UpdateStatus{Manifest: digest("d"), Sequence: 18, Version: "2.5.0", ETASeconds: -1}
 	socket := fakeDaemon(t, func(_ context.Context, r control.Request, _ func(any)) (out any, err error) {
 		rec.with(func() {
 			if r.Verb == control.VerbStatus {

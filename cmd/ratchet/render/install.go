@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
-// checkText is what the daemon says of an envelope before it is installed.
-func checkText(c control.InstallCheck, width int) string {
+// Check is what the daemon says of an envelope before it is installed.
+func Check(c control.InstallCheck, width int) string {
 	var b strings.Builder
 	what := orWord(release(c.Version, c.Sequence, c.Manifest), "an update")
 	if c.Target != "" {
@@ -47,8 +47,8 @@ func checkText(c control.InstallCheck, width int) string {
 	return b.String()
 }
 
-// doneText is the result of a verb that changed something.
-func doneText(d control.Done, width int) string {
+// Done is the result of a verb that changed something.
+func Done(d control.Done, width int) string {
 	text := screen.Wrap("", "", orWord(d.Says, "Done.")+bracket(string(d.Reason)), width)
 	if d.Advice != "" {
 		text += screen.Wrap("  ", "  ", d.Advice, width)
@@ -59,8 +59,8 @@ func doneText(d control.Done, width int) string {
 	return text
 }
 
-// exportText tells what was exported.
-func exportText(e control.EvidenceExport, to string, width int) string {
+// Export tells what was exported; to is the file, "" for standard output.
+func Export(e control.EvidenceExport, to string, width int) string {
 	text := "No records."
 	if e.Records > 0 {
 		text = fmt.Sprintf("%d records, %d to %d, %s", e.Records, e.First, e.Last, screen.Size(e.Bytes))
@@ -75,8 +75,8 @@ func exportText(e control.EvidenceExport, to string, width int) string {
 	return screen.Wrap("", "", text, width)
 }
 
-// revertSays tells a person what "revert" would do.
-func revertSays(s control.Status) string {
+// Revert tells a person what "ratchet revert" would do, as one text that is not wrapped.
+func Revert(s control.Status) string {
 	switch s.Phase {
 	case "idle", "":
 		return fmt.Sprintf("No update is in progress. Slot %s, %s, will be checked, and the machine reboots into it for a trial.",
@@ -95,8 +95,9 @@ func holdsWord(x control.SlotStatus) string {
 	return "which holds " + orWord(release(x.Holds.Version, x.Holds.Sequence, x.Holds.Manifest), "something unknown")
 }
 
-// approveSays tells a person what would be approved.
-func approveSays(u control.UpdateStatus, target string) string {
+// Approve tells a person what would be approved, as one text that is not wrapped.
+// target is the slot, "" when it is not known.
+func Approve(u control.UpdateStatus, target string) string {
 	text := "Waiting: " + orWord(release(u.Version, u.Sequence, ""), "an update")
 	if target != "" {
 		text += " for slot " + screen.Plain(target)

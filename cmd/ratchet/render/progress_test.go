@@ -1,4 +1,4 @@
-package main
+package render_test
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
 )
 
 func halfway() control.Progress {
@@ -33,7 +34,7 @@ func TestProgressLine(t *testing.T) {
 		{"a bar beyond the end", control.Progress{Phase: "writing", Percent: 120, Done: 300, Size: 256, ETASeconds: -1}, 60, "writing  [##################]  100 %  300 bytes of 256 bytes"},
 		{"hostile", control.Progress{Phase: "writing\r\x1b[2J", Percent: -1}, 0, "writing ?[2J"},
 	} {
-		got := progressLine(tt.p, tt.width)
+		got := render.Progress(tt.p, tt.width)
 		if tt.name != "wide" && tt.name != "a bar beyond the end" && got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
@@ -52,15 +53,15 @@ func TestProgressLine(t *testing.T) {
 // Without a terminal there is a line for each phase and each tenth.
 func TestMeterPlain(t *testing.T) {
 	var b bytes.Buffer
-	m := newMeter(&b)
-	m.show(control.Progress{Phase: "preparing", Percent: -1})
-	m.show(control.Progress{Phase: "preparing", Percent: -1})
+	m := render.NewMeter(&b)
+	m.Show(control.Progress{Phase: "preparing", Percent: -1})
+	m.Show(control.Progress{Phase: "preparing", Percent: -1})
 	for i := range 101 {
-		m.show(control.Progress{Phase: "writing", Component: "rootfs", Percent: i, Done: int64(i), Size: 100, ETASeconds: -1})
+		m.Show(control.Progress{Phase: "writing", Component: "rootfs", Percent: i, Done: int64(i), Size: 100, ETASeconds: -1})
 	}
-	m.show(control.Progress{Phase: "ready", Percent: -1, Says: "waits for the window"})
-	m.show(control.Progress{Phase: "ready", Percent: -1, Says: "waits for mains"})
-	m.end()
+	m.Show(control.Progress{Phase: "ready", Percent: -1, Says: "waits for the window"})
+	m.Show(control.Progress{Phase: "ready", Percent: -1, Says: "waits for mains"})
+	m.End()
 	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 	if len(lines) != 1+11+2 || lines[0] != "preparing" || lines[1] != "writing rootfs    0 %  0 bytes of 100 bytes" || lines[13] != "ready: waits for mains" {
 		t.Errorf("%d lines: %q", len(lines), lines)

@@ -1,4 +1,4 @@
-package main
+package render_test
 
 import (
 	"os"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
 )
 
 // golden compares text with testdata/name; UPDATE_GOLDEN=1 rewrites it.
@@ -158,7 +159,7 @@ func TestStatusText(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := quiet()
 			tt.change(&s)
-			got := statusText(s, tt.width)
+			got := render.Status(s, tt.width)
 			golden(t, "status-"+tt.name+".txt", got)
 			for _, r := range got {
 				if r != '\n' && !screen.Harmless(r) {
@@ -180,7 +181,7 @@ func TestSlotsText(t *testing.T) {
 		Boot: control.BootStatus{Backend: "grub", Weakness: "two sectors"}}
 	broken := control.Slots{Boot: control.BootStatus{Error: "both copies have a bad checksum"}}
 	good := control.Slots{Slots: []control.SlotStatus{s.Running, s.Other}, Boot: s.Boot}
-	golden(t, "slots.txt", slotsText(good, 80)+"=====\n"+slotsText(weak, 80)+"=====\n"+slotsText(broken, 80))
+	golden(t, "slots.txt", render.Slots(good, 80)+"=====\n"+render.Slots(weak, 80)+"=====\n"+render.Slots(broken, 80))
 }
 
 func TestHistoryText(t *testing.T) {
@@ -192,46 +193,30 @@ func TestHistoryText(t *testing.T) {
 		{Seq: 3, Chain: "bb", When: at("2026-11-22 09:11:02"), Quality: "synced", Kind: "health", Reason: "health-failed",
 			Text: "health fails (unit app.service: is failed; http 127.0.0.1:8080: connection refused)\x1b[2J"},
 	}}
-	golden(t, "history.txt", historyText(h, 80)+"=====\n"+historyText(control.History{}, 80))
+	golden(t, "history.txt", render.History(h, 80)+"=====\n"+render.History(control.History{}, 80))
 }
 
 func TestInstallTexts(t *testing.T) {
 	c := control.InstallCheck{Outcome: control.OutcomeInstall, Manifest: digest("d"), Sequence: 18, Version: "2.5.0", Description: "Gateway 2.5.0\nFixes the modem.",
 		Signers: []string{strings.Repeat("f0", 32)}, Target: "B", Need: []control.Payload{{Name: "rootfs.img", Component: "rootfs", Bytes: 256 << 20}}}
-	out := checkText(c, 80)
+	out := render.Check(c, 80)
 	c.Outcome, c.Need = control.OutcomeDefer, nil
 	c.Findings = []control.Finding{{Reason: "low-battery", Says: "The battery is too low. (12 %, 30 % are needed)", Advice: "Charge the device."}}
-	out += "=====\n" + checkText(c, 80)
+	out += "=====\n" + render.Check(c, 80)
 	c.Outcome, c.Version, c.Description = control.OutcomeRefuse, "", ""
 	c.Findings = []control.Finding{{Reason: "wrong-class", Says: "The update is for another class of device.", Final: true}, {Reason: "sequence-below-floor", Final: true}}
-	out += "=====\n" + checkText(c, 80)
-	out += "=====\n" + doneText(control.Done{Says: "Slot B is armed; the machine reboots into it for its trial.", Reboots: true}, 80)
-	out += doneText(control.Done{Says: "It waits.", Reason: "outside-window", Advice: "Wait for the window."}, 80)
-	out += "=====\n" + exportText(control.EvidenceExport{Records: 412, First: 1, Last: 412, Bytes: 123456, Unsigned: 2}, "gw.evidence", 80)
-	out += exportText(control.EvidenceExport{}, "", 80)
+	out += "=====\n" + render.Check(c, 80)
+	out += "=====\n" + render.Done(control.Done{Says: "Slot B is armed; the machine reboots into it for its trial.", Reboots: true}, 80)
+	out += render.Done(control.Done{Says: "It waits.", Reason: "outside-window", Advice: "Wait for the window."}, 80)
+	out += "=====\n" + render.Export(control.EvidenceExport{Records: 412, First: 1, Last: 412, Bytes: 123456, Unsigned: 2}, "gw.evidence", 80)
+	out += render.Export(control.EvidenceExport{}, "", 80)
 	s := quiet()
 	for _, phase := range []string{"idle", "writing", "trial"} {
 		s.Phase = phase
-		out += "=====\n" + screen.Wrap("", "", revertSays(s), 80)
+		out += "=====\n" + screen.Wrap("", "", render.Revert(s), 80)
 	}
 	u := update()
 	u.Reason, u.WaitingFor = "approval-required", "a person has to agree"
-	out += "=====\n" + screen.Wrap("", "", approveSays(*u, "B"), 80)
+	out += "=====\n" + screen.Wrap("", "", render.Approve(*u, "B"), 80)
 	golden(t, "install.txt", out)
-}
-
-func TestVerbHelpFits(t *testing.T) {
-	for _, name := range []string{"status", "slots", "history", "install", "confirm", "revert", "approve", "evidence"} {
-		text := verbHelp(name)
-		for _, part := range []string{"Usage: ratchet " + name, "Examples:", "Exit codes:", "--socket"} {
-			if !strings.Contains(text, part) {
-				t.Errorf("help of %s lacks %q", name, part)
-			}
-		}
-		for line := range strings.Lines(text) {
-			if utf8.RuneCountInString(line) > 101 {
-				t.Errorf("help of %s: line too long: %q", name, line)
-			}
-		}
-	}
 }

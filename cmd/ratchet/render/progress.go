@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -10,9 +10,9 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
-// meter shows the progress of an installation: one line that is redrawn on a terminal, otherwise a
+// Meter shows the progress of an installation: one line that is redrawn on a terminal, otherwise a
 // line for each phase and each tenth of it.
-type meter struct {
+type Meter struct {
 	w     io.Writer
 	tty   bool
 	last  string // plain: what was said last
@@ -21,18 +21,20 @@ type meter struct {
 	drawn bool
 }
 
-func newMeter(w io.Writer) *meter { return &meter{w: w, tty: screen.Terminal(w), tenth: -1} }
+// NewMeter makes one for w, which is drawn on where it is a terminal.
+func NewMeter(w io.Writer) *Meter { return &Meter{w: w, tty: screen.Terminal(w), tenth: -1} }
 
-func (m *meter) show(p control.Progress) {
+// Show shows one answer of the daemon.
+func (m *Meter) Show(p control.Progress) {
 	if m.tty {
 		// The terminal may have been resized; one column stays free, so that no line breaks.
-		fmt.Fprintf(m.w, "\r%s\x1b[K", progressLine(p, screen.Width(m.w)-1))
+		fmt.Fprintf(m.w, "\r%s\x1b[K", Progress(p, screen.Width(m.w)-1))
 		m.drawn = true
 		return
 	}
 	part := screen.Join(" ", p.Phase, p.Component)
 	tenth := p.Percent / 10
-	line := progressLine(p, 0)
+	line := Progress(p, 0)
 	if part == m.phase && tenth == m.tenth && (p.Size > 0 || line == m.last) {
 		return
 	}
@@ -40,17 +42,17 @@ func (m *meter) show(p control.Progress) {
 	fmt.Fprintln(m.w, line)
 }
 
-// end leaves the last line standing.
-func (m *meter) end() {
+// End leaves the last line standing.
+func (m *Meter) End() {
 	if m.drawn {
 		fmt.Fprintln(m.w)
 		m.drawn = false
 	}
 }
 
-// progressLine is one line of progress of at most width characters; 0 is no limit, and no bar. What
+// Progress is one line of progress of at most width characters; 0 is no limit, and no bar. What
 // does not fit is left out, least important first: bar, time left, rate, bytes.
-func progressLine(p control.Progress, width int) string {
+func Progress(p control.Progress, width int) string {
 	head := screen.Plain(screen.Join(" ", p.Phase, p.Component))
 	if p.Size <= 0 {
 		if p.Percent >= 0 {

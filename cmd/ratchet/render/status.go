@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -26,9 +26,9 @@ func (p *page) line(name, text string) {
 
 func (p *page) blank() { p.b.WriteByte('\n') }
 
-// statusText is the whole of "ratchet status": what the device does, what is in its slots, what
+// Status is the whole of "ratchet status": what the device does, what is in its slots, what
 // happened last and why, what to do.
-func statusText(s control.Status, width int) string {
+func Status(s control.Status, width int) string {
 	p := page{width: width}
 	p.b.WriteString(screen.Wrap("", "  ", screen.Plain(s.Device)+": "+headline(s), width))
 	p.blank()
@@ -63,8 +63,8 @@ func statusText(s control.Status, width int) string {
 	return p.b.String()
 }
 
-// statusLine is the status on one line, for a log.
-func statusLine(s control.Status) string { return screen.Plain(s.Device) + ": " + headline(s) }
+// Line is the status on one line, for a log.
+func Line(s control.Status) string { return screen.Plain(s.Device) + ": " + headline(s) }
 
 // headline says what the device does, or what is wrong with it.
 func headline(s control.Status) string {

@@ -1,4 +1,4 @@
-package main
+package render
 
 import (
 	"fmt"
@@ -94,8 +94,8 @@ func clockLine(t control.TimeStatus) string {
 	return text + "; up for " + screen.Seconds(t.UptimeSeconds)
 }
 
-// slotsText is the whole of "ratchet slots".
-func slotsText(s control.Slots, width int) string {
+// Slots is the whole of "ratchet slots".
+func Slots(s control.Slots, width int) string {
 	p := page{width: width}
 	for _, x := range s.Slots {
 		head := "Slot " + screen.Plain(x.Name)
@@ -141,8 +141,8 @@ func bootsWord(x control.SlotStatus) string {
 	return "on trial only"
 }
 
-// historyText is the whole of "ratchet history": the newest record at the bottom.
-func historyText(h control.History, width int) string {
+// History is the whole of "ratchet history": the newest record at the bottom.
+func History(h control.History, width int) string {
 	if len(h.Entries) == 0 {
 		return "There are no records yet.\n"
 	}
