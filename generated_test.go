@@ -50,7 +50,7 @@ func TestGeneratedReasons(t *testing.T) {
 // TestGeneratedConfiguration: the list of configuration keys is the configuration's types and the comments
 // above their fields.
 func TestGeneratedConfiguration(t *testing.T) {
-	keys := configurationKeys(t, "cmd/ratchet/config_keys.go", "Config")
+	keys := configurationKeys(t, "cmd/ratchet/config/keys.go", "Config")
 	if len(keys) < 80 {
 		t.Fatalf("found only %d keys: the test does not read the source as it is written", len(keys))
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
@@ -81,9 +82,9 @@ func unexpected(f *flag.FlagSet) error {
 }
 
 func checkConfig(path string, stdout, stderr io.Writer) int {
-	c, _, err := loadConfig(path)
+	c, _, err := config.Load(path)
 	if err == nil {
-		err = c.files()
+		err = files(&c)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "ratchet: %v\n", err)
@@ -94,41 +95,41 @@ func checkConfig(path string, stdout, stderr io.Writer) int {
 }
 
 // files checks what the configuration names, without touching a slot or a device.
-func (c *Config) files() error {
-	defs, err := c.slotDefs()
+func files(c *config.Config) error {
+	defs, err := slotDefs(c)
 	if err != nil {
 		return err
 	}
-	if _, err := c.backend(linux.FS{}, []bootctl.Slot{defs[0].Name, defs[1].Name}); err != nil {
+	if _, err := backend(c, linux.FS{}, []bootctl.Slot{defs[0].Name, defs[1].Name}); err != nil {
 		return err
 	}
-	if _, err := c.anchors(); err != nil && c.Trust.Root == "" {
+	if _, err := anchors(c); err != nil && c.Trust.Root == "" {
 		return err
 	}
-	if _, err := c.root(); err != nil {
+	if _, err := root(c); err != nil {
 		return err
 	}
-	if _, err := c.decryption(); err != nil {
+	if _, err := decryption(c); err != nil {
 		return err
 	}
-	if _, err := c.fetcher(); err != nil {
+	if _, err := fetcher(c); err != nil {
 		return err
 	}
 	if c.MQTT != nil {
-		if _, err := c.mqttClient(slog.New(slog.DiscardHandler)); err != nil {
+		if _, err := mqttClient(c, slog.New(slog.DiscardHandler)); err != nil {
 			return err
 		}
 	}
-	if _, err := c.healthPlan(func() (bool, time.Time) { return false, time.Time{} }); err != nil {
+	if _, err := healthPlan(c, func() (bool, time.Time) { return false, time.Time{} }); err != nil {
 		return err
 	}
-	_, err = c.socketMode()
+	_, err = socketMode(c)
 	return err
 }
 
 // device is the daemon, assembled.
 type device struct {
-	config  Config
+	config  config.Config
 	log     *slog.Logger
 	agent   *agent.Agent
 	mqtt    *mqtt.Client
@@ -139,7 +140,7 @@ type device struct {
 // last good configuration, in boot-safe mode. The returned device has what could be had, also with an error.
 func assemble(path, stateDir string, stderr io.Writer) (*device, error) {
 	d := &device{log: slog.New(slog.NewTextHandler(stderr, nil))}
-	c, raw, why := loadConfig(path)
+	c, raw, why := config.Load(path)
 	if why == nil {
 		safe := false
 		if safe, why = d.wire(c, nil, stderr); why == nil && !safe {
@@ -150,7 +151,7 @@ func assemble(path, stateDir string, stderr io.Writer) (*device, error) {
 		}
 		stateDir = c.State.Directory
 	}
-	c, _, err := loadConfig(filepath.Join(stateDir, "last-good.toml"))
+	c, _, err := config.Load(filepath.Join(stateDir, "last-good.toml"))
 	if err == nil {
 		_, err = d.wire(c, []string{why.Error()}, stderr)
 	}
@@ -161,7 +162,7 @@ func assemble(path, stateDir string, stderr io.Writer) (*device, error) {
 }
 
 // wire makes the agent of a configuration. safe tells whether it is in boot-safe mode.
-func (d *device) wire(c Config, why []string, stderr io.Writer) (safe bool, err error) {
+func (d *device) wire(c config.Config, why []string, stderr io.Writer) (safe bool, err error) {
 	d.config = c
 	d.log = newLogger(c.Log, stderr)
 	o, err := d.options(why)
@@ -178,7 +179,7 @@ func (d *device) wire(c Config, why []string, stderr io.Writer) (safe bool, err 
 // keepLastGood keeps a copy of a configuration that worked, for the day on which it does not.
 func keepLastGood(dir string, raw []byte, log *slog.Logger) {
 	path := filepath.Join(dir, "last-good.toml")
-	if old, err := hal.ReadFile(linux.FS{}, path, maxConfig); err == nil && string(old) == string(raw) {
+	if old, err := hal.ReadFile(linux.FS{}, path, config.MaxSize); err == nil && string(old) == string(raw) {
 		return // flash wears
 	}
 	if err := hal.ReplaceFile(linux.FS{}, path, raw); err != nil {
@@ -186,7 +187,7 @@ func keepLastGood(dir string, raw []byte, log *slog.Logger) {
 	}
 }
 
-func newLogger(c logConfig, w io.Writer) *slog.Logger {
+func newLogger(c config.Log, w io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{}
 	var l slog.Level
 	if l.UnmarshalText([]byte(c.Level)) == nil {
@@ -202,24 +203,24 @@ func newLogger(c logConfig, w io.Writer) *slog.Logger {
 // and is then said.
 func (d *device) options(safe []string) (agent.Options, error) {
 	c := &d.config
-	id, power, clock := c.machine()
+	id, power, clock := machine(c)
 	fsys := linux.FS{}
 	o := agent.Options{Device: c.Device.ID, Version: agent.Version, Running: c.Device.Version, RootComponent: c.Running.RootComponent,
 		NeedMarker: !c.Running.NoMarker, Blocks: linux.Blocks{}, FS: fsys, Power: power, Clock: clock, Identity: id,
 		StateDir: c.State.Directory, RootVersion: c.Trust.RootVersion, EvidenceMax: c.Evidence.Bytes, Tries: c.Boot.Tries,
 		MaxBoots: c.Boot.MaxBoots, Checkpoint: c.Policy.Checkpoint, RetryMax: time.Duration(c.HTTP.RetryMax),
-		ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: c.metered(), Safe: safe, Log: d.log}
+		ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: metered(c), Safe: safe, Log: d.log}
 	var err error
-	if o.Slots, err = c.slotDefs(); err != nil {
+	if o.Slots, err = slotDefs(c); err != nil {
 		return o, err
 	}
-	if o.Boot, err = c.backend(fsys, []bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}); err != nil {
+	if o.Boot, err = backend(c, fsys, []bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}); err != nil {
 		return o, err
 	}
-	if o.Facts, err = c.facts(); err != nil {
+	if o.Facts, err = c.Facts(); err != nil {
 		return o, err
 	}
-	if o.Rules, err = c.rules(); err != nil {
+	if o.Rules, err = c.Rules(); err != nil {
 		return o, err
 	}
 	store, lost, err := openJournal(c.State.Directory, c.State.JournalBytes, d.log)
@@ -232,27 +233,27 @@ func (d *device) options(safe []string) (agent.Options, error) {
 		d.journal = store
 	}
 	o.Journal, o.JournalLost = store, lost
-	o.Counter = c.counter(fsys)
+	o.Counter = counter(c, fsys)
 	o.Sequence = c.Device.Sequence
-	if o.Decrypt, err = c.decryption(); err != nil {
+	if o.Decrypt, err = decryption(c); err != nil {
 		d.log.Error("encrypted images cannot be installed", "error", err)
 	}
 	if c.MQTT != nil {
 		o.Channel = c.MQTT.Channel
 	}
-	if o.Root, err = c.root(); err != nil {
+	if o.Root, err = root(c); err != nil {
 		d.log.Error("the trust root is bad", "error", err)
 		o.Safe = append(o.Safe, err.Error())
 	}
 	if c.Trust.Root != "" {
 		// Flat keys are refused once there is a root.
-	} else if keys, err := c.anchors(); err != nil {
+	} else if keys, err := anchors(c); err != nil {
 		d.log.Error("trust anchors are bad", "error", err)
 		o.Safe = append(o.Safe, err.Error())
 	} else {
 		o.Authority = keys
 	}
-	if o.Signer, err = c.deviceKey(fsys, d.log); err != nil {
+	if o.Signer, err = deviceKey(c, fsys, d.log); err != nil {
 		d.log.Error("there is no device key; evidence stays unsigned and is not sent", "error", err)
 		o.Signer = (*trust.Signer)(nil)
 	}
@@ -264,11 +265,11 @@ func (d *device) options(safe []string) (agent.Options, error) {
 			o.Watchdog = w
 		}
 	}
-	if o.Fetch, err = c.fetcher(); err != nil {
+	if o.Fetch, err = fetcher(c); err != nil {
 		d.log.Error("no images can be loaded from the network", "error", err)
 	}
 	if c.MQTT != nil {
-		if d.mqtt, err = c.mqttClient(d.log); err != nil {
+		if d.mqtt, err = mqttClient(c, d.log); err != nil {
 			d.log.Error("there is no connection to the fleet", "error", err)
 		} else {
 			o.Inbox, o.Outbox, o.Online = d.mqtt, d.mqtt, d.mqtt.Online
@@ -278,7 +279,7 @@ func (d *device) options(safe []string) (agent.Options, error) {
 	if online == nil {
 		online = func() (bool, time.Time) { return false, time.Time{} }
 	}
-	if o.Health, err = c.healthPlan(online); err != nil {
+	if o.Health, err = healthPlan(c, online); err != nil {
 		o.Safe = append(o.Safe, err.Error())
 	}
 	return o, nil
@@ -329,12 +330,12 @@ func (d *device) control(ctx context.Context) error {
 	return serveControl(ctx, d.config, d.log, d.handle)
 }
 
-func serveControl(ctx context.Context, c Config, log *slog.Logger, h control.Handler) error {
+func serveControl(ctx context.Context, c config.Config, log *slog.Logger, h control.Handler) error {
 	socket := c.Control.Socket
 	if socket == "" {
 		socket = control.DefaultSocket
 	}
-	mode, err := c.socketMode()
+	mode, err := socketMode(&c)
 	if err != nil {
 		return err
 	}

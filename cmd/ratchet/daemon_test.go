@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -355,16 +354,4 @@ func TestCheckConfig(t *testing.T) {
 			t.Errorf("%s: exit %d, %q; want %d and %q", tt.name, code, all, tt.code, tt.want)
 		}
 	}
-}
-
-// FuzzConfig: any configuration is good or an error, never a panic.
-func FuzzConfig(f *testing.F) {
-	f.Add([]byte("[device]\nid = \"x\"\n"))
-	f.Add([]byte(fmt.Sprintf("[policy]\nwindows = [{from = %q, to = %q}]\n", "02:00", "04:00")))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := parseConfig(b)
-		if err == nil && c.Device.ID == "" {
-			t.Error("a configuration without a device is good")
-		}
-	})
 }

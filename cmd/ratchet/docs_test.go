@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 )
 
 // TestIntegrationSample: the configuration in INTEGRATION.md is one that the program takes. Only its
@@ -67,11 +68,11 @@ func TestIntegrationSample(t *testing.T) {
 		t.Fatalf("exit %d: %s%s", code, out.String(), errs.String())
 	}
 	// What the sample says is what arrives.
-	c, err := parseConfig([]byte(sample))
+	c, err := config.Parse([]byte(sample))
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := c.rules()
+	rules, err := c.Rules()
 	if err != nil || len(rules.Windows) != 1 || rules.MinBattery != 30 || rules.Windows[0].From != 120 || rules.Windows[0].To != 270 {
 		t.Errorf("rules %+v, %v", rules, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
@@ -80,9 +81,9 @@ func TestClockForCertificates(t *testing.T) {
 	if err := os.Chtimes(dir+"/last-good.toml", tomorrow, tomorrow); err != nil {
 		t.Fatal(err)
 	}
-	var c Config
+	var c config.Config
 	c.State.Directory = dir
-	if conf, err := c.tls(secure.Files{}); err != nil || conf.Time == nil || !conf.Time().Equal(tomorrow) {
+	if conf, err := clientTLS(&c, secure.Files{}); err != nil || conf.Time == nil || !conf.Time().Equal(tomorrow) {
 		t.Errorf("certificates are not checked as of %v: %v", tomorrow, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
@@ -35,28 +36,8 @@ Exit codes: 0 done, 1 failed, 2 usage.
 // maxPassword is the longest of a TPM's hierarchy, in bytes: a digest of SHA-512 (TPM 2.0 Library, part 2, section 10.4.5).
 const maxPassword = 64
 
-// The range of NV indices (TPM 2.0 Library, part 2, section 7.4, TPM_HT_NV_INDEX).
-const (
-	firstIndex = 0x01000000
-	lastIndex  = 0x01FFFFFF
-)
-
-func (c counterConfig) check() error {
-	switch {
-	case c.Kind != "" && c.Kind != "file" && c.Kind != "tpm2":
-		return fmt.Errorf("counter.kind %q is not one of file, tpm2", c.Kind)
-	case c.Kind != "tpm2" && (c.Device != "" || c.Index != 0):
-		return errors.New("counter.device and counter.index are for counter.kind = \"tpm2\"")
-	case c.Device != "" && !filepath.IsAbs(c.Device):
-		return fmt.Errorf("counter.device %q is no absolute path", c.Device)
-	case c.Index != 0 && (c.Index < firstIndex || c.Index > lastIndex):
-		return fmt.Errorf("counter.index %#08x is not %#08x to %#08x", c.Index, firstIndex, lastIndex)
-	}
-	return nil
-}
-
 // counterTPM is the TPM counter of the configuration, nil where it names none.
-func (c *Config) counterTPM() *tpm.Counter {
+func counterTPM(c *config.Config) *tpm.Counter {
 	if c.Counter.Kind != "tpm2" {
 		return nil
 	}
@@ -70,8 +51,8 @@ func (c *Config) counterTPM() *tpm.Counter {
 	return tpm.New(path, index)
 }
 
-func (c *Config) counter(fsys hal.FS) hal.Counter {
-	if t := c.counterTPM(); t != nil {
+func counter(c *config.Config, fsys hal.FS) hal.Counter {
+	if t := counterTPM(c); t != nil {
 		return t
 	}
 	return linux.NewFileCounter(fsys, filepath.Join(c.State.Directory, "counter"))
@@ -106,12 +87,12 @@ func runCounter(ctx context.Context, args []string, stdout, stderr io.Writer) in
 		fmt.Fprintf(stderr, "ratchet counter: %v\n%s", err, counterUsage)
 		return 2
 	}
-	c, _, err := loadConfig(*path)
+	c, _, err := config.Load(*path)
 	if err == nil && makes {
-		err = c.makeCounter(ctx, how, *auth, stdout)
+		err = makeCounter(ctx, &c, how, *auth, stdout)
 	}
 	if err == nil {
-		err = showCounter(ctx, c.counter(linux.FS{}), stdout)
+		err = showCounter(ctx, counter(&c, linux.FS{}), stdout)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "ratchet: %v\n", err)
@@ -120,8 +101,8 @@ func runCounter(ctx context.Context, args []string, stdout, stderr io.Writer) in
 	return 0
 }
 
-func (c *Config) makeCounter(ctx context.Context, how tpm.Provision, auth string, stdout io.Writer) error {
-	t := c.counterTPM()
+func makeCounter(ctx context.Context, c *config.Config, how tpm.Provision, auth string, stdout io.Writer) error {
+	t := counterTPM(c)
 	if t == nil {
 		return errors.New("the configuration has no counter in a TPM: set counter.kind = \"tpm2\"; a counter in a file needs no making")
 	}

@@ -7,25 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
 )
-
-func TestCounterConfig(t *testing.T) {
-	for _, c := range []struct {
-		config counterConfig
-		want   string // in the error; "": good
-	}{
-		{counterConfig{}, ""}, {counterConfig{Kind: "file"}, ""}, {counterConfig{Kind: "tpm2"}, ""},
-		{counterConfig{Kind: "tpm2", Device: "/dev/tpm0", Index: 0x01400001}, ""},
-		{counterConfig{Kind: "tpm"}, "file, tpm2"}, {counterConfig{Index: tpm.DefaultIndex}, "are for"},
-		{counterConfig{Kind: "tpm2", Device: "tpm0"}, "absolute"}, {counterConfig{Kind: "tpm2", Index: 0x81000001}, "0x01000000"},
-	} {
-		if err := c.config.check(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%+v: %v", c.config, err)
-		}
-	}
-}
 
 // The verb works in a factory: without a daemon, and it says what is missing.
 func TestCounterVerb(t *testing.T) {

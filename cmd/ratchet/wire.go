@@ -25,6 +25,7 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl/hook"
 	"github.com/ratchet-ota/ratchet/bootctl/sdboot"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -38,7 +39,7 @@ import (
 var builtAfter = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
 // slotDefs sorts the slot table by index, or by name where none is given.
-func (c *Config) slotDefs() ([2]agent.SlotDef, error) {
+func slotDefs(c *config.Config) ([2]agent.SlotDef, error) {
 	var out [2]agent.SlotDef
 	var names []string
 	for n := range c.Slots {
@@ -60,7 +61,7 @@ func (c *Config) slotDefs() ([2]agent.SlotDef, error) {
 }
 
 // backend is the one switch over bootloaders.
-func (c *Config) backend(fsys hal.Tree, names []bootctl.Slot) (bootctl.Backend, error) {
+func backend(c *config.Config, fsys hal.Tree, names []bootctl.Slot) (bootctl.Backend, error) {
 	b := c.Boot
 	shadow := filepath.Join(c.State.Directory, "boot-shadow")
 	switch b.Backend {
@@ -119,7 +120,7 @@ func (c *Config) backend(fsys hal.Tree, names []bootctl.Slot) (bootctl.Backend, 
 }
 
 // root reads the trust root that the image brings; nil without one.
-func (c *Config) root() ([]byte, error) {
+func root(c *config.Config) ([]byte, error) {
 	if c.Trust.Root == "" {
 		return nil, nil
 	}
@@ -134,7 +135,7 @@ func (c *Config) root() ([]byte, error) {
 }
 
 // decryption reads the device's keys for encrypted images.
-func (c *Config) decryption() (cipher.Keys, error) {
+func decryption(c *config.Config) (cipher.Keys, error) {
 	var keys []cipher.Key
 	for _, path := range c.Trust.Decryption {
 		b, err := os.ReadFile(path)
@@ -150,7 +151,7 @@ func (c *Config) decryption() (cipher.Keys, error) {
 	return cipher.NewKeys(keys...)
 }
 
-func (c *Config) anchors() (trust.Keys, error) {
+func anchors(c *config.Config) (trust.Keys, error) {
 	var keys []trust.Key
 	for _, path := range c.Trust.Keys {
 		b, err := os.ReadFile(path)
@@ -168,7 +169,7 @@ func (c *Config) anchors() (trust.Keys, error) {
 
 // deviceKey reads the key that signs evidence; it is made on the first start, and its public half is
 // written beside it for enrolment.
-func (c *Config) deviceKey(fsys hal.FS, log *slog.Logger) (*trust.Signer, error) {
+func deviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, error) {
 	path := c.Evidence.Key
 	if path == "" {
 		path = filepath.Join(c.State.Directory, "device.key")
@@ -221,8 +222,8 @@ func believable(stateDir string, clock func() time.Time) func() time.Time {
 // clockUnset: a clock before this program was made cannot say whether a certificate has begun.
 func clockUnset() bool { return time.Now().Before(builtAfter) }
 
-// tls is the configuration of a client that these files make, with a clock that can be believed.
-func (c *Config) tls(files secure.Files) (*tls.Config, error) {
+// clientTLS is the configuration of a client that these files make, with a clock that can be believed.
+func clientTLS(c *config.Config, files secure.Files) (*tls.Config, error) {
 	t, err := files.Config()
 	if err == nil {
 		t.Time = believable(c.State.Directory, time.Now)
@@ -235,9 +236,9 @@ func secret(path string) ([]byte, error) {
 	return bytes.TrimRight(b, "\r\n"), err
 }
 
-func (c *Config) mqttClient(log *slog.Logger) (*mqtt.Client, error) {
+func mqttClient(c *config.Config, log *slog.Logger) (*mqtt.Client, error) {
 	m := c.MQTT
-	t, err := c.tls(secure.Files{CA: m.CA, Certificate: m.Certificate, Key: m.Key})
+	t, err := clientTLS(c, secure.Files{CA: m.CA, Certificate: m.Certificate, Key: m.Key})
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
@@ -250,9 +251,9 @@ func (c *Config) mqttClient(log *slog.Logger) (*mqtt.Client, error) {
 	return mqtt.New(o)
 }
 
-func (c *Config) fetcher() (func(urls []string, size int64) (slots.Source, error), error) {
+func fetcher(c *config.Config) (func(urls []string, size int64) (slots.Source, error), error) {
 	h := c.HTTP
-	t, err := c.tls(secure.Files{CA: h.CA})
+	t, err := clientTLS(c, secure.Files{CA: h.CA})
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
@@ -295,7 +296,7 @@ func (c *Config) fetcher() (func(urls []string, size int64) (slots.Source, error
 	}, nil
 }
 
-func (c *Config) healthPlan(online func() (bool, time.Time)) (health.Plan, error) {
+func healthPlan(c *config.Config, online func() (bool, time.Time)) (health.Plan, error) {
 	h := c.Health
 	p := health.Plan{Soak: orDuration(h.Soak, time.Minute), Deadline: orDuration(h.Deadline, 10*time.Minute),
 		Interval: time.Duration(h.Interval), Timeout: time.Duration(h.Timeout), MinUptime: time.Duration(h.MinUptime)}
@@ -324,7 +325,7 @@ func (c *Config) healthPlan(online func() (bool, time.Time)) (health.Plan, error
 }
 
 // metered reads a file that a network manager's hook keeps: "yes" or "1" means that the link is paid by volume.
-func (c *Config) metered() func() bool {
+func metered(c *config.Config) func() bool {
 	path := c.Policy.MeteredFile
 	if path == "" {
 		return nil
@@ -336,7 +337,7 @@ func (c *Config) metered() func() bool {
 	}
 }
 
-func (c *Config) socketMode() (os.FileMode, error) {
+func socketMode(c *config.Config) (os.FileMode, error) {
 	if c.Control.SocketMode == "" {
 		return 0o660, nil
 	}
@@ -347,14 +348,14 @@ func (c *Config) socketMode() (os.FileMode, error) {
 	return os.FileMode(n), nil
 }
 
-func orDuration(d duration, or time.Duration) time.Duration {
+func orDuration(d config.Duration, or time.Duration) time.Duration {
 	if d == 0 {
 		return or
 	}
 	return time.Duration(d)
 }
 
-func (c *Config) machine() (linux.Identity, *linux.Power, linux.Clock) {
+func machine(c *config.Config) (linux.Identity, *linux.Power, linux.Clock) {
 	id := linux.Identity{CmdlinePath: c.Running.Cmdline, Key: c.Running.MarkerKey, RootPath: c.Running.Root, RootFile: c.Running.RootFile, BootIDPath: c.Running.BootID}
 	power := &linux.Power{Command: c.Reboot.Command, ForceCommand: c.Reboot.ForceCommand}
 	return id, power, linux.Clock{Floor: builtAfter}

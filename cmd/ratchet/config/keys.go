@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -9,24 +9,25 @@ import (
 // its line in docs/formats/configuration.md, which is generated from here. An unknown key is an
 // error with its line: a misspelt rule must not be a rule that does not hold.
 type Config struct {
-	Device   deviceConfig          `toml:"device"`
-	State    stateConfig           `toml:"state"`
-	Running  runningConfig         `toml:"running"`
-	Slots    map[string]slotConfig `toml:"slots"`
-	Boot     bootConfig            `toml:"boot"`
-	MQTT     *mqttConfig           `toml:"mqtt"`
-	HTTP     httpConfig            `toml:"http"`
-	Trust    trustConfig           `toml:"trust"`
-	Counter  counterConfig         `toml:"counter"`
-	Policy   policyConfig          `toml:"policy"`
-	Health   healthConfig          `toml:"health"`
-	Evidence evidenceConfig        `toml:"evidence"`
-	Control  controlConfig         `toml:"control"`
-	Reboot   rebootConfig          `toml:"reboot"`
-	Log      logConfig             `toml:"log"`
+	Device   Device          `toml:"device"`
+	State    State           `toml:"state"`
+	Running  Running         `toml:"running"`
+	Slots    map[string]Slot `toml:"slots"`
+	Boot     Boot            `toml:"boot"`
+	MQTT     *MQTT           `toml:"mqtt"`
+	HTTP     HTTP            `toml:"http"`
+	Trust    Trust           `toml:"trust"`
+	Counter  Counter         `toml:"counter"`
+	Policy   Policy          `toml:"policy"`
+	Health   Health          `toml:"health"`
+	Evidence Evidence        `toml:"evidence"`
+	Control  Control         `toml:"control"`
+	Reboot   Reboot          `toml:"reboot"`
+	Log      Log             `toml:"log"`
 }
 
-type deviceConfig struct {
+// Device is the table [device]: who the device is.
+type Device struct {
 	// text: The device's name: 1 to 64 letters, digits, dots, underscores or hyphens. Set this or `id-file`.
 	ID string `toml:"id"`
 	// path: A file that holds the id, at most 1024 bytes. Surrounding white space is removed.
@@ -46,14 +47,16 @@ type deviceConfig struct {
 	VersionFile string `toml:"version-file"`
 }
 
-type stateConfig struct {
+// State is the table [state]: where the agent keeps what it must remember.
+type State struct {
 	// path (default `/var/lib/ratchet`): The state directory. If it is another one, `--state` must name it too.
 	Directory string `toml:"directory"`
 	// bytes (default 4194304): Size of the journal, from 256 KiB to 1 GiB. An existing journal only grows.
 	JournalBytes int64 `toml:"journal-bytes"`
 }
 
-type runningConfig struct {
+// Running is the table [running]: how the device finds out which slot runs.
+type Running struct {
 	// path (default `/`): Mount point of the running root file system.
 	Root string `toml:"root"`
 	// path: A file that holds the device's path, written by the initramfs. Set it instead of `root`.
@@ -70,7 +73,8 @@ type runningConfig struct {
 	BootID string `toml:"boot-id"`
 }
 
-type slotConfig struct {
+// Slot is the table [slots.NAME].
+type Slot struct {
 	// 0 or 1 (default by name): Number of the slot in SUIT's component-slot. NAME is the slot's name in the boot
 	// metadata. There are exactly two slots.
 	Index *int `toml:"index"`
@@ -78,7 +82,8 @@ type slotConfig struct {
 	Parts map[string]string `toml:"parts"`
 }
 
-type bootConfig struct {
+// Boot is the table [boot]: the bootloader.
+type Boot struct {
 	// text: `u-boot`, `grub`, `systemd-boot`, `uefi` or `hook`.
 	Backend string `toml:"backend"`
 	// 1..9 (default 3): How often the bootloader may try a new system, at most as often as it can count: 1 with
@@ -95,7 +100,7 @@ type bootConfig struct {
 	// is set.
 	FwEnvConfig string `toml:"fw-env-config"`
 	// array of tables: For `u-boot`: one or two copies of the environment.
-	Copies []bootCopyConfig `toml:"copies"`
+	Copies []BootCopy `toml:"copies"`
 	// path: For `u-boot`: `name=value` lines to restore the environment from when there is no shadow copy.
 	Defaults string `toml:"default-environment"`
 	// path (default `/boot/grub/grubenv`): For `grub`: the environment block.
@@ -113,7 +118,8 @@ type bootConfig struct {
 	Locks []string `toml:"locks"`
 }
 
-type bootCopyConfig struct {
+// BootCopy is one element of boot.copies.
+type BootCopy struct {
 	// path: Device or file that holds the copy.
 	Path string `toml:"path"`
 	// bytes (default 0): Offset of the copy. A negative offset counts from the end.
@@ -122,7 +128,8 @@ type bootCopyConfig struct {
 	Size int64 `toml:"size"`
 }
 
-type mqttConfig struct {
+// MQTT is the table [mqtt]: the connection to the fleet.
+type MQTT struct {
 	// text: `mqtts://host[:8883]` or `mqtt://host[:1883]`. Without `[mqtt]` the device takes no updates from the
 	// network.
 	URL string `toml:"url"`
@@ -141,14 +148,15 @@ type mqttConfig struct {
 	// path: The private key of the client certificate, PEM.
 	Key string `toml:"key"`
 	// duration (default `5m`): Whole seconds, from 5 s to 18 h.
-	KeepAlive duration `toml:"keep-alive"`
+	KeepAlive Duration `toml:"keep-alive"`
 	// duration (default `1s`): Shortest pause before the device connects again.
-	BackoffMin duration `toml:"backoff-min"`
+	BackoffMin Duration `toml:"backoff-min"`
 	// duration (default `5m`): Longest pause before the device connects again.
-	BackoffMax duration `toml:"backoff-max"`
+	BackoffMax Duration `toml:"backoff-max"`
 }
 
-type httpConfig struct {
+// HTTP is the table [http]: how images are loaded.
+type HTTP struct {
 	// array of text: Origins, such as `http://host:8080`, that images may be loaded from without TLS.
 	AllowPlain []string `toml:"allow-plain"`
 	// path (default the system's): Certificate authorities for image servers, PEM.
@@ -158,14 +166,15 @@ type httpConfig struct {
 	// bytes (default 17179869184): Limit for one payload.
 	MaxBytes int64 `toml:"max-bytes"`
 	// duration (default `60s`): How long to wait for an answer, and for each 4 KiB of it.
-	Stall duration `toml:"stall"`
+	Stall Duration `toml:"stall"`
 	// duration (default `1h`): Longest pause between two attempts at an update.
-	RetryMax duration `toml:"retry-max"`
+	RetryMax Duration `toml:"retry-max"`
 	// array of tables: Credentials. Each is sent to its own origin only. They are read at the start.
-	Credentials []credentialConfig `toml:"credentials"`
+	Credentials []Credential `toml:"credentials"`
 }
 
-type credentialConfig struct {
+// Credential is one element of http.credentials.
+type Credential struct {
 	// text: `https://host[:port]`, or one of `allow-plain`.
 	Origin string `toml:"origin"`
 	// path: A file that holds a bearer token.
@@ -180,7 +189,8 @@ type credentialConfig struct {
 	Key string `toml:"key"`
 }
 
-type trustConfig struct {
+// Trust is the table [trust]: whose updates the device takes.
+type Trust struct {
 	// array of paths: Public keys of the release engineers, 1 to 16. One signature by any of them is enough.
 	Keys []string `toml:"keys"`
 	// bool (default false): Accepts the older algorithm numbers -7 and -8 too.
@@ -195,7 +205,8 @@ type trustConfig struct {
 	Decryption []string `toml:"decryption-keys"`
 }
 
-type counterConfig struct {
+// Counter is the table [counter]: the rollback counter.
+type Counter struct {
 	// text (default `file`): `file` (weak), or `tpm2` (made with `ratchet counter init`).
 	Kind string `toml:"kind"`
 	// path (default `/dev/tpmrm0`): For `tpm2`: the TPM, or the unix socket of a TPM that is a program.
@@ -204,13 +215,14 @@ type counterConfig struct {
 	Index uint32 `toml:"index"`
 }
 
-type policyConfig struct {
+// Policy is the table [policy]: when the device takes an update.
+type Policy struct {
 	// 0..100 (default 0, no rule): Lowest battery charge for an update. Mains power counts as full. An unknown
 	// charge does not pass.
 	MinBattery int `toml:"min-battery-percent"`
 	// array of tables (default always): When the device may restart into an update. If the time is not known, the
 	// update waits.
-	Windows []windowConfig `toml:"windows"`
+	Windows []Window `toml:"windows"`
 	// bool (default false): The windows hold for the download too.
 	WindowCoversDownload bool `toml:"window-covers-download"`
 	// bool (default false): Allows downloads over a metered link.
@@ -223,7 +235,8 @@ type policyConfig struct {
 	Checkpoint int64 `toml:"checkpoint-bytes"`
 }
 
-type windowConfig struct {
+// Window is one element of policy.windows.
+type Window struct {
 	// array of text (default every day): `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`: the days on which the
 	// window opens.
 	Days []string `toml:"days"`
@@ -235,18 +248,19 @@ type windowConfig struct {
 	Zone string `toml:"zone"`
 }
 
-type healthConfig struct {
+// Health is the table [health]: when a new system is healthy.
+type Health struct {
 	// duration (default `60s`): How long all checks must hold without a break.
-	Soak duration `toml:"soak"`
+	Soak Duration `toml:"soak"`
 	// duration (default `10m`): When the trial ends at the latest, counted from its start in this boot. Later than
 	// `soak`.
-	Deadline duration `toml:"deadline"`
+	Deadline Duration `toml:"deadline"`
 	// duration (default `5s`): Pause between two rounds of checks.
-	Interval duration `toml:"interval"`
+	Interval Duration `toml:"interval"`
 	// duration (default `10s`): Limit for one check.
-	Timeout duration `toml:"timeout"`
+	Timeout Duration `toml:"timeout"`
 	// duration (default 0): The machine must have been up for at least this long.
-	MinUptime duration `toml:"min-uptime"`
+	MinUptime Duration `toml:"min-uptime"`
 	// bool (default false): The check `broker`: the connection to the broker holds, without a reconnect.
 	Broker bool `toml:"broker"`
 	// array of text: Full names of systemd units that must be active.
@@ -254,23 +268,25 @@ type healthConfig struct {
 	// bool (default false): No systemd unit may have failed: the system's state is `running`.
 	NoFailed bool `toml:"no-failed-units"`
 	// array of tables: Commands that must exit with 0.
-	Command []commandConfig `toml:"command"`
+	Command []Command `toml:"command"`
 	// array of tables: Addresses that must answer a GET. Redirects are not followed.
-	HTTP []httpCheck `toml:"http"`
+	HTTP []HTTPCheck `toml:"http"`
 	// array of tables: Addresses that must accept a connection.
-	TCP []tcpCheck `toml:"tcp"`
+	TCP []TCPCheck `toml:"tcp"`
 	// path (default none): `/dev/watchdogN`: armed with 60 s and fed during the trial only.
 	Watchdog string `toml:"watchdog"`
 }
 
-type commandConfig struct {
+// Command is one element of health.command.
+type Command struct {
 	// text (default `command <program>`): Name of the check.
 	Name string `toml:"name"`
 	// array of text: Absolute path and arguments. There is no shell.
 	Run []string `toml:"run"`
 }
 
-type httpCheck struct {
+// HTTPCheck is one element of health.http.
+type HTTPCheck struct {
 	// text (default `http <host>`): Name of the check.
 	Name string `toml:"name"`
 	// text: Address.
@@ -281,14 +297,16 @@ type httpCheck struct {
 	Contains string `toml:"contains"`
 }
 
-type tcpCheck struct {
+// TCPCheck is one element of health.tcp.
+type TCPCheck struct {
 	// text (default `tcp <address>`): Name of the check.
 	Name string `toml:"name"`
 	// text: `host:port`.
 	Address string `toml:"address"`
 }
 
-type evidenceConfig struct {
+// Evidence is the table [evidence]: what the device keeps and signs.
+type Evidence struct {
 	// path (default `device.key` in the state directory): The device's key. If the file is missing it is made, with
 	// the public half beside it as `.pem`.
 	Key string `toml:"key"`
@@ -296,7 +314,8 @@ type evidenceConfig struct {
 	Bytes int64 `toml:"bytes"`
 }
 
-type controlConfig struct {
+// Control is the table [control]: the socket of the technician's verbs.
+type Control struct {
 	// path (default `/run/ratchet/ratchet.sock`): The control socket.
 	Socket string `toml:"socket"`
 	// array of numbers: Users who may read, besides root.
@@ -311,31 +330,34 @@ type controlConfig struct {
 	SocketMode string `toml:"mode"`
 }
 
-type rebootConfig struct {
+// Reboot is the table [reboot]: how the machine is rebooted.
+type Reboot struct {
 	// array of text (default `systemctl reboot`): Reboots the machine. A reboot argument for the firmware is
 	// appended as `--reboot-argument=...`.
 	Command []string `toml:"command"`
 	// array of text (default sync and reboot(2)): Forces the reboot.
 	ForceCommand []string `toml:"force-command"`
 	// duration (default `1m`): After this time without a reboot, it is forced.
-	ForceAfter duration `toml:"force-after"`
+	ForceAfter Duration `toml:"force-after"`
 }
 
-type logConfig struct {
+// Log is the table [log].
+type Log struct {
 	// text (default `info`): `debug`, `info`, `warn` or `error`. Any other word means `info`.
 	Level string `toml:"level"`
 	// bool (default false): Log lines are JSON.
 	JSON bool `toml:"json"`
 }
 
-// duration is "90s", "5m", "24h".
-type duration time.Duration
+// Duration is text like "90s", "5m", "24h".
+type Duration time.Duration
 
-func (d *duration) UnmarshalText(b []byte) error {
+// UnmarshalText takes what time.ParseDuration takes, but for what is negative.
+func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(string(b))
 	if err != nil || v < 0 {
 		return fmt.Errorf("%q is no duration like \"90s\", \"5m\" or \"24h\"", b)
 	}
-	*d = duration(v)
+	*d = Duration(v)
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -17,31 +17,34 @@ import (
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
-// backends are the bootloaders that backend wires.
+// backends are the bootloaders that the program has a backend for.
 var backends = []string{"u-boot", "grub", "systemd-boot", "uefi", "hook"}
 
-const maxConfig = 256 << 10
+// MaxSize is the largest configuration file that is read, in bytes.
+const MaxSize = 256 << 10
 
-// loadConfig reads and checks a configuration file. Errors name the file and the line where there is one.
-func loadConfig(path string) (Config, []byte, error) {
+// Load reads and checks a configuration file, and gives its bytes too. Errors name the file, and the line where
+// there is one.
+func Load(path string) (Config, []byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Config{}, nil, fmt.Errorf("cannot read configuration: %w", err)
 	}
 	defer f.Close()
 	var b bytes.Buffer
-	if n, err := b.ReadFrom(&limited{f, maxConfig + 1}); err != nil || n > maxConfig {
-		return Config{}, nil, errors.Join(fmt.Errorf("cannot read configuration %s: more than %d bytes, or unreadable", path, maxConfig), err)
+	if n, err := b.ReadFrom(&limited{f, MaxSize + 1}); err != nil || n > MaxSize {
+		return Config{}, nil, errors.Join(fmt.Errorf("cannot read configuration %s: more than %d bytes, or unreadable", path, MaxSize), err)
 	}
-	c, err := parseConfig(b.Bytes())
+	c, err := Parse(b.Bytes())
 	if err != nil {
 		return Config{}, nil, fmt.Errorf("configuration %s: %w", path, err)
 	}
 	return c, b.Bytes(), nil
 }
 
-func parseConfig(b []byte) (Config, error) {
-	c := Config{State: stateConfig{Directory: "/var/lib/ratchet"}}
+// Parse reads and checks a configuration. It reads the files that name the device and its version.
+func Parse(b []byte) (Config, error) {
+	c := Config{State: State{Directory: "/var/lib/ratchet"}}
 	d := toml.NewDecoder(bytes.NewReader(b)).DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
 		return c, tomlError(err)
@@ -106,11 +109,31 @@ func (c *Config) check() error {
 	if err := c.Counter.check(); err != nil {
 		return err
 	}
-	if _, err := c.facts(); err != nil {
+	if _, err := c.Facts(); err != nil {
 		return err
 	}
-	if _, err := c.rules(); err != nil {
+	if _, err := c.Rules(); err != nil {
 		return err
+	}
+	return nil
+}
+
+// The range of NV indices (TPM 2.0 Library, part 2, section 7.4, TPM_HT_NV_INDEX).
+const (
+	firstIndex = 0x01000000
+	lastIndex  = 0x01FFFFFF
+)
+
+func (c Counter) check() error {
+	switch {
+	case c.Kind != "" && c.Kind != "file" && c.Kind != "tpm2":
+		return fmt.Errorf("counter.kind %q is not one of file, tpm2", c.Kind)
+	case c.Kind != "tpm2" && (c.Device != "" || c.Index != 0):
+		return errors.New("counter.device and counter.index are for counter.kind = \"tpm2\"")
+	case c.Device != "" && !filepath.IsAbs(c.Device):
+		return fmt.Errorf("counter.device %q is no absolute path", c.Device)
+	case c.Index != 0 && (c.Index < firstIndex || c.Index > lastIndex):
+		return fmt.Errorf("counter.index %#08x is not %#08x to %#08x", c.Index, firstIndex, lastIndex)
 	}
 	return nil
 }
@@ -132,9 +155,9 @@ func textOrFile(key, text, file string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// facts turns names into SUIT identifiers (RFC 9562 version 5: vendor from its domain, class from the
+// Facts turns names into SUIT identifiers (RFC 9562 version 5: vendor from its domain, class from the
 // vendor and its name).
-func (c *Config) facts() (manifest.Device, error) {
+func (c *Config) Facts() (manifest.Device, error) {
 	d := manifest.Device{BatteryMWh: -1}
 	for _, v := range c.Device.Vendor {
 		u, err := manifest.ParseUUID(v)
@@ -170,7 +193,8 @@ func (c *Config) facts() (manifest.Device, error) {
 	return d, nil
 }
 
-func (c *Config) rules() (policy.Rules, error) {
+// Rules are the local rules of the policy. A window without a zone is in the system's.
+func (c *Config) Rules() (policy.Rules, error) {
 	p := c.Policy
 	r := policy.Rules{MinBattery: p.MinBattery, WindowCoversDownload: p.WindowCoversDownload, AllowMetered: p.AllowMetered,
 		Approval: p.Approval, UnknownTimeWaits: true}

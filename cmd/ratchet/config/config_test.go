@@ -1,0 +1,141 @@
+package config_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
+)
+
+// least is the smallest configuration that is good.
+const least = `[device]
+id = "box"
+vendor = ["example.com"]
+class = ["gateway"]
+[slots.A.parts]
+rootfs = "/dev/a"
+[slots.B.parts]
+rootfs = "/dev/b"
+[boot]
+backend = "grub"
+[trust]
+keys = ["/etc/release.pem"]
+`
+
+// TestParse: what is wrong is said with its key, and with its line where the grammar is broken.
+func TestParse(t *testing.T) {
+	for _, tt := range []struct{ name, config, want string }{
+		{"least", least, ""},
+		{"unknown keys", least + "[log]\nlevle = 1\n[lgo]\n", `line 14, column 1: unknown key "log.levle"; line 15, column 2: unknown key "lgo"`},
+		{"wrong type", strings.Replace(least, `"box"`, "7", 1), "line 2, column 6: "},
+		{"no id", strings.Replace(least, `"box"`, `""`, 1), "device.id is missing"},
+		{"bad id", strings.Replace(least, `"box"`, `"a/b"`, 1), `device.id "a/b"`},
+		{"no vendor", strings.Replace(least, `"example.com"`, "", 1), "device.vendor and device.class are missing"},
+		{"bad vendor", strings.Replace(least, `"example.com"`, `"example"`, 1), "neither a UUID nor a domain name"},
+		{"bad device UUID", strings.Replace(least, "[slots.A", "uuid = [\"7\"]\n[slots.A", 1), "device.uuid"},
+		{"bad version", strings.Replace(least, "[slots.A", "version = \"one\"\n[slots.A", 1), "device.version"},
+		{"three slots", least + "[slots.C.parts]\n", "exactly two slots are needed, there are 3"},
+		{"relative slot", strings.Replace(least, "/dev/a", "dev/a", 1), "slots.A.parts.rootfs: \"dev/a\" is no absolute path"},
+		{"relative state", least + "[state]\ndirectory = \"state\"\n", "state.directory"},
+		{"no trust", strings.Replace(least, `"/etc/release.pem"`, "", 1), "trust.keys and trust.root are missing"},
+		{"both trusts", least + "root = \"/etc/root.cbor\"\n", "are both set"},
+		{"unknown loader", strings.Replace(least, "grub", "lilo", 1), "u-boot, grub, systemd-boot, uefi, hook"},
+		{"unknown approval", least + "[policy]\napproval = \"maybe\"\n", "none, download, install"},
+		{"battery above 100", least + "[policy]\nmin-battery-percent = 101\n", "is not 0 to 100"},
+		{"battery of 100", least + "[policy]\nmin-battery-percent = 100\n", ""},
+		{"no time of day", least + "[policy]\nwindows = [{from = \"02:00\", to = \"04:00\"}, {from = \"2:00\", to = \"04:00\"}]\n", "number 2: from"},
+		{"24:01", least + "[policy]\nwindows = [{from = \"02:00\", to = \"24:01\"}]\n", "number 1: to"},
+		{"24:00", least + "[policy]\nwindows = [{from = \"02:00\", to = \"24:00\"}]\n", ""},
+		{"no day", least + "[policy]\nwindows = [{from = \"02:00\", to = \"04:00\", days = [\"monday\"]}]\n", `"monday" is no day`},
+		{"no zone", least + "[policy]\nwindows = [{from = \"02:00\", to = \"04:00\", zone = \"Mars/Base\"}]\n", "zone"},
+		{"negative duration", least + "[health]\nsoak = \"-1s\"\n", "no duration"},
+	} {
+		if _, err := config.Parse([]byte(tt.config)); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+// TestCounter: what stands for a TPM is refused for a file, and an index must be one of the TPM's.
+func TestCounter(t *testing.T) {
+	for _, tt := range []struct{ counter, want string }{
+		{"", ""}, {`kind = "file"`, ""}, {`kind = "tpm2"`, ""},
+		{"kind = \"tpm2\"\ndevice = \"/dev/tpm0\"\nindex = 0x01400001", ""},
+		{`kind = "tpm"`, "file, tpm2"},
+		{fmt.Sprintf("index = %d", tpm.DefaultIndex), "are for"},
+		{"kind = \"tpm2\"\ndevice = \"tpm0\"", "absolute"},
+		{"kind = \"tpm2\"\nindex = 0x00ffffff", "0x01000000"}, {"kind = \"tpm2\"\nindex = 0x01000000", ""},
+		{"kind = \"tpm2\"\nindex = 0x01ffffff", ""}, {"kind = \"tpm2\"\nindex = 0x02000000", "0x01000000"},
+	} {
+		_, err := config.Parse([]byte(least + "[counter]\n" + tt.counter + "\n"))
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: %v, want %q", tt.counter, err, tt.want)
+		}
+	}
+}
+
+// TestFactsAndRules: what the file says is what the agent gets.
+func TestFactsAndRules(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	text := strings.Replace(least, `id = "box"`, fmt.Sprintf("id-file = %q\nversion-file = %q", put("id", " gw-7\n"), put("version", "1.4.0\n")), 1) +
+		"[policy]\nmin-battery-percent = 30\nwindows = [{from = \"22:30\", to = \"04:00\", days = [\"Mon\", \"sun\"], zone = \"UTC\"}]\n"
+	c, raw, err := config.Load(put("ratchet.toml", text))
+	if err != nil || string(raw) != text || c.Device.ID != "gw-7" || c.State.Directory != "/var/lib/ratchet" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	vendor := manifest.VendorUUID("example.com")
+	if d, err := c.Facts(); err != nil || d.Vendors[0] != vendor || d.Classes[0] != manifest.ClassUUID(vendor, "gateway") || d.BatteryMWh != -1 || d.Version == nil {
+		t.Errorf("facts %+v, %v", d, err)
+	}
+	r, err := c.Rules()
+	if err != nil || r.MinBattery != 30 || !r.UnknownTimeWaits || len(r.Windows) != 1 {
+		t.Fatalf("rules %+v, %v", r, err)
+	}
+	if w := r.Windows[0]; w.From != 22*60+30 || w.To != 4*60 || w.Zone != time.UTC || w.Days != [7]bool{true, true} {
+		t.Errorf("window %+v", w)
+	}
+}
+
+// TestLoadLimits: a file that is too large is refused whole, and never read to its end.
+func TestLoadLimits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ratchet.toml")
+	for extra, good := range map[int]bool{0: true, 1: false} {
+		text := least + "#" + strings.Repeat("x", config.MaxSize-len(least)-1+extra)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := config.Load(path); (err == nil) != good {
+			t.Errorf("%d bytes: %v", len(text), err)
+		}
+	}
+	if _, _, err := config.Load(filepath.Dir(path)); err == nil || !strings.Contains(err.Error(), "cannot read configuration") {
+		t.Errorf("a folder: %v", err)
+	}
+}
+
+// FuzzConfig: any configuration is good or an error, never a panic.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte("[device]\nid = \"x\"\n"))
+	f.Add([]byte(least))
+	f.Add([]byte(fmt.Sprintf("[policy]\nwindows = [{from = %q, to = %q}]\n", "02:00", "04:00")))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := config.Parse(b)
+		if err == nil && c.Device.ID == "" {
+			t.Error("a configuration without a device is good")
+		}
+	})
+}
