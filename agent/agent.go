@@ -5,9 +5,9 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/internal/quarantine"
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/internal/view"
@@ -18,7 +18,6 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
-	"github.com/ratchet-ota/ratchet/transport"
 )
 
 // Agent executes the life of an update on one device. One goroutine (Run) owns the state; others read
@@ -34,12 +33,9 @@ type Agent struct {
 
 	// Owned by Run.
 	s        life.State
-	who      standing                // root, plan and pulse; zero with flat anchors
-	permit   campaign.Permit         // what a recovery permit lifts; zero: nothing
+	in       *intake.Intake          // offers and documents
 	plan     policy.Plan             // of the update in progress, as it was decided last
-	offered  offer                   // the offer that is being decided
 	local    map[string]slots.Source // payloads handed over by a technician
-	missed   []transport.Message     // offers that came while an update was in progress
 	held     map[string]hal.Medium   // parts of the target, held exclusively between checking and arming
 	proof    *proof                  // the health checks of the trial in progress
 	pending  *request                // a person who waits for an answer
@@ -84,11 +80,14 @@ func New(o Options) (*Agent, error) {
 	a.st = st
 	a.reporter = report.New(report.Options{Device: o.Device, Version: o.Running, Signer: o.Signer, Outbox: o.Outbox, Online: o.Online, Clock: o.Clock,
 		Stamp: a.stamp, Store: a.st, View: a.view, Log: a.log})
-	if err := a.openStanding(); err != nil {
+	a.in, err = intake.New(intake.Options{Device: o.Device, Facts: o.Facts, Rules: o.Rules, Authority: o.Authority, Root: o.Root,
+		RootVersion: o.RootVersion, RootComponent: o.RootComponent, Channel: o.Channel, Sequence: o.Sequence, Store: a.st,
+		Quarantined: a.q.Find, Measure: a.measure, Counter: a.counterValue, Clock: o.Clock, Log: a.log})
+	if err != nil {
 		a.addSafe(err.Error())
 	}
-	a.openPermit()
-	if o.Authority == nil && !a.who.rooted() {
+	a.s.Permitted = a.in.Permitted()
+	if !a.in.Trusts() {
 		a.addSafe("no trust anchors")
 	}
 	return a, nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -179,7 +180,7 @@ func TestDowngradeAtConsole(t *testing.T) {
 					t.Errorf("%s: the check says %+v", tt.name, check)
 				}
 				_, err = a.Install(ctx, local, func(control.Progress) {})
-				var refused *agent.Refused
+				var refused *intake.Refused
 				if !errors.As(err, &refused) || refused.Deferred || tt.want != "" && refused.Reason != tt.want {
 					t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 				}

@@ -44,3 +44,15 @@ func (a *Agent) counterName(ctx context.Context) string {
 		return fmt.Sprintf("%s at %d", c.Kind, c.Value)
 	}
 }
+
+// counterValue is the counter for a decision; unread says why it could not be read. One that is weak counts
+// as it stands: nothing waits for it.
+func (a *Agent) counterValue() (value uint64, unread string) {
+	switch c := a.readCounter(context.Background()); {
+	case c.Error == "":
+		return c.Value, ""
+	case !c.Weak:
+		return 0, c.Error
+	}
+	return 0, ""
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/campaign"
+	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
@@ -53,7 +54,7 @@ func TestRevertAsksTheRoot(t *testing.T) {
 					r.is("B", 2)
 					return
 				}
-				var no *agent.Refused
+				var no *intake.Refused
 				if !errors.As(err, &no) || no.Reason != tt.want {
 					t.Errorf("the answer is %v, want %s", err, tt.want)
 				}

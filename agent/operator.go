@@ -2,17 +2,18 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
-	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
-	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -32,15 +33,13 @@ func (a *Agent) Check(ctx context.Context, l LocalInstall) (control.InstallCheck
 			return nil, err
 		}
 		o := l.offer()
-		m, r := a.verify(o)
+		m, d, r := a.in.Check(a.s, o)
 		if r.Unverified { // an attempt is on record, whoever made it
-			a.offered = o
+			a.in.Bring(o)
 			return life.Decided{Moment: a.moment(), Ask: life.Ask{Offer: true}, Ruling: r}, nil
 		}
-		target := a.other(a.s.Run)
-		d := a.decideOn(policy.Offer{Manifest: m, Stage: policy.Download, Local: true}, a.facts(m, target))
 		out = control.InstallCheck{Schema: control.Schema, Outcome: d.Outcome.String(), Manifest: m.Digest().String(), Sequence: m.Sequence(),
-			Version: version(m), Description: m.Description("en"), Signers: m.Signers(), Target: string(target.Name), Need: []control.Payload{}}
+			Version: intake.Version(m), Description: m.Description("en"), Signers: m.Signers(), Target: string(a.other(a.s.Run).Name), Need: []control.Payload{}}
 		for _, f := range d.Findings {
 			i := f.Reason.Info()
 			says := i.Says
@@ -59,13 +58,13 @@ func (a *Agent) Check(ctx context.Context, l LocalInstall) (control.InstallCheck
 
 func (a *Agent) mustBeIdle() error {
 	if p := a.s.Rec.Phase; p != life.Idle {
-		return &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(p)}
+		return &intake.Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(p)}
 	}
 	return nil
 }
 
-func (l LocalInstall) offer() offer {
-	return offer{envelope: l.Envelope, origin: l.Actor + " file:" + l.Name, local: l.Payloads, console: true}
+func (l LocalInstall) offer() intake.Offer {
+	return intake.Offer{Envelope: l.Envelope, Origin: l.Actor + " file:" + l.Name, Payloads: l.Payloads, Console: true}
 }
 
 // Install begins a local install, and follows it until the machine is told to reboot or the update
@@ -78,8 +77,8 @@ func (a *Agent) Install(ctx context.Context, l LocalInstall, show func(control.P
 		if err := a.mustBeIdle(); err != nil {
 			return nil, err
 		}
-		a.offered = l.offer()
-		return a.decide(ctx, life.Ask{Stage: life.Download, Offer: true}), nil
+		a.in.Bring(l.offer())
+		return a.decide(life.Ask{Stage: life.Download, Offer: true}), nil
 	})
 	if err != nil {
 		return control.Done{}, err
@@ -98,7 +97,7 @@ func (a *Agent) follow(ctx context.Context, show func(control.Progress)) (contro
 				Says: fmt.Sprintf("Slot %s is armed; the machine reboots into it for its trial.", s.Rec.Target)}, nil
 		case s.Phase == life.Idle:
 			o, _ := a.st.Outcome()
-			return control.Done{}, &Refused{Reason: o.Reason, Detail: o.Detail, Deferred: o.Result == "deferred"}
+			return control.Done{}, &intake.Refused{Reason: o.Reason, Detail: o.Detail, Deferred: o.Result == "deferred"}
 		}
 		show(a.nowProgress())
 		select {
@@ -131,25 +130,9 @@ func (a *Agent) Revert(ctx context.Context, actor, note string) (control.Done, e
 		}
 		st, err := a.o.Boot.State(ctx)
 		e.Boot, e.BootOK, e.BootText = st, err == nil, errText(err)
-		e.Barred, e.BarredBy = a.barred(a.other(a.s.Run).Name)
+		e.Barred, e.BarredBy = a.in.Barred(a.other(a.s.Run).Name)
 		return nil
 	})
-}
-
-// barred is why the trust root does not admit what a slot is known to hold.
-func (a *Agent) barred(slot bootctl.Slot) (reason.Reason, string) {
-	c, _ := a.st.Content(slot)
-	if !a.who.rooted() || len(c.Images) == 0 {
-		return reason.None, ""
-	}
-	lowest, _ := a.who.Root.SequenceRange(a.o.RootComponent)
-	switch {
-	case a.who.Root.Revoked(c.Manifest):
-		return reason.Revoked, "what slot " + string(slot) + " holds"
-	case c.Sequence < lowest:
-		return reason.SequenceOutOfRange, fmt.Sprintf("slot %s holds %d, the root admits %d and higher", slot, c.Sequence, lowest)
-	}
-	return reason.None, ""
 }
 
 // Approve gives a person's consent to one manifest, by digest, or to the one that waits.
@@ -159,7 +142,7 @@ func (a *Agent) Approve(ctx context.Context, digest, actor, note string) (contro
 			return nil
 		}
 		if _, err := manifest.ParseDigest(digest); err != nil {
-			return &Refused{Reason: reason.RequestBad, Detail: err.Error()}
+			return &intake.Refused{Reason: reason.RequestBad, Detail: err.Error()}
 		}
 		_, e.Final = a.st.Verdict(digest)
 		return nil
@@ -227,4 +210,39 @@ func (a *Agent) Export(ctx context.Context, w io.Writer, from uint64) (control.E
 		}
 	}
 	return out, ctx.Err()
+}
+
+// Challenge opens a new challenge, which voids the one before, and returns it as a person copies it.
+func (a *Agent) Challenge(ctx context.Context, actor string) (control.Challenge, error) {
+	out := control.Challenge{Schema: control.Schema, Device: a.o.Device}
+	err := a.do(ctx, func(context.Context) error {
+		version, text, c, err := a.in.Challenge(a.s, actor)
+		if err != nil {
+			return err
+		}
+		out.RootVersion, out.Challenge = version, text
+		_, err = a.take(c)
+		return err
+	})
+	if out.Challenge == "" {
+		return control.Challenge{}, err
+	}
+	return out, err
+}
+
+// Permit takes a permit that answers the open challenge. It is used by the next local install of the
+// manifest that it names.
+func (a *Agent) Permit(ctx context.Context, document []byte, actor string) (control.Done, error) {
+	done := control.Done{Schema: control.Schema}
+	err := a.do(ctx, func(context.Context) error {
+		p, c, refused := a.in.Permit(a.s, document, actor)
+		if _, err := a.take(c); err != nil || refused != nil {
+			return errors.Join(err, refused)
+		}
+		done.Reason = reason.Permitted
+		done.Says = fmt.Sprintf("The permit is good: the next `ratchet install` of %s may go on although these rules forbid it: %s.",
+			p.Spec().Manifest, strings.Join(intake.Lifts(p), ", "))
+		return nil
+	})
+	return done, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/cipher"
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
@@ -36,7 +35,7 @@ func (a *Agent) perform(ctx context.Context, do life.Action) life.Event {
 	case life.Wait:
 		return a.waitFor(ctx, do)
 	case life.Ask:
-		return a.decide(ctx, do)
+		return a.decide(do)
 	case life.Prove:
 		return a.prove(ctx, do)
 	}
@@ -142,11 +141,11 @@ func (a *Agent) reboot(ctx context.Context, do life.Reboot) {
 }
 
 func (a *Agent) raise(ctx context.Context, d *life.Done) {
-	if a.o.Counter == nil || a.rootVersion() == 0 {
+	if a.o.Counter == nil || a.in.RootVersion() == 0 {
 		d.None = true
 		return
 	}
-	if err := a.o.Counter.Raise(ctx, a.rootVersion()); err != nil {
+	if err := a.o.Counter.Raise(ctx, a.in.RootVersion()); err != nil {
 		d.Class, d.Text = life.IO, err.Error()
 	}
 	d.Counter = a.counterName(ctx)
@@ -289,55 +288,4 @@ func (a *Agent) proveRunning() (bootctl.Slot, error) {
 		return "", fmt.Errorf("cannot prove what runs: / is slot %s, but the bootloader says %s", found, marker)
 	}
 	return found, nil
-}
-
-// waitFor waits, and hears meanwhile what it is told to hear.
-func (a *Agent) waitFor(ctx context.Context, w life.Wait) life.Event {
-	if w.Missed && len(a.missed) > 0 {
-		m := a.missed[0]
-		a.missed = a.missed[1:]
-		return a.receive(m)
-	}
-	var requests chan request
-	if w.Requests {
-		requests = a.requests
-	}
-	var inbox <-chan transport.Message
-	if w.Messages {
-		inbox = a.o.Inbox.Messages()
-	}
-	select {
-	case <-ctx.Done():
-	case r := <-requests:
-		if e := a.hear(ctx, r); e != nil {
-			return e
-		}
-	case m := <-inbox:
-		return a.receive(m)
-	case <-a.o.Clock.After(max(w.Until-a.o.Clock.Uptime(), time.Duration(0))):
-	}
-	return life.Due{Moment: a.moment()}
-}
-
-// receive takes one message from outside.
-func (a *Agent) receive(m transport.Message) life.Event {
-	taken, err := false, error(nil)
-	switch m.Kind {
-	case transport.Offer:
-		if len(m.Body) > 0 { // an empty retained message means nothing
-			a.offered = offer{envelope: m.Body, origin: m.Origin, message: &m}
-			return life.Came{Moment: a.moment()}
-		}
-	case transport.Resend:
-		err = a.reporter.Resend(m.Body)
-	default:
-		taken, err = a.document(m)
-	}
-	switch {
-	case err != nil:
-		return life.NotTaken{Moment: a.moment(), Text: err.Error()}
-	case taken:
-		return life.Documented{Moment: a.moment()}
-	}
-	return life.Begun{Moment: a.moment()}
 }

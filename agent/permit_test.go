@@ -8,6 +8,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -33,7 +34,7 @@ func TestPermitIsUsedByAFailedInstall(t *testing.T) {
 			}
 			for range 2 { // the file is not there: it begins, and ends
 				_, err := a.Install(ctx, agent.LocalInstall{Envelope: old, Name: "old.suit", Actor: "uid 0", Payloads: map[string]slots.Source{}}, func(control.Progress) {})
-				var no *agent.Refused
+				var no *intake.Refused
 				if !errors.As(err, &no) {
 					t.Errorf("the answer is %v", err)
 					return

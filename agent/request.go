@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
@@ -41,7 +42,7 @@ func (a *Agent) ask(ctx context.Context, run func(ctx context.Context) (life.Eve
 	case <-ctx.Done():
 		return life.Answer{}, ctx.Err()
 	case <-time.After(2 * time.Second):
-		return life.Answer{}, &Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.view.Snapshot().Phase)}
+		return life.Answer{}, &intake.Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.view.Snapshot().Phase)}
 	}
 	select {
 	case is := <-r.done:
@@ -55,20 +56,6 @@ func (a *Agent) ask(ctx context.Context, run func(ctx context.Context) (life.Eve
 func (a *Agent) do(ctx context.Context, run func(ctx context.Context) error) error {
 	_, err := a.ask(ctx, func(ctx context.Context) (life.Event, error) { return nil, run(ctx) })
 	return err
-}
-
-// Refused is the answer to a request or an offer that was not taken, with its stable reason.
-type Refused struct {
-	Reason   reason.Reason
-	Detail   string
-	Deferred bool // it may be taken later
-}
-
-func (e *Refused) Error() string {
-	if e.Detail == "" {
-		return string(e.Reason)
-	}
-	return string(e.Reason) + ": " + e.Detail
 }
 
 // abort lets another goroutine end the action in progress, where it can be ended: from the first

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"time"
 
-	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/internal/quarantine"
+	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
@@ -51,7 +52,7 @@ func (a *Agent) turn(ctx context.Context, event life.Event) life.Event {
 		switch event.(type) {
 		case life.Decided, life.Taken:
 			if from.Phase == life.Idle {
-				a.miss() // not decided: the broker may not say it again for weeks
+				a.in.Miss() // not decided: the broker may not say it again for weeks
 			}
 		}
 		return life.NotTaken{Moment: a.moment(), Text: err.Error()}
@@ -66,7 +67,17 @@ func (a *Agent) commit(c life.Commit) error {
 	if c.Empty() {
 		return nil
 	}
-	ops := a.reports(c.Ops)
+	ops := make([]life.Op, 0, len(c.Ops))
+	for _, op := range c.Ops {
+		if r, ok := op.(life.KeepReport); ok {
+			b := a.in.Report(a.s, r)
+			if len(b) == 0 {
+				continue
+			}
+			op = store.PutDocument{Name: store.Report, Body: b}
+		}
+		ops = append(ops, op)
+	}
 	err := a.st.Commit(c.Record, c.Events, ops...)
 	a.unstored = err != nil
 	if err != nil {
@@ -93,13 +104,26 @@ func (a *Agent) saveQuarantine(ops []life.QuarOp) life.Tally {
 	return a.q.Tally()
 }
 
-// note records events that are no step of the machine, with what belongs to them.
-func (a *Agent) note(e evidence.Event, ops ...life.Op) error {
-	err := a.st.Commit(nil, []evidence.Event{e}, ops...)
-	if a.unstored = err != nil; err == nil {
-		a.view.Show(a.s, a.q.List())
+// take makes changes of the book hold, one after the other, and tells whether a document was taken.
+//
+// Crash: each change is one journal transaction, and memory follows it only when it succeeded.
+func (a *Agent) take(changes ...intake.Change) (taken bool, err error) {
+	for _, c := range changes {
+		if !c.Empty() {
+			err := a.st.Commit(nil, c.Events, c.Ops...)
+			if a.unstored = err != nil; err != nil {
+				return taken, err
+			}
+			a.view.Show(a.s, a.q.List())
+		}
+		a.s = c.State
+		a.in.Adopt(c)
+		if taken = taken || c.Taken; c.Taken {
+			e := c.Events[0]
+			a.log.Info("document taken", "document", e.Detail["document"], "origin", e.Actor)
+		}
 	}
-	return err
+	return taken, nil
 }
 
 // entered lets go of what a phase that was left had in its hands.
@@ -111,7 +135,7 @@ func (a *Agent) entered(from life.Record, t life.Tell) {
 	a.log.Info("phase", "from", from.Phase, "to", to.Phase, "slot", to.Target, "reason", string(to.Ext.Cause), "sequence", to.Ext.Sequence)
 	switch {
 	case to.Phase == life.Preparing:
-		a.local = a.offered.local
+		a.local = a.in.Payloads()
 	case to.Phase == life.Checking || to.Phase == life.Idle:
 		a.local = nil
 	}
@@ -119,14 +143,14 @@ func (a *Agent) entered(from life.Record, t life.Tell) {
 		a.release()
 	}
 	if a.s.Permitted == "" {
-		a.permit = campaign.Permit{}
+		a.in.UsedPermit()
 	}
 }
 
 // tell shows what the step has to say.
 func (a *Agent) tell(t life.Tell) {
 	if t.Missed {
-		a.miss()
+		a.in.Miss()
 	}
 	if t.Failed != nil {
 		a.failText(t.Failed.What, t.Failed.Text)
@@ -200,7 +224,7 @@ func (a *Agent) answer(is life.Answer, err error) {
 	switch {
 	case err != nil:
 	case is.Refused != reason.None:
-		err = &Refused{Reason: is.Refused, Detail: is.Detail, Deferred: is.Deferred}
+		err = &intake.Refused{Reason: is.Refused, Detail: is.Detail, Deferred: is.Deferred}
 	}
 	r.done <- reply{answer: is, err: err}
 }
@@ -220,19 +244,6 @@ func (a *Agent) release() {
 		_ = m.Close()
 	}
 	a.held = nil
-}
-
-// maxMissed bounds the offers that are kept while an update is in progress; the broker has them all.
-const maxMissed = 8
-
-// miss keeps the offer that is being decided until the update in progress has ended.
-func (a *Agent) miss() {
-	if a.offered.message == nil {
-		return
-	}
-	if a.missed = append(a.missed, *a.offered.message); len(a.missed) > maxMissed {
-		a.missed = a.missed[1:]
-	}
 }
 
 // errText is an error for people, "" for none.

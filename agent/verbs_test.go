@@ -8,6 +8,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -105,7 +106,7 @@ func TestVerbs(t *testing.T) {
 						}
 						select {
 						case err := <-answer:
-							var no *agent.Refused
+							var no *intake.Refused
 							if got = done; errors.As(err, &no) {
 								got = no.Reason
 							} else if err != nil {

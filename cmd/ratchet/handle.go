@@ -11,6 +11,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -94,7 +95,7 @@ func (d *device) install(ctx context.Context, r control.Request, progress func(a
 
 // explain turns an error of the agent into what the command line shows, with its exit code.
 func explain(err error) error {
-	var refused *agent.Refused
+	var refused *intake.Refused
 	if !errors.As(err, &refused) {
 		return err
 	}

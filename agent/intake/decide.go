@@ -1,0 +1,93 @@
+package intake
+
+import (
+	"crypto/sha256"
+
+	"github.com/ratchet-ota/ratchet/agent/internal/store"
+	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+var stages = map[life.Stage]policy.Stage{life.Download: policy.Download, life.Arm: policy.Arm}
+
+// Decide decides the offer that was brought, or the one that waits. One that has a verdict already, or that
+// something else stands before, is not asked about.
+func (in *Intake) Decide(s life.State, ask life.Ask) life.Ruling {
+	if ask.Waiting {
+		in.offered = Offer{Envelope: s.Waiting.Envelope, Origin: "waiting"}
+	}
+	o := &in.offered
+	m, r := in.verify(*o)
+	if r.Unverified {
+		return r
+	}
+	o.manifest = m
+	if !o.Console && !ask.Over {
+		if why, ok := in.o.Store.Verdict(r.Digest); ok {
+			in.o.Log.Debug("offer has a final verdict", "manifest", r.Digest, "reason", why)
+			r.Settled = why
+			return r
+		}
+		if r = s.Glance(r, in.o.Clock.Uptime()); r.Early || r.Passed {
+			return r
+		}
+	}
+	f := in.facts(s, m, other(s))
+	if s.Judge.Digest == r.Digest && !ask.Over {
+		f.Own.Judging = s.Judge.Cause
+	}
+	d := in.decide(policy.Offer{Manifest: m, Stage: stages[ask.Stage], Local: o.Console}, f)
+	return ruling(r, d)
+}
+
+// Again decides the update in progress once more, at a stop point, and returns the plan to go on by.
+func (in *Intake) Again(s life.State, ask life.Ask) (life.Ruling, policy.Plan) {
+	m, r := in.verify(Offer{Envelope: in.o.Store.Document(store.Envelope), Origin: "journal"})
+	if r.Unverified {
+		return r, policy.Plan{}
+	}
+	if r.Digest != s.Rec.Digest {
+		why := policy.Decision{Outcome: policy.Refuse, Findings: []policy.Finding{{Reason: reason.DigestMismatch, Final: true}}}
+		return ruling(r, why), policy.Plan{}
+	}
+	d := in.decide(policy.Offer{Manifest: m, Stage: stages[ask.Stage], Local: s.Rec.Ext.Local}, in.facts(s, m, s.Rec.Target))
+	return ruling(r, d), d.Plan
+}
+
+// Check says what would be decided about an offer that a person hands over, and what it needs. When it cannot
+// be verified, the ruling says why.
+func (in *Intake) Check(s life.State, o Offer) (manifest.Manifest, policy.Decision, life.Ruling) {
+	m, r := in.verify(o)
+	if r.Unverified {
+		return m, policy.Decision{}, r
+	}
+	return m, in.decide(policy.Offer{Manifest: m, Stage: policy.Download, Local: true}, in.facts(s, m, other(s))), r
+}
+
+func (in *Intake) decide(o policy.Offer, f policy.Facts) policy.Decision {
+	return policy.Decide(o, in.standing(), in.book.permit, f)
+}
+
+// verify turns bytes into a manifest, or says why they are none.
+func (in *Intake) verify(o Offer) (manifest.Manifest, life.Ruling) {
+	r := life.Ruling{Envelope: o.Envelope, Origin: o.Origin, Console: o.Console}
+	env, err := manifest.Parse(o.Envelope)
+	if err == nil {
+		var m manifest.Manifest
+		if m, err = manifest.Verify(env, in.authority()); err == nil {
+			r.Digest, r.Sequence, r.Version = m.Digest().String(), m.Sequence(), Version(m)
+			r.Garbage = []byte(m.Digest().Sum[:16])
+			return m, r
+		}
+	}
+	sum := sha256.Sum256(o.Envelope)
+	if o.Console {
+		sum = sha256.Sum256([]byte(o.Origin + string(sum[:]))) // a person's attempt is on record of its own
+	}
+	r.Garbage, r.Unverified = sum[:16], true
+	r.Outcome, r.Why, r.Said = life.Refuse, refusal(err), err.Error()
+	in.o.Log.Warn("offer refused", "reason", string(r.Why), "origin", o.Origin, "error", err)
+	return manifest.Manifest{}, r
+}

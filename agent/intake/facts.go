@@ -1,0 +1,70 @@
+package intake
+
+import (
+	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/bootctl"
+)
+
+// facts are what this device is now, for a decision about the target.
+func (in *Intake) facts(s life.State, m manifest.Manifest, target bootctl.Slot) policy.Facts {
+	machine := in.o.Measure(target)
+	f := policy.Facts{ID: in.o.Device, Device: in.o.Facts, Rules: in.o.Rules, Metered: machine.Metered, Own: in.own(s),
+		SlotSize: map[string]int64{}, Running: map[string]manifest.Digest{},
+		Battery: machine.Supply.Battery, Mains: machine.Supply.Mains, SupplyKnown: machine.Supply.Known}
+	f.Now, _ = in.wall()
+	f.Device.Now, f.Device.TimeKnown = f.Now.Wall, f.Now.Known
+	f.Device.BatteryMWh = machine.Supply.BatteryMWh
+	f.Device.Components = map[string]manifest.Target{}
+	for c, size := range machine.Sizes {
+		f.Device.Components[c] = manifest.Target{Slot: machine.Index}
+		if size != Unmeasured {
+			f.SlotSize[c] = size
+		}
+	}
+	if floor := s.Floor; floor.Digest != "" || floor.Sequence > 0 {
+		f.Floor.Sequence = floor.Sequence
+		f.Floor.Manifest, _ = manifest.ParseDigest(floor.Digest)
+	}
+	if in.o.Sequence > f.Floor.Sequence {
+		// What the running image knows of itself counts when the journal does not (amnesia).
+		f.Floor = policy.Floor{Sequence: in.o.Sequence}
+		if m.Sequence() == in.o.Sequence {
+			f.Floor.Manifest = m.Digest()
+		}
+	}
+	f.Bound = func(seq uint64) (manifest.Digest, bool) {
+		digest, ok := in.o.Store.Bound(seq)
+		if !ok {
+			return manifest.Digest{}, false
+		}
+		d, err := manifest.ParseDigest(digest)
+		return d, err == nil
+	}
+	f.Quarantined = func(d manifest.Digest) (reason.Reason, bool) {
+		return in.o.Quarantined(d.String())
+	}
+	if c, ok := in.o.Store.Content(s.Run); ok && c.Confirmed {
+		for _, i := range c.Images {
+			f.Running[i.Component] = manifest.Digest{Alg: i.Alg, Sum: string(i.Digest)}
+		}
+	}
+	f.Approved = in.o.Store.Approved() == m.Digest().String()
+	return f
+}
+
+// own is what only the agent knows of its own state. Whether an image is being judged is asked of a new
+// offer only, see Decide.
+func (in *Intake) own(s life.State) policy.Own {
+	o := policy.Own{Hold: s.Hold != "" || s.Run == "", Stayed: s.Stayed, Journal: policy.Room{Needs: minJournal}}
+	if len(s.Safe) > 0 {
+		o.Safe = s.Safe[0]
+	}
+	o.Journal.Free, _ = in.o.Store.Free() // an error is no room
+	return o
+}
+
+// minJournal is what must be free in the journal before an update begins: its phases and evidence fit.
+const minJournal = 128 << 10
