@@ -5,7 +5,7 @@ BIN       ?= bin
 RUNS      ?= 5
 RIG       ?= rig-out
 EVERY     ?= 1
-CRASHTIME ?= 4m
+CRASHTIME ?= 6m
 FUZZTIME  ?= 5s
 SAMPLE    ?= 0
 SEED      ?= 1
@@ -48,11 +48,11 @@ cross: ## build for the devices' processors
 test386: ## the tests as a 32-bit program
 	GOARCH=386 $(STATIC) $(GO) test ./...
 
-crash: build ## every power cut of every scenario on simulated machines, then seeded pairs of cuts, CRASHTIME (default 4m)
+crash: build ## every power cut of every scenario on simulated machines, then pairs of cuts, CRASHTIME (default 6m)
 	$(BIN)/ratchet-lab explore --time $(CRASHTIME)
 
-crash-full: build ## the same with all pairs of cuts of the main scenarios: hours
-	$(BIN)/ratchet-lab explore --full
+crash-full: build ## the same with all pairs of cuts, all triples of the main scenarios, and then any number: 20 minutes
+	$(BIN)/ratchet-lab explore --full --time 20m
 
 defects: build ## plant each known kind of defect, and see that crash finds it
 	$(BIN)/ratchet-lab defects

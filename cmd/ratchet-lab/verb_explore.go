@@ -13,11 +13,13 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
 )
 
-const exploreUsage = `usage: ratchet-lab explore [--time 4m | --full] [--scenario A,B] [--loader A,B] [--seed N] [--stop] [--list]
+const exploreUsage = `usage: ratchet-lab explore [--time 5m | --full] [--scenario A,B] [--loader A,B] [--seed N] [--stop] [--list]
 
 Cuts the power of a simulated device at every operation of every scenario, on every bootloader, and again
-during the recovery. Without --full: every single cut of every scenario on the main loaders, and of the main scenarios on the others,
-then seeded pairs of cuts until the time is up.
+during the recovery. First every single cut of every scenario on the main loaders, and of the main scenarios
+on the others, is played. Then every pair of cuts, as far as the time goes.
+With --full, whatever it takes: every single cut, all pairs of all scenarios on all power-safe loaders, all
+triples of the main scenarios; and then any number of cuts of the main scenarios, as far as the time goes.
 Each failure is told operation by operation, with the command that replays it.
 `
 
@@ -27,15 +29,15 @@ const workVerb = "explore-worker"
 // progressEvery is how often the exploration says how far it is; such lines begin with blanks.
 const progressEvery = 15 * time.Second
 
-// pairsPerCut is how many second cuts a seeded round tries on each first.
-const pairsPerCut = 4
+// rowTime bounds a row whose end is not known.
+const rowTime = 4 * time.Minute
 
 func runExplore(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fl := flag.NewFlagSet("explore", flag.ContinueOnError)
 	fl.SetOutput(stderr)
 	fl.Usage = func() { fmt.Fprint(stderr, exploreUsage); fl.PrintDefaults() }
-	limit := fl.Duration("time", 4*time.Minute, "end after this time; every single cut is played whatever it takes")
-	full := fl.Bool("full", false, "all pairs of cuts of the scenarios marked deep, seeded pairs of the others")
+	limit := fl.Duration("time", 5*time.Minute, "begin nothing new after this time, but single cuts; with --full: but singles, pairs and triples")
+	full := fl.Bool("full", false, "all pairs, and all triples of the main scenarios, whatever it takes")
 	scenarios := fl.String("scenario", "", "only these, separated by commas")
 	loaders := fl.String("loader", "", "only these, separated by commas")
 	seed := fl.Uint64("seed", 1, "of everything random")
@@ -68,16 +70,16 @@ func runExplore(ctx context.Context, args []string, stdout, stderr io.Writer) in
 		fmt.Fprintln(stderr, "ratchet-lab explore:", err)
 		return 1
 	}
-	plan.full, plan.end = *full, time.Now().Add(*limit)
-	pool := explorer.Pool{Command: []string{self, workVerb}, Workers: max(*workers, 1), Dir: dir, Limit: 10 * time.Minute}
+	plan.end = time.Now().Add(*limit)
+	pool := explorer.Pool{Command: []string{self, workVerb}, Workers: max(*workers, 1), Dir: dir, Limit: 15 * time.Minute}
 	began := time.Now()
 	var report explorer.Report
 	cases, told := 0, began
 	err = pool.Run(ctx, plan.next, func(y explorer.Tally) {
 		report.Add(y)
-		if cases += y.Singles + y.Pairs; time.Since(told) > progressEvery {
+		if cases += y.Singles; time.Since(told) > progressEvery {
 			told = time.Now()
-			fmt.Fprintf(stderr, "  %4.0f s: %d cases, %d of %d rows with every single cut, %d failures\n", told.Sub(began).Seconds(), cases, plan.at, len(plan.rows), len(report.Fails))
+			fmt.Fprintf(stderr, "  %4.0f s: %d cases with one cut, %d of %d rows begun, %d failures\n", told.Sub(began).Seconds(), cases, plan.at, len(plan.rows), len(report.Fails))
 		}
 		if len(y.Fails) > 0 {
 			fmt.Fprintf(stderr, "%s on %s: %s: %s\n", y.Task.Scenario, y.Task.Loader, y.Fails[0].What, y.Fails[0].Says)
@@ -96,17 +98,13 @@ func runExplore(ctx context.Context, args []string, stdout, stderr io.Writer) in
 	return 0
 }
 
-// plan says what is played in which order: every single cut of everything first.
+// plan says what is played in which order.
 type plan struct {
 	rows   []explorer.Task
-	at     int // next row of single cuts
-	full   bool
+	must   int // rows that are played whatever time it takes
+	at     int // next row
 	end    time.Time
 	failed bool
-	queue  []explorer.Task // of full pairs
-	filled bool
-	round  uint64 // of seeded pairs
-	row    int
 }
 
 func newPlan(scenarios, loaders string, seed uint64, stop, full bool) (*plan, error) {
@@ -142,61 +140,41 @@ func newPlan(scenarios, loaders string, seed uint64, stop, full bool) (*plan, er
 			}
 		}
 	}
+	singles := p.rows
+	p.must = len(singles)
+	p.deep(singles, explorer.Depth{Cuts: 2, Twice: 50}, false)
+	if full {
+		p.deep(singles, explorer.Depth{Cuts: 3}, true)
+		p.must = len(p.rows)
+	}
+	p.deep(singles, explorer.Depth{Time: rowTime}, true)
 	return p, nil
 }
 
-func (p *plan) next() (explorer.Task, bool) {
-	if p.failed {
-		return explorer.Task{}, false
-	}
-	if p.at < len(p.rows) {
-		p.at++
-		return p.rows[p.at-1], true
-	}
-	if p.full {
-		return p.nextFull()
-	}
-	if time.Now().After(p.end) || len(p.rows) == 0 {
-		return explorer.Task{}, false
-	}
-	return p.draw(), true
-}
-
-// draw is a round of seeded pairs of the next row. A part of the first cuts at once, so that the end
-// of the time is not far from the end of a task.
-func (p *plan) draw() explorer.Task {
-	t := p.rows[p.row]
-	t.Pairs, t.Draw = pairsPerCut, p.round
-	t.First, t.Of = int(p.round%8), 8
-	if p.row++; p.row == len(p.rows) {
-		p.row, p.round = 0, p.round+1
-	}
-	return t
-}
-
-// fullParts divides the first cuts of a row, so that workers share it.
-const fullParts = 16
-
-func (p *plan) nextFull() (explorer.Task, bool) {
-	if !p.filled {
-		p.filled = true
-		for _, t := range p.rows {
-			s, _ := explorer.FindScenario(t.Scenario)
-			l, _ := explorer.FindLoader(t.Loader)
-			t.Pairs, t.Of = -1, fullParts
-			if !s.Deep || !l.PowerSafe {
-				t.Pairs = pairsPerCut
-			}
-			for t.First = range t.Of {
-				p.queue = append(p.queue, t)
-			}
+// deep adds rows that are cut again and again: all, or those of the main scenarios.
+func (p *plan) deep(rows []explorer.Task, depth explorer.Depth, main bool) {
+	for _, t := range rows {
+		s, _ := explorer.FindScenario(t.Scenario)
+		l, _ := explorer.FindLoader(t.Loader)
+		if !l.PowerSafe || main && !s.Deep {
+			continue
 		}
+		own := depth
+		t.Deep = &own
+		p.rows = append(p.rows, t)
 	}
-	if len(p.queue) == 0 {
+}
+
+func (p *plan) next() (explorer.Task, bool) {
+	late := p.at >= p.must && time.Now().After(p.end)
+	if p.failed || p.at == len(p.rows) || late {
 		return explorer.Task{}, false
 	}
-	t := p.queue[0]
-	p.queue = p.queue[1:]
+	p.at++
+	t := p.rows[p.at-1]
+	if t.Deep != nil && t.Deep.Time > 0 {
+		t.Deep.Time = min(t.Deep.Time, max(time.Until(p.end), time.Second))
+	}
 	return t, true
 }
 

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 
 	"github.com/ratchet-ota/ratchet/hal"
 )
@@ -16,7 +17,8 @@ const sector = 512
 // store is sparse bytes with a volatile write cache in front: pending holds the writes since the
 // last flush, oldest first. Reads see them.
 type store struct {
-	sectors map[int64][]byte // durable, by sector number; absent reads as zeros
+	sectors map[int64][]byte // durable, by sector number; absent reads as zeros. A sector is replaced, never changed in place
+	version uint64           // of what is durable: equal versions are equal contents, in all forks of a machine
 	size    int64            // durable
 	pending []change
 	now     int64 // size with all pending changes
@@ -120,6 +122,9 @@ func (s *store) haunt() {
 	}
 }
 
+// versions numbers what stores hold.
+var versions atomic.Uint64
+
 // crash drops the cache: a seeded part of it, sector by sector, has reached the medium. Now and
 // then all or nothing of it has, which are the likely cases in the field.
 func (s *store) crash(rng *rand.Rand) {
@@ -146,12 +151,14 @@ func (s *store) apply(c change, part *rand.Rand) {
 			if end := c.size - n*sector; end <= 0 {
 				delete(s.sectors, n)
 			} else if end < sector {
+				s.sectors[n] = slices.Clone(s.sectors[n])
 				clear(s.sectors[n][end:])
 			}
 		}
-		s.size = c.size
+		s.size, s.version = c.size, versions.Add(1)
 		return
 	}
+	s.version = versions.Add(1)
 	end := c.off + int64(len(c.data))
 	lost := false
 	for n := c.off / sector; n*sector < end; n++ {
@@ -161,11 +168,9 @@ func (s *store) apply(c change, part *rand.Rand) {
 		if lost {
 			continue
 		}
-		b := s.sectors[n]
-		if b == nil {
-			b = make([]byte, sector)
-			s.sectors[n] = b
-		}
+		b := make([]byte, sector)
+		copy(b, s.sectors[n])
+		s.sectors[n] = b
 		if part != nil && s.tears && part.IntN(3) == 0 {
 			b = b[:part.IntN(sector)]
 			lost = true // with the rest of the unit

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/maphash"
 	"io"
 	"maps"
@@ -69,6 +70,10 @@ func (w *World) SetTears(tears bool) {
 func (w *World) Fork() *World {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.fork()
+}
+
+func (w *World) fork() *World {
 	pcg := *w.pcg
 	c := &World{
 		pcg: &pcg, rng: rand.New(&pcg), cache: w.cache, grain: w.grain, seed: w.seed,
@@ -86,12 +91,9 @@ func (w *World) Fork() *World {
 	return c
 }
 
-// fork is a deep copy; pending data is never changed in place but by Poke, sectors are.
+// fork is a copy; sectors are shared, for they are never changed in place. Pending data is, by Poke.
 func (s *store) fork() *store {
-	c := &store{sectors: make(map[int64][]byte, len(s.sectors)), size: s.size, now: s.now, grain: s.grain, pending: slices.Clone(s.pending)}
-	for n, b := range s.sectors {
-		c.sectors[n] = slices.Clone(b)
-	}
+	c := &store{sectors: maps.Clone(s.sectors), version: s.version, size: s.size, now: s.now, grain: s.grain, pending: slices.Clone(s.pending)}
 	for i, p := range c.pending {
 		c.pending[i].data = slices.Clone(p.data)
 	}
@@ -115,6 +117,55 @@ func (t *tree) fork() *tree {
 		c.pending = append(c.pending, renaming{r.dir, twin(r.set)})
 	}
 	return c
+}
+
+// Watch calls f before each operation, from the goroutine that asks for it, with the machine as it is
+// then: what a cut before this operation, or behind the one before it, meets. f must not use the machine
+// but by fork. nil takes it back. A fork is not watched.
+func (w *World) Watch(f func(fork func() *World)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watcher = f
+}
+
+// Dirty tells whether anything is written and not flushed: else a cut leaves one machine only.
+func (w *World) Dirty() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range w.disks {
+		if len(d.pending) > 0 {
+			return true
+		}
+	}
+	if len(w.fs.pending) > 0 {
+		return true
+	}
+	for _, names := range []map[string]*store{w.fs.durable, w.fs.now} {
+		for _, s := range names {
+			if len(s.pending) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Version names what is durable on a disk: two forks of one machine with the same version hold the same.
+func (w *World) Version(path string) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mustDisk(path).version
+}
+
+// VariableTexts returns the firmware's variables as text, sorted: name, attributes, bytes.
+func (w *World) VariableTexts() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for _, name := range sorted(w.vars) {
+		out = append(out, fmt.Sprintf("%s %x %x", name, w.vars[name].attributes, w.vars[name].data))
+	}
+	return out
 }
 
 // Durable returns what is left of a disk at off when the power goes now and the whole cache is lost.

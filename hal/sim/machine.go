@@ -59,6 +59,13 @@ func (w *World) Counter() hal.Counter {
 	return counter{w, w.life}
 }
 
+// HasCounter tells whether there is a counter.
+func (w *World) HasCounter() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.noCounter
+}
+
 // SetCounter sets the counter, or with ok false takes the hardware away.
 func (w *World) SetCounter(v uint64, ok bool) {
 	w.mu.Lock()

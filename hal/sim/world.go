@@ -74,8 +74,10 @@ type World struct {
 	failAt map[int64]error
 	down   bool
 	cause  string
-	life   *life // of the process that runs now
-	boots  int
+
+	watcher func(fork func() *World) // before each operation, see Watch
+	life    *life                    // of the process that runs now
+	boots   int
 
 	disks map[string]*disk
 	fs    *tree
@@ -247,6 +249,9 @@ func (w *World) alive(l *life) error {
 func (w *World) do(l *life, kind, what string, apply func(part *rand.Rand) error) error {
 	if err := w.alive(l); err != nil {
 		return err
+	}
+	if w.watcher != nil {
+		w.watcher(w.fork)
 	}
 	w.ops++
 	w.trace = append(w.trace, Op{w.ops, kind, what})

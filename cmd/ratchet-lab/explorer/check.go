@@ -125,6 +125,9 @@ func (d *Device) checkEnd(n byte) {
 	if d.faulty() && o.Result == "updated" && o.Reason == reason.FloorPending && slices.ContainsFunc(d.s.Ends, func(e End) bool { return e.Image == n && e.Result == "updated" }) {
 		return // raising the counter failed; it is retried at the next start
 	}
+	if o.Result != "updated" && d.ghosts.excuse(o.Reason) && n > 0 && d.proven[d.Runs()] == n {
+		return // so many cuts in one attempt look like a sick image, and it was left
+	}
 	if d.blamedTwice() || d.faulty() && n > 0 && d.proven[d.Runs()] == n && !d.s.sick(n) {
 		return // an operation that failed may end the update; what runs is proven
 	}
@@ -140,6 +143,9 @@ func (d *Device) blamedTwice() bool {
 // excused: with one try and a cut in it the tries are used up, which is true, and says nothing yet about
 // the image; after the second time it does.
 func (d *Device) excused(why reason.Reason) bool {
+	if d.ghosts.excuse(why) {
+		return true
+	}
 	return d.l.Tries == 1 && len(d.cuts) > 0 && why == reason.TrialBootsExhausted || why == reason.Quarantined && d.blamedTwice()
 }
 

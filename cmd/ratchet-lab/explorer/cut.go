@@ -18,15 +18,20 @@ type Cut struct {
 	Mode sim.Mode
 	// Cache is what becomes of what was not flushed.
 	Cache sim.Cache
+	// Draw chooses other parts of the cache to lose, at the same operation.
+	Draw int
 	// Fail: the power stays, and the operation fails with an I/O error and a part of its effect.
 	Fail bool
 }
 
-// String is how replay takes it: 17:torn (a seeded part of the cache is lost), 31:after:kept, 31:after:lost, 12:fails.
+// String is how replay takes it: 17:torn (a seeded part of the cache is lost), 17:torn:part:2 (another part),
+// 31:after:kept, 31:after:lost, 12:fails.
 func (c Cut) String() string {
 	switch {
 	case c.Fail:
 		return fmt.Sprintf("%d:fails", c.Op)
+	case c.Draw != 0:
+		return fmt.Sprintf("%d:%v:%v:%d", c.Op, c.Mode, c.Cache, c.Draw)
 	case c.Cache != sim.LosePart:
 		return fmt.Sprintf("%d:%v:%v", c.Op, c.Mode, c.Cache)
 	}
@@ -37,9 +42,9 @@ var caches = []string{sim.LosePart.String(), sim.Keep.String(), sim.LoseAll.Stri
 
 // ParseCut reads what String writes.
 func ParseCut(s string) (Cut, error) {
-	bad := fmt.Errorf("cannot read the cut %q: OPERATION:before|torn|after[:kept|:lost|:part] or OPERATION:fails is wanted", s)
+	bad := fmt.Errorf("cannot read the cut %q: OPERATION:before|torn|after[:kept|:lost|:part[:N]] or OPERATION:fails is wanted", s)
 	parts := strings.Split(s, ":")
-	if len(parts) < 2 || len(parts) > 3 {
+	if len(parts) < 2 || len(parts) > 4 {
 		return Cut{}, bad
 	}
 	op, err := strconv.ParseInt(parts[0], 10, 64)
@@ -59,7 +64,12 @@ func ParseCut(s string) (Cut, error) {
 	default:
 		return Cut{}, bad
 	}
-	if len(parts) == 3 {
+	if len(parts) == 4 {
+		if c.Draw, err = strconv.Atoi(parts[3]); err != nil || c.Draw < 0 || parts[2] != sim.LosePart.String() {
+			return Cut{}, bad
+		}
+	}
+	if len(parts) >= 3 {
 		i := slices.Index(caches, parts[2])
 		if c.Fail || i < 0 {
 			return Cut{}, bad
@@ -72,6 +82,7 @@ func ParseCut(s string) (Cut, error) {
 // chance is the seed of what this cut loses.
 func (c Cut) chance(seed uint64) uint64 {
 	x := seed ^ uint64(c.Op)*0x9e3779b97f4a7c15 ^ uint64(c.Mode+1)*0xbf58476d1ce4e5b9
+	x ^= uint64(c.Draw) * 0xd6e8feb86659fd93
 	x ^= x >> 31
 	return bits.RotateLeft64(x*0x94d049bb133111eb, 17)
 }

@@ -40,32 +40,35 @@ type Device struct {
 	seed uint64
 	base int64 // operations of provisioning
 
-	mem      *journal.Memory
-	lost     reason.Reason // why the journal is a new one
-	inbox    chan transport.Message
-	fired    map[string]int
-	Online   bool
-	cuts     []Cut
-	done     int   // cuts that have happened or were passed over
-	armed    int64 // operation of the next cut, 0 for none
-	boots    int
-	resets   int // kernels that came to nothing
-	opened   []int64
-	broken   int // times that the network broke
-	rec      life.Record
-	seq      uint64 // of the newest evidence
-	known    []byte // last checkpoint that was looked at
-	proven   map[string]byte
-	read     map[string]int64 // bytes of each disk read back in this boot, since it was last written
-	patience int
-	breaches []Breach
-	notes    map[int64]string // by operation, for the story
-	brick    string
-	onPower  func(*Device) bool // false: stop here
-	onReboot func(*Device)      // before the loader starts, where nothing was cut
-	stopped  bool
-	agent    *agent.Agent
-	life     context.Context // of the present boot
+	mem       *journal.Memory
+	lost      reason.Reason // why the journal is a new one
+	inbox     chan transport.Message
+	fired     map[string]int
+	Online    bool
+	cuts      []Cut
+	done      int   // cuts that have happened or were passed over
+	armed     int64 // operation of the next cut, 0 for none
+	boots     int
+	resets    int // kernels that came to nothing
+	opened    []int64
+	broken    int // times that the network broke
+	rec       life.Record
+	seq       uint64 // of the newest evidence
+	known     []byte // last checkpoint that was looked at
+	proven    map[string]byte
+	read      map[string]int64 // bytes of each disk read back in this boot, since it was last written
+	patience  int
+	breaches  []Breach
+	notes     map[int64]string // by operation, for the story
+	brick     string
+	onReboot  func(*Device) // before the loader starts, where nothing was cut
+	stopped   bool
+	ghosts    ghosts
+	branch    func(*Device)     // before each operation, see Lab.Deep
+	forking   func() *sim.World // while branch runs
+	inJournal string            // journalKey, "" when it is not known
+	agent     *agent.Agent
+	life      context.Context // of the present boot
 }
 
 // Breach is an invariant that does not hold.
@@ -132,12 +135,16 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 }
 
 // fork is the same device a second time.
-func (d *Device) fork() *Device {
+func (d *Device) fork() *Device { return d.twin(d.W.Fork()) }
+
+// twin is the same device with another machine.
+func (d *Device) twin(w *sim.World) *Device {
 	c := *d
-	c.W, c.mem = d.W.Fork(), d.mem.Clone()
+	c.W, c.mem = w, d.mem.Clone()
+	c.branch, c.forking = nil, nil
 	c.fired, c.proven, c.read, c.notes = maps.Clone(d.fired), maps.Clone(d.proven), maps.Clone(d.read), maps.Clone(d.notes)
 	c.opened, c.breaches, c.cuts = slices.Clone(d.opened), slices.Clone(d.breaches), slices.Clone(d.cuts)
-	c.inbox, c.agent, c.life, c.onPower, c.onReboot = nil, nil, nil, nil, nil
+	c.inbox, c.agent, c.life, c.onReboot = nil, nil, nil, nil
 	return &c
 }
 

@@ -2,25 +2,33 @@ package explorer
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/hal/sim"
 )
 
-// Task is one scenario on one loader, as a worker gets it.
+// Task is one row, as a worker gets it: a scenario on a loader.
 type Task struct {
 	Scenario, Loader string
 	Seed             uint64
-	// Pairs is how many second cuts are tried on each first: 0 none, -1 all, else seeded.
-	Pairs int
-	// Draw chooses other pairs of the same seed.
-	Draw uint64
-	// First and Of divide the first cuts between tasks: those whose index is First modulo Of.
-	First, Of int
 	// Stop ends the task with its first failure.
 	Stop bool
+	// Deep, where set, cuts again and again; else every single cut is played, and every failed operation.
+	Deep *Depth
+}
+
+// Depth is how deep a row is explored.
+type Depth struct {
+	// Cuts is how many cuts a story has at the most; 0: as many as lead to something new.
+	Cuts int
+	// Limit ends the row after so many plays; 0: none.
+	Limit int
+	// Time ends it after so long; 0: never.
+	Time time.Duration
+	// Twice plays every Twice-th state that is met a second time a second time, and holds the two plays
+	// against each other; 0: none.
+	Twice int
 }
 
 // Tally is what became of a task.
@@ -28,14 +36,10 @@ type Tally struct {
 	Task    Task
 	Ops     int64          // operations of the clean run
 	Singles int            // cases with one cut, or one failed operation
-	States  int            // different states of the machine among them, at the power-on after the cut
 	Faults  int            // of Singles: failed operations
-	Pairs   int            // cases with two cuts that were played
-	Same    int            // that were not played on: the same state of the machine was played before
-	All     int            // pairs that there are
-	Kinds   map[string]int // cases by the kind of the operation that was cut (the last)
+	Kinds   map[string]int // cases by the kind of the operation that was cut
 	Weak    map[string]int // layouts that are not power-safe: breaches by kind
-	Blamed  int            // images blamed after two cuts in two trials (loaders with one try)
+	Deep    *DeepTally     // of a deep task
 	Seconds float64
 	Fails   []Failure
 	WeakAt  []Failure // the first of each kind
@@ -65,141 +69,65 @@ func (x *Lab) Explore(task Task) (Tally, error) {
 	if !ok {
 		return y, fmt.Errorf("no loader %q", task.Loader)
 	}
+	explore := x.singles
+	if task.Deep != nil {
+		explore = x.deep
+	}
+	err := explore(&y, &s, &l)
+	y.Seconds = time.Since(began).Seconds()
+	return y, err
+}
+
+// singles plays every single cut, and every failed operation.
+func (x *Lab) singles(y *Tally, s *Scenario, l *Loader) error {
 	var boots []*Device // of the clean run: a cut in the second boot need not play the first again
-	clean, err := x.play(&s, &l, task.Seed, nil, nil, func(d *Device) { boots = append(boots, d.fork()) })
+	clean, err := x.play(s, l, y.Task.Seed, nil, func(d *Device) { boots = append(boots, d.fork()) }, nil)
 	if err != nil {
-		return y, err
+		return err
 	}
 	y.Ops = clean.Op()
 	trace := clean.W.Trace()[clean.base:]
-	if y.judge(clean) && task.Stop || len(clean.breaches) > 0 {
-		y.Seconds = time.Since(began).Seconds()
-		return y, nil
+	if y.judge(clean) && y.Task.Stop || len(clean.breaches) > 0 {
+		return nil
 	}
-	seen := map[string]bool{}
-	rng := rand.New(rand.NewPCG(task.Seed, task.Draw))
-	for i, c := range firstCuts(y.Ops, task.Pairs != 0) {
-		if task.Of > 1 && i%task.Of != task.First {
-			continue
-		}
-		var at *Device
-		first := true
-		met := func(d *Device) bool {
-			if !first || d.done < len(d.cuts) {
-				return true // another reset of the machine than by the cut
-			}
-			first = false
-			k := d.key()
-			if seen[k] && len(d.breaches) == 0 {
-				return false
-			}
-			seen[k] = true
-			at = d.fork()
-			return true
-		}
+	for _, c := range everyCut(y.Ops) {
 		var d *Device
 		for i := len(boots) - 1; i >= 0 && d == nil; i-- {
 			if boots[i].Op() < c.Op {
-				d = x.resume(boots[i], c, met)
+				d = x.resume(boots[i], []Cut{c}, nil)
 			}
 		}
 		if d == nil {
-			if d, err = x.play(&s, &l, task.Seed, []Cut{c}, met, nil); err != nil {
-				return y, err
+			if d, err = x.play(s, l, y.Task.Seed, []Cut{c}, nil, nil); err != nil {
+				return err
 			}
 		}
 		if d.done == 0 && d.brick == "" && !d.s.Endless {
 			d.breach("lab", "the cut never happened")
 		}
-		if task.Pairs == 0 {
-			y.Singles++
-			if c.Fail {
-				y.Faults++
-			}
-			y.Kinds[trace[c.Op-1].Kind]++
-			if y.judge(d) && task.Stop {
-				break
-			}
-			continue
+		y.Singles++
+		if c.Fail {
+			y.Faults++
 		}
-		if at == nil || d.brick != "" {
-			continue
-		}
-		if x.pairs(&y, at, d.Op(), rng) && task.Stop {
+		y.Kinds[trace[c.Op-1].Kind]++
+		if y.judge(d) && y.Task.Stop {
 			break
 		}
 	}
-	y.States = len(seen)
-	y.Seconds = time.Since(began).Seconds()
-	return y, nil
-}
-
-// pairs cuts once more behind a first cut. It returns true when it found a failure.
-func (x *Lab) pairs(y *Tally, at *Device, end int64, rng *rand.Rand) (failed bool) {
-	var list []Cut
-	for op := at.Op() + 1; op <= end; op++ {
-		// A cut before an operation leaves what a cut after the one before it leaves.
-		for _, m := range []sim.Mode{sim.Torn, sim.After} {
-			list = append(list, everyCache(op, m)...)
-		}
-	}
-	y.All += len(list)
-	if y.Task.Pairs > 0 && y.Task.Pairs < len(list) {
-		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-		list = list[:y.Task.Pairs]
-	}
-	seen := map[string]bool{}
-	for _, c := range list {
-		first := true
-		d := x.resume(at, c, func(d *Device) bool {
-			if !first || d.done < len(d.cuts) {
-				return true // another reset of the machine than by the cut
-			}
-			first = false
-			k := d.key()
-			if seen[k] && len(d.breaches) == 0 {
-				y.Same++
-				return false
-			}
-			seen[k] = true
-			return true
-		})
-		if d.done < 2 && d.brick == "" && !d.s.Endless { // where somebody else cuts, too, chance makes other stories
-			d.breach("lab", "the second cut never happened")
-		}
-		y.Pairs++
-		if t := d.W.Trace(); d.base+c.Op <= int64(len(t)) {
-			y.Kinds[t[d.base+c.Op-1].Kind]++
-		}
-		if d.blamedTwice() {
-			y.Blamed++
-		}
-		if y.judge(d) {
-			failed = true
-			if y.Task.Stop {
-				return true
-			}
-		}
-	}
-	return failed
+	return nil
 }
 
 func everyCache(op int64, m sim.Mode) []Cut {
 	return []Cut{{Op: op, Mode: m}, {Op: op, Mode: m, Cache: sim.Keep}, {Op: op, Mode: m, Cache: sim.LoseAll}}
 }
 
-// firstCuts are all cuts of a story of n operations. For pairs those are left out that leave the same
-// as another one: a cut before an operation, and a failed operation.
-func firstCuts(n int64, pairs bool) (list []Cut) {
+// everyCut are all cuts of a story of n operations, and the failure of each.
+func everyCut(n int64) (list []Cut) {
 	for op := int64(1); op <= n; op++ {
 		for _, m := range []sim.Mode{sim.Before, sim.Torn, sim.After} {
-			if m != sim.Before || !pairs {
-				list = append(list, everyCache(op, m)...)
-			}
+			list = append(list, everyCache(op, m)...)
 		}
-		if !pairs {
-			list = append(list, Cut{Op: op, Fail: true})
-		}
+		list = append(list, Cut{Op: op, Fail: true})
 	}
 	return list
 }

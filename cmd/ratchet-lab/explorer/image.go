@@ -30,6 +30,7 @@ type pki struct {
 	images    map[string][]byte
 	sums      map[byte][32]byte // of images of rootfs
 	envelopes map[string][]byte
+	held      map[string]byte // image that a version of a slot holds
 	said      map[string]said // what the anchors said to an envelope
 	fleet     *fleet          // of devices with a trust root, once one was needed
 }
@@ -67,7 +68,7 @@ func (p *pki) sum(n byte) [32]byte {
 }
 
 func newPKI() (*pki, error) {
-	p := &pki{images: map[string][]byte{}, sums: map[byte][32]byte{}, envelopes: map[string][]byte{}, said: map[string]said{}}
+	p := &pki{images: map[string][]byte{}, sums: map[byte][32]byte{}, envelopes: map[string][]byte{}, said: map[string]said{}, held: map[string]byte{}}
 	var err error
 	if p.release, err = trust.Generate(trust.ESP256); err != nil {
 		return nil, err

@@ -51,6 +51,7 @@ func (d *Device) boot() bool {
 		d.boots++
 		if n == 0 || d.s.dies(n) {
 			d.resets++
+			d.look()
 			d.W.Restart() // a panic, or the loader's watchdog: a reset keeps what the medium's cache holds
 			continue
 		}
@@ -85,9 +86,6 @@ func (d *Device) powerOn() bool {
 	d.W.PowerOn()
 	d.arm()
 	d.checkFallback()
-	if d.onPower != nil && !d.onPower(d) {
-		d.stopped = true
-	}
 	return !d.stopped
 }
 
@@ -174,6 +172,7 @@ func (d *Device) live() (again bool, err error) {
 			if err := stop(); err != nil {
 				return false, err
 			}
+			d.look()
 			d.note("the machine reboots")
 			d.W.Restart()
 			return true, nil
@@ -206,6 +205,7 @@ func (d *Device) live() (again bool, err error) {
 			d.patience--
 			time.Sleep(time.Second) // the bubble's own time: somebody waits for a request to be taken
 		default:
+			d.look()
 			d.W.Advance(5 * time.Minute) // nothing is due: a watchdog that was left armed is
 			if down, why := d.W.Down(); down {
 				d.breach("rest", "the idle machine was reset: %s", why)

@@ -13,16 +13,11 @@ type Report struct {
 	Rows   []*Row
 	Wall   time.Duration
 	Fails  []Failure
-	Full   bool // pairs were enumerated where a row says so
 	byName map[string]*Row
 }
 
 // Row is one scenario on one loader.
-type Row struct {
-	Tally
-	Enumerated bool // all pairs were played
-	Drawn      int  // rounds of seeded pairs
-}
+type Row struct{ Tally }
 
 // Add books a tally.
 func (r *Report) Add(y Tally) {
@@ -38,20 +33,9 @@ func (r *Report) Add(y Tally) {
 	row.Ops = max(row.Ops, y.Ops)
 	row.Singles += y.Singles
 	row.Faults += y.Faults
-	if y.Task.Pairs == 0 {
-		row.States = y.States
-	}
-	row.Pairs += y.Pairs
-	row.Same += y.Same
-	row.Blamed += y.Blamed
 	row.Seconds += y.Seconds
-	switch {
-	case y.Task.Pairs < 0:
-		row.All += y.All
-		row.Enumerated = true
-	case y.Task.Pairs > 0:
-		row.All = max(row.All, y.All)
-		row.Drawn++
+	if y.Deep != nil && (row.Deep == nil || y.Deep.Fixed || y.Deep.Whole > row.Deep.Whole) {
+		row.Deep = y.Deep
 	}
 	for k, n := range y.Kinds {
 		row.Kinds[k] += n
@@ -68,83 +52,139 @@ func (r *Report) Add(y Tally) {
 	r.Fails = append(r.Fails, y.Fails...)
 }
 
+// covers is how many cuts a row covers, for the table.
+func (y *Tally) covers() string {
+	switch {
+	case y.Deep == nil && y.Singles > 0:
+		return "1"
+	case y.Deep == nil:
+		return "-"
+	case y.Deep.Fixed:
+		return "any"
+	}
+	return fmt.Sprint(y.Deep.Whole)
+}
+
+func sum(n []int) (total int) {
+	for _, x := range n {
+		total += x
+	}
+	return total
+}
+
+func at(n []uint64, i int) uint64 {
+	if i < len(n) {
+		return n[i]
+	}
+	return 0
+}
+
 // Print writes the tables.
 func (r *Report) Print(w io.Writer) {
 	sort.SliceStable(r.Rows, func(i, j int) bool { return order(r.Rows[i]) < order(r.Rows[j]) })
-	fmt.Fprintf(w, "%-22s %-17s %5s %7s %7s %8s %9s %9s %7s\n", "scenario", "loader", "ops", "1 cut", "faults", "states", "2 cuts", "of", "seconds")
+	fmt.Fprintf(w, "%-22s %-17s %5s %7s %7s %6s %8s %12s %15s %7s\n", "scenario", "loader", "ops", "1 cut", "faults", "cuts", "states", "pairs", "triples", "seconds")
 	var total Tally
+	var deep totals
 	kinds, weak := map[string]int{}, 0
 	for _, row := range r.Rows {
-		of := "-"
-		switch {
-		case row.Enumerated:
-			of = "all"
-		case row.Drawn > 0:
-			of = fmt.Sprint(row.All)
-		}
 		note := ""
 		if len(row.Fails) > 0 {
 			note = fmt.Sprintf("  %d FAILED", len(row.Fails))
-		}
-		if row.Blamed > 0 {
-			note += fmt.Sprintf("  (%d blamed)", row.Blamed)
 		}
 		if len(row.Weak) > 0 {
 			note += "  not power-safe: " + count(row.Weak)
 			weak += row.Weak["brick"]
 		}
-		fmt.Fprintf(w, "%-22s %-17s %5d %7d %7d %8d %9d %9s %7.1f%s\n", row.Task.Scenario, row.Task.Loader, row.Ops, row.Singles-row.Faults, row.Faults, row.States, row.Pairs, of, row.Seconds, note)
+		var states int
+		var pairs, triples uint64
+		if row.Deep != nil {
+			states, pairs, triples = sum(row.Deep.States), at(row.Deep.Stories, 2), at(row.Deep.Stories, 3)
+		}
+		fmt.Fprintf(w, "%-22s %-17s %5d %7d %7d %6s %8d %12d %15d %7.1f%s\n", row.Task.Scenario, row.Task.Loader, row.Ops, row.Singles-row.Faults, row.Faults,
+			row.covers(), states, pairs, triples, row.Seconds, note)
+		deep.add(row.Deep, states, pairs, triples)
 		total.Singles += row.Singles
 		total.Faults += row.Faults
-		total.Pairs += row.Pairs
-		total.Same += row.Same
-		total.Blamed += row.Blamed
 		total.Seconds += row.Seconds
 		for k, n := range row.Kinds {
 			kinds[k] += n
 		}
 	}
-	fmt.Fprintf(w, "\n%d cases in %.0f s (%.0f s of processor time): %d with one cut, %d with one failed operation, %d with two cuts\n",
-		total.Singles+total.Pairs, r.Wall.Seconds(), total.Seconds, total.Singles-total.Faults, total.Faults, total.Pairs)
+	fmt.Fprintf(w, "\n%d cases in %.0f s (%.0f s of processor time): %d with one cut, %d with one failed operation\n",
+		total.Singles, r.Wall.Seconds(), total.Seconds, total.Singles-total.Faults, total.Faults)
 	fmt.Fprintf(w, "by the kind of the operation: %s\n", count(kinds))
-	fmt.Fprintf(w, `enumerated: every operation x {before, torn, after} x {cache kept, lost, a seeded part of it lost}, and its failure
-`)
-	var all, drawn, none []string
-	for _, row := range r.Rows {
-		name := row.Task.Scenario + "/" + row.Task.Loader
-		switch {
-		case row.Enumerated:
-			all = append(all, name)
-		case row.Drawn > 0:
-			drawn = append(drawn, name)
-		default:
-			none = append(none, name)
-		}
-	}
-	fmt.Fprintf(w, `two cuts: {torn, after} x {kept, lost, in part} for both, the second at every operation behind each different state that the first leaves
-  in full on %d rows, seeded on %d, none on %d. What a lost cache loses is one seeded part in each case, not every subset.
-  %d of the cases with two cuts met a machine state that had been played before from the same first cut, and were ended there.
-`, len(all), len(drawn), len(none), total.Same)
-	if total.Blamed > 0 {
-		fmt.Fprintf(w, "known limit: %d images were quarantined after two power cuts in their two only trial boots (loaders with one try)\n", total.Blamed)
-	}
-	if weak > 0 {
-		fmt.Fprintf(w, "layouts that are not power-safe: %d bricks, as INTEGRATION.md says; for example\n", weak)
-		seen := map[string]bool{}
-		for _, row := range r.Rows {
-			for _, f := range row.WeakAt {
-				if f.What == "brick" && !seen[row.Task.Loader] {
-					seen[row.Task.Loader] = true
-					fmt.Fprintf(w, "  %s: %s\n    %s\n", row.Task.Loader, f.Says, f.Replay)
-				}
-			}
-		}
-	}
+	fmt.Fprintf(w, "one cut: every operation x {before, torn, after} x {cache kept, lost, a seeded part of it lost}, and its failure\n")
+	deep.print(w)
+	r.printWeak(w, weak)
 	for _, s := range Scenarios() {
 		if s.Needs != "" {
 			fmt.Fprintf(w, "not yet: %s (%s) needs %s\n", s.Name, s.Says, s.Needs)
 		}
 	}
+	r.printFails(w)
+}
+
+// totals are what the rows that were cut again and again come to.
+type totals struct {
+	rows, fixed, states, plays, again, blamed int
+	whole                                     [4]int // rows in which all stories with so many cuts are covered
+	pairs, triples                            uint64
+}
+
+func (t *totals) add(y *DeepTally, states int, pairs, triples uint64) {
+	if y == nil {
+		return
+	}
+	t.rows++
+	for n := range t.whole {
+		if y.Fixed || y.Whole >= n {
+			t.whole[n]++
+		}
+	}
+	if y.Fixed {
+		t.fixed++
+	}
+	t.states += states
+	t.plays += y.Plays
+	t.again += y.Again
+	t.blamed += y.Blamed
+	t.pairs += pairs
+	t.triples += triples
+}
+
+func (t *totals) print(w io.Writer) {
+	if t.rows == 0 {
+		return
+	}
+	fmt.Fprintf(w, `cut again and again: behind every operation x {cache kept, lost, %d seeded parts of it lost}, and so again in the recovery, on %d rows
+  all pairs of cuts on %d rows, all triples on %d, any number of cuts on %d
+  %d states, %d plays; they stand for %d pairs and %d triples; what a state leaves out is said in cmd/ratchet-lab/explorer/state.go
+`, parts, t.rows, t.whole[2], t.whole[3], t.fixed, t.states, t.plays, t.pairs, t.triples)
+	if t.again > 0 {
+		fmt.Fprintf(w, "  %d states that were met again were played again, and went on alike\n", t.again)
+	}
+	if t.blamed > 0 {
+		fmt.Fprintf(w, "  in %d plays the power had gone in every trial boot that the loader counts, or each time that the slot was armed: that looks like a sick image\n", t.blamed)
+	}
+}
+
+func (r *Report) printWeak(w io.Writer, bricks int) {
+	if bricks == 0 {
+		return
+	}
+	fmt.Fprintf(w, "layouts that are not power-safe: %d bricks, as INTEGRATION.md says; for example\n", bricks)
+	seen := map[string]bool{}
+	for _, row := range r.Rows {
+		for _, f := range row.WeakAt {
+			if f.What == "brick" && !seen[row.Task.Loader] {
+				seen[row.Task.Loader] = true
+				fmt.Fprintf(w, "  %s: %s\n    %s\n", row.Task.Loader, f.Says, f.Replay)
+			}
+		}
+	}
+}
+
+func (r *Report) printFails(w io.Writer) {
 	if len(r.Fails) == 0 {
 		fmt.Fprintln(w, "0 bricks and 0 broken invariants on the power-safe layouts")
 		return

@@ -8,10 +8,11 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"sort"
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/ratchet-ota/ratchet/hal/sim"
 )
 
 // Host runs f where bubbles of testing/synctest can be made, and ends the process with its result.
@@ -86,7 +87,7 @@ func (x *Lab) Play(c Case) (*Device, error) {
 	return x.play(&s, &l, c.Seed, c.Cuts, nil, nil)
 }
 
-func (x *Lab) play(s *Scenario, l *Loader, seed uint64, cuts []Cut, onPower func(*Device) bool, onReboot func(*Device)) (d *Device, err error) {
+func (x *Lab) play(s *Scenario, l *Loader, seed uint64, cuts []Cut, onReboot, branch func(*Device)) (d *Device, err error) {
 	if x.Watch != nil {
 		x.Watch(Case{s.Name, l.Name, seed, cuts})
 	}
@@ -95,38 +96,50 @@ func (x *Lab) play(s *Scenario, l *Loader, seed uint64, cuts []Cut, onPower func
 		if d, err = newDevice(s, l, x.p, seed, cuts); err != nil {
 			return
 		}
-		d.onPower, d.onReboot = onPower, onReboot
+		d.onReboot = onReboot
+		d.watch(branch)
 		d.play(true)
 		d.check()
 	})
 	return d, err
 }
 
-// resume plays a device that was forked at a power-on or a reboot.
-func (x *Lab) resume(d *Device, cut Cut, onPower func(*Device) bool) *Device {
+// resume plays a device that was forked at a power-on or a reboot, with cuts to come; branch is called
+// before each operation.
+func (x *Lab) resume(d *Device, cuts []Cut, branch func(*Device)) *Device {
 	d = d.fork()
-	d.cuts = append(d.cuts, cut)
+	d.cuts = append(d.cuts, cuts...)
 	if x.Watch != nil {
 		x.Watch(Case{d.s.Name, d.l.Name, d.seed, d.cuts})
 	}
 	synctest.Test(x.t, func(t *testing.T) {
 		fixChance(d.seed + 1)
-		d.onPower = onPower
 		d.arm()
+		d.watch(branch)
 		d.play(false)
 		d.check()
 	})
 	return d
 }
 
-// key identifies the state of a device at a power-on, for what comes after it.
-func (d *Device) key() string {
-	fired := make([]string, 0, len(d.fired))
-	for k, n := range d.fired {
-		fired = append(fired, fmt.Sprint(k, "=", n))
+// watch lets branch look at the device before each operation.
+func (d *Device) watch(branch func(*Device)) {
+	d.branch = branch
+	if branch == nil {
+		return
 	}
-	sort.Strings(fired)
-	return fmt.Sprintf("%x %d %+v %x %v %v %v %v %d %d %v", d.W.Sum(), d.seq, d.rec, d.known, fired, d.proven["A"], d.proven["B"], d.Online, d.broken, min(len(d.opened), 2), d.lost)
+	d.W.Watch(func(fork func() *sim.World) {
+		d.forking = fork
+		branch(d)
+		d.forking = nil
+	})
+}
+
+// look is watch between two operations, where the machine is about to lose or keep something by itself.
+func (d *Device) look() {
+	if d.branch != nil {
+		d.branch(d)
+	}
 }
 
 // Failed tells whether the case shows a defect, as opposed to the known weakness of a layout.

@@ -72,8 +72,8 @@ func goodScenarios() []Scenario {
 		{Name: "two-components", Says: "rootfs and boot switch together", Bricks: []int{26}, Both: true, Offers: []Release{{Sequence: 2, Image: 2, Both: true}}, Ends: updated},
 		{Name: "idle", Says: "nothing to do for a day", Bricks: []int{13}, Ends: []End{{Image: 1}}},
 		{Name: "window", Says: "an update waits two hours for its window, held and read back again", Bricks: []int{9}, Offers: offer2, Ends: updated,
-			Options: twoOClock, Events: []Event{patient}},
-		{Name: "superseded", Says: "a newer release comes while one waits for its window", Options: twoOClock,
+			Clocked: true, Options: twoOClock, Events: []Event{patient}},
+		{Name: "superseded", Says: "a newer release comes while one waits for its window", Clocked: true, Options: twoOClock,
 			OffersNow: func(d *Device) []Release {
 				if d.fired["a newer release is published"] > 0 {
 					return []Release{{Sequence: 3, Image: 3}}
@@ -273,7 +273,7 @@ func troubleScenarios() []Scenario {
 					d.W.Poke(d.parts(string(d.rec.Target))["rootfs"], 40_000, []byte("rot"))
 				}
 			}, Ends: updated, Blames: []reason.Reason{reason.ReadBackMismatch}},
-		{Name: "window-rot", Says: "the slot changes while it waits for the window: it is read back again", Bricks: []int{23}, Offers: offer2, Rots: true, Options: twoOClock,
+		{Name: "window-rot", Says: "the slot changes while it waits for the window: it is read back again", Bricks: []int{23}, Offers: offer2, Rots: true, Clocked: true, Options: twoOClock,
 			Events: []Event{patient, {Name: "rot", When: func(d *Device) bool {
 				now, _ := d.W.Clock().Wall()
 				return d.rec.Phase == life.Ready && now.Hour() == 0 && now.Minute() < 30

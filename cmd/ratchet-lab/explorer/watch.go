@@ -286,9 +286,11 @@ func (d *Device) observe() {
 		d.breach("I10", "the journal cannot be read: %v", err)
 		return
 	}
+	d.inJournal = ""
 	old, seq := d.rec, d.seq
 	d.rec, d.seq = rec, h.Seq
 	if rec.Phase != old.Phase {
+		d.ghosts.enter(rec.Phase)
 		d.note("%s -> %s", old.Phase, rec.Phase)
 		if d.s.OnPhase != nil {
 			d.s.OnPhase(d, old.Phase, rec.Phase)
