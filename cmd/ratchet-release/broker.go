@@ -18,6 +18,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/wire"
@@ -201,7 +202,7 @@ func connect(ctx context.Context, o brokerOptions) (*broker, error) {
 		b.end(fmt.Errorf("the broker ended the connection: %w", err))
 	})
 	if o.password != "" {
-		secret, err := readFile(o.password, maxSecret, "password")
+		secret, err := files.Read(o.password, maxSecret, "password")
 		if err != nil {
 			conn.Close()
 			return nil, err

@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
 func buildVerb() cli.Verb {
@@ -90,7 +91,7 @@ type buildOptions struct {
 
 // build makes payloads first and the envelope last: an envelope that exists has its payloads.
 func build(ctx context.Context, c cli.Console, d desk, o buildOptions) error {
-	b, err := readFile(o.release, maxTOML, "release file")
+	b, err := files.Read(o.release, maxTOML, "release file")
 	if err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func build(ctx context.Context, c cli.Console, d desk, o buildOptions) error {
 		return err
 	}
 	if !kept {
-		if err := writeFile(o.out, envelope, 0o644); err != nil {
+		if err := files.Write(o.out, envelope, 0o644); err != nil {
 			return err
 		}
 	}
@@ -275,7 +276,7 @@ func join(base, name string) string { return strings.TrimSuffix(base, "/") + "/"
 // keepSigned decides about an envelope that is there already: one that says the same and is signed
 // is kept, and one that says something else and is signed is not lost unless forced.
 func keepSigned(path string, built manifest.Envelope, force bool) (keep bool, err error) {
-	b, err := readFile(path, manifest.MaxEnvelope, "envelope")
+	b, err := files.Read(path, manifest.MaxEnvelope, "envelope")
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

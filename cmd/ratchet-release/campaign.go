@@ -20,6 +20,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -230,7 +231,7 @@ func makePulse(c cli.Console, path, bundle, key, out, state string, phase int, l
 	if err != nil {
 		return err
 	}
-	msg, err := readFile(path, trust.MaxMessage, "plan")
+	msg, err := files.Read(path, trust.MaxMessage, "plan")
 	if err != nil {
 		return err
 	}
@@ -297,7 +298,7 @@ func makePermit(c cli.Console, what, bundle, key, out, challenge string, lifts [
 		return err
 	}
 	if challenge == "-" {
-		b, err := readInput(c, "-", 4096, "challenge")
+		b, err := files.ReadInput(c.In, "-", 4096, "challenge")
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -139,7 +140,7 @@ func (o checkOptions) authority(c cli.Console, f *facts) (manifest.Authority, po
 		a, err := readVerifiers(c, o.keys, f.es256, f.eddsa)
 		return a, policy.Standing{}, err
 	}
-	b, err := readFile(o.root, trust.MaxBundle, "trust root")
+	b, err := files.Read(o.root, trust.MaxBundle, "trust root")
 	if err != nil {
 		return nil, policy.Standing{}, err
 	}
@@ -156,7 +157,7 @@ func (o checkOptions) authority(c cli.Console, f *facts) (manifest.Authority, po
 func decryptionKeys(paths []string) (cipher.Keys, error) {
 	var keys []cipher.Key
 	for _, p := range paths {
-		b, err := readFile(p, cipher.MaxKeyFile, "decryption key")
+		b, err := files.Read(p, cipher.MaxKeyFile, "decryption key")
 		if err != nil {
 			return cipher.Keys{}, err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -50,7 +51,7 @@ func cosign(c cli.Console, kind, path, out, keyPath string) error {
 		}
 		return signRoot(c, path, "", keyPath)
 	}
-	msg, err := readFile(path, trust.MaxMessage, kind)
+	msg, err := files.Read(path, trust.MaxMessage, kind)
 	if err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func finishDocument(c cli.Console, kind string, msg []byte, out, keyPath, bundle
 		}
 		c.Say("  signed by   %s (%s)", short(signer.Key().ID()), algName(signer.Key().Alg()))
 	}
-	if err := writeFile(out, msg, 0o644); err != nil {
+	if err := files.Write(out, msg, 0o644); err != nil {
 		return err
 	}
 	ch, err := readChain(bundle)

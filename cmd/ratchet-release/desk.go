@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -155,7 +156,7 @@ func readAnchors(paths []string, legacy bool) (trust.Keys, error) {
 }
 
 func readPublic(path string) (trust.Key, error) {
-	b, err := readFile(path, trust.MaxPEM, "public key")
+	b, err := files.Read(path, trust.MaxPEM, "public key")
 	if err != nil {
 		return trust.Key{}, err
 	}
@@ -171,7 +172,7 @@ func readPrivate(path string) (*trust.Signer, error) {
 	if filepath.Ext(path) == ".toml" {
 		return readCommandSigner(path)
 	}
-	b, err := readFile(path, trust.MaxPEM, "private key")
+	b, err := files.Read(path, trust.MaxPEM, "private key")
 	if err != nil {
 		return nil, err
 	}

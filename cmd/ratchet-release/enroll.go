@@ -12,6 +12,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -49,7 +50,7 @@ func enroll(c cli.Console, d desk, id, path string, replace bool) error {
 	if err := wire.CheckID(id); err != nil {
 		return cli.Usage("device id %q %v", manifest.Printable(id), err)
 	}
-	b, err := readInput(c, path, trust.MaxPEM, "public key")
+	b, err := files.ReadInput(c.In, path, trust.MaxPEM, "public key")
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func enroll(c cli.Console, d desk, id, path string, replace bool) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return fmt.Errorf("cannot enroll %s: %w", id, err)
 	}
-	if err := writeFile(to, pem, 0o644); err != nil {
+	if err := files.Write(to, pem, 0o644); err != nil {
 		return err
 	}
 	c.Say("%s: enrolled with key %s (%s).", id, key.ID(), algName(key.Alg()))

@@ -9,6 +9,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
 // why gives an error of Parse or Verify the word that a device would record for it.
@@ -55,7 +56,7 @@ func signatures(e manifest.Envelope) int {
 
 // readEnvelope reads and parses a file.
 func readEnvelope(c cli.Console, path string) (manifest.Envelope, error) {
-	b, err := readInput(c, path, manifest.MaxEnvelope, "envelope")
+	b, err := files.ReadInput(c.In, path, manifest.MaxEnvelope, "envelope")
 	if err != nil {
 		return manifest.Envelope{}, err
 	}

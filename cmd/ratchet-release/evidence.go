@@ -19,6 +19,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
 func evidenceVerifyVerb() cli.Verb {
@@ -68,7 +69,7 @@ func verifyEvidence(ctx context.Context, c cli.Console, name string, in io.Reade
 	out := bufio.NewWriter(c.Out)
 	defer out.Flush()
 	c.Out = out
-	s, err := export.Verify(interruptible{ctx, in}, anchors, func(r evidence.Record) error {
+	s, err := export.Verify(files.Interruptible(ctx, in), anchors, func(r evidence.Record) error {
 		if history {
 			c.Say("%s", historyLine(r))
 		}

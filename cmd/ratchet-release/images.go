@@ -15,6 +15,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -98,21 +99,21 @@ func publishPayload(ctx context.Context, c cli.Console, from, to string) (string
 	if err != nil {
 		return "", fmt.Errorf("cannot read payload: %w", err)
 	}
-	t, err := newTemp(to, 0o644)
+	t, err := files.NewTemp(to, 0o644)
 	if err != nil {
 		return "", err
 	}
-	defer t.drop()
+	defer t.Drop()
 	h, bar := sha256.New(), screen.NewBar(c.Err, "copying "+filepath.Base(to)[:12], st.Size())
 	defer bar.End()
-	n, err := io.CopyBuffer(io.MultiWriter(t.File, h, bar), interruptible{ctx, f}, make([]byte, 1<<20))
+	n, err := io.CopyBuffer(io.MultiWriter(t.File, h, bar), files.Interruptible(ctx, f), make([]byte, 1<<20))
 	if err != nil {
 		return "", fmt.Errorf("cannot copy payload to %s: %w", to, err)
 	}
 	if err := named(to, h.Sum(nil)); err != nil {
 		return "", fmt.Errorf("cannot copy payload: %w", err)
 	}
-	return fmt.Sprintf("copied, %d bytes", n), t.install(to)
+	return fmt.Sprintf("copied, %d bytes", n), t.Install(to)
 }
 
 // namedRight reads a published payload and compares it with its name.
@@ -123,7 +124,7 @@ func namedRight(ctx context.Context, path string) (size int64, err error) {
 	}
 	defer f.Close()
 	h := sha256.New()
-	size, err = io.CopyBuffer(h, interruptible{ctx, f}, make([]byte, 1<<20))
+	size, err = io.CopyBuffer(h, files.Interruptible(ctx, f), make([]byte, 1<<20))
 	if err != nil {
 		return 0, fmt.Errorf("cannot read %s: %w", path, err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
 func initVerb() cli.Verb {
@@ -129,7 +130,7 @@ func initDesk(c cli.Console, dir string, o initOptions) error {
 		{exampleName, []byte(exampleTOML), 0o644, true},
 		{deskName, config, 0o644, false},
 	} {
-		err := createFile(filepath.Join(dir, f.name), f.content, f.mode)
+		err := files.Create(filepath.Join(dir, f.name), f.content, f.mode)
 		if err != nil && !(f.optional && errors.Is(err, fs.ErrExist)) {
 			return fmt.Errorf("cannot init %s: %w", dir, err)
 		}

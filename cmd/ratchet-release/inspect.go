@@ -10,6 +10,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/dump"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
 // maxInspect is the largest file that inspect looks at, in bytes: more than any envelope, so that an
@@ -34,7 +35,7 @@ shown as far as they can be read.`,
 				if len(args) != 1 {
 					return cli.Usage("one envelope, please")
 				}
-				b, err := readInput(c, args[0], maxInspect, "envelope")
+				b, err := files.ReadInput(c.In, args[0], maxInspect, "envelope")
 				if err != nil {
 					return err
 				}

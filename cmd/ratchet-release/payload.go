@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -46,11 +47,11 @@ func makePayload(ctx context.Context, file, dir string, compress bool, level int
 	if st, err := f.Stat(); err != nil || st.IsDir() {
 		return payload{}, fmt.Errorf("cannot read image %s: it is a directory; give one file", file)
 	}
-	t, err := newTemp(filepath.Join(dir, "payload"), 0o644)
+	t, err := files.NewTemp(filepath.Join(dir, "payload"), 0o644)
 	if err != nil {
 		return payload{}, err
 	}
-	defer t.drop()
+	defer t.Drop()
 	p, sum, err := encode(ctx, t, f, compress, level)
 	if err != nil {
 		return payload{}, fmt.Errorf("cannot make a payload of %s: %w", file, err)
@@ -59,14 +60,14 @@ func makePayload(ctx context.Context, file, dir string, compress bool, level int
 	if compress {
 		p.name = hex.EncodeToString(sum) + zstdSuffix
 	}
-	return p, t.install(filepath.Join(dir, p.name))
+	return p, t.Install(filepath.Join(dir, p.name))
 }
 
 // encode copies an image into a payload; sum is the payload's SHA-256.
 func encode(ctx context.Context, dst io.Writer, src io.Reader, compress bool, level int) (p payload, sum []byte, err error) {
 	image, out := sha256.New(), sha256.New()
 	read, written := &counter{}, &counter{}
-	in := io.TeeReader(interruptible{ctx, src}, io.MultiWriter(image, read))
+	in := io.TeeReader(files.Interruptible(ctx, src), io.MultiWriter(image, read))
 	to := io.MultiWriter(dst, out, written)
 	if compress {
 		p.encoding = manifest.EncodingZstd

@@ -17,6 +17,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -115,7 +116,7 @@ type chain struct {
 
 // readChain reads a bundle; one that is not there is an empty one.
 func readChain(path string) (chain, error) {
-	b, err := readFile(path, trust.MaxBundle, "root bundle")
+	b, err := files.Read(path, trust.MaxBundle, "root bundle")
 	if errors.Is(err, fs.ErrNotExist) {
 		return chain{path: path}, nil
 	}
@@ -167,7 +168,7 @@ func rotate(c cli.Console, dir string, replace bool, now time.Time) error {
 		}
 		return fmt.Errorf("cannot write %s: there is one that says something else; --replace drops it with its signatures", path)
 	}
-	if err := writeFile(path, msg, 0o644); err != nil {
+	if err := files.Write(path, msg, 0o644); err != nil {
 		return err
 	}
 	for _, line := range changes(ch.last, s) {
@@ -212,7 +213,7 @@ func signRoot(c cli.Console, path, bundle, keyPath string) error {
 	if err != nil {
 		return err
 	}
-	msg, err := readFile(path, trust.MaxMessage, "root")
+	msg, err := files.Read(path, trust.MaxMessage, "root")
 	if err != nil {
 		return err
 	}
@@ -225,7 +226,7 @@ func signRoot(c cli.Console, path, bundle, keyPath string) error {
 	} else if err != nil {
 		return rootRefused(path, err)
 	}
-	if err := writeFile(path, msg, 0o644); err != nil {
+	if err := files.Write(path, msg, 0o644); err != nil {
 		return err
 	}
 	c.Say("%s: signed by %s (%s).", path, short(signer.Key().ID()), algName(signer.Key().Alg()))
@@ -245,7 +246,7 @@ func signRoot(c cli.Console, path, bundle, keyPath string) error {
 	if err != nil {
 		return rootRefused(path, err)
 	}
-	if err := writeFile(ch.path, b, 0o644); err != nil {
+	if err := files.Write(ch.path, b, 0o644); err != nil {
 		return err
 	}
 	c.Say("%s ends at version %d now. Publish it.", ch.path, v.Spec.Version)
@@ -261,7 +262,7 @@ func beside(bundle, path string) string {
 }
 
 func showRoot(c cli.Console, path, bundle string) error {
-	b, err := readFile(path, trust.MaxBundle, "root")
+	b, err := files.Read(path, trust.MaxBundle, "root")
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
 func keysNewVerb() cli.Verb {
@@ -62,10 +63,10 @@ func newKeyPair(name, word string) (trust.Key, error) {
 	if err != nil {
 		return trust.Key{}, err
 	}
-	if err := createFile(name+".pem", private, 0o600); err != nil {
+	if err := files.Create(name+".pem", private, 0o600); err != nil {
 		return trust.Key{}, fmt.Errorf("cannot make key: %w", err)
 	}
-	if err := createFile(name+".pub.pem", public, 0o644); err != nil {
+	if err := files.Create(name+".pub.pem", public, 0o644); err != nil {
 		return trust.Key{}, fmt.Errorf("cannot make key: %w", err)
 	}
 	return s.Key(), nil
@@ -134,7 +135,7 @@ func rootInit(c cli.Console, dir, name string, development, hybrid bool, years i
 		}
 	}
 	now := time.Now()
-	if err := createFile(filepath.Join(dir, rootName), rootTOML(name, development, hybrid, now.AddDate(years, 0, 0)), 0o644); err != nil {
+	if err := files.Create(filepath.Join(dir, rootName), rootTOML(name, development, hybrid, now.AddDate(years, 0, 0)), 0o644); err != nil {
 		return fmt.Errorf("cannot begin a root in %s: %w", dir, err)
 	}
 	if err := rotate(cli.Console{Out: discard{}, Err: c.Err}, dir, false, now); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
 // shelf is the collected evidence of one device: a CBOR sequence of signed records, sorted, each
@@ -240,7 +241,7 @@ func (s *shelf) append() error {
 // rewrite merges what is pending into the file.
 func (s *shelf) rewrite() error {
 	next := &shelf{path: s.path}
-	err := replaceFile(s.path, 0o644, func(w *os.File) error {
+	err := files.Replace(s.path, 0o644, func(w *os.File) error {
 		old, err := os.Open(s.path)
 		if err != nil {
 			return err

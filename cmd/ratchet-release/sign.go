@@ -10,6 +10,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -81,7 +82,7 @@ func sign(c cli.Console, path, out, keyPath string) error {
 		if out == path {
 			return nil
 		}
-		return writeFile(out, e.Raw(), 0o644)
+		return files.Write(out, e.Raw(), 0o644)
 	}
 	signed, m, err := addSignature(e, signer, own)
 	if errors.Is(err, errSigner) {
@@ -90,7 +91,7 @@ func sign(c cli.Console, path, out, keyPath string) error {
 	if err != nil {
 		return refused(path, err)
 	}
-	if err := writeFile(out, signed.Raw(), 0o644); err != nil {
+	if err := files.Write(out, signed.Raw(), 0o644); err != nil {
 		return err
 	}
 	c.Say("%s: signed by %s (%s), %s.", out, short(id), algName(signer.Key().Alg()), screen.Plural(signatures(signed), "signature"))

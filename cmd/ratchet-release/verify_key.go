@@ -18,6 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
 // Older identifiers of signature algorithms, by the words of --allow-alg and of facts files.
@@ -89,7 +90,7 @@ func (e eitherKeys) Authenticate(payload []byte, blocks [][]byte) (signers []str
 
 // readVerifier reads one key: PEM, or a COSE_Key. Of a private key its public half is taken.
 func readVerifier(c cli.Console, path string) (trust.Key, error) {
-	b, err := readFile(path, trust.MaxPEM, "public key")
+	b, err := files.Read(path, trust.MaxPEM, "public key")
 	if err != nil {
 		return trust.Key{}, err
 	}

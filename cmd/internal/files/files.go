@@ -1,4 +1,9 @@
-package main
+// Package files reads files with a limit, and writes each whole or not at all.
+//
+// A file is written beside its place, flushed, and renamed. After a crash or a power loss it is the old
+// one or the new one; what may be left over is a hidden temporary file in the same directory. The order
+// is the one that hal states for a device; this package is for workstations, which need not run Linux.
+package files
 
 import (
 	"context"
@@ -8,54 +13,52 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
-// replaceFile writes path as a whole. An existing file keeps its mode. write gets the new file.
+// Replace writes path as a whole. An existing file keeps its mode. write gets the new file.
 //
 // Crash: before the rename -> the old file, and perhaps a hidden temporary one; after -> the new
 // file. The content is flushed before the rename, or the name could survive without the content.
-func replaceFile(path string, mode fs.FileMode, write func(*os.File) error) (err error) {
+func Replace(path string, mode fs.FileMode, write func(*os.File) error) (err error) {
 	if old, err := os.Stat(path); err == nil {
 		if !old.Mode().IsRegular() {
 			return fmt.Errorf("cannot replace %s: it is not a regular file", path)
 		}
 		mode = old.Mode().Perm()
 	}
-	t, err := newTemp(path, mode)
+	t, err := NewTemp(path, mode)
 	if err != nil {
 		return err
 	}
-	defer t.drop()
+	defer t.Drop()
 	if err := write(t.File); err != nil {
 		return err
 	}
-	return t.install(path)
+	return t.Install(path)
 }
 
-// temp is a file that is not yet at its place.
-type temp struct {
+// Temp is a file that is not yet at its place.
+type Temp struct {
 	*os.File
 	done bool
 }
 
-// newTemp creates a hidden file beside path.
-func newTemp(path string, mode fs.FileMode) (*temp, error) {
+// NewTemp creates a hidden file beside path.
+func NewTemp(path string, mode fs.FileMode) (*Temp, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return nil, fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	t := &temp{File: f}
+	t := &Temp{File: f}
 	if err := f.Chmod(mode); err != nil {
-		t.drop()
+		t.Drop()
 		return nil, fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return t, nil
 }
 
-// install flushes the file and renames it to path, in its directory.
-func (t *temp) install(path string) error {
+// Install flushes the file and renames it to path, in its directory.
+func (t *Temp) Install(path string) error {
 	err := errors.Join(t.Sync(), t.Close())
 	if err == nil {
 		err = os.Rename(t.Name(), path)
@@ -70,24 +73,24 @@ func (t *temp) install(path string) error {
 	return nil
 }
 
-// drop removes the file unless it was installed.
-func (t *temp) drop() {
+// Drop removes the file unless it was installed.
+func (t *Temp) Drop() {
 	if !t.done {
 		t.Close()
 		os.Remove(t.Name())
 	}
 }
 
-// writeFile is replaceFile for bytes.
-func writeFile(path string, b []byte, mode fs.FileMode) error {
-	return replaceFile(path, mode, func(f *os.File) error {
+// Write is replaceFile for bytes.
+func Write(path string, b []byte, mode fs.FileMode) error {
+	return Replace(path, mode, func(f *os.File) error {
 		_, err := f.Write(b)
 		return err
 	})
 }
 
-// createFile writes a file that must not exist yet.
-func createFile(path string, b []byte, mode fs.FileMode) error {
+// Create writes a file that must not exist yet.
+func Create(path string, b []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
@@ -109,16 +112,16 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// readInput reads a file, or the console's input when path is "-", of at most limit bytes.
-func readInput(c cli.Console, path string, limit int64, what string) ([]byte, error) {
+// ReadInput reads a file, or in when path is "-", of at most limit bytes.
+func ReadInput(in io.Reader, path string, limit int64, what string) ([]byte, error) {
 	if path == "-" {
-		return readAtMost(c.In, "standard input", limit, what)
+		return readAtMost(in, "standard input", limit, what)
 	}
-	return readFile(path, limit, what)
+	return Read(path, limit, what)
 }
 
-// readFile reads a file of 1 to limit bytes.
-func readFile(path string, limit int64, what string) ([]byte, error) {
+// Read reads a file of 1 to limit bytes.
+func Read(path string, limit int64, what string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", what, err)
@@ -140,7 +143,9 @@ func readAtMost(r io.Reader, name string, limit int64, what string) ([]byte, err
 	return b, nil
 }
 
-// interruptible makes reads end with the context.
+// Interruptible is r whose reads end with ctx.
+func Interruptible(ctx context.Context, r io.Reader) io.Reader { return interruptible{ctx, r} }
+
 type interruptible struct {
 	ctx context.Context
 	r   io.Reader
