@@ -77,7 +77,8 @@ var allowed = map[string]map[string]string{
 	"agent": {"agent/intake": "offers and documents", "agent/report": "runs beside it", "agent/internal/view": "shows its state", "agent/internal/store": "commits a step", "agent/internal/quarantine": "the file apart from the journal", "agent/life": "executes it", "agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
 		"agent/policy": "", "agent/reason": "", "agent/trust": "the device's signer", "bootctl": "", "hal": "", "slots": "", "transport": "the contracts only"},
 
-	"cmd/internal/files": {},
+	"cmd/internal/conf":   {"agent/manifest": "identifiers, and what a device admits of a URL"},
+	"cmd/internal/files":  {},
 	"cmd/internal/cli":    {"cmd/internal/screen": "safe texts", "agent/manifest": "SUIT's code and place of a refusal", "agent/reason": "says why, and what to do"},
 	"cmd/internal/screen": {"agent/manifest": "makes texts from outside printable"},
 
@@ -210,7 +211,7 @@ var homes = map[string]map[string]string{
 	`ratchet/v1/`: {"transport/wire": "the names of the topics"},
 	`.Rename(`: {"hal": "ReplaceFile, the one way", "hal/linux": "the system call", "hal/haltest": "the suite of hal.FS",
 		"bootctl/bootmodel": "what a boot loader renames", "agent/journal": "bbolt makes the file; a corrupt one is set aside",
-		"cmd/ratchet": "an export is a stream", "cmd/ratchet-release": "files on a workstation"},
+		"cmd/ratchet": "an export is a stream", "cmd/internal/files": "files on a workstation"},
 	`tls.Config{`: {"transport/secure": "every client's", "cmd/ratchet-lab/stage": "the servers around a device"},
 }
 
@@ -258,7 +259,7 @@ func checkForeign(t *testing.T, path, pkg, name string) {
 		"github.com/veraison/go-cose":         {"agent/trust", "agent/manifest"},
 		"filippo.io/mldsa":                    {"agent/trust"},
 		"github.com/mochi-mqtt/server":        {"cmd/ratchet-lab/stage"},
-		"github.com/pelletier/go-toml":        {"cmd/ratchet/config"},
+		"github.com/pelletier/go-toml":        {"cmd/ratchet/config", "cmd/internal/conf"},
 		"github.com/coreos/go-systemd":        {},
 		"golang.org/x/sys":                    {"hal/linux", "hal/linux/tpm", "hal/cutdisk", "agent/control", "agent/journal", "cmd/ratchet-lab/rig/disk", "cmd/ratchet-lab/rig/look", "cmd/internal/screen"},
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
@@ -91,7 +92,7 @@ type buildOptions struct {
 
 // build makes payloads first and the envelope last: an envelope that exists has its payloads.
 func build(ctx context.Context, c cli.Console, d desk, o buildOptions) error {
-	b, err := files.Read(o.release, maxTOML, "release file")
+	b, err := files.Read(o.release, conf.MaxSize, "release file")
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
@@ -104,7 +105,7 @@ func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) 
 		return err
 	}
 	var f planFile
-	doc, err := readTOML(path, &f)
+	doc, err := conf.Read(path, &f)
 	if err != nil {
 		return fmt.Errorf("cannot read plan file: %w", err)
 	}
@@ -120,14 +121,14 @@ func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) 
 		s.Sequence = *f.Sequence
 	}
 	if f.ValidUntil.IsZero() {
-		return doc.errorf("valid-until", "is missing: name the time at which the plan ends")
+		return doc.Errorf("valid-until", "is missing: name the time at which the plan ends")
 	}
 	if len(f.Classes) == 0 && len(f.Devices) == 0 {
 		f.Classes = d.Vendor.Classes
 	}
 	var vendors []manifest.UUID
 	if d.Vendor.Domain != "" {
-		v, err := vendorUUID(d.Vendor.Domain)
+		v, err := conf.VendorUUID(d.Vendor.Domain)
 		if err != nil {
 			return err
 		}
@@ -136,10 +137,10 @@ func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) 
 	for _, name := range f.Classes {
 		id, err := manifest.ParseUUID(name)
 		if err != nil && len(vendors) > 0 {
-			id, err = classUUID(vendors[0], name)
+			id, err = conf.ClassUUID(vendors[0], name)
 		}
 		if err != nil {
-			return doc.errorf("classes", "%q: give its UUID, or name vendor.domain in %s", manifest.Printable(name), deskName)
+			return doc.Errorf("classes", "%q: give its UUID, or name vendor.domain in %s", manifest.Printable(name), deskName)
 		}
 		s.Classes = append(s.Classes, id)
 	}
@@ -147,7 +148,7 @@ func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) 
 	for i, p := range f.Phase {
 		bp := math.Round(p.Percent * 100)
 		if math.Abs(p.Percent*100-bp) > 1e-6 || bp < 1 || bp > 10000 {
-			return doc.errorf(fmt.Sprintf("phase.%d.percent", i), "%g: want 0.01 to 100, two decimals at most", p.Percent)
+			return doc.Errorf(fmt.Sprintf("phase.%d.percent", i), "%g: want 0.01 to 100, two decimals at most", p.Percent)
 		}
 		phase := campaign.Phase{BasisPoints: int(bp)}
 		if !p.NotBefore.IsZero() {
@@ -156,7 +157,7 @@ func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) 
 		s.Phases = append(s.Phases, phase)
 	}
 	if f.Manifest == "" {
-		return doc.errorf("manifest", "is missing: name a signed envelope")
+		return doc.Errorf("manifest", "is missing: name a signed envelope")
 	}
 	if !filepath.IsAbs(f.Manifest) {
 		f.Manifest = filepath.Join(filepath.Dir(path), f.Manifest)

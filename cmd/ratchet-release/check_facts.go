@@ -9,6 +9,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 )
 
 // factsFile is a facts file as it is written: a device, as far as a manifest can ask.
@@ -39,7 +40,7 @@ type facts struct {
 // readFacts reads a facts file.
 func readFacts(path string) (facts, error) {
 	var f factsFile
-	doc, err := readTOML(path, &f)
+	doc, err := conf.Read(path, &f)
 	if err != nil {
 		return facts{}, fmt.Errorf("cannot read facts: %w", err)
 	}
@@ -53,25 +54,25 @@ func readFacts(path string) (facts, error) {
 	case nil:
 	case string:
 		if d.Version, err = manifest.ParseVersion(v); err != nil {
-			return facts{}, doc.errorf("version", "%v", err)
+			return facts{}, doc.Errorf("version", "%v", err)
 		}
 	case []any:
 		for _, x := range v {
 			n, ok := x.(int64)
 			if !ok {
-				return facts{}, doc.errorf("version", `want "1.4.2" or [1, 4, 2]`)
+				return facts{}, doc.Errorf("version", `want "1.4.2" or [1, 4, 2]`)
 			}
 			d.Version = append(d.Version, n)
 		}
 		if err := manifest.CheckVersion(d.Version); err != nil {
-			return facts{}, doc.errorf("version", "%v", err)
+			return facts{}, doc.Errorf("version", "%v", err)
 		}
 	default:
-		return facts{}, doc.errorf("version", `want "1.4.2" or [1, 4, 2]`)
+		return facts{}, doc.Errorf("version", `want "1.4.2" or [1, 4, 2]`)
 	}
 	for key, n := range map[string]*int64{"floor": f.Floor, "battery_mwh": f.BatteryMWh} {
 		if n != nil && *n < 0 {
-			return facts{}, doc.errorf(key, "%d is less than 0", *n)
+			return facts{}, doc.Errorf(key, "%d is less than 0", *n)
 		}
 	}
 	if f.Floor != nil {
@@ -82,25 +83,25 @@ func readFacts(path string) (facts, error) {
 	}
 	if f.Slot != nil {
 		if *f.Slot != 0 && *f.Slot != 1 {
-			return facts{}, doc.errorf("slot", "%d: the running slot is 0 or 1", *f.Slot)
+			return facts{}, doc.Errorf("slot", "%d: the running slot is 0 or 1", *f.Slot)
 		}
 		out.running = int(*f.Slot)
 	}
 	if out.Now, err = factTime(f.Time); err != nil {
-		return facts{}, doc.errorf("time", "%v", err)
+		return facts{}, doc.Errorf("time", "%v", err)
 	}
 	var words []string
 	for _, a := range f.AllowAlgs {
 		words = append(words, fmt.Sprint(a))
 	}
 	if out.es256, out.eddsa, err = allowed(words); err != nil {
-		return facts{}, doc.errorf("allow_algs", "%v", err)
+		return facts{}, doc.Errorf("allow_algs", "%v", err)
 	}
 	return out, out.slots(doc, f)
 }
 
 // identity reads who the device is.
-func (f *facts) identity(doc document, file factsFile) error {
+func (f *facts) identity(doc conf.Document, file factsFile) error {
 	d := &f.Device
 	for _, part := range []struct {
 		key   string
@@ -108,10 +109,10 @@ func (f *facts) identity(doc document, file factsFile) error {
 		into  *[]manifest.UUID
 		read  func(string) (manifest.UUID, error)
 	}{
-		{"vendor", file.Vendor, &d.Vendors, vendorUUID},
+		{"vendor", file.Vendor, &d.Vendors, conf.VendorUUID},
 		{"class", file.Class, &d.Classes, func(s string) (manifest.UUID, error) {
 			if len(d.Vendors) == 1 {
-				return classUUID(d.Vendors[0], s)
+				return conf.ClassUUID(d.Vendors[0], s)
 			}
 			return manifest.ParseUUID(s)
 		}},
@@ -119,12 +120,12 @@ func (f *facts) identity(doc document, file factsFile) error {
 	} {
 		list, ok := texts(part.value)
 		if !ok {
-			return doc.errorf(part.key, "want a UUID, or a list of them")
+			return doc.Errorf(part.key, "want a UUID, or a list of them")
 		}
 		for _, s := range list {
 			u, err := part.read(s)
 			if err != nil {
-				return doc.errorf(part.key, "%v", err)
+				return doc.Errorf(part.key, "%v", err)
 			}
 			*part.into = append(*part.into, u)
 		}
@@ -169,7 +170,7 @@ func factTime(v any) (policy.Now, error) {
 }
 
 // slots reads components and sizes.
-func (f *facts) slots(doc document, file factsFile) error {
+func (f *facts) slots(doc conf.Document, file factsFile) error {
 	size := func(v any) (int64, error) {
 		n, ok := v.(int64)
 		if !ok || n <= 0 {
@@ -183,12 +184,12 @@ func (f *facts) slots(doc document, file factsFile) error {
 	case map[string]any:
 		for name, x := range v {
 			if f.size[name], err = size(x); err != nil {
-				return doc.errorf("slot_size."+name, "%v", err)
+				return doc.Errorf("slot_size."+name, "%v", err)
 			}
 		}
 	default:
 		if f.anySize, err = size(v); err != nil {
-			return doc.errorf("slot_size", "%v", err)
+			return doc.Errorf("slot_size", "%v", err)
 		}
 	}
 	list, ok := file.Components.([]any)
@@ -196,7 +197,7 @@ func (f *facts) slots(doc document, file factsFile) error {
 		list, ok = []any{s}, true
 	}
 	if !ok && file.Components != nil {
-		return doc.errorf("components", `want a list of names such as "rootfs" or "app/x", or of arrays of their parts`)
+		return doc.Errorf("components", `want a list of names such as "rootfs" or "app/x", or of arrays of their parts`)
 	}
 	if ok {
 		f.components = []string{}
@@ -204,7 +205,7 @@ func (f *facts) slots(doc document, file factsFile) error {
 	for _, x := range list {
 		name, err := componentName(x)
 		if err != nil {
-			return doc.errorf("components", "%v", err)
+			return doc.Errorf("components", "%v", err)
 		}
 		f.components = append(f.components, name)
 	}

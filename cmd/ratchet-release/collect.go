@@ -27,6 +27,7 @@ const (
 	askTimes   = 3                // then they count as gone
 	maxPending = 512              // records of one device between two flushes
 	maxShelves = 100_000
+	maxForked  = 1 << 20 // bytes of a file of forked records
 )
 
 func evidenceCollectVerb() cli.Verb {
@@ -158,7 +159,7 @@ func (k *collector) store(id string, s *source, r signed) {
 		if st, err := os.Stat(other.path); err == nil {
 			other.size = st.Size()
 		}
-		if other.size < maxTOML {
+		if other.size < maxForked {
 			other.put(r)
 			if err := other.flush(); err != nil {
 				k.c.Warn("%s: %v", id, err)

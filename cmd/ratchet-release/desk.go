@@ -5,14 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
@@ -67,7 +66,7 @@ func dirFlag(fs *flag.FlagSet) *string {
 func loadDesk(dir string) (desk, error) {
 	path := filepath.Join(dir, deskName)
 	d := desk{dir: dir}
-	doc, err := readTOML(path, &d.deskFile)
+	doc, err := conf.Read(path, &d.deskFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return desk{}, fmt.Errorf("%s is not a release directory: it has no %s; make one with `ratchet-release init`, or name it with --dir", dir, deskName)
 	}
@@ -86,37 +85,30 @@ func findDesk(dir string) (desk, error) {
 }
 
 // check finds values that no verb could use.
-func (d desk) check(doc document) error {
+func (d desk) check(doc conf.Document) error {
 	if d.Vendor.Domain != "" {
-		if _, err := vendorUUID(d.Vendor.Domain); err != nil {
-			return doc.errorf("vendor.domain", "%v", err)
+		if _, err := conf.VendorUUID(d.Vendor.Domain); err != nil {
+			return doc.Errorf("vendor.domain", "%v", err)
 		}
 	}
 	if c := d.Broker.Channel; c != "" {
 		if err := wire.CheckID(c); err != nil {
-			return doc.errorf("broker.channel", "%q %v", manifest.Printable(c), err)
+			return doc.Errorf("broker.channel", "%q %v", manifest.Printable(c), err)
 		}
 	}
 	if d.Broker.URL != "" {
 		if err := d.brokerOptions().check(); err != nil {
-			return doc.errorf("broker", "%v", err)
+			return doc.Errorf("broker", "%v", err)
 		}
 	}
-	for key, list := range map[string][]string{"images.base-url": nonEmpty(d.Images.BaseURL), "images.mirrors": d.Images.Mirrors} {
+	for key, list := range map[string][]string{"images.base-url": conf.NonEmpty(d.Images.BaseURL), "images.mirrors": d.Images.Mirrors} {
 		for _, u := range list {
-			if err := checkURL(u); err != nil {
-				return doc.errorf(key, "%v", err)
+			if err := conf.CheckURL(u); err != nil {
+				return doc.Errorf(key, "%v", err)
 			}
 		}
 	}
 	return nil
-}
-
-func nonEmpty(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return []string{s}
 }
 
 // path resolves a path of the configuration; "" stays.
@@ -195,65 +187,4 @@ func (d desk) deviceKeys(id string) (keys trust.Keys, ok bool, err error) {
 	}
 	keys, err = readAnchors([]string{path}, false)
 	return keys, err == nil, err
-}
-
-// vendorUUID is the identifier of a vendor given by domain or by UUID.
-func vendorUUID(s string) (manifest.UUID, error) {
-	if u, err := manifest.ParseUUID(s); err == nil {
-		return u, nil
-	}
-	if err := checkDomain(s); err != nil {
-		return manifest.UUID{}, fmt.Errorf("%q %w", manifest.Printable(s), err)
-	}
-	return manifest.VendorUUID(s), nil
-}
-
-// classUUID is the identifier of a device class given by name or by UUID.
-func classUUID(vendor manifest.UUID, s string) (manifest.UUID, error) {
-	if u, err := manifest.ParseUUID(s); err == nil {
-		return u, nil
-	}
-	if s == "" || s != strings.TrimSpace(s) || s != manifest.Printable(s) {
-		return manifest.UUID{}, fmt.Errorf("%q is not a class name: want visible characters without space around them, or a UUID", manifest.Printable(s))
-	}
-	return manifest.ClassUUID(vendor, s), nil
-}
-
-// checkDomain wants one spelling, because identifiers are made from it.
-func checkDomain(s string) error {
-	if len(s) > 253 || !strings.Contains(s, ".") {
-		return errors.New("is neither a domain name such as example.com nor a UUID")
-	}
-	for _, label := range strings.Split(s, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return errors.New("is not a domain name such as example.com")
-		}
-		for _, c := range []byte(label) {
-			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-				return errors.New("is not a domain name in lower case, such as example.com")
-			}
-		}
-	}
-	return nil
-}
-
-// checkURL accepts what a device could fetch from.
-func checkURL(s string) error {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("%q is not a URL such as https://updates.example.com/images", manifest.Printable(s))
-	case u.User != nil:
-		return errors.New("user information does not belong in a URL that every device gets")
-	case u.Fragment != "":
-		return errors.New("a URL of a payload has no fragment")
-	case len(s) > manifest.MaxURI:
-		return fmt.Errorf("the URL has more than %d bytes", manifest.MaxURI)
-	}
-	for _, c := range []byte(s) {
-		if c <= ' ' || c >= 0x7f {
-			return fmt.Errorf("%q: a URL is ASCII without spaces; escape other characters", manifest.Printable(s))
-		}
-	}
-	return nil
 }

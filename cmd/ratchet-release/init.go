@@ -12,6 +12,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
@@ -80,7 +81,7 @@ func initDesk(c cli.Console, dir string, o initOptions) error {
 	}
 	config := deskTOML(o)
 	d := desk{dir: dir}
-	doc, err := decodeTOML(deskName, config, &d.deskFile)
+	doc, err := conf.Decode(deskName, config, &d.deskFile)
 	if err != nil {
 		return fmt.Errorf("internal error: %w", err)
 	}
@@ -147,8 +148,8 @@ func initDesk(c cli.Console, dir string, o initOptions) error {
 	c.Say("Next:")
 	c.Say("  1. Check %s: vendor, classes, broker, base-url.", deskName)
 	c.Say("  2. Copy %s to each device. The device's configuration must say:", publicName)
-	c.Say("       [device]  vendor = [%s], class = [%s]", quoteTOML(o.vendor), quoteTOML(o.classes[0]))
-	c.Say("       [mqtt]    url = %s, channel = %s", quoteTOML(o.broker), quoteTOML(o.channel))
+	c.Say("       [device]  vendor = [%s], class = [%s]", conf.Quote(o.vendor), conf.Quote(o.classes[0]))
+	c.Say("       [mqtt]    url = %s, channel = %s", conf.Quote(o.broker), conf.Quote(o.channel))
 	c.Say("       [trust]   keys = [\"/etc/ratchet/release.pub.pem\"]")
 	c.Say("  3. Enroll each device's evidence key: ratchet-release enroll ID DEVICE.pem")
 	c.Say("  4. Release: build %s, sign, publish, watch.", exampleName)
@@ -173,7 +174,7 @@ func algName(alg int64) string {
 func deskTOML(o initOptions) []byte {
 	var classes []string
 	for _, c := range o.classes {
-		classes = append(classes, quoteTOML(c))
+		classes = append(classes, conf.Quote(c))
 	}
 	return fmt.Appendf(nil, `# Configuration of the release desk. Paths are relative to this file.
 
@@ -201,7 +202,7 @@ key = ""                             # its key, PEM
 username = ""
 password-file = ""
 client-id = ""                       # empty = a new one for each connection
-`, quoteTOML(o.vendor), strings.Join(classes, ", "), quoteTOML(o.baseURL), quoteTOML(o.broker), o.allowPlain, quoteTOML(o.channel))
+`, conf.Quote(o.vendor), strings.Join(classes, ", "), conf.Quote(o.baseURL), conf.Quote(o.broker), o.allowPlain, conf.Quote(o.channel))
 }
 
 // exampleTOML is the release file that init lays down.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 )
 
 // TestInteropPKCS11: keys that never leave a token (SoftHSM) sign a release, a root and a plan, through
@@ -42,7 +43,7 @@ func TestInteropPKCS11(t *testing.T) {
 		t.Fatal(err)
 	}
 	keyFor := func(label, id string) string {
-		return write(t, filepath.Join(token, label+".toml"), "public = \""+label+".pub.pem\"\ncommand = ["+quoteTOML(script)+", "+quoteTOML(module)+", \"release desk\", \""+id+"\"]\n")
+		return write(t, filepath.Join(token, label+".toml"), "public = \""+label+".pub.pem\"\ncommand = ["+conf.Quote(script)+", "+conf.Quote(module)+", \"release desk\", \""+id+"\"]\n")
 	}
 	// One key that was made in the token, and one that was imported: pkcs11-tool of OpenSC 0.23 cannot
 	// read the public half of a P-384 key.

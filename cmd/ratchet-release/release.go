@@ -9,6 +9,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 )
 
 // releaseFile is a release file as it is written.
@@ -97,12 +98,12 @@ type imagePlan struct {
 // images' paths are relative to it.
 func parseRelease(name string, b []byte, d desk) (plan, error) {
 	var f releaseFile
-	doc, err := decodeTOML(name, b, &f)
+	doc, err := conf.Decode(name, b, &f)
 	if err != nil {
 		return plan{}, err
 	}
 	p := plan{severText: f.SeverText}
-	for _, step := range []func(document, releaseFile, desk) error{p.identity, p.conditions, p.components, p.texts} {
+	for _, step := range []func(conf.Document, releaseFile, desk) error{p.identity, p.conditions, p.components, p.texts} {
 		if err := step(doc, f, d); err != nil {
 			return plan{}, err
 		}
@@ -111,68 +112,68 @@ func parseRelease(name string, b []byte, d desk) (plan, error) {
 }
 
 // identity reads who the release is for and which one it is.
-func (p *plan) identity(doc document, f releaseFile, d desk) (err error) {
+func (p *plan) identity(doc conf.Document, f releaseFile, d desk) (err error) {
 	r := &p.release
 	if f.Version == "" {
-		return doc.errorf("version", `is missing; write version = "1.2.3"`)
+		return doc.Errorf("version", `is missing; write version = "1.2.3"`)
 	}
 	if r.Version, err = parseVersion(f.Version); err != nil {
-		return doc.errorf("version", "%v", err)
+		return doc.Errorf("version", "%v", err)
 	}
 	switch s := f.Sequence.(type) {
 	case int64:
 		if s < 1 {
-			return doc.errorf("sequence", "%d is not a sequence number: they start at 1", s)
+			return doc.Errorf("sequence", "%d is not a sequence number: they start at 1", s)
 		}
 		r.Sequence = uint64(s)
 	case string:
 		if p.auto = s == "auto"; !p.auto {
-			return doc.errorf("sequence", `%q: want a number, or "auto"`, manifest.Printable(s))
+			return doc.Errorf("sequence", `%q: want a number, or "auto"`, manifest.Printable(s))
 		}
 	case nil:
-		return doc.errorf("sequence", `is missing; write a number higher than that of every release before, or "auto"`)
+		return doc.Errorf("sequence", `is missing; write a number higher than that of every release before, or "auto"`)
 	default:
-		return doc.errorf("sequence", `want a number, or "auto"`)
+		return doc.Errorf("sequence", `want a number, or "auto"`)
 	}
 	vendor := f.Vendor
 	if vendor == "" {
 		vendor = d.Vendor.Domain
 	}
 	if vendor == "" {
-		return doc.errorf("vendor", "is missing, here and in %s", deskName)
+		return doc.Errorf("vendor", "is missing, here and in %s", deskName)
 	}
-	if r.Vendor, err = vendorUUID(vendor); err != nil {
-		return doc.errorf("vendor", "%v", err)
+	if r.Vendor, err = conf.VendorUUID(vendor); err != nil {
+		return doc.Errorf("vendor", "%v", err)
 	}
 	classes, key := f.Classes, "classes"
 	switch {
 	case f.Class != "" && len(classes) > 0:
-		return doc.errorf("class", "class and classes exclude each other")
+		return doc.Errorf("class", "class and classes exclude each other")
 	case f.Class != "":
 		classes, key = []string{f.Class}, "class"
 	case len(classes) == 0:
 		classes = d.Vendor.Classes
 	}
 	if len(classes) == 0 {
-		return doc.errorf("class", "is missing, here and in %s", deskName)
+		return doc.Errorf("class", "is missing, here and in %s", deskName)
 	}
 	for _, c := range classes {
-		u, err := classUUID(r.Vendor, c)
+		u, err := conf.ClassUUID(r.Vendor, c)
 		if err != nil {
-			return doc.errorf(key, "%v", err)
+			return doc.Errorf(key, "%v", err)
 		}
 		r.Classes = append(r.Classes, u)
 	}
 	if f.Device != "" {
 		u, err := manifest.ParseUUID(f.Device)
 		if err != nil {
-			return doc.errorf("device", "%v", err)
+			return doc.Errorf("device", "%v", err)
 		}
 		r.DeviceID = &u
 	}
 	if f.ReferenceURI != "" {
-		if err := checkURL(f.ReferenceURI); err != nil {
-			return doc.errorf("reference-uri", "%v", err)
+		if err := conf.CheckURL(f.ReferenceURI); err != nil {
+			return doc.Errorf("reference-uri", "%v", err)
 		}
 	}
 	r.Priority, r.ReferenceURI = f.Priority, f.ReferenceURI
@@ -180,12 +181,12 @@ func (p *plan) identity(doc document, f releaseFile, d desk) (err error) {
 }
 
 // conditions reads what must hold on the device.
-func (p *plan) conditions(doc document, f releaseFile, _ desk) error {
+func (p *plan) conditions(doc conf.Document, f releaseFile, _ desk) error {
 	r := &p.release
 	for _, s := range f.Conditions.Version {
 		c, err := parseCondition(s)
 		if err != nil {
-			return doc.errorf("conditions.version", "%v", err)
+			return doc.Errorf("conditions.version", "%v", err)
 		}
 		r.Versions = append(r.Versions, c)
 	}
@@ -196,40 +197,40 @@ func (p *plan) conditions(doc document, f releaseFile, _ desk) error {
 	case string:
 		at, err := time.Parse(time.RFC3339, t)
 		if err != nil {
-			return doc.errorf("conditions.use-before", "%q: want a time such as 2030-01-31T12:00:00Z", manifest.Printable(t))
+			return doc.Errorf("conditions.use-before", "%q: want a time such as 2030-01-31T12:00:00Z", manifest.Printable(t))
 		}
 		r.UseBefore = at
 	case toml.LocalDateTime, toml.LocalDate, toml.LocalTime:
-		return doc.errorf("conditions.use-before", "%v has no time zone: want a time such as 2030-01-31T12:00:00Z", t)
+		return doc.Errorf("conditions.use-before", "%v has no time zone: want a time such as 2030-01-31T12:00:00Z", t)
 	default:
-		return doc.errorf("conditions.use-before", "want a time such as 2030-01-31T12:00:00Z")
+		return doc.Errorf("conditions.use-before", "want a time such as 2030-01-31T12:00:00Z")
 	}
 	if r.UseBefore.Nanosecond() != 0 || !r.UseBefore.IsZero() && r.UseBefore.Unix() <= 0 {
-		return doc.errorf("conditions.use-before", "want whole seconds after 1970")
+		return doc.Errorf("conditions.use-before", "want whole seconds after 1970")
 	}
 	if f.Conditions.MinBatteryMWh < 0 {
-		return doc.errorf("conditions.min-battery-mwh", "%d: want milliwatt-hours", f.Conditions.MinBatteryMWh)
+		return doc.Errorf("conditions.min-battery-mwh", "%d: want milliwatt-hours", f.Conditions.MinBatteryMWh)
 	}
 	r.MinBatteryMWh = f.Conditions.MinBatteryMWh
 	return nil
 }
 
 // components reads the images.
-func (p *plan) components(doc document, f releaseFile, d desk) error {
+func (p *plan) components(doc conf.Document, f releaseFile, d desk) error {
 	if len(f.Components) == 0 {
-		return doc.errorf("component", "is missing; a release has at least one [[component]] with name and file")
+		return doc.Errorf("component", "is missing; a release has at least one [[component]] with name and file")
 	}
 	for i, c := range f.Components {
 		key := fmt.Sprintf("component.%d", i)
 		if _, err := manifest.ParseComponentID(c.Name); err != nil {
-			return doc.errorf(key+".name", "%v", err)
+			return doc.Errorf(key+".name", "%v", err)
 		}
 		list, err := componentImages(doc, key, c)
 		if err != nil {
 			return err
 		}
 		for j := range list {
-			if err := list[j].locate(doc, filepath.Dir(doc.name), f, c, d); err != nil {
+			if err := list[j].locate(doc, filepath.Dir(doc.Name), f, c, d); err != nil {
 				return err
 			}
 		}
@@ -240,13 +241,13 @@ func (p *plan) components(doc document, f releaseFile, d desk) error {
 }
 
 // componentImages reads a component's one image, or one for each slot.
-func componentImages(doc document, key string, c componentFile) ([]imagePlan, error) {
+func componentImages(doc conf.Document, key string, c componentFile) ([]imagePlan, error) {
 	var list []imagePlan
 	switch {
 	case c.File == "" && len(c.Images) == 0:
-		return nil, doc.errorf(key+".file", "is missing; name the image, or one [[component.image]] for each slot")
+		return nil, doc.Errorf(key+".file", "is missing; name the image, or one [[component.image]] for each slot")
 	case len(c.Images) > 0 && (c.File != "" || c.URI != ""):
-		return nil, doc.errorf(key, "an image for every slot (file, uri) and images for single slots (component.image) exclude each other")
+		return nil, doc.Errorf(key, "an image for every slot (file, uri) and images for single slots (component.image) exclude each other")
 	case c.File != "":
 		list = []imagePlan{{key: key, slot: author.AnySlot, file: c.File, uri: c.URI}}
 	}
@@ -254,24 +255,24 @@ func componentImages(doc document, key string, c componentFile) ([]imagePlan, er
 		key := fmt.Sprintf("%s.image.%d", key, j)
 		switch {
 		case i.Slot == nil || *i.Slot < 0 || *i.Slot > 255:
-			return nil, doc.errorf(key+".slot", "want the number of the slot that this image is made for, 0 for the first")
+			return nil, doc.Errorf(key+".slot", "want the number of the slot that this image is made for, 0 for the first")
 		case i.File == "":
-			return nil, doc.errorf(key+".file", "is missing")
+			return nil, doc.Errorf(key+".file", "is missing")
 		}
 		for _, other := range list {
 			if other.slot == *i.Slot {
-				return nil, doc.errorf(key+".slot", "slot %d has an image already", *i.Slot)
+				return nil, doc.Errorf(key+".slot", "slot %d has an image already", *i.Slot)
 			}
 		}
 		list = append(list, imagePlan{key: key, slot: *i.Slot, file: i.File, uri: i.URI})
 	}
 	compress, level := c.Compress == "zstd", defaultLevel
 	if !compress && c.Compress != "" && c.Compress != "none" {
-		return nil, doc.errorf(key+".compress", `%q: want "zstd" or "none"`, manifest.Printable(c.Compress))
+		return nil, doc.Errorf(key+".compress", `%q: want "zstd" or "none"`, manifest.Printable(c.Compress))
 	}
 	if c.Level != nil {
 		if level = *c.Level; !compress || level < 1 || level > 22 {
-			return nil, doc.errorf(key+".level", `%d: want 1 to 22, and compress = "zstd"`, level)
+			return nil, doc.Errorf(key+".level", `%d: want 1 to 22, and compress = "zstd"`, level)
 		}
 	}
 	for j := range list {
@@ -282,7 +283,7 @@ func componentImages(doc document, key string, c componentFile) ([]imagePlan, er
 
 // locate settles where the payload will be found: the image's own URI, or a base URL of the
 // component, the release or the desk.
-func (i *imagePlan) locate(doc document, dir string, f releaseFile, c componentFile, d desk) error {
+func (i *imagePlan) locate(doc conf.Document, dir string, f releaseFile, c componentFile, d desk) error {
 	if !filepath.IsAbs(i.file) {
 		i.file = filepath.Join(dir, i.file)
 	}
@@ -303,27 +304,27 @@ func (i *imagePlan) locate(doc document, dir string, f releaseFile, c componentF
 	}
 	if i.embed {
 		if i.uri != "" || c.BaseURL != "" || len(c.Mirrors) > 0 {
-			return doc.errorf(i.key, "an embedded payload is carried in the envelope: it has no uri, base-url or mirrors")
+			return doc.Errorf(i.key, "an embedded payload is carried in the envelope: it has no uri, base-url or mirrors")
 		}
 		i.base, i.mirrors = "", nil
 		return nil
 	}
 	if i.base == "" && i.uri == "" {
-		return doc.errorf(i.key, "no uri, and no base-url here or in %s: say where devices find the image", deskName)
+		return doc.Errorf(i.key, "no uri, and no base-url here or in %s: say where devices find the image", deskName)
 	}
 	for _, u := range append([]string{first(i.uri, i.base)}, i.mirrors...) {
-		if err := checkURL(u); err != nil {
-			return doc.errorf(i.key, "%v", err)
+		if err := conf.CheckURL(u); err != nil {
+			return doc.Errorf(i.key, "%v", err)
 		}
 	}
 	if len(i.mirrors) > manifest.MaxMirrors {
-		return doc.errorf(i.key, "%d mirrors, at most %d", len(i.mirrors), manifest.MaxMirrors)
+		return doc.Errorf(i.key, "%d mirrors, at most %d", len(i.mirrors), manifest.MaxMirrors)
 	}
 	return nil
 }
 
 // texts reads what people are told.
-func (p *plan) texts(doc document, f releaseFile, _ desk) error {
+func (p *plan) texts(doc conf.Document, f releaseFile, _ desk) error {
 	for tag, t := range f.Text {
 		out := author.Text{Description: t.Description, Update: t.Update}
 		for name, c := range t.Components {
@@ -332,7 +333,7 @@ func (p *plan) texts(doc document, f releaseFile, _ desk) error {
 				known = known || k.Name == name
 			}
 			if !known {
-				return doc.errorf("text."+tag+".component."+name, "the release has no such component")
+				return doc.Errorf("text."+tag+".component."+name, "the release has no such component")
 			}
 			if out.Components == nil {
 				out.Components = map[string]author.ComponentText{}
@@ -345,7 +346,7 @@ func (p *plan) texts(doc document, f releaseFile, _ desk) error {
 		p.release.Text[tag] = out
 	}
 	if p.severText && len(f.Text) == 0 {
-		return doc.errorf("sever-text", "there is no text")
+		return doc.Errorf("sever-text", "there is no text")
 	}
 	return nil
 }

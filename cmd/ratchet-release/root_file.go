@@ -11,6 +11,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 )
 
 // Files of a trust root in a release directory.
@@ -61,19 +62,19 @@ func algorithms() map[string]int64 {
 // readRootFile makes the root after old, which is zero for a first one, from root.toml.
 func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, error) {
 	var f rootFile
-	doc, err := readTOML(path, &f)
+	doc, err := conf.Read(path, &f)
 	if err != nil {
 		return trust.RootSpec{}, fmt.Errorf("cannot read root file: %w", err)
 	}
 	s := trust.RootSpec{Version: 1, Name: f.Name, Development: f.Development, Issued: now.UTC().Truncate(time.Second), Expires: f.Expires.UTC(),
 		Roles: map[trust.Role]trust.RoleSpec{}, Components: map[string]trust.SequenceRange{}, Revoked: slices.Clone(f.Revoked)}
 	if f.Expires.IsZero() {
-		return s, doc.errorf("expires", "is missing: name the day at which a newer root must have come")
+		return s, doc.Errorf("expires", "is missing: name the day at which a newer root must have come")
 	}
 	for i, word := range f.Algorithms {
 		alg, ok := algorithms()[strings.ToLower(word)]
 		if !ok {
-			return s, doc.errorf("algorithms", "%q is not one of esp256, ed25519, esp384, ml-dsa-65, es256, eddsa", manifest.Printable(f.Algorithms[i]))
+			return s, doc.Errorf("algorithms", "%q is not one of esp256, ed25519, esp384, ml-dsa-65, es256, eddsa", manifest.Printable(f.Algorithms[i]))
 		}
 		s.Algorithms = append(s.Algorithms, alg)
 	}
@@ -92,24 +93,24 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 		for _, name := range r.Signers {
 			m, ok := members[name]
 			if !ok {
-				return s, doc.errorf(at+".signers", "there is no [signer.%s]", manifest.Printable(name))
+				return s, doc.Errorf(at+".signers", "there is no [signer.%s]", manifest.Printable(name))
 			}
 			g.Members = append(g.Members, m)
 		}
 		for _, v := range r.Vendors {
-			id, err := vendorUUID(v)
+			id, err := conf.VendorUUID(v)
 			if err != nil {
-				return s, doc.errorf(at+".vendors", "%v", err)
+				return s, doc.Errorf(at+".vendors", "%v", err)
 			}
 			g.Scope.Vendors = append(g.Scope.Vendors, id)
 		}
 		for _, class := range r.Classes {
 			id, err := manifest.ParseUUID(class)
 			if err != nil && len(g.Scope.Vendors) == 1 {
-				id, err = classUUID(g.Scope.Vendors[0], class)
+				id, err = conf.ClassUUID(g.Scope.Vendors[0], class)
 			}
 			if err != nil {
-				return s, doc.errorf(at+".classes", "%q: give its UUID, or its name together with one vendor", manifest.Printable(class))
+				return s, doc.Errorf(at+".classes", "%q: give its UUID, or its name together with one vendor", manifest.Printable(class))
 			}
 			g.Scope.Classes = append(g.Scope.Classes, id)
 		}
@@ -118,7 +119,7 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 		slices.SortFunc(g.Scope.Classes, order)
 		role := trust.Role(r.Name)
 		if !slices.Contains(trust.Roles(), role) {
-			return s, doc.errorf(at+".name", "%q is not one of root, release, campaign, pulse, recovery", manifest.Printable(r.Name))
+			return s, doc.Errorf(at+".name", "%q is not one of root, release, campaign, pulse, recovery", manifest.Printable(r.Name))
 		}
 		slices.SortFunc(g.Members, func(a, b trust.Member) int { return strings.Compare(a.Name, b.Name) })
 		s.Roles[role] = trust.RoleSpec{Generation: 1, Grants: append(s.Roles[role].Grants, g)}
@@ -134,12 +135,12 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 		return s, nil
 	}
 	if f.Name != old.Name() || f.Development != old.Development() {
-		return s, doc.errorf("name", "this chain is %q, and stays so: another name is another root, with devices built for it", old.Name())
+		return s, doc.Errorf("name", "this chain is %q, and stays so: another name is another root, with devices built for it", old.Name())
 	}
 	var renew []trust.Role
 	for _, r := range f.Renew {
 		if !slices.Contains(trust.Roles(), trust.Role(r)) {
-			return s, doc.errorf("renew", "%q is no role", manifest.Printable(r))
+			return s, doc.Errorf("renew", "%q is no role", manifest.Printable(r))
 		}
 		renew = append(renew, trust.Role(r))
 	}
@@ -147,7 +148,7 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 }
 
 // members reads the keys of all signers.
-func (f rootFile) members(doc document, dir string) (map[string]trust.Member, error) {
+func (f rootFile) members(doc conf.Document, dir string) (map[string]trust.Member, error) {
 	path := func(p string) string {
 		if filepath.IsAbs(p) {
 			return p
@@ -158,9 +159,9 @@ func (f rootFile) members(doc document, dir string) (map[string]trust.Member, er
 	for name, s := range f.Signer {
 		m := trust.Member{Name: name}
 		if s.Key == "" {
-			return nil, doc.errorf("signer."+name+".key", "is missing")
+			return nil, doc.Errorf("signer."+name+".key", "is missing")
 		}
-		for _, p := range append([]string{s.Key}, nonEmpty(s.Lattice)...) {
+		for _, p := range append([]string{s.Key}, conf.NonEmpty(s.Lattice)...) {
 			k, err := readPublic(path(p))
 			if err != nil {
 				return nil, err

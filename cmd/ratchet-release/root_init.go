@@ -15,6 +15,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
@@ -227,7 +228,7 @@ signers = ["recovery"]
 # [component.rootfs]                # the sequences that manifests may have
 # min = 1
 # max = 100000
-`, quoteTOML(name), development, expires.UTC().Format("2006-01-02T00:00:00Z"), algs, lattice)
+`, conf.Quote(name), development, expires.UTC().Format("2006-01-02T00:00:00Z"), algs, lattice)
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

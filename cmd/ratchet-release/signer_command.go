@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 )
 
 // A key that lives elsewhere, in a token, a hardware module or a cloud, is named by a file *.toml
@@ -55,14 +56,14 @@ const (
 // readCommandSigner reads a key file.
 func readCommandSigner(path string) (*trust.Signer, error) {
 	var f keyFile
-	doc, err := readTOML(path, &f)
+	doc, err := conf.Read(path, &f)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("cannot read key file: %w", err)
 	case f.Public == "":
-		return nil, doc.errorf("public", "is missing: name the public half, PEM")
+		return nil, doc.Errorf("public", "is missing: name the public half, PEM")
 	case len(f.Command) == 0 || f.Command[0] == "":
-		return nil, doc.errorf("command", "is missing: name the program that signs, and its arguments")
+		return nil, doc.Errorf("command", "is missing: name the program that signs, and its arguments")
 	}
 	dir := filepath.Dir(path)
 	public := f.Public

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 )
 
 // TestMain lets the test's program stand in for a signing command: it is what an integrator would
@@ -115,7 +116,7 @@ func commandKey(t *testing.T, mode, alg string) (keyFile, private string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return write(t, filepath.Join(dir, "k.toml"), "public = \"k.pub.pem\"\ncommand = ["+quoteTOML(self)+", \"k.pem\"]\n"), name + ".pem"
+	return write(t, filepath.Join(dir, "k.toml"), "public = \"k.pub.pem\"\ncommand = ["+conf.Quote(self)+", \"k.pem\"]\n"), name + ".pem"
 }
 
 // A key behind a command signs envelopes and documents like one in a file.

@@ -1,4 +1,8 @@
-package main
+// Package conf reads configuration files: strict TOML, and the values that more than one file has.
+//
+// A key that the program does not know is an error with its line and column: a misspelt rule must not be
+// a rule that does not hold. What is wrong with a value is said with the line of its key.
+package conf
 
 import (
 	"bytes"
@@ -14,25 +18,25 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// maxTOML is the largest TOML file that is read, in bytes.
-const maxTOML = 1 << 20
+// MaxSize is the largest TOML file that is read, in bytes.
+const MaxSize = 1 << 20
 
-// document is a TOML file that was decoded strictly. It knows where each key stands, so that what
+// Document is a TOML file that was decoded strictly. It knows where each key stands, so that what
 // is wrong with a value can be said with its line.
-type document struct {
-	name string
+type Document struct {
+	Name string
 	keys map[string]int // "table.key", "component.0.file" -> line
 }
 
-// errorf is an error about the value of a key.
-func (d document) errorf(key, format string, args ...any) error {
+// Errorf is an error about the value of a key.
+func (d Document) Errorf(key, format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
 	for at := key; at != ""; at = at[:max(strings.LastIndexByte(at, '.'), 0)] {
 		if line, ok := d.keys[at]; ok {
-			return fmt.Errorf("%s:%d: %s: %s", d.name, line, shown(key), text)
+			return fmt.Errorf("%s:%d: %s: %s", d.Name, line, shown(key), text)
 		}
 	}
-	return fmt.Errorf("%s: %s: %s", d.name, shown(key), text)
+	return fmt.Errorf("%s: %s: %s", d.Name, shown(key), text)
 }
 
 // shown writes "component.0.file" as people count: "component[1].file".
@@ -51,25 +55,25 @@ func shown(key string) string {
 	return b.String()
 }
 
-// readTOML reads a file and decodes it.
-func readTOML(path string, into any) (document, error) {
+// Read reads a file and decodes it.
+func Read(path string, into any) (Document, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return document{}, err
+		return Document{}, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxTOML+1))
+	b, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
 	if err != nil {
-		return document{}, fmt.Errorf("cannot read %s: %w", path, err)
+		return Document{}, fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	return decodeTOML(path, b, into)
+	return Decode(path, b, into)
 }
 
-// decodeTOML decodes strictly: a key that into does not have is an error with its line. All such
+// Decode decodes strictly: a key that into does not have is an error with its line. All such
 // keys are reported at once.
-func decodeTOML(name string, b []byte, into any) (document, error) {
-	if len(b) > maxTOML {
-		return document{}, fmt.Errorf("%s: larger than %d bytes: not a file of ours", name, maxTOML)
+func Decode(name string, b []byte, into any) (Document, error) {
+	if len(b) > MaxSize {
+		return Document{}, fmt.Errorf("%s: larger than %d bytes: not a file of ours", name, MaxSize)
 	}
 	dec := toml.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
@@ -85,18 +89,18 @@ func decodeTOML(name string, b []byte, into any) (document, error) {
 			line, column := e.Position()
 			all = append(all, fmt.Sprintf("%s:%d:%d: unknown key %q", name, line, column, strings.Join(e.Key(), ".")))
 		}
-		return document{}, errors.New(strings.Join(all, "\n"))
+		return Document{}, errors.New(strings.Join(all, "\n"))
 	case errors.As(err, &bad):
 		line, column := bad.Position()
 		what := strings.TrimPrefix(bad.Error(), "toml: ")
 		if key := strings.Join(bad.Key(), "."); key != "" {
 			what = key + ": " + what
 		}
-		return document{}, fmt.Errorf("%s:%d:%d: %s", name, line, column, what)
+		return Document{}, fmt.Errorf("%s:%d:%d: %s", name, line, column, what)
 	case err != nil:
-		return document{}, fmt.Errorf("%s: %w", name, err)
+		return Document{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return document{name: name, keys: keyLines(b)}, nil
+	return Document{Name: name, keys: keyLines(b)}, nil
 }
 
 // keyLines finds the line of each table and key of a valid document. Keys inside of inline tables
@@ -148,8 +152,8 @@ func keyLines(b []byte) map[string]int {
 	return lines
 }
 
-// quoteTOML writes a basic string.
-func quoteTOML(s string) string {
+// Quote writes a basic string.
+func Quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, c := range s {
