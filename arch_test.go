@@ -77,9 +77,11 @@ var allowed = map[string]map[string]string{
 	"agent": {"agent/intake": "offers and documents", "agent/report": "runs beside it", "agent/internal/view": "shows its state", "agent/internal/store": "commits a step", "agent/internal/quarantine": "the file apart from the journal", "agent/life": "executes it", "agent/cipher": "decrypts payloads on their way", "agent/control": "its answers", "agent/evidence": "", "agent/health": "", "agent/journal": "the contract of a store", "agent/manifest": "",
 		"agent/policy": "", "agent/reason": "", "agent/trust": "the device's signer", "bootctl": "", "hal": "", "slots": "", "transport": "the contracts only"},
 
-	"cmd/internal/conf":   {"agent/manifest": "identifiers, and what a device admits of a URL"},
-	"cmd/internal/files":  {},
-	"cmd/internal/cli":    {"cmd/internal/screen": "safe texts", "agent/manifest": "SUIT's code and place of a refusal", "agent/reason": "says why, and what to do"},
+	"cmd/internal/conf":  {"agent/manifest": "identifiers, and what a device admits of a URL"},
+	"cmd/internal/files": {},
+	"cmd/internal/cli":   {"cmd/internal/screen": "safe texts", "agent/manifest": "SUIT's code and place of a refusal", "agent/reason": "says why, and what to do"},
+	"cmd/internal/keys": {"cmd/internal/cli": "warns of a private key", "cmd/internal/conf": "files of signing commands", "cmd/internal/files": "keys are files",
+		"agent/manifest": "verifies with keys of two kinds", "agent/trust": "keys and signatures"},
 	"cmd/internal/screen": {"agent/manifest": "makes texts from outside printable"},
 
 	"cmd/ratchet/config": {"agent/manifest": "who the device is", "agent/policy": "its rules", "transport/wire": "what an id may be"},

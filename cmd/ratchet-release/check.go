@@ -20,6 +20,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -137,7 +138,7 @@ func check(ctx context.Context, c cli.Console, path string, o checkOptions) erro
 // authority is whom the device trusts: a root, or flat keys.
 func (o checkOptions) authority(c cli.Console, f *facts) (manifest.Authority, policy.Standing, error) {
 	if o.root == "" {
-		a, err := readVerifiers(c, o.keys, f.es256, f.eddsa)
+		a, err := keys.Verifiers(c, o.keys, f.es256, f.eddsa)
 		return a, policy.Standing{}, err
 	}
 	b, err := files.Read(o.root, trust.MaxBundle, "trust root")

@@ -10,6 +10,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
 // factsFile is a facts file as it is written: a device, as far as a manifest can ask.
@@ -94,7 +95,7 @@ func readFacts(path string) (facts, error) {
 	for _, a := range f.AllowAlgs {
 		words = append(words, fmt.Sprint(a))
 	}
-	if out.es256, out.eddsa, err = allowed(words); err != nil {
+	if out.es256, out.eddsa, err = keys.Allowed(words); err != nil {
 		return facts{}, doc.Errorf("allow_algs", "%v", err)
 	}
 	return out, out.slots(doc, f)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
 func TestCollect(t *testing.T) {
@@ -361,7 +362,7 @@ func TestInit(t *testing.T) {
 }
 
 func FuzzShelf(f *testing.F) {
-	signer, err := readPrivate(bob)
+	signer, err := keys.Private(bob)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -65,14 +66,14 @@ func finishDocument(c cli.Console, kind string, msg []byte, out, keyPath, bundle
 		return documentRefused(kind, err)
 	}
 	if keyPath != "" {
-		signer, err := readPrivate(keyPath)
+		signer, err := keys.Private(keyPath)
 		if err != nil {
 			return err
 		}
 		if msg, err = trust.SignDocument(kind, msg, signer); err != nil {
 			return err
 		}
-		c.Say("  signed by   %s (%s)", short(signer.Key().ID()), algName(signer.Key().Alg()))
+		c.Say("  signed by   %s (%s)", keys.Short(signer.Key().ID()), keys.Algorithm(signer.Key().Alg()))
 	}
 	if err := files.Write(out, msg, 0o644); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
-	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -131,53 +131,12 @@ func (d desk) anchors() (trust.Keys, error) {
 	for i, p := range d.Keys.Anchors {
 		paths[i] = d.path(p)
 	}
-	return readAnchors(paths, d.Keys.Legacy)
-}
-
-// readAnchors reads public keys.
-func readAnchors(paths []string, legacy bool) (trust.Keys, error) {
-	var keys []trust.Key
-	for _, p := range paths {
-		k, err := readPublic(p)
-		if err != nil {
-			return trust.Keys{}, err
-		}
-		keys = append(keys, k)
-	}
-	return trust.NewKeys(keys, legacy)
-}
-
-func readPublic(path string) (trust.Key, error) {
-	b, err := files.Read(path, trust.MaxPEM, "public key")
-	if err != nil {
-		return trust.Key{}, err
-	}
-	k, err := trust.ParsePublic(b)
-	if err != nil {
-		return trust.Key{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return k, nil
-}
-
-// readPrivate reads a private key, or the file that says which command signs in its place.
-func readPrivate(path string) (*trust.Signer, error) {
-	if filepath.Ext(path) == ".toml" {
-		return readCommandSigner(path)
-	}
-	b, err := files.Read(path, trust.MaxPEM, "private key")
-	if err != nil {
-		return nil, err
-	}
-	s, err := trust.ParsePrivate(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return s, nil
+	return keys.Anchors(paths, d.Keys.Legacy)
 }
 
 // deviceKeys is the enrolled key of a device; ok is false when there is none. An unreadable one is
 // an error.
-func (d desk) deviceKeys(id string) (keys trust.Keys, ok bool, err error) {
+func (d desk) deviceKeys(id string) (own trust.Keys, ok bool, err error) {
 	if d.dir == "" || wire.CheckID(id) != nil {
 		return trust.Keys{}, false, nil
 	}
@@ -185,6 +144,6 @@ func (d desk) deviceKeys(id string) (keys trust.Keys, ok bool, err error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return trust.Keys{}, false, nil
 	}
-	keys, err = readAnchors([]string{path}, false)
-	return keys, err == nil, err
+	own, err = keys.Anchors([]string{path}, false)
+	return own, err == nil, err
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -81,7 +82,7 @@ func read(t *testing.T, path string) []byte {
 // signerOf reads a private key.
 func signerOf(t *testing.T, path string) *trust.Signer {
 	t.Helper()
-	s, err := readPrivate(path)
+	s, err := keys.Private(path)
 	if err != nil {
 		t.Fatal(err)
 	}

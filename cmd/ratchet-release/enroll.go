@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -59,13 +60,13 @@ func enroll(c cli.Console, d desk, id, path string, replace bool) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	to := d.path(filepath.Join(devicesDir, id+".pem"))
-	old, err := readPublic(to)
+	old, err := keys.Public(to)
 	switch {
 	case err == nil && old.ID() == key.ID():
-		c.Say("%s is enrolled with this key already (%s).", id, short(key.ID()))
+		c.Say("%s is enrolled with this key already (%s).", id, keys.Short(key.ID()))
 		return nil
 	case err == nil && !replace:
-		return fmt.Errorf("cannot enroll %s: it is enrolled with another key (%s); if the device really has a new one, use --replace", id, short(old.ID()))
+		return fmt.Errorf("cannot enroll %s: it is enrolled with another key (%s); if the device really has a new one, use --replace", id, keys.Short(old.ID()))
 	case err != nil && !errors.Is(err, fs.ErrNotExist) && !replace:
 		return fmt.Errorf("cannot enroll %s: %w; use --replace", id, err)
 	}
@@ -79,6 +80,6 @@ func enroll(c cli.Console, d desk, id, path string, replace bool) error {
 	if err := files.Write(to, pem, 0o644); err != nil {
 		return err
 	}
-	c.Say("%s: enrolled with key %s (%s).", id, key.ID(), algName(key.Alg()))
+	c.Say("%s: enrolled with key %s (%s).", id, key.ID(), keys.Algorithm(key.Alg()))
 	return nil
 }

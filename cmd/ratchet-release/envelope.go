@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -83,6 +82,3 @@ func describe(c cli.Console, m manifest.Manifest) {
 		c.Say("  says        %s", text)
 	}
 }
-
-// short cuts a key id to what people compare.
-func short(id string) string { return fmt.Sprintf("%.16s", id) }

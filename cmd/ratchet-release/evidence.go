@@ -20,6 +20,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
 func evidenceVerifyVerb() cli.Verb {
@@ -37,16 +38,16 @@ often each reason occurs. What is missing is never passed over in silence, but i
 		},
 		Exits: "2 a record is forged, altered, out of order or unreadable; what stands before it is good;\n3 all records are genuine, and some are missing",
 		Setup: func(fs *flag.FlagSet) cli.Action {
-			keys := cli.Repeated(fs, "key", "public key `PEM` of the device; may be repeated")
+			names := cli.Repeated(fs, "key", "public key `PEM` of the device; may be repeated")
 			history := fs.Bool("history", false, "print every record")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
 					return cli.Usage("one file, please")
 				}
-				if len(*keys) == 0 {
+				if len(*names) == 0 {
 					return cli.Usage("whose evidence? give the device's public key with --key")
 				}
-				anchors, err := readAnchors(*keys, false)
+				anchors, err := keys.Anchors(*names, false)
 				if err != nil {
 					return err
 				}

@@ -14,6 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
 func initVerb() cli.Verb {
@@ -138,7 +139,7 @@ func initDesk(c cli.Console, dir string, o initOptions) error {
 	}
 	c.Say("Release directory %s is ready.", dir)
 	c.Say("")
-	c.Say("  %-22s the release key (%s). Private: guard it and back it up.", privateName, algName(alg))
+	c.Say("  %-22s the release key (%s). Private: guard it and back it up.", privateName, keys.Algorithm(alg))
 	c.Say("  %-22s its public half, id %s", publicName, signer.Key().ID())
 	c.Say("  %-22s configuration of this desk", deskName)
 	c.Say("  %-22s a release file to start from", exampleName)
@@ -154,20 +155,6 @@ func initDesk(c cli.Console, dir string, o initOptions) error {
 	c.Say("  3. Enroll each device's evidence key: ratchet-release enroll ID DEVICE.pem")
 	c.Say("  4. Release: build %s, sign, publish, watch.", exampleName)
 	return nil
-}
-
-func algName(alg int64) string {
-	switch alg {
-	case trust.ESP256:
-		return "ESP256"
-	case trust.Ed25519:
-		return "Ed25519"
-	case trust.ESP384:
-		return "ESP384"
-	case trust.MLDSA65:
-		return "ML-DSA-65"
-	}
-	return fmt.Sprintf("algorithm %d", alg)
 }
 
 // deskTOML is a new ratchet-release.toml.

@@ -12,6 +12,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
 func publishVerb() cli.Verb {
@@ -40,7 +41,7 @@ that has not seen it never will.`,
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o publishOptions
 			dir := dirFlag(fs)
-			keys := cli.Repeated(fs, "key", "public key `PEM` to verify with (default: keys.anchors)")
+			names := cli.Repeated(fs, "key", "public key `PEM` to verify with (default: keys.anchors)")
 			devices := cli.Repeated(fs, "device", "offer to the device `ID` only; may be repeated")
 			fs.StringVar(&o.channel, "channel", "", "offer on the channel `NAME` (default: broker.channel)")
 			fs.StringVar(&o.payloads, "payloads", "", "payloads are in `DIR` (default: beside each envelope)")
@@ -74,8 +75,8 @@ that has not seen it never will.`,
 				if *withdraw {
 					return withdrawOffers(ctx, c, o.broker, topics)
 				}
-				if o.anchors, err = d.anchors(); len(*keys) > 0 {
-					o.anchors, err = readAnchors(*keys, d.Keys.Legacy)
+				if o.anchors, err = d.anchors(); len(*names) > 0 {
+					o.anchors, err = keys.Anchors(*names, d.Keys.Legacy)
 				}
 				if err != nil {
 					return err

@@ -18,6 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -209,7 +210,7 @@ func changes(old trust.Root, s trust.RootSpec) (lines []string) {
 // Crash: before the root's file is replaced -> no signature; between the two files -> signed, sign
 // again adds it to the bundle; after -> both.
 func signRoot(c cli.Console, path, bundle, keyPath string) error {
-	signer, err := readPrivate(keyPath)
+	signer, err := keys.Private(keyPath)
 	if err != nil {
 		return err
 	}
@@ -221,7 +222,7 @@ func signRoot(c cli.Console, path, bundle, keyPath string) error {
 	if err != nil {
 		return err
 	}
-	if msg, err = trust.SignRoot(msg, signer); errors.Is(err, errSigner) {
+	if msg, err = trust.SignRoot(msg, signer); errors.Is(err, keys.ErrSigner) {
 		return err
 	} else if err != nil {
 		return rootRefused(path, err)
@@ -229,7 +230,7 @@ func signRoot(c cli.Console, path, bundle, keyPath string) error {
 	if err := files.Write(path, msg, 0o644); err != nil {
 		return err
 	}
-	c.Say("%s: signed by %s (%s).", path, short(signer.Key().ID()), algName(signer.Key().Alg()))
+	c.Say("%s: signed by %s (%s).", path, keys.Short(signer.Key().ID()), keys.Algorithm(signer.Key().Alg()))
 	v, err := trust.ReviewRoot(msg, ch.last)
 	if err != nil {
 		return rootRefused(path, err)
@@ -335,7 +336,7 @@ func describeRoot(c cli.Console, v trust.Review) {
 	}
 	var algs []string
 	for _, a := range s.Algorithms {
-		algs = append(algs, algName(a))
+		algs = append(algs, keys.Algorithm(a))
 	}
 	c.Say("  algorithms %s", strings.Join(algs, ", "))
 	for _, name := range sortedKeys(s.Components) {
@@ -368,7 +369,7 @@ func missing(q trust.Quorum) string {
 func people(members []trust.Member) string {
 	var names []string
 	for _, m := range members {
-		name := m.Name + " (" + short(m.ID())
+		name := m.Name + " (" + keys.Short(m.ID())
 		if len(m.Keys) > 1 {
 			name += ", pair"
 		}

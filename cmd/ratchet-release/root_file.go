@@ -12,6 +12,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
 // Files of a trust root in a release directory.
@@ -53,12 +54,6 @@ type rangeFile struct {
 	Max *uint64 `toml:"max"`
 }
 
-// algorithms are the words of root.toml and of --alg.
-func algorithms() map[string]int64 {
-	return map[string]int64{"esp256": trust.ESP256, "ed25519": trust.Ed25519, "esp384": trust.ESP384, "ml-dsa-65": trust.MLDSA65,
-		"es256": -7, "eddsa": -8}
-}
-
 // readRootFile makes the root after old, which is zero for a first one, from root.toml.
 func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, error) {
 	var f rootFile
@@ -72,7 +67,7 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 		return s, doc.Errorf("expires", "is missing: name the day at which a newer root must have come")
 	}
 	for i, word := range f.Algorithms {
-		alg, ok := algorithms()[strings.ToLower(word)]
+		alg, ok := keys.Algorithms()[strings.ToLower(word)]
 		if !ok {
 			return s, doc.Errorf("algorithms", "%q is not one of esp256, ed25519, esp384, ml-dsa-65, es256, eddsa", manifest.Printable(f.Algorithms[i]))
 		}
@@ -162,7 +157,7 @@ func (f rootFile) members(doc conf.Document, dir string) (map[string]trust.Membe
 			return nil, doc.Errorf("signer."+name+".key", "is missing")
 		}
 		for _, p := range append([]string{s.Key}, conf.NonEmpty(s.Lattice)...) {
-			k, err := readPublic(path(p))
+			k, err := keys.Public(path(p))
 			if err != nil {
 				return nil, err
 			}

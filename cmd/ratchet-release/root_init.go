@@ -10,13 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
 func keysNewVerb() cli.Verb {
@@ -34,43 +34,16 @@ file at all, keep it in a token and name a signing command instead (FORMATS.md, 
 				if len(args) != 1 {
 					return cli.Usage("one name, please")
 				}
-				k, err := newKeyPair(args[0], *alg)
+				k, err := keys.NewPair(args[0], *alg)
 				if err != nil {
 					return err
 				}
-				c.Say("%s.pem      private (%s): guard it and back it up", args[0], algName(k.Alg()))
+				c.Say("%s.pem      private (%s): guard it and back it up", args[0], keys.Algorithm(k.Alg()))
 				c.Say("%s.pub.pem  public, id %s", args[0], k.ID())
 				return nil
 			}
 		},
 	}
-}
-
-// newKeyPair makes NAME.pem and NAME.pub.pem.
-func newKeyPair(name, word string) (trust.Key, error) {
-	alg, ok := algorithms()[strings.ToLower(word)]
-	if !ok || alg == -7 || alg == -8 {
-		return trust.Key{}, cli.Usage("algorithm %q is unknown: use esp256, ed25519, esp384 or ml-dsa-65", word)
-	}
-	s, err := trust.Generate(alg)
-	if err != nil {
-		return trust.Key{}, err
-	}
-	private, err := s.MarshalPEM()
-	if err != nil {
-		return trust.Key{}, err
-	}
-	public, err := s.Key().MarshalPEM()
-	if err != nil {
-		return trust.Key{}, err
-	}
-	if err := files.Create(name+".pem", private, 0o600); err != nil {
-		return trust.Key{}, fmt.Errorf("cannot make key: %w", err)
-	}
-	if err := files.Create(name+".pub.pem", public, 0o644); err != nil {
-		return trust.Key{}, fmt.Errorf("cannot make key: %w", err)
-	}
-	return s.Key(), nil
 }
 
 func rootInitVerb() cli.Verb {
@@ -125,13 +98,13 @@ func rootInit(c cli.Console, dir, name string, development, hybrid bool, years i
 	}
 	algs := map[trust.Role]string{trust.RoleRoot: "esp384", trust.RoleRelease: "esp256", trust.RoleCampaign: "esp256", trust.RolePulse: "ed25519", trust.RoleRecovery: "esp256"}
 	for _, role := range trust.Roles() {
-		_, err := newKeyPair(filepath.Join(dir, "keys", string(role)), algs[role])
+		_, err := keys.NewPair(filepath.Join(dir, "keys", string(role)), algs[role])
 		if err != nil && !(role == trust.RoleRelease && errors.Is(err, fs.ErrExist)) {
 			return err
 		}
 	}
 	if hybrid {
-		if _, err := newKeyPair(filepath.Join(dir, "keys", "root-ml-dsa"), "ml-dsa-65"); err != nil {
+		if _, err := keys.NewPair(filepath.Join(dir, "keys", "root-ml-dsa"), "ml-dsa-65"); err != nil {
 			return err
 		}
 	}

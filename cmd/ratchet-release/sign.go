@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -63,7 +64,7 @@ func sign(c cli.Console, path, out, keyPath string) error {
 	if kind, ok := documentKind(path); ok {
 		return cosign(c, kind, path, out, keyPath)
 	}
-	signer, err := readPrivate(keyPath)
+	signer, err := keys.Private(keyPath)
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func sign(c cli.Console, path, out, keyPath string) error {
 	}
 	id := signer.Key().ID()
 	if m, err := manifest.Verify(e, own); err == nil {
-		c.Say("%s is signed by %s already.", path, short(id))
+		c.Say("%s is signed by %s already.", path, keys.Short(id))
 		describe(c, m)
 		if out == path {
 			return nil
@@ -85,7 +86,7 @@ func sign(c cli.Console, path, out, keyPath string) error {
 		return files.Write(out, e.Raw(), 0o644)
 	}
 	signed, m, err := addSignature(e, signer, own)
-	if errors.Is(err, errSigner) {
+	if errors.Is(err, keys.ErrSigner) {
 		return err
 	}
 	if err != nil {
@@ -94,7 +95,7 @@ func sign(c cli.Console, path, out, keyPath string) error {
 	if err := files.Write(out, signed.Raw(), 0o644); err != nil {
 		return err
 	}
-	c.Say("%s: signed by %s (%s), %s.", out, short(id), algName(signer.Key().Alg()), screen.Plural(signatures(signed), "signature"))
+	c.Say("%s: signed by %s (%s), %s.", out, keys.Short(id), keys.Algorithm(signer.Key().Alg()), screen.Plural(signatures(signed), "signature"))
 	describe(c, m)
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
 func TestTwoPeopleSign(t *testing.T) {
@@ -178,7 +180,7 @@ func TestEveryInstall(t *testing.T) {
 		do(t, 0, "build", file)
 		path := filepath.Join(dir, "full.suit")
 		do(t, 0, "sign", "--key", alice, path)
-		anchors, err := readAnchors([]string{alicePub}, false)
+		anchors, err := keys.Anchors([]string{alicePub}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,6 +191,28 @@ func TestEveryInstall(t *testing.T) {
 		list, err := everyInstall(m)
 		if err != nil || len(list) != 4 {
 			t.Errorf("%s: %d images, %v", conditions, len(list), err)
+		}
+	}
+}
+
+// TestSignWithCommand: an envelope changes only when the command has signed it.
+func TestSignWithCommand(t *testing.T) {
+	dir, release := workshop(t)
+	do(t, 0, "build", release)
+	suit := filepath.Join(dir, "full.suit")
+	before := read(t, suit)
+	public, err := filepath.Abs(alicePub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string]int{
+		`"false"`: cli.ExitFailed,
+		`"sh", "-c", "head -c 64 /dev/zero | base64"`: cli.ExitRefused, // the envelope with that signature would be
+	} {
+		file := write(t, filepath.Join(t.TempDir(), "k.toml"), "public = "+conf.Quote(public)+"\ncommand = ["+command+"]\n")
+		do(t, want, "sign", "--key", file, suit)
+		if !bytes.Equal(read(t, suit), before) {
+			t.Fatalf("%s: the envelope changed", command)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -32,7 +33,7 @@ directory. One known signer suffices unless --min says otherwise.`,
 		Exits: "2 refused, with \"reason: <word>\" and the SUIT code on standard output",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
-			keys := cli.Repeated(fs, "key", "public key `FILE`, PEM or COSE_Key; may be repeated")
+			names := cli.Repeated(fs, "key", "public key `FILE`, PEM or COSE_Key; may be repeated")
 			allow := cli.Repeated(fs, "allow-alg", "also accept the older `ALGORITHM` ES256 (-7) or EdDSA (-8); may be repeated")
 			legacy := fs.Bool("legacy", false, "also accept both ES256 and EdDSA")
 			least := fs.Int("min", 1, "`NUMBER` of distinct signers that are needed")
@@ -44,11 +45,11 @@ directory. One known signer suffices unless --min says otherwise.`,
 				if *least < 1 {
 					return cli.Usage("--min %d: at least one signer is needed", *least)
 				}
-				es256, eddsa, err := allowed(*allow)
+				es256, eddsa, err := keys.Allowed(*allow)
 				if err != nil {
 					return cli.Usage("--allow-alg: %v", err)
 				}
-				anchors, err := anchorsFor(c, *dir, *keys, *legacy || es256, *legacy || eddsa)
+				anchors, err := anchorsFor(c, *dir, *names, *legacy || es256, *legacy || eddsa)
 				if err != nil {
 					return err
 				}
@@ -59,9 +60,9 @@ directory. One known signer suffices unless --min says otherwise.`,
 }
 
 // anchorsFor takes the keys of the command line, or else those of the release directory.
-func anchorsFor(c cli.Console, dir string, keys []string, es256, eddsa bool) (manifest.Authority, error) {
-	if len(keys) > 0 {
-		return readVerifiers(c, keys, es256, eddsa)
+func anchorsFor(c cli.Console, dir string, names []string, es256, eddsa bool) (manifest.Authority, error) {
+	if len(names) > 0 {
+		return keys.Verifiers(c, names, es256, eddsa)
 	}
 	d, err := loadDesk(dir)
 	if err != nil {

@@ -1,4 +1,4 @@
-package main
+package keys_test
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -19,8 +20,8 @@ import (
 	pkix "filippo.io/mldsa/x509"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
-	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
 // TestMain lets the test's program stand in for a signing command: it is what an integrator would
@@ -108,7 +109,7 @@ func commandKey(t *testing.T, mode, alg string) (keyFile, private string) {
 	t.Helper()
 	dir := t.TempDir()
 	name := filepath.Join(dir, "k")
-	if _, err := newKeyPair(name, alg); err != nil {
+	if _, err := keys.NewPair(name, alg); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("RATCHET_TEST_SIGNER", mode)
@@ -116,7 +117,11 @@ func commandKey(t *testing.T, mode, alg string) (keyFile, private string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return write(t, filepath.Join(dir, "k.toml"), "public = \"k.pub.pem\"\ncommand = ["+conf.Quote(self)+", \"k.pem\"]\n"), name + ".pem"
+	keyFile = filepath.Join(dir, "k.toml")
+	if err := os.WriteFile(keyFile, []byte("public = \"k.pub.pem\"\ncommand = ["+conf.Quote(self)+", \"k.pem\"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return keyFile, name + ".pem"
 }
 
 // A key behind a command signs envelopes and documents like one in a file.
@@ -124,7 +129,7 @@ func TestSigningCommand(t *testing.T) {
 	for _, alg := range []string{"esp256", "esp384", "ed25519", "ml-dsa-65"} {
 		for _, mode := range []string{"der", "raw"} {
 			file, _ := commandKey(t, mode, alg)
-			s, err := readPrivate(file)
+			s, err := keys.Private(file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,35 +145,25 @@ func TestSigningCommand(t *testing.T) {
 			}
 		}
 	}
-	dir, release := workshop(t)
-	do(t, 0, "build", release)
-	file, private := commandKey(t, "raw", "esp256")
-	suit := filepath.Join(dir, "full.suit")
-	do(t, 0, "sign", "--key", file, suit)
-	do(t, 0, "verify", suit, "--key", strings.TrimSuffix(private, ".pem")+".pub.pem")
 }
 
 // Nothing that a command writes becomes a signature unless it is one.
 func TestSigningCommandFails(t *testing.T) {
-	dir, release := workshop(t)
-	do(t, 0, "build", release)
-	suit := filepath.Join(dir, "full.suit")
-	before := read(t, suit)
+	doc, err := trust.BuildDocument("plan", []byte{0xa0})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for mode, says := range map[string]string{
 		"wrong": "", "garbage": "neither DER nor r || s", "silent": "wrote no signature", "flood": "writes more than a signature", "fails": "exit status 1",
 	} {
 		file, _ := commandKey(t, mode, "esp256")
-		var out, errs bytes.Buffer
-		want := cli.ExitFailed
-		if mode == "wrong" {
-			want = cli.ExitRefused // the envelope with that signature would be
+		s, err := keys.Private(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if code := run(t.Context(), []string{"sign", "--key", file, suit}, strings.NewReader(""), &out, &errs); code != want {
-			t.Errorf("%s: exit %d", mode, code)
-		}
-		contains(t, errs.String(), says)
-		if !bytes.Equal(read(t, suit), before) {
-			t.Fatalf("%s: the envelope changed", mode)
+		_, err = trust.SignDocument("plan", doc, s)
+		if err == nil || !strings.Contains(err.Error(), says) || errors.Is(err, keys.ErrSigner) != (mode != "wrong") {
+			t.Errorf("%s: %v", mode, err)
 		}
 	}
 	for text, says := range map[string]string{
@@ -177,8 +172,12 @@ func TestSigningCommandFails(t *testing.T) {
 		"public = \"x\"\ncommand = [\"y\"]\n": "cannot read public key",
 		"pubic = \"x\"\n":                     "unknown key",
 	} {
-		file := write(t, filepath.Join(t.TempDir(), "k.toml"), text)
-		_, errs := do(t, cli.ExitFailed, "sign", "--key", file, suit)
-		contains(t, errs, says)
+		file := filepath.Join(t.TempDir(), "k.toml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keys.Private(file); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %s", text, err, says)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package keys
 
 import (
 	"bytes"
@@ -27,8 +27,8 @@ const (
 	algEdDSA = -8
 )
 
-// allowed reads --allow-alg: what is always allowed is allowed to be named.
-func allowed(words []string) (es256, eddsa bool, err error) {
+// Allowed reads --allow-alg: what is always allowed is allowed to be named.
+func Allowed(words []string) (es256, eddsa bool, err error) {
 	for _, w := range words {
 		switch strings.ToLower(w) {
 		case "es256", strconv.Itoa(algES256):
@@ -43,9 +43,9 @@ func allowed(words []string) (es256, eddsa bool, err error) {
 	return es256, eddsa, nil
 }
 
-// readVerifiers reads the keys that envelopes are verified with, and admits older identifiers of
+// Verifiers reads the keys that envelopes are verified with, and admits older identifiers of
 // their algorithms as asked.
-func readVerifiers(c cli.Console, paths []string, es256, eddsa bool) (manifest.Authority, error) {
+func Verifiers(c cli.Console, paths []string, es256, eddsa bool) (manifest.Authority, error) {
 	var plain, old []trust.Key
 	for _, p := range paths {
 		k, err := readVerifier(c, p)

@@ -1,4 +1,4 @@
-package main
+package keys
 
 import (
 	"bytes"
@@ -45,8 +45,8 @@ type signRequest struct {
 	Message   []byte `json:"message,omitempty"` // the others: what is signed
 }
 
-// errSigner: the command did not sign. What was to be signed may be good.
-var errSigner = errors.New("signing command failed")
+// ErrSigner: the command did not sign. What was to be signed may be good.
+var ErrSigner = errors.New("signing command failed")
 
 const (
 	signerPatience = 5 * time.Minute // a person may have to type a PIN or touch a token
@@ -70,7 +70,7 @@ func readCommandSigner(path string) (*trust.Signer, error) {
 	if !filepath.IsAbs(public) {
 		public = filepath.Join(dir, public)
 	}
-	key, err := readPublic(public)
+	key, err := Public(public)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (s commandSigner) Public() crypto.PublicKey { return s.key.Public() }
 
 // Sign asks the command. For ECDSA content is the digest, and DER comes back.
 func (s commandSigner) Sign(_ io.Reader, content []byte, opts crypto.SignerOpts) ([]byte, error) {
-	q := signRequest{Format: 1, Key: s.key.ID(), Algorithm: algName(s.key.Alg())}
+	q := signRequest{Format: 1, Key: s.key.ID(), Algorithm: Algorithm(s.key.Alg())}
 	if h := opts.HashFunc(); h != 0 {
 		q.Hash, q.Digest = h.String(), content
 	} else {
@@ -109,11 +109,11 @@ func (s commandSigner) Sign(_ io.Reader, content []byte, opts crypto.SignerOpts)
 		err = errors.New("writes more than a signature")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errSigner, s.command[0], err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrSigner, s.command[0], err)
 	}
 	sig, err := base64.StdEncoding.DecodeString(string(bytes.Join(bytes.Fields(out.b), nil)))
 	if err != nil || len(sig) == 0 {
-		return nil, fmt.Errorf("%w: %s wrote no signature in base64", errSigner, s.command[0])
+		return nil, fmt.Errorf("%w: %s wrote no signature in base64", ErrSigner, s.command[0])
 	}
 	if pub, ok := s.key.Public().(*ecdsa.PublicKey); ok {
 		return asDER(sig, (pub.Curve.Params().BitSize+7)/8)
@@ -129,7 +129,7 @@ func asDER(sig []byte, width int) ([]byte, error) {
 		return sig, nil
 	}
 	if len(sig) != 2*width {
-		return nil, fmt.Errorf("%w: signature of %d bytes is neither DER nor r || s of %d", errSigner, len(sig), 2*width)
+		return nil, fmt.Errorf("%w: signature of %d bytes is neither DER nor r || s of %d", ErrSigner, len(sig), 2*width)
 	}
 	return asn1.Marshal(pair{new(big.Int).SetBytes(sig[:width]), new(big.Int).SetBytes(sig[width:])})
 }
