@@ -256,7 +256,7 @@ func checkForeign(t *testing.T, path, pkg, name string) {
 	t.Helper()
 	only := map[string][]string{
 		"go.etcd.io/bbolt":                    {"agent/journal"},
-		"github.com/eclipse/paho.mqtt.golang": {"transport/mqtt", "cmd/ratchet-lab/stage"},
+		"github.com/eclipse/paho.mqtt.golang": {"transport/mqtt", "cmd/internal/broker", "cmd/ratchet-lab/stage"},
 		"github.com/klauspost/compress":       {"slots"},
 		"github.com/veraison/go-cose":         {"agent/trust", "agent/manifest"},
 		"filippo.io/mldsa":                    {"agent/trust"},

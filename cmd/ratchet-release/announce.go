@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/wire"
@@ -45,7 +46,7 @@ document that is announced again changes nothing.`,
 				if *channel == "" {
 					*channel = d.Broker.Channel
 				}
-				var posts []post
+				var posts []broker.Post
 				for _, name := range args {
 					p, err := announcement(name, *channel)
 					if err != nil {
@@ -60,52 +61,52 @@ document that is announced again changes nothing.`,
 }
 
 // announcement reads a document and says where it belongs.
-func announcement(name, channel string) (post, error) {
+func announcement(name, channel string) (broker.Post, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return post{}, err
+		return broker.Post{}, err
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, transport.MaxMessage+1))
 	if err != nil {
-		return post{}, fmt.Errorf("cannot read %s: %w", name, err)
+		return broker.Post{}, fmt.Errorf("cannot read %s: %w", name, err)
 	}
 	if len(b) > transport.MaxMessage {
-		return post{}, fmt.Errorf("cannot announce %s: it has more than %d bytes, which devices take over MQTT; a larger root bundle travels with the image", name, transport.MaxMessage)
+		return broker.Post{}, fmt.Errorf("cannot announce %s: it has more than %d bytes, which devices take over MQTT; a larger root bundle travels with the image", name, transport.MaxMessage)
 	}
 	if _, err := trust.Anchor(b); err == nil {
-		return post{topic: wire.RootTopic(), body: b}, nil
+		return broker.Post{Topic: wire.RootTopic(), Body: b}, nil
 	}
 	if spec, _, err := campaign.ReadPlan(b); err == nil {
-		return post{topic: wire.PlanTopic(spec.Channel), body: b}, nil
+		return broker.Post{Topic: wire.PlanTopic(spec.Channel), Body: b}, nil
 	}
 	if _, err := campaign.ReadPulse(b); err == nil {
 		if err := wire.CheckID(channel); err != nil {
-			return post{}, cli.Usage("a pulse needs a channel: give --channel, or name broker.channel in %s: it %v", deskName, err)
+			return broker.Post{}, cli.Usage("a pulse needs a channel: give --channel, or name broker.channel in %s: it %v", deskName, err)
 		}
-		return post{topic: wire.PulseTopic(channel), body: b}, nil
+		return broker.Post{Topic: wire.PulseTopic(channel), Body: b}, nil
 	}
-	return post{}, fmt.Errorf("cannot announce %s: it is neither a complete root bundle nor a signed plan or pulse", name)
+	return broker.Post{}, fmt.Errorf("cannot announce %s: it is neither a complete root bundle nor a signed plan or pulse", name)
 }
 
-func announce(ctx context.Context, c cli.Console, o brokerOptions, posts []post) error {
-	b, err := connect(ctx, o)
+func announce(ctx context.Context, c cli.Console, o broker.Options, posts []broker.Post) error {
+	b, err := broker.Connect(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.Close()
 	for _, p := range posts {
-		if err := b.publish(ctx, drop, p.topic, true, p.body); err != nil {
+		if err := b.Publish(ctx, drop, p.Topic, true, p.Body); err != nil {
 			return err
 		}
-		now, err := b.retainedOn(ctx, p.topic, settleLong)
+		now, err := b.Retained(ctx, p.Topic, broker.SettleLong)
 		if err != nil {
-			return fmt.Errorf("cannot read %s back: %w", p.topic, err)
+			return fmt.Errorf("cannot read %s back: %w", p.Topic, err)
 		}
-		if !bytes.Equal(now, p.body) {
-			return fmt.Errorf("the broker acknowledged the document and does not keep it on %s: its access list may forbid this desk to write or to read there", p.topic)
+		if !bytes.Equal(now, p.Body) {
+			return fmt.Errorf("the broker acknowledged the document and does not keep it on %s: its access list may forbid this desk to write or to read there", p.Topic)
 		}
-		c.Say("%s: announced, acknowledged and read back, %d bytes", p.topic, len(p.body))
+		c.Say("%s: announced, acknowledged and read back, %d bytes", p.Topic, len(p.Body))
 	}
 	return nil
 }

@@ -62,8 +62,8 @@ func TestAnnouncement(t *testing.T) {
 	for _, tt := range tests {
 		p, err := announcement(write("doc", tt.body), tt.channel)
 		switch {
-		case tt.err == "" && (err != nil || p.topic != tt.topic || string(p.body) != string(tt.body)):
-			t.Errorf("%s: topic %q, %v; want %q", tt.name, p.topic, err, tt.topic)
+		case tt.err == "" && (err != nil || p.Topic != tt.topic || string(p.Body) != string(tt.body)):
+			t.Errorf("%s: topic %q, %v; want %q", tt.name, p.Topic, err, tt.topic)
 		case tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)):
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.err)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/transport/wire"
@@ -69,7 +70,7 @@ restored from a copy, or its key is used elsewhere.`,
 				}
 				k := newCollector(c, *out, d.deviceKeys)
 				topics := []string{wire.DeviceTopic(wire.Any, wire.Status), wire.DeviceTopic(wire.Any, wire.Evidence)}
-				err = follow(ctx, c, override(d.brokerOptions()), topics, flushEvery, k.take, k.tick)
+				err = broker.Follow(ctx, c, override(d.brokerOptions()), topics, flushEvery, k.take, k.tick)
 				k.goodbye()
 				return errors.Join(err, k.flush())
 			}
@@ -107,9 +108,9 @@ func newCollector(c cli.Console, dir string, keys func(id string) (trust.Keys, b
 }
 
 // take notes one message.
-func (k *collector) take(p post) {
-	id, leaf, ok := wire.SplitDevice(p.topic)
-	if !ok || len(p.body) == 0 {
+func (k *collector) take(p broker.Post) {
+	id, leaf, ok := wire.SplitDevice(p.Topic)
+	if !ok || len(p.Body) == 0 {
 		return
 	}
 	s := k.source(id)
@@ -119,19 +120,19 @@ func (k *collector) take(p post) {
 	}
 	switch leaf {
 	case wire.Status:
-		st, _, err := evidence.VerifyStatus(p.body, s.keys)
+		st, _, err := evidence.VerifyStatus(p.Body, s.keys)
 		if err != nil || st.Device != id {
 			k.doubt(id, s, "a status that is not signed by its enrolled key was ignored")
 			return
 		}
 		s.status, s.times = st.Head, 0
 	case wire.Evidence:
-		rec, head, err := verifyRecord(p.body, s.keys)
+		rec, head, err := verifyRecord(p.Body, s.keys)
 		if err != nil || rec.Device != id {
 			k.doubt(id, s, "a record that is not signed by its enrolled key was ignored")
 			return
 		}
-		k.store(id, s, signed{head, p.body})
+		k.store(id, s, signed{head, p.Body})
 	}
 }
 
@@ -237,7 +238,7 @@ func (k *collector) flush() error {
 }
 
 // tick writes, and asks for what is missing.
-func (k *collector) tick(b *broker) error {
+func (k *collector) tick(b *broker.Conn) error {
 	if err := k.flush(); err != nil {
 		return err
 	}
@@ -251,7 +252,7 @@ func (k *collector) tick(b *broker) error {
 			return fmt.Errorf("internal error: %w", err)
 		}
 		k.c.Say("%s: asking for the records from %d on", id, from)
-		b.send(wire.DeviceTopic(id, wire.Resend), body)
+		b.Send(wire.DeviceTopic(id, wire.Resend), body)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
@@ -89,7 +90,7 @@ func newBench(t *testing.T, g *gadget, dir string) *bench {
 
 func (b *bench) records(n ...int) {
 	for _, i := range n {
-		b.take(post{topic: b.g.topic("evidence"), body: b.g.records[i-1]})
+		b.take(broker.Post{Topic: b.g.topic("evidence"), Body: b.g.records[i-1]})
 	}
 }
 
@@ -131,7 +132,7 @@ func TestCollectGivesUpOnWhatIsGone(t *testing.T) {
 	// Records of another device with the same key are not this one's.
 	twin := &gadget{id: "gw-2", signer: g.signer, chains: 7}
 	twin.begin(t, "", nil)
-	b.take(post{topic: g.topic("evidence"), body: twin.records[0]})
+	b.take(broker.Post{Topic: g.topic("evidence"), Body: twin.records[0]})
 	// What comes late is taken all the same.
 	b.records(13, 12, 14)
 	b.asks(t)
@@ -163,12 +164,12 @@ func TestCollectNewChainAndFork(t *testing.T) {
 	if n := b.asks(t); n != 0 {
 		t.Errorf("asks for %d of a chain that is over", n)
 	}
-	b.take(post{topic: g.topic("status"), body: old})
+	b.take(broker.Post{Topic: g.topic("status"), Body: old})
 	if n := b.asks(t); n != 0 {
 		t.Errorf("asks for %d because of an old status", n)
 	}
-	b.take(post{topic: g.topic("evidence"), body: first[2]}) // late
-	b.take(post{topic: g.topic("evidence"), body: first[4]})
+	b.take(broker.Post{Topic: g.topic("evidence"), Body: first[2]}) // late
+	b.take(broker.Post{Topic: g.topic("evidence"), Body: first[4]})
 	if n := b.asks(t); n != 0 {
 		t.Errorf("asks for %d", n)
 	}
@@ -181,7 +182,7 @@ func TestCollectNewChainAndFork(t *testing.T) {
 	twin := &gadget{id: g.id, signer: g.signer, chains: 1}
 	twin.begin(t, "journal-lost", nil)
 	twin.live(t, 1)
-	b.take(post{topic: g.topic("evidence"), body: twin.records[1]})
+	b.take(broker.Post{Topic: g.topic("evidence"), Body: twin.records[1]})
 	b.asks(t)
 	contains(t, b.log.String(), "FORKED: two different records have number 2")
 	if !bytes.Equal(read(t, filepath.Join(b.dir, "gw-1.forked")), twin.records[1]) {

@@ -97,7 +97,7 @@ func (d desk) check(doc conf.Document) error {
 		}
 	}
 	if d.Broker.URL != "" {
-		if err := d.brokerOptions().check(); err != nil {
+		if err := d.brokerOptions().Validate(); err != nil {
 			return doc.Errorf("broker", "%v", err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -47,13 +48,13 @@ func newFleet(keys func(id string) (trust.Keys, bool, error)) *fleet {
 }
 
 // take notes one message. It never fails: what is not understood is counted.
-func (f *fleet) take(p post) {
-	id, leaf, ok := wire.SplitDevice(p.topic)
+func (f *fleet) take(p broker.Post) {
+	id, leaf, ok := wire.SplitDevice(p.Topic)
 	if !ok {
 		f.garbage++
 		return
 	}
-	if len(p.body) == 0 {
+	if len(p.Body) == 0 {
 		return // a cleared topic says nothing
 	}
 	d := f.devices[id]
@@ -68,13 +69,13 @@ func (f *fleet) take(p post) {
 	good := false
 	switch leaf {
 	case wire.Presence:
-		if s := string(p.body); s == "online" || s == "offline" {
+		if s := string(p.Body); s == "online" || s == "offline" {
 			d.presence, good = s, true
 		}
 	case wire.Status:
-		good = f.status(id, d, p.body)
+		good = f.status(id, d, p.Body)
 	case wire.Evidence:
-		good = f.record(id, d, p.body)
+		good = f.record(id, d, p.Body)
 	}
 	if !good {
 		f.garbage++

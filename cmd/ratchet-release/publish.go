@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
@@ -94,7 +95,7 @@ type publishOptions struct {
 	channel, payloads, images           string
 	imagesOnly, offerOnly, sever, force bool
 	anchors                             trust.Keys
-	broker                              brokerOptions
+	broker                              broker.Options
 }
 
 // topics lists where to offer.
@@ -119,7 +120,7 @@ func (o publishOptions) topics(d desk, devices []string) ([]string, error) {
 		}
 		topics = append(topics, t)
 	}
-	return topics, o.broker.check()
+	return topics, o.broker.Validate()
 }
 
 // publish verifies everything before it changes anything, copies before it offers.
@@ -155,11 +156,11 @@ func publish(ctx context.Context, c cli.Console, files, topics []string, o publi
 			return err
 		}
 	}
-	b, err := connect(ctx, o.broker)
+	b, err := broker.Connect(ctx, o.broker)
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.Close()
 	for _, topic := range topics {
 		if err := offer(ctx, c, b, topic, m, envelope, o); err != nil {
 			return err
@@ -182,8 +183,8 @@ func severed(envelope []byte, anchors trust.Keys) ([]byte, error) {
 }
 
 // offer publishes one envelope on one topic and proves that it is there.
-func offer(ctx context.Context, c cli.Console, b *broker, topic string, m manifest.Manifest, envelope []byte, o publishOptions) error {
-	old, err := b.retainedOn(ctx, topic, settle)
+func offer(ctx context.Context, c cli.Console, b *broker.Conn, topic string, m manifest.Manifest, envelope []byte, o publishOptions) error {
+	old, err := b.Retained(ctx, topic, broker.Settle)
 	if err != nil {
 		return err
 	}
@@ -194,10 +195,10 @@ func offer(ctx context.Context, c cli.Console, b *broker, topic string, m manife
 	if err := supersedes(m, old, o.anchors); err != nil && !o.force {
 		return fmt.Errorf("cannot offer %s on %s: %w", m.Digest(), topic, err)
 	}
-	if err := b.publish(ctx, drop, topic, true, envelope); err != nil {
+	if err := b.Publish(ctx, drop, topic, true, envelope); err != nil {
 		return err
 	}
-	now, err := b.retainedOn(ctx, topic, settleLong)
+	now, err := b.Retained(ctx, topic, broker.SettleLong)
 	if err != nil {
 		return fmt.Errorf("cannot read the offer back: %w", err)
 	}
@@ -209,7 +210,7 @@ func offer(ctx context.Context, c cli.Console, b *broker, topic string, m manife
 }
 
 // drop is for messages that are not waited for.
-func drop(post) {}
+func drop(broker.Post) {}
 
 // supersedes says why m should not replace what is offered now.
 func supersedes(m manifest.Manifest, old []byte, anchors trust.Keys) error {
@@ -230,14 +231,14 @@ func supersedes(m manifest.Manifest, old []byte, anchors trust.Keys) error {
 }
 
 // withdrawOffers clears retained offers.
-func withdrawOffers(ctx context.Context, c cli.Console, o brokerOptions, topics []string) error {
-	b, err := connect(ctx, o)
+func withdrawOffers(ctx context.Context, c cli.Console, o broker.Options, topics []string) error {
+	b, err := broker.Connect(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.Close()
 	for _, topic := range topics {
-		old, err := b.retainedOn(ctx, topic, settle)
+		old, err := b.Retained(ctx, topic, broker.Settle)
 		if err != nil {
 			return err
 		}
@@ -245,10 +246,10 @@ func withdrawOffers(ctx context.Context, c cli.Console, o brokerOptions, topics 
 			c.Say("%s: nothing is offered there.", topic)
 			continue
 		}
-		if err := b.publish(ctx, drop, topic, true, nil); err != nil {
+		if err := b.Publish(ctx, drop, topic, true, nil); err != nil {
 			return err
 		}
-		now, err := b.retainedOn(ctx, topic, settle)
+		now, err := b.Retained(ctx, topic, broker.Settle)
 		if err != nil {
 			return fmt.Errorf("cannot read back: %w", err)
 		}

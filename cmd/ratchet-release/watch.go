@@ -8,9 +8,9 @@ import (
 	"io"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
-	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -49,7 +49,7 @@ says, and is never signed. A silent device is one that is not online.`,
 				if *once {
 					return w.once(ctx, o)
 				}
-				return follow(ctx, c, o, watchTopics(), redrawEvery, w.fleet.take, w.draw)
+				return broker.Follow(ctx, c, o, watchTopics(), redrawEvery, w.fleet.take, w.draw)
 			}
 		},
 	}
@@ -71,16 +71,16 @@ type watcher struct {
 }
 
 // once shows what is retained.
-func (w *watcher) once(ctx context.Context, o brokerOptions) error {
-	b, err := connect(ctx, o)
+func (w *watcher) once(ctx context.Context, o broker.Options) error {
+	b, err := broker.Connect(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer b.close()
-	if err := b.subscribe(ctx, w.fleet.take, watchTopics()...); err != nil {
+	defer b.Close()
+	if err := b.Subscribe(ctx, w.fleet.take, watchTopics()...); err != nil {
 		return err
 	}
-	if err := b.settled(ctx, settle, w.fleet.take, func() bool { return false }); err != nil {
+	if err := b.Settled(ctx, broker.Settle, w.fleet.take, func() bool { return false }); err != nil {
 		return err
 	}
 	if w.json {
@@ -95,7 +95,7 @@ func (w *watcher) once(ctx context.Context, o brokerOptions) error {
 }
 
 // draw shows what is new.
-func (w *watcher) draw(*broker) error {
+func (w *watcher) draw(*broker.Conn) error {
 	news := w.fleet.news()
 	if len(news) == 0 && (w.drawn || !w.live) {
 		return nil
@@ -131,76 +131,4 @@ func writeJSON(w io.Writer, v any) error {
 	}
 	_, err = w.Write(append(b, '\n'))
 	return err
-}
-
-// follow keeps a connection to the broker, hands messages to take, and calls tick in between. It
-// connects again when the connection is lost; the first connection must succeed. An end of ctx is
-// the normal end.
-func follow(ctx context.Context, c cli.Console, o brokerOptions, topics []string, every time.Duration, take func(post), tick func(*broker) error) error {
-	backoff := transport.Backoff{Min: time.Second, Max: 30 * time.Second}
-	for attempt, first := 0, true; ; attempt++ {
-		err := hold(ctx, o, topics, every, take, tick, func() {
-			attempt, first = 0, false
-			if !screen.Drawable(c.Out) {
-				c.Warn("connected to %s", o.url)
-			}
-		})
-		switch {
-		case isFinal(err):
-			return err
-		case ctx.Err() != nil:
-			return nil
-		case first:
-			return err
-		}
-		pause := backoff.Delay(attempt, 0.5)
-		c.Warn("%s; trying again in %v", screen.Lines(err.Error()), pause.Round(time.Second))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-		}
-	}
-}
-
-// finalError ends follow.
-type finalError struct{ error }
-
-func (e finalError) Unwrap() error { return e.error }
-
-func isFinal(err error) bool {
-	_, ok := err.(finalError)
-	return ok
-}
-
-// hold is one connection of follow.
-func hold(ctx context.Context, o brokerOptions, topics []string, every time.Duration, take func(post), tick func(*broker) error, up func()) error {
-	b, err := connect(ctx, o)
-	if err != nil {
-		return err
-	}
-	defer b.close()
-	if err := b.subscribe(ctx, take, topics...); err != nil {
-		return err
-	}
-	up()
-	t := time.NewTicker(every)
-	defer t.Stop()
-	for {
-		select {
-		case p := <-b.posts:
-			take(p)
-		case <-t.C:
-			if err := tick(b); err != nil {
-				return finalError{err}
-			}
-		case <-b.done:
-			return b.cause
-		case <-ctx.Done():
-			if err := tick(b); err != nil {
-				return finalError{err}
-			}
-			return ctx.Err()
-		}
-	}
 }

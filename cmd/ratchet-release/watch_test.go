@@ -13,6 +13,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -168,23 +169,23 @@ func TestFleetKeepsTheNewest(t *testing.T) {
 	known := false
 	f := newFleet(func(string) (trust.Keys, bool, error) { return keys, known, nil })
 	old := g.status(t, func(s *evidence.Status) { s.Version = "1.0.0" })
-	f.take(post{topic: g.topic("status"), body: old})
+	f.take(broker.Post{Topic: g.topic("status"), Body: old})
 	if v := f.views()[0]; v.Trust != trustUnverified || v.Version != "1.0.0" {
 		t.Errorf("before it is enrolled: %+v", v)
 	}
 	known = true
-	f.take(post{topic: g.topic("status"), body: old})
+	f.take(broker.Post{Topic: g.topic("status"), Body: old})
 	g.live(t, 3)
-	f.take(post{topic: g.topic("status"), body: g.status(t, nil)})
-	f.take(post{topic: g.topic("status"), body: old}) // replayed
-	f.take(post{topic: g.topic("status"), body: g.status(t, func(s *evidence.Status) { s.Uptime, s.Version = time.Second, "0.1.0" })})
+	f.take(broker.Post{Topic: g.topic("status"), Body: g.status(t, nil)})
+	f.take(broker.Post{Topic: g.topic("status"), Body: old}) // replayed
+	f.take(broker.Post{Topic: g.topic("status"), Body: g.status(t, func(s *evidence.Status) { s.Uptime, s.Version = time.Second, "0.1.0" })})
 	// Of another device, which has the same key.
-	f.take(post{topic: "ratchet/v1/device/gw-2/status", body: old})
-	f.take(post{topic: "ratchet/v1/device/gw-2/evidence", body: g.records[1]})
+	f.take(broker.Post{Topic: "ratchet/v1/device/gw-2/status", Body: old})
+	f.take(broker.Post{Topic: "ratchet/v1/device/gw-2/evidence", Body: g.records[1]})
 	liar := newGadget(t, "gw-1")
 	liar.live(t, 9)
-	f.take(post{topic: g.topic("status"), body: liar.status(t, nil)})
-	f.take(post{topic: g.topic("evidence"), body: liar.records[5]})
+	f.take(broker.Post{Topic: g.topic("status"), Body: liar.status(t, nil)})
+	f.take(broker.Post{Topic: g.topic("evidence"), Body: liar.records[5]})
 	v := f.views()[0]
 	if v.Version != "1.3.0" || v.Trust != trustVerified || v.Evidence != 4 || v.Rejected != 4 {
 		t.Errorf("%+v", v)
@@ -192,9 +193,9 @@ func TestFleetKeepsTheNewest(t *testing.T) {
 	if v := f.views()[1]; v.Trust != trustBad || v.Version != "" || v.Evidence != 0 || v.Rejected != 2 {
 		t.Errorf("messages of gw-1 on the topic of gw-2: %+v", v)
 	}
-	f.take(post{topic: g.topic("evidence"), body: g.records[2]})
+	f.take(broker.Post{Topic: g.topic("evidence"), Body: g.records[2]})
 	g.live(t, 2)
-	f.take(post{topic: g.topic("evidence"), body: g.records[5]})
+	f.take(broker.Post{Topic: g.topic("evidence"), Body: g.records[5]})
 	if v := f.views()[0]; v.Evidence != 6 || !strings.Contains(v.Event, "idle -> preparing slot=b") {
 		t.Errorf("%+v", v)
 	}
@@ -234,7 +235,7 @@ func forged(t testing.TB, id string) []byte {
 
 func TestUnverifiedTextIsHarmless(t *testing.T) {
 	f := newFleet(func(string) (trust.Keys, bool, error) { return trust.Keys{}, false, nil })
-	f.take(post{topic: "ratchet/v1/device/gw-1/status", body: forged(t, "gw-1")})
+	f.take(broker.Post{Topic: "ratchet/v1/device/gw-1/status", Body: forged(t, "gw-1")})
 	v := f.views()[0]
 	if v.Trust != trustUnverified || v.Evidence != 3 || v.Sequence != 7 || v.Time != nil {
 		t.Fatalf("%+v", v)
@@ -284,8 +285,8 @@ func FuzzFleet(f *testing.F) {
 	f.Fuzz(func(t *testing.T, topic string, body []byte) {
 		for _, known := range []bool{true, false} {
 			fl := newFleet(func(string) (trust.Keys, bool, error) { return keys, known, nil })
-			fl.take(post{topic: topic, body: body})
-			fl.take(post{topic: topic, body: body})
+			fl.take(broker.Post{Topic: topic, Body: body})
+			fl.take(broker.Post{Topic: topic, Body: body})
 			text := table(fl.views(), fl.totals(), 0, false)
 			for _, r := range text {
 				if !harmless(r) {

@@ -1,11 +1,16 @@
-package main
+// Package broker is one connection to an MQTT broker as the desk: publish, subscribe, and wait until the
+// retained messages have come.
+//
+// Every packet passes the check of transport/wire before the MQTT library sees it. A connection is not
+// restored; Follow opens another one. Nothing of a session is left at the broker, so that an interruption
+// loses only what was under way: a caller that must know reads back what it has published.
+package broker
 
 import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
-	"flag"
 	"fmt"
 	"net"
 	"net/url"
@@ -16,7 +21,6 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
-	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
@@ -24,71 +28,46 @@ import (
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
+// Pauses after which no retained message is waited for any longer.
 const (
-	brokerWait   = 20 * time.Second       // for each answer of the broker
-	settle       = 700 * time.Millisecond // without a message: all retained ones have come
-	settleLong   = 2 * time.Second        // the same, where a message is expected
+	Settle     = 700 * time.Millisecond // without a message: all retained ones have come
+	SettleLong = 2 * time.Second        // the same, where a message is expected
+)
+
+const (
+	brokerWait   = 20 * time.Second // for each answer of the broker
 	settleAtMost = 15 * time.Second
 	keepAlive    = 30 * time.Second
 	maxSecret    = 4 << 10 // bytes of a password file
 )
 
-// brokerOptions say how to reach the broker as the desk.
-type brokerOptions struct {
-	url        string
-	allowPlain bool
-	ca         string // paths
-	cert, key  string
-	username   string
-	password   string // path
-	clientID   string
+// Options say how to reach the broker as the desk.
+type Options struct {
+	URL        string // mqtts://HOST, or mqtt://HOST
+	AllowPlain bool   // admit mqtt://, which is not encrypted
+	CA         string // path of the CAs, PEM; "" = those of the system
+	Cert, Key  string // paths of a client certificate and its key, PEM; "" = none
+	Username   string
+	Password   string // path of the file that holds it
+	ClientID   string // "" = one is made up
+	Fallback   string // file that may name the broker, for the error when nothing does
 }
 
-// brokerOptions are those of the configuration.
-func (d desk) brokerOptions() brokerOptions {
-	b := d.Broker
-	return brokerOptions{url: b.URL, allowPlain: b.AllowPlain, ca: d.path(b.CA), cert: d.path(b.Certificate), key: d.path(b.Key),
-		username: b.Username, password: d.path(b.PasswordFile), clientID: b.ClientID}
-}
-
-// brokerFlags defines the flags that replace the configuration's values.
-func brokerFlags(fs *flag.FlagSet) func(brokerOptions) brokerOptions {
-	var f brokerOptions
-	fs.StringVar(&f.url, "broker", "", "broker `URL` (default: broker.url of ratchet-release.toml)")
-	fs.BoolVar(&f.allowPlain, "allow-plain", false, "allow a broker without TLS")
-	fs.StringVar(&f.ca, "ca", "", "`PEM` file of the CAs that the broker's certificate may come from")
-	fs.StringVar(&f.cert, "cert", "", "client certificate `PEM`")
-	fs.StringVar(&f.key, "cert-key", "", "key of the client certificate, `PEM`")
-	fs.StringVar(&f.username, "username", "", "user `NAME` at the broker")
-	fs.StringVar(&f.password, "password-file", "", "`FILE` that holds the password")
-	return func(o brokerOptions) brokerOptions {
-		for _, v := range []struct{ to, from *string }{
-			{&o.url, &f.url}, {&o.ca, &f.ca}, {&o.cert, &f.cert}, {&o.key, &f.key}, {&o.username, &f.username}, {&o.password, &f.password},
-		} {
-			if *v.from != "" {
-				*v.to = *v.from
-			}
-		}
-		o.allowPlain = o.allowPlain || f.allowPlain
-		return o
+// Validate finds what no connection could be made with.
+func (o Options) Validate() error {
+	if o.URL == "" {
+		return cli.Usage("no broker: give --broker URL, or name broker.url in %s", o.Fallback)
 	}
-}
-
-// check finds what no connection could be made with.
-func (o brokerOptions) check() error {
-	if o.url == "" {
-		return cli.Usage("no broker: give --broker URL, or name broker.url in %s", deskName)
-	}
-	if (o.cert == "") != (o.key == "") {
+	if (o.Cert == "") != (o.Key == "") {
 		return errors.New("a client certificate and its key go together")
 	}
-	if o.password != "" && o.username == "" {
+	if o.Password != "" && o.Username == "" {
 		return errors.New("a password needs a user name")
 	}
-	if len(o.clientID) > wire.MaxID {
+	if len(o.ClientID) > wire.MaxID {
 		return fmt.Errorf("a client id has at most %d bytes", wire.MaxID)
 	}
-	return mqtt.Options{Broker: o.url, AllowPlain: o.allowPlain, DeviceID: "desk"}.Validate()
+	return mqtt.Options{Broker: o.URL, AllowPlain: o.AllowPlain, DeviceID: "desk"}.Validate()
 }
 
 // guarded is a connection whose packets are checked before the MQTT library sees them.
@@ -104,8 +83,8 @@ func newGuarded(conn net.Conn) *guarded {
 func (g *guarded) Read(p []byte) (int, error) { return g.guard.Read(p) }
 
 // dial opens the connection, TLS included.
-func (o brokerOptions) dial(ctx context.Context) (*guarded, error) {
-	u, err := url.Parse(o.url)
+func (o Options) dial(ctx context.Context) (*guarded, error) {
+	u, err := url.Parse(o.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -138,8 +117,8 @@ func (o brokerOptions) dial(ctx context.Context) (*guarded, error) {
 	return newGuarded(t), nil
 }
 
-func (o brokerOptions) tls(host string) (*tls.Config, error) {
-	c, err := secure.Files{CA: o.ca, Certificate: o.cert, Key: o.key}.Config()
+func (o Options) tls(host string) (*tls.Config, error) {
+	c, err := secure.Files{CA: o.CA, Certificate: o.Cert, Key: o.Key}.Config()
 	if err != nil {
 		return nil, err
 	}
@@ -148,61 +127,61 @@ func (o brokerOptions) tls(host string) (*tls.Config, error) {
 	return c, nil
 }
 
-// post is a message from the broker.
-type post struct {
-	topic    string
-	body     []byte
+// Post is a message: one that came from the broker, or one to publish.
+type Post struct {
+	Topic    string
+	Body     []byte
 	retained bool // it was there before the subscription
 }
 
-// broker is one connection, from connect to its end. It is not restored.
-type broker struct {
+// Conn is one connection, from connect to its end. It is not restored.
+type Conn struct {
 	conn  *guarded
 	paho  paho.Client
-	posts chan post     // unbuffered: a slow reader slows the broker down, nothing piles up
+	posts chan Post     // unbuffered: a slow reader slows the broker down, nothing piles up
 	done  chan struct{} // closed by end
 	once  sync.Once
 	cause error // why; set before done is closed
 }
 
 // end marks the connection as over, once.
-func (b *broker) end(cause error) {
+func (b *Conn) end(cause error) {
 	b.once.Do(func() {
 		b.cause = cause
 		close(b.done)
 	})
 }
 
-// connect opens an MQTT 3.1.1 session that is clean and leaves nothing behind.
-func connect(ctx context.Context, o brokerOptions) (*broker, error) {
-	if err := o.check(); err != nil {
+// Connect opens an MQTT 3.1.1 session that is clean and leaves nothing behind.
+func Connect(ctx context.Context, o Options) (*Conn, error) {
+	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	conn, err := o.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := &broker{conn: conn, posts: make(chan post), done: make(chan struct{})}
+	b := &Conn{conn: conn, posts: make(chan Post), done: make(chan struct{})}
 	p := paho.NewClientOptions()
 	p.Servers = []*url.URL{{Scheme: "tcp", Host: conn.RemoteAddr().String()}}
 	p.CustomOpenConnectionFn = func(*url.URL, paho.ClientOptions) (net.Conn, error) { return conn, nil }
-	id := o.clientID
+	id := o.ClientID
 	if id == "" {
 		id = "desk-" + strings.ToLower(rand.Text()[:16]) // 23 bytes at most work everywhere (section 3.1.3.1)
 	}
-	p.SetClientID(id).SetUsername(o.username).SetProtocolVersion(4).SetCleanSession(true)
+	p.SetClientID(id).SetUsername(o.Username).SetProtocolVersion(4).SetCleanSession(true)
 	p.SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(brokerWait).SetKeepAlive(keepAlive)
 	p.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
 		select {
-		case b.posts <- post{m.Topic(), m.Payload(), m.Retained()}:
+		case b.posts <- Post{m.Topic(), m.Payload(), m.Retained()}:
 		case <-b.done:
 		}
 	})
 	p.SetConnectionLostHandler(func(_ paho.Client, err error) {
 		b.end(fmt.Errorf("the broker ended the connection: %w", err))
 	})
-	if o.password != "" {
-		secret, err := files.Read(o.password, maxSecret, "password")
+	if o.Password != "" {
+		secret, err := files.Read(o.Password, maxSecret, "password")
 		if err != nil {
 			conn.Close()
 			return nil, err
@@ -212,7 +191,7 @@ func connect(ctx context.Context, o brokerOptions) (*broker, error) {
 	b.paho = paho.NewClient(p)
 	if err := b.wait(ctx, b.paho.Connect(), "connection"); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("cannot connect to %s: %w", o.url, admission(err))
+		return nil, fmt.Errorf("cannot connect to %s: %w", o.URL, admission(err))
 	}
 	return b, nil
 }
@@ -229,7 +208,7 @@ func admission(err error) error {
 }
 
 // wait waits for an answer.
-func (b *broker) wait(ctx context.Context, t paho.Token, what string) error {
+func (b *Conn) wait(ctx context.Context, t paho.Token, what string) error {
 	timer := time.NewTimer(brokerWait)
 	defer timer.Stop()
 	select {
@@ -244,10 +223,10 @@ func (b *broker) wait(ctx context.Context, t paho.Token, what string) error {
 	}
 }
 
-// subscribe asks for topics at QoS 1; retained messages follow, also for a topic that was asked for
+// Subscribe asks for topics at QoS 1; retained messages follow, also for a topic that was asked for
 // before (MQTT 3.1.1 section 3.8.4). One subscription may be under way at a time. Messages must be
 // received meanwhile: they are handed to got.
-func (b *broker) subscribe(ctx context.Context, got func(post), topics ...string) error {
+func (b *Conn) Subscribe(ctx context.Context, got func(Post), topics ...string) error {
 	filters := map[string]byte{}
 	for _, t := range topics {
 		filters[t] = 1
@@ -268,9 +247,9 @@ func (b *broker) subscribe(ctx context.Context, got func(post), topics ...string
 	return nil
 }
 
-// publish sends a message at QoS 1 and returns when the broker has acknowledged it. That says
+// Publish sends a message at QoS 1 and returns when the broker has acknowledged it. That says
 // nothing of the access list: a broker may acknowledge and drop what it forbids.
-func (b *broker) publish(ctx context.Context, got func(post), topic string, retain bool, body []byte) error {
+func (b *Conn) Publish(ctx context.Context, got func(Post), topic string, retain bool, body []byte) error {
 	err := b.serve(ctx, got, func() error { return b.wait(ctx, b.paho.Publish(topic, 1, retain, body), "message") })
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("cannot publish on %s: %w; some brokers end the connection when their access list forbids a message", topic, err)
@@ -279,7 +258,7 @@ func (b *broker) publish(ctx context.Context, got func(post), topic string, reta
 }
 
 // serve receives messages while act runs.
-func (b *broker) serve(ctx context.Context, got func(post), act func() error) error {
+func (b *Conn) serve(ctx context.Context, got func(Post), act func() error) error {
 	result := make(chan error, 1)
 	go func() { result <- act() }()
 	for {
@@ -292,9 +271,9 @@ func (b *broker) serve(ctx context.Context, got func(post), act func() error) er
 	}
 }
 
-// settled receives messages until none has come for a while: then all retained ones are there.
+// Settled receives messages until none has come for a while: then all retained ones are there.
 // MQTT has no sign for their end. enough may end it earlier.
-func (b *broker) settled(ctx context.Context, pause time.Duration, got func(post), enough func() bool) error {
+func (b *Conn) Settled(ctx context.Context, pause time.Duration, got func(Post), enough func() bool) error {
 	end := time.NewTimer(settleAtMost)
 	defer end.Stop()
 	quiet := time.NewTimer(pause)
@@ -317,44 +296,27 @@ func (b *broker) settled(ctx context.Context, pause time.Duration, got func(post
 	return nil
 }
 
-// close ends the connection.
-func (b *broker) close() {
+// Close ends the connection.
+func (b *Conn) Close() {
 	b.end(net.ErrClosed)   // what still comes is not wanted
 	b.paho.Disconnect(250) // ms
 	b.conn.Close()
 }
 
-// retainedOn reads the message that the broker keeps for a topic; nil when none comes in time.
-func (b *broker) retainedOn(ctx context.Context, topic string, pause time.Duration) ([]byte, error) {
+// Retained reads the message that the broker keeps for a topic; nil when none comes in time.
+func (b *Conn) Retained(ctx context.Context, topic string, pause time.Duration) ([]byte, error) {
 	var body []byte
-	got := func(p post) {
-		if p.topic == topic && p.retained {
-			body = p.body
+	got := func(p Post) {
+		if p.Topic == topic && p.retained {
+			body = p.Body
 		}
 	}
-	if err := b.subscribe(ctx, got, topic); err != nil {
+	if err := b.Subscribe(ctx, got, topic); err != nil {
 		return nil, err
 	}
-	err := b.settled(ctx, pause, got, func() bool { return body != nil })
+	err := b.Settled(ctx, pause, got, func() bool { return body != nil })
 	return body, err
 }
 
-// offerTopic is where a release is offered: to one device, or to everybody on a channel.
-func offerTopic(channel, device string) (string, error) {
-	if device != "" {
-		if err := wire.CheckID(device); err != nil {
-			return "", cli.Usage("device id %q %v", manifest.Printable(device), err)
-		}
-		return wire.DeviceTopic(device, wire.Offer), nil
-	}
-	if channel == "" {
-		return "", cli.Usage("where to? give --channel NAME or --device ID, or name broker.channel in %s", deskName)
-	}
-	if err := wire.CheckID(channel); err != nil {
-		return "", cli.Usage("channel %q %v", manifest.Printable(channel), err)
-	}
-	return wire.ChannelTopic(channel), nil
-}
-
-// send publishes without waiting: a loss is found out in other ways.
-func (b *broker) send(topic string, body []byte) { b.paho.Publish(topic, 1, false, body) }
+// Send publishes without waiting: a loss is found out in other ways.
+func (b *Conn) Send(topic string, body []byte) { b.paho.Publish(topic, 1, false, body) }

@@ -1,0 +1,24 @@
+package main
+
+import (
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/transport/wire"
+)
+
+// offerTopic is where a release is offered: to one device, or to everybody on a channel.
+func offerTopic(channel, device string) (string, error) {
+	if device != "" {
+		if err := wire.CheckID(device); err != nil {
+			return "", cli.Usage("device id %q %v", manifest.Printable(device), err)
+		}
+		return wire.DeviceTopic(device, wire.Offer), nil
+	}
+	if channel == "" {
+		return "", cli.Usage("where to? give --channel NAME or --device ID, or name broker.channel in %s", deskName)
+	}
+	if err := wire.CheckID(channel); err != nil {
+		return "", cli.Usage("channel %q %v", manifest.Printable(channel), err)
+	}
+	return wire.ChannelTopic(channel), nil
+}
