@@ -82,6 +82,8 @@ var allowed = map[string]map[string]string{
 	"cmd/internal/cli":   {"cmd/internal/screen": "safe texts", "agent/manifest": "SUIT's code and place of a refusal", "agent/reason": "says why, and what to do"},
 	"cmd/internal/keys": {"cmd/internal/cli": "warns of a private key", "cmd/internal/conf": "files of signing commands", "cmd/internal/files": "keys are files",
 		"agent/manifest": "verifies with keys of two kinds", "agent/trust": "keys and signatures"},
+	"cmd/internal/fleet": {"cmd/internal/broker": "takes its messages", "cmd/internal/screen": "cuts texts", "agent/evidence": "records and status", "agent/evidence/export": "verifies a record by itself",
+		"agent/manifest": "makes texts printable", "agent/reason": "of an outcome", "agent/trust": "enrolled keys", "transport/wire": "topics"},
 	"cmd/internal/screen": {"agent/manifest": "makes texts from outside printable"},
 
 	"cmd/ratchet/config": {"agent/manifest": "who the device is", "agent/policy": "its rules", "transport/wire": "what an id may be"},

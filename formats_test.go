@@ -120,8 +120,8 @@ func TestFormatsDesk(t *testing.T) {
 		}
 	}
 	said := words(page)
-	for _, name := range []string{"view", "outcomeView", "totals"} {
-		for _, f := range structs(t, "cmd/ratchet-release/fleet.go")[name].Fields.List {
+	for _, name := range []string{"View", "OutcomeView", "Totals"} {
+		for _, f := range structs(t, "cmd/internal/fleet/fleet.go")[name].Fields.List {
 			if tag, _, _ := strings.Cut(tagOf(f, "json"), ","); !said[tag] {
 				t.Errorf("docs/formats does not have the member %q of watch --json", tag)
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
@@ -127,7 +128,7 @@ func (k *collector) take(p broker.Post) {
 		}
 		s.status, s.times = st.Head, 0
 	case wire.Evidence:
-		rec, head, err := verifyRecord(p.Body, s.keys)
+		rec, head, err := fleet.VerifyRecord(p.Body, s.keys)
 		if err != nil || rec.Device != id {
 			k.doubt(id, s, "a record that is not signed by its enrolled key was ignored")
 			return

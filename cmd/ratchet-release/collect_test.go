@@ -12,6 +12,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
@@ -245,7 +246,7 @@ func TestShelfTakesAnyOrder(t *testing.T) {
 }
 
 func headOf(msg []byte) (evidence.Head, error) {
-	_, head, err := unverifiedRecord(msg)
+	_, head, err := fleet.UnverifiedRecord(msg)
 	return head, err
 }
 

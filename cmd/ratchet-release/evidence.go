@@ -11,7 +11,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -20,6 +19,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
@@ -169,41 +169,5 @@ func historyLine(r evidence.Record) string {
 			when += "?"
 		}
 	}
-	return fmt.Sprintf("%6d  %-21s  %s", r.Seq, when, sentence(r))
-}
-
-// sentence says what a record is about.
-func sentence(r evidence.Record) string {
-	parts := []string{string(r.Kind)}
-	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
-	switch {
-	case r.From != "" && r.To != "":
-		add("%s -> %s", r.From, r.To)
-	case r.To != "":
-		add("%s", r.To)
-	case r.From != "":
-		add("from %s", r.From)
-	}
-	if r.Reason != reason.None {
-		add("%s", r.Reason)
-	}
-	if r.Slot != "" {
-		add("slot=%s", r.Slot)
-	}
-	if r.Component != "" {
-		add("component=%s", r.Component)
-	}
-	if r.Sequence > 0 {
-		add("sequence=%d", r.Sequence)
-	}
-	if r.Actor != "" {
-		add("by=%s", r.Actor)
-	}
-	if r.Manifest != "" {
-		add("manifest=%.19s", r.Manifest)
-	}
-	for _, k := range slices.Sorted(maps.Keys(r.Detail)) {
-		add("%s=%q", k, r.Detail[k])
-	}
-	return strings.Join(parts, " ")
+	return fmt.Sprintf("%6d  %-21s  %s", r.Seq, when, fleet.Sentence(r))
 }

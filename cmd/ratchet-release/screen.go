@@ -5,11 +5,12 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 // table lays devices out as text of at most height lines (0 = any), the last one a summary.
-func table(list []view, t totals, height int, colour bool) string {
+func table(list []fleet.View, t fleet.Totals, height int, colour bool) string {
 	rows := [][]string{{"DEVICE", "SLOT", "VERSION", "PHASE", "LAST UPDATE", "ONLINE", "EVIDENCE", "SIGNED"}}
 	shown := list
 	if height > 3 && len(list) > height-3 {
@@ -42,12 +43,12 @@ func table(list []view, t totals, height int, colour bool) string {
 	if more := len(list) - len(shown); more > 0 {
 		fmt.Fprintf(&b, "... and %s\n", screen.Plural(more, "more device"))
 	}
-	b.WriteString(t.line() + "\n")
+	b.WriteString(summary(t) + "\n")
 	return b.String()
 }
 
 // cells is one row.
-func cells(v view) []string {
+func cells(v fleet.View) []string {
 	phase := v.Phase
 	if v.Progress > 0 && phase != "idle" {
 		phase += fmt.Sprintf(" %d%%", v.Progress)
@@ -88,18 +89,18 @@ func tint(row, column int, cell string) string {
 	switch {
 	case row == 0:
 		return screen.EscDim
-	case column == 4 && strings.HasPrefix(cell, "updated"), column == 7 && cell == trustVerified:
+	case column == 4 && strings.HasPrefix(cell, "updated"), column == 7 && cell == fleet.TrustVerified:
 		return screen.EscGreen
-	case column == 4 && strings.HasPrefix(cell, "deferred"), column == 7 && cell == trustUnverified, column == 5 && cell == "no":
+	case column == 4 && strings.HasPrefix(cell, "deferred"), column == 7 && cell == fleet.TrustUnverified, column == 5 && cell == "no":
 		return screen.EscYellow
-	case column == 4 && cell != "-", column == 7 && cell == trustBad, column == 3 && strings.Contains(cell, " ! "):
+	case column == 4 && cell != "-", column == 7 && cell == fleet.TrustBad, column == 3 && strings.Contains(cell, " ! "):
 		return screen.EscRed
 	}
 	return ""
 }
 
-// line is the summary.
-func (t totals) line() string {
+// summary is the last line.
+func summary(t fleet.Totals) string {
 	s := fmt.Sprintf("%s: %d updated, %d failed, %d reverted, %d in progress, %d waiting; %d silent, %d unverified",
 		screen.Plural(t.Devices, "device"), t.Updated, t.Failed, t.Reverted, t.InProgress, t.Waiting, t.Silent, t.Unverified)
 	if t.Garbage > 0 {

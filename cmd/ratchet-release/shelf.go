@@ -14,6 +14,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
 )
 
 // shelf is the collected evidence of one device: a CBOR sequence of signed records, sorted, each
@@ -68,7 +69,7 @@ func openShelf(path string) (*shelf, error) {
 		}
 		if err == nil {
 			var head evidence.Head
-			if _, head, err = unverifiedRecord(msg); err == nil {
+			if _, head, err = fleet.UnverifiedRecord(msg); err == nil {
 				s.note(head, s.size, len(msg))
 				s.size += int64(len(msg))
 				continue
@@ -84,7 +85,7 @@ func item(in *bufio.Reader) ([]byte, error) {
 	if len(b) == 0 {
 		return nil, err
 	}
-	mode, merr := looseMode()
+	mode, merr := fleet.LooseMode()
 	if merr != nil {
 		return nil, merr
 	}

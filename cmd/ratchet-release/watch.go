@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
@@ -44,12 +45,12 @@ says, and is never signed. A silent device is one that is not online.`,
 				if err != nil {
 					return err
 				}
-				w := &watcher{c: c, fleet: newFleet(d.deviceKeys), json: *asJSON, live: screen.Drawable(c.Out) && !*asJSON, colour: screen.Colours(c.Out)}
+				w := &watcher{c: c, fleet: fleet.New(d.deviceKeys), json: *asJSON, live: screen.Drawable(c.Out) && !*asJSON, colour: screen.Colours(c.Out)}
 				o := override(d.brokerOptions())
 				if *once {
 					return w.once(ctx, o)
 				}
-				return broker.Follow(ctx, c, o, watchTopics(), redrawEvery, w.fleet.take, w.draw)
+				return broker.Follow(ctx, c, o, watchTopics(), redrawEvery, w.fleet.Take, w.draw)
 			}
 		},
 	}
@@ -65,7 +66,7 @@ const redrawEvery = 500 * time.Millisecond
 
 type watcher struct {
 	c                  cli.Console
-	fleet              *fleet
+	fleet              *fleet.Fleet
 	json, live, colour bool
 	drawn              bool
 }
@@ -77,39 +78,39 @@ func (w *watcher) once(ctx context.Context, o broker.Options) error {
 		return err
 	}
 	defer b.Close()
-	if err := b.Subscribe(ctx, w.fleet.take, watchTopics()...); err != nil {
+	if err := b.Subscribe(ctx, w.fleet.Take, watchTopics()...); err != nil {
 		return err
 	}
-	if err := b.Settled(ctx, broker.Settle, w.fleet.take, func() bool { return false }); err != nil {
+	if err := b.Settled(ctx, broker.Settle, w.fleet.Take, func() bool { return false }); err != nil {
 		return err
 	}
 	if w.json {
 		return writeJSON(w.c.Out, struct {
-			Schema  int    `json:"schema"`
-			Devices []view `json:"devices"`
-			Totals  totals `json:"totals"`
-		}{1, w.fleet.views(), w.fleet.totals()})
+			Schema  int          `json:"schema"`
+			Devices []fleet.View `json:"devices"`
+			Totals  fleet.Totals `json:"totals"`
+		}{1, w.fleet.Views(), w.fleet.Totals()})
 	}
-	_, err = io.WriteString(w.c.Out, table(w.fleet.views(), w.fleet.totals(), 0, w.colour))
+	_, err = io.WriteString(w.c.Out, table(w.fleet.Views(), w.fleet.Totals(), 0, w.colour))
 	return err
 }
 
 // draw shows what is new.
 func (w *watcher) draw(*broker.Conn) error {
-	news := w.fleet.news()
+	news := w.fleet.News()
 	if len(news) == 0 && (w.drawn || !w.live) {
 		return nil
 	}
 	w.drawn = true
 	if w.live {
-		_, err := io.WriteString(w.c.Out, screen.EscHome+table(w.fleet.views(), w.fleet.totals(), screen.Height(w.c.Out), w.colour))
+		_, err := io.WriteString(w.c.Out, screen.EscHome+table(w.fleet.Views(), w.fleet.Totals(), screen.Height(w.c.Out), w.colour))
 		return err
 	}
 	for _, v := range news {
 		if w.json {
 			if err := writeJSON(w.c.Out, struct {
 				Schema int `json:"schema"`
-				view
+				fleet.View
 			}{1, v}); err != nil {
 				return err
 			}

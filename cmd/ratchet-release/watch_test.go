@@ -14,6 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
+	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -66,13 +67,13 @@ gw-stranger  a     1.3.0    idle              -                           -     
 	out, _ = do(t, 0, "watch", "--dir", dir, "--once", "--json")
 	var all struct {
 		Schema  int
-		Devices []view
-		Totals  totals
+		Devices []fleet.View
+		Totals  fleet.Totals
 	}
 	if err := json.Unmarshal([]byte(out), &all); err != nil || all.Schema != 1 || len(all.Devices) != 5 || all.Totals.InProgress != 1 {
 		t.Errorf("JSON: %v\n%s", err, out)
 	}
-	if v := all.Devices[2]; v.Device != "gw-good" || v.Last.Sequence != 14 || v.Trust != trustVerified || v.Evidence != 5 || v.Presence != "online" {
+	if v := all.Devices[2]; v.Device != "gw-good" || v.Last.Sequence != 14 || v.Trust != fleet.TrustVerified || v.Evidence != 5 || v.Presence != "online" {
 		t.Errorf("gw-good is %+v", v)
 	}
 }
@@ -152,7 +153,7 @@ func TestWatchFollows(t *testing.T) {
 	for _, l := range strings.Split(strings.TrimSpace(lines.String()), "\n")[1:] {
 		var v struct {
 			Schema int
-			view
+			fleet.View
 		}
 		if err := json.Unmarshal([]byte(l), &v); err != nil || v.Schema != 1 || v.Device == "" {
 			t.Errorf("line %q: %v", l, err)
@@ -167,52 +168,52 @@ func TestFleetKeepsTheNewest(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := false
-	f := newFleet(func(string) (trust.Keys, bool, error) { return keys, known, nil })
+	f := fleet.New(func(string) (trust.Keys, bool, error) { return keys, known, nil })
 	old := g.status(t, func(s *evidence.Status) { s.Version = "1.0.0" })
-	f.take(broker.Post{Topic: g.topic("status"), Body: old})
-	if v := f.views()[0]; v.Trust != trustUnverified || v.Version != "1.0.0" {
+	f.Take(broker.Post{Topic: g.topic("status"), Body: old})
+	if v := f.Views()[0]; v.Trust != fleet.TrustUnverified || v.Version != "1.0.0" {
 		t.Errorf("before it is enrolled: %+v", v)
 	}
 	known = true
-	f.take(broker.Post{Topic: g.topic("status"), Body: old})
+	f.Take(broker.Post{Topic: g.topic("status"), Body: old})
 	g.live(t, 3)
-	f.take(broker.Post{Topic: g.topic("status"), Body: g.status(t, nil)})
-	f.take(broker.Post{Topic: g.topic("status"), Body: old}) // replayed
-	f.take(broker.Post{Topic: g.topic("status"), Body: g.status(t, func(s *evidence.Status) { s.Uptime, s.Version = time.Second, "0.1.0" })})
+	f.Take(broker.Post{Topic: g.topic("status"), Body: g.status(t, nil)})
+	f.Take(broker.Post{Topic: g.topic("status"), Body: old}) // replayed
+	f.Take(broker.Post{Topic: g.topic("status"), Body: g.status(t, func(s *evidence.Status) { s.Uptime, s.Version = time.Second, "0.1.0" })})
 	// Of another device, which has the same key.
-	f.take(broker.Post{Topic: "ratchet/v1/device/gw-2/status", Body: old})
-	f.take(broker.Post{Topic: "ratchet/v1/device/gw-2/evidence", Body: g.records[1]})
+	f.Take(broker.Post{Topic: "ratchet/v1/device/gw-2/status", Body: old})
+	f.Take(broker.Post{Topic: "ratchet/v1/device/gw-2/evidence", Body: g.records[1]})
 	liar := newGadget(t, "gw-1")
 	liar.live(t, 9)
-	f.take(broker.Post{Topic: g.topic("status"), Body: liar.status(t, nil)})
-	f.take(broker.Post{Topic: g.topic("evidence"), Body: liar.records[5]})
-	v := f.views()[0]
-	if v.Version != "1.3.0" || v.Trust != trustVerified || v.Evidence != 4 || v.Rejected != 4 {
+	f.Take(broker.Post{Topic: g.topic("status"), Body: liar.status(t, nil)})
+	f.Take(broker.Post{Topic: g.topic("evidence"), Body: liar.records[5]})
+	v := f.Views()[0]
+	if v.Version != "1.3.0" || v.Trust != fleet.TrustVerified || v.Evidence != 4 || v.Rejected != 4 {
 		t.Errorf("%+v", v)
 	}
-	if v := f.views()[1]; v.Trust != trustBad || v.Version != "" || v.Evidence != 0 || v.Rejected != 2 {
+	if v := f.Views()[1]; v.Trust != fleet.TrustBad || v.Version != "" || v.Evidence != 0 || v.Rejected != 2 {
 		t.Errorf("messages of gw-1 on the topic of gw-2: %+v", v)
 	}
-	f.take(broker.Post{Topic: g.topic("evidence"), Body: g.records[2]})
+	f.Take(broker.Post{Topic: g.topic("evidence"), Body: g.records[2]})
 	g.live(t, 2)
-	f.take(broker.Post{Topic: g.topic("evidence"), Body: g.records[5]})
-	if v := f.views()[0]; v.Evidence != 6 || !strings.Contains(v.Event, "idle -> preparing slot=b") {
+	f.Take(broker.Post{Topic: g.topic("evidence"), Body: g.records[5]})
+	if v := f.Views()[0]; v.Evidence != 6 || !strings.Contains(v.Event, "idle -> preparing slot=b") {
 		t.Errorf("%+v", v)
 	}
 }
 
 func TestTable(t *testing.T) {
-	var list []view
+	var list []fleet.View
 	for i := range 20 {
-		list = append(list, view{Device: string(rune('a' + i)), Presence: "online", Trust: trustVerified, Problem: "slot-busy",
-			Last: &outcomeView{Result: "failed", Reason: strings.Repeat("x", 60)}})
+		list = append(list, fleet.View{Device: string(rune('a' + i)), Presence: "online", Trust: fleet.TrustVerified, Problem: "slot-busy",
+			Last: &fleet.OutcomeView{Result: "failed", Reason: strings.Repeat("x", 60)}})
 	}
-	text := table(list, totals{Devices: 20}, 10, true)
+	text := table(list, fleet.Totals{Devices: 20}, 10, true)
 	if n := strings.Count(text, "\n"); n != 10 {
 		t.Errorf("%d lines on a terminal of 10", n)
 	}
 	contains(t, text, "... and 13 more devices", screen.EscRed, screen.EscGreen, "…")
-	if text := table(list, totals{Devices: 20}, 0, false); strings.Contains(text, "\x1b") || strings.Count(text, "\n") != 22 {
+	if text := table(list, fleet.Totals{Devices: 20}, 0, false); strings.Contains(text, "\x1b") || strings.Count(text, "\n") != 22 {
 		t.Errorf("without colours:\n%s", text)
 	}
 }
@@ -234,17 +235,17 @@ func forged(t testing.TB, id string) []byte {
 }
 
 func TestUnverifiedTextIsHarmless(t *testing.T) {
-	f := newFleet(func(string) (trust.Keys, bool, error) { return trust.Keys{}, false, nil })
-	f.take(broker.Post{Topic: "ratchet/v1/device/gw-1/status", Body: forged(t, "gw-1")})
-	v := f.views()[0]
-	if v.Trust != trustUnverified || v.Evidence != 3 || v.Sequence != 7 || v.Time != nil {
+	f := fleet.New(func(string) (trust.Keys, bool, error) { return trust.Keys{}, false, nil })
+	f.Take(broker.Post{Topic: "ratchet/v1/device/gw-1/status", Body: forged(t, "gw-1")})
+	v := f.Views()[0]
+	if v.Trust != fleet.TrustUnverified || v.Evidence != 3 || v.Sequence != 7 || v.Time != nil {
 		t.Fatalf("%+v", v)
 	}
 	shown, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{table(f.views(), f.totals(), 0, false), string(shown)} {
+	for _, text := range []string{table(f.Views(), f.Totals(), 0, false), string(shown)} {
 		for _, r := range text {
 			if !harmless(r) {
 				t.Errorf("%q reaches the terminal in %q", r, text)
@@ -284,16 +285,16 @@ func FuzzFleet(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, topic string, body []byte) {
 		for _, known := range []bool{true, false} {
-			fl := newFleet(func(string) (trust.Keys, bool, error) { return keys, known, nil })
-			fl.take(broker.Post{Topic: topic, Body: body})
-			fl.take(broker.Post{Topic: topic, Body: body})
-			text := table(fl.views(), fl.totals(), 0, false)
+			fl := fleet.New(func(string) (trust.Keys, bool, error) { return keys, known, nil })
+			fl.Take(broker.Post{Topic: topic, Body: body})
+			fl.Take(broker.Post{Topic: topic, Body: body})
+			text := table(fl.Views(), fl.Totals(), 0, false)
 			for _, r := range text {
 				if !harmless(r) {
 					t.Fatalf("%q reaches the terminal", r)
 				}
 			}
-			if _, err := json.Marshal(fl.news()); err != nil {
+			if _, err := json.Marshal(fl.News()); err != nil {
 				t.Fatal(err)
 			}
 		}

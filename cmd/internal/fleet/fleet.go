@@ -1,4 +1,11 @@
-package main
+// Package fleet keeps what messages have told about devices, and verifies one signed record or status by
+// itself.
+//
+// A broker may lie: it can make up devices, replay old messages and bring those of one device on the topic
+// of another. What a device's enrolled key has signed is believed and never replaced by something older;
+// what nobody enrolled is shown as unverified; the rest is counted and dropped. The table holds a bounded
+// number of devices.
+package fleet
 
 import (
 	"cmp"
@@ -17,14 +24,14 @@ const maxDevices = 100_000
 
 // What is known of who signed a device's status.
 const (
-	trustVerified   = "verified"      // by the enrolled key
-	trustUnverified = "unverified"    // no key is enrolled
-	trustBad        = "bad-signature" // not by the enrolled key; nothing of it is believed
+	TrustVerified   = "verified"      // by the enrolled key
+	TrustUnverified = "unverified"    // no key is enrolled
+	TrustBad        = "bad-signature" // not by the enrolled key; nothing of it is believed
 	trustNone       = "no-status"
 )
 
-// fleet is what messages have told about devices.
-type fleet struct {
+// Fleet is what messages have told about devices.
+type Fleet struct {
 	keys    func(id string) (trust.Keys, bool, error) // enrolled keys
 	devices map[string]*device
 	garbage int // messages that say nothing
@@ -43,12 +50,13 @@ type device struct {
 	rejected int           // messages that are garbage, replayed, or not signed by the enrolled key
 }
 
-func newFleet(keys func(id string) (trust.Keys, bool, error)) *fleet {
-	return &fleet{keys: keys, devices: map[string]*device{}, changed: map[string]bool{}}
+// New knows no device yet. keys gives the enrolled keys of a device; ok is false for one that nobody enrolled.
+func New(keys func(id string) (trust.Keys, bool, error)) *Fleet {
+	return &Fleet{keys: keys, devices: map[string]*device{}, changed: map[string]bool{}}
 }
 
-// take notes one message. It never fails: what is not understood is counted.
-func (f *fleet) take(p broker.Post) {
+// Take notes one message. It never fails: what is not understood is counted.
+func (f *Fleet) Take(p broker.Post) {
 	id, leaf, ok := wire.SplitDevice(p.Topic)
 	if !ok {
 		f.garbage++
@@ -85,7 +93,7 @@ func (f *fleet) take(p broker.Post) {
 }
 
 // enrolled looks the device's key up until it is there.
-func (f *fleet) enrolled(id string, d *device) (trust.Keys, bool) {
+func (f *Fleet) enrolled(id string, d *device) (trust.Keys, bool) {
 	if d.keys == nil {
 		k, ok, err := f.keys(id)
 		if err != nil {
@@ -101,27 +109,27 @@ func (f *fleet) enrolled(id string, d *device) (trust.Keys, bool) {
 
 // status takes a status that is verified, or of a device that nobody enrolled. A broker may bring
 // an old one again: it does not replace a newer one.
-func (f *fleet) status(id string, d *device, body []byte) bool {
+func (f *Fleet) status(id string, d *device, body []byte) bool {
 	keys, known := f.enrolled(id, d)
 	if !known {
 		st, err := unverifiedStatus(body)
 		if err != nil || st.Device != id {
 			return false
 		}
-		d.status, d.trust = st, trustUnverified
+		d.status, d.trust = st, TrustUnverified
 		return true
 	}
 	st, _, err := evidence.VerifyStatus(body, keys)
 	if err != nil || st.Device != id {
-		if d.trust != trustVerified {
-			d.status, d.trust = evidence.Status{}, trustBad
+		if d.trust != TrustVerified {
+			d.status, d.trust = evidence.Status{}, TrustBad
 		}
 		return false
 	}
-	if d.trust == trustVerified && older(st, d.status) {
+	if d.trust == TrustVerified && older(st, d.status) {
 		return false
 	}
-	d.status, d.trust = st, trustVerified
+	d.status, d.trust = st, TrustVerified
 	return true
 }
 
@@ -137,28 +145,28 @@ func older(a, b evidence.Status) bool {
 }
 
 // record takes one record of evidence for what it says of the present.
-func (f *fleet) record(id string, d *device, body []byte) bool {
+func (f *Fleet) record(id string, d *device, body []byte) bool {
 	var (
 		rec  evidence.Record
 		head evidence.Head
 		err  error
 	)
 	if keys, known := f.enrolled(id, d); known {
-		rec, head, err = verifyRecord(body, keys)
+		rec, head, err = VerifyRecord(body, keys)
 	} else {
-		rec, head, err = unverifiedRecord(body)
+		rec, head, err = UnverifiedRecord(body)
 	}
 	if err != nil || rec.Device != id {
 		return false
 	}
 	if head.Chain != d.head.Chain || head.Seq > d.head.Seq {
-		d.head, d.event = head, sentence(rec)
+		d.head, d.event = head, Sentence(rec)
 	}
 	return true
 }
 
-// view is a device as it is shown, and its JSON form.
-type view struct {
+// View is a device as it is shown, and its JSON form.
+type View struct {
 	Device   string       `json:"device"`
 	Presence string       `json:"presence"` // "online", "offline", "unknown"
 	Trust    string       `json:"trust"`
@@ -169,7 +177,7 @@ type view struct {
 	Target   string       `json:"target,omitempty"`
 	Sequence uint64       `json:"sequence,omitempty"` // in progress
 	Manifest string       `json:"manifest,omitempty"` // in progress
-	Last     *outcomeView `json:"last,omitempty"`
+	Last     *OutcomeView `json:"last,omitempty"`
 	Problem  string       `json:"problem,omitempty"`
 	Evidence uint64       `json:"evidence,omitempty"` // number of the newest record
 	Event    string       `json:"event,omitempty"`    // what the newest record that was seen says
@@ -179,16 +187,17 @@ type view struct {
 	Rejected int          `json:"rejected,omitempty"` // messages
 }
 
-type outcomeView struct {
+// OutcomeView is how a device's last update ended.
+type OutcomeView struct {
 	Result   string     `json:"result"`
 	Reason   string     `json:"reason,omitempty"`
 	Sequence uint64     `json:"sequence,omitempty"`
 	Time     *time.Time `json:"time,omitempty"`
 }
 
-func (d *device) view(id string) view {
+func (d *device) view(id string) View {
 	st := d.status
-	v := view{
+	v := View{
 		Device: id, Presence: cmp.Or(d.presence, "unknown"), Trust: d.trust,
 		Running: st.Running, Version: st.Version, Phase: st.Phase, Progress: st.Progress, Target: st.Target, Sequence: st.Sequence,
 		Manifest: st.Manifest, Problem: string(st.Problem), Evidence: st.Head.Seq, Event: d.event, Agent: st.Agent,
@@ -198,7 +207,7 @@ func (d *device) view(id string) view {
 		v.Evidence = max(v.Evidence, d.head.Seq)
 	}
 	if st.Last.Result != "" {
-		v.Last = &outcomeView{Result: st.Last.Result, Reason: string(st.Last.Reason), Sequence: st.Last.Sequence, Time: optional(st.Last.Time)}
+		v.Last = &OutcomeView{Result: st.Last.Result, Reason: string(st.Last.Reason), Sequence: st.Last.Sequence, Time: optional(st.Last.Time)}
 	}
 	return v
 }
@@ -210,18 +219,18 @@ func optional(t time.Time) *time.Time {
 	return &t
 }
 
-// views lists all devices by id.
-func (f *fleet) views() []view {
-	list := make([]view, 0, len(f.devices))
+// Views lists all devices by id.
+func (f *Fleet) Views() []View {
+	list := make([]View, 0, len(f.devices))
 	for _, id := range slices.Sorted(maps.Keys(f.devices)) {
 		list = append(list, f.devices[id].view(id))
 	}
 	return list
 }
 
-// news lists the devices that changed since the last call.
-func (f *fleet) news() []view {
-	var list []view
+// News lists the devices that changed since the last call.
+func (f *Fleet) News() []View {
+	var list []View
 	for _, id := range slices.Sorted(maps.Keys(f.changed)) {
 		list = append(list, f.devices[id].view(id))
 	}
@@ -229,9 +238,9 @@ func (f *fleet) news() []view {
 	return list
 }
 
-// totals counts devices. Those with an update in progress are counted there, the others by how
+// Totals counts devices. Those with an update in progress are counted there, the others by how
 // their last update ended; silent and unverified ones are counted besides.
-type totals struct {
+type Totals struct {
 	Devices    int `json:"devices"`
 	InProgress int `json:"in-progress"`
 	Updated    int `json:"updated"`
@@ -243,8 +252,9 @@ type totals struct {
 	Garbage    int `json:"garbage"` // messages
 }
 
-func (f *fleet) totals() totals {
-	t := totals{Devices: len(f.devices), Garbage: f.garbage + f.beyond}
+// Totals counts all devices.
+func (f *Fleet) Totals() Totals {
+	t := Totals{Devices: len(f.devices), Garbage: f.garbage + f.beyond}
 	for _, d := range f.devices {
 		switch st := d.status; {
 		case st.Phase != "" && st.Phase != "idle":
@@ -261,7 +271,7 @@ func (f *fleet) totals() totals {
 		if d.presence != "online" {
 			t.Silent++
 		}
-		if d.trust != trustVerified {
+		if d.trust != TrustVerified {
 			t.Unverified++
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package fleet
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 
 var errNoMessage = errors.New("not a signed message of a device")
 
-// verifyRecord verifies one signed record by itself.
-func verifyRecord(msg []byte, keys trust.Keys) (rec evidence.Record, head evidence.Head, err error) {
+// VerifyRecord verifies one signed record by itself.
+func VerifyRecord(msg []byte, keys trust.Keys) (rec evidence.Record, head evidence.Head, err error) {
 	s, err := export.Verify(bytes.NewReader(msg), keys, func(r evidence.Record) error {
 		rec = r
 		return nil
@@ -46,7 +46,7 @@ func content(msg []byte) ([]byte, error) {
 		Signature   []byte
 	}
 	var tag cbor.RawTag
-	mode, err := looseMode()
+	mode, err := LooseMode()
 	if err != nil {
 		return nil, err
 	}
@@ -56,15 +56,16 @@ func content(msg []byte) ([]byte, error) {
 	return m.Payload, nil
 }
 
-func looseMode() (cbor.DecMode, error) {
+// LooseMode reads CBOR of any shape within bounds, keys once each.
+func LooseMode() (cbor.DecMode, error) {
 	return cbor.DecOptions{
 		DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden,
 		MaxNestedLevels: 8, MaxArrayElements: 64, MaxMapPairs: 64,
 	}.DecMode()
 }
 
-// unverifiedRecord reads a record whose signer is not known.
-func unverifiedRecord(msg []byte) (evidence.Record, evidence.Head, error) {
+// UnverifiedRecord reads a record whose signer is not known.
+func UnverifiedRecord(msg []byte) (evidence.Record, evidence.Head, error) {
 	b, err := content(msg)
 	if err != nil {
 		return evidence.Record{}, evidence.Head{}, err
@@ -100,7 +101,7 @@ func unverifiedStatus(msg []byte) (evidence.Status, error) {
 		Quality  string          `cbor:"14,keyasint"`
 		Agent    string          `cbor:"17,keyasint"`
 	}
-	mode, err := looseMode()
+	mode, err := LooseMode()
 	if err != nil {
 		return evidence.Status{}, err
 	}
