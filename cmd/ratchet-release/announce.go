@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -15,50 +14,6 @@ import (
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
-
-func announceVerb() cli.Verb {
-	return cli.Verb{
-		Name: "announce", Args: "[flags] FILE...",
-		Short: "publish root bundles, campaign plans and pulses over MQTT",
-		Long: `
-Publishes signed documents, retained: a root bundle for all devices, a plan and a pulse for the
-devices of a channel. What a file is, it says itself. Each is read back from the broker, because a
-broker acknowledges what its access list forbids. Give root, plan and pulse in this order.
-
-Devices verify them; this verb looks only at their form. A device keeps what it has taken: an older
-document that is announced again changes nothing.`,
-		Examples: []string{
-			"ratchet-release announce root.bundle",
-			"ratchet-release announce plan.cbor pulse.cbor",
-		},
-		Setup: func(fs *flag.FlagSet) cli.Action {
-			dir := dirFlag(fs)
-			channel := fs.String("channel", "", "channel `NAME` of pulses (default: broker.channel); a plan names its own")
-			override := brokerFlags(fs)
-			return func(ctx context.Context, c cli.Console, args []string) error {
-				if len(args) == 0 {
-					return cli.Usage("which document?")
-				}
-				d, err := findDesk(*dir)
-				if err != nil {
-					return err
-				}
-				if *channel == "" {
-					*channel = d.Broker.Channel
-				}
-				var posts []broker.Post
-				for _, name := range args {
-					p, err := announcement(name, *channel)
-					if err != nil {
-						return err
-					}
-					posts = append(posts, p)
-				}
-				return announce(ctx, c, override(d.brokerOptions()), posts)
-			}
-		},
-	}
-}
 
 // announcement reads a document and says where it belongs.
 func announcement(name, channel string) (broker.Post, error) {

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -31,53 +29,6 @@ const (
 	maxShelves = 100_000
 	maxForked  = 1 << 20 // bytes of a file of forked records
 )
-
-func evidenceCollectVerb() cli.Verb {
-	return cli.Verb{
-		Name: "evidence collect", Args: "[flags]",
-		Short: "collect the evidence that devices send, and ask for what is missing",
-		Long: `
-Receives evidence over MQTT until interrupted and stores it, one file for each enrolled device:
-DIR/ID.evidence, sorted, each record once, ready for evidence verify. A record is stored only when
-it is signed by the device's enrolled key. It can be stopped and started at any time: what a status
-or the numbering shows to be missing is asked for again. What a device no longer has is said.
-
-Two different records with one number are kept apart, in DIR/ID.forked: such a device has been
-restored from a copy, or its key is used elsewhere.`,
-		Examples: []string{
-			"ratchet-release evidence collect -o evidence",
-			"ratchet-release evidence collect --for 1m -o evidence   # for a timer",
-		},
-		Setup: func(fs *flag.FlagSet) cli.Action {
-			dir := dirFlag(fs)
-			out := fs.String("o", "evidence", "store in `DIR`")
-			limit := fs.Duration("for", 0, "end after this `TIME`, such as 1m (0: when interrupted)")
-			override := brokerFlags(fs)
-			return func(ctx context.Context, c cli.Console, args []string) error {
-				if len(args) != 0 {
-					return cli.Usage("collect takes no arguments")
-				}
-				d, err := loadDesk(*dir)
-				if err != nil {
-					return err
-				}
-				if err := os.MkdirAll(*out, 0o755); err != nil {
-					return fmt.Errorf("cannot collect evidence: %w", err)
-				}
-				if *limit > 0 {
-					var cancel context.CancelFunc
-					ctx, cancel = context.WithTimeout(ctx, *limit)
-					defer cancel()
-				}
-				k := newCollector(c, *out, d.deviceKeys)
-				topics := []string{wire.DeviceTopic(wire.Any, wire.Status), wire.DeviceTopic(wire.Any, wire.Evidence)}
-				err = broker.Follow(ctx, c, override(d.brokerOptions()), topics, flushEvery, k.take, k.tick)
-				k.goodbye()
-				return errors.Join(err, k.flush())
-			}
-		},
-	}
-}
 
 // collector stores what devices send.
 type collector struct {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -55,11 +54,6 @@ type deskFile struct {
 type desk struct {
 	deskFile
 	dir string // "" = none
-}
-
-// dirFlag defines --dir.
-func dirFlag(fs *flag.FlagSet) *string {
-	return fs.String("dir", ".", "release `DIR`ectory that init made")
 }
 
 // loadDesk reads a release directory; one without a ratchet-release.toml is an error.

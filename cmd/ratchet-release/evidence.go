@@ -5,11 +5,9 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -20,51 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
-	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
-
-func evidenceVerifyVerb() cli.Verb {
-	return cli.Verb{
-		Name: "evidence verify", Args: "[flags] FILE",
-		Short: "check an export of a device's evidence, offline",
-		Long: `
-Checks FILE ("-" is standard input), an export of ` + "`ratchet evidence export`" + ` or a file of evidence
-collect: that every record is signed by the device's key, is of one device, and continues the chain
-of the record before it. Says what the file holds, how many records are missing and where, and how
-often each reason occurs. What is missing is never passed over in silence, but it is no forgery.`,
-		Examples: []string{
-			"ratchet-release evidence verify gw-0001.evidence --key devices/gw-0001.pem",
-			"ratchet-release evidence verify --history --key gw-0001.pem export.cbor | less",
-		},
-		Exits: "2 a record is forged, altered, out of order or unreadable; what stands before it is good;\n3 all records are genuine, and some are missing",
-		Setup: func(fs *flag.FlagSet) cli.Action {
-			names := cli.Repeated(fs, "key", "public key `PEM` of the device; may be repeated")
-			history := fs.Bool("history", false, "print every record")
-			return func(ctx context.Context, c cli.Console, args []string) error {
-				if len(args) != 1 {
-					return cli.Usage("one file, please")
-				}
-				if len(*names) == 0 {
-					return cli.Usage("whose evidence? give the device's public key with --key")
-				}
-				anchors, err := keys.Anchors(*names, false)
-				if err != nil {
-					return err
-				}
-				in := c.In
-				if args[0] != "-" {
-					f, err := os.Open(args[0])
-					if err != nil {
-						return fmt.Errorf("cannot read evidence: %w", err)
-					}
-					defer f.Close()
-					in = f
-				}
-				return verifyEvidence(ctx, c, args[0], in, anchors, *history)
-			}
-		},
-	}
-}
 
 func verifyEvidence(ctx context.Context, c cli.Console, name string, in io.Reader, anchors trust.Keys, history bool) error {
 	out := bufio.NewWriter(c.Out)

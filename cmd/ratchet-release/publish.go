@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"path/filepath"
 
@@ -13,83 +12,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
-	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
-
-func publishVerb() cli.Verb {
-	return cli.Verb{
-		Name: "publish", Args: "[flags] FILE...",
-		Short: "copy payloads to the image directory and offer a release over MQTT",
-		Long: `
-Verifies the signed envelope FILE with the anchors, checks its payloads, copies them into the image
-directory, and then offers the envelope: retained, on the channel or to single devices. In the end
-the offer is read back from the broker, because a broker acknowledges what its access list forbids.
-Images come first, so that no device is told of an image that is not there.
-
-A channel or device has one offer; a newer one replaces it. An offer of a lower sequence number, or
-of the same one with another manifest, is not made without --force: devices that took the present
-one refuse it. With --images-only several envelopes can be given.
-
---withdraw clears the offer. Devices ignore that: one that has taken the offer goes on with it, one
-that has not seen it never will.`,
-		Examples: []string{
-			"ratchet-release publish release.suit",
-			"ratchet-release publish --device gw-0001 --device gw-0002 release.suit",
-			"ratchet-release publish --images-only *.suit",
-			"ratchet-release publish --withdraw --channel beta",
-		},
-		Exits: "2 an envelope or a payload is refused; nothing was offered",
-		Setup: func(fs *flag.FlagSet) cli.Action {
-			var o publishOptions
-			dir := dirFlag(fs)
-			names := cli.Repeated(fs, "key", "public key `PEM` to verify with (default: keys.anchors)")
-			devices := cli.Repeated(fs, "device", "offer to the device `ID` only; may be repeated")
-			fs.StringVar(&o.channel, "channel", "", "offer on the channel `NAME` (default: broker.channel)")
-			fs.StringVar(&o.payloads, "payloads", "", "payloads are in `DIR` (default: beside each envelope)")
-			fs.StringVar(&o.images, "images", "", "image directory `DIR` (default: images.directory)")
-			fs.BoolVar(&o.imagesOnly, "images-only", false, "copy images, offer nothing")
-			fs.BoolVar(&o.offerOnly, "offer-only", false, "copy nothing: the images are where the manifest says already")
-			fs.BoolVar(&o.sever, "sever-text", false, "leave the texts out of what is sent")
-			fs.BoolVar(&o.force, "force", false, "replace a newer offer")
-			withdraw := fs.Bool("withdraw", false, "clear the offer of the channel or device")
-			override := brokerFlags(fs)
-			return func(ctx context.Context, c cli.Console, args []string) error {
-				switch {
-				case *withdraw && len(args) > 0:
-					return cli.Usage("--withdraw clears whatever is offered and takes no file")
-				case !*withdraw && len(args) == 0:
-					return cli.Usage("which envelope?")
-				case o.imagesOnly && o.offerOnly:
-					return cli.Usage("--images-only and --offer-only leave nothing to do")
-				case len(args) > 1 && !o.imagesOnly:
-					return cli.Usage("a topic holds one offer: publish one envelope at a time, or give --images-only")
-				}
-				d, err := findDesk(*dir)
-				if err != nil {
-					return err
-				}
-				o.broker = override(d.brokerOptions())
-				topics, err := o.topics(d, *devices)
-				if err != nil {
-					return err
-				}
-				if *withdraw {
-					return withdrawOffers(ctx, c, o.broker, topics)
-				}
-				if o.anchors, err = d.anchors(); len(*names) > 0 {
-					o.anchors, err = keys.Anchors(*names, d.Keys.Legacy)
-				}
-				if err != nil {
-					return err
-				}
-				if o.images == "" {
-					o.images = d.images()
-				}
-				return publish(ctx, c, args, topics, o)
-			}
-		},
-	}
-}
 
 type publishOptions struct {
 	channel, payloads, images           string

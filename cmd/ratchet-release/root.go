@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -21,87 +19,6 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
-
-// rootVerbs are those about the trust root, in the order of its life.
-func rootVerbs() []cli.Verb {
-	return []cli.Verb{keysNewVerb(), rootInitVerb(), rootRotateVerb("root rotate"), rootRotateVerb("keys rotate"), rootSignVerb(), rootShowVerb()}
-}
-
-func rootRotateVerb(name string) cli.Verb {
-	return cli.Verb{
-		Name: name, Args: "[flags]",
-		Short: "make the next root from root.toml, and say who must sign it",
-		Long: `
-Makes the next version of the trust root from root.toml, as root-N.cbor, and says what changes and
-who must sign: enough root signers of the version before, and enough of its own. Each of them runs
-"root sign" on that same file, in any order; when the last one has, the version is added to
-root-bundle.cbor, and the bundle is to be published. Nothing changes for devices before that.
-
-To give a role to other keys: edit root.toml (keys new makes a key pair), rotate, sign. Every plan,
-pulse and permit of a role whose signers changed is void with the new root, those named in renew
-too; issue them again.`,
-		Examples: []string{"ratchet-release " + name, "ratchet-release " + name + " --dir desk --replace"},
-		Exits:    "2 a device would refuse such a root",
-		Setup: func(fs *flag.FlagSet) cli.Action {
-			dir := dirFlag(fs)
-			replace := fs.Bool("replace", false, "replace a root-N.cbor that says something else, with its signatures")
-			return func(_ context.Context, c cli.Console, args []string) error {
-				if len(args) > 0 {
-					return cli.Usage("it takes no arguments: edit %s", rootName)
-				}
-				return rotate(c, *dir, *replace, time.Now())
-			}
-		},
-	}
-}
-
-func rootSignVerb() cli.Verb {
-	return cli.Verb{
-		Name: "root sign", Args: "[flags] FILE",
-		Short: "add a signature to a root, and to the bundle when it is complete",
-		Long: `
-Shows the root FILE and adds a signature. Several people sign the same file, in any order; both keys
-of a pair sign, one after the other. When enough have signed, the root is added to the bundle, which
-is first walked as a device would walk it.`,
-		Examples: []string{"ratchet-release root sign --key /media/alice/alice.pem root-2.cbor", "ratchet-release root sign --key hsm.toml root-2.cbor"},
-		Exits:    "2 a device would refuse the root",
-		Setup: func(fs *flag.FlagSet) cli.Action {
-			bundle := bundleFlag(fs)
-			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
-			return func(_ context.Context, c cli.Console, args []string) error {
-				if len(args) != 1 || *key == "" {
-					return cli.Usage("one root, and the --key to sign with, please")
-				}
-				return signRoot(c, args[0], *bundle, *key)
-			}
-		},
-	}
-}
-
-func rootShowVerb() cli.Verb {
-	return cli.Verb{
-		Name: "root show", Args: "[flags] FILE",
-		Short: "show a root or a bundle, also one that is not signed completely",
-		Long: `
-Shows what the root FILE says and who has signed it, or every version of a bundle. A root is judged by
-the version before it, from the bundle given with --bundle.`,
-		Examples: []string{"ratchet-release root show root-bundle.cbor", "ratchet-release root show root-2.cbor"},
-		Exits:    "2 a device would refuse it",
-		Setup: func(fs *flag.FlagSet) cli.Action {
-			bundle := bundleFlag(fs)
-			return func(_ context.Context, c cli.Console, args []string) error {
-				if len(args) != 1 {
-					return cli.Usage("one root or bundle, please")
-				}
-				return showRoot(c, args[0], *bundle)
-			}
-		},
-	}
-}
-
-func bundleFlag(fs *flag.FlagSet) *string {
-	return fs.String("bundle", "", "the bundle `FILE` with the versions before (default: root-bundle.cbor beside the file)")
-}
 
 // rootRefused is a root or a bundle that a device would refuse.
 func rootRefused(path string, err error) error {

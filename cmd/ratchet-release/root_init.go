@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -18,70 +16,6 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
-
-func keysNewVerb() cli.Verb {
-	return cli.Verb{
-		Name: "keys new", Args: "[flags] NAME",
-		Short: "make a key pair, for one person or one service",
-		Long: `
-Makes a key pair: NAME.pem, which its owner keeps, and NAME.pub.pem, which goes into root.toml.
-Nothing that exists is overwritten. The private key is not encrypted; where it should never be in a
-file at all, keep it in a token and name a signing command instead (FORMATS.md, release desk).`,
-		Examples: []string{"ratchet-release keys new alice", "ratchet-release keys new --alg ml-dsa-65 alice-ml-dsa"},
-		Setup: func(fs *flag.FlagSet) cli.Action {
-			alg := fs.String("alg", "esp256", "algorithm of the `KEY`: esp256, ed25519, esp384 or ml-dsa-65")
-			return func(_ context.Context, c cli.Console, args []string) error {
-				if len(args) != 1 {
-					return cli.Usage("one name, please")
-				}
-				k, err := keys.NewPair(args[0], *alg)
-				if err != nil {
-					return err
-				}
-				c.Say("%s.pem      private (%s): guard it and back it up", args[0], keys.Algorithm(k.Alg()))
-				c.Say("%s.pub.pem  public, id %s", args[0], k.ID())
-				return nil
-			}
-		},
-	}
-}
-
-func rootInitVerb() cli.Verb {
-	return cli.Verb{
-		Name: "root init", Args: "[flags]",
-		Short: "begin a trust root: root.toml, a key for each role, version 1",
-		Long: `
-Begins a trust root in the release directory: one key for each role in keys/ (an existing
-keys/release.pem takes the role release), root.toml, and version 1, signed, in root-bundle.cbor.
-That is enough for a try, and for development: use --development there, so that devices and
-evidence say which root they are under. For production, let each person make a key where it will
-live (keys new), name them in root.toml with a threshold, and begin with "root rotate" instead.`,
-		Examples: []string{"ratchet-release root init --name example.com --development", "ratchet-release root init --dir desk --hybrid"},
-		Setup: func(fs *flag.FlagSet) cli.Action {
-			dir := dirFlag(fs)
-			name := fs.String("name", "", "`NAME` of the chain of roots, which never changes (default: vendor.domain)")
-			development := fs.Bool("development", false, "this root is for development")
-			hybrid := fs.Bool("hybrid", false, "pair the root key with an ML-DSA-65 key")
-			years := fs.Int("years", 2, "the root expires after this `NUMBER` of years")
-			return func(_ context.Context, c cli.Console, args []string) error {
-				if len(args) > 0 {
-					return cli.Usage("it takes no arguments; name the directory with --dir")
-				}
-				if *years < 1 || *years > 20 {
-					return cli.Usage("--years %d: want 1 to 20", *years)
-				}
-				if *name == "" {
-					d, err := loadDesk(*dir)
-					if err != nil {
-						return fmt.Errorf("no --name given: %w", err)
-					}
-					*name = d.Vendor.Domain
-				}
-				return rootInit(c, *dir, *name, *development, *hybrid, *years)
-			}
-		},
-	}
-}
 
 // rootInit begins a root.
 //

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"flag"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
+)
+
+// brokerFlags defines the flags that replace the configuration's values.
+func brokerFlags(fs *flag.FlagSet) func(broker.Options) broker.Options {
+	var f broker.Options
+	fs.StringVar(&f.URL, "broker", "", "broker `URL` (default: broker.url of ratchet-release.toml)")
+	fs.BoolVar(&f.AllowPlain, "allow-plain", false, "allow a broker without TLS")
+	fs.StringVar(&f.CA, "ca", "", "`PEM` file of the CAs that the broker's certificate may come from")
+	fs.StringVar(&f.Cert, "cert", "", "client certificate `PEM`")
+	fs.StringVar(&f.Key, "cert-key", "", "key of the client certificate, `PEM`")
+	fs.StringVar(&f.Username, "username", "", "user `NAME` at the broker")
+	fs.StringVar(&f.Password, "password-file", "", "`FILE` that holds the password")
+	return func(o broker.Options) broker.Options {
+		for _, v := range []struct{ to, from *string }{
+			{&o.URL, &f.URL}, {&o.CA, &f.CA}, {&o.Cert, &f.Cert}, {&o.Key, &f.Key}, {&o.Username, &f.Username}, {&o.Password, &f.Password},
+		} {
+			if *v.from != "" {
+				*v.to = *v.from
+			}
+		}
+		o.AllowPlain = o.AllowPlain || f.AllowPlain
+		return o
+	}
+}
+
+// dirFlag defines --dir.
+func dirFlag(fs *flag.FlagSet) *string {
+	return fs.String("dir", ".", "release `DIR`ectory that init made")
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+)
+
+// campaignVerbs are those about plans, pulses and permits.
+func campaignVerbs() []cli.Verb {
+	return []cli.Verb{campaignPlanVerb(), campaignPulseVerb(), permitVerb()}
+}
+
+func campaignPlanVerb() cli.Verb {
+	return cli.Verb{
+		Name: "campaign plan", Args: "[flags] PLAN.toml",
+		Short: "make a plan: which devices may take which manifest, in which phases",
+		Long: `
+Makes a plan from PLAN.toml, as plan.cbor beside it, and signs it where --key is given; others add
+their signatures with "sign". The envelope that it names is verified against the trust root first.
+PLAN.toml:
+
+  manifest = "release.suit"            # a signed envelope
+  channel = "stable"                   # default: broker.channel of the release directory
+  sequence = 12                        # default: seconds since 1970; higher than every plan before
+  classes = ["gateway-v1"]             # default: vendor.classes; devices of one of these
+  devices = []                         # and, where any is named, only these
+  valid-until = 2027-03-01T00:00:00Z
+  [[phase]]
+  percent = 1.0                        # of the devices; each phase holds those before it
+  [[phase]]
+  percent = 100.0
+  not-before = 2027-02-01T00:00:00Z
+
+A plan does nothing without a pulse; see "campaign pulse".`,
+		Examples: []string{"ratchet-release campaign plan --key keys/campaign.pem plan.toml"},
+		Exits:    "2 the envelope is refused, or a device would refuse such a plan",
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			dir := dirFlag(fs)
+			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
+			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
+			out := fs.String("o", "", "write the plan to `FILE` (default: as PLAN.toml, .cbor)")
+			return func(_ context.Context, c cli.Console, args []string) error {
+				if len(args) != 1 {
+					return cli.Usage("one plan file, please")
+				}
+				if *out == "" {
+					*out = strings.TrimSuffix(args[0], ".toml") + ".cbor"
+				}
+				return makePlan(c, args[0], *dir, orBundle(*bundle, *dir), *key, *out, time.Now())
+			}
+		},
+	}
+}
+
+func orBundle(bundle, dir string) string {
+	if bundle != "" {
+		return bundle
+	}
+	return filepath.Join(dir, bundleName)
+}
+
+func campaignPulseVerb() cli.Verb {
+	return cli.Verb{
+		Name: "campaign pulse", Args: "[flags] PLAN.cbor",
+		Short: "say whether a plan goes on now: open, paused, halted or withdrawn",
+		Long: `
+Makes a pulse for the plan PLAN.cbor, as pulse.cbor, and signs it with --key. A pulse is short: when
+none comes any more, devices stop. It can hold or hasten what the plan allows, and nothing else.
+"withdrawn" is final: devices never take that plan again.`,
+		Examples: []string{
+			"ratchet-release campaign pulse --key keys/pulse.pem --phase 2 plan.cbor",
+			"ratchet-release campaign pulse --key keys/pulse.pem --state halted plan.cbor",
+		},
+		Exits: "2 a device would refuse such a pulse",
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			dir := dirFlag(fs)
+			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
+			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
+			out := fs.String("o", "pulse.cbor", "write the pulse to `FILE`")
+			state := fs.String("state", "open", "`STATE` of the plan: open, paused, halted or withdrawn")
+			phase := fs.Int("phase", 1, "`NUMBER` of the plan's phase that it is in, from 1")
+			life := fs.Duration("for", 24*time.Hour, "the pulse holds for this `DURATION`")
+			sequence := fs.String("sequence", "", "`NUMBER` of the pulse (default: seconds since 1970)")
+			return func(_ context.Context, c cli.Console, args []string) error {
+				if len(args) != 1 {
+					return cli.Usage("one plan, please")
+				}
+				return makePulse(c, args[0], orBundle(*bundle, *dir), *key, *out, *state, *phase, *life, *sequence, time.Now())
+			}
+		},
+	}
+}
+
+func permitVerb() cli.Verb {
+	return cli.Verb{
+		Name: "permit", Args: "[flags] ENVELOPE",
+		Short: "let one device take a manifest although a rule forbids it",
+		Long: `
+Answers the challenge that "ratchet recover" shows on a device's console: makes a permit, as
+permit.cbor, with which that device, and no other, may take the manifest of ENVELOPE (or a digest,
+"sha256:...") once, although the rules named with --lift forbid it. Rules that say that something is
+genuine, made for that class of device, not revoked, and correctly written can never be lifted.`,
+		Examples: []string{
+			"ratchet-release permit --challenge RC1-... --lift sequence-below-floor --key keys/recovery.pem old.suit",
+			"ratchet-release permit --challenge - --lift quarantined sha256:1f2e... < challenge.txt",
+		},
+		Exits: "2 a device would refuse such a permit",
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			dir := dirFlag(fs)
+			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
+			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
+			out := fs.String("o", "permit.cbor", "write the permit to `FILE`")
+			challenge := fs.String("challenge", "", "`TEXT` that the device shows; \"-\" reads it from standard input")
+			lifts := cli.Repeated(fs, "lift", "`RULE` to lift, by its reason; may be repeated")
+			return func(_ context.Context, c cli.Console, args []string) error {
+				if len(args) != 1 || *challenge == "" || len(*lifts) == 0 {
+					return cli.Usage("an envelope or digest, the --challenge, and the rules to --lift, please")
+				}
+				return makePermit(c, args[0], orBundle(*bundle, *dir), *key, *out, *challenge, *lifts, time.Now())
+			}
+		},
+	}
+}

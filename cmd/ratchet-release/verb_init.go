@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"flag"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+)
+
+func initVerb() cli.Verb {
+	return cli.Verb{
+		Name: "init", Args: "[flags] [DIR]",
+		Short: "make a release directory: keys and configuration",
+		Long: `
+Makes a release directory (the current one unless DIR is given): a release key, its public half
+for the devices, ratchet-release.toml, and a release file to start from. Nothing that exists is
+overwritten. The private key is not encrypted: keep the directory where only the people who
+release can read it, and back it up; devices accept nothing that it has not signed.`,
+		Examples: []string{
+			"ratchet-release init --vendor example.com --class gateway-v1 desk",
+			"ratchet-release init --alg ed25519 --broker mqtts://broker.example.com:8883 desk",
+		},
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			var o initOptions
+			fs.StringVar(&o.alg, "alg", "esp256", "algorithm of the release `KEY`: esp256, ed25519 or esp384")
+			fs.StringVar(&o.vendor, "vendor", "example.com", "`DOMAIN` of the vendor; part of every manifest")
+			classes := cli.Repeated(fs, "class", "device class `NAME` (default gateway-v1); may be repeated")
+			fs.StringVar(&o.broker, "broker", "mqtts://broker.example.com:8883", "MQTT broker `URL`")
+			fs.BoolVar(&o.allowPlain, "allow-plain", false, "allow a broker without TLS (mqtt://)")
+			fs.StringVar(&o.channel, "channel", "stable", "offer channel `NAME`")
+			fs.StringVar(&o.baseURL, "base-url", "https://updates.example.com/images", "public `URL` of the image directory")
+			return func(_ context.Context, c cli.Console, args []string) error {
+				if len(args) > 1 {
+					return cli.Usage("one directory, please")
+				}
+				dir := "."
+				if len(args) == 1 {
+					dir = args[0]
+				}
+				if o.classes = *classes; len(o.classes) == 0 {
+					o.classes = []string{"gateway-v1"}
+				}
+				return initDesk(c, dir, o)
+			}
+		},
+	}
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+)
+
+func signVerb() cli.Verb {
+	return cli.Verb{
+		Name: "sign", Args: "[flags] FILE",
+		Short: "add a signature to an envelope",
+		Long: `
+Adds a signature to the envelope FILE, which is replaced as a whole. Signatures that are there
+stay, so that several people can sign the same file one after another, in any order; signing twice
+with the same key changes nothing. What is signed is shown. An envelope that no device could
+accept is not signed. A root, a plan, a pulse or a permit is signed in the same way. The key may be
+a TOML file that names a signing command, for keys that live in a token or a service.`,
+		Examples: []string{
+			"ratchet-release sign release.suit",
+			"ratchet-release sign --key /media/alice/release.pem release.suit",
+		},
+		Exits: "2 the envelope is damaged, or asks for something that devices do not do",
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			dir := dirFlag(fs)
+			key := fs.String("key", "", "private key `PEM` (default: keys.release of ratchet-release.toml)")
+			out := fs.String("o", "", "write the signed envelope to `FILE` instead")
+			return func(_ context.Context, c cli.Console, args []string) error {
+				if len(args) != 1 {
+					return cli.Usage("one envelope, please")
+				}
+				if *key == "" {
+					d, err := loadDesk(*dir)
+					if err != nil {
+						return fmt.Errorf("no --key given: %w", err)
+					}
+					if *key = d.path(d.Keys.Release); *key == "" {
+						return cli.Usage("no --key given, and %s names no keys.release", deskName)
+					}
+				}
+				if *out == "" {
+					*out = args[0]
+				}
+				if *out == "-" {
+					return cli.Usage("an envelope is signed in its file; give one, or -o FILE")
+				}
+				return sign(c, args[0], *out, *key)
+			}
+		},
+	}
+}

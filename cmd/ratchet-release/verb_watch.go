@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"flag"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
+	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+)
+
+func watchVerb() cli.Verb {
+	return cli.Verb{
+		Name: "watch", Args: "[flags]",
+		Short: "show devices and their updates as they report them",
+		Long: `
+Shows what devices report over MQTT, until interrupted: a live table on a terminal, otherwise one
+line for each change. With --once what the broker knows now, as one table. With --json one JSON
+object for each change, or with --once one object with all devices and totals.
+
+SIGNED says who vouches for a row: "verified" is signed by the key that is enrolled for the device;
+"unverified" is of a device without an enrolled key, and could come from anybody who may publish
+there; "bad-signature" is not signed by the enrolled key and is not shown. ONLINE is what the broker
+says, and is never signed. A silent device is one that is not online.`,
+		Examples: []string{
+			"ratchet-release watch",
+			"ratchet-release watch --once --json | jq .totals",
+		},
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			dir := dirFlag(fs)
+			once := fs.Bool("once", false, "show what is known now, and end")
+			asJSON := fs.Bool("json", false, "write JSON")
+			override := brokerFlags(fs)
+			return func(ctx context.Context, c cli.Console, args []string) error {
+				if len(args) != 0 {
+					return cli.Usage("watch takes no arguments")
+				}
+				d, err := findDesk(*dir)
+				if err != nil {
+					return err
+				}
+				w := &watcher{c: c, fleet: fleet.New(d.deviceKeys), json: *asJSON, live: screen.Drawable(c.Out) && !*asJSON, colour: screen.Colours(c.Out)}
+				o := override(d.brokerOptions())
+				if *once {
+					return w.once(ctx, o)
+				}
+				return broker.Follow(ctx, c, o, watchTopics(), redrawEvery, w.fleet.Take, w.draw)
+			}
+		},
+	}
+}
