@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/intake"
@@ -29,6 +30,7 @@ type Agent struct {
 	q        *quarantine.File
 	view     *view.View
 	reporter *report.Reporter
+	console  *console.Console
 	bootID   string // "": every start counts as another boot
 
 	// Owned by Run.
@@ -86,6 +88,10 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		a.addSafe(err.Error())
 	}
+	a.console = console.New(console.Options{Device: o.Device, Version: o.Version, Network: o.Inbox != nil, Journal: a.o.Journal != nil,
+		Slots: [2]console.Slot{{Name: o.Slots[0].Name, Parts: o.Slots[0].Parts}, {Name: o.Slots[1].Name, Parts: o.Slots[1].Parts}},
+		Boot:  o.Boot, Clock: o.Clock, Online: o.Online, Signer: o.Signer, Counter: a.counterNow, Store: a.st, View: a.view, Intake: a.in,
+		Ask: a.ask, Adopt: a.adopt, Abort: a.abort.fire})
 	a.s.Permitted = a.in.Permitted()
 	if !a.in.Trusts() {
 		a.addSafe("no trust anchors")
@@ -95,6 +101,9 @@ func New(o Options) (*Agent, error) {
 
 // Reporter tells the fleet about this device. Its Run is a goroutine beside the agent's.
 func (a *Agent) Reporter() *report.Reporter { return a.reporter }
+
+// Console answers the people at this device.
+func (a *Agent) Console() *console.Console { return a.console }
 
 func (a *Agent) addSafe(why string) { a.s.Safe = append(a.s.Safe, why) }
 
@@ -118,11 +127,4 @@ func (a *Agent) slot(name bootctl.Slot) SlotDef {
 		}
 	}
 	return SlotDef{}
-}
-
-func (a *Agent) other(name bootctl.Slot) SlotDef {
-	if a.o.Slots[0].Name == name {
-		return a.o.Slots[1]
-	}
-	return a.o.Slots[0]
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -173,13 +174,13 @@ func TestDowngradeAtConsole(t *testing.T) {
 				{"a stranger's", r.signedBy(stranger, 9, 3), reason.SignerUnknown},
 				{"tampered", tampered, ""},
 			} {
-				local := agent.LocalInstall{Envelope: tt.env, Name: "x.suit", Actor: "uid 0 (pid 1)", Payloads: map[string]slots.Source{
+				local := console.LocalInstall{Envelope: tt.env, Name: "x.suit", Actor: "uid 0 (pid 1)", Payloads: map[string]slots.Source{
 					"3.img": simSource{r, "https://images.example.com/3.img"}, "4.img": simSource{r, "https://images.example.com/4.img"}}}
-				check, err := a.Check(ctx, local)
+				check, err := a.Console().Check(ctx, local)
 				if err == nil && check.Outcome != control.OutcomeRefuse {
 					t.Errorf("%s: the check says %+v", tt.name, check)
 				}
-				_, err = a.Install(ctx, local, func(control.Progress) {})
+				_, err = a.Console().Install(ctx, local, func(control.Progress) {})
 				var refused *intake.Refused
 				if !errors.As(err, &refused) || refused.Deferred || tt.want != "" && refused.Reason != tt.want {
 					t.Errorf("%s: %v, want %s", tt.name, err, tt.want)

@@ -36,7 +36,7 @@ func TestBrick01TriesDrain(t *testing.T) {
 			}
 			for boot := range 12 {
 				r.boot(&offer, func(a *agent.Agent) bool {
-					return !writing && a.Status(context.Background()).Evidence.Seq > 1
+					return !writing && a.Console().Status(context.Background()).Evidence.Seq > 1
 				})
 				if a := r.state().Slots["A"]; a.Tries < 2 {
 					t.Fatalf("writing=%v, boot %d: slot A has %d tries left", writing, boot, a.Tries)
@@ -153,7 +153,7 @@ func TestBrick06Watchdog(t *testing.T) {
 		r.loader()
 		hung := false
 		r.boot(nil, func(a *agent.Agent) bool {
-			if a.Status(context.Background()).Phase == "trial" && !hung {
+			if a.Console().Status(context.Background()).Phase == "trial" && !hung {
 				hung = true
 				r.w.Advance(61 * time.Second) // nobody runs meanwhile
 			}
@@ -236,7 +236,7 @@ func TestBrick10BootsCounted(t *testing.T) {
 		boots := 0
 		for ; r.runs() == "B" && boots < 20; boots++ {
 			r.boot(nil, func(a *agent.Agent) bool {
-				if a.Status(context.Background()).Phase == "trial" {
+				if a.Console().Status(context.Background()).Phase == "trial" {
 					r.w.Cut()
 				}
 				return false

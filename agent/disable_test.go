@@ -82,7 +82,7 @@ func TestNextIsNotWritten(t *testing.T) {
 		}
 		before := r.w.Disk("/dev/b", 0, slotSize)
 		envs := [][]byte{r.release(2, 2)}
-		for r.boot(&envs, func(a *agent.Agent) bool { return a.Status(context.Background()).Last != nil }) {
+		for r.boot(&envs, func(a *agent.Agent) bool { return a.Console().Status(context.Background()).Last != nil }) {
 			r.loader()
 		}
 		if !bytes.Equal(r.w.Disk("/dev/b", 0, slotSize), before) {

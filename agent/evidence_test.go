@@ -25,8 +25,8 @@ func TestPruneKeepsTheHead(t *testing.T) {
 		}
 		r.awake(func(ctx context.Context, a *agent.Agent) {
 			var b bytes.Buffer
-			head := a.Status(ctx).Evidence.Seq
-			out, err := a.Export(ctx, &b, 1)
+			head := a.Console().Status(ctx).Evidence.Seq
+			out, err := a.Console().Export(ctx, &b, 1)
 			if err != nil || out.First != head || b.Len() == 0 {
 				t.Errorf("the export begins at %d, the head is %d: %v", out.First, head, err)
 			}
@@ -147,7 +147,7 @@ func TestEvidenceLeavesBeforeTheReboot(t *testing.T) {
 					}}
 					o.Power = watchedPower{o.Power, func() {
 						asked = r.w.Clock().Uptime()
-						head, last = agents.Status(context.Background()).Evidence.Seq, box.sent()
+						head, last = agents.Console().Status(context.Background()).Evidence.Seq, box.sent()
 					}}
 				}
 				env := r.release(2, 2)

@@ -101,7 +101,7 @@ func (b bootNext) boot(fsys hal.FS) (string, error) {
 // until runs one boot until rests holds; the device must not reboot before.
 func (r *rig) until(envelopes [][]byte, rests func(control.Status) bool) {
 	r.t.Helper()
-	for r.boot(&envelopes, func(a *agent.Agent) bool { return rests(a.Status(context.Background())) }) {
+	for r.boot(&envelopes, func(a *agent.Agent) bool { return rests(a.Console().Status(context.Background())) }) {
 		r.loader()
 	}
 }
@@ -162,7 +162,7 @@ func (r *rig) ask(what func(context.Context, *agent.Agent)) {
 			return false
 		}
 		d, ok := r.w.NextTimer()
-		return a.Status(ctx).Phase == "idle" && (!ok || d > 10*time.Minute)
+		return a.Console().Status(ctx).Phase == "idle" && (!ok || d > 10*time.Minute)
 	}
 	for r.boot(nil, rests) {
 		r.loader()

@@ -159,9 +159,9 @@ func TestDeferredUntilApproved(t *testing.T) {
 		}
 		// A new start of the daemon is still waiting; then somebody agrees.
 		r.live(nil, func(a *agent.Agent) {
-			if !approved && a.Status(context.Background()).Phase == "ready" {
+			if !approved && a.Console().Status(context.Background()).Phase == "ready" {
 				approved = true
-				go func() { _, _ = a.Approve(context.Background(), "", "uid 0", "go") }()
+				go func() { _, _ = a.Console().Approve(context.Background(), "", "uid 0", "go") }()
 			}
 		})
 		r.loader()
@@ -243,8 +243,8 @@ func TestRevertByOperator(t *testing.T) {
 			t.Fatalf("runs %s", r.runs())
 		}
 		r.live(nil, func(a *agent.Agent) {
-			if a.Status(context.Background()).Phase == "idle" {
-				go func() { _, _ = a.Revert(context.Background(), "uid 0", "back") }()
+			if a.Console().Status(context.Background()).Phase == "idle" {
+				go func() { _, _ = a.Console().Revert(context.Background(), "uid 0", "back") }()
 			}
 		})
 		r.loader()
@@ -289,7 +289,7 @@ func TestBootSafeMode(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- a.Run(ctx) }()
 		synctest.Wait()
-		st := a.Status(ctx)
+		st := a.Console().Status(ctx)
 		if st.Mode != "boot-safe" || !strings.Contains(st.ModeWhy, "line 3") || !st.Running.Confirmed {
 			t.Errorf("status %+v", st)
 		}
@@ -305,8 +305,8 @@ func TestRevertToFactory(t *testing.T) {
 	bubble(t, 14, func(r *rig) {
 		r.play(r.release(2, 2))
 		r.live(nil, func(a *agent.Agent) {
-			if a.Status(context.Background()).Phase == "idle" {
-				go func() { _, _ = a.Revert(context.Background(), "uid 0", "") }()
+			if a.Console().Status(context.Background()).Phase == "idle" {
+				go func() { _, _ = a.Console().Revert(context.Background(), "uid 0", "") }()
 			}
 		})
 		r.loader()

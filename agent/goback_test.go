@@ -46,7 +46,7 @@ func TestRevertAsksTheRoot(t *testing.T) {
 				f.root()
 				r.hear(doc(transport.Root, f.bundle()))
 				var err error
-				r.ask(func(ctx context.Context, a *agent.Agent) { _, err = a.Revert(ctx, "uid 0", "") })
+				r.ask(func(ctx context.Context, a *agent.Agent) { _, err = a.Console().Revert(ctx, "uid 0", "") })
 				if tt.want == "" {
 					if err != nil {
 						t.Errorf("the way back is refused: %v", err)

@@ -51,7 +51,12 @@ func (a *Agent) receive(m transport.Message) life.Event {
 	case transport.Resend:
 		err = a.reporter.Resend(m.Body)
 	default:
-		taken, err = a.take(a.in.Document(a.s, m)...)
+		for _, c := range a.in.Document(a.s, m) {
+			if err = a.adopt(c); err != nil {
+				break
+			}
+			taken = taken || c.Taken
+		}
 	}
 	switch {
 	case err != nil:

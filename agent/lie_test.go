@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/journal"
@@ -84,7 +85,7 @@ func TestBrick17ConfirmedExternally(t *testing.T) {
 			r.play()
 			r.is("B", 2, "confirmed-externally")
 			r.awake(func(ctx context.Context, a *agent.Agent) {
-				if l := a.Status(ctx).Last; l.Reason != reason.ConfirmedExternally || strings.Contains(l.Says, "proven healthy") {
+				if l := a.Console().Status(ctx).Last; l.Reason != reason.ConfirmedExternally || strings.Contains(l.Says, "proven healthy") {
 					t.Errorf("sick=%v: last is %+v", sick, l)
 				}
 			})
@@ -120,7 +121,7 @@ func TestBrick19EvidenceGoesOn(t *testing.T) {
 		r.options = func(o *agent.Options) { o.EvidenceMax = 2 << 10 }
 		r.play(r.release(2, 2), r.release(3, 3))
 		var before control.EvidenceStatus
-		r.awake(func(ctx context.Context, a *agent.Agent) { before = a.Status(ctx).Evidence })
+		r.awake(func(ctx context.Context, a *agent.Agent) { before = a.Console().Status(ctx).Evidence })
 		if before.Seq < 30 || len(r.story()) > 20 {
 			t.Errorf("%d records, %d kept", before.Seq, len(r.story()))
 		}
@@ -135,9 +136,9 @@ func TestBrick19EvidenceGoesOn(t *testing.T) {
 		var chain string
 		r.spend(time.Minute)
 		full = false
-		r.awake(func(ctx context.Context, a *agent.Agent) { chain = a.Status(ctx).Evidence.Chain })
+		r.awake(func(ctx context.Context, a *agent.Agent) { chain = a.Console().Status(ctx).Evidence.Chain })
 		var again string
-		r.awake(func(ctx context.Context, a *agent.Agent) { again = a.Status(ctx).Evidence.Chain })
+		r.awake(func(ctx context.Context, a *agent.Agent) { again = a.Console().Status(ctx).Evidence.Chain })
 		if chain == before.Chain || chain != again {
 			t.Errorf("chains %s, %s, %s", before.Chain, chain, again)
 		}
@@ -157,7 +158,7 @@ func TestBrick19LateJournal(t *testing.T) {
 		}
 		env := [][]byte{}
 		r.boot(&env, func(a *agent.Agent) bool {
-			if s := a.Status(context.Background()); s.Evidence.Seq > 0 {
+			if s := a.Console().Status(context.Background()); s.Evidence.Seq > 0 {
 				return true
 			}
 			if full {
@@ -193,9 +194,11 @@ func TestBrick21OffersAreKept(t *testing.T) {
 		metered := true
 		r.options = func(o *agent.Options) { o.Metered = func() bool { return metered } }
 		r.play(r.release(3, 3))
-		local := agent.LocalInstall{Envelope: r.release(2, 2), Name: "stick", Actor: "uid 0",
+		local := console.LocalInstall{Envelope: r.release(2, 2), Name: "stick", Actor: "uid 0",
 			Payloads: map[string]slots.Source{"2.img": simSource{r, "https://images.example.com/2.img"}}}
-		r.ask(func(ctx context.Context, a *agent.Agent) { _, _ = a.Install(ctx, local, func(control.Progress) {}) })
+		r.ask(func(ctx context.Context, a *agent.Agent) {
+			_, _ = a.Console().Install(ctx, local, func(control.Progress) {})
+		})
 		r.play()
 		r.is("B", 2)
 		metered = false
@@ -209,10 +212,10 @@ func TestBrick21OffersAreKept(t *testing.T) {
 		envs := [][]byte{r.release(4, 3)} // lower: not taken instead of it
 		reverted, taken := false, false
 		r.boot(&envs, func(a *agent.Agent) bool {
-			s := a.Status(context.Background())
+			s := a.Console().Status(context.Background())
 			if len(envs) == 0 && s.Phase == "ready" && !reverted {
 				reverted = true
-				go func() { _, _ = a.Revert(context.Background(), "uid 0", "") }()
+				go func() { _, _ = a.Console().Revert(context.Background(), "uid 0", "") }()
 			}
 			taken = s.Phase == "ready" && s.Update.Sequence == 4
 			return taken || reverted && s.Phase == "idle" && s.Time.UptimeSeconds > 7200
@@ -259,7 +262,7 @@ func TestBrick23AlteredWhileWaiting(t *testing.T) {
 				began := r.w.Ops()
 				poked := false
 				r.boot(nil, func(a *agent.Agent) bool {
-					if d, ok := r.w.NextTimer(); ok && a.Status(context.Background()).Phase == "ready" && !poked {
+					if d, ok := r.w.NextTimer(); ok && a.Console().Status(context.Background()).Phase == "ready" && !poked {
 						poked = true
 						r.w.Poke("/dev/b", 4096, []byte("altered"))
 						r.w.Advance(d + 2*time.Hour)
@@ -311,7 +314,7 @@ func TestBrick25RevertToAltered(t *testing.T) {
 		r.play(r.release(2, 2), r.release(3, 3))
 		r.w.Poke("/dev/b", 8192, []byte("altered"))
 		r.awake(func(ctx context.Context, a *agent.Agent) {
-			if _, err := a.Revert(ctx, "uid 0", "back"); err != nil {
+			if _, err := a.Console().Revert(ctx, "uid 0", "back"); err != nil {
 				t.Error(err)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/campaign"
+	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
@@ -32,8 +33,8 @@ func foreign(m *author.Release) {
 func (r *rig) install(envelope []byte) func(context.Context, *agent.Agent) {
 	return func(ctx context.Context, a *agent.Agent) {
 		payloads := map[string]slots.Source{"3.img": simSource{r, "https://images.example.com/3.img"}}
-		l := agent.LocalInstall{Envelope: envelope, Name: "stick", Actor: "uid 0", Payloads: payloads}
-		_, _ = a.Install(ctx, l, func(control.Progress) {})
+		l := console.LocalInstall{Envelope: envelope, Name: "stick", Actor: "uid 0", Payloads: payloads}
+		_, _ = a.Console().Install(ctx, l, func(control.Progress) {})
 	}
 }
 
@@ -107,13 +108,13 @@ func playFleet(r *rig, h *hand) {
 	older := r.release(3, 3)
 	h.things["older"] = older
 	r.ask(func(ctx context.Context, a *agent.Agent) {
-		c, err := a.Challenge(ctx, "uid 0")
+		c, err := a.Console().Challenge(ctx, "uid 0")
 		if err != nil {
 			r.t.Error(err)
 			return
 		}
 		h.things["permit"] = f.permit(c.Challenge, f.digest(older), reason.SequenceBelowFloor)
-		if _, err := a.Permit(ctx, h.things["permit"], "uid 0"); err != nil {
+		if _, err := a.Console().Permit(ctx, h.things["permit"], "uid 0"); err != nil {
 			r.t.Error(err)
 		}
 	})

@@ -83,14 +83,14 @@ func oldUpdates() []oldStory {
 			h.offer(r, 2, 2)
 			h.retained = nil
 			h.offer(r, 3, 3)
-			r.ask(func(ctx context.Context, a *agent.Agent) { _, _ = a.Revert(ctx, "uid 0", "back") })
+			r.ask(func(ctx context.Context, a *agent.Agent) { _, _ = a.Console().Revert(ctx, "uid 0", "back") })
 			r.play()
 		}},
 		{points: []point{{"factory-ready", func(g glance) bool { return g.in("ready") && g.rec.Ext.Revert }},
 			{"factory-trial", func(g glance) bool { return g.in("trial") && g.rec.Ext.Revert }}},
 			play: func(r *rig, h *hand) {
 				h.offer(r, 2, 2)
-				r.ask(func(ctx context.Context, a *agent.Agent) { _, _ = a.Revert(ctx, "uid 0", "") })
+				r.ask(func(ctx context.Context, a *agent.Agent) { _, _ = a.Console().Revert(ctx, "uid 0", "") })
 				r.play()
 			}},
 		{points: []point{{"pruned", func(g glance) bool { return g.idle() && g.runs("A") && g.has("slot/A") }}},
@@ -258,9 +258,9 @@ func oldWaits() []oldStory {
 			r.until(nil, func(s control.Status) bool { return s.Phase == "ready" })
 			asked := false
 			r.live(nil, func(a *agent.Agent) {
-				if !asked && a.Status(context.Background()).Phase == "ready" {
+				if !asked && a.Console().Status(context.Background()).Phase == "ready" {
 					asked = true
-					go func() { _, _ = a.Approve(context.Background(), "", "uid 0", "go") }()
+					go func() { _, _ = a.Console().Approve(context.Background(), "", "uid 0", "go") }()
 				}
 			})
 		}},

@@ -82,7 +82,7 @@ func goings(point string) []going {
 	case "permit-challenge":
 		return []going{{name: "permit", ask: func(r *rig, h *hand) func(context.Context, *agent.Agent) {
 			return func(ctx context.Context, a *agent.Agent) {
-				if _, err := a.Permit(ctx, h.things["permit"], "uid 0"); err != nil {
+				if _, err := a.Console().Permit(ctx, h.things["permit"], "uid 0"); err != nil {
 					r.t.Error(err)
 				}
 				r.install(h.things["older"])(ctx, a)
@@ -100,7 +100,7 @@ func goings(point string) []going {
 		}}}
 	case "idle-updated-twice", "idle-went-back", "rooted-updated":
 		return []going{well, {name: "revert", ask: func(*rig, *hand) func(context.Context, *agent.Agent) {
-			return func(ctx context.Context, a *agent.Agent) { _, _ = a.Revert(ctx, "uid 0", "") }
+			return func(ctx context.Context, a *agent.Agent) { _, _ = a.Console().Revert(ctx, "uid 0", "") }
 		}}}
 	}
 	return []going{well}
@@ -240,7 +240,7 @@ func (r *rig) goes(h *hand, g going, d time.Duration) (boots int) {
 					synctest.Wait()
 				default:
 				}
-			} else if !asked && a.Status(ctx).Phase == "idle" {
+			} else if !asked && a.Console().Status(ctx).Phase == "idle" {
 				asked = true
 				go g.ask(r, h)(ctx, a)
 				synctest.Wait()

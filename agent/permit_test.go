@@ -7,6 +7,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/campaign"
+	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -25,15 +26,15 @@ func TestPermitIsUsedByAFailedInstall(t *testing.T) {
 		old := r.release(3, 3)
 		var answers []reason.Reason
 		r.awake(func(ctx context.Context, a *agent.Agent) {
-			c, err := a.Challenge(ctx, "uid 0")
+			c, err := a.Console().Challenge(ctx, "uid 0")
 			if err == nil {
-				_, err = a.Permit(ctx, f.permit(c.Challenge, f.digest(old), reason.SequenceBelowFloor), "uid 0")
+				_, err = a.Console().Permit(ctx, f.permit(c.Challenge, f.digest(old), reason.SequenceBelowFloor), "uid 0")
 			}
 			if err != nil {
 				t.Error(err)
 			}
 			for range 2 { // the file is not there: it begins, and ends
-				_, err := a.Install(ctx, agent.LocalInstall{Envelope: old, Name: "old.suit", Actor: "uid 0", Payloads: map[string]slots.Source{}}, func(control.Progress) {})
+				_, err := a.Console().Install(ctx, console.LocalInstall{Envelope: old, Name: "old.suit", Actor: "uid 0", Payloads: map[string]slots.Source{}}, func(control.Progress) {})
 				var no *intake.Refused
 				if !errors.As(err, &no) {
 					t.Errorf("the answer is %v", err)

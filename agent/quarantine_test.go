@@ -42,7 +42,7 @@ func TestBrokerVerdictOutlivesRestart(t *testing.T) {
 // barred are the manifests that status says are quarantined.
 func (r *rig) barred() (out []string) {
 	r.awake(func(ctx context.Context, a *agent.Agent) {
-		for _, line := range a.Status(ctx).Advice {
+		for _, line := range a.Console().Status(ctx).Advice {
 			if d, ok := strings.CutPrefix(line, "Quarantined on this device: "); ok {
 				out = append(out, d)
 			}

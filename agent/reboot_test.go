@@ -55,7 +55,7 @@ func TestRebootCommandHangs(t *testing.T) {
 		envelopes := [][]byte{r.release(2, 2)}
 		if !r.boot(&envelopes, func(a *agent.Agent) bool {
 			time.Sleep(time.Second) // for the deadline of the command, which is not the device's clock
-			return a.Status(context.Background()).Running.Name == "B"
+			return a.Console().Status(context.Background()).Running.Name == "B"
 		}) {
 			t.Error("no reboot")
 		}

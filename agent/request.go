@@ -13,7 +13,7 @@ import (
 // request is what a person asks the goroutine of Run for. run gives the event that the machine answers,
 // or nil where there is nothing for it to answer.
 type request struct {
-	run  func(ctx context.Context) (life.Event, error)
+	run  func(context.Context, life.State) (life.Event, error)
 	done chan reply
 }
 
@@ -24,7 +24,7 @@ type reply struct {
 
 // hear takes a request up. It returns nil when it is answered already.
 func (a *Agent) hear(ctx context.Context, r request) life.Event {
-	event, err := r.run(ctx)
+	event, err := r.run(ctx, a.s)
 	if event == nil || err != nil {
 		r.done <- reply{err: err}
 		return nil
@@ -35,7 +35,7 @@ func (a *Agent) hear(ctx context.Context, r request) life.Event {
 
 // ask hands a request to the goroutine of Run and waits for its answer. It is refused when an action is
 // in progress that hears nobody.
-func (a *Agent) ask(ctx context.Context, run func(ctx context.Context) (life.Event, error)) (life.Answer, error) {
+func (a *Agent) ask(ctx context.Context, run func(context.Context, life.State) (life.Event, error)) (life.Answer, error) {
 	r := request{run: run, done: make(chan reply, 1)}
 	select {
 	case a.requests <- r:
@@ -50,12 +50,6 @@ func (a *Agent) ask(ctx context.Context, run func(ctx context.Context) (life.Eve
 	case <-ctx.Done():
 		return life.Answer{}, ctx.Err()
 	}
-}
-
-// do is ask for what the machine has no part in.
-func (a *Agent) do(ctx context.Context, run func(ctx context.Context) error) error {
-	_, err := a.ask(ctx, func(ctx context.Context) (life.Event, error) { return nil, run(ctx) })
-	return err
 }
 
 // abort lets another goroutine end the action in progress, where it can be ended: from the first

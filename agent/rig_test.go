@@ -283,7 +283,7 @@ func (r *rig) live(envelopes *[][]byte, poke func(*agent.Agent)) bool {
 			return false
 		}
 		d, ok := r.w.NextTimer()
-		phase := a.Status(context.Background()).Phase
+		phase := a.Console().Status(context.Background()).Phase
 		return (phase == "idle" || phase == "ready") && (!ok || d > 10*time.Minute) && (envelopes == nil || len(*envelopes) == 0)
 	})
 }
@@ -334,7 +334,7 @@ func (r *rig) boot(envelopes *[][]byte, rests func(*agent.Agent) bool) bool {
 		}
 	}
 	stop()
-	r.t.Fatalf("the device does not come to rest in this boot: %+v (seed %d)", a.Status(context.Background()), r.w.Seed())
+	r.t.Fatalf("the device does not come to rest in this boot: %+v (seed %d)", a.Console().Status(context.Background()), r.w.Seed())
 	return false
 }
 
@@ -358,7 +358,7 @@ func (r *rig) story() []string {
 	var lines []string
 	var b bytes.Buffer
 	a := r.agent()
-	if _, err := a.Export(context.Background(), &b, 1); err != nil {
+	if _, err := a.Console().Export(context.Background(), &b, 1); err != nil {
 		r.t.Fatal(err)
 	}
 	_, err = export.Verify(&b, keys, func(rec evidence.Record) error {

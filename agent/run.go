@@ -104,26 +104,24 @@ func (a *Agent) saveQuarantine(ops []life.QuarOp) life.Tally {
 	return a.q.Tally()
 }
 
-// take makes changes of the book hold, one after the other, and tells whether a document was taken.
+// adopt makes a change of the book hold. Its document, where it has one, is taken.
 //
-// Crash: each change is one journal transaction, and memory follows it only when it succeeded.
-func (a *Agent) take(changes ...intake.Change) (taken bool, err error) {
-	for _, c := range changes {
-		if !c.Empty() {
-			err := a.st.Commit(nil, c.Events, c.Ops...)
-			if a.unstored = err != nil; err != nil {
-				return taken, err
-			}
-			a.view.Show(a.s, a.q.List())
+// Crash: one journal transaction, and memory follows it only when it succeeded.
+func (a *Agent) adopt(c intake.Change) error {
+	if !c.Empty() {
+		err := a.st.Commit(nil, c.Events, c.Ops...)
+		if a.unstored = err != nil; err != nil {
+			return err
 		}
-		a.s = c.State
-		a.in.Adopt(c)
-		if taken = taken || c.Taken; c.Taken {
-			e := c.Events[0]
-			a.log.Info("document taken", "document", e.Detail["document"], "origin", e.Actor)
-		}
+		a.view.Show(a.s, a.q.List())
 	}
-	return taken, nil
+	a.s = c.State
+	a.in.Adopt(c)
+	if c.Taken {
+		e := c.Events[0]
+		a.log.Info("document taken", "document", e.Detail["document"], "origin", e.Actor)
+	}
+	return nil
 }
 
 // entered lets go of what a phase that was left had in its hands.

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/ratchet-ota/ratchet/agent/cipher"
+	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -48,19 +49,12 @@ func (a *Agent) payload(i manifest.Install) (slots.Source, error) {
 	case i.Content != nil:
 		return content(i.Content), nil
 	case a.s.Rec.Ext.Local:
-		if s := a.local[PayloadName(i.URI)]; s != nil {
+		if s := a.local[console.PayloadName(i.URI)]; s != nil {
 			return s, nil
 		}
-		return nil, fmt.Errorf("%w: the file %s was handed over to a daemon that has ended since", errInterrupted, PayloadName(i.URI))
+		return nil, fmt.Errorf("%w: the file %s was handed over to a daemon that has ended since", errInterrupted, console.PayloadName(i.URI))
 	case a.o.Fetch == nil:
 		return nil, fmt.Errorf("%w: no network is configured", transport.ErrForbidden)
 	}
 	return a.o.Fetch(append([]string{i.URI}, i.Mirrors...), i.PayloadSize)
-}
-
-// PayloadName is the file name under which a local install finds the payload of a URI; "" when the
-// URI has none, so that no file can be meant.
-func PayloadName(uri string) string {
-	name, _ := transport.LocalName(uri)
-	return name
 }

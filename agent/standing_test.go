@@ -8,6 +8,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/campaign"
+	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -319,7 +320,7 @@ func TestPermit(t *testing.T) {
 		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env))
 		old := r.release(3, 3)
 		install := func(ctx context.Context, a *agent.Agent) error {
-			_, err := a.Install(ctx, agent.LocalInstall{Envelope: old, Name: "old.suit", Actor: "uid 0",
+			_, err := a.Console().Install(ctx, console.LocalInstall{Envelope: old, Name: "old.suit", Actor: "uid 0",
 				Payloads: map[string]slots.Source{"3.img": simSource{r, "https://images.example.com/3.img"}}}, func(control.Progress) {})
 			return err
 		}
@@ -331,17 +332,17 @@ func TestPermit(t *testing.T) {
 		var stale []byte
 		var permitted, voided error
 		r.ask(func(ctx context.Context, a *agent.Agent) {
-			first, err := a.Challenge(ctx, "uid 0")
+			first, err := a.Console().Challenge(ctx, "uid 0")
 			if err != nil {
 				t.Error(err)
 			}
 			stale = f.permit(first.Challenge, f.digest(old), reason.SequenceBelowFloor)
-			second, err := a.Challenge(ctx, "uid 0")
+			second, err := a.Console().Challenge(ctx, "uid 0")
 			if err != nil {
 				t.Error(err)
 			}
-			_, voided = a.Permit(ctx, stale, "uid 0")
-			_, permitted = a.Permit(ctx, f.permit(second.Challenge, f.digest(old), reason.SequenceBelowFloor), "uid 0")
+			_, voided = a.Console().Permit(ctx, stale, "uid 0")
+			_, permitted = a.Console().Permit(ctx, f.permit(second.Challenge, f.digest(old), reason.SequenceBelowFloor), "uid 0")
 		})
 		if voided == nil || permitted != nil {
 			t.Fatalf("a permit for a challenge that is void: %v; for the open one: %v", voided, permitted)
@@ -358,7 +359,7 @@ func TestPermit(t *testing.T) {
 		// It was good once: without an open challenge none is taken, and the one that was used is gone, also
 		// after restarts.
 		var again error
-		r.ask(func(ctx context.Context, a *agent.Agent) { _, again = a.Permit(ctx, stale, "uid 0") })
+		r.ask(func(ctx context.Context, a *agent.Agent) { _, again = a.Console().Permit(ctx, stale, "uid 0") })
 		if again == nil {
 			t.Error("a permit without an open challenge was taken")
 		}
@@ -406,7 +407,7 @@ func (r *rig) hear(msgs ...transport.Message) (boots int) {
 			return false
 		}
 		d, ok := r.w.NextTimer()
-		phase := a.Status(context.Background()).Phase
+		phase := a.Console().Status(context.Background()).Phase
 		return (phase == "idle" || phase == "ready") && (!ok || d > 10*time.Minute)
 	}
 	for r.boot(nil, rests) {

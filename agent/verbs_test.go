@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/life"
@@ -18,27 +19,27 @@ import (
 // verbs are what a person may ask for, each with no argument.
 var verbs = map[string]func(context.Context, *rig, *agent.Agent) error{
 	"confirm": func(ctx context.Context, _ *rig, a *agent.Agent) error {
-		_, err := a.Confirm(ctx, "uid 0", "")
+		_, err := a.Console().Confirm(ctx, "uid 0", "")
 		return err
 	},
 	"revert": func(ctx context.Context, _ *rig, a *agent.Agent) error {
-		_, err := a.Revert(ctx, "uid 0", "")
+		_, err := a.Console().Revert(ctx, "uid 0", "")
 		return err
 	},
 	"approve": func(ctx context.Context, _ *rig, a *agent.Agent) error {
-		_, err := a.Approve(ctx, "", "uid 0", "")
+		_, err := a.Console().Approve(ctx, "", "uid 0", "")
 		return err
 	},
 	"approve unknown": func(ctx context.Context, _ *rig, a *agent.Agent) error {
-		_, err := a.Approve(ctx, "sha256:0000000000000000000000000000000000000000000000000000000000000000", "uid 0", "")
+		_, err := a.Console().Approve(ctx, "sha256:0000000000000000000000000000000000000000000000000000000000000000", "uid 0", "")
 		return err
 	},
 	"install garbage": func(ctx context.Context, _ *rig, a *agent.Agent) error {
-		_, err := a.Install(ctx, agent.LocalInstall{Envelope: []byte("x"), Name: "x", Actor: "uid 0"}, func(control.Progress) {})
+		_, err := a.Console().Install(ctx, console.LocalInstall{Envelope: []byte("x"), Name: "x", Actor: "uid 0"}, func(control.Progress) {})
 		return err
 	},
 	"install without its file": func(ctx context.Context, r *rig, a *agent.Agent) error {
-		_, err := a.Install(ctx, agent.LocalInstall{Envelope: r.release(9, 3), Name: "x", Actor: "uid 0", Payloads: map[string]slots.Source{}}, func(control.Progress) {})
+		_, err := a.Console().Install(ctx, console.LocalInstall{Envelope: r.release(9, 3), Name: "x", Actor: "uid 0", Payloads: map[string]slots.Source{}}, func(control.Progress) {})
 		return err
 	},
 }
@@ -98,7 +99,7 @@ func TestVerbs(t *testing.T) {
 					var answer chan error
 					got, waited := reason.Reason(""), 0
 					r.boot(&offers, func(a *agent.Agent) bool {
-						s := a.Status(ctx)
+						s := a.Console().Status(ctx)
 						if answer == nil && s.Phase == phase && s.Evidence.Seq > 1 && (phase != "rebooting" || asked > 0) {
 							answer = make(chan error, 1)
 							go func() { answer <- verbs[verb](ctx, r, a) }()

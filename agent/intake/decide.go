@@ -34,7 +34,7 @@ func (in *Intake) Decide(s life.State, ask life.Ask) life.Ruling {
 			return r
 		}
 	}
-	f := in.facts(s, m, other(s))
+	f := in.facts(s, m, Target(s))
 	if s.Judge.Digest == r.Digest && !ask.Over {
 		f.Own.Judging = s.Judge.Cause
 	}
@@ -63,7 +63,7 @@ func (in *Intake) Check(s life.State, o Offer) (manifest.Manifest, policy.Decisi
 	if r.Unverified {
 		return m, policy.Decision{}, r
 	}
-	return m, in.decide(policy.Offer{Manifest: m, Stage: policy.Download, Local: true}, in.facts(s, m, other(s))), r
+	return m, in.decide(policy.Offer{Manifest: m, Stage: policy.Download, Local: true}, in.facts(s, m, Target(s))), r
 }
 
 func (in *Intake) decide(o policy.Offer, f policy.Facts) policy.Decision {

@@ -226,8 +226,8 @@ func (in *Intake) Barred(slot bootctl.Slot) (reason.Reason, string) {
 	return reason.None, ""
 }
 
-// other is the slot that does not run: the target of whatever is offered.
-func other(s life.State) bootctl.Slot {
+// Target is the slot that does not run: the target of whatever is offered.
+func Target(s life.State) bootctl.Slot {
 	if s.Dev.Slots[0] == s.Run {
 		return s.Dev.Slots[1]
 	}

@@ -13,7 +13,7 @@ import (
 // when there is no manifest to report on. It has no say in anything (I7).
 func (in *Intake) Report(s life.State, keep life.KeepReport) []byte {
 	if keep.Rec == nil {
-		return in.report(s, in.offered.manifest, other(s), keep.Result, keep.Why)
+		return in.report(s, in.offered.manifest, Target(s), keep.Result, keep.Why)
 	}
 	if keep.Rec.Digest == "" || keep.Rec.Ext.Revert {
 		return nil

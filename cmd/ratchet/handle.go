@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/life"
@@ -28,35 +29,35 @@ func (d *device) handle(ctx context.Context, r control.Request, progress func(an
 	var err error
 	switch r.Verb {
 	case control.VerbStatus:
-		result = d.agent.Status(ctx)
+		result = d.agent.Console().Status(ctx)
 	case control.VerbSlots:
-		result = d.agent.Slots(ctx)
+		result = d.agent.Console().Slots(ctx)
 	case control.VerbHistory:
 		n, perr := strconv.Atoi(r.Args["n"])
 		if perr != nil || n < 1 || n > control.MaxHistory {
 			n = 20
 		}
-		result, err = d.agent.History(n)
+		result, err = d.agent.Console().History(n)
 	case control.VerbEvidence:
 		from, _ := strconv.ParseUint(r.Args["from"], 10, 64)
-		result, err = d.agent.Export(ctx, r.Files[0], from)
+		result, err = d.agent.Console().Export(ctx, r.Files[0], from)
 	case control.VerbInstall:
 		result, err = d.install(ctx, r, progress)
 	case control.VerbConfirm:
-		result, err = d.agent.Confirm(ctx, actor, note)
+		result, err = d.agent.Console().Confirm(ctx, actor, note)
 	case control.VerbRevert:
-		result, err = d.agent.Revert(ctx, actor, note)
+		result, err = d.agent.Console().Revert(ctx, actor, note)
 	case control.VerbRecover:
 		if r.Args["step"] == control.StepChallenge {
-			result, err = d.agent.Challenge(ctx, actor)
+			result, err = d.agent.Console().Challenge(ctx, actor)
 			break
 		}
 		var permit []byte
 		if permit, err = io.ReadAll(io.LimitReader(r.Files[0], trust.MaxMessage+1)); err == nil {
-			result, err = d.agent.Permit(ctx, permit, actor)
+			result, err = d.agent.Console().Permit(ctx, permit, actor)
 		}
 	case control.VerbApprove:
-		result, err = d.agent.Approve(ctx, r.Args["manifest"], actor, note)
+		result, err = d.agent.Console().Approve(ctx, r.Args["manifest"], actor, note)
 	default:
 		err = fmt.Errorf("internal error: verb %s has no handler", r.Verb)
 	}
@@ -71,9 +72,9 @@ func (d *device) install(ctx context.Context, r control.Request, progress func(a
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the envelope: %w", err)
 	}
-	l := agent.LocalInstall{Envelope: env, Name: r.Args["envelope"], Actor: r.Peer.String()}
+	l := console.LocalInstall{Envelope: env, Name: r.Args["envelope"], Actor: r.Peer.String()}
 	if r.Args["step"] == control.StepCheck {
-		return d.agent.Check(ctx, l)
+		return d.agent.Console().Check(ctx, l)
 	}
 	names, err := r.Names()
 	if err != nil {
@@ -90,7 +91,7 @@ func (d *device) install(ctx context.Context, r control.Request, progress func(a
 		}
 		l.Payloads[n] = src
 	}
-	return d.agent.Install(ctx, l, func(p control.Progress) { progress(p) })
+	return d.agent.Console().Install(ctx, l, func(p control.Progress) { progress(p) })
 }
 
 // explain turns an error of the agent into what the command line shows, with its exit code.

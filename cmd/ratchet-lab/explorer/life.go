@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/hal/sim"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -253,8 +254,8 @@ func (d *Device) messages() ([]transport.Message, error) {
 }
 
 // do runs a request of a person at the console, and forgets its answer.
-func (d *Device) do(f func(ctx context.Context, a *agent.Agent)) {
-	go f(d.life, d.agent)
+func (d *Device) do(f func(ctx context.Context, c *console.Console)) {
+	go f(d.life, d.agent.Console())
 }
 
 // offerNow is an offer that comes while the device runs.

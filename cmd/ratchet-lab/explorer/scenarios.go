@@ -8,6 +8,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/life"
@@ -160,20 +161,20 @@ func personScenarios() []Scenario {
 				if err != nil {
 					panic("internal error: " + err.Error())
 				}
-				files := map[string]slots.Source{agent.PayloadName(uri("rootfs", 2)): source{d, uri("rootfs", 2)}}
-				d.do(func(ctx context.Context, a *agent.Agent) {
-					l := agent.LocalInstall{Envelope: env, Name: "update.ratchet", Actor: "uid 0", Payloads: files}
-					_, _ = a.Check(ctx, l)
-					_, _ = a.Install(ctx, l, func(control.Progress) {})
+				files := map[string]slots.Source{console.PayloadName(uri("rootfs", 2)): source{d, uri("rootfs", 2)}}
+				d.do(func(ctx context.Context, c *console.Console) {
+					l := console.LocalInstall{Envelope: env, Name: "update.ratchet", Actor: "uid 0", Payloads: files}
+					_, _ = c.Check(ctx, l)
+					_, _ = c.Install(ctx, l, func(control.Progress) {})
 				})
 			}}}, Ends: updated},
 		{Name: "confirm-by-hand", Says: "a person confirms a system whose health check fails", Offers: offer2, Sick: []byte{2},
 			Events: []Event{{Name: "confirm", Times: 5, When: inPhase(life.Trial), Do: func(d *Device) {
-				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Confirm(ctx, "uid 0", "") })
+				d.do(func(ctx context.Context, c *console.Console) { _, _ = c.Confirm(ctx, "uid 0", "") })
 			}}}, Ends: []End{{Image: 2, Result: "updated", Reason: reason.OperatorConfirm}, {Image: 2, Result: "updated", Cut: true}}},
 		{Name: "revert-in-trial", Says: "a person ends the trial", Offers: offer2,
 			Events: []Event{{Name: "revert", Times: 5, When: inPhase(life.Trial), Do: func(d *Device) {
-				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Revert(ctx, "uid 0", "") })
+				d.do(func(ctx context.Context, c *console.Console) { _, _ = c.Revert(ctx, "uid 0", "") })
 			}}}, Ends: []End{{Image: 1, Result: "reverted", Reason: reason.OperatorRevert}}},
 		{Name: "revert-to-factory", Says: "a person goes back from idle to a slot that was never written by the agent", Bricks: []int{25}, Quick: true,
 			Events: []Event{goBack(1)}, Ends: []End{{Image: oldImage, Result: "reverted", Reason: reason.OperatorRevert},
@@ -196,7 +197,7 @@ func personScenarios() []Scenario {
 		{Name: "approval", Says: "an update waits until somebody agrees", Offers: offer2,
 			Options: func(_ *Device, o *agent.Options) { o.Rules.Approval = policy.ApprovalInstall },
 			Events: []Event{{Name: "approve", Times: 5, When: inPhase(life.Ready), Do: func(d *Device) {
-				d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Approve(ctx, "", "uid 0", "") })
+				d.do(func(ctx context.Context, c *console.Console) { _, _ = c.Approve(ctx, "", "uid 0", "") })
 			}}}, Ends: updated},
 	}
 }
@@ -237,7 +238,7 @@ func midway(name string, do func(*Device)) func(*Device, string, int64) (io.Read
 func goBack(n byte) Event {
 	return Event{Name: "revert", Times: 6, When: func(d *Device) bool { return d.rec.Phase == life.Idle && d.Image() == n },
 		Do: func(d *Device) {
-			d.do(func(ctx context.Context, a *agent.Agent) { _, _ = a.Revert(ctx, "uid 0", "") })
+			d.do(func(ctx context.Context, c *console.Console) { _, _ = c.Revert(ctx, "uid 0", "") })
 		}}
 }
 

@@ -160,7 +160,7 @@ func (b *Device) live(o *Bout) (again bool) {
 		}
 	}
 	synctest.Wait()
-	status := a.Status(ctx)
+	status := a.Console().Status(ctx)
 	cancel()
 	if r := <-ended; r != nil {
 		o.Wrong = fmt.Sprintf("the agent panics: %v", r)

@@ -1,0 +1,73 @@
+package console
+
+import (
+	"context"
+
+	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/intake"
+	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+// Confirm ends a trial at once, on an operator's word.
+func (c *Console) Confirm(ctx context.Context, actor, note string) (control.Done, error) {
+	return c.person(ctx, life.Asked{Verb: life.VerbConfirm, Actor: actor, Note: note}, nil)
+}
+
+// Revert goes back to what the other slot holds, or ends an update that is not armed yet.
+func (c *Console) Revert(ctx context.Context, actor, note string) (control.Done, error) {
+	if p := c.o.View.Snapshot().Phase; p == life.Preparing || p == life.Writing || p == life.Checking {
+		by := actor
+		if note != "" {
+			by += ": " + note
+		}
+		if c.o.Abort(by) {
+			return control.Done{Schema: control.Schema, Says: "The update in progress is ended; the running system was not touched."}, nil
+		}
+	}
+	return c.person(ctx, life.Asked{Verb: life.VerbRevert, Actor: actor, Note: note}, func(ctx context.Context, s life.State, e *life.Asked) error {
+		if s.Rec.Phase != life.Idle || s.Run == "" {
+			return nil
+		}
+		st, err := c.o.Boot.State(ctx)
+		e.Boot, e.BootOK, e.BootText = st, err == nil, errText(err)
+		e.Barred, e.BarredBy = c.o.Intake.Barred(intake.Target(s))
+		return nil
+	})
+}
+
+// Approve gives a person's consent to one manifest, by digest, or to the one that waits.
+func (c *Console) Approve(ctx context.Context, digest, actor, note string) (control.Done, error) {
+	return c.person(ctx, life.Asked{Verb: life.VerbApprove, Actor: actor, Note: note, Digest: digest}, func(_ context.Context, _ life.State, e *life.Asked) error {
+		if digest == "" {
+			return nil
+		}
+		if _, err := manifest.ParseDigest(digest); err != nil {
+			return &intake.Refused{Reason: reason.RequestBad, Detail: err.Error()}
+		}
+		_, e.Final = c.o.Store.Verdict(digest)
+		return nil
+	})
+}
+
+// person asks the machine; fill adds what it needs to know.
+func (c *Console) person(ctx context.Context, e life.Asked, fill func(context.Context, life.State, *life.Asked) error) (control.Done, error) {
+	is, err := c.o.Ask(ctx, func(ctx context.Context, s life.State) (life.Event, error) {
+		e.Moment = c.moment()
+		if fill != nil {
+			if err := fill(ctx, s, &e); err != nil {
+				return nil, err
+			}
+		}
+		return e, nil
+	})
+	return control.Done{Schema: control.Schema, Says: is.Says, Reboots: is.Reboots}, err
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
