@@ -48,7 +48,9 @@ type Agent struct {
 	counter  atomic.Pointer[control.CounterStatus] // as it was read last
 }
 
-// New opens the agent's memory. It does not act on anything: Run does.
+// New wires the parts of one device and opens its memory. The daemon, the laboratory and the tests have no other
+// way. It does not act on anything: Run does. What cannot be used (journal, trust) leads to boot-safe mode; an
+// error says that the options are wrong.
 func New(o Options) (*Agent, error) {
 	o.defaults()
 	if err := o.Validate(); err != nil {
@@ -62,41 +64,51 @@ func New(o Options) (*Agent, error) {
 	a.s.Dev = life.Device{Slots: [2]bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}, Running: o.Running, Tries: o.Tries, MaxBoots: o.MaxBoots,
 		RetryMax: o.RetryMax, Deadline: o.Health.Deadline, Counter: o.Counter != nil, Inbox: o.Inbox != nil}
 	var lost bool
-	a.q, lost = quarantine.Open(o.FS, o.StateDir)
-	if lost {
+	if a.q, lost = quarantine.Open(o.FS, o.StateDir); lost {
 		a.log.Warn("both copies of the quarantine are damaged; starting an empty one")
 	}
 	a.s.Tally = a.q.Tally()
-	if o.Journal == nil {
-		o.Journal = journal.NewMemory() // what happens now is reported, and lost with the process
-		a.addSafe("no journal: " + string(o.JournalLost))
+	if err := a.openStore(); err != nil {
+		return nil, fmt.Errorf("cannot start agent: %w", err)
 	}
-	st, err := store.Open(o.Journal, o.Device, o.EvidenceMax, a.stamp)
-	if err != nil {
-		a.addSafe(err.Error())
-		st, err = store.Open(journal.NewMemory(), o.Device, o.EvidenceMax, a.stamp)
-		if err != nil {
-			return nil, fmt.Errorf("cannot start agent: %w", err)
-		}
-	}
-	a.st = st
+	a.openIntake()
 	a.reporter = report.New(report.Options{Device: o.Device, Version: o.Running, Signer: o.Signer, Outbox: o.Outbox, Online: o.Online, Clock: o.Clock,
 		Stamp: a.stamp, Store: a.st, View: a.view, Log: a.log})
+	a.console = console.New(console.Options{Device: o.Device, Version: o.Version, Network: o.Inbox != nil, Journal: o.Journal != nil,
+		Slots: [2]console.Slot{{Name: o.Slots[0].Name, Parts: o.Slots[0].Parts}, {Name: o.Slots[1].Name, Parts: o.Slots[1].Parts}},
+		Boot:  o.Boot, Clock: o.Clock, Online: o.Online, Signer: o.Signer, Counter: a.counterNow, Store: a.st, View: a.view, Intake: a.in,
+		Ask: a.ask, Adopt: a.adopt, Abort: a.abort.fire})
+	return a, nil
+}
+
+// openStore opens what the journal holds. Without a journal, or with one of a newer schema, what happens now is
+// reported, and lost with the process.
+func (a *Agent) openStore() (err error) {
+	j := a.o.Journal
+	if j == nil {
+		j = journal.NewMemory()
+		a.addSafe("no journal: " + string(a.o.JournalLost))
+	}
+	if a.st, err = store.Open(j, a.o.Device, a.o.EvidenceMax, a.stamp); err != nil {
+		a.addSafe(err.Error())
+		a.st, err = store.Open(journal.NewMemory(), a.o.Device, a.o.EvidenceMax, a.stamp)
+	}
+	return err
+}
+
+// openIntake opens the book of who may say what.
+func (a *Agent) openIntake() {
+	o, err := a.o, error(nil)
 	a.in, err = intake.New(intake.Options{Device: o.Device, Facts: o.Facts, Rules: o.Rules, Authority: o.Authority, Root: o.Root,
 		RootVersion: o.RootVersion, RootComponent: o.RootComponent, Channel: o.Channel, Sequence: o.Sequence, Store: a.st,
 		Quarantined: a.q.Find, Measure: a.measure, Counter: a.counterValue, Clock: o.Clock, Log: a.log})
 	if err != nil {
 		a.addSafe(err.Error())
 	}
-	a.console = console.New(console.Options{Device: o.Device, Version: o.Version, Network: o.Inbox != nil, Journal: a.o.Journal != nil,
-		Slots: [2]console.Slot{{Name: o.Slots[0].Name, Parts: o.Slots[0].Parts}, {Name: o.Slots[1].Name, Parts: o.Slots[1].Parts}},
-		Boot:  o.Boot, Clock: o.Clock, Online: o.Online, Signer: o.Signer, Counter: a.counterNow, Store: a.st, View: a.view, Intake: a.in,
-		Ask: a.ask, Adopt: a.adopt, Abort: a.abort.fire})
 	a.s.Permitted = a.in.Permitted()
 	if !a.in.Trusts() {
 		a.addSafe("no trust anchors")
 	}
-	return a, nil
 }
 
 // Reporter tells the fleet about this device. Its Run is a goroutine beside the agent's.

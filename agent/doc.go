@@ -7,6 +7,9 @@
 // hands the result back. What was in progress when the power went is found out again by
 // life.Reconcile, a total function of the record, the boot metadata and what really runs.
 //
+// New wires one device. Its other rooms ask the executor or read what it shows: intake reads offers and
+// documents and decides, console answers people, report tells the fleet.
+//
 // Invariants, cited by number in code, tests and commits:
 //
 //	I1  At every instant the last confirmed slot is bootable.

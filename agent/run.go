@@ -67,17 +67,7 @@ func (a *Agent) commit(c life.Commit) error {
 	if c.Empty() {
 		return nil
 	}
-	ops := make([]life.Op, 0, len(c.Ops))
-	for _, op := range c.Ops {
-		if r, ok := op.(life.KeepReport); ok {
-			b := a.in.Report(a.s, r)
-			if len(b) == 0 {
-				continue
-			}
-			op = store.PutDocument{Name: store.Report, Body: b}
-		}
-		ops = append(ops, op)
-	}
+	ops := a.reported(c.Ops)
 	err := a.st.Commit(c.Record, c.Events, ops...)
 	a.unstored = err != nil
 	if err != nil {
@@ -89,6 +79,22 @@ func (a *Agent) commit(c life.Commit) error {
 		}
 	}
 	return nil
+}
+
+// reported has the report instead of the order to keep it.
+func (a *Agent) reported(ops []life.Op) []life.Op {
+	out := make([]life.Op, 0, len(ops))
+	for _, op := range ops {
+		if keep, ok := op.(life.KeepReport); ok {
+			b := a.in.Report(a.s, keep)
+			if len(b) == 0 {
+				continue
+			}
+			op = store.PutDocument{Name: store.Report, Body: b}
+		}
+		out = append(out, op)
+	}
+	return out
 }
 
 // saveQuarantine writes the quarantine file. What it does not take now is tried again in idle: the
