@@ -69,11 +69,17 @@ func (s *situation) manifest(t testing.TB) manifest.Manifest {
 	if s.m != nil {
 		return *s.m
 	}
+	return verified(t, s.build(t))
+}
+
+// build makes the envelope of the release.
+func (s *situation) build(t testing.TB) []byte {
+	t.Helper()
 	env, err := author.Build(s.release)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return verified(t, env)
+	return env
 }
 
 // crafted is a manifest of sequence 7 whose shared sequence ends with the given commands; Build
@@ -106,7 +112,13 @@ func verified(t testing.TB, env []byte) manifest.Manifest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, err = author.Sign(env, signer)
+	return verifiedBy(t, env, signer)
+}
+
+// verifiedBy lets somebody sign, who is trusted.
+func verifiedBy(t testing.TB, env []byte, signer *trust.Signer) manifest.Manifest {
+	t.Helper()
+	env, err := author.Sign(env, signer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +399,7 @@ func TestNoManifest(t *testing.T) {
 	s := good()
 	s.m = &manifest.Manifest{}
 	d := s.under(t, policy.Standing{}, campaign.Permit{})
-	if d.Outcome != policy.Refuse || !d.Plan.IsZero() || !strings.Contains(told(d), "manifest-unsupported") {
+	if d.Outcome != policy.Refuse || !d.Plan.IsZero() || !strings.Contains(told(d), "manifest-unsupported") || strings.Contains(fmt.Sprint(d.Findings), "it installs nothing") {
 		t.Errorf("%s: %s", d.Outcome, told(d))
 	}
 }
@@ -408,6 +420,37 @@ func TestDetailAndRetry(t *testing.T) {
 	}
 }
 
+// TestCharge: what is said of a charge that is too low tells an empty battery from an unknown one.
+func TestCharge(t *testing.T) {
+	for _, c := range []struct {
+		charge, least int
+		want          string
+	}{
+		{0, 1, "the charge is 0 %, and 1 % is required"},
+		{-1, 1, "the charge is not known, and 1 % is required"},
+		{0, 50, "the charge is 0 %, and 50 % is required"},
+	} {
+		s := good()
+		s.facts.Battery, s.rules.MinBattery = c.charge, c.least
+		if d := s.decide(t); len(d.Findings) != 1 || d.Findings[0].Detail != c.want {
+			t.Errorf("charge %d, at least %d: %+v, want %q", c.charge, c.least, d.Findings, c.want)
+		}
+	}
+}
+
+// TestNeeds: a technician is told of each file, and of none for what comes in the envelope.
+func TestNeeds(t *testing.T) {
+	s := good()
+	s.two()
+	s.release.Components[0].Images[0].PayloadSize = 1000
+	app := &s.release.Components[1].Images[0]
+	app.URI, app.Content, app.Size, app.Digest = "#app", []byte("content"), 7, image("content")
+	want := []policy.Payload{{URI: "https://example.com/rootfs.img", Component: "rootfs", Bytes: 1000}}
+	if d := s.decide(t); d.Outcome != policy.Install || !slices.Equal(d.Needs, want) {
+		t.Errorf("%s, needs %+v, want %+v", told(d), d.Needs, want)
+	}
+}
+
 func TestOutcomeWords(t *testing.T) {
 	for o, want := range map[policy.Outcome]string{policy.Install: "install", policy.Defer: "defer", policy.Refuse: "refuse"} {
 		if o.String() != want {
@@ -417,13 +460,17 @@ func TestOutcomeWords(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	ok := policy.Rules{MinBattery: 100, Approval: policy.ApprovalInstall, Windows: []policy.Window{{From: 1439, To: 1440}, {}}}
-	if err := ok.Validate(); err != nil {
-		t.Error(err)
+	for _, ok := range []policy.Rules{{}, {MinBattery: 100, Approval: policy.ApprovalInstall, Windows: []policy.Window{{From: 1439, To: 1440}, {}}}} {
+		if err := ok.Validate(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := (policy.Rules{Windows: []policy.Window{{}, {From: -1}}}).Validate(); err == nil || !strings.Contains(err.Error(), "window 2") {
+		t.Errorf("the second window is bad: %v", err)
 	}
 	for _, r := range []policy.Rules{
 		{MinBattery: 101}, {MinBattery: -1}, {Approval: "maybe"},
-		{Windows: []policy.Window{{From: -1}}}, {Windows: []policy.Window{{From: 1440}}}, {Windows: []policy.Window{{To: 1441}}},
+		{Windows: []policy.Window{{From: -1}}}, {Windows: []policy.Window{{To: -1}}}, {Windows: []policy.Window{{From: 1440}}}, {Windows: []policy.Window{{To: 1441}}},
 	} {
 		if r.Validate() == nil {
 			t.Errorf("%+v is accepted", r)

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -61,6 +62,8 @@ func TestStanding(t *testing.T) {
 		{name: "withdrawn", pulse: func(p *campaign.PulseSpec) { p.State = campaign.StateWithdrawn },
 			want: []reason.Reason{reason.PlanWithdrawn}, local: []reason.Reason{reason.PlanWithdrawn}},
 		{name: "a phase to come", plan: func(p *campaign.PlanSpec) { p.Phases[0].NotBefore = noon.Add(time.Second) }, want: []reason.Reason{reason.NotBefore}},
+		{name: "a phase to come, and unknown time need not wait", plan: func(p *campaign.PlanSpec) { p.Phases[0].NotBefore = noon.Add(time.Second) },
+			offer: func(o *policy.Asked) { o.UnknownTimeWaits = false }, want: []reason.Reason{reason.NotBefore}},
 		{name: "a phase that begins now", plan: func(p *campaign.PlanSpec) { p.Phases[0].NotBefore = noon }},
 		{name: "outside of the cohort", plan: func(p *campaign.PlanSpec) { p.Phases[0].BasisPoints = campaign.Position(p.Salt, "gw-1") },
 			want: []reason.Reason{reason.NotInCohort}},
@@ -109,6 +112,30 @@ func TestStanding(t *testing.T) {
 			o.Local = true
 			wants(t, "console", s.Ask(o), tt.local...)
 		})
+	}
+}
+
+// TestPhaseFigures: a device that waits for its phase is told when it begins, and looks again then.
+func TestPhaseFigures(t *testing.T) {
+	d := campaigntest.New(t)
+	s, plan := policy.Standing{Root: d.Root}, d.PlanSpec()
+	plan.Phases = []campaign.Phase{{BasisPoints: 1, NotBefore: noon.Add(90 * time.Minute)}}
+	s.Plan = d.Plan(t, plan)
+	s.Memory = takePlan(t, s, s.Plan)
+	s.Pulse = d.Pulse(t, d.PulseSpec(s.Plan))
+	s.Memory = takePulse(t, s, s.Pulse)
+	o := theOffer(d)
+	at := campaign.Position(plan.Salt, o.Device)
+	want := []policy.Finding{
+		{Reason: reason.NotBefore, Detail: "phase 1 begins at 2026-11-23 13:30Z", Retry: 90 * time.Minute},
+		{Reason: reason.NotInCohort, Detail: fmt.Sprintf("this device is at %d of 10000, phase 1 reaches 1", at), Retry: reason.NotInCohort.Info().Retry},
+	}
+	if got := s.Ask(o); !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	o.Now.Known = false
+	if got := s.Ask(o); len(got) != 4 || got[2].Reason != reason.ClockUnknown || got[2].Detail != want[0].Detail {
+		t.Errorf("the time is not known: %+v", got)
 	}
 }
 

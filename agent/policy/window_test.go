@@ -127,3 +127,25 @@ func TestWindowNever(t *testing.T) {
 		t.Errorf("open %t, wait %s, want the Sunday after the change", open, wait)
 	}
 }
+
+// TestWindowSkippedDay: Samoa had no Friday on 2011-12-30. A window of Fridays opens a week later.
+func TestWindowSkippedDay(t *testing.T) {
+	w := policy.Window{From: 60, To: 120, Zone: zone(t, "Pacific/Apia")}
+	w.Days[time.Friday] = true
+	now := time.Date(2011, 12, 29, 12, 0, 0, 0, w.Zone)
+	want := time.Date(2012, 1, 6, 1, 0, 0, 0, w.Zone).Sub(now)
+	if wait, open := policy.UntilOpen([]policy.Window{w}, now); open || wait != want {
+		t.Errorf("open %t, wait %s, want %s", open, wait, want)
+	}
+}
+
+// TestWindowWait: an open window is not waited for; where none will open, one looks again in a day.
+func TestWindowWait(t *testing.T) {
+	now := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
+	if wait, open := policy.UntilOpen([]policy.Window{{From: 0, To: 1}, {From: 120, To: 121}}, now); !open || wait != 0 {
+		t.Errorf("open %t, wait %s", open, wait)
+	}
+	if wait, open := policy.UntilOpen(nil, now); open || wait != 24*time.Hour {
+		t.Errorf("no window: open %t, wait %s", open, wait)
+	}
+}

@@ -2,7 +2,7 @@
 
 // Command mutants changes the code in small ways, and sees whether a test notices each change.
 //
-//	go run ./scripts/mutants [-sample N -seed S] [-least PERCENT] [-files REGEXP] [-j 2] [-list] PACKAGE...
+//	go run ./scripts/mutants [-sample N -seed S] [-least PERCENT] [-files REGEXP] [-match REGEXP] [-j 2] [-list] PACKAGE...
 //
 // All changes of a package are compiled in at once, each behind a switch (see plan.go), by way of
 // `go build -overlay`: a test binary is built once and run for each change with the switch thrown. Nothing in the
@@ -52,6 +52,7 @@ type options struct {
 	seed   uint64
 	least  float64
 	files  *regexp.Regexp
+	match  *regexp.Regexp
 	jobs   int
 	list   bool
 	users  bool
@@ -65,6 +66,7 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of the sample")
 	flag.Float64Var(&o.least, "least", 0, "exit with 1 where the score of a package is lower than `PERCENT`")
 	files := flag.String("files", "", "only files whose name matches the regular `EXPRESSION`")
+	match := flag.String("match", "", "only changes whose name matches the regular `EXPRESSION`")
 	flag.IntVar(&o.jobs, "j", 2, "changes that are tried at a time")
 	flag.BoolVar(&o.list, "list", false, "list the changes and try none")
 	flag.BoolVar(&o.users, "users", true, "ask the tests of the packages that import the package, too")
@@ -74,6 +76,9 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 		return 0, err
 	}
 	if o.files, err = regexp.Compile(*files); err != nil {
+		return 0, err
+	}
+	if o.match, err = regexp.Compile(*match); err != nil {
 		return 0, err
 	}
 	allowed, err := readEquivalent(*equivalent)
@@ -120,7 +125,7 @@ func (o options) one(ctx context.Context, module *module, name, dir string, allo
 		return false, "", err
 	}
 	if o.list {
-		for _, m := range p.mutants {
+		for _, m := range o.draw(p.mutants) {
 			fmt.Fprintln(o.out, m)
 		}
 		return false, "", nil
@@ -178,7 +183,7 @@ func (o options) one(ctx context.Context, module *module, name, dir string, allo
 		}
 	}
 	for name := range allowed {
-		if o.sample == 0 && strings.HasPrefix(name, p.short+"/") && !slices.ContainsFunc(p.mutants, func(m *mutant) bool { return m.name() == name }) &&
+		if o.sample == 0 && o.match.String() == "" && strings.HasPrefix(name, p.short+"/") && !slices.ContainsFunc(p.mutants, func(m *mutant) bool { return m.name() == name }) &&
 			!strings.Contains(strings.TrimPrefix(strings.Fields(name)[0], p.short+"/"), "/") {
 			fmt.Fprintf(o.out, "%s\n\tis said to be equivalent, and is no change any more\n", name)
 		}
@@ -195,6 +200,7 @@ func (o options) one(ctx context.Context, module *module, name, dir string, allo
 
 // draw returns the sample, in the order of the source.
 func (o options) draw(all []*mutant) []*mutant {
+	all = slices.DeleteFunc(slices.Clone(all), func(m *mutant) bool { return !o.match.MatchString(m.name()) })
 	if o.sample <= 0 || o.sample >= len(all) {
 		return all
 	}
