@@ -62,6 +62,37 @@ func TestSecurityIsAttacked(t *testing.T) {
 	}
 }
 
+// TestSecurityNamesTheHolder: these tests fail when the line that defends is taken out, and the others of
+// their entry do not: whoever rewrites an entry keeps them.
+func TestSecurityNamesTheHolder(t *testing.T) {
+	all := entries(part(t, document(t, "SECURITY.md"), "## Attacks"))
+	for attack, holder := range map[string]string{
+		"to plain HTTP":                           "transport/http.TestTLS",
+		"Credentials go to their origin":          "transport/http.TestClientCertificate",
+		"leaked descriptors":                      "agent/control.TestFilesRefused",
+		"two places for root":                     "agent/control.TestPlacesForRoot",
+		"The running slot by another name":        "hal/linux.TestTopology",
+		"A key that was stolen before a rotation": "agent/trust.TestGeneration",
+		"below the root's minimum":                "agent.TestRevertAsksTheRoot",
+		"a permit that is replayed, used again":   "agent.TestPermit",
+		"in bundles and plans":                    "agent/trust.TestBundleVersions",
+	} {
+		found := false
+		for _, e := range all {
+			what, tests, _ := strings.Cut(e, "Tests: ")
+			if strings.Contains(what, attack) {
+				found = true
+				if !strings.Contains(tests, "`"+holder+"`") {
+					t.Errorf("%q is held by %s, which the entry does not name", attack, holder)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("there is no entry about %q", attack)
+		}
+	}
+}
+
 // sources are the test files of a directory, whatever they need to be built.
 func sources(t *testing.T, dir string) string {
 	t.Helper()

@@ -63,7 +63,7 @@ func TestFastForward(t *testing.T) {
 }
 
 // TestMixAndMatch: all components are those of one manifest. One of them served from another signed
-// release makes the whole update fail; no part of it becomes bootable.
+// release makes the whole update fail; no part of it becomes bootable (I9).
 func TestMixAndMatch(t *testing.T) {
 	for _, mixed := range []bool{false, true} {
 		t.Run(fmt.Sprint("mixed=", mixed), func(t *testing.T) {

@@ -265,8 +265,8 @@ func TestBrick11QuarantineSurvives(t *testing.T) {
 	})
 }
 
-// TestBrick12JournalUnwritable: from any commit on the journal takes nothing more. The device comes
-// to rest on a system that boots, loads next to nothing again, and goes on when the journal is back.
+// TestBrick12JournalUnwritable: from any commit on the journal takes nothing more. No action begins that
+// is not on record, but for the plain reboot of a trial (I5): the device comes to rest on a system that boots, loads next to nothing again, and goes on when the journal is back.
 func TestBrick12JournalUnwritable(t *testing.T) {
 	for _, sick := range []bool{false, true} {
 		commits := 0

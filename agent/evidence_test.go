@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
+
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/transport"
 )
@@ -119,7 +123,7 @@ func (p watchedPower) Reboot(ctx context.Context, arg string) error {
 }
 
 // TestEvidenceLeavesBeforeTheReboot: what is on record is sent before the machine goes down, the reboot
-// that is asked for included; a broker that takes nothing holds a reboot up for two seconds, and no more.
+// that is asked for included; a broker that takes nothing holds a reboot up for two seconds, and no more (I7).
 func TestEvidenceLeavesBeforeTheReboot(t *testing.T) {
 	for name, tt := range map[string]struct {
 		takes  time.Duration
@@ -173,4 +177,65 @@ func TestEvidenceLeavesBeforeTheReboot(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRecordAndEvidenceAgree cuts the power at each operation of an update. Whatever was cut, the record names
+// the phase that the newest transition on record leads to: both are there, or neither (I5, I6).
+func TestRecordAndEvidenceAgree(t *testing.T) {
+	for _, sick := range []bool{false, true} {
+		ops := operations(t, uboot{}, sick)
+		for op := int64(1); op <= ops && !t.Failed(); op += stride() {
+			bubble(t, 680+uint64(op), func(r *rig) {
+				r.sick[2] = sick
+				r.w.CutAt(r.w.Ops()+op, modes()[op%3])
+				cut := false
+				r.outage = func() { cut = true }
+				envs := [][]byte{r.release(2, 2)}
+				for r.live(&envs, nil) && !cut {
+					r.loader()
+				}
+				record, evidence := r.phaseOnRecord(), r.phaseInEvidence()
+				if record != evidence {
+					t.Errorf("sick=%v, cut at %d: the record says %q, the evidence %q\n%s", sick, op, record, evidence, r.told())
+				}
+			})
+		}
+	}
+}
+
+// phaseOnRecord is the phase that the journal's record names (FORMATS.md, the core record).
+func (r *rig) phaseOnRecord() string {
+	r.t.Helper()
+	core := map[int]any{1: "idle"}
+	err := r.mem.View(func(tx journal.Tx) error {
+		if b := tx.Get(journal.State, "record"); len(b) > 0 {
+			return cbor.Unmarshal(b, &core)
+		}
+		return nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return fmt.Sprint(core[1])
+}
+
+// phaseInEvidence is where the newest transition on record leads.
+func (r *rig) phaseInEvidence() string {
+	r.t.Helper()
+	phase := "idle"
+	if r.phaseless() {
+		return phase
+	}
+	for _, line := range r.story() {
+		if from, to, ok := strings.Cut(strings.Fields(line)[1], ">"); ok && from != "" && to != "" {
+			phase = to
+		}
+	}
+	return phase
+}
+
+// phaseless: nothing is in the journal yet.
+func (r *rig) phaseless() (none bool) {
+	_ = r.mem.View(func(tx journal.Tx) error { none = tx.Get(journal.State, "head") == nil; return nil })
+	return none
 }

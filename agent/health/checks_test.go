@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 
 func sh(script string) health.Command { return health.Command{Argv: []string{"/bin/sh", "-c", script}} }
 
+// A check is a program with its arguments and a small environment; nothing of it goes through a shell (I9).
 func TestCommand(t *testing.T) {
 	t.Setenv("SECRET", "not-for-checks")
 	tests := []struct {

@@ -59,7 +59,7 @@ func (s *spy) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
 }
 
 // Nothing is asked of the signatures when the digest is wrong, and nothing of the manifest is read
-// before they hold (draft-ietf-suit-manifest section 6.2).
+// before they hold (I9; draft-ietf-suit-manifest section 6.2).
 func TestVerifyOrder(t *testing.T) {
 	parse := func(b []byte) manifest.Envelope {
 		e, err := manifest.Parse(b)
