@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	pkix "filippo.io/mldsa/x509"
 	"github.com/fxamacker/cbor/v2"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 )
@@ -29,7 +30,7 @@ func (random) Read(p []byte) (int, error) { return rand.Read(p) }
 func parsePKCS8(t testing.TB, b []byte) crypto.Signer {
 	t.Helper()
 	block, _ := pem.Decode(b)
-	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	k, err := pkix.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
