@@ -55,7 +55,7 @@ type options struct {
 	match  *regexp.Regexp
 	jobs   int
 	list   bool
-	users  bool
+	users  *regexp.Regexp // nil: none
 	out    io.Writer
 }
 
@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 	match := flag.String("match", "", "only changes whose name matches the regular `EXPRESSION`")
 	flag.IntVar(&o.jobs, "j", 2, "changes that are tried at a time")
 	flag.BoolVar(&o.list, "list", false, "list the changes and try none")
-	flag.BoolVar(&o.users, "users", true, "ask the tests of the packages that import the package, too")
+	users := flag.String("users", ".", "ask the tests of packages that import the package, too, whose path matches the regular `EXPRESSION`; \"\": of none")
 	equivalent := flag.String("equivalent", "scripts/mutants/equivalent.txt", "`FILE` of survivors that nothing can kill")
 	err := flag.Parse(args)
 	if err != nil {
@@ -77,6 +77,11 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 	}
 	if o.files, err = regexp.Compile(*files); err != nil {
 		return 0, err
+	}
+	if *users != "" {
+		if o.users, err = regexp.Compile(*users); err != nil {
+			return 0, err
+		}
 	}
 	if o.match, err = regexp.Compile(*match); err != nil {
 		return 0, err

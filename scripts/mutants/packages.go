@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -66,14 +67,14 @@ func listPackages(ctx context.Context) (*module, error) {
 }
 
 // testers are the package and those that import it, in that order, as far as they have tests.
-func (m *module) testers(name string, users bool) []*pack {
+func (m *module) testers(name string, users *regexp.Regexp) []*pack {
 	var out []*pack
 	if p := m.packs[name]; len(p.TestGoFiles)+len(p.XTestGoFiles) > 0 {
 		out = append(out, p)
 	}
 	var rest []*pack
 	for _, p := range m.packs {
-		if !users || p.ImportPath == name || p.Module == nil || !p.Module.Main || len(p.TestGoFiles)+len(p.XTestGoFiles) == 0 {
+		if users == nil || !users.MatchString(p.ImportPath) || p.ImportPath == name || p.Module == nil || !p.Module.Main || len(p.TestGoFiles)+len(p.XTestGoFiles) == 0 {
 			continue
 		}
 		if slices.Contains(p.Imports, name) || slices.Contains(p.TestImports, name) || slices.Contains(p.XTestImports, name) {

@@ -33,7 +33,7 @@ type test struct {
 
 // build compiles the changes in, and the tests of the package and of its users. A change that does not compile is
 // none.
-func (p *plan) build(ctx context.Context, m *module, dir string, users bool) ([]*binary, error) {
+func (p *plan) build(ctx context.Context, m *module, dir string, users *regexp.Regexp) ([]*binary, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}

@@ -412,7 +412,7 @@ func (v *visitor) mayChange() bool {
 
 // literal is one more.
 func (v *visitor) literal(x *ast.BasicLit) {
-	if x.Kind != token.INT || !v.mayChange() {
+	if x.Kind != token.INT || !v.mayChange() || v.besideError() {
 		return
 	}
 	t := v.info.TypeOf(x)
@@ -422,6 +422,17 @@ func (v *visitor) literal(x *ast.BasicLit) {
 	}
 	id := v.add(x, "%s is one more in `%s`", x.Value, v.around())
 	v.wrap(x, id, fmt.Sprintf("zzMoreBy[%s](%d, 0, ", text, id), ")")
+}
+
+// besideError: a value that is returned with an error, at which nobody looks.
+func (v *visitor) besideError() bool {
+	r, ok := v.parent().(*ast.ReturnStmt)
+	if !ok || len(r.Results) < 2 {
+		return false
+	}
+	last := r.Results[len(r.Results)-1]
+	t := v.info.TypeOf(last)
+	return t != nil && types.Identical(t, errorType)
 }
 
 // around is the expression or statement that a literal stands in.
@@ -438,7 +449,7 @@ func (v *visitor) around() string {
 // ident changes true, false, and the numbers that the package has names for.
 func (v *visitor) ident(x *ast.Ident) {
 	c, ok := v.info.Uses[x].(*types.Const)
-	if !ok || !v.mayName() {
+	if !ok || !v.mayName() || v.besideError() {
 		return
 	}
 	if c.Parent() == types.Universe && (x.Name == "true" || x.Name == "false") {
