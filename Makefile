@@ -10,7 +10,7 @@ FUZZTIME  ?= 5s
 SAMPLE    ?= 0
 SEED      ?= 1
 LEAST     ?= 0
-MUTANTS   ?= ./agent/... ./bootctl/... ./slots ./transport/...
+MUTANTS   ?= ./agent/... ./bootctl/... ./slots ./transport/... './cmd/ratchet-release/...:(campaign|cosign|keys|root|sign|verify)'
 FLAGS     := -trimpath -ldflags '-s -w'
 STATIC    := CGO_ENABLED=0
 

@@ -2,7 +2,9 @@
 
 // Command mutants changes the code in small ways, and sees whether a test notices each change.
 //
-//	go run ./scripts/mutants [-sample N -seed S] [-least PERCENT] [-files REGEXP] [-match REGEXP] [-j 2] [-list] PACKAGE...
+//	go run ./scripts/mutants [-sample N -seed S] [-least PERCENT] [-match REGEXP] [-j 2] [-list] PACKAGE[:FILES]...
+//
+// FILES is a regular expression: only the package's files whose name matches are changed.
 //
 // All changes of a package are compiled in at once, each behind a switch (see plan.go), by way of
 // `go build -overlay`: a test binary is built once and run for each change with the switch thrown. Nothing in the
@@ -51,7 +53,6 @@ type options struct {
 	sample int
 	seed   uint64
 	least  float64
-	files  *regexp.Regexp
 	match  *regexp.Regexp
 	jobs   int
 	list   bool
@@ -65,7 +66,6 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 	flag.IntVar(&o.sample, "sample", 0, "try `N` changes of each package, drawn by the seed; 0 is all of them")
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of the sample")
 	flag.Float64Var(&o.least, "least", 0, "exit with 1 where the score of a package is lower than `PERCENT`")
-	files := flag.String("files", "", "only files whose name matches the regular `EXPRESSION`")
 	match := flag.String("match", "", "only changes whose name matches the regular `EXPRESSION`")
 	flag.IntVar(&o.jobs, "j", 2, "changes that are tried at a time")
 	flag.BoolVar(&o.list, "list", false, "list the changes and try none")
@@ -73,9 +73,6 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 	equivalent := flag.String("equivalent", "scripts/mutants/equivalent.txt", "`FILE` of survivors that nothing can kill")
 	err := flag.Parse(args)
 	if err != nil {
-		return 0, err
-	}
-	if o.files, err = regexp.Compile(*files); err != nil {
 		return 0, err
 	}
 	if *users != "" {
@@ -94,7 +91,7 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	names, err := output(ctx, "go", append([]string{"list"}, flag.Args()...)...)
+	chosen, err := choose(ctx, flag.Args())
 	if err != nil {
 		return 0, err
 	}
@@ -105,10 +102,10 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 	defer os.RemoveAll(dir)
 	code := 0
 	var table []string
-	for i, name := range strings.Fields(string(names)) {
-		low, line, err := o.one(ctx, module, name, filepath.Join(dir, fmt.Sprint(i)), allowed)
+	for i, c := range chosen {
+		low, line, err := o.one(ctx, module, c, filepath.Join(dir, fmt.Sprint(i)), allowed)
 		if err != nil {
-			return 0, fmt.Errorf("%s: %w", name, err)
+			return 0, fmt.Errorf("%s: %w", c.name, err)
 		}
 		if low {
 			code = 1
@@ -123,9 +120,33 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 	return code, nil
 }
 
+// choice is a package, and which of its files are changed.
+type choice struct {
+	name  string
+	files *regexp.Regexp
+}
+
+func choose(ctx context.Context, args []string) (out []choice, err error) {
+	for _, arg := range args {
+		pattern, files, _ := strings.Cut(arg, ":")
+		only, err := regexp.Compile(files)
+		if err != nil {
+			return nil, err
+		}
+		names, err := output(ctx, "go", "list", pattern)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range strings.Fields(string(names)) {
+			out = append(out, choice{name, only})
+		}
+	}
+	return out, nil
+}
+
 // one tries the changes of one package, and returns its line of the table.
-func (o options) one(ctx context.Context, module *module, name, dir string, allowed map[string]string) (low bool, line string, err error) {
-	p, err := module.plan(name, o.files)
+func (o options) one(ctx context.Context, module *module, c choice, dir string, allowed map[string]string) (low bool, line string, err error) {
+	p, err := module.plan(c.name, c.files)
 	if err != nil || len(p.mutants) == 0 {
 		return false, "", err
 	}
