@@ -4,41 +4,33 @@ import (
 	"fmt"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
-	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/shadow"
 )
 
-// restore makes the minimum out of an invalid block. GRUB itself needs no other variable, so that it
-// does without a shadow copy, too.
-func (b *Backend) restore(raw []byte, running bootctl.Slot) error {
-	next, err := choice.Restore(b.o.Slots, running, fullTries)
-	if err != nil {
-		return err
-	}
+// Restore implements engine.Reading. GRUB itself needs no variable but ours, so that it does without a
+// shadow copy, too.
+func (r *reading) Restore(c engine.Change) error {
 	var lines block
-	if b.o.Shadow != "" {
-		if kept, err := b.loadShadow(); err == nil {
-			lines = kept.without(b.ours())
+	if r.o.Shadow != "" {
+		if kept, err := r.loadShadow(); err == nil {
+			lines = kept.without(r.ours())
 		}
 	}
-	out, err := b.record(lines, choice.Choice{}, next).encode()
-	if err != nil {
-		return err
-	}
-	return b.write(raw, out)
+	return r.write(r.record(lines, c.Old, c.Next))
 }
 
 // ours are the names of all variables that this package writes.
-func (b *Backend) ours() []string {
+func (c codec) ours() []string {
 	names := []string{orderVar}
-	for _, s := range b.o.Slots {
+	for _, s := range c.o.Slots {
 		names = append(names, okVar(s), tryVar(s), goodVar(s))
 	}
 	return names
 }
 
-func (b *Backend) loadShadow() (block, error) {
-	raw, err := shadow.Load(b.fs, b.o.Shadow, Size)
+func (c codec) loadShadow() (block, error) {
+	raw, err := shadow.Load(c.fs, c.o.Shadow, Size)
 	if err != nil {
 		return nil, err
 	}
@@ -49,18 +41,22 @@ func (b *Backend) loadShadow() (block, error) {
 	return lines, nil
 }
 
-// keepShadow stores the lines of other programs as the shadow copy when they differ from those in it.
-func (b *Backend) keepShadow(lines block) error {
-	if b.o.Shadow == "" {
+// Tidy implements engine.Reading: it stores the lines of other programs as the shadow copy when they
+// differ from those in it.
+func (r *reading) Tidy(bootctl.Slot) error {
+	if r.o.Shadow == "" {
 		return nil
 	}
-	lines = lines.without(b.ours())
-	if kept, err := b.loadShadow(); err == nil && kept.equal(lines) {
+	lines := r.lines.without(r.ours())
+	if kept, err := r.loadShadow(); err == nil && kept.equal(lines) {
 		return nil
 	}
 	raw, err := lines.encode()
-	if err != nil {
-		return err
+	if err == nil {
+		err = shadow.Store(r.fs, r.o.Shadow, raw)
 	}
-	return shadow.Store(b.fs, b.o.Shadow, raw)
+	if err != nil {
+		return fmt.Errorf("cannot keep the shadow copy of the environment block: %w", err)
+	}
+	return nil
 }

@@ -1,0 +1,60 @@
+package grubenv
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/ratchet-ota/ratchet/hal"
+)
+
+// place is the file.
+type place struct {
+	fs   hal.FS
+	path string
+}
+
+func (c codec) place() place { return place{c.fs, c.o.Path} }
+
+func (p place) String() string { return p.path }
+
+// Read returns the file's bytes, at most Size and one; nil when it is not there.
+func (p place) Read() ([]byte, error) {
+	m, err := p.fs.Open(p.path, hal.ReadOnly)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the environment block: %w", err)
+	}
+	defer m.Close()
+	raw := make([]byte, min(m.Size(), Size+1))
+	if n, err := m.ReadAt(raw, 0); err != nil && (err != io.EOF || n < len(raw)) {
+		return nil, fmt.Errorf("cannot read the environment block: %w", err)
+	}
+	return raw, nil
+}
+
+// Write overwrites the block in place with one write.
+func (p place) Write(data []byte) error {
+	m, err := p.fs.Open(p.path, hal.InPlace)
+	if errors.Is(err, fs.ErrNotExist) {
+		return hal.ReplaceFile(p.fs, p.path, data)
+	}
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if m.Size() != Size {
+		// Crash: before -> the file of the wrong size, which GRUB cannot use, or none; after -> the
+		// new block. GRUB reads the new file's place when it boots.
+		return hal.ReplaceFile(p.fs, p.path, data)
+	}
+	// Crash: before -> old; after -> new. Torn: while the variables fit into the first sector, old or
+	// new; else the first sector new and the second old or the other way round (Caps.Weakness).
+	if _, err := m.WriteAt(data, 0); err != nil {
+		return err
+	}
+	return m.Sync()
+}
