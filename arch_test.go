@@ -29,7 +29,7 @@ var allowed = map[string]map[string]string{
 	"bootctl/internal/locks":  {"hal": "takes the locks of other tools"},
 	"bootctl/internal/shadow": {"hal": "keeps the shadow copy"},
 	"bootctl/internal/engine": {"bootctl": "implements Backend", "hal": "files and locks", "bootctl/internal/choice": "decides", "bootctl/internal/locks": ""},
-	"bootctl/ubootenv":        {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/locks": "", "bootctl/internal/shadow": ""},
+	"bootctl/ubootenv":        {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/engine": "", "bootctl/internal/shadow": ""},
 	"bootctl/grubenv":         {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/engine": "", "bootctl/internal/shadow": ""},
 	"bootctl/sdboot":          {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/locks": "", "bootctl/internal/shadow": ""},
 	"bootctl/efi":             {"bootctl": "a backend", "hal": "variables, locks and files", "bootctl/internal/choice": "", "bootctl/internal/locks": "", "bootctl/internal/shadow": ""},

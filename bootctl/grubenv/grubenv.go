@@ -145,11 +145,11 @@ func (r *reading) write(lines block) error {
 }
 
 // record is lines with the variables of next where they differ from old.
-func (k codec) record(lines block, old, next choice.Choice) block {
+func (c codec) record(lines block, old, next choice.Choice) block {
 	if !slices.Equal(old.Order, next.Order) {
 		lines = lines.set(orderVar, strings.Join(next.Order, " "))
 	}
-	for _, s := range k.o.Slots {
+	for _, s := range c.o.Slots {
 		was, known := old.Entries[string(s)]
 		e := next.Entries[string(s)]
 		if known && was == e {

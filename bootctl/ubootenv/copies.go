@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
-	"io/fs"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
-	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 )
 
 // one is one copy of the environment as it was read.
@@ -94,11 +92,12 @@ func choose(c []one) int {
 	return 0
 }
 
-func (b *Backend) read() (env, error) {
-	e := env{copies: make([]one, len(b.o.Copies))}
+// copies reads all copies.
+func (c codec) copies() (env, error) {
+	e := env{copies: make([]one, len(c.o.Copies))}
 	failed := 0
-	for i, loc := range b.o.Copies {
-		raw, err := b.readRaw(loc)
+	for i, loc := range c.o.Copies {
+		raw, err := c.place(loc).Read()
 		switch {
 		case err != nil:
 			// U-Boot goes on with the other copy, and so do we. Where no copy can be read it is
@@ -117,138 +116,46 @@ func (b *Backend) read() (env, error) {
 	return e, nil
 }
 
-// readRaw returns the bytes at loc, nil when a file is not there or ends before them.
-func (b *Backend) readRaw(loc Location) ([]byte, error) {
-	m, err := b.fs.Open(loc.Path, hal.ReadOnly)
-	if errors.Is(err, fs.ErrNotExist) && !loc.device() {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer m.Close()
-	off := loc.at(m.Size())
-	if off < 0 || off > m.Size()-loc.Size {
-		if loc.device() {
-			return nil, fmt.Errorf("%s has %d bytes, the environment of %d bytes at %d is outside", loc.Path, m.Size(), loc.Size, loc.Offset)
-		}
-		return nil, nil
-	}
-	raw := make([]byte, loc.Size)
-	if n, err := m.ReadAt(raw, off); err != nil && (err != io.EOF || n < len(raw)) {
-		return nil, fmt.Errorf("cannot read %s: %w", loc.Path, err)
-	}
-	return raw, nil
-}
-
-// at is the absolute offset in a device or file of size bytes.
-func (l Location) at(size int64) int64 {
-	if l.Offset < 0 {
-		return size + l.Offset
-	}
-	return l.Offset
-}
-
-func (l Location) device() bool {
-	return l.Kind == Block || l.Kind == Auto && strings.HasPrefix(l.Path, "/dev/")
-}
-
-// write stores l as the next environment after e. Nothing else may have been written since e was read.
-func (b *Backend) write(e env, l list) error {
+// write stores l as the next environment. Nothing else may have been written since it was read.
+func (r *reading) write(l list) error {
 	target, flags := 0, -1
-	if len(b.o.Copies) == 2 {
+	if len(r.o.Copies) == 2 {
 		flags = 1
-		if e.current >= 0 {
+		if r.current >= 0 {
 			// Never the copy that counts: it is what boots if this write is cut.
-			target = 1 - e.current
-			flags = (int(e.copies[e.current].flags) + 1) & 0xff
+			target = 1 - r.current
+			flags = (int(r.env.copies[r.current].flags) + 1) & 0xff
 		}
 	}
-	loc := b.o.Copies[target]
-	raw, err := l.encode(loc.Size, flags)
+	p := r.place(r.o.Copies[target])
+	raw, err := l.encode(p.Size, flags)
 	if err != nil {
 		return err
 	}
-	if err := b.unchanged(e); err != nil {
+	if err := r.unchanged(); err != nil {
 		return err
 	}
-	if e.current >= 0 && len(b.o.Copies) == 2 {
+	if r.current >= 0 && len(r.o.Copies) == 2 {
 		// Crash: U-Boot's saveenv sends no flush. If the copy that counts is its own, and is still in
 		// the drive's cache, a cut in our write could take both.
-		if err := b.flush(b.o.Copies[e.current]); err != nil {
-			return fmt.Errorf("cannot flush %s: %w", b.o.Copies[e.current].Path, err)
+		if err := r.place(r.o.Copies[r.current]).flush(); err != nil {
+			return fmt.Errorf("cannot flush %s: %w", r.o.Copies[r.current].Path, err)
 		}
 	}
-	if err := b.put(loc, raw, len(b.o.Copies) == 1); err != nil {
-		return fmt.Errorf("cannot write %s: %w", loc.Path, err)
-	}
-	back, err := b.readRaw(loc)
-	if err != nil {
-		return fmt.Errorf("%w: cannot read it: %w", bootctl.ErrNotVerified, err)
-	}
-	if !bytes.Equal(back, raw) {
-		return fmt.Errorf("%w: %s", bootctl.ErrNotVerified, loc.Path)
-	}
-	return nil
+	return engine.Put(p, raw)
 }
 
-func (b *Backend) flush(loc Location) error {
-	m, err := b.fs.Open(loc.Path, hal.InPlace)
+// unchanged reads all copies again. One that cannot be read, now as before, does not count: hence not
+// engine.Unchanged for each.
+func (r *reading) unchanged() error {
+	now, err := r.codec.copies()
 	if err != nil {
 		return err
 	}
-	defer m.Close()
-	return m.Sync()
-}
-
-// unchanged reads all copies again. Programs that take the lock cannot have written since; this is
-// for those that do not.
-func (b *Backend) unchanged(e env) error {
-	now, err := b.read()
-	if err != nil {
-		return err
-	}
-	for i := range e.copies {
-		if !bytes.Equal(now.copies[i].raw, e.copies[i].raw) {
+	for i, c := range r.env.copies {
+		if !bytes.Equal(now.copies[i].raw, c.raw) {
 			return fmt.Errorf("%w: copy %d", bootctl.ErrChanged, i)
 		}
 	}
 	return nil
-}
-
-// put makes raw durable at loc. only says that there is no second copy.
-func (b *Backend) put(loc Location, raw []byte, only bool) error {
-	size := int64(-1)
-	m, err := b.fs.Open(loc.Path, hal.InPlace)
-	switch {
-	case err == nil:
-		size = m.Size()
-		defer m.Close()
-	case loc.device() || !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	off := loc.at(size)
-	if fits := size >= 0 && off >= 0 && off <= size-loc.Size; !fits || only && b.replaces(loc, size) {
-		if loc.device() || loc.Offset != 0 {
-			return fmt.Errorf("%d bytes at %d are outside of its %d bytes", loc.Size, loc.Offset, size)
-		}
-		// Crash: before -> the old file, or none where none was; after -> the new one. Nothing
-		// between, where the file system commits a rename as one (ext4, UBIFS); FAT may have
-		// neither name, then U-Boot boots with its defaults.
-		return hal.ReplaceFile(b.fs, loc.Path, raw)
-	}
-	// Crash, two copies: before and torn -> the other copy, with the old choice, is the only or the
-	// newer good one; after -> this copy is newer by one. The flags byte is outside of the CRC: a
-	// cut that leaves it old leaves a serial below the other copy's, which then counts.
-	// Crash, one copy: before -> old; torn -> no good copy, U-Boot boots with its defaults (Caps.Weakness);
-	// after -> new.
-	if _, err := m.WriteAt(raw, off); err != nil {
-		return err
-	}
-	return m.Sync()
-}
-
-// replaces tells whether the only copy is a file of its own, which is replaced instead of overwritten.
-func (b *Backend) replaces(loc Location, size int64) bool {
-	return !loc.device() && loc.Offset == 0 && size == loc.Size
 }

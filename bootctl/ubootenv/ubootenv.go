@@ -19,6 +19,10 @@
 // it is the one that would boot; Try and Disable write that down, and Refresh writes it down for the
 // slot that runs. A trial of ours always has GOOD=0, so that this never confirms one.
 //
+// Each verb is one record: Disable sets tries 0, GOOD=0 and takes the slot out of BOOT_ORDER; Try sets GOOD=0,
+// the tries, puts the slot first in BOOT_ORDER and refills the fallback; Confirm sets GOOD=1, full tries and
+// puts the slot first.
+//
 // With RAUC's own script (Options.CountsConfirmed) LEFT is hexadecimal, every boot is counted, confirmed
 // or not, and Refresh has to be called in every healthy boot. No tries left revives every slot that is
 // in BOOT_ORDER there. The same variables are read by U-Boot's bootmeth_rauc, as decimal: hence one digit.
@@ -49,18 +53,16 @@
 package ubootenv
 
 import (
-	"context"
 	_ "embed"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
-	"github.com/ratchet-ota/ratchet/bootctl/internal/locks"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
@@ -111,20 +113,10 @@ type Options struct {
 }
 
 // Backend is one board's environment. It is safe for concurrent use as far as Locks are taken.
-type Backend struct {
-	fs            hal.FS
-	o             Options
-	optionalLocks bool
-	// sure: what reads back was written and flushed by this process. Else it may stand in a cache only
-	// whose flush has failed, and Linux does not say so twice.
-	sure atomic.Bool
-}
-
-var _ bootctl.Backend = (*Backend)(nil)
+type Backend struct{ *engine.Engine }
 
 // New validates o. It touches no file.
 func New(fsys hal.FS, o Options) (*Backend, error) {
-	b := &Backend{fs: fsys, o: o}
 	if err := checkCopies(o.Copies); err != nil {
 		return nil, fmt.Errorf("cannot use the U-Boot environment: %w", err)
 	}
@@ -132,142 +124,63 @@ func New(fsys hal.FS, o Options) (*Backend, error) {
 		return nil, fmt.Errorf("cannot use the U-Boot environment: %w", err)
 	}
 	if o.FullTries == 0 {
-		b.o.FullTries = 3
+		o.FullTries = 3
 	}
-	if b.o.FullTries < 1 || b.o.FullTries > bootctl.MaxTries {
+	if o.FullTries < 1 || o.FullTries > bootctl.MaxTries {
 		return nil, fmt.Errorf("cannot use the U-Boot environment: %d tries are outside of 1 to %d", o.FullTries, bootctl.MaxTries)
-	}
-	if o.Locks == nil {
-		b.o.Locks = []string{"/run/fw_printenv.lock", "/var/lock/fw_printenv.lock"}
-		b.optionalLocks = true
 	}
 	for _, v := range o.Defaults {
 		if name, value, ok := strings.Cut(v, "="); !ok || name == "" || value == "" {
 			return nil, fmt.Errorf("cannot use the U-Boot environment: the default %q is not name=value", v)
 		}
 	}
-	return b, nil
+	c := codec{fs: fsys, o: o}
+	return &Backend{engine.New(fsys, engine.Options{
+		Read: c.read, Slots: o.Slots, FullTries: o.FullTries, MaxTries: bootctl.MaxTries,
+		Locks: o.Locks, DefaultLocks: []string{"/run/fw_printenv.lock", "/var/lock/fw_printenv.lock"},
+	})}, nil
 }
 
-// State implements bootctl.Backend. It wraps ErrInvalid when U-Boot would take its built-in defaults.
-func (b *Backend) State(ctx context.Context) (bootctl.State, error) {
-	const cannot = "cannot read the boot state: %w"
-	unlock, err := b.lock(ctx)
-	if err != nil {
-		return bootctl.State{}, fmt.Errorf(cannot, err)
-	}
-	defer unlock()
-	e, err := b.read()
-	if err != nil {
-		return bootctl.State{}, fmt.Errorf(cannot, err)
-	}
-	cur, err := e.valid()
-	if err != nil {
-		return bootctl.State{}, fmt.Errorf(cannot, err)
-	}
-	c := b.choice(cur.list)
-	return bootctl.State{Slots: c.Slots(), Next: bootctl.Slot(c.Next()), Caps: b.caps()}, nil
+// codec reads and writes the environment of one board.
+type codec struct {
+	fs hal.FS
+	o  Options
 }
 
-// Refresh implements bootctl.Backend. It also keeps the shadow copy: call it in every healthy boot.
-func (b *Backend) Refresh(ctx context.Context, running bootctl.Slot) error {
-	const cannot = "cannot refresh slot %s: %w"
-	unlock, err := b.lock(ctx)
-	if err != nil {
-		return fmt.Errorf(cannot, running, err)
+// reading is one reading of the environment.
+type reading struct {
+	codec
+	env
+	list    list  // of the copy that counts
+	invalid error // why no copy does
+}
+
+// read wraps ErrInvalid when U-Boot would take its built-in defaults.
+func (c codec) read() (engine.Reading, error) {
+	r := &reading{codec: c}
+	var err error
+	if r.env, err = c.copies(); err != nil {
+		return nil, err
 	}
-	defer unlock()
-	e, err := b.read()
-	if err != nil {
-		return fmt.Errorf(cannot, running, err)
-	}
-	cur, invalid := e.valid()
-	if invalid != nil {
-		if err := b.restore(e, running, invalid); err != nil {
-			return fmt.Errorf(cannot, running, err)
-		}
+	cur, err := r.env.valid()
+	r.list, r.invalid = cur.list, err
+	return r, err
+}
+
+// Write implements engine.Reading: the whole choice is one record.
+func (r *reading) Write(c engine.Change) error {
+	if !c.Needed() {
 		return nil
 	}
-	old := b.choice(cur.list)
-	next, err := old.Refresh(running, b.o.FullTries)
-	if err == nil {
-		err = b.apply(e, cur.list, old, next, false)
-	}
-	if err != nil {
-		return fmt.Errorf(cannot, running, err)
-	}
-	if err := b.keepShadow(cur.list); err != nil {
-		return fmt.Errorf("cannot keep the shadow copy of the environment: %w", err)
-	}
-	return nil
-}
-
-// Disable implements bootctl.Backend: tries 0, GOOD=0 and out of BOOT_ORDER, in one record.
-func (b *Backend) Disable(ctx context.Context, target bootctl.Slot) error {
-	err := b.change(ctx, func(c choice.Choice) (choice.Choice, error) { return c.Disable(target) })
-	if err != nil {
-		return fmt.Errorf("cannot disable slot %s: %w", target, err)
-	}
-	return nil
-}
-
-// Try implements bootctl.Backend: GOOD=0, tries, first in BOOT_ORDER, the fallback refilled, in one record.
-func (b *Backend) Try(ctx context.Context, target bootctl.Slot, tries int) error {
-	err := b.change(ctx, func(c choice.Choice) (choice.Choice, error) { return c.Try(target, tries, b.o.FullTries) })
-	if err != nil {
-		return fmt.Errorf("cannot arm slot %s: %w", target, err)
-	}
-	return nil
-}
-
-// Confirm implements bootctl.Backend: GOOD=1, full tries, first in BOOT_ORDER, in one record.
-func (b *Backend) Confirm(ctx context.Context, slot bootctl.Slot) error {
-	err := b.change(ctx, func(c choice.Choice) (choice.Choice, error) { return c.Confirm(slot, b.o.FullTries) })
-	if err != nil {
-		return fmt.Errorf("cannot confirm slot %s: %w", slot, err)
-	}
-	return nil
-}
-
-// change reads, decides and writes under the lock.
-func (b *Backend) change(ctx context.Context, decide func(choice.Choice) (choice.Choice, error)) error {
-	unlock, err := b.lock(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	e, err := b.read()
-	if err != nil {
-		return err
-	}
-	cur, err := e.valid()
-	if err != nil {
-		return err
-	}
-	old := b.choice(cur.list)
-	next, err := decide(old)
-	if err != nil {
-		return err
-	}
-	return b.apply(e, cur.list, old, next, !b.sure.Load())
-}
-
-// apply writes what differs between old and next, and nothing when nothing does and anew does not ask for it.
-func (b *Backend) apply(e env, l list, old, next choice.Choice, anew bool) error {
-	if next.Equal(old) && !anew {
-		return nil
-	}
-	err := b.write(e, b.record(l, old, next))
-	b.sure.Store(err == nil)
-	return err
+	return r.write(r.record(r.list, c.Old, c.Next))
 }
 
 // record is l with the variables of next where they differ from old.
-func (b *Backend) record(l list, old, next choice.Choice) list {
+func (c codec) record(l list, old, next choice.Choice) list {
 	if !slices.Equal(old.Order, next.Order) {
 		l = l.set(orderVar, strings.Join(next.Order, " "))
 	}
-	for _, s := range b.o.Slots {
+	for _, s := range c.o.Slots {
 		was, known := old.Entries[string(s)]
 		e := next.Entries[string(s)]
 		if known && was == e {
@@ -289,13 +202,13 @@ const orderVar = "BOOT_ORDER"
 func leftVar[S ~string](s S) string { return "BOOT_" + string(s) + "_LEFT" }
 func goodVar[S ~string](s S) string { return "BOOT_" + string(s) + "_GOOD" }
 
-// choice reads the variables as the boot script does.
-func (b *Backend) choice(l list) choice.Choice {
-	c := choice.Choice{Known: b.o.Slots, Entries: map[string]choice.Entry{}}
-	order, _ := l.get(orderVar)
+// Choice reads the variables as the boot script does.
+func (r *reading) Choice() choice.Choice {
+	c := choice.Choice{Known: r.o.Slots, Entries: map[string]choice.Entry{}}
+	order, _ := r.list.get(orderVar)
 	c.Order = choice.ParseOrder(order)
 	names := slices.Clone(c.Order)
-	for _, s := range b.o.Slots {
+	for _, s := range r.o.Slots {
 		if order == "" {
 			c.Order = append(c.Order, string(s))
 		}
@@ -304,12 +217,12 @@ func (b *Backend) choice(l list) choice.Choice {
 		}
 	}
 	for _, name := range names {
-		e := choice.Entry{Tries: b.o.FullTries}
-		if left, found := l.get(leftVar(name)); found {
-			e.Tries = b.tries(left)
+		e := choice.Entry{Tries: r.o.FullTries}
+		if left, found := r.list.get(leftVar(name)); found {
+			e.Tries = r.tries(left)
 		}
 		e.Spent = e.Tries == 0 && slices.Contains(c.Order, name)
-		switch good, _ := l.get(goodVar(name)); good {
+		switch good, _ := r.list.get(goodVar(name)); good {
 		case "":
 		case "1":
 			e.Good = choice.Confirmed
@@ -322,8 +235,8 @@ func (b *Backend) choice(l list) choice.Choice {
 }
 
 // tries reads LEFT: our script takes one digit and nothing else, RAUC's takes leading hexadecimal digits.
-func (b *Backend) tries(left string) int {
-	if !b.o.CountsConfirmed {
+func (c codec) tries(left string) int {
+	if !c.o.CountsConfirmed {
 		if len(left) == 1 && left[0] >= '1' && left[0] <= '9' {
 			return int(left[0] - '0')
 		}
@@ -337,29 +250,24 @@ func (b *Backend) tries(left string) int {
 	return int(n)
 }
 
-func (b *Backend) caps() bootctl.Caps {
-	c := bootctl.Caps{
+// Caps implements engine.Reading.
+func (c codec) Caps() bootctl.Caps {
+	caps := bootctl.Caps{
 		Backend: "u-boot", MaxTries: bootctl.MaxTries,
-		CountsConfirmed: b.o.CountsConfirmed, Watchdog: b.o.Watchdog,
+		CountsConfirmed: c.o.CountsConfirmed, Watchdog: c.o.Watchdog,
 	}
-	file := !b.o.Copies[0].device()
+	file := !c.o.Copies[0].device()
 	switch {
-	case len(b.o.Copies) == 2 && file:
-		c.Layout, c.PowerSafe = "redundant environment in files", true
-	case len(b.o.Copies) == 2:
-		c.Layout, c.PowerSafe = "redundant environment", true
+	case len(c.o.Copies) == 2 && file:
+		caps.Layout, caps.PowerSafe = "redundant environment in files", true
+	case len(c.o.Copies) == 2:
+		caps.Layout, caps.PowerSafe = "redundant environment", true
 	case file:
-		c.Layout = "single environment file"
-		c.Weakness = "U-Boot's saveenv overwrites the only copy in place, and on FAT our rename is not one step either; configure a redundant environment"
+		caps.Layout = "single environment file"
+		caps.Weakness = "U-Boot's saveenv overwrites the only copy in place, and on FAT our rename is not one step either; configure a redundant environment"
 	default:
-		c.Layout = "single environment"
-		c.Weakness = "the only copy is overwritten in place, a power cut inside a write loses the environment; configure a redundant environment"
+		caps.Layout = "single environment"
+		caps.Weakness = "the only copy is overwritten in place, a power cut inside a write loses the environment; configure a redundant environment"
 	}
-	return c
-}
-
-// lock is held over reading, deciding and writing. Only waiting for it ends with ctx: what is begun
-// under it is finished.
-func (b *Backend) lock(ctx context.Context) (func(), error) {
-	return locks.Take(ctx, b.fs, b.o.Locks, b.optionalLocks)
+	return caps
 }
