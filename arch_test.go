@@ -32,7 +32,7 @@ var allowed = map[string]map[string]string{
 	"bootctl/ubootenv":        {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/engine": "", "bootctl/internal/shadow": ""},
 	"bootctl/grubenv":         {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/engine": "", "bootctl/internal/shadow": ""},
 	"bootctl/sdboot":          {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/locks": "", "bootctl/internal/shadow": ""},
-	"bootctl/efi":             {"bootctl": "a backend", "hal": "variables, locks and files", "bootctl/internal/choice": "", "bootctl/internal/locks": "", "bootctl/internal/shadow": ""},
+	"bootctl/efi":             {"bootctl": "a backend", "hal": "variables, locks and files", "bootctl/internal/choice": "", "bootctl/internal/engine": "", "bootctl/internal/shadow": ""},
 	"bootctl/hook":            {"bootctl": "a backend", "bootctl/internal/choice": ""},
 	"bootctl/bootmodel":       {"hal": "reads the same bytes; never a backend, which it checks"},
 	"bootctl/boottest":        {"bootctl": "one suite for all backends", "bootctl/bootmodel": "boots the bytes", "hal": ""},

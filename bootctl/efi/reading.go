@@ -8,36 +8,39 @@ import (
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/shadow"
 )
 
 // reading is one reading of the variables.
 type reading struct {
-	b       *Backend
+	codec
 	raw     map[string][]byte // BootOrder, BootNext and our options, as read
 	order   []uint16
-	bad     error   // why BootOrder cannot be used
 	next    *uint16 // nil: none
 	numbers map[bootctl.Slot]uint16
 	options map[bootctl.Slot]option
 }
 
-// read reads the variables. Options of others that cannot be read are passed over.
-func (b *Backend) read() (*reading, error) {
-	r := &reading{b: b, raw: map[string][]byte{}, numbers: map[bootctl.Slot]uint16{}, options: map[bootctl.Slot]option{}}
+// read reads the variables. Options of others that cannot be read are passed over. The error wraps
+// ErrInvalid when BootOrder is not there, or is no list. A BootOrder without our slots is one.
+func (c codec) read() (engine.Reading, error) {
+	r := &reading{codec: c, raw: map[string][]byte{},
+		numbers: map[bootctl.Slot]uint16{}, options: map[bootctl.Slot]option{}}
 	for _, name := range []string{bootOrder, bootNext} {
-		_, data, err := b.get(name)
+		data, err := c.place(name).Read()
 		if err != nil {
 			return nil, err
 		}
 		r.raw[name] = data
 	}
-	r.order, r.bad = parseOrder(r.raw[bootOrder])
+	var bad error
+	r.order, bad = parseOrder(r.raw[bootOrder])
 	if next := r.raw[bootNext]; len(next) == 2 {
 		n := binary.LittleEndian.Uint16(next)
 		r.next = &n
 	}
-	names, err := b.vars.Names()
+	names, err := c.vars.Names()
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +49,7 @@ func (b *Backend) read() (*reading, error) {
 		if !ok {
 			continue
 		}
-		_, data, err := b.get(name)
+		data, err := c.place(name).Read()
 		if err != nil {
 			return nil, err
 		}
@@ -54,8 +57,8 @@ func (b *Backend) read() (*reading, error) {
 		if err != nil {
 			continue
 		}
-		for _, s := range b.o.Slots {
-			if want, fixed := b.o.Numbers[s]; fixed && want != n || !fixed && o.description != "ratchet "+string(s) {
+		for _, s := range c.o.Slots {
+			if want, fixed := c.o.Numbers[s]; fixed && want != n || !fixed && o.description != "ratchet "+string(s) {
 				continue
 			}
 			if m, twice := r.numbers[s]; twice {
@@ -64,20 +67,15 @@ func (b *Backend) read() (*reading, error) {
 			r.numbers[s], r.options[s], r.raw[name] = n, o, data
 		}
 	}
-	return r, nil
-}
-
-// check wraps ErrInvalid when it cannot be told what boots. A BootOrder without our slots can.
-func (r *reading) check() error {
-	if r.bad != nil {
-		return fmt.Errorf("%w: %w", bootctl.ErrInvalid, r.bad)
+	if bad != nil {
+		return r, fmt.Errorf("%w: %w", bootctl.ErrInvalid, bad)
 	}
-	return nil
+	return r, nil
 }
 
 // slotOf is the slot of a number, "" for others'.
 func (r *reading) slotOf(n uint16) bootctl.Slot {
-	for _, s := range r.b.o.Slots {
+	for _, s := range r.o.Slots {
 		if m, ok := r.numbers[s]; ok && m == n {
 			return s
 		}
@@ -103,9 +101,9 @@ func (r *reading) first() bootctl.Slot {
 	return ""
 }
 
-// choice is what the firmware would do.
-func (r *reading) choice() choice.Choice {
-	c := choice.Choice{Known: r.b.o.Slots, Entries: map[string]choice.Entry{}}
+// Choice implements engine.Reading.
+func (r *reading) Choice() choice.Choice {
+	c := choice.Choice{Known: r.o.Slots, Uncounted: true, Entries: map[string]choice.Entry{}}
 	for _, s := range c.Known {
 		c.Entries[string(s)] = choice.Entry{Good: choice.Trial}
 	}
@@ -120,6 +118,10 @@ func (r *reading) choice() choice.Choice {
 	if s := r.pending(); s != "" && s != r.first() {
 		c.Order = slices.Insert(slices.DeleteFunc(c.Order, func(x string) bool { return x == string(s) }), 0, string(s))
 		c.Entries[string(s)] = choice.Entry{Tries: fullTries, Good: choice.Trial}
+	} else if s == "" && r.next != nil {
+		// Somebody asked for another option, which has no name here.
+		c.Order = slices.Insert(c.Order, 0, "")
+		c.Entries[""] = choice.Entry{Tries: fullTries}
 	}
 	return c
 }
@@ -129,7 +131,7 @@ func (r *reading) set(name string, data []byte) error {
 	if bytes.Equal(r.raw[name], data) {
 		return nil
 	}
-	if err := r.b.set(name, r.raw[name], data); err != nil {
+	if err := engine.Replace(r.place(name), r.raw[name], data); err != nil {
 		return err
 	}
 	r.raw[name] = data
@@ -188,36 +190,48 @@ func (r *reading) lead(slot bootctl.Slot) error {
 	return r.forget(r.pending())
 }
 
-// restore makes the minimum: running first, every other slot out. What BootOrder has of others stays.
-func (r *reading) restore(running bootctl.Slot) error {
-	if _, err := choice.Restore(r.b.o.Slots, running, fullTries); err != nil {
+// Restore implements engine.Reading: the running slot first, every other out. What BootOrder has of others
+// stays.
+func (r *reading) Restore(c engine.Change) error {
+	if err := r.revive(); err != nil {
 		return err
 	}
-	if _, ok := r.numbers[running]; !ok {
-		return missing(running)
+	if _, ok := r.numbers[c.Slot]; !ok {
+		return missing(c.Slot)
 	}
 	r.order = slices.DeleteFunc(r.order, func(n uint16) bool { return r.slotOf(n) != "" })
-	return r.lead(running)
+	if err := r.lead(c.Slot); err != nil {
+		return err
+	}
+	return r.keepShadow()
+}
+
+// Tidy implements engine.Reading. It makes a slot's option again that the firmware dropped.
+func (r *reading) Tidy(bootctl.Slot) error {
+	if err := r.revive(); err != nil {
+		return err
+	}
+	return r.keepShadow()
 }
 
 // The shadow copy holds for each slot that has an option its name and a NUL, the number (u16), the
 // length (u32) and the bytes of the option, little endian.
 
-func (b *Backend) keepShadow(r *reading) error {
-	if b.o.Shadow == "" || len(r.numbers) < len(b.o.Slots) {
+func (r *reading) keepShadow() error {
+	if r.o.Shadow == "" || len(r.numbers) < len(r.o.Slots) {
 		return nil
 	}
 	var out []byte
-	for _, s := range b.o.Slots {
+	for _, s := range r.o.Slots {
 		raw := r.raw[variable(r.numbers[s])]
 		out = append(append(out, s...), 0)
 		out = binary.LittleEndian.AppendUint16(out, r.numbers[s])
 		out = append(binary.LittleEndian.AppendUint32(out, uint32(len(raw))), raw...)
 	}
-	if kept, err := shadow.Load(b.fs, b.o.Shadow, maxShadow); err == nil && bytes.Equal(kept, out) {
+	if kept, err := shadow.Load(r.fs, r.o.Shadow, maxShadow); err == nil && bytes.Equal(kept, out) {
 		return nil
 	}
-	if err := shadow.Store(b.fs, b.o.Shadow, out); err != nil {
+	if err := shadow.Store(r.fs, r.o.Shadow, out); err != nil {
 		return fmt.Errorf("cannot keep the shadow copy of the load options: %w", err)
 	}
 	return nil
@@ -228,11 +242,11 @@ const maxShadow = 256 << 10
 // revive makes the options again that are not there any more, under the number they had.
 //
 // Crash: before -> not there; after -> there. It boots nothing that BootOrder does not name.
-func (b *Backend) revive(r *reading) error {
-	if b.o.Shadow == "" || len(r.numbers) == len(b.o.Slots) {
+func (r *reading) revive() error {
+	if r.o.Shadow == "" || len(r.numbers) == len(r.o.Slots) {
 		return nil
 	}
-	kept, err := shadow.Load(b.fs, b.o.Shadow, maxShadow)
+	kept, err := shadow.Load(r.fs, r.o.Shadow, maxShadow)
 	if err != nil {
 		return nil // none, or none that is good: who needs the option will say so
 	}
@@ -246,17 +260,17 @@ func (b *Backend) revive(r *reading) error {
 		kept = rest[6+size:]
 		s := bootctl.Slot(name)
 		o, err := parseOption(raw)
-		if _, there := r.numbers[s]; there || err != nil || !slices.Contains(b.o.Slots, s) {
+		if _, there := r.numbers[s]; there || err != nil || !slices.Contains(r.o.Slots, s) {
 			continue
 		}
-		_, taken, err := b.get(variable(n))
+		taken, err := r.place(variable(n)).Read()
 		if err != nil {
 			return err
 		}
 		if taken != nil || r.slotOf(n) != "" {
 			continue // the number is another's now
 		}
-		if err := b.set(variable(n), nil, raw); err != nil {
+		if err := engine.Replace(r.place(variable(n)), nil, raw); err != nil {
 			return err
 		}
 		r.numbers[s], r.options[s], r.raw[variable(n)] = n, o, raw

@@ -48,6 +48,8 @@ type Choice struct {
 	Order []string
 	// Entries has an entry for each known slot and each name in the order.
 	Entries map[string]Entry
+	// Uncounted: the loader keeps no counter for a confirmed slot.
+	Uncounted bool
 }
 
 var errUnknownSlot = errors.New("no such slot")
@@ -113,12 +115,16 @@ func (c Choice) Confirmed(name string) bool {
 func (c Choice) Slots() map[bootctl.Slot]bootctl.SlotState {
 	m := make(map[bootctl.Slot]bootctl.SlotState, len(c.Known))
 	for _, s := range c.Known {
-		m[s] = bootctl.SlotState{
+		state := bootctl.SlotState{
 			Bootable:  c.Bootable(string(s)),
 			Confirmed: c.Confirmed(string(s)),
 			Tries:     min(c.Entries[string(s)].Tries, bootctl.MaxTries),
 			Exhausted: c.Entries[string(s)].Spent,
 		}
+		if c.Uncounted && state.Confirmed {
+			state.Tries = -1
+		}
+		m[s] = state
 	}
 	return m
 }
