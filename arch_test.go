@@ -31,7 +31,7 @@ var allowed = map[string]map[string]string{
 	"bootctl/internal/engine": {"bootctl": "implements Backend", "hal": "files and locks", "bootctl/internal/choice": "decides", "bootctl/internal/locks": ""},
 	"bootctl/ubootenv":        {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/engine": "", "bootctl/internal/shadow": ""},
 	"bootctl/grubenv":         {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/engine": "", "bootctl/internal/shadow": ""},
-	"bootctl/sdboot":          {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/locks": "", "bootctl/internal/shadow": ""},
+	"bootctl/sdboot":          {"bootctl": "a backend", "hal": "media and files", "bootctl/internal/choice": "", "bootctl/internal/engine": "", "bootctl/internal/shadow": ""},
 	"bootctl/efi":             {"bootctl": "a backend", "hal": "variables, locks and files", "bootctl/internal/choice": "", "bootctl/internal/engine": "", "bootctl/internal/shadow": ""},
 	"bootctl/hook":            {"bootctl": "a backend", "bootctl/internal/choice": ""},
 	"bootctl/bootmodel":       {"hal": "reads the same bytes; never a backend, which it checks"},

@@ -1,14 +1,13 @@
 package sdboot
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
@@ -17,7 +16,7 @@ const fullTries = 1
 
 // folder is one reading of loader/entries.
 type folder struct {
-	b     *Backend
+	codec
 	files []*file  // ours
 	all   []string // names, of others too
 }
@@ -25,26 +24,27 @@ type folder struct {
 // file is one file of ours.
 type file struct {
 	name
+	fs   hal.FS
 	path string
 	raw  []byte
 	entry
 	wrong error // why an entry that is on cannot be ordered
 }
 
-// read reads the folder. A partition that is not mounted is an error of its own, and not ErrInvalid.
-func (b *Backend) read() (*folder, error) {
-	all, err := b.fs.List(b.o.Folder)
+// list reads the folder. A partition that is not mounted is an error of its own, and not ErrInvalid.
+func (c codec) list() (*folder, error) {
+	all, err := c.fs.List(c.o.Folder)
 	if err != nil {
-		return nil, fmt.Errorf("cannot list %s; is the EFI system partition mounted? %w", b.o.Folder, err)
+		return nil, fmt.Errorf("cannot list %s; is the EFI system partition mounted? %w", c.o.Folder, err)
 	}
-	f := &folder{b: b, all: all}
+	f := &folder{codec: c, all: all}
 	for _, base := range all {
-		n, ours := parseName(b.o.Prefix, base, b.o.Slots)
+		n, ours := parseName(c.o.Prefix, base, c.o.Slots)
 		if !ours {
 			continue
 		}
-		x := &file{name: n, path: b.path(base)}
-		switch x.raw, err = hal.ReadFile(b.fs, x.path, maxRead); {
+		x := &file{name: n, fs: c.fs, path: c.path(base)}
+		switch x.raw, err = hal.ReadFile(c.fs, x.path, maxRead); {
 		case errors.Is(err, hal.ErrLimit):
 			x.wrong = err
 		case err != nil:
@@ -57,17 +57,21 @@ func (b *Backend) read() (*folder, error) {
 	return f, nil
 }
 
-// valid reads the folder; the error wraps ErrInvalid when it does not say what boots, and the folder
-// is returned then, too.
-func (b *Backend) valid() (*folder, error) {
-	f, err := b.read()
+// read reads the folder; the error wraps ErrInvalid when no slot would boot, or when the order of the
+// loader cannot be told from our entries alone.
+func (c codec) read() (engine.Reading, error) {
+	f, err := c.list()
 	if err != nil {
 		return nil, err
 	}
+	return f, f.check()
+}
+
+func (f *folder) check() error {
 	live := 0
 	for i, x := range f.files {
 		if x.wrong != nil {
-			return f, fmt.Errorf("%w: %s: %w", bootctl.ErrInvalid, x.path, x.wrong)
+			return fmt.Errorf("%w: %s: %w", bootctl.ErrInvalid, x.path, x.wrong)
 		}
 		if !x.live() {
 			continue
@@ -75,14 +79,14 @@ func (b *Backend) valid() (*folder, error) {
 		live++
 		for _, y := range f.files[:i] {
 			if y.live() && y.version == x.version && y.slot != x.slot {
-				return f, fmt.Errorf("%w: %s and %s have one version", bootctl.ErrInvalid, y.path, x.path)
+				return fmt.Errorf("%w: %s and %s have one version", bootctl.ErrInvalid, y.path, x.path)
 			}
 		}
 	}
 	if live == 0 {
-		return f, fmt.Errorf("%w: no entry %s* in %s is on", bootctl.ErrInvalid, b.o.Prefix, b.o.Folder)
+		return fmt.Errorf("%w: no entry %s* in %s is on", bootctl.ErrInvalid, f.o.Prefix, f.o.Folder)
 	}
-	return f, nil
+	return nil
 }
 
 // live: the loader would boot it before an entry that has no tries left.
@@ -129,9 +133,9 @@ func (f *folder) own(slot bootctl.Slot) *file {
 	return nil
 }
 
-// choice is what the loader would do.
-func (f *folder) choice() choice.Choice {
-	c := choice.Choice{Known: f.b.o.Slots, Entries: map[string]choice.Entry{}}
+// Choice implements engine.Reading.
+func (f *folder) Choice() choice.Choice {
+	c := choice.Choice{Known: f.o.Slots, Uncounted: true, Entries: map[string]choice.Entry{}}
 	for _, s := range c.Known {
 		c.Entries[string(s)] = choice.Entry{Good: choice.Trial}
 	}
@@ -185,9 +189,9 @@ func (f *folder) create(n name, lines []string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	base := n.file(f.b.o.Prefix)
-	x := &file{name: n, path: f.b.path(base), raw: raw, entry: e}
-	m, err := f.b.fs.Open(x.path, hal.Create)
+	base := n.file(f.o.Prefix)
+	x := &file{name: n, fs: f.fs, path: f.path(base), raw: raw, entry: e}
+	m, err := f.fs.Open(x.path, hal.Create)
 	if err != nil {
 		return nil, fmt.Errorf("cannot create %s: %w", x.path, err)
 	}
@@ -197,7 +201,7 @@ func (f *folder) create(n name, lines []string) (*file, error) {
 	if err = errors.Join(err, m.Close()); err != nil {
 		return nil, fmt.Errorf("cannot write %s: %w", x.path, err)
 	}
-	if err := f.b.fs.SyncDir(f.b.o.Folder); err != nil {
+	if err := f.fs.SyncDir(f.o.Folder); err != nil {
 		return nil, fmt.Errorf("cannot make %s durable: %w", x.path, err)
 	}
 	f.files, f.all = append(f.files, x), append(f.all, base)
@@ -218,47 +222,20 @@ func (f *folder) turn(x *file, e entry) error {
 }
 
 // put overwrites a file in place with one write of a sector, and reads it back.
-//
-// Crash: before -> old; after -> new. A file of another size than 512 bytes may be torn (Caps.Weakness).
 func (f *folder) put(x *file, raw []byte) error {
-	if err := f.unchanged(x); err != nil {
+	if err := engine.Replace(x, x.raw, raw); err != nil {
 		return err
-	}
-	if err := f.overwrite(x, raw); err != nil {
-		return fmt.Errorf("cannot write %s: %w", x.path, err)
-	}
-	back, err := hal.ReadFile(f.b.fs, x.path, maxRead)
-	if err != nil {
-		return fmt.Errorf("%w: %w", bootctl.ErrNotVerified, err)
-	}
-	if !bytes.Equal(back, raw) {
-		return fmt.Errorf("%w: %s", bootctl.ErrNotVerified, x.path)
 	}
 	x.raw = raw
 	return nil
 }
 
-// unchanged reads a file again, for programs that do not take the locks.
-func (f *folder) unchanged(x *file) error {
-	now, err := hal.ReadFile(f.b.fs, x.path, maxRead)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.Equal(now, x.raw) {
-		return fmt.Errorf("%w: %s", bootctl.ErrChanged, x.path)
-	}
-	if err != nil && !errors.Is(err, hal.ErrLimit) {
-		return err
-	}
-	return nil
-}
-
-// settle writes what reads back once more, where it may stand in a cache only.
+// settle writes what reads back once more.
 //
 // Crash: before, after and between -> each file holds what it held, or what it read as.
 func (f *folder) settle() error {
-	if f.b.sure.Load() {
-		return nil
-	}
 	for _, x := range f.files {
-		if err := f.unchanged(x); err != nil {
+		if err := engine.Unchanged(x, x.raw); err != nil {
 			return err
 		}
 	}
@@ -270,16 +247,30 @@ func (f *folder) settle() error {
 	return nil
 }
 
-func (f *folder) overwrite(x *file, raw []byte) error {
+func (x *file) String() string { return x.path }
+
+// Read returns the file's bytes; nil when it is longer than an entry is. It is an error that it is not there.
+func (x *file) Read() ([]byte, error) {
+	raw, err := hal.ReadFile(x.fs, x.path, maxRead)
+	if errors.Is(err, hal.ErrLimit) {
+		return nil, nil
+	}
+	return raw, err
+}
+
+// Write overwrites the file in place with one write of a sector.
+//
+// Crash: before -> old; after -> new. A file of another size than 512 bytes may be torn (Caps.Weakness).
+func (x *file) Write(data []byte) error {
 	access := hal.InPlace
 	if len(x.raw) > Size || x.wrong != nil && x.raw == nil {
 		access = hal.Create // longer than an entry: it is cut off
 	}
-	m, err := f.b.fs.Open(x.path, access)
+	m, err := x.fs.Open(x.path, access)
 	if err != nil {
 		return err
 	}
-	_, err = m.WriteAt(raw, 0)
+	_, err = m.WriteAt(data, 0)
 	if err == nil {
 		err = m.Sync()
 	}
@@ -329,7 +320,7 @@ func (f *folder) clean() error {
 		if !x.trial || x.on || !f.unique(x) {
 			continue
 		}
-		if err := f.b.fs.Remove(x.path); err != nil {
+		if err := f.fs.Remove(x.path); err != nil {
 			return fmt.Errorf("cannot remove %s: %w", x.path, err)
 		}
 		removed = true
@@ -339,22 +330,22 @@ func (f *folder) clean() error {
 	if !removed {
 		return nil
 	}
-	return f.b.fs.SyncDir(f.b.o.Folder)
+	return f.fs.SyncDir(f.o.Folder)
 }
 
-// caps tells from the names whether all of them, with one trial before and after its rename, fit into
+// Caps implements engine.Reading. It tells from the names whether all of them, with one trial before and after its rename, fit into
 // the 16 entries of a sector.
-func (f *folder) caps() bootctl.Caps {
+func (f *folder) Caps() bootctl.Caps {
 	c := bootctl.Caps{
-		Backend: "systemd-boot", Layout: "boot counting, loader/entries in one sector", MaxTries: bootctl.MaxTries, Watchdog: f.b.o.Watchdog,
+		Backend: "systemd-boot", Layout: "boot counting, loader/entries in one sector", MaxTries: bootctl.MaxTries, Watchdog: f.o.Watchdog,
 		Weakness: "the loader counts by a rename on FAT, which is as safe as the write of one sector; where the firmware keeps variables, uefi is safe",
 	}
 	used, trial := 2, 0
 	for _, n := range f.all {
 		used += dirents(n)
 	}
-	for _, s := range f.b.o.Slots {
-		trial = max(trial, dirents(name{slot: s, trial: true, serial: 999999}.file(f.b.o.Prefix)))
+	for _, s := range f.o.Slots {
+		trial = max(trial, dirents(name{slot: s, trial: true, serial: 999999}.file(f.o.Prefix)))
 	}
 	trials := 2
 	for _, x := range f.files {

@@ -7,18 +7,16 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
-	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/shadow"
 )
 
-// restore makes the minimum out of invalid metadata: running is on, above all, and every other slot off.
+// Restore implements engine.Reading: the running slot is on, above all, and every other slot off.
 //
 // Crash: running comes first and counts at once; until all others are off it may still be invalid,
 // and is restored again.
-func (f *folder) restore(running bootctl.Slot) error {
-	if _, err := choice.Restore(f.b.o.Slots, running, fullTries); err != nil {
-		return err
-	}
+func (f *folder) Restore(c engine.Change) error {
+	running := c.Slot
 	lines := f.lines(running)
 	if !starts(lines) {
 		return fmt.Errorf("%w: nothing is left of the entry of slot %s: write it again", bootctl.ErrInvalid, running)
@@ -33,7 +31,7 @@ func (f *folder) restore(running bootctl.Slot) error {
 	if err := f.turn(own, entry{on: true, version: f.above(), lines: lines}); err != nil {
 		return err
 	}
-	for _, s := range f.b.o.Slots {
+	for _, s := range f.o.Slots {
 		for _, x := range f.files {
 			if x.slot != s || x == own || !x.on && x.wrong == nil && (x.trial || len(x.lines) > 0) {
 				continue
@@ -66,21 +64,21 @@ func starts(lines []string) bool {
 // NUL at the end.
 
 func (f *folder) keepShadow() error {
-	if f.b.o.Shadow == "" {
+	if f.o.Shadow == "" {
 		return nil
 	}
 	var b bytes.Buffer
-	for _, s := range f.b.o.Slots {
+	for _, s := range f.o.Slots {
 		b.WriteString(string(s) + "\n")
 		for _, line := range f.lines(s) {
 			b.WriteString(line + "\n")
 		}
 		b.WriteByte(0)
 	}
-	if kept, err := shadow.Load(f.b.fs, f.b.o.Shadow, maxShadow); err == nil && bytes.Equal(kept, b.Bytes()) {
+	if kept, err := shadow.Load(f.fs, f.o.Shadow, maxShadow); err == nil && bytes.Equal(kept, b.Bytes()) {
 		return nil
 	}
-	if err := shadow.Store(f.b.fs, f.b.o.Shadow, b.Bytes()); err != nil {
+	if err := shadow.Store(f.fs, f.o.Shadow, b.Bytes()); err != nil {
 		return fmt.Errorf("cannot keep the shadow copy of the entries: %w", err)
 	}
 	return nil
@@ -90,10 +88,10 @@ const maxShadow = 64 << 10
 
 // shadowLines are the board's lines for slot in the shadow copy, nil for none.
 func (f *folder) shadowLines(slot bootctl.Slot) []string {
-	if f.b.o.Shadow == "" {
+	if f.o.Shadow == "" {
 		return nil
 	}
-	kept, err := shadow.Load(f.b.fs, f.b.o.Shadow, maxShadow)
+	kept, err := shadow.Load(f.fs, f.o.Shadow, maxShadow)
 	if err != nil {
 		return nil
 	}

@@ -34,17 +34,14 @@ package sdboot
 
 import (
 	"bytes"
-	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
-	"github.com/ratchet-ota/ratchet/bootctl/internal/locks"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
@@ -88,16 +85,7 @@ type Options struct {
 }
 
 // Backend is one machine's entries. It is safe for concurrent use as far as Locks are taken.
-type Backend struct {
-	fs            hal.Tree
-	o             Options
-	optionalLocks bool
-	// sure: what reads back was written and flushed by this process. Else it may stand in a cache only
-	// whose flush has failed, and Linux does not say so twice.
-	sure atomic.Bool
-}
-
-var _ bootctl.Backend = (*Backend)(nil)
+type Backend struct{ *engine.Engine }
 
 // New validates o. It touches no file.
 func New(fsys hal.Tree, o Options) (*Backend, error) {
@@ -119,166 +107,102 @@ func New(fsys hal.Tree, o Options) (*Backend, error) {
 			return nil, fmt.Errorf(cannot+"slot %s has the name of another one: FAT does not tell small letters from capitals", s)
 		}
 	}
-	b := &Backend{fs: fsys, o: o}
-	if o.Locks == nil {
-		b.o.Locks = []string{"/run/lock/ratchet-entries.lock"}
-		b.optionalLocks = true
+	c := codec{fs: fsys, o: o}
+	return &Backend{engine.New(fsys, engine.Options{
+		Read: c.read, Slots: o.Slots, FullTries: fullTries, MaxTries: bootctl.MaxTries,
+		Locks: o.Locks, DefaultLocks: []string{"/run/lock/ratchet-entries.lock"},
+	})}, nil
+}
+
+// codec reads and writes the entries of one machine.
+type codec struct {
+	fs hal.Tree
+	o  Options
+}
+
+// Write implements engine.Reading. Each verb has one sector that decides, in the order that is argued at
+// each. Refresh has nothing to refill.
+func (f *folder) Write(c engine.Change) error {
+	if c.Again {
+		if err := f.settle(); err != nil {
+			return err
+		}
 	}
-	return b, nil
-}
-
-// State implements bootctl.Backend. It wraps ErrInvalid when no slot would boot, or when the order of
-// the loader cannot be told from our entries alone.
-func (b *Backend) State(ctx context.Context) (s bootctl.State, err error) {
-	err = b.locked(ctx, "cannot read the boot state", func() error {
-		f, err := b.valid()
-		if err != nil {
-			return err
-		}
-		c := f.choice()
-		s = bootctl.State{Slots: c.Slots(), Next: bootctl.Slot(c.Next()), Caps: f.caps()}
-		for name, x := range s.Slots {
-			if x.Confirmed {
-				x.Tries = -1 // not counted
-				s.Slots[name] = x
-			}
-		}
-		return nil
-	})
-	return s, err
-}
-
-// Refresh implements bootctl.Backend. It also keeps the shadow copy and removes the files of trials
-// that are over: call it in every healthy boot.
-func (b *Backend) Refresh(ctx context.Context, running bootctl.Slot) error {
-	return b.locked(ctx, "cannot refresh slot "+string(running), func() error {
-		f, err := b.valid()
-		if errors.Is(err, bootctl.ErrInvalid) {
-			return f.restore(running)
-		}
-		if err != nil {
-			return err
-		}
-		c := f.choice()
-		if _, err := c.Refresh(running, fullTries); err != nil {
-			return err
-		}
-		if !c.Confirmed(string(running)) {
-			return nil
-		}
-		for _, x := range f.files {
-			if !x.trial && x.on && len(x.raw) < Size {
-				// Crash: the lines stay where they are, and what is between them and the end is empty.
-				if err := f.put(x, slices.Concat(x.raw, slices.Repeat([]byte("\n"), Size-len(x.raw)))); err != nil {
-					return err
-				}
-			}
-		}
-		if err := f.clean(); err != nil {
-			return err
-		}
-		return f.keepShadow()
-	})
-}
-
-// Disable implements bootctl.Backend: the slot's entry and its trials are off.
-func (b *Backend) Disable(ctx context.Context, target bootctl.Slot) error {
-	return b.change(ctx, "cannot disable slot "+string(target), func(f *folder, c choice.Choice) error {
-		if _, err := c.Disable(target); err != nil {
-			return err
-		}
-		if err := f.settle(); err != nil {
-			return err
-		}
-		return f.switchOff(target)
-	})
-}
-
-// Try implements bootctl.Backend: one sector turns the trial's entry on, above all others.
-func (b *Backend) Try(ctx context.Context, target bootctl.Slot, tries int) error {
-	return b.change(ctx, "cannot arm slot "+string(target), func(f *folder, c choice.Choice) error {
-		if _, err := c.Try(target, tries, fullTries); err != nil {
-			return err
-		}
-		if err := f.settle(); err != nil {
-			return err
-		}
-		live := f.governs(target)
-		if live != nil && live.trial && live.left == tries && c.Next() == string(target) && f.unique(live) {
-			return f.switchOff(target, live)
-		}
-		lines := f.lines(target)
-		// Crash: between this and the next -> the slot is disabled, and another one boots. The other way
-		// round the trial could be used up, and the slot would run and look confirmed.
-		if err := f.switchOff(target); err != nil {
-			return err
-		}
-		if err := f.clean(); err != nil {
-			return err
-		}
-		armed, err := f.create(name{slot: target, trial: true, serial: f.above(), left: tries}, lines)
-		if err != nil {
-			return err
-		}
-		// Crash: before -> the old choice, and a file that starts nothing; after -> the slot is on trial.
-		return f.turn(armed, entry{on: true, version: armed.serial, lines: lines})
-	})
-}
-
-// Confirm implements bootctl.Backend: one sector turns the slot's own entry on, above all others.
-func (b *Backend) Confirm(ctx context.Context, slot bootctl.Slot) error {
-	return b.change(ctx, "cannot confirm slot "+string(slot), func(f *folder, c choice.Choice) error {
-		if _, err := c.Confirm(slot, fullTries); err != nil {
-			return err
-		}
-		if err := f.settle(); err != nil {
-			return err
-		}
-		own := f.own(slot)
-		if !c.Confirmed(string(slot)) || c.Next() != string(slot) {
-			lines := f.lines(slot)
-			if own == nil {
-				var err error
-				if own, err = f.create(name{slot: slot}, lines); err != nil {
-					return err
-				}
-			}
-			// Crash: before -> on trial, as often as tries are left; after -> confirmed, whatever is left of the trial.
-			if err := f.turn(own, entry{on: true, version: f.above(), lines: lines}); err != nil {
-				return err
-			}
-		}
-		if err := f.switchOff(slot, own); err != nil {
-			return err
-		}
-		return f.clean()
-	})
-}
-
-// change decides and writes under the lock, on metadata that validates.
-func (b *Backend) change(ctx context.Context, what string, do func(*folder, choice.Choice) error) error {
-	return b.locked(ctx, what, func() error {
-		f, err := b.valid()
-		if err != nil {
-			return err
-		}
-		err = do(f, f.choice())
-		b.sure.Store(err == nil)
-		return err
-	})
-}
-
-// locked runs do under the locks. Only waiting for them ends with ctx: what is begun is finished.
-func (b *Backend) locked(ctx context.Context, what string, do func() error) error {
-	unlock, err := locks.Take(ctx, b.fs, b.o.Locks, b.optionalLocks)
-	if err == nil {
-		defer unlock()
-		err = do()
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+	switch c.Verb {
+	case engine.Disable:
+		return f.switchOff(c.Slot)
+	case engine.Try:
+		return f.try(c)
+	case engine.Confirm:
+		return f.confirm(c)
 	}
 	return nil
 }
 
-func (b *Backend) path(file string) string { return b.o.Folder + "/" + file }
+// try turns on a file of the trial, above all others.
+func (f *folder) try(c engine.Change) error {
+	target := c.Slot
+	live := f.governs(target)
+	if live != nil && live.trial && live.left == c.Tries && c.Old.Next() == string(target) && f.unique(live) {
+		return f.switchOff(target, live)
+	}
+	lines := f.lines(target)
+	// Crash: between this and the next -> the slot is disabled, and another one boots. The other way
+	// round the trial could be used up, and the slot would run and look confirmed.
+	if err := f.switchOff(target); err != nil {
+		return err
+	}
+	if err := f.clean(); err != nil {
+		return err
+	}
+	armed, err := f.create(name{slot: target, trial: true, serial: f.above(), left: c.Tries}, lines)
+	if err != nil {
+		return err
+	}
+	// Crash: before -> the old choice, and a file that starts nothing; after -> the slot is on trial.
+	return f.turn(armed, entry{on: true, version: armed.serial, lines: lines})
+}
+
+// confirm turns on the slot's own entry, above all others.
+func (f *folder) confirm(c engine.Change) error {
+	own := f.own(c.Slot)
+	if !c.Old.Confirmed(string(c.Slot)) || c.Old.Next() != string(c.Slot) {
+		lines := f.lines(c.Slot)
+		if own == nil {
+			var err error
+			if own, err = f.create(name{slot: c.Slot}, lines); err != nil {
+				return err
+			}
+		}
+		// Crash: before -> on trial, as often as tries are left; after -> confirmed, whatever is left of the trial.
+		if err := f.turn(own, entry{on: true, version: f.above(), lines: lines}); err != nil {
+			return err
+		}
+	}
+	if err := f.switchOff(c.Slot, own); err != nil {
+		return err
+	}
+	return f.clean()
+}
+
+// Tidy implements engine.Reading: where the running slot is confirmed it pads its entry, and removes the
+// files of trials that are over.
+func (f *folder) Tidy(running bootctl.Slot) error {
+	if !f.Choice().Confirmed(string(running)) {
+		return nil
+	}
+	for _, x := range f.files {
+		if !x.trial && x.on && len(x.raw) < Size {
+			// Crash: the lines stay where they are, and what is between them and the end is empty.
+			if err := f.put(x, slices.Concat(x.raw, slices.Repeat([]byte("\n"), Size-len(x.raw)))); err != nil {
+				return err
+			}
+		}
+	}
+	if err := f.clean(); err != nil {
+		return err
+	}
+	return f.keepShadow()
+}
+
+func (c codec) path(file string) string { return c.o.Folder + "/" + file }
