@@ -9,7 +9,6 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
-	"github.com/ratchet-ota/ratchet/bootctl/internal/shadow"
 )
 
 // reading is one reading of the variables.
@@ -218,7 +217,7 @@ func (r *reading) Tidy(bootctl.Slot) error {
 // length (u32) and the bytes of the option, little endian.
 
 func (r *reading) keepShadow() error {
-	if r.o.Shadow == "" || len(r.numbers) < len(r.o.Slots) {
+	if len(r.numbers) < len(r.o.Slots) {
 		return nil
 	}
 	var out []byte
@@ -228,25 +227,21 @@ func (r *reading) keepShadow() error {
 		out = binary.LittleEndian.AppendUint16(out, r.numbers[s])
 		out = append(binary.LittleEndian.AppendUint32(out, uint32(len(raw))), raw...)
 	}
-	if kept, err := shadow.Load(r.fs, r.o.Shadow, maxShadow); err == nil && bytes.Equal(kept, out) {
-		return nil
-	}
-	if err := shadow.Store(r.fs, r.o.Shadow, out); err != nil {
-		return fmt.Errorf("cannot keep the shadow copy of the load options: %w", err)
-	}
-	return nil
+	return r.shadow().Keep(out, nil)
 }
 
-const maxShadow = 256 << 10
+func (c codec) shadow() engine.Shadow {
+	return engine.Shadow{FS: c.fs, Path: c.o.Shadow, Limit: 256 << 10, Of: "the load options"}
+}
 
 // revive makes the options again that are not there any more, under the number they had.
 //
 // Crash: before -> not there; after -> there. It boots nothing that BootOrder does not name.
 func (r *reading) revive() error {
-	if r.o.Shadow == "" || len(r.numbers) == len(r.o.Slots) {
+	if len(r.numbers) == len(r.o.Slots) {
 		return nil
 	}
-	kept, err := shadow.Load(r.fs, r.o.Shadow, maxShadow)
+	kept, err := r.shadow().Load()
 	if err != nil {
 		return nil // none, or none that is good: who needs the option will say so
 	}

@@ -123,8 +123,6 @@ func (b block) without(names []string) block {
 	})
 }
 
-func (b block) equal(c block) bool { return slices.EqualFunc(b, c, bytes.Equal) }
-
 // used is the number of bytes before the padding.
 func (b block) used() int {
 	n := len(signature)

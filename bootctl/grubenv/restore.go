@@ -5,17 +5,14 @@ import (
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
-	"github.com/ratchet-ota/ratchet/bootctl/internal/shadow"
 )
 
 // Restore implements engine.Reading. GRUB itself needs no variable but ours, so that it does without a
 // shadow copy, too.
 func (r *reading) Restore(c engine.Change) error {
 	var lines block
-	if r.o.Shadow != "" {
-		if kept, err := r.loadShadow(); err == nil {
-			lines = kept.without(r.ours())
-		}
+	if kept, err := r.loadShadow(); err == nil {
+		lines = kept.without(r.ours())
 	}
 	return r.write(r.record(lines, c.Old, c.Next))
 }
@@ -29,34 +26,23 @@ func (c codec) ours() []string {
 	return names
 }
 
+func (c codec) shadow() engine.Shadow {
+	return engine.Shadow{FS: c.fs, Path: c.o.Shadow, Limit: Size, Of: "the environment block"}
+}
+
 func (c codec) loadShadow() (block, error) {
-	raw, err := shadow.Load(c.fs, c.o.Shadow, Size)
+	raw, err := c.shadow().Load()
 	if err != nil {
 		return nil, err
 	}
 	lines, err := parseBlock(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", shadow.ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", engine.ErrShadow, err)
 	}
 	return lines, nil
 }
 
-// Tidy implements engine.Reading: it stores the lines of other programs as the shadow copy when they
-// differ from those in it.
+// Tidy implements engine.Reading: the lines of other programs are the shadow copy.
 func (r *reading) Tidy(bootctl.Slot) error {
-	if r.o.Shadow == "" {
-		return nil
-	}
-	lines := r.lines.without(r.ours())
-	if kept, err := r.loadShadow(); err == nil && kept.equal(lines) {
-		return nil
-	}
-	raw, err := lines.encode()
-	if err == nil {
-		err = shadow.Store(r.fs, r.o.Shadow, raw)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot keep the shadow copy of the environment block: %w", err)
-	}
-	return nil
+	return r.shadow().Keep(r.lines.without(r.ours()).encode())
 }

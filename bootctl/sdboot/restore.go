@@ -8,7 +8,6 @@ import (
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
-	"github.com/ratchet-ota/ratchet/bootctl/internal/shadow"
 )
 
 // Restore implements engine.Reading: the running slot is on, above all, and every other slot off.
@@ -64,9 +63,6 @@ func starts(lines []string) bool {
 // NUL at the end.
 
 func (f *folder) keepShadow() error {
-	if f.o.Shadow == "" {
-		return nil
-	}
 	var b bytes.Buffer
 	for _, s := range f.o.Slots {
 		b.WriteString(string(s) + "\n")
@@ -75,23 +71,16 @@ func (f *folder) keepShadow() error {
 		}
 		b.WriteByte(0)
 	}
-	if kept, err := shadow.Load(f.fs, f.o.Shadow, maxShadow); err == nil && bytes.Equal(kept, b.Bytes()) {
-		return nil
-	}
-	if err := shadow.Store(f.fs, f.o.Shadow, b.Bytes()); err != nil {
-		return fmt.Errorf("cannot keep the shadow copy of the entries: %w", err)
-	}
-	return nil
+	return f.shadow().Keep(b.Bytes(), nil)
 }
 
-const maxShadow = 64 << 10
+func (c codec) shadow() engine.Shadow {
+	return engine.Shadow{FS: c.fs, Path: c.o.Shadow, Limit: 64 << 10, Of: "the entries"}
+}
 
 // shadowLines are the board's lines for slot in the shadow copy, nil for none.
 func (f *folder) shadowLines(slot bootctl.Slot) []string {
-	if f.o.Shadow == "" {
-		return nil
-	}
-	kept, err := shadow.Load(f.fs, f.o.Shadow, maxShadow)
+	kept, err := f.shadow().Load()
 	if err != nil {
 		return nil
 	}

@@ -111,8 +111,6 @@ func (l list) without(names []string) list {
 	})
 }
 
-func (l list) equal(m list) bool { return slices.EqualFunc(l, m, bytes.Equal) }
-
 // encode lays the list out as one copy of size bytes, filled with zeros. flags is the serial of a
 // redundant copy, negative for a single one.
 func (l list) encode(size int64, flags int) ([]byte, error) {

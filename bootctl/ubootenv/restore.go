@@ -1,12 +1,10 @@
 package ubootenv
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
-	"github.com/ratchet-ota/ratchet/bootctl/internal/shadow"
 )
 
 // Restore implements engine.Reading.
@@ -32,12 +30,9 @@ func (c codec) ours() []string {
 
 // foreign returns the variables of other programs from the shadow copy, else the defaults.
 func (c codec) foreign() (list, error) {
-	err := errors.New("no shadow copy is configured")
-	if c.o.Shadow != "" {
-		var l list
-		if l, err = c.loadShadow(); err == nil {
-			return l.without(c.ours()), nil
-		}
+	kept, err := c.loadShadow()
+	if err == nil {
+		return kept.without(c.ours()), nil
 	}
 	if c.o.Defaults == nil {
 		return nil, err
@@ -49,39 +44,29 @@ func (c codec) foreign() (list, error) {
 	return l.without(c.ours()), nil
 }
 
+func (c codec) shadow() engine.Shadow {
+	return engine.Shadow{FS: c.fs, Path: c.o.Shadow, Limit: maxSize, Of: "the environment"}
+}
+
 // loadShadow reads a shadow copy of an environment of the configured size. Another size is refused: a
 // wrong size in the configuration makes any environment look torn, and nothing may be restored then.
 func (c codec) loadShadow() (list, error) {
-	raw, err := shadow.Load(c.fs, c.o.Shadow, maxSize)
+	raw, err := c.shadow().Load()
 	if err != nil {
 		return nil, err
 	}
 	if size := c.o.Copies[0].Size; int64(len(raw)) != size {
-		return nil, fmt.Errorf("%w: it is of an environment of %d bytes, %d are configured", shadow.ErrInvalid, len(raw), size)
+		return nil, fmt.Errorf("%w: it is of an environment of %d bytes, %d are configured", engine.ErrShadow, len(raw), size)
 	}
 	kept := parseCopy(raw, false)
 	if kept.fault != nil {
-		return nil, fmt.Errorf("%w: %w", shadow.ErrInvalid, kept.fault)
+		return nil, fmt.Errorf("%w: %w", engine.ErrShadow, kept.fault)
 	}
 	return kept.list, nil
 }
 
-// Tidy implements engine.Reading: it stores the variables of other programs as the shadow copy when they
-// differ from those in it. Ours change with every trial and are made anew by Restore.
+// Tidy implements engine.Reading: the variables of other programs are the shadow copy. Ours change with
+// every trial and are made anew by Restore.
 func (r *reading) Tidy(bootctl.Slot) error {
-	if r.o.Shadow == "" {
-		return nil
-	}
-	l := r.list.without(r.ours())
-	if kept, err := r.loadShadow(); err == nil && kept.equal(l) {
-		return nil
-	}
-	raw, err := l.encode(r.o.Copies[0].Size, -1)
-	if err == nil {
-		err = shadow.Store(r.fs, r.o.Shadow, raw)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot keep the shadow copy of the environment: %w", err)
-	}
-	return nil
+	return r.shadow().Keep(r.list.without(r.ours()).encode(r.o.Copies[0].Size, -1))
 }

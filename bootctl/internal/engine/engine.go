@@ -41,7 +41,6 @@ import (
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/choice"
-	"github.com/ratchet-ota/ratchet/bootctl/internal/locks"
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
@@ -221,7 +220,7 @@ func (e *Engine) write(r Reading, c Change) error {
 
 // locked runs do under the locks. Only waiting for them ends with ctx: what is begun is finished.
 func (e *Engine) locked(ctx context.Context, cannot string, do func() error) error {
-	unlock, err := locks.Take(ctx, e.fs, e.o.Locks, e.optionalLocks)
+	unlock, err := take(ctx, e.fs, e.o.Locks, e.optionalLocks)
 	if err == nil {
 		defer unlock()
 		err = do()

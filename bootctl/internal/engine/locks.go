@@ -1,5 +1,4 @@
-// Package locks takes the advisory locks of other programs on boot metadata.
-package locks
+package engine
 
 import (
 	"context"
@@ -11,11 +10,11 @@ import (
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
-// Take takes all locks at paths in this order and returns what releases them. It waits until ctx
+// take takes the advisory locks of other programs on boot metadata: all locks at paths in this order and returns what releases them. It waits until ctx
 // ends. optional leaves out a lock whose directory is not there, or is on a read-only file system, as
 // /var/lock is on a root that no tmpfs covers there: nobody else can hold it either.
 // Two paths that lead to one file wait for each other until ctx ends.
-func Take(ctx context.Context, fsys hal.FS, paths []string, optional bool) (release func(), err error) {
+func take(ctx context.Context, fsys hal.FS, paths []string, optional bool) (release func(), err error) {
 	var held []func()
 	release = func() {
 		for _, f := range slices.Backward(held) {

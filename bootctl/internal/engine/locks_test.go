@@ -1,4 +1,4 @@
-package locks_test
+package engine_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/ratchet-ota/ratchet/bootctl/internal/locks"
+	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
@@ -34,7 +34,8 @@ func TestTakeOptional(t *testing.T) {
 		{&fs.PathError{Op: "open", Path: "/var/lock/x", Err: syscall.EROFS}, false, false},
 		{fs.ErrPermission, true, false},
 	} {
-		release, err := locks.Take(t.Context(), lockFS{errs: map[string]error{"/a": nil, "/b": c.err}}, []string{"/a", "/b"}, c.optional)
+		fsys := lockFS{errs: map[string]error{"/a": nil, "/b": c.err}}
+		release, err := engine.Take(t.Context(), fsys, []string{"/a", "/b"}, c.optional)
 		if (err == nil) != c.ok || err != nil && !errors.Is(err, c.err) {
 			t.Errorf("%v, optional %v: %v", c.err, c.optional, err)
 		}
