@@ -1,0 +1,274 @@
+package life_test
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/bootctl"
+)
+
+// world is a device around the machine: what its parts are after each action, and nothing of how they do
+// it. Image 1 is the old system, image 2 the offered one.
+type world struct {
+	s     life.Stored
+	boot  map[bootctl.Slot]bootctl.SlotState
+	first bootctl.Slot
+	holds map[bootctl.Slot]int // image, 0 for none that is whole
+	count int
+	final map[string]reason.Reason
+	bars  int
+	ends  []life.Ending // of this play
+	boots int
+
+	live    life.Live
+	run     bootctl.Slot
+	now     time.Duration
+	checked bool // the target was read back in this boot
+	point   int
+	fault   *fault
+	bad     []string
+	down    bool
+	log     func(string)
+}
+
+// fault is one thing that goes wrong at a point of a play.
+type fault struct {
+	point int
+	kind  string // see faults
+	hit   bool
+}
+
+var dev = life.Device{Slots: [2]bootctl.Slot{"A", "B"}, Running: "1", Tries: 3, MaxBoots: 4, RetryMax: time.Hour, Deadline: 2 * time.Minute, Counter: true, Inbox: true}
+
+const offered = "sha256:2222"
+
+func newWorld() *world {
+	full := bootctl.SlotState{Bootable: true, Confirmed: true, Tries: 3}
+	w := &world{boot: map[bootctl.Slot]bootctl.SlotState{"A": full, "B": full}, first: "A", holds: map[bootctl.Slot]int{"A": 1, "B": 1}, final: map[string]reason.Reason{}}
+	w.s.Rec.Phase = life.Idle
+	return w
+}
+
+// off is what a power cut leaves.
+func (w *world) off() *world {
+	c := &world{s: w.s, boot: maps.Clone(w.boot), first: w.first, holds: maps.Clone(w.holds), count: w.count, final: maps.Clone(w.final), bars: w.bars}
+	c.s.Tally.Dirty = false
+	c.s.Rec = w.stored().Rec
+	return c
+}
+
+// stored is what the next start reads: the record with its budgets, as it was encoded.
+func (w *world) stored() life.Stored { return w.s }
+
+// key identifies the state at a power-on.
+func (w *world) key() string {
+	s := w.s
+	s.Rec.Ext.BootID, s.Rec.Ext.Began = "", 0
+	s.Budget.Failures, s.Waiting.Budget.Failures = min(s.Budget.Failures, 7), min(s.Waiting.Budget.Failures, 7)
+	return fmt.Sprintf("%+v %+v %s %v %d %v %d", s, w.boot, w.first, w.holds, w.count, w.final, w.bars)
+}
+
+func (w *world) state() bootctl.State {
+	st := bootctl.State{Slots: maps.Clone(w.boot), Caps: bootctl.Caps{MaxTries: 9}}
+	other := bootctl.Slot("AB"[0:1])
+	if w.first == "A" {
+		other = "B"
+	}
+	for _, n := range []bootctl.Slot{w.first, other} {
+		if w.boot[n].Bootable {
+			st.Next = n
+			break
+		}
+	}
+	return st
+}
+
+// load is the bootloader.
+func (w *world) load() bool {
+	for range 3 {
+		n := w.state().Next
+		b := w.boot[n]
+		switch {
+		case n == "":
+			w.wrong("brick: nothing boots")
+			return false
+		case b.Confirmed:
+		case b.Tries == 0:
+			b.Bootable, b.Exhausted = false, true
+			w.boot[n] = b
+			continue
+		default:
+			b.Tries--
+			w.boot[n] = b
+		}
+		w.run = n
+		return true
+	}
+	w.wrong("brick: the loader goes round")
+	return false
+}
+
+func (w *world) wrong(format string, args ...any) {
+	w.bad = append(w.bad, fmt.Sprintf(format, args...))
+}
+
+// power plays from a power-on to rest. Each time that something happens, at is called with what a cut
+// there would leave.
+func (w *world) power(at func(*world)) {
+	for w.boots = 0; w.boots < 40 && len(w.bad) == 0; w.boots++ {
+		if !w.load() {
+			return
+		}
+		if !w.awake(at) {
+			return
+		}
+	}
+	if len(w.bad) == 0 {
+		w.wrong("I8: it boots for ever")
+	}
+}
+
+// awake is one boot; true when the machine reboots.
+func (w *world) awake(at func(*world)) bool {
+	w.live, w.checked, w.now, w.down = life.Live{BootID: fmt.Sprint("boot", w.boots)}, false, 0, false
+	w.s.Open()
+	var e life.Event = w.started()
+	for range 3000 {
+		s := life.State{Stored: w.s, Live: w.live, Dev: dev}
+		next, eff := life.Step(s, e)
+		if w.log != nil {
+			w.log(line(s, e, next, eff))
+		}
+		if !w.commit(&next, eff) {
+			w.live.Hold, e = s.Hold, life.NotTaken{Moment: w.moment(), Text: "disk full"}
+			w.live = s.Live
+			continue
+		}
+		w.s, w.live = next.Stored, next.Live
+		if !eff.Commit.Empty() || len(eff.Commit.Quar) > 0 {
+			at(w.off())
+		}
+		wait, ok := eff.Do.(life.Wait)
+		if ok && w.s.Rec.Phase == life.Idle && (w.live.Stayed || wait.Until-w.now > time.Hour && w.offer() != "new") {
+			w.rest()
+			return false
+		}
+		if e = w.perform(eff.Do); w.down {
+			return true
+		}
+		switch eff.Do.(type) {
+		case life.Disable, life.Write, life.Try, life.Confirm, life.Refresh, life.Raise:
+			at(w.off())
+		}
+	}
+	w.wrong("the machine does not come to rest in phase %s", w.s.Rec.Phase)
+	return false
+}
+
+func (w *world) moment() life.Moment { return life.Moment{Uptime: w.now, Online: true} }
+
+func (w *world) started() life.Started {
+	return life.Started{Moment: w.moment(), Run: w.run, Boot: w.state(), BootOK: true}
+}
+
+// fails tells whether the fault of this kind happens now.
+func (w *world) fails(kind string) bool {
+	f := w.fault
+	if f == nil || f.hit || f.kind != kind || w.point < f.point {
+		return false
+	}
+	f.hit = true
+	return true
+}
+
+func (w *world) commit(next *life.State, eff life.Effects) bool {
+	w.point++
+	for _, op := range eff.Commit.Quar {
+		switch op := op.(type) {
+		case life.Count:
+			w.s.Tally = life.Tally{Key: op.Key, Boots: op.Boots}
+		case life.Bar:
+			w.bars = 1
+		}
+	}
+	next.Tally = w.s.Tally
+	if eff.Commit.Empty() {
+		return true
+	}
+	if w.fails("commit") {
+		return eff.Commit.Optional != ""
+	}
+	if r := eff.Commit.Record; r != nil && (r.Phase != next.Rec.Phase || r.Boots != next.Budget.Boots) {
+		w.wrong("the record that is committed is not the state that is adopted")
+	}
+	for _, op := range eff.Commit.Ops {
+		switch op := op.(type) {
+		case life.PutFinal:
+			w.final[op.Digest] = op.Why
+		case life.PutOutcome:
+			w.ends = append(w.ends, op.Ending)
+		}
+	}
+	for c, b := range map[life.Counter]int{life.Boots: 4, life.Rewrites: 1, life.Arms: 99, life.Untried: 1, life.Reboots: 7, life.Costly: 3, life.Fell: 2, life.Reverts: 3} {
+		if n := counter(next.Budget, c); n > b {
+			w.wrong("I8: counter %d is %d", c, n)
+		}
+	}
+	return true
+}
+
+func counter(b life.Budget, c life.Counter) int {
+	return []int{b.Boots, b.Rewrites, b.Arms, b.Untried, b.Reboots, b.Failures, b.Costly, b.Fell, b.Reverts}[c]
+}
+
+// offer is what the broker's retained offer is to this device.
+func (w *world) offer() string {
+	switch {
+	case w.final[offered] != "":
+		return "settled"
+	case w.bars > 0:
+		return "barred"
+	case w.holds[w.run] == 2 && w.boot[w.run].Confirmed:
+		return "installed"
+	case w.s.Waiting.Digest != "":
+		return "waits"
+	}
+	return "new"
+}
+
+// expect holds an action against the durable phase (I5).
+func (w *world) expect(what string, phases ...life.Phase) {
+	for _, p := range phases {
+		if w.s.Rec.Phase == p {
+			return
+		}
+	}
+	w.wrong("I5: %s in phase %s", what, w.s.Rec.Phase)
+}
+
+func (w *world) good() {
+	for n, b := range w.boot {
+		if b.Bootable && b.Confirmed && (w.holds[n] == 1 || w.holds[n] == 2) {
+			return
+		}
+	}
+	w.wrong("I1: no confirmed slot is bootable: %+v holds %v", w.boot, w.holds)
+}
+
+// rest holds a device at rest against what it must be.
+func (w *world) rest() {
+	b := w.boot[w.run]
+	stuck := len(w.ends) > 0 && w.ends[len(w.ends)-1].Result == "stuck"
+	if (!b.Confirmed || !b.Bootable || w.state().Next != w.run) && !stuck {
+		w.wrong("rest: slot %s runs and is not confirmed and next: %+v", w.run, w.boot)
+	}
+	for n, s := range w.boot {
+		if n != w.run && s.Bootable && !s.Confirmed {
+			w.wrong("rest: slot %s is left armed", n)
+		}
+	}
+	w.good()
+}
