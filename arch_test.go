@@ -87,6 +87,10 @@ var allowed = map[string]map[string]string{
 		"agent/manifest": "makes texts printable", "agent/reason": "of an outcome", "agent/trust": "enrolled keys", "transport/wire": "topics"},
 	"cmd/internal/screen": {"agent/manifest": "makes texts from outside printable"},
 
+	"cmd/ratchet/wire": {"cmd/ratchet/config": "what is wired", "agent": "its options", "agent/cipher": "the device's keys for images", "agent/health": "checks", "agent/journal": "opens it",
+		"agent/reason": "how the journal was lost", "agent/trust": "keys and the root", "bootctl": "names of slots", "bootctl/ubootenv": "the one switch over backends", "bootctl/grubenv": "",
+		"bootctl/sdboot": "", "bootctl/efi": "", "bootctl/hook": "", "slots": "a source of images", "transport": "back-off, and what is forbidden", "transport/http": "images",
+		"transport/mqtt": "the fleet", "transport/secure": "TLS", "hal": "contracts", "hal/linux": "the machine", "hal/linux/tpm": "a counter"},
 	"cmd/ratchet/config": {"agent/manifest": "who the device is", "agent/policy": "its rules", "transport/wire": "what an id may be"},
 	"cmd/ratchet/render": {"agent/control": "the daemon's answers", "cmd/internal/screen": "safe texts and a terminal's width"},
 

@@ -18,9 +18,8 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/journal"
-	"github.com/ratchet-ota/ratchet/agent/trust"
-	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
@@ -84,7 +83,7 @@ func unexpected(f *flag.FlagSet) error {
 func checkConfig(path string, stdout, stderr io.Writer) int {
 	c, _, err := config.Load(path)
 	if err == nil {
-		err = files(&c)
+		err = wire.Check(&c)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "ratchet: %v\n", err)
@@ -92,39 +91,6 @@ func checkConfig(path string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "%s is good: device %s, slots in %s\n", path, c.Device.ID, c.Boot.Backend)
 	return 0
-}
-
-// files checks what the configuration names, without touching a slot or a device.
-func files(c *config.Config) error {
-	defs, err := slotDefs(c)
-	if err != nil {
-		return err
-	}
-	if _, err := backend(c, linux.FS{}, []bootctl.Slot{defs[0].Name, defs[1].Name}); err != nil {
-		return err
-	}
-	if _, err := anchors(c); err != nil && c.Trust.Root == "" {
-		return err
-	}
-	if _, err := root(c); err != nil {
-		return err
-	}
-	if _, err := decryption(c); err != nil {
-		return err
-	}
-	if _, err := fetcher(c); err != nil {
-		return err
-	}
-	if c.MQTT != nil {
-		if _, err := mqttClient(c, slog.New(slog.DiscardHandler)); err != nil {
-			return err
-		}
-	}
-	if _, err := healthPlan(c, func() (bool, time.Time) { return false, time.Time{} }); err != nil {
-		return err
-	}
-	_, err = socketMode(c)
-	return err
 }
 
 // device is the daemon, assembled.
@@ -151,7 +117,7 @@ func assemble(path, stateDir string, stderr io.Writer) (*device, error) {
 		}
 		stateDir = c.State.Directory
 	}
-	c, _, err := config.Load(filepath.Join(stateDir, "last-good.toml"))
+	c, _, err := config.Load(wire.LastGood(stateDir))
 	if err == nil {
 		_, err = d.wire(c, []string{why.Error()}, stderr)
 	}
@@ -165,8 +131,11 @@ func assemble(path, stateDir string, stderr io.Writer) (*device, error) {
 func (d *device) wire(c config.Config, why []string, stderr io.Writer) (safe bool, err error) {
 	d.config = c
 	d.log = newLogger(c.Log, stderr)
-	o, err := d.options(why)
-	if err == nil {
+	var o agent.Options
+	if o, d.mqtt, err = wire.Options(&d.config, why, d.log); err == nil {
+		if o.Journal != nil {
+			d.journal = o.Journal
+		}
 		d.agent, err = agent.New(o)
 	}
 	if err != nil && d.journal != nil {
@@ -178,7 +147,7 @@ func (d *device) wire(c config.Config, why []string, stderr io.Writer) (safe boo
 
 // keepLastGood keeps a copy of a configuration that worked, for the day on which it does not.
 func keepLastGood(dir string, raw []byte, log *slog.Logger) {
-	path := filepath.Join(dir, "last-good.toml")
+	path := wire.LastGood(dir)
 	if old, err := hal.ReadFile(linux.FS{}, path, config.MaxSize); err == nil && string(old) == string(raw) {
 		return // flash wears
 	}
@@ -197,92 +166,6 @@ func newLogger(c config.Log, w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
-}
-
-// options wires the parts. What the device boots by must be there; what it reports by may be missing,
-// and is then said.
-func (d *device) options(safe []string) (agent.Options, error) {
-	c := &d.config
-	id, power, clock := machine(c)
-	fsys := linux.FS{}
-	o := agent.Options{Device: c.Device.ID, Version: agent.Version, Running: c.Device.Version, RootComponent: c.Running.RootComponent,
-		NeedMarker: !c.Running.NoMarker, Blocks: linux.Blocks{}, FS: fsys, Power: power, Clock: clock, Identity: id,
-		StateDir: c.State.Directory, RootVersion: c.Trust.RootVersion, EvidenceMax: c.Evidence.Bytes, Tries: c.Boot.Tries,
-		MaxBoots: c.Boot.MaxBoots, Checkpoint: c.Policy.Checkpoint, RetryMax: time.Duration(c.HTTP.RetryMax),
-		ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: metered(c), Safe: safe, Log: d.log}
-	var err error
-	if o.Slots, err = slotDefs(c); err != nil {
-		return o, err
-	}
-	if o.Boot, err = backend(c, fsys, []bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}); err != nil {
-		return o, err
-	}
-	if o.Facts, err = c.Facts(); err != nil {
-		return o, err
-	}
-	if o.Rules, err = c.Rules(); err != nil {
-		return o, err
-	}
-	store, lost, err := openJournal(c.State.Directory, c.State.JournalBytes, d.log)
-	if errors.Is(err, journal.ErrLocked) {
-		return o, err
-	}
-	if err != nil {
-		o.Safe = append(o.Safe, err.Error())
-	} else {
-		d.journal = store
-	}
-	o.Journal, o.JournalLost = store, lost
-	o.Counter = counter(c, fsys)
-	o.Sequence = c.Device.Sequence
-	if o.Decrypt, err = decryption(c); err != nil {
-		d.log.Error("encrypted images cannot be installed", "error", err)
-	}
-	if c.MQTT != nil {
-		o.Channel = c.MQTT.Channel
-	}
-	if o.Root, err = root(c); err != nil {
-		d.log.Error("the trust root is bad", "error", err)
-		o.Safe = append(o.Safe, err.Error())
-	}
-	if c.Trust.Root != "" {
-		// Flat keys are refused once there is a root.
-	} else if keys, err := anchors(c); err != nil {
-		d.log.Error("trust anchors are bad", "error", err)
-		o.Safe = append(o.Safe, err.Error())
-	} else {
-		o.Authority = keys
-	}
-	if o.Signer, err = deviceKey(c, fsys, d.log); err != nil {
-		d.log.Error("there is no device key; evidence stays unsigned and is not sent", "error", err)
-		o.Signer = (*trust.Signer)(nil)
-	}
-	if c.Health.Watchdog != "" {
-		w, err := linux.OpenWatchdog(c.Health.Watchdog)
-		if err != nil {
-			d.log.Error("there is no watchdog for trials", "error", err)
-		} else {
-			o.Watchdog = w
-		}
-	}
-	if o.Fetch, err = fetcher(c); err != nil {
-		d.log.Error("no images can be loaded from the network", "error", err)
-	}
-	if c.MQTT != nil {
-		if d.mqtt, err = mqttClient(c, d.log); err != nil {
-			d.log.Error("there is no connection to the fleet", "error", err)
-		} else {
-			o.Inbox, o.Outbox, o.Online = d.mqtt, d.mqtt, d.mqtt.Online
-		}
-	}
-	online := o.Online
-	if online == nil {
-		online = func() (bool, time.Time) { return false, time.Time{} }
-	}
-	if o.Health, err = healthPlan(c, online); err != nil {
-		o.Safe = append(o.Safe, err.Error())
-	}
-	return o, nil
 }
 
 // serve runs the parts until ctx ends, and waits for all of them.
@@ -335,7 +218,7 @@ func serveControl(ctx context.Context, c config.Config, log *slog.Logger, h cont
 	if socket == "" {
 		socket = control.DefaultSocket
 	}
-	mode, err := socketMode(&c)
+	mode, err := wire.SocketMode(&c)
 	if err != nil {
 		return err
 	}

@@ -6,13 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
 	"github.com/ratchet-ota/ratchet/hal"
-	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
 )
 
@@ -32,31 +29,6 @@ there already is left as it is, so that it may be run again after a power cut.
 
 Exit codes: 0 done, 1 failed, 2 usage.
 `
-
-// maxPassword is the longest of a TPM's hierarchy, in bytes: a digest of SHA-512 (TPM 2.0 Library, part 2, section 10.4.5).
-const maxPassword = 64
-
-// counterTPM is the TPM counter of the configuration, nil where it names none.
-func counterTPM(c *config.Config) *tpm.Counter {
-	if c.Counter.Kind != "tpm2" {
-		return nil
-	}
-	path, index := c.Counter.Device, c.Counter.Index
-	if path == "" {
-		path = tpm.DefaultDevice
-	}
-	if index == 0 {
-		index = tpm.DefaultIndex
-	}
-	return tpm.New(path, index)
-}
-
-func counter(c *config.Config, fsys hal.FS) hal.Counter {
-	if t := counterTPM(c); t != nil {
-		return t
-	}
-	return linux.NewFileCounter(fsys, filepath.Join(c.State.Directory, "counter"))
-}
 
 // runCounter works without the daemon: in a factory there is none yet.
 func runCounter(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -92,7 +64,7 @@ func runCounter(ctx context.Context, args []string, stdout, stderr io.Writer) in
 		err = makeCounter(ctx, &c, how, *auth, stdout)
 	}
 	if err == nil {
-		err = showCounter(ctx, counter(&c, linux.FS{}), stdout)
+		err = showCounter(ctx, wire.Counter(&c), stdout)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "ratchet: %v\n", err)
@@ -102,26 +74,13 @@ func runCounter(ctx context.Context, args []string, stdout, stderr io.Writer) in
 }
 
 func makeCounter(ctx context.Context, c *config.Config, how tpm.Provision, auth string, stdout io.Writer) error {
-	t := counterTPM(c)
-	if t == nil {
-		return errors.New("the configuration has no counter in a TPM: set counter.kind = \"tpm2\"; a counter in a file needs no making")
-	}
-	if auth != "" {
-		b, err := os.ReadFile(auth)
-		if err != nil {
-			return err
-		}
-		if how.Password = []byte(strings.TrimRight(string(b), "\n")); len(how.Password) > maxPassword {
-			return fmt.Errorf("the password in %s has more than %d bytes", auth, maxPassword)
-		}
-	}
-	made, err := t.Make(ctx, how)
-	if err != nil {
+	made, err := wire.MakeCounter(ctx, c, how, auth)
+	switch {
+	case err != nil:
 		return err
-	}
-	if made {
+	case made:
 		fmt.Fprintln(stdout, "The counter was made.")
-	} else {
+	default:
 		fmt.Fprintln(stdout, "The counter is there already; it was left as it is.")
 	}
 	return nil

@@ -1,0 +1,43 @@
+package wire
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+)
+
+// Check looks for what is wrong with the files that the configuration names, without touching a slot or a device.
+func Check(c *config.Config) error {
+	defs, err := slotDefs(c)
+	if err != nil {
+		return err
+	}
+	if _, err := backend(c, linux.FS{}, []bootctl.Slot{defs[0].Name, defs[1].Name}); err != nil {
+		return err
+	}
+	if _, err := anchors(c); err != nil && c.Trust.Root == "" {
+		return err
+	}
+	if _, err := root(c); err != nil {
+		return err
+	}
+	if _, err := decryption(c); err != nil {
+		return err
+	}
+	if _, err := fetcher(c); err != nil {
+		return err
+	}
+	if c.MQTT != nil {
+		if _, err := mqttClient(c, slog.New(slog.DiscardHandler)); err != nil {
+			return err
+		}
+	}
+	if _, err := healthPlan(c, func() (bool, time.Time) { return false, time.Time{} }); err != nil {
+		return err
+	}
+	_, err = SocketMode(c)
+	return err
+}

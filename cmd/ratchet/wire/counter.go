@@ -1,0 +1,60 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
+)
+
+// maxPassword is the longest of a TPM's hierarchy, in bytes: a digest of SHA-512 (TPM 2.0 Library, part 2, section 10.4.5).
+const maxPassword = 64
+
+// tpmCounter is the TPM counter of the configuration, nil where it names none.
+func tpmCounter(c *config.Config) *tpm.Counter {
+	if c.Counter.Kind != "tpm2" {
+		return nil
+	}
+	path, index := c.Counter.Device, c.Counter.Index
+	if path == "" {
+		path = tpm.DefaultDevice
+	}
+	if index == 0 {
+		index = tpm.DefaultIndex
+	}
+	return tpm.New(path, index)
+}
+
+// Counter is the rollback counter of the configuration. Nothing is opened before it is used.
+func Counter(c *config.Config) hal.Counter {
+	if t := tpmCounter(c); t != nil {
+		return t
+	}
+	return linux.NewFileCounter(linux.FS{}, filepath.Join(c.State.Directory, "counter"))
+}
+
+// MakeCounter makes the counter that the configuration names in the TPM. auth is a file that holds the
+// hierarchy's password, "" for an empty one. A counter that is there already is left as it is: made is false.
+func MakeCounter(ctx context.Context, c *config.Config, how tpm.Provision, auth string) (made bool, err error) {
+	t := tpmCounter(c)
+	if t == nil {
+		return false, errors.New("the configuration has no counter in a TPM: set counter.kind = \"tpm2\"; a counter in a file needs no making")
+	}
+	if auth != "" {
+		b, err := os.ReadFile(auth)
+		if err != nil {
+			return false, err
+		}
+		if how.Password = []byte(strings.TrimRight(string(b), "\n")); len(how.Password) > maxPassword {
+			return false, fmt.Errorf("the password in %s has more than %d bytes", auth, maxPassword)
+		}
+	}
+	return t.Make(ctx, how)
+}

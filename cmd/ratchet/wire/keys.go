@@ -1,0 +1,129 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/cipher"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+)
+
+// wireKeys wires what the device trusts and what it signs with. Without a key to trust nothing is installed;
+// without a key of its own nothing is sent.
+func wireKeys(o *agent.Options, c *config.Config, fsys hal.FS, log *slog.Logger) {
+	var err error
+	if o.Decrypt, err = decryption(c); err != nil {
+		log.Error("encrypted images cannot be installed", "error", err)
+	}
+	if o.Root, err = root(c); err != nil {
+		log.Error("the trust root is bad", "error", err)
+		o.Safe = append(o.Safe, err.Error())
+	}
+	if c.Trust.Root != "" {
+		// Flat keys are refused once there is a root.
+	} else if keys, err := anchors(c); err != nil {
+		log.Error("trust anchors are bad", "error", err)
+		o.Safe = append(o.Safe, err.Error())
+	} else {
+		o.Authority = keys
+	}
+	if o.Signer, err = deviceKey(c, fsys, log); err != nil {
+		log.Error("there is no device key; evidence stays unsigned and is not sent", "error", err)
+		o.Signer = (*trust.Signer)(nil)
+	}
+}
+
+// root reads the trust root that the image brings; nil without one.
+func root(c *config.Config) ([]byte, error) {
+	if c.Trust.Root == "" {
+		return nil, nil
+	}
+	b, err := hal.ReadFile(linux.FS{}, c.Trust.Root, trust.MaxBundle)
+	if err != nil {
+		return nil, fmt.Errorf("trust.root: %w", err)
+	}
+	if _, err := trust.Anchor(b); err != nil {
+		return nil, fmt.Errorf("trust.root %s: %w", c.Trust.Root, err)
+	}
+	return b, nil
+}
+
+// anchors reads the release keys of a device without a trust root.
+func anchors(c *config.Config) (trust.Keys, error) {
+	var keys []trust.Key
+	for _, path := range c.Trust.Keys {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return trust.Keys{}, fmt.Errorf("trust.keys: %w", err)
+		}
+		k, err := trust.ParsePublic(b)
+		if err != nil {
+			return trust.Keys{}, fmt.Errorf("trust.keys %s: %w", path, err)
+		}
+		keys = append(keys, k)
+	}
+	return trust.NewKeys(keys, c.Trust.Legacy)
+}
+
+// decryption reads the device's keys for encrypted images.
+func decryption(c *config.Config) (cipher.Keys, error) {
+	var keys []cipher.Key
+	for _, path := range c.Trust.Decryption {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return cipher.Keys{}, fmt.Errorf("trust.decryption-keys: %w", err)
+		}
+		k, err := cipher.ParseKey(b)
+		if err != nil {
+			return cipher.Keys{}, fmt.Errorf("trust.decryption-keys %s: %w", path, err)
+		}
+		keys = append(keys, k)
+	}
+	return cipher.NewKeys(keys...)
+}
+
+// deviceKey reads the key that signs evidence; it is made on the first start, and its public half is
+// written beside it for enrolment.
+func deviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, error) {
+	path := c.Evidence.Key
+	if path == "" {
+		path = filepath.Join(c.State.Directory, "device.key")
+	}
+	b, err := hal.ReadFile(fsys, path, 64<<10)
+	if err == nil {
+		return trust.ParsePrivate(b)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	s, err := trust.Generate(trust.ESP256)
+	if err != nil {
+		return nil, err
+	}
+	priv, err := s.MarshalPEM()
+	if err != nil {
+		return nil, err
+	}
+	pub, err := s.Key().MarshalPEM()
+	if err != nil {
+		return nil, err
+	}
+	// Crash: public half first -> a private key that is there was announced; a public one alone is replaced.
+	if err := hal.ReplaceFile(fsys, strings.TrimSuffix(path, ".key")+".pem", pub); err != nil {
+		return nil, err
+	}
+	if err := hal.ReplaceFile(fsys, path, priv); err != nil {
+		return nil, err
+	}
+	log.Info("made the device key; enrol its public half", "key", path, "public", strings.TrimSuffix(path, ".key")+".pem", "id", s.Key().ID())
+	return s, nil
+}

@@ -1,0 +1,143 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/health"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/transport/mqtt"
+)
+
+// Options wires the parts of the device that the configuration describes. What the device boots by must be
+// there, or err says what is missing. What it reports by may be missing: that is logged, or added to what the
+// agent gives as the causes of boot-safe mode, which begin with safe. fleet is the connection to the broker,
+// which the caller runs; nil without one.
+//
+// err is journal.ErrLocked while another daemon has the state directory. The journal in the options, nil if
+// none can be had, is the caller's to close.
+func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options, fleet *mqtt.Client, err error) {
+	fsys := linux.FS{}
+	o = agent.Options{Device: c.Device.ID, Version: agent.Version, Running: c.Device.Version, RootComponent: c.Running.RootComponent,
+		NeedMarker: !c.Running.NoMarker, Blocks: linux.Blocks{}, FS: fsys,
+		StateDir: c.State.Directory, RootVersion: c.Trust.RootVersion, EvidenceMax: c.Evidence.Bytes, Tries: c.Boot.Tries,
+		MaxBoots: c.Boot.MaxBoots, Checkpoint: c.Policy.Checkpoint, RetryMax: time.Duration(c.HTTP.RetryMax),
+		ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: metered(c), Safe: safe, Log: log}
+	o.Identity, o.Power, o.Clock = machine(c)
+	if o.Slots, err = slotDefs(c); err != nil {
+		return o, nil, err
+	}
+	if o.Boot, err = backend(c, fsys, []bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}); err != nil {
+		return o, nil, err
+	}
+	if o.Facts, err = c.Facts(); err != nil {
+		return o, nil, err
+	}
+	if o.Rules, err = c.Rules(); err != nil {
+		return o, nil, err
+	}
+	o.Journal, o.JournalLost, err = openJournal(c.State.Directory, c.State.JournalBytes, log)
+	if errors.Is(err, journal.ErrLocked) {
+		return o, nil, err
+	}
+	if err != nil {
+		o.Safe = append(o.Safe, err.Error())
+	}
+	o.Counter = Counter(c)
+	o.Sequence = c.Device.Sequence
+	wireKeys(&o, c, fsys, log)
+	if c.Health.Watchdog != "" {
+		w, err := linux.OpenWatchdog(c.Health.Watchdog)
+		if err != nil {
+			log.Error("there is no watchdog for trials", "error", err)
+		} else {
+			o.Watchdog = w
+		}
+	}
+	fleet = wireNetwork(&o, c, log)
+	online := o.Online
+	if online == nil {
+		online = func() (bool, time.Time) { return false, time.Time{} }
+	}
+	if o.Health, err = healthPlan(c, online); err != nil {
+		o.Safe = append(o.Safe, err.Error())
+	}
+	return o, fleet, nil
+}
+
+// machine is what the agent knows the machine by, and how it is rebooted.
+func machine(c *config.Config) (linux.Identity, *linux.Power, linux.Clock) {
+	id := linux.Identity{CmdlinePath: c.Running.Cmdline, Key: c.Running.MarkerKey, RootPath: c.Running.Root, RootFile: c.Running.RootFile, BootIDPath: c.Running.BootID}
+	power := &linux.Power{Command: c.Reboot.Command, ForceCommand: c.Reboot.ForceCommand}
+	return id, power, linux.Clock{Floor: builtAfter}
+}
+
+// metered reads a file that a network manager's hook keeps: "yes" or "1" means that the link is paid by volume.
+func metered(c *config.Config) func() bool {
+	path := c.Policy.MeteredFile
+	if path == "" {
+		return nil
+	}
+	return func() bool {
+		b, err := os.ReadFile(path)
+		s := strings.TrimSpace(string(b))
+		return err == nil && (s == "yes" || s == "1" || s == "true")
+	}
+}
+
+func healthPlan(c *config.Config, online func() (bool, time.Time)) (health.Plan, error) {
+	h := c.Health
+	p := health.Plan{Soak: orDuration(h.Soak, time.Minute), Deadline: orDuration(h.Deadline, 10*time.Minute),
+		Interval: time.Duration(h.Interval), Timeout: time.Duration(h.Timeout), MinUptime: time.Duration(h.MinUptime)}
+	if len(h.Units) > 0 || h.NoFailed {
+		p.Checks = append(p.Checks, health.Unit{Units: h.Units, NoneFailed: h.NoFailed})
+	}
+	for _, x := range h.Command {
+		if len(x.Run) == 0 || !filepath.IsAbs(x.Run[0]) {
+			return p, fmt.Errorf("health.command %q: run must be an absolute path and its arguments", x.Name)
+		}
+		p.Checks = append(p.Checks, health.Command{Title: x.Name, Argv: x.Run})
+	}
+	for _, x := range h.HTTP {
+		p.Checks = append(p.Checks, health.HTTP{Title: x.Name, URL: x.URL, Status: x.Status, Contains: x.Contains})
+	}
+	for _, x := range h.TCP {
+		p.Checks = append(p.Checks, health.TCP{Title: x.Name, Addr: x.Address})
+	}
+	if h.Broker {
+		if c.MQTT == nil {
+			return p, errors.New("health.broker is set, but there is no [mqtt] section")
+		}
+		p.Checks = append(p.Checks, &health.Broker{Online: online})
+	}
+	return p, p.Validate()
+}
+
+// SocketMode is the mode of the control socket's file, 0660 if the configuration names none.
+func SocketMode(c *config.Config) (os.FileMode, error) {
+	if c.Control.SocketMode == "" {
+		return 0o660, nil
+	}
+	n, err := strconv.ParseUint(c.Control.SocketMode, 8, 9)
+	if err != nil {
+		return 0, fmt.Errorf("control.mode %q is no octal mode like \"0660\"", c.Control.SocketMode)
+	}
+	return os.FileMode(n), nil
+}
+
+func orDuration(d config.Duration, or time.Duration) time.Duration {
+	if d == 0 {
+		return or
+	}
+	return time.Duration(d)
+}

@@ -1,0 +1,231 @@
+package wire_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
+	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
+)
+
+// device is a folder in which a device's files lie.
+type device struct {
+	t   *testing.T
+	dir string
+}
+
+func newDevice(t *testing.T) device {
+	t.Helper()
+	d := device{t, t.TempDir()}
+	s, err := trust.Generate(trust.ESP256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := s.Key().MarshalPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.put("release.pem", string(pub))
+	return d
+}
+
+func (d device) path(name string) string { return filepath.Join(d.dir, name) }
+
+func (d device) put(name, text string) {
+	d.t.Helper()
+	if err := os.WriteFile(d.path(name), []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// config is a good configuration, and more below it.
+func (d device) config(more string) *config.Config {
+	d.t.Helper()
+	c, err := config.Parse([]byte(strings.ReplaceAll(`[device]
+id = "box"
+vendor = ["example.com"]
+class = ["gateway"]
+[state]
+directory = "DIR/state"
+[slots.X]
+index = 1
+parts = { rootfs = "DIR/x" }
+[slots.Y]
+index = 0
+parts = { rootfs = "DIR/y" }
+[boot]
+backend = "grub"
+grubenv = "DIR/grubenv"
+[trust]
+keys = ["DIR/release.pem"]
+`+more, "DIR", d.dir)))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return &c
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+// TestOptions: a device that is made for the first time gets its slots by index, a journal and a key; the
+// same key at the next start.
+func TestOptions(t *testing.T) {
+	d := newDevice(t)
+	var key string
+	for _, start := range []string{"first", "second"} {
+		o, fleet, err := wire.Options(d.config(""), nil, discard)
+		if err != nil || len(o.Safe) > 0 || fleet != nil || o.Inbox != nil || o.JournalLost != reason.None {
+			t.Fatalf("%s start: %v, safe %q", start, err, o.Safe)
+		}
+		if o.Slots[0].Name != "Y" || o.Slots[1].Name != "X" || o.Slots[1].Index != 1 || o.Slots[1].Parts["rootfs"] != d.path("x") {
+			t.Errorf("%s start: slots %+v", start, o.Slots)
+		}
+		pub, err := os.ReadFile(d.path("state/device.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k, err := trust.ParsePublic(pub); err != nil || k.ID() != o.Signer.Key().ID() || key != "" && key != k.ID() {
+			t.Errorf("%s start: the key beside the device's is not its public half, or was made again: %v", start, err)
+		} else {
+			key = k.ID()
+		}
+		if err := o.Journal.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestOptionsBad: what the device boots by is an error; what it can do without puts it into boot-safe
+// mode or is logged.
+func TestOptionsBad(t *testing.T) {
+	for _, tt := range []struct {
+		name, more     string
+		ruin           func(device)
+		err, safe, log string // parts of them, "": none
+	}{
+		{name: "slots with one index", err: "index"},
+		{name: "no release key", ruin: func(d device) { _ = os.Remove(d.path("release.pem")) }, safe: "release.pem", log: "trust anchors are bad"},
+		{name: "state is a file", ruin: func(d device) { d.put("state", "") }, safe: "state directory", log: "no device key"},
+		{name: "bad broker", more: "[mqtt]\nurl = \"mqtt://broker\"\n", log: "no connection to the fleet"},
+		{name: "bad decryption key", more: "decryption-keys = [\"DIR/nothing.pem\"]\n", log: "encrypted images cannot be installed"},
+		{name: "bad health check", more: "[health]\ncommand = [{run = [\"true\"]}]\n", safe: "absolute path"},
+		{name: "no watchdog", more: "[health]\nwatchdog = \"DIR/watchdog9\"\n", log: "no watchdog for trials"},
+		{name: "bad image server CA", more: "[http]\nca = \"DIR/nothing.pem\"\n", log: "no images can be loaded"},
+	} {
+		d := newDevice(t)
+		var c *config.Config
+		if tt.name == "slots with one index" {
+			c = d.config("")
+			one := 1
+			c.Slots["Y"] = config.Slot{Index: &one}
+		} else {
+			c = d.config(tt.more)
+		}
+		if tt.ruin != nil {
+			tt.ruin(d)
+		}
+		var log bytes.Buffer
+		o, _, err := wire.Options(c, []string{"said before"}, slog.New(slog.NewTextHandler(&log, nil)))
+		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		if tt.safe == "" && len(o.Safe) != 1 || tt.safe != "" && (len(o.Safe) != 2 || o.Safe[0] != "said before" || !strings.Contains(o.Safe[1], tt.safe)) {
+			t.Errorf("%s: boot-safe because %q", tt.name, o.Safe)
+		}
+		if tt.log == "" != !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), tt.log) {
+			t.Errorf("%s: %s", tt.name, log.String())
+		}
+		if o.Journal != nil {
+			_ = o.Journal.Close()
+		}
+	}
+}
+
+// TestJournal: one that another daemon has is left alone; one that is corrupt is set aside, and its loss is known.
+func TestJournal(t *testing.T) {
+	d := newDevice(t)
+	o, _, err := wire.Options(d.config(""), nil, discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := wire.Options(d.config(""), nil, discard); !errors.Is(err, journal.ErrLocked) {
+		t.Errorf("a second daemon: %v", err)
+	}
+	if err := o.Journal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.put("state/journal.db", strings.Repeat("no journal ", 1000))
+	o, _, err = wire.Options(d.config(""), nil, discard)
+	if err != nil || o.JournalLost != reason.JournalLost || o.Journal == nil || len(o.Safe) > 0 {
+		t.Fatalf("a corrupt journal: %v, lost %q, safe %q", err, o.JournalLost, o.Safe)
+	}
+	_ = o.Journal.Close()
+	if aside, _ := filepath.Glob(d.path("state/journal.db.corrupt-*")); len(aside) != 1 {
+		t.Errorf("set aside: %v", aside)
+	}
+}
+
+// TestMetered: the link is metered while the file says so, and not without the file.
+func TestMetered(t *testing.T) {
+	d := newDevice(t)
+	o, _, err := wire.Options(d.config("[policy]\nmetered-file = \"DIR/metered\"\n"), nil, discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Journal.Close()
+	for _, tt := range []struct {
+		text string
+		want bool
+	}{{"yes\n", true}, {"1", true}, {" true ", true}, {"no", false}, {"", false}, {"yes please", false}} {
+		if d.put("metered", tt.text); o.Metered() != tt.want {
+			t.Errorf("%q: metered %v", tt.text, !tt.want)
+		}
+	}
+	if err := os.Remove(d.path("metered")); err != nil {
+		t.Fatal(err)
+	}
+	if o.Metered() {
+		t.Error("metered without the file")
+	}
+}
+
+func TestSocketMode(t *testing.T) {
+	for text, want := range map[string]os.FileMode{"": 0o660, "0600": 0o600, "777": 0o777, "1777": 0, "rw": 0} {
+		var c config.Config
+		c.Control.SocketMode = text
+		if got, err := wire.SocketMode(&c); got != want || (err == nil) != (want != 0) {
+			t.Errorf("%q: %o, %v", text, got, err)
+		}
+	}
+}
+
+// TestCounter: the file's counter begins at nothing; without a TPM none can be made, and that is said.
+func TestCounter(t *testing.T) {
+	d := newDevice(t)
+	if err := os.Mkdir(d.path("state"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := wire.Counter(d.config("")).Read(t.Context()); err != nil || v != 0 {
+		t.Errorf("counter %d, %v", v, err)
+	}
+	var how tpm.Provision
+	if made, err := wire.MakeCounter(t.Context(), d.config(""), how, ""); made || err == nil || !strings.Contains(err.Error(), "needs no making") {
+		t.Errorf("made %v, %v", made, err)
+	}
+	inTPM := "[counter]\nkind = \"tpm2\"\ndevice = \"DIR/no-tpm\"\n"
+	for n, want := range map[int]string{64: "is there a TPM", 65: "more than 64 bytes"} {
+		d.put("password", strings.Repeat("x", n)+"\n")
+		if made, err := wire.MakeCounter(t.Context(), d.config(inTPM), how, d.path("password")); made || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a password of %d bytes: made %v, %v", n, made, err)
+		}
+	}
+}
