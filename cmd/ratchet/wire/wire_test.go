@@ -150,6 +150,26 @@ func TestOptionsBad(t *testing.T) {
 	}
 }
 
+// TestDeviceKeyIsLeft: a key that is there and cannot be read is never replaced: it may be the one that was enrolled.
+func TestDeviceKeyIsLeft(t *testing.T) {
+	d := newDevice(t)
+	if err := os.Mkdir(d.path("state"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"no key", strings.Repeat("x", 64<<10+1)} {
+		d.put("state/device.key", text)
+		var log bytes.Buffer
+		o, _, err := wire.Options(d.config(""), nil, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil || o.Signer != nil || !strings.Contains(log.String(), "there is no device key") {
+			t.Errorf("%d bytes: %v, signer %v, %s", len(text), err, o.Signer, log.String())
+		}
+		_ = o.Journal.Close()
+		if after, err := os.ReadFile(d.path("state/device.key")); err != nil || string(after) != text {
+			t.Errorf("%d bytes: the key was replaced: %v", len(text), err)
+		}
+	}
+}
+
 // TestJournal: one that another daemon has is left alone; one that is corrupt is set aside, and its loss is known.
 func TestJournal(t *testing.T) {
 	d := newDevice(t)

@@ -1,19 +1,15 @@
-package main
+package daemon
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
-	"time"
 
-	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/intake"
-	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
@@ -67,6 +63,7 @@ func (d *device) handle(ctx context.Context, r control.Request, progress func(an
 	return result, nil
 }
 
+// install looks at an envelope, or installs it with the payloads that were handed over with it.
 func (d *device) install(ctx context.Context, r control.Request, progress func(any)) (any, error) {
 	env, err := io.ReadAll(io.LimitReader(r.Files[0], manifest.MaxEnvelope+1))
 	if err != nil {
@@ -112,22 +109,4 @@ func explain(err error) error {
 		e.Exit = control.ExitDeferred
 	}
 	return e
-}
-
-func safeError(why error) error {
-	i := reason.BootSafeMode.Info()
-	return &control.Error{Reason: reason.BootSafeMode, Message: i.Says + " (" + why.Error() + ")", Advice: i.Advice, Exit: control.ExitFailed}
-}
-
-func minimalStatus(d *device, why error) control.Status {
-	wall := time.Now().UTC()
-	host, _ := os.Hostname()
-	id := d.config.Device.ID
-	if id == "" {
-		id = host
-	}
-	return control.Status{Schema: control.Schema, Device: id, Agent: agent.Version, Mode: control.ModeBootSafe,
-		ModeReason: reason.ConfigInvalid, ModeWhy: why.Error(), Phase: string(life.Idle), Time: control.TimeStatus{Wall: wall, Quality: "local"},
-		Journal: control.JournalStatus{FreeBytes: -1}, Running: control.SlotStatus{Tries: -1, State: "not known"}, Other: control.SlotStatus{Tries: -1, State: "not known"},
-		Advice: []string{"The configuration cannot be used: " + why.Error() + ". Correct it, check it with `ratchet daemon --check-config`, and restart the daemon."}}
 }

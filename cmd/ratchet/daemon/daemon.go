@@ -1,0 +1,124 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/transport/mqtt"
+)
+
+// memory limits of the runtime: a soft one, so that an install stays within 16 MiB of RSS.
+const (
+	gcPercent   = 40
+	memoryLimit = 20 << 20
+)
+
+// Run runs the daemon with the configuration at path until ctx ends. state is where the last good
+// configuration is looked for while the one at path cannot be read. Log lines go to w, in the form that the
+// configuration says.
+//
+// An error is for the exit code: it has been logged. It is journal.ErrLocked while another daemon runs on the
+// same state directory, or what ended the agent. A bad configuration is no error: Run goes on in boot-safe mode.
+func Run(ctx context.Context, path, state string, w io.Writer) error {
+	debug.SetGCPercent(gcPercent)
+	debug.SetMemoryLimit(memoryLimit)
+	d, err := assemble(path, state, w)
+	if errors.Is(err, journal.ErrLocked) {
+		// Two of them would confirm and disable against each other, even in boot-safe mode.
+		d.log.Error("another ratchet daemon runs on this state directory; this one ends", "error", err)
+		return err
+	}
+	if err != nil {
+		bootSafe(ctx, d, err, w)
+		return nil
+	}
+	return d.serve(ctx)
+}
+
+// device is the daemon, assembled.
+type device struct {
+	config  config.Config
+	log     *slog.Logger
+	agent   *agent.Agent
+	mqtt    *mqtt.Client // nil without a connection to the fleet
+	journal io.Closer    // nil if none can be had
+}
+
+// assemble reads the configuration and wires the parts; where one or the other cannot be done, with the
+// last good configuration, in boot-safe mode. The returned device has what could be had, also with an error.
+func assemble(path, stateDir string, w io.Writer) (*device, error) {
+	d := &device{log: slog.New(slog.NewTextHandler(w, nil))}
+	c, raw, why := config.Load(path)
+	if why == nil {
+		safe := false
+		if safe, why = d.wire(c, nil, w); why == nil && !safe {
+			keepLastGood(c.State.Directory, raw, d.log)
+		}
+		if why == nil || errors.Is(why, journal.ErrLocked) {
+			return d, why
+		}
+		stateDir = c.State.Directory
+	}
+	c, _, err := config.Load(wire.LastGood(stateDir))
+	if err == nil {
+		_, err = d.wire(c, []string{why.Error()}, w)
+	}
+	if err != nil {
+		return d, errors.Join(why, err)
+	}
+	return d, nil
+}
+
+// wire makes the agent of a configuration. safe tells whether it is in boot-safe mode.
+func (d *device) wire(c config.Config, why []string, w io.Writer) (safe bool, err error) {
+	d.config = c
+	d.log = newLogger(c.Log, w)
+	var o agent.Options
+	if o, d.mqtt, err = wire.Options(&d.config, why, d.log); err == nil {
+		if o.Journal != nil {
+			d.journal = o.Journal
+		}
+		d.agent, err = agent.New(o)
+	}
+	if err != nil && d.journal != nil {
+		_ = d.journal.Close() // it would be in our own way
+		d.journal = nil
+	}
+	return len(o.Safe) > 0, err
+}
+
+// keepLastGood keeps a copy of a configuration that worked, for the day on which it does not.
+//
+// Crash: before the rename -> the copy as it was; after -> the new one. Neither is needed while the
+// configuration works.
+func keepLastGood(dir string, raw []byte, log *slog.Logger) {
+	path := wire.LastGood(dir)
+	if old, err := hal.ReadFile(linux.FS{}, path, config.MaxSize); err == nil && string(old) == string(raw) {
+		return // flash wears
+	}
+	if err := hal.ReplaceFile(linux.FS{}, path, raw); err != nil {
+		log.Warn("the last good configuration cannot be kept", "error", err)
+	}
+}
+
+// newLogger logs in the form and from the level that the configuration says, else text from info on.
+func newLogger(c config.Log, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{}
+	var l slog.Level
+	if l.UnmarshalText([]byte(c.Level)) == nil {
+		o.Level = l
+	}
+	if c.JSON {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

@@ -1,0 +1,59 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	sd "github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+// bootSafe is what is left when not even a last good configuration is there: nothing is written, the
+// technician is answered, and systemd is not made to restart in a loop.
+func bootSafe(ctx context.Context, d *device, why error, w io.Writer) {
+	d.log.Error("boot-safe mode: nothing is installed and no boot metadata is touched until this is corrected", "error", why)
+	notify(sd.SdNotifyReady + "\nSTATUS=boot-safe mode: " + why.Error())
+	h := func(_ context.Context, r control.Request, _ func(any)) (any, error) {
+		switch r.Verb {
+		case control.VerbStatus:
+			return minimalStatus(d, why), nil
+		}
+		return nil, safeError(why)
+	}
+	go func() {
+		if err := systemdWatchdog(ctx); err != nil {
+			d.log.Warn("systemd watchdog", "error", err)
+		}
+	}()
+	if err := serveControl(ctx, d.config, d.log, h); err != nil && ctx.Err() == nil {
+		fmt.Fprintf(w, "ratchet: %v\n", err)
+		<-ctx.Done() // never just exit: the error is in the log, and a restart would not help
+	}
+}
+
+// safeError is the answer to all but a look at the status.
+func safeError(why error) error {
+	i := reason.BootSafeMode.Info()
+	return &control.Error{Reason: reason.BootSafeMode, Message: i.Says + " (" + why.Error() + ")", Advice: i.Advice, Exit: control.ExitFailed}
+}
+
+// minimalStatus says what is known without an agent: next to nothing, and what to do.
+func minimalStatus(d *device, why error) control.Status {
+	wall := time.Now().UTC()
+	host, _ := os.Hostname()
+	id := d.config.Device.ID
+	if id == "" {
+		id = host
+	}
+	return control.Status{Schema: control.Schema, Device: id, Agent: agent.Version, Mode: control.ModeBootSafe,
+		ModeReason: reason.ConfigInvalid, ModeWhy: why.Error(), Phase: string(life.Idle), Time: control.TimeStatus{Wall: wall, Quality: "local"},
+		Journal: control.JournalStatus{FreeBytes: -1}, Running: control.SlotStatus{Tries: -1, State: "not known"}, Other: control.SlotStatus{Tries: -1, State: "not known"},
+		Advice: []string{"The configuration cannot be used: " + why.Error() + ". Correct it, check it with `ratchet daemon --check-config`, and restart the daemon."}}
+}
