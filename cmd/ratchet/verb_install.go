@@ -50,21 +50,9 @@ func (c *call) install() func(context.Context, []string) error {
 		defer func() { _ = client.Close() }()
 
 		request := map[string]string{"step": control.StepCheck, "envelope": filepath.Base(args[0])}
-		raw, err := client.Do(ctx, control.VerbInstall, request, []*os.File{bundle.Envelope()}, nil)
+		check, err := c.check(ctx, client, request, bundle.Envelope())
 		if err != nil {
 			return err
-		}
-		var check control.InstallCheck
-		if err := understand(raw, &check); err != nil {
-			return err
-		}
-		fmt.Fprint(c.stderr, render.Check(check, screen.Width(c.stderr)))
-		switch check.Outcome {
-		case control.OutcomeInstall:
-		case control.OutcomeDefer:
-			return errShown{control.ExitDeferred}
-		default:
-			return errShown{control.ExitRefused}
 		}
 		files, err := openPayloads(bundle, check.Need, payloads)
 		defer func() {
@@ -93,6 +81,28 @@ func (c *call) install() func(context.Context, []string) error {
 	}
 }
 
+// check asks the daemon what it would do with the envelope, and shows it. Where it would not install it now, the
+// error has been shown with it.
+func (c *call) check(ctx context.Context, client *control.Client, request map[string]string,
+	envelope *os.File) (control.InstallCheck, error) {
+	var check control.InstallCheck
+	raw, err := client.Do(ctx, control.VerbInstall, request, []*os.File{envelope}, nil)
+	if err != nil {
+		return check, err
+	}
+	if err := understand(raw, &check); err != nil {
+		return check, err
+	}
+	fmt.Fprint(c.stderr, render.Check(check, screen.Width(c.stderr)))
+	switch check.Outcome {
+	case control.OutcomeInstall:
+		return check, nil
+	case control.OutcomeDefer:
+		return check, errShown{control.ExitDeferred}
+	}
+	return check, errShown{control.ExitRefused}
+}
+
 // openPayloads opens what the update needs: what was given, else what lies beside the envelope.
 func openPayloads(b *file.Bundle, need []control.Payload, given paths) (files []*os.File, err error) {
 	used := make(map[string]bool)
@@ -105,8 +115,9 @@ func openPayloads(b *file.Bundle, need []control.Payload, given paths) (files []
 			used[path] = true
 			f, err = openPayload(path)
 		} else if f, err = b.Payload([]string{"/" + url.PathEscape(p.Name), "/" + p.Name}); errors.Is(err, fs.ErrNotExist) {
-			err = &control.Error{Message: fmt.Sprintf("the update needs %s for %s, which is not beside the envelope", p.Name, p.Component),
-				Advice: "Put it there, or say where it is with --payload FILE.", Exit: control.ExitFailed}
+			err = &control.Error{
+				Message: fmt.Sprintf("the update needs %s for %s, which is not beside the envelope", p.Name, p.Component),
+				Advice:  "Put it there, or say where it is with --payload FILE.", Exit: control.ExitFailed}
 		}
 		if err != nil {
 			return files, err
@@ -114,7 +125,9 @@ func openPayloads(b *file.Bundle, need []control.Payload, given paths) (files []
 		files = append(files, f)
 		st, err := f.Stat()
 		if err == nil && p.Bytes > 0 && st.Size() != p.Bytes {
-			err = &control.Error{Message: fmt.Sprintf("%s has %s, and the update needs a file of %s", f.Name(), screen.Exact(st.Size()), screen.Exact(p.Bytes)),
+			err = &control.Error{
+				Message: fmt.Sprintf("%s has %s, and the update needs a file of %s",
+					f.Name(), screen.Exact(st.Size()), screen.Exact(p.Bytes)),
 				Advice: "Was it copied completely? Is it the image of this release?", Exit: control.ExitFailed}
 		}
 		if err != nil {
@@ -176,10 +189,12 @@ func (c *call) follow(ctx context.Context, client *control.Client, request map[s
 		}
 		return nil
 	case ctx.Err() != nil:
-		fmt.Fprint(c.stderr, screen.Wrap("", "", "Left. The installation goes on in the daemon: \"ratchet status --watch\" shows it, \"ratchet revert\" ends it.", screen.Width(c.stderr)))
+		fmt.Fprint(c.stderr, screen.Wrap("", "", "Left. The installation goes on in the daemon: "+
+			"\"ratchet status --watch\" shows it, \"ratchet revert\" ends it.", screen.Width(c.stderr)))
 		return errShown{control.ExitFailed}
 	case errors.Is(err, control.ErrLost) && (phase == "arming" || phase == "rebooting"):
-		_, _ = io.WriteString(c.stdout, "The daemon has ended, as it does when the machine reboots into the new system. Then: ratchet status\n")
+		_, _ = io.WriteString(c.stdout, "The daemon has ended, as it does when the machine reboots into the new system. "+
+			"Then: ratchet status\n")
 		return nil
 	}
 	return err

@@ -60,7 +60,8 @@ func (c *call) approve() func(context.Context, []string) error {
 		}
 		u := s.Update
 		if u == nil || u.Manifest == "" {
-			return &control.Error{Message: "no update waits for approval", Advice: "See \"ratchet status\" and \"ratchet history\".", Exit: control.ExitFailed}
+			return &control.Error{Message: "no update waits for approval",
+				Advice: "See \"ratchet status\" and \"ratchet history\".", Exit: control.ExitFailed}
 		}
 		fmt.Fprint(c.stderr, screen.Wrap("", "", render.Approve(*u, s.Other.Name), screen.Width(c.stderr)))
 		if !*yes && c.interactive() {

@@ -23,8 +23,9 @@ func (c *call) recover() func(context.Context, []string) error {
 				return err
 			}
 			_, err := io.WriteString(c.stdout, screen.Plain(ch.Challenge)+"\n")
-			fmt.Fprint(c.stderr, screen.Wrap("", "", "Give this to those who hold the recovery keys, with the digest of the update that is to be "+
-				"installed and the rule that forbids it. They answer with a permit file. The challenge before this one is void.", screen.Width(c.stderr)))
+			fmt.Fprint(c.stderr, screen.Wrap("", "", "Give this to those who hold the recovery keys, "+
+				"with the digest of the update that is to be installed and the rule that forbids it. "+
+				"They answer with a permit file. The challenge before this one is void.", screen.Width(c.stderr)))
 			return err
 		}
 		f, err := os.Open(*permit)

@@ -35,7 +35,8 @@ func (e errShown) Error() string { return "" }
 // runVerb runs a technician's verb and returns its exit code (control.Exit...). args are those after
 // the verb. Results go to stdout; errors, questions and the progress of an installation to stderr.
 func runVerb(ctx context.Context, name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	c := &call{name: name, stdin: stdin, stdout: stdout, stderr: stderr, flags: flag.NewFlagSet(name, flag.ContinueOnError)}
+	c := &call{name: name, stdin: stdin, stdout: stdout, stderr: stderr,
+		flags: flag.NewFlagSet(name, flag.ContinueOnError)}
 	c.flags.SetOutput(io.Discard)
 	def := os.Getenv("RATCHET_SOCKET")
 	if def == "" {
@@ -117,7 +118,8 @@ func (c *call) fail(err error) int {
 	case errors.As(err, &shown):
 		return shown.exit
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(c.stderr, "ratchet %s: %s\n\n%s", c.name, screen.Plain(strings.TrimPrefix(err.Error(), "usage: ")), verbHelp(c.name))
+		what := strings.TrimPrefix(err.Error(), "usage: ")
+		fmt.Fprintf(c.stderr, "ratchet %s: %s\n\n%s", c.name, screen.Plain(what), verbHelp(c.name))
 		return control.ExitUsage
 	case errors.As(err, &e):
 		fmt.Fprintf(c.stderr, "ratchet %s: %s", c.name, screen.Plain(e.Message))
@@ -128,7 +130,8 @@ func (c *call) fail(err error) int {
 		c.todo(e.Advice)
 	case errors.Is(err, control.ErrUnreachable):
 		c.said(err)
-		c.todo("See whether the daemon runs: systemctl status ratchet. Its log: journalctl -u ratchet. If it listens elsewhere, give --socket.")
+		c.todo("See whether the daemon runs: systemctl status ratchet. Its log: journalctl -u ratchet. " +
+			"If it listens elsewhere, give --socket.")
 	case errors.Is(err, control.ErrNotPermitted):
 		c.said(err)
 		c.todo("Run it as root (sudo), or as a user of the group that the socket belongs to.")

@@ -65,7 +65,7 @@ func (c *call) watch(ctx context.Context, asJSON bool) error {
 		}
 		switch {
 		case tty:
-			_, err = fmt.Fprintf(c.stdout, "\x1b[H\x1b[J%s\n(Ctrl-C ends)\n", now)
+			_, err = fmt.Fprintf(c.stdout, "%s%s\n(Ctrl-C ends)\n", screen.EscHome, now)
 		case now == before || asJSON && raw == nil:
 			err = nil
 		case asJSON:

@@ -33,7 +33,8 @@ func Load(path string) (Config, []byte, error) {
 	defer f.Close()
 	var b bytes.Buffer
 	if n, err := b.ReadFrom(&limited{f, MaxSize + 1}); err != nil || n > MaxSize {
-		return Config{}, nil, errors.Join(fmt.Errorf("cannot read configuration %s: more than %d bytes, or unreadable", path, MaxSize), err)
+		return Config{}, nil, errors.Join(
+			fmt.Errorf("cannot read configuration %s: more than %d bytes, or unreadable", path, MaxSize), err)
 	}
 	c, err := Parse(b.Bytes())
 	if err != nil {
@@ -90,7 +91,8 @@ func (c *Config) check() error {
 	case !filepath.IsAbs(c.State.Directory):
 		return fmt.Errorf("state.directory %q is no absolute path", c.State.Directory)
 	case len(c.Trust.Keys) == 0 && c.Trust.Root == "":
-		return errors.New("trust.keys and trust.root are missing: without a release key or a trust root no update can be verified")
+		return errors.New("trust.keys and trust.root are missing: " +
+			"without a release key or a trust root no update can be verified")
 	case len(c.Trust.Keys) > 0 && c.Trust.Root != "":
 		return errors.New("trust.keys and trust.root are both set: a device with a trust root takes no flat keys")
 	case !slices.Contains(backends, c.Boot.Backend):
@@ -236,7 +238,8 @@ var weekdays = map[string]time.Weekday{"sun": 0, "mon": 1, "tue": 2, "wed": 3, "
 
 func minutes(s string) (int, error) {
 	var h, m int
-	if n, err := fmt.Sscanf(s, "%2d:%2d", &h, &m); n != 2 || err != nil || h < 0 || m < 0 || m > 59 || h*60+m > 1440 || len(s) != 5 {
+	n, err := fmt.Sscanf(s, "%2d:%2d", &h, &m)
+	if n != 2 || err != nil || h < 0 || m < 0 || m > 59 || h*60+m > 1440 || len(s) != 5 {
 		return 0, fmt.Errorf("%q is no time of day like 02:30", s)
 	}
 	return h*60 + m, nil

@@ -18,7 +18,8 @@ import (
 // bootSafe is what is left when not even a last good configuration is there: nothing is written, the
 // technician is answered, and systemd is not made to restart in a loop.
 func bootSafe(ctx context.Context, d *device, why error, w io.Writer) {
-	d.log.Error("boot-safe mode: nothing is installed and no boot metadata is touched until this is corrected", "error", why)
+	d.log.Error("boot-safe mode: nothing is installed and no boot metadata is touched until this is corrected",
+		"error", why)
 	notify(sd.SdNotifyReady + "\nSTATUS=boot-safe mode: " + why.Error())
 	h := func(_ context.Context, r control.Request, _ func(any)) (any, error) {
 		switch r.Verb {
@@ -41,19 +42,25 @@ func bootSafe(ctx context.Context, d *device, why error, w io.Writer) {
 // safeError is the answer to all but a look at the status.
 func safeError(why error) error {
 	i := reason.BootSafeMode.Info()
-	return &control.Error{Reason: reason.BootSafeMode, Message: i.Says + " (" + why.Error() + ")", Advice: i.Advice, Exit: control.ExitFailed}
+	return &control.Error{Reason: reason.BootSafeMode, Message: i.Says + " (" + why.Error() + ")", Advice: i.Advice,
+		Exit: control.ExitFailed}
 }
 
 // minimalStatus says what is known without an agent: next to nothing, and what to do.
 func minimalStatus(d *device, why error) control.Status {
-	wall := time.Now().UTC()
 	host, _ := os.Hostname()
 	id := d.config.Device.ID
 	if id == "" {
 		id = host
 	}
-	return control.Status{Schema: control.Schema, Device: id, Agent: agent.Version, Mode: control.ModeBootSafe,
-		ModeReason: reason.ConfigInvalid, ModeWhy: why.Error(), Phase: string(life.Idle), Time: control.TimeStatus{Wall: wall, Quality: "local"},
-		Journal: control.JournalStatus{FreeBytes: -1}, Running: control.SlotStatus{Tries: -1, State: "not known"}, Other: control.SlotStatus{Tries: -1, State: "not known"},
-		Advice: []string{"The configuration cannot be used: " + why.Error() + ". Correct it, check it with `ratchet daemon --check-config`, and restart the daemon."}}
+	unknown := control.SlotStatus{Tries: -1, State: "not known"}
+	return control.Status{
+		Schema: control.Schema, Device: id, Agent: agent.Version,
+		Mode: control.ModeBootSafe, ModeReason: reason.ConfigInvalid, ModeWhy: why.Error(),
+		Phase: string(life.Idle), Running: unknown, Other: unknown,
+		Journal: control.JournalStatus{FreeBytes: -1},
+		Time:    control.TimeStatus{Wall: time.Now().UTC(), Quality: "local"},
+		Advice: []string{"The configuration cannot be used: " + why.Error() +
+			". Correct it, check it with `ratchet daemon --check-config`, and restart the daemon."},
+	}
 }

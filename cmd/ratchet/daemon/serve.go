@@ -81,7 +81,8 @@ func serveControl(ctx context.Context, c config.Config, log *slog.Logger, h cont
 	if err != nil {
 		return err
 	}
-	a := control.Access{Read: c.Control.ReadUIDs, Write: c.Control.WriteUIDs, ReadGroup: c.Control.ReadGIDs, WriteGroup: c.Control.WriteGIDs,
+	a := control.Access{Read: c.Control.ReadUIDs, Write: c.Control.WriteUIDs,
+		ReadGroup: c.Control.ReadGIDs, WriteGroup: c.Control.WriteGIDs,
 		Report: func(err error) { log.Warn("control socket", "error", err) }}
 	return control.Serve(ctx, l, a, h)
 }

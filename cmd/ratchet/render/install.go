@@ -79,10 +79,12 @@ func Export(e control.EvidenceExport, to string, width int) string {
 func Revert(s control.Status) string {
 	switch s.Phase {
 	case "idle", "":
-		return fmt.Sprintf("No update is in progress. Slot %s, %s, will be checked, and the machine reboots into it for a trial.",
+		return fmt.Sprintf("No update is in progress. "+
+			"Slot %s, %s, will be checked, and the machine reboots into it for a trial.",
 			orWord(s.Other.Name, "?"), holdsWord(s.Other))
 	case "preparing", "writing", "checking", "ready":
-		return fmt.Sprintf("The update that is in progress (%s) is ended; slot %s goes on running.", s.Phase, orWord(s.Running.Name, "?"))
+		return fmt.Sprintf("The update that is in progress (%s) is ended; slot %s goes on running.",
+			s.Phase, orWord(s.Running.Name, "?"))
 	}
 	return fmt.Sprintf("The trial of slot %s is ended, and the machine reboots into slot %s, %s.",
 		orWord(s.Running.Name, "?"), orWord(s.Other.Name, "?"), holdsWord(s.Other))

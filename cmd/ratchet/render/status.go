@@ -99,7 +99,8 @@ func headline(s control.Status) string {
 	case !s.Running.Bootable:
 		return "ATTENTION, the bootloader would not start the running slot " + s.Running.Name + " again"
 	case s.Boot.Next != "" && s.Boot.Next != s.Running.Name:
-		return "ATTENTION, the bootloader would start slot " + screen.Plain(s.Boot.Next) + " next, and slot " + screen.Plain(s.Running.Name) + " runs"
+		return "ATTENTION, the bootloader would start slot " + screen.Plain(s.Boot.Next) + " next, and slot " +
+			screen.Plain(s.Running.Name) + " runs"
 	case s.Journal.Error != "":
 		return "ATTENTION, the journal has trouble"
 	case s.Update != nil:
@@ -190,7 +191,8 @@ func updateLine(s control.Status) string {
 
 func trialLines(p *page, t control.TrialStatus) {
 	p.line("Trial", fmt.Sprintf("boot %d of %d; all checks must hold for %s, %s to go; it goes back in %s",
-		t.Boots, t.MaxBoots, screen.Seconds(t.SoakSeconds), screen.Seconds(t.SoakLeftSeconds), screen.Seconds(t.DeadlineLeftSeconds)))
+		t.Boots, t.MaxBoots, screen.Seconds(t.SoakSeconds), screen.Seconds(t.SoakLeftSeconds),
+		screen.Seconds(t.DeadlineLeftSeconds)))
 	for _, c := range t.Checks {
 		word := "waits  "
 		if c.OK {
@@ -212,8 +214,9 @@ func lastLines(p *page, s control.Status) {
 		p.line("Last", "no update yet")
 		return
 	}
-	p.line("Last", screen.Join(" ", strings.TrimPrefix(resultWord(l.Result), "was "), screen.Moment(l.When, l.TimeQuality, s.Time.Wall, s.Time.Quality))+
-		": "+orWord(release(l.Version, l.Sequence, l.Manifest), "an update")+bracket(string(l.Reason)))
+	when := screen.Moment(l.When, l.TimeQuality, s.Time.Wall, s.Time.Quality)
+	p.line("Last", screen.Join(" ", strings.TrimPrefix(resultWord(l.Result), "was "), when)+": "+
+		orWord(release(l.Version, l.Sequence, l.Manifest), "an update")+bracket(string(l.Reason)))
 	p.line("", l.Says)
 }
 

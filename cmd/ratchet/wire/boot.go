@@ -47,7 +47,8 @@ func backend(c *config.Config, fsys hal.Tree, names []bootctl.Slot) (bootctl.Bac
 	shadow := filepath.Join(c.State.Directory, "boot-shadow")
 	switch b.Backend {
 	case "u-boot":
-		o := ubootenv.Options{Shadow: shadow, Slots: names, FullTries: b.Tries, CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks}
+		o := ubootenv.Options{Shadow: shadow, Slots: names, FullTries: b.Tries,
+			CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks}
 		for _, x := range b.Copies {
 			o.Copies = append(o.Copies, ubootenv.Location{Path: x.Path, Offset: x.Offset, Size: x.Size})
 		}
@@ -77,19 +78,23 @@ func backend(c *config.Config, fsys hal.Tree, names []bootctl.Slot) (bootctl.Bac
 		if path == "" {
 			path = "/boot/grub/grubenv"
 		}
-		return grubenv.New(fsys, grubenv.Options{Path: path, Shadow: shadow, Slots: names, CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks})
+		return grubenv.New(fsys, grubenv.Options{Path: path, Shadow: shadow, Slots: names,
+			CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks})
 	case "systemd-boot":
 		folder := b.Entries
 		if folder == "" {
 			folder = "/efi/loader/entries"
 		}
-		return sdboot.New(fsys, sdboot.Options{Folder: folder, Shadow: shadow, Slots: names, Watchdog: b.Watchdog, Locks: b.Locks})
+		return sdboot.New(fsys, sdboot.Options{Folder: folder, Shadow: shadow, Slots: names,
+			Watchdog: b.Watchdog, Locks: b.Locks})
 	case "uefi":
-		o := efi.Options{Shadow: shadow, Slots: names, Numbers: map[bootctl.Slot]uint16{}, Watchdog: b.Watchdog, Locks: b.Locks}
+		o := efi.Options{Shadow: shadow, Slots: names, Numbers: map[bootctl.Slot]uint16{},
+			Watchdog: b.Watchdog, Locks: b.Locks}
 		for slot, digits := range b.Options {
 			n, ok := efi.ParseNumber(digits)
 			if !ok {
-				return nil, fmt.Errorf("boot.load-options.%s: %q is not four capital hexadecimal digits, as in Boot0010", slot, digits)
+				return nil, fmt.Errorf("boot.load-options.%s: %q is not four capital hexadecimal digits, as in Boot0010",
+					slot, digits)
 			}
 			o.Numbers[bootctl.Slot(slot)] = n
 		}

@@ -14,7 +14,8 @@ import (
 	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
 )
 
-// maxPassword is the longest of a TPM's hierarchy, in bytes: a digest of SHA-512 (TPM 2.0 Library, part 2, section 10.4.5).
+// maxPassword is the longest of a TPM's hierarchy, in bytes: a digest of SHA-512 (TPM 2.0 Library, part 2, section
+// 10.4.5).
 const maxPassword = 64
 
 // tpmCounter is the TPM counter of the configuration, nil where it names none.
@@ -45,7 +46,8 @@ func Counter(c *config.Config) hal.Counter {
 func MakeCounter(ctx context.Context, c *config.Config, how tpm.Provision, auth string) (made bool, err error) {
 	t := tpmCounter(c)
 	if t == nil {
-		return false, errors.New("the configuration has no counter in a TPM: set counter.kind = \"tpm2\"; a counter in a file needs no making")
+		return false, errors.New("the configuration has no counter in a TPM: " +
+			"set counter.kind = \"tpm2\"; a counter in a file needs no making")
 	}
 	if auth != "" {
 		b, err := os.ReadFile(auth)

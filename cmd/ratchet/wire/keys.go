@@ -118,12 +118,13 @@ func deviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, 
 		return nil, err
 	}
 	// Crash: public half first -> a private key that is there was announced; a public one alone is replaced.
-	if err := hal.ReplaceFile(fsys, strings.TrimSuffix(path, ".key")+".pem", pub); err != nil {
+	public := strings.TrimSuffix(path, ".key") + ".pem"
+	if err := hal.ReplaceFile(fsys, public, pub); err != nil {
 		return nil, err
 	}
 	if err := hal.ReplaceFile(fsys, path, priv); err != nil {
 		return nil, err
 	}
-	log.Info("made the device key; enrol its public half", "key", path, "public", strings.TrimSuffix(path, ".key")+".pem", "id", s.Key().ID())
+	log.Info("made the device key; enrol its public half", "key", path, "public", public, "id", s.Key().ID())
 	return s, nil
 }

@@ -83,9 +83,11 @@ func mqttClient(c *config.Config, log *slog.Logger) (*mqtt.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mqtt: %w", err)
 	}
-	o := mqtt.Options{Broker: m.URL, AllowPlain: m.AllowPlain, DeviceID: c.Device.ID, Channel: m.Channel, Root: c.Trust.Root != "", Username: m.Username,
-		TLS: t, ClockUnset: clockUnset, KeepAlive: orDuration(m.KeepAlive, 5*time.Minute), Logger: log,
-		Backoff: transport.Backoff{Min: orDuration(m.BackoffMin, time.Second), Max: orDuration(m.BackoffMax, 5*time.Minute)}}
+	o := mqtt.Options{Broker: m.URL, AllowPlain: m.AllowPlain, DeviceID: c.Device.ID, Channel: m.Channel,
+		Root: c.Trust.Root != "", Username: m.Username, TLS: t, ClockUnset: clockUnset, Logger: log,
+		KeepAlive: orDuration(m.KeepAlive, 5*time.Minute),
+		Backoff: transport.Backoff{Min: orDuration(m.BackoffMin, time.Second),
+			Max: orDuration(m.BackoffMax, 5*time.Minute)}}
 	if m.PasswordFile != "" {
 		o.Password = func() ([]byte, error) { return secret(m.PasswordFile) }
 	}
@@ -98,7 +100,8 @@ func fetcher(c *config.Config) (func(urls []string, size int64) (slots.Source, e
 	if err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	o := transporthttp.Options{AllowPlain: h.AllowPlain, TLS: t, ClockUnset: clockUnset, Limit: h.LimitBytes, MaxBytes: h.MaxBytes, Stall: time.Duration(h.Stall),
+	o := transporthttp.Options{AllowPlain: h.AllowPlain, TLS: t, ClockUnset: clockUnset,
+		Limit: h.LimitBytes, MaxBytes: h.MaxBytes, Stall: time.Duration(h.Stall),
 		Credentials: map[string]transporthttp.Credentials{}}
 	for _, x := range h.Credentials {
 		var cr transporthttp.Credentials

@@ -28,8 +28,8 @@ import (
 // none can be had, is the caller's to close.
 func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options, fleet *mqtt.Client, err error) {
 	fsys := linux.FS{}
-	o = agent.Options{Device: c.Device.ID, Version: agent.Version, Running: c.Device.Version, RootComponent: c.Running.RootComponent,
-		NeedMarker: !c.Running.NoMarker, Blocks: linux.Blocks{}, FS: fsys,
+	o = agent.Options{Device: c.Device.ID, Version: agent.Version, Running: c.Device.Version,
+		RootComponent: c.Running.RootComponent, NeedMarker: !c.Running.NoMarker, Blocks: linux.Blocks{}, FS: fsys,
 		StateDir: c.State.Directory, RootVersion: c.Trust.RootVersion, EvidenceMax: c.Evidence.Bytes, Tries: c.Boot.Tries,
 		MaxBoots: c.Boot.MaxBoots, Checkpoint: c.Policy.Checkpoint, RetryMax: time.Duration(c.HTTP.RetryMax),
 		ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: metered(c), Safe: safe, Log: log}
@@ -77,7 +77,8 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 
 // machine is what the agent knows the machine by, and how it is rebooted.
 func machine(c *config.Config) (linux.Identity, *linux.Power, linux.Clock) {
-	id := linux.Identity{CmdlinePath: c.Running.Cmdline, Key: c.Running.MarkerKey, RootPath: c.Running.Root, RootFile: c.Running.RootFile, BootIDPath: c.Running.BootID}
+	id := linux.Identity{CmdlinePath: c.Running.Cmdline, Key: c.Running.MarkerKey,
+		RootPath: c.Running.Root, RootFile: c.Running.RootFile, BootIDPath: c.Running.BootID}
 	power := &linux.Power{Command: c.Reboot.Command, ForceCommand: c.Reboot.ForceCommand}
 	return id, power, linux.Clock{Floor: builtAfter}
 }
