@@ -32,7 +32,8 @@ keys = ["/etc/release.pem"]
 func TestParse(t *testing.T) {
 	for _, tt := range []struct{ name, config, want string }{
 		{"least", least, ""},
-		{"unknown keys", least + "[log]\nlevle = 1\n[lgo]\n", `line 14, column 1: unknown key "log.levle"; line 15, column 2: unknown key "lgo"`},
+		{"unknown keys", least + "[log]\nlevle = 1\n[lgo]\n",
+			`line 14, column 1: unknown key "log.levle"; line 15, column 2: unknown key "lgo"`},
 		{"wrong type", strings.Replace(least, `"box"`, "7", 1), "line 2, column 6: "},
 		{"no id", strings.Replace(least, `"box"`, `""`, 1), "device.id is missing"},
 		{"bad id", strings.Replace(least, `"box"`, `"a/b"`, 1), `device.id "a/b"`},
@@ -41,7 +42,8 @@ func TestParse(t *testing.T) {
 		{"bad device UUID", strings.Replace(least, "[slots.A", "uuid = [\"7\"]\n[slots.A", 1), "device.uuid"},
 		{"bad version", strings.Replace(least, "[slots.A", "version = \"one\"\n[slots.A", 1), "device.version"},
 		{"three slots", least + "[slots.C.parts]\n", "exactly two slots are needed, there are 3"},
-		{"relative slot", strings.Replace(least, "/dev/a", "dev/a", 1), "slots.A.parts.rootfs: \"dev/a\" is no absolute path"},
+		{"relative slot", strings.Replace(least, "/dev/a", "dev/a", 1),
+			"slots.A.parts.rootfs: \"dev/a\" is no absolute path"},
 		{"relative state", least + "[state]\ndirectory = \"state\"\n", "state.directory"},
 		{"no trust", strings.Replace(least, `"/etc/release.pem"`, "", 1), "trust.keys and trust.root are missing"},
 		{"both trusts", least + "root = \"/etc/root.cbor\"\n", "are both set"},
@@ -49,14 +51,17 @@ func TestParse(t *testing.T) {
 		{"unknown approval", least + "[policy]\napproval = \"maybe\"\n", "none, download, install"},
 		{"battery above 100", least + "[policy]\nmin-battery-percent = 101\n", "is not 0 to 100"},
 		{"battery of 100", least + "[policy]\nmin-battery-percent = 100\n", ""},
-		{"no time of day", least + "[policy]\nwindows = [{from = \"02:00\", to = \"04:00\"}, {from = \"2:00\", to = \"04:00\"}]\n", "number 2: from"},
+		{"no time of day", least + "[policy]\nwindows=[{from = \"02:00\", to=\"04:00\"}, {from=\"2:00\", to = \"04:00\"}]\n",
+			"number 2: from"},
 		{"24:01", least + "[policy]\nwindows = [{from = \"02:00\", to = \"24:01\"}]\n", "number 1: to"},
 		{"24:00", least + "[policy]\nwindows = [{from = \"02:00\", to = \"24:00\"}]\n", ""},
-		{"no day", least + "[policy]\nwindows = [{from = \"02:00\", to = \"04:00\", days = [\"monday\"]}]\n", `"monday" is no day`},
+		{"no day", least + "[policy]\nwindows = [{from = \"02:00\", to = \"04:00\", days = [\"monday\"]}]\n",
+			`"monday" is no day`},
 		{"no zone", least + "[policy]\nwindows = [{from = \"02:00\", to = \"04:00\", zone = \"Mars/Base\"}]\n", "zone"},
 		{"negative duration", least + "[health]\nsoak = \"-1s\"\n", "no duration"},
 	} {
-		if _, err := config.Parse([]byte(tt.config)); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+		_, err := config.Parse([]byte(tt.config))
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
@@ -91,14 +96,17 @@ func TestFactsAndRules(t *testing.T) {
 		}
 		return path
 	}
-	text := strings.Replace(least, `id = "box"`, fmt.Sprintf("id-file = %q\nversion-file = %q", put("id", " gw-7\n"), put("version", "1.4.0\n")), 1) +
-		"[policy]\nmin-battery-percent = 30\nwindows = [{from = \"22:30\", to = \"04:00\", days = [\"Mon\", \"sun\"], zone = \"UTC\"}]\n"
+	files := fmt.Sprintf("id-file = %q\nversion-file = %q", put("id", " gw-7\n"), put("version", "1.4.0\n"))
+	text := strings.Replace(least, `id = "box"`, files, 1) + "[policy]\nmin-battery-percent = 30\n" +
+		"windows = [{from = \"22:30\", to = \"04:00\", days = [\"Mon\", \"sun\"], zone = \"UTC\"}]\n"
 	c, raw, err := config.Load(put("ratchet.toml", text))
 	if err != nil || string(raw) != text || c.Device.ID != "gw-7" || c.State.Directory != "/var/lib/ratchet" {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	vendor := manifest.VendorUUID("example.com")
-	if d, err := c.Facts(); err != nil || d.Vendors[0] != vendor || d.Classes[0] != manifest.ClassUUID(vendor, "gateway") || d.BatteryMWh != -1 || d.Version == nil {
+	class := manifest.ClassUUID(vendor, "gateway")
+	d, err := c.Facts()
+	if err != nil || d.Vendors[0] != vendor || d.Classes[0] != class || d.BatteryMWh != -1 || d.Version == nil {
 		t.Errorf("facts %+v, %v", d, err)
 	}
 	r, err := c.Rules()
@@ -122,7 +130,8 @@ func TestLoadLimits(t *testing.T) {
 			t.Errorf("%d bytes: %v", len(text), err)
 		}
 	}
-	if _, _, err := config.Load(filepath.Dir(path)); err == nil || !strings.Contains(err.Error(), "cannot read configuration") {
+	_, _, err := config.Load(filepath.Dir(path))
+	if err == nil || !strings.Contains(err.Error(), "cannot read configuration") {
 		t.Errorf("a folder: %v", err)
 	}
 }

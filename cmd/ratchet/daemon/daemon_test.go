@@ -29,6 +29,7 @@ type box struct {
 	t         *testing.T
 	dir       string
 	elsewhere string // for --state; "": the state directory
+	release   *trust.Signer
 }
 
 func newBox(t *testing.T) box {
@@ -45,8 +46,9 @@ func newBox(t *testing.T) box {
 	b.write("cmdline", "ro ratchet.slot=A\n")
 	b.write("root", b.path("a.img")+"\n")
 	b.write("boot_id", "11111111-2222-3333-4444-555555555555\n")
-	env, err := ubootenv.New(linux.FS{}, ubootenv.Options{Copies: []ubootenv.Location{{Path: b.path("env0"), Size: 8192}, {Path: b.path("env1"), Size: 8192}},
-		Locks: []string{}, Defaults: []string{"bootcmd=x"}, Slots: []bootctl.Slot{"A", "B"}})
+	env, err := ubootenv.New(linux.FS{}, ubootenv.Options{
+		Copies: []ubootenv.Location{{Path: b.path("env0"), Size: 8192}, {Path: b.path("env1"), Size: 8192}},
+		Locks:  []string{}, Defaults: []string{"bootcmd=x"}, Slots: []bootctl.Slot{"A", "B"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,6 +64,7 @@ func newBox(t *testing.T) box {
 		t.Fatal(err)
 	}
 	b.write("release.pem", string(pub))
+	b.release = s
 	return b
 }
 
@@ -153,12 +156,18 @@ func (b box) status(ctx context.Context) (st control.Status, err error) {
 }
 
 func (b box) ask(ctx context.Context, verb control.Verb) (json.RawMessage, error) {
+	return b.request(ctx, verb, nil, nil, nil)
+}
+
+// request asks the daemon as a verb of the command does.
+func (b box) request(ctx context.Context, verb control.Verb, args map[string]string,
+	files []*os.File, progress func(json.RawMessage)) (json.RawMessage, error) {
 	c, err := control.Dial(b.path("s"))
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	return c.Do(ctx, verb, nil, nil, nil)
+	return c.Do(ctx, verb, args, files, progress)
 }
 
 // locked is a log that two goroutines may write.
@@ -209,14 +218,16 @@ func TestLastGoodIsGood(t *testing.T) {
 		}
 	})
 	for name, tt := range map[string]struct{ config, why string }{
-		"unknown key":    {b.good() + "[log]\nlevle = \"info\"\n", "levle"},
-		"unknown tries":  {strings.Replace(b.good(), "[boot]", "[boot]\ntries = 77", 1), "77"},
-		"no such part":   {strings.Replace(b.good(), "[running]", "[running]\nroot-component = \"system\"", 1), "system"}, // found with the journal open
+		"unknown key":   {b.good() + "[log]\nlevle = \"info\"\n", "levle"},
+		"unknown tries": {strings.Replace(b.good(), "[boot]", "[boot]\ntries = 77", 1), "77"},
+		// Found when the journal is open already.
+		"no such part":   {strings.Replace(b.good(), "[running]", "[running]\nroot-component = \"system\"", 1), "system"},
 		"no release key": {strings.Replace(b.good(), "release.pem", "nothing.pem", 1), "nothing.pem"},
 		"a bad check":    {b.good() + "[health]\ncommand = [{run = [\"true\"]}]\n", "absolute path"},
 	} {
 		b.during(tt.config, func(st control.Status) {
-			if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, tt.why) || st.Running.Name != "A" || !st.Running.Confirmed {
+			if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, tt.why) ||
+				st.Running.Name != "A" || !st.Running.Confirmed {
 				t.Errorf("%s: mode %s, why %q, running %+v", name, st.Mode, st.ModeWhy, st.Running)
 			}
 		})
@@ -252,12 +263,14 @@ func TestNothingGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.during(strings.Replace(b.good(), "[boot]", "[boot]\ntries = 77", 1), func(st control.Status) {
-		if st.Device != "box" || st.Mode != control.ModeBootSafe || st.ModeReason != reason.ConfigInvalid || !strings.Contains(st.ModeWhy, "77") || len(st.Advice) != 1 {
+		if st.Device != "box" || st.Mode != control.ModeBootSafe || st.ModeReason != reason.ConfigInvalid ||
+			!strings.Contains(st.ModeWhy, "77") || len(st.Advice) != 1 {
 			t.Errorf("status %+v", st)
 		}
 		for _, verb := range []control.Verb{control.VerbSlots, control.VerbConfirm, control.VerbRevert} {
 			var e *control.Error
-			if _, err := b.ask(t.Context(), verb); !errors.As(err, &e) || e.Reason != reason.BootSafeMode || e.Exit != control.ExitFailed {
+			_, err := b.ask(t.Context(), verb)
+			if !errors.As(err, &e) || e.Reason != reason.BootSafeMode || e.Exit != control.ExitFailed {
 				t.Errorf("%s: %v", verb, err)
 			}
 		}
