@@ -99,23 +99,35 @@ var allowed = map[string]map[string]string{
 	"cmd/ratchet/config": {"agent/manifest": "who the device is", "agent/policy": "its rules", "transport/wire": "what an id may be"},
 	"cmd/ratchet/render": {"agent/control": "the daemon's answers", "cmd/internal/screen": "safe texts and a terminal's width"},
 
-	"cmd/ratchet-lab/image": {},
-	"cmd/ratchet-lab/demo": {"cmd/ratchet-lab/stage": "stands on it", "cmd/ratchet-lab/image": "its systems", "bootctl": "slots", "bootctl/ubootenv": "the factory's environment",
-		"bootctl/bootmodel": "boots the device", "hal/linux": "real files", "agent/evidence": "waits for what the device tells", "agent/reason": "says why", "transport/wire": "topics"},
+	"cmd/ratchet-lab": {"cmd/ratchet-lab/demo": "a verb", "cmd/ratchet-lab/explorer": "a verb", "cmd/ratchet-lab/rig": "a verb", "cmd/ratchet-lab/rig/board": "names the boards in the help",
+		"cmd/ratchet-lab/rig/disk": "names what a cut does", "cmd/ratchet-lab/rig/look": "is its worker", "cmd/ratchet-lab/stage": "where the demonstration stands", "agent": "the version"},
+	"cmd/ratchet-lab/rig": {"cmd/ratchet-lab/rig/report": "hands over what was played", "cmd/ratchet-lab/rig/cuts": "chooses and counts", "cmd/ratchet-lab/rig/look": "looks at disks",
+		"cmd/ratchet-lab/rig/board": "switches boards on", "cmd/ratchet-lab/rig/disk": "recordings", "cmd/ratchet-lab/stage": "stands on it", "cmd/ratchet-lab/image": "systems and disks",
+		"agent/evidence": "waits for what the device tells", "agent/evidence/export": "verifies it", "agent/life": "names of phases", "agent/trust": "the device's key", "transport/wire": "topics"},
 	"cmd/ratchet-lab/rig/report": {"cmd/ratchet-lab/rig/cuts": "what was played", "cmd/ratchet-lab/rig/board": "on which board", "cmd/ratchet-lab/rig/disk": "of which recording",
 		"cmd/ratchet-lab/stage": "rows", "agent/life": "the order of phases"},
 	"cmd/ratchet-lab/rig/cuts": {"cmd/ratchet-lab/rig/look": "what was found on a disk", "cmd/ratchet-lab/rig/board": "names the partition of a write", "cmd/ratchet-lab/rig/disk": "logs and cuts"},
 	"cmd/ratchet-lab/rig/look": {"cmd/ratchet-lab/rig/bench": "plays the disk on", "cmd/ratchet-lab/rig/board": "finds the metadata", "cmd/ratchet-lab/rig/disk": "the disk after a cut",
-		"cmd/ratchet-lab/image": "the tools of file systems", "cmd/ratchet-lab/explorer": "a process in virtual time", "agent/evidence": "walks the chain", "agent/journal": "opens it", "agent/trust": "the release key"},
+		"cmd/ratchet-lab/image": "the tools of file systems", "cmd/ratchet-lab/explorer": "a process in virtual time", "agent/evidence": "walks the chain", "agent/journal": "opens it",
+		"agent/trust": "the release key"},
 	"cmd/ratchet-lab/rig/bench": {"cmd/ratchet-lab/rig/board": "the model of the loader, and where slots lie", "cmd/ratchet-lab/rig/disk": "the disk, and what it must end as",
 		"agent": "the real one", "agent/control": "its status at rest", "agent/health": "its checks", "agent/journal": "opens the disk's", "agent/life": "holds its start against Reconcile",
 		"agent/manifest": "who the device is", "agent/trust": "keys", "bootctl": "the agent's backend", "hal": "is its machine", "hal/linux": "real files", "slots": "a source",
 		"transport": "an inbox"},
 	"cmd/ratchet-lab/rig/board": {"cmd/ratchet-lab/rig/disk": "names the partition of a write", "cmd/ratchet-lab/image": "makes the disk", "bootctl": "the state of a disk",
-		"bootctl/ubootenv": "reads and makes the metadata, as the agent does", "bootctl/grubenv": "", "bootctl/sdboot": "", "bootctl/bootmodel": "boots without QEMU", "hal/linux": "real files"},
+		"bootctl/ubootenv": "reads and makes the metadata, as the agent does", "bootctl/grubenv": "the same", "bootctl/sdboot": "the same", "bootctl/bootmodel": "boots without QEMU",
+		"hal/linux": "real files"},
 	"cmd/ratchet-lab/rig/disk": {"cmd/ratchet-lab/image": "sectors, and files with holes", "agent/reason": "which reasons give an update up"},
-	"cmd/ratchet-lab/stage": {"cmd/ratchet-lab/image": "finds the programs of this machine", "agent/evidence": "what the device tells", "agent/evidence/export": "verifies it", "agent/reason": "tells it in words",
-		"agent/trust": "verifies it", "transport/secure": "TLS", "transport/wire": "topics"},
+	"cmd/ratchet-lab/explorer": {"agent": "the real one", "agent/campaign": "plans for its fleet", "agent/console": "answers the technician", "agent/control": "his requests", "agent/evidence": "holds it against what was", "agent/evidence/export": "verifies it",
+		"agent/health": "checks", "agent/journal": "in memory, old or new", "agent/life": "the durable states", "agent/manifest": "offers", "agent/manifest/author": "makes them", "agent/policy": "the device's rules",
+		"agent/reason": "expected ends", "agent/trust": "keys", "bootctl": "armed slots", "bootctl/bootmodel": "boots the machine", "bootctl/efi": "a backend", "bootctl/grubenv": "a backend",
+		"bootctl/sdboot": "a backend", "bootctl/ubootenv": "a backend", "hal": "the machine's contract", "hal/sim": "the machine", "slots": "sources", "transport": "an inbox"},
+	"cmd/ratchet-lab/demo": {"cmd/ratchet-lab/stage": "stands on it", "cmd/ratchet-lab/image": "its systems", "bootctl": "slots", "bootctl/ubootenv": "the factory's environment",
+		"bootctl/bootmodel": "boots the device", "hal/linux": "real files", "agent/evidence": "waits for what the device tells", "agent/reason": "says why", "transport/wire": "topics"},
+	"cmd/ratchet-lab/stage": {"cmd/ratchet-lab/image": "finds the programs of this machine", "agent/evidence": "what the device tells", "agent/evidence/export": "verifies it",
+		"agent/reason": "tells it in words",
+		"agent/trust":  "verifies it", "transport/secure": "TLS", "transport/wire": "topics"},
+	"cmd/ratchet-lab/image": {},
 }
 
 // TestArrows holds the imports of every package, tests left out, against the table.
@@ -133,8 +145,9 @@ func TestArrows(t *testing.T) {
 		}
 		pkg := filepath.ToSlash(filepath.Dir(path))
 		table, known := allowed[pkg]
-		if !known && (strings.HasPrefix(pkg, "cmd/") || strings.HasPrefix(pkg, "scripts/")) {
-			return nil // commands wire everything together
+		open := strings.HasPrefix(pkg, "scripts/") || strings.HasPrefix(pkg, "cmd/") && !strings.HasPrefix(pkg, "cmd/ratchet-lab")
+		if !known && open {
+			return nil // wires everything together
 		}
 		if !known {
 			t.Errorf("package %s is not in the table: say what it may import, and why", pkg)

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 // command repeats one cut alone.
 func (r *rig) command(rec *disk.Recording, x disk.Cut) string {
-	s := fmt.Sprintf("ratchet-lab rig cut --dir %s --target %s --seed %d", r.o.dir, r.target.Name, x.Seed)
+	s := fmt.Sprintf("ratchet-lab rig cut --dir %s --target %s --seed %d", r.o.Dir, r.target.Name, x.Seed)
 	if rec.First != nil {
 		return s + fmt.Sprintf(" --update %s --point %d --variant %s --second %d --second-variant %s", rec.Update, rec.First.Point, rec.First.Variant, x.Point, x.Variant)
 	}
@@ -24,16 +24,16 @@ func (r *rig) wanted() (*disk.Recording, disk.Cut, error) {
 	if err != nil {
 		return nil, disk.Cut{}, err
 	}
-	x := disk.Cut{Point: r.o.point, Variant: disk.Variant(r.o.variant), Seed: r.o.seed}
+	x := disk.Cut{Point: r.o.Point, Variant: disk.Variant(r.o.Variant), Seed: r.o.Seed}
 	for _, rec := range all {
 		switch {
-		case r.o.second < 0 && rec.First == nil && rec.Name == r.o.update:
+		case r.o.Second < 0 && rec.First == nil && rec.Name == r.o.Update:
 			return rec, x, nil
-		case r.o.second >= 0 && rec.First != nil && rec.Update == r.o.update && *rec.First == x:
-			return rec, disk.Cut{Point: r.o.second, Variant: disk.Variant(r.o.secondVariant), Seed: r.o.seed}, nil
+		case r.o.Second >= 0 && rec.First != nil && rec.Update == r.o.Update && *rec.First == x:
+			return rec, disk.Cut{Point: r.o.Second, Variant: disk.Variant(r.o.SecondVariant), Seed: r.o.Seed}, nil
 		}
 	}
-	return nil, x, fmt.Errorf("in %s no update %q is recorded with that first cut and this seed", r.Dir, r.o.update)
+	return nil, x, fmt.Errorf("in %s no update %q is recorded with that first cut and this seed", r.Dir, r.o.Update)
 }
 
 // replay is one cut of a run that is there, and its story.
@@ -69,8 +69,8 @@ func (r *rig) replay(ctx context.Context) error {
 	if err := c.Disk.Rebuild(c.Log, x); err != nil {
 		return err
 	}
-	told := r.o.verbose
-	r.o.verbose = true
-	defer func() { r.o.verbose = told }()
+	told := r.o.Verbose
+	r.o.Verbose = true
+	defer func() { r.o.Verbose = told }()
 	return r.bootCut(ctx, c, res, true, "")
 }

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -22,7 +22,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 		return err
 	}
 	for _, name := range r.target.Cached {
-		if err := image.CopySparse(filepath.Join(r.o.cache, name), r.path(filepath.Base(name))); err != nil {
+		if err := image.CopySparse(filepath.Join(r.o.Cache, name), r.path(filepath.Base(name))); err != nil {
 			return fmt.Errorf("%w; run scripts/deps.sh rig", err)
 		}
 	}
@@ -74,7 +74,7 @@ func (r *rig) setUpRig(ctx context.Context) error {
 		return err
 	}
 	if r.target.Make != nil {
-		if err := r.target.Make(ctx, r.target, board.Factory{Dir: r.Dir, Bin: r.Bin, Cache: r.o.cache, KVM: r.o.kvm}); err != nil {
+		if err := r.target.Make(ctx, r.target, board.Factory{Dir: r.Dir, Bin: r.Bin, Cache: r.o.Cache, KVM: r.o.KVM}); err != nil {
 			return err
 		}
 	}
@@ -120,7 +120,7 @@ func (r *rig) versions() []board.Version {
 		return append([]board.Version{{Name: "1.0.0", Sickness: ""}}, r.target.Versions...)
 	}
 	all := []board.Version{{Name: "1.0.0", Sickness: ""}, {Name: "2.0.0", Sickness: ""}, {Name: "3.0.0", Sickness: "sick"}, {Name: "4.0.0", Sickness: "panic"}}
-	if r.o.mode == "all" {
+	if r.o.Mode == "all" {
 		all = append(all, r.target.Versions...)
 		all = append(all, board.Version{Name: "5.0.0", Sickness: "hang"}, board.Version{Name: "6.0.0", Sickness: "freeze"}, board.Version{Name: "7.0.0", Sickness: "deaf"}, board.Version{Name: "8.0.0", Sickness: ""})
 	}
@@ -130,12 +130,12 @@ func (r *rig) versions() []board.Version {
 func (r *rig) image(version string) string { return r.path("v" + version + ".img") }
 
 func (r *rig) makeVersion(ctx context.Context, v board.Version) error {
-	kernel, err := r.target.KernelFile(r.o.cache)
+	kernel, err := r.target.KernelFile(r.o.Cache)
 	if err != nil {
 		return err
 	}
 	guest, agent := filepath.Join(r.Bin, "rig", r.target.Arch, "guest"), filepath.Join(r.Bin, "rig", r.target.Arch, "ratchet")
-	initrd, err := r.target.Initrd(r.o.cache, guest, v.Sickness)
+	initrd, err := r.target.Initrd(r.o.Cache, guest, v.Sickness)
 	if err != nil {
 		return err
 	}

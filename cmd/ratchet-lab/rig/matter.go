@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -58,14 +58,14 @@ func (r *rig) offerRooted(ctx context.Context, version string) error {
 // host keeps what QEMU has written, so that this is no more than smoke: the power cuts on the log of
 // writes are the proof.
 func (r *rig) playKills(ctx context.Context) error {
-	r.Chapter(fmt.Sprintf("QEMU is killed in each phase of an update, seed %d", r.o.seed))
+	r.Chapter(fmt.Sprintf("QEMU is killed in each phase of an update, seed %d", r.o.Seed))
 	if err := r.fresh(ctx, "whole"); err != nil {
 		return err
 	}
 	if err := r.update(ctx, "2.0.0", "none"); err != nil {
 		return err
 	}
-	rnd := rand.New(rand.NewPCG(uint64(r.o.seed), 9))
+	rnd := rand.New(rand.NewPCG(uint64(r.o.Seed), 9))
 	phases := []life.Phase{life.Preparing, life.Writing, life.Checking, life.Rebooting, life.Trial, life.Confirming}
 	good := 0
 	for i, p := range phases {

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -21,7 +21,7 @@ func (r *rig) cover(ctx context.Context, rnd *rand.Rand, rec *disk.Recording, lo
 	defer l.Close()
 	v := &cuts.Coverage{Rec: rec, Log: l}
 	r.covered = append(r.covered, v)
-	list := cuts.Every(l, r.o.seed)
+	list := cuts.Every(l, r.o.Seed)
 	if looks > 0 {
 		list = cuts.Sample(r.target, rnd, l, list, looks)
 	}
@@ -51,8 +51,8 @@ func (r *rig) playCuts(ctx context.Context) (err error) {
 		r.judge()
 		err = errors.Join(err, disk.SaveRecordings(r.Dir, r.recordings))
 	}()
-	rnd := rand.New(rand.NewPCG(uint64(r.o.seed), 1))
-	r.Chapter(fmt.Sprintf("Power cuts, seed %d", r.o.seed))
+	rnd := rand.New(rand.NewPCG(uint64(r.o.Seed), 1))
+	r.Chapter(fmt.Sprintf("Power cuts, seed %d", r.o.Seed))
 	err = r.timed("cuts looked at", func() error {
 		for _, rec := range slices.Clone(r.recordings) {
 			if _, err := r.cover(ctx, rnd, rec, r.scope().Looks(rec.Name)); err != nil {

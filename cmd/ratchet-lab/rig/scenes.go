@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ const (
 )
 
 func (r *rig) hear(rec evidence.Record) {
-	if line := stage.StoryLine(rec); line != "" && r.o.verbose {
+	if line := stage.StoryLine(rec); line != "" && r.o.Verbose {
 		r.Say("  device: %s", line)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -25,12 +25,12 @@ func (r *rig) run() look.Run {
 
 // scope is how much of the cuts is played.
 func (r *rig) scope() cuts.Scope {
-	return cuts.Scope{Smoke: r.o.mode == "smoke", Every: r.o.every, SmokeBoots: r.target.SmokeBoots}
+	return cuts.Scope{Smoke: r.o.Mode == "smoke", Every: r.o.Every, SmokeBoots: r.target.SmokeBoots}
 }
 
 // lookAll looks at the disks of the cuts.
 func (r *rig) lookAll(ctx context.Context, rec *disk.Recording, cuts []disk.Cut) ([]look.Finding, error) {
-	return look.All(ctx, r.run(), rec, cuts, runtime.NumCPU()/r.o.together)
+	return look.All(ctx, r.run(), rec, cuts, runtime.NumCPU()/r.o.Together)
 }
 
 // bootUpdate boots cuts of an update's recording, and cuts the power again while some of them recover.

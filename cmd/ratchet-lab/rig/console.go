@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -23,7 +23,7 @@ func (r *rig) boot(ctx context.Context, disk, log, name string) error {
 	r.off()
 	r.boots, r.status, r.said = 0, "", nil
 	var err error
-	r.machine, err = r.target.Power(ctx, board.Supply{Dir: r.Dir, Disk: disk, Log: log, Console: r.path(name + ".console"), KVM: r.o.kvm})
+	r.machine, err = r.target.Power(ctx, board.Supply{Dir: r.Dir, Disk: disk, Log: log, Console: r.path(name + ".console"), KVM: r.o.KVM})
 	return err
 }
 
@@ -66,7 +66,7 @@ func (r *rig) until(ctx context.Context, within time.Duration, what string, ok f
 				if strings.HasPrefix(line, "rig: status ") {
 					r.status = line
 				}
-				if r.o.verbose || mark == "Ratchet: " {
+				if r.o.Verbose || mark == "Ratchet: " {
 					r.Say("    %s", line)
 				}
 				return strings.HasPrefix(line, "rig: status ") && ok()
@@ -103,4 +103,9 @@ func (r *rig) reopen() error {
 		return err
 	}
 	return r.listen()
+}
+
+// settings are what a replay needs besides the files.
+type settings struct {
+	Broker, Images string // host:port
 }
