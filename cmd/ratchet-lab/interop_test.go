@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestInteropDemo plays the demo with the real parts: Mosquitto with TLS client certificates and the
-// shipped access rules, a trust root with plans and pulses, loop devices as slots, ext4 file systems by mke2fs. fw_printenv reads the
+// TestInteropDemo plays the demo with the real parts: Mosquitto with TLS client certificates and the shipped access
+// rules, a trust root with plans and pulses, loop devices as slots, ext4 file systems by mke2fs. fw_printenv reads the
 // environment that is left. It needs root, the packages of scripts/deps.sh interop, and bin/ built.
 func TestInteropDemo(t *testing.T) {
 	root, err := filepath.Abs("../..")
@@ -27,7 +27,8 @@ func TestInteropDemo(t *testing.T) {
 	defer os.RemoveAll(dir)
 	var out, errs bytes.Buffer
 	// The demo's device calls this program back as its reboot command and health check.
-	cmd := exec.CommandContext(context.Background(), filepath.Join(root, "bin", "ratchet-lab"), "demo", "--root", "--dir", dir, "--loop",
+	cmd := exec.CommandContext(context.Background(), filepath.Join(root, "bin", "ratchet-lab"), "demo",
+		"--root", "--dir", dir, "--loop",
 		"--mosquitto", filepath.Join(root, "transport", "mqtt", "example"))
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

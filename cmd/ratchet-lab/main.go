@@ -1,5 +1,5 @@
-// Command ratchet-lab is the laboratory: it plays a whole device on one machine, and explores what power cuts do to it. Nothing of it is
-// on a device.
+// Command ratchet-lab is the laboratory: it plays a whole device on one machine, and explores what power cuts do to it.
+// Nothing of it is on a device.
 package main
 
 import (

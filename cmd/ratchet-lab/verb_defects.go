@@ -78,7 +78,8 @@ func runDefects(ctx context.Context, args []string, stdout, stderr io.Writer) in
 		}
 		fmt.Fprintf(stdout, "found      %-72s %s\n", f.Name, a.how)
 	}
-	fmt.Fprintf(stdout, "%d planted defects, %d found, %d not, in %.0f s\n", len(list), len(list)-missed, missed, time.Since(began).Seconds())
+	fmt.Fprintf(stdout, "%d planted defects, %d found, %d not, in %.0f s\n", len(list), len(list)-missed, missed,
+		time.Since(began).Seconds())
 	if missed > 0 {
 		return 1
 	}

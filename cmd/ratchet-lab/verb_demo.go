@@ -78,7 +78,8 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	d := demo.New(&stage.Stage{Dir: abs, Bin: *bin, Out: stdout, Verbose: *verbose, Mosquitto: *mosquitto, Began: time.Now()},
+	d := demo.New(&stage.Stage{Dir: abs, Bin: *bin, Out: stdout, Verbose: *verbose, Mosquitto: *mosquitto,
+		Began: time.Now()},
 		demo.Options{KeepAlive: *keepAlive, Loop: *loop, Size: *mib << 20, Rooted: *rooted})
 	err = d.Run(ctx)
 	good := d.Table()

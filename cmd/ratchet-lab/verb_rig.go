@@ -81,8 +81,10 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) || o.Mode == "-h" || o.Mode == "--help" {
 		fmt.Fprint(stdout, rigUsage())
 		return 0
-	} else if err != nil || f.NArg() > 0 || !slices.Contains(rig.Modes(), o.Mode) || o.Every < 1 || o.Together < 1 || o.Mode == "cut" && (o.Point < 0 || o.Target == "") {
-		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n%s", errors.Join(err, fmt.Errorf("unexpected arguments %q", f.Args())), rigUsage())
+	} else if err != nil || f.NArg() > 0 || !slices.Contains(rig.Modes(), o.Mode) || o.Every < 1 || o.Together < 1 ||
+		o.Mode == "cut" && (o.Point < 0 || o.Target == "") {
+		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n%s",
+			errors.Join(err, fmt.Errorf("unexpected arguments %q", f.Args())), rigUsage())
 		return 2
 	}
 	if err := completeRig(&o); err != nil {

@@ -87,8 +87,9 @@ func (b *board) provision(image string, size int64, loop bool) error {
 		return err
 	}
 	env, err := ubootenv.New(linux.FS{}, ubootenv.Options{
-		Copies: []ubootenv.Location{{Path: b.path("uboot.env"), Size: envBytes}, {Path: b.path("uboot-redund.env"), Size: envBytes}},
-		Locks:  []string{}, Defaults: []string{"bootcmd=run ratchet_boot"}, Slots: []bootctl.Slot{"A", "B"}})
+		Copies: []ubootenv.Location{{Path: b.path("uboot.env"), Size: envBytes},
+			{Path: b.path("uboot-redund.env"), Size: envBytes}},
+		Locks: []string{}, Defaults: []string{"bootcmd=run ratchet_boot"}, Slots: []bootctl.Slot{"A", "B"}})
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,8 @@ func copyInto(slot, image string) error {
 // boot powers the board on: the loader chooses a slot by its own rules and counts its tries, then the
 // kernel starts the agent.
 func (b *board) boot() error {
-	model := bootmodel.UBoot{FS: linux.FS{}, Copies: []bootmodel.Copy{{Path: b.path("uboot.env"), Size: envBytes}, {Path: b.path("uboot-redund.env"), Size: envBytes}}}
+	model := bootmodel.UBoot{FS: linux.FS{}, Copies: []bootmodel.Copy{{Path: b.path("uboot.env"), Size: envBytes},
+		{Path: b.path("uboot-redund.env"), Size: envBytes}}}
 	slot, args, err := model.Boot()
 	if err != nil || slot == "" {
 		return fmt.Errorf("the board does not boot: %w", errors.Join(err, errors.New("no slot left")))
@@ -147,7 +149,8 @@ func (b *board) boot() error {
 	if _, err := rand.Read(id); err != nil {
 		return err
 	}
-	for name, text := range map[string]string{"proc/cmdline": args, "run/root-device": b.slots[slot], "proc/boot_id": fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])} {
+	for name, text := range map[string]string{"proc/cmdline": args, "run/root-device": b.slots[slot],
+		"proc/boot_id": fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])} {
 		if err := os.WriteFile(b.path(name), []byte(text+"\n"), 0o644); err != nil {
 			return err
 		}
@@ -237,8 +240,8 @@ func PressButton(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "run", "button"), nil, 0o644)
 }
 
-// CheckHealth is the health check of the demo's device, whose folder is dir: the system that runs is sick when its image
-// says so.
+// CheckHealth is the health check of the demo's device, whose folder is dir: the system that runs is sick when its
+// image says so.
 func CheckHealth(dir string) error {
 	root, err := os.ReadFile(filepath.Join(dir, "run", "root-device"))
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package demo is the demonstration: a device made of files, whose slots a model of U-Boot boots from a real environment, and
-// whose agent is the real daemon in a process of its own, is updated, has its power cut, and is lied to. It needs neither root
-// nor a network. Nothing of it outlives its folder.
+// Package demo is the demonstration: a device made of files, whose slots a model of U-Boot boots from a real
+// environment, and whose agent is the real daemon in a process of its own, is updated, has its power cut, and is lied
+// to. It needs neither root nor a network. Nothing of it outlives its folder.
 package demo
 
 import (
@@ -40,13 +40,15 @@ func New(s *stage.Stage, o Options) *Demo { return &Demo{Stage: s, Options: o} }
 // Socket is the device's control socket.
 func (d *Demo) Socket() string { return filepath.Join(d.Dir, "s") }
 
-// Run sets everything up and plays all scenes, until one fails. The rows of the stage say what was expected and observed.
+// Run sets everything up and plays all scenes, until one fails. The rows of the stage say what was expected and
+// observed.
 func (d *Demo) Run(ctx context.Context) error {
 	ctx, d.cancel = context.WithCancel(ctx)
 	if err := d.setUp(ctx); err != nil {
 		return err
 	}
-	for _, scene := range []func(context.Context) error{d.healthy, d.powerCut, d.sick, d.tampered, d.rollback, d.foreign, d.audit} {
+	for _, scene := range []func(context.Context) error{d.healthy, d.powerCut, d.sick, d.tampered, d.rollback,
+		d.foreign, d.audit} {
 		if err := scene(ctx); err != nil {
 			return err
 		}
@@ -64,13 +66,15 @@ func (d *Demo) setUp(ctx context.Context) error {
 	if d.PKI, err = stage.NewPKI(filepath.Join(d.Dir, "pki")); err != nil {
 		return err
 	}
-	if d.Net, err = stage.StartNetwork(d.PKI, filepath.Join(d.Desk(), "images"), d.Mosquitto, stage.Addresses{}); err != nil {
+	if d.Net, err = stage.StartNetwork(d.PKI, filepath.Join(d.Desk(), "images"), d.Mosquitto,
+		stage.Addresses{}); err != nil {
 		return err
 	}
 	if _, err := d.PKI.Issue(stage.DeskName); err != nil {
 		return err
 	}
-	if err := d.RunDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", d.Net.Broker, "--channel", "stable",
+	if err := d.RunDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", d.Net.Broker,
+		"--channel", "stable",
 		"--base-url", d.Net.Images, d.Desk()); err != nil {
 		return err
 	}
@@ -115,7 +119,8 @@ func (d *Demo) setUp(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if err := d.RunDesk(ctx, "enroll", "--dir", d.Desk(), stage.DeviceName, d.board.path("state", "device.pem")); err != nil {
+	if err := d.RunDesk(ctx, "enroll", "--dir", d.Desk(), stage.DeviceName,
+		d.board.path("state", "device.pem")); err != nil {
 		return err
 	}
 	if err := d.Net.Watch(d.board.path("state", "device.pem"), func(r evidence.Record) {
@@ -212,13 +217,15 @@ command = [%q, %q, %q]
 force-command = [%q, %q, %q]
 `, b.path("state"), b.path("run", "root-device"), b.path("proc", "cmdline"), b.path("proc", "boot_id"),
 		b.slots["A"], b.slots["B"], b.path("etc", "fw_env.config"),
-		d.Net.Broker, d.PKI.CA(), filepath.Join(d.PKI.Dir, stage.DeviceName+".pem"), filepath.Join(d.PKI.Dir, stage.DeviceName+".key"), d.KeepAlive.String(), d.PKI.CA(),
+		d.Net.Broker, d.PKI.CA(), filepath.Join(d.PKI.Dir, stage.DeviceName+".pem"), filepath.Join(d.PKI.Dir,
+			stage.DeviceName+".key"), d.KeepAlive.String(), d.PKI.CA(),
 		trusted, self, HealthVerb, b.dir, d.Socket(), self, ButtonVerb, b.dir, self, ButtonVerb, b.dir)
 	path := b.path("etc", "ratchet.toml")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		return err
 	}
-	out, err := exec.Command(filepath.Join(d.Bin, "ratchet"), "daemon", "--config", path, "--check-config").CombinedOutput()
+	out, err := exec.Command(filepath.Join(d.Bin, "ratchet"), "daemon", "--config", path,
+		"--check-config").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("the device's configuration is refused: %s", out)
 	}

@@ -63,10 +63,12 @@ func TestPressButton(t *testing.T) {
 func TestWithoutPrograms(t *testing.T) {
 	var out bytes.Buffer
 	dir := t.TempDir()
-	d := demo.New(&stage.Stage{Dir: dir, Bin: dir, Out: &out, Began: time.Now()}, demo.Options{Size: 32 << 20, KeepAlive: time.Second})
+	d := demo.New(&stage.Stage{Dir: dir, Bin: dir, Out: &out, Began: time.Now()},
+		demo.Options{Size: 32 << 20, KeepAlive: time.Second})
 	err := d.Run(t.Context())
 	d.Close()
-	if err == nil || !strings.Contains(err.Error(), "ratchet-release init") || !strings.Contains(out.String(), "== Setting up") || d.Table() {
+	if err == nil || !strings.Contains(err.Error(), "ratchet-release init") ||
+		!strings.Contains(out.String(), "== Setting up") || d.Table() {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }

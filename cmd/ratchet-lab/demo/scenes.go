@@ -25,13 +25,15 @@ func (d *Demo) publish(ctx context.Context, version, compress string, seed byte,
 	return d.publishAs(ctx, version, compress, seed, sick, d.sequence, "gateway-v1")
 }
 
-func (d *Demo) publishAs(ctx context.Context, version, compress string, seed byte, sick bool, seq int, class string) error {
+func (d *Demo) publishAs(ctx context.Context, version, compress string, seed byte, sick bool, seq int,
+	class string) error {
 	file := filepath.Join(d.Desk(), "v"+version+".img")
 	if _, err := image.Make(ctx, d.Dir, file, d.Size, d.content(version, seed, sick)); err != nil {
 		return err
 	}
 	name := "release-" + strconv.Itoa(len(d.Rows)) + "-" + version
-	suit, err := d.Build(ctx, stage.Release{Name: filepath.Join(d.Desk(), name), Version: version, Sequence: seq, Class: class, Image: file, Compress: compress})
+	suit, err := d.Build(ctx, stage.Release{Name: filepath.Join(d.Desk(), name), Version: version, Sequence: seq,
+		Class: class, Image: file, Compress: compress})
 	if err != nil {
 		return err
 	}
@@ -180,7 +182,8 @@ func (d *Demo) foreign(ctx context.Context) error {
 func (d *Demo) audit(ctx context.Context) error {
 	d.Chapter("7. The auditor: evidence exported on the device verifies offline at the desk")
 	file := filepath.Join(d.Dir, "evidence.cbor")
-	cmd := exec.CommandContext(ctx, filepath.Join(d.Bin, "ratchet"), "evidence", "export", "--socket", d.Socket(), "-o", file)
+	cmd := exec.CommandContext(ctx, filepath.Join(d.Bin, "ratchet"), "evidence", "export", "--socket", d.Socket(),
+		"-o", file)
 	d.Say("$ ratchet evidence export -o evidence.cbor")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot export: %w: %s", err, out)
@@ -191,7 +194,8 @@ func (d *Demo) audit(ctx context.Context) error {
 	}
 	d.Expect("evidence", "verified, nothing missing", got)
 	d.Chapter("What the technician sees")
-	out, err := exec.CommandContext(ctx, filepath.Join(d.Bin, "ratchet"), "status", "--socket", d.Socket()).CombinedOutput()
+	out, err := exec.CommandContext(ctx, filepath.Join(d.Bin, "ratchet"), "status",
+		"--socket", d.Socket()).CombinedOutput()
 	fmt.Fprintf(d.Out, "%s", out)
 	return err
 }

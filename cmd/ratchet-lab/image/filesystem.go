@@ -33,7 +33,8 @@ func Tool(ctx context.Context, stdin string, name string, args ...string) ([]byt
 		return nil, fmt.Errorf("%s is not installed; run scripts/deps.sh rig", name)
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+epoch, "E2FSPROGS_FAKE_TIME="+epoch, "MTOOLS_SKIP_CHECK=1", "TZ=UTC")
+	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+epoch, "E2FSPROGS_FAKE_TIME="+epoch, "MTOOLS_SKIP_CHECK=1",
+		"TZ=UTC")
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, say bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &say
@@ -46,7 +47,8 @@ func Tool(ctx context.Context, stdin string, name string, args ...string) ([]byt
 // Ext4 makes an ext4 file system of size bytes in out, with files by their names and empty dirs. id distinguishes file
 // systems of one disk. journal is for those that the device writes; the others hold what bootloaders can read. The same
 // tree gives the same bytes: mke2fs copies the times of the tree's files, so they are set in the image afterwards.
-func Ext4(ctx context.Context, out string, size int64, id byte, journal bool, dirs []string, files map[string]File) error {
+func Ext4(ctx context.Context, out string, size int64, id byte, journal bool, dirs []string,
+	files map[string]File) error {
 	tree := out + ".tree"
 	if err := os.RemoveAll(tree); err != nil {
 		return err
@@ -81,7 +83,8 @@ func Ext4(ctx context.Context, out string, size int64, id byte, journal bool, di
 		return err
 	}
 	uuid := func(k int) string { return fmt.Sprintf("c0ffee%02x-0000-4000-8000-%012x", id, k) }
-	args := []string{"-q", "-t", "ext4", "-d", tree, "-U", uuid(1), "-E", "hash_seed=" + uuid(2) + ",root_owner=0:0,lazy_itable_init=0"}
+	args := []string{"-q", "-t", "ext4", "-d", tree, "-U", uuid(1), "-E", "hash_seed=" + uuid(2) +
+		",root_owner=0:0,lazy_itable_init=0"}
 	if journal {
 		// The superblock is two sectors of 512 bytes: a power cut between them leaves one whose checksum
 		// does not match, and which no kernel mounts. Without metadata_csum either half is good.

@@ -22,7 +22,8 @@ func TestFilesystemReproducible(t *testing.T) {
 		var images [2][]byte
 		for i := range images {
 			out := filepath.Join(dir, "x.img")
-			err := image.Ext4(t.Context(), out, 8<<20, 9, journal, []string{"dev"}, map[string]image.File{"a/b": {Text: "hello\n"}, "c": {Text: "x", Mode: 0o755}})
+			err := image.Ext4(t.Context(), out, 8<<20, 9, journal, []string{"dev"},
+				map[string]image.File{"a/b": {Text: "hello\n"}, "c": {Text: "x", Mode: 0o755}})
 			if err != nil {
 				t.Fatal(err)
 			}

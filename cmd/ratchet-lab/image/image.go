@@ -1,5 +1,6 @@
-// Package image makes the file systems of the laboratory's devices, with the tools of this machine. What it makes is the same
-// in every run: times, identifiers and owners are fixed. It also writes files with holes, which disks of devices are.
+// Package image makes the file systems of the laboratory's devices, with the tools of this machine. What it makes is
+// the same in every run: times, identifiers and owners are fixed. It also writes files with holes, which disks of
+// devices are.
 package image
 
 import (
@@ -33,7 +34,8 @@ func Make(ctx context.Context, dir, out string, size int64, files map[string]str
 		}
 	}
 	if tool, ok := Find("mke2fs"); ok {
-		cmd := exec.CommandContext(ctx, tool, "-q", "-t", "ext4", "-d", tree, "-O", "^has_journal", "-U", "c0ffee00-0000-4000-8000-000000000001",
+		cmd := exec.CommandContext(ctx, tool, "-q", "-t", "ext4", "-d", tree, "-O", "^has_journal",
+			"-U", "c0ffee00-0000-4000-8000-000000000001",
 			"-E", "hash_seed=c0ffee00-0000-4000-8000-000000000002", out, fmt.Sprint(size/1024))
 		cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1700000000")
 		if b, err := cmd.CombinedOutput(); err != nil {
@@ -42,7 +44,8 @@ func Make(ctx context.Context, dir, out string, size int64, files map[string]str
 		return "ext4", nil
 	}
 	if tool, ok := Find("mksquashfs"); ok {
-		if b, err := exec.CommandContext(ctx, tool, tree, out, "-quiet", "-noappend", "-all-root", "-mkfs-time", "0", "-all-time", "0", "-noD").CombinedOutput(); err != nil {
+		if b, err := exec.CommandContext(ctx, tool, tree, out, "-quiet", "-noappend", "-all-root", "-mkfs-time", "0",
+			"-all-time", "0", "-noD").CombinedOutput(); err != nil {
 			return "", fmt.Errorf("mksquashfs: %w: %s", err, b)
 		}
 		return "squashfs", nil
@@ -88,7 +91,8 @@ func archive(tree, out string) error {
 		if err != nil {
 			return err
 		}
-		if err := w.WriteHeader(&tar.Header{Name: rel, Mode: 0o644, Size: info.Size(), ModTime: time.Unix(1700000000, 0)}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Name: rel, Mode: 0o644, Size: info.Size(),
+			ModTime: time.Unix(1700000000, 0)}); err != nil {
 			return err
 		}
 		in, err := os.Open(path)

@@ -107,7 +107,8 @@ func (r *rig) bootCut(ctx context.Context, c *look.Checker, res *cuts.Result, fi
 	} else if finish {
 		ended = res.Ended
 	}
-	r.Say("    %s %s, cut %d %s (%s): %s, %d boots, %.1f s", mark, c.Rec.Name, res.Point, res.Variant, res.Where, ended, len(res.Loaded), res.Took.Seconds())
+	r.Say("    %s %s, cut %d %s (%s): %s, %d boots, %.1f s", mark, c.Rec.Name, res.Point, res.Variant, res.Where, ended,
+		len(res.Loaded), res.Took.Seconds())
 	if res.Bad != "" {
 		r.Say("         again: %s", r.command(c.Rec, res.Cut))
 	}
@@ -139,13 +140,15 @@ func (r *rig) recover(ctx context.Context, c *look.Checker, res *cuts.Result, fi
 		within, what = updateTime, "the device to put itself right"
 		done = func() bool {
 			e := r.ends()
-			return r.resting() && r.field("confirmed") == "true" && c.Rec.Ends(e, r.target.Tries) && (res.Offered.Ended == "" || res.Offered.Ended == e)
+			return r.resting() && r.field("confirmed") == "true" && c.Rec.Ends(e, r.target.Tries) &&
+				(res.Offered.Ended == "" || res.Offered.Ended == e)
 		}
 	}
 	err = r.until(ctx, within, what, done)
 	res.Story = append(res.Story, r.said...)
 	res.Loaded = started(r.said)
-	if err == nil && slices.ContainsFunc(r.said, func(l string) bool { return strings.HasPrefix(l, "rig: the agent does not answer") }) {
+	if err == nil && slices.ContainsFunc(r.said,
+		func(l string) bool { return strings.HasPrefix(l, "rig: the agent does not answer") }) {
 		err = errors.New("the agent hung; what it waited for stands in cut.console")
 	}
 	if err != nil {

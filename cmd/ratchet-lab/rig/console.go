@@ -23,7 +23,8 @@ func (r *rig) boot(ctx context.Context, disk, log, name string) error {
 	r.off()
 	r.boots, r.status, r.said = 0, "", nil
 	var err error
-	r.machine, err = r.target.Power(ctx, board.Supply{Dir: r.Dir, Disk: disk, Log: log, Console: r.path(name + ".console"), KVM: r.o.KVM})
+	r.machine, err = r.target.Power(ctx, board.Supply{Dir: r.Dir, Disk: disk, Log: log,
+		Console: r.path(name + ".console"), KVM: r.o.KVM})
 	return err
 }
 

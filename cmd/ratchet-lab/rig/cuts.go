@@ -41,7 +41,8 @@ func (r *rig) cover(ctx context.Context, rnd *rand.Rand, rec *disk.Recording, lo
 		}
 		v.Cuts = append(v.Cuts, res)
 	}
-	r.Say("    %s: %d cuts of %d writes and %d flushes looked at, %d different disks, %d wrong", rec.Name, len(list), len(l.Writes)-l.Flushes(), l.Flushes(), len(seen), wrong)
+	r.Say("    %s: %d cuts of %d writes and %d flushes looked at, %d different disks, %d wrong", rec.Name, len(list),
+		len(l.Writes)-l.Flushes(), l.Flushes(), len(seen), wrong)
 	return v, nil
 }
 
@@ -77,10 +78,13 @@ func (r *rig) playCuts(ctx context.Context) (err error) {
 // judge makes rows of what was covered.
 func (r *rig) judge() {
 	for _, s := range cuts.Tallies(r.covered) {
-		r.Expect("cuts of "+s.What+" looked at", fmt.Sprintf("%d of %d whole", s.Looked, s.Looked), fmt.Sprintf("%d of %d whole", s.Looked-s.Wrong, s.Looked))
+		r.Expect("cuts of "+s.What+" looked at", fmt.Sprintf("%d of %d whole", s.Looked, s.Looked),
+			fmt.Sprintf("%d of %d whole", s.Looked-s.Wrong, s.Looked))
 		if s.Booted > 0 {
-			r.Expect("cuts of "+s.What+" booted", fmt.Sprintf("%d of %d as expected", s.Booted, s.Booted), fmt.Sprintf("%d of %d as expected", s.Booted-s.Bad, s.Booted))
-			r.Expect("model and bootloader, "+s.What, fmt.Sprintf("%d of %d agree", s.Known, s.Known), fmt.Sprintf("%d of %d agree", s.Agreed, s.Known))
+			r.Expect("cuts of "+s.What+" booted", fmt.Sprintf("%d of %d as expected", s.Booted, s.Booted),
+				fmt.Sprintf("%d of %d as expected", s.Booted-s.Bad, s.Booted))
+			r.Expect("model and bootloader, "+s.What, fmt.Sprintf("%d of %d agree", s.Known, s.Known),
+				fmt.Sprintf("%d of %d agree", s.Agreed, s.Known))
 		}
 	}
 }

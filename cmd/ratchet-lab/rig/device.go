@@ -33,7 +33,8 @@ func (r *rig) setUpRig(ctx context.Context) error {
 	if err := r.serve(stage.Addresses{}); err != nil {
 		return err
 	}
-	s := settings{strings.TrimPrefix(r.Net.Broker, "mqtts://"), strings.TrimSuffix(strings.TrimPrefix(r.Net.Images, "https://"), "/images")}
+	s := settings{strings.TrimPrefix(r.Net.Broker, "mqtts://"),
+		strings.TrimSuffix(strings.TrimPrefix(r.Net.Images, "https://"), "/images")}
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -46,7 +47,8 @@ func (r *rig) setUpRig(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.RunDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", r.Net.Broker, "--channel", "stable",
+	if err := r.RunDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", r.Net.Broker,
+		"--channel", "stable",
 		"--base-url", forGuest(r.Net.Images), r.Desk()); err != nil {
 		return err
 	}
@@ -74,7 +76,8 @@ func (r *rig) setUpRig(ctx context.Context) error {
 		return err
 	}
 	if r.target.Make != nil {
-		if err := r.target.Make(ctx, r.target, board.Factory{Dir: r.Dir, Bin: r.Bin, Cache: r.o.Cache, KVM: r.o.KVM}); err != nil {
+		if err := r.target.Make(ctx, r.target,
+			board.Factory{Dir: r.Dir, Bin: r.Bin, Cache: r.o.Cache, KVM: r.o.KVM}); err != nil {
 			return err
 		}
 	}
@@ -106,7 +109,9 @@ func (r *rig) provision() (map[string]image.File, error) {
 	}
 	state := map[string]image.File{
 		"device.key": {Text: string(private), Mode: 0o600}, "device.pem": {Text: string(public)},
-		"mqtt.pem": {From: filepath.Join(r.PKI.Dir, stage.DeviceName+".pem")}, "mqtt.key": {From: filepath.Join(r.PKI.Dir, stage.DeviceName+".key"), Mode: 0o600},
+		"mqtt.pem": {From: filepath.Join(r.PKI.Dir,
+			stage.DeviceName+".pem")}, "mqtt.key": {From: filepath.Join(r.PKI.Dir, stage.DeviceName+".key"),
+			Mode: 0o600},
 	}
 	if r.target.TPM() {
 		state["make-counter"] = image.File{Text: "on the first start\n"}
@@ -119,10 +124,13 @@ func (r *rig) versions() []board.Version {
 	if r.target.Matter {
 		return append([]board.Version{{Name: "1.0.0", Sickness: ""}}, r.target.Versions...)
 	}
-	all := []board.Version{{Name: "1.0.0", Sickness: ""}, {Name: "2.0.0", Sickness: ""}, {Name: "3.0.0", Sickness: "sick"}, {Name: "4.0.0", Sickness: "panic"}}
+	all := []board.Version{{Name: "1.0.0", Sickness: ""}, {Name: "2.0.0", Sickness: ""},
+		{Name: "3.0.0", Sickness: "sick"}, {Name: "4.0.0", Sickness: "panic"}}
 	if r.o.Mode == "all" {
 		all = append(all, r.target.Versions...)
-		all = append(all, board.Version{Name: "5.0.0", Sickness: "hang"}, board.Version{Name: "6.0.0", Sickness: "freeze"}, board.Version{Name: "7.0.0", Sickness: "deaf"}, board.Version{Name: "8.0.0", Sickness: ""})
+		all = append(all, board.Version{Name: "5.0.0", Sickness: "hang"},
+			board.Version{Name: "6.0.0", Sickness: "freeze"}, board.Version{Name: "7.0.0", Sickness: "deaf"},
+			board.Version{Name: "8.0.0", Sickness: ""})
 	}
 	return all
 }
@@ -134,16 +142,19 @@ func (r *rig) makeVersion(ctx context.Context, v board.Version) error {
 	if err != nil {
 		return err
 	}
-	guest, agent := filepath.Join(r.Bin, "rig", r.target.Arch, "guest"), filepath.Join(r.Bin, "rig", r.target.Arch, "ratchet")
+	guest, agent := filepath.Join(r.Bin, "rig", r.target.Arch, "guest"), filepath.Join(r.Bin, "rig", r.target.Arch,
+		"ratchet")
 	initrd, err := r.target.Initrd(r.o.Cache, guest, v.Sickness)
 	if err != nil {
 		return err
 	}
 	path := r.path("initrd")
-	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(kernel, r.path(r.target.Kernel))); err != nil {
+	if err := errors.Join(os.WriteFile(path, initrd, 0o644),
+		image.CopySparse(kernel, r.path(r.target.Kernel))); err != nil {
 		return err
 	}
-	dirs, files := r.target.Tree(board.System{Version: v.Name, Sickness: v.Sickness, Config: r.config(v), Kernel: kernel, Initrd: path, Agent: agent, Guest: guest,
+	dirs, files := r.target.Tree(board.System{Version: v.Name, Sickness: v.Sickness, Config: r.config(v),
+		Kernel: kernel, Initrd: path, Agent: agent, Guest: guest,
 		Anchor: r.anchorFile(), CA: r.PKI.CA()})
 	size := int64(imageRoom)
 	for _, f := range files {
@@ -213,5 +224,6 @@ run = ["/sbin/init", "health"]
 
 [reboot]
 command = ["/sbin/init", "reboot"]
-%s`, stage.DeviceName, v.Name, r.target.Boot, broker, r.target.HTTP, r.target.Trusts(), deadline, r.target.Health, r.target.Config)
+%s`, stage.DeviceName, v.Name, r.target.Boot, broker, r.target.HTTP, r.target.Trusts(), deadline,
+		r.target.Health, r.target.Config)
 }

@@ -14,7 +14,8 @@ import (
 // fwConfig describes the environment on the device's disk to libubootenv's tools.
 func (r *rig) fwConfig() (string, error) {
 	path, disk := r.path("fw_env.config"), r.path("device.img")
-	return path, os.WriteFile(path, fmt.Appendf(nil, "%s 0x%x 0x%x\n%s 0x%x 0x%x\n", disk, board.EnvAt*image.Sector, board.EnvCopy, disk, board.EnvAt*image.Sector+board.EnvCopy, board.EnvCopy), 0o644)
+	return path, os.WriteFile(path, fmt.Appendf(nil, "%s 0x%x 0x%x\n%s 0x%x 0x%x\n", disk, board.EnvAt*image.Sector,
+		board.EnvCopy, disk, board.EnvAt*image.Sector+board.EnvCopy, board.EnvCopy), 0o644)
 }
 
 // alts is how often altbootcmd ran since the device was switched on.
@@ -49,7 +50,8 @@ func (r *rig) playLost(ctx context.Context) error {
 	if !restored() {
 		err = r.until(ctx, bootTime, "the environment to be restored", restored)
 	}
-	r.Expect("environment lost", "slot B runs, confirmed, B is next; 4 boots", fmt.Sprintf("%s; %d boots", strings.SplitN(r.ends(), "; ", 2)[1], r.boots))
+	r.Expect("environment lost", "slot B runs, confirmed, B is next; 4 boots",
+		fmt.Sprintf("%s; %d boots", strings.SplitN(r.ends(), "; ", 2)[1], r.boots))
 	return err
 }
 
@@ -63,7 +65,8 @@ func (r *rig) playBootcount(ctx context.Context) error {
 		return err
 	}
 	set := r.path("bootcount")
-	if err := os.WriteFile(set, fmt.Appendf(nil, "upgrade_available=1\nbootcount=0\nbootlimit=%d\naltbootcmd=%s\n", board.BootLimit, board.AltCommand), 0o644); err != nil {
+	if err := os.WriteFile(set, fmt.Appendf(nil, "upgrade_available=1\nbootcount=0\nbootlimit=%d\naltbootcmd=%s\n",
+		board.BootLimit, board.AltCommand), 0o644); err != nil {
 		return err
 	}
 	if _, err := image.Tool(ctx, "", "fw_setenv", "-c", fw, "-f", "/dev/null", "-s", set); err != nil {
@@ -77,7 +80,8 @@ func (r *rig) playBootcount(ctx context.Context) error {
 		return err
 	}
 	// The boots before this scene's update do not exceed the limit; of the four after it the first does not either.
-	r.Expect("altbootcmd", fmt.Sprintf("0, then %d times", r.target.Tries+1-(board.BootLimit-1)), fmt.Sprintf("%d, then %d times", before, r.alts()-before))
+	r.Expect("altbootcmd", fmt.Sprintf("0, then %d times", r.target.Tries+1-(board.BootLimit-1)),
+		fmt.Sprintf("%d, then %d times", before, r.alts()-before))
 	r.off()
 	out, err := image.Tool(ctx, "", "fw_printenv", "-c", fw, "-n", "bootcount")
 	r.Expect("U-Boot's count", fmt.Sprint(r.target.Tries+2), strings.TrimSpace(string(out)))

@@ -51,7 +51,8 @@ func (r *rig) offerRooted(ctx context.Context, version string) error {
 		return err
 	}
 	r.plans++
-	return r.Campaign(ctx, fmt.Sprintf("%s-%d", version, r.plans), r.path("release-"+version+".suit"), "gateway-v1", r.plans)
+	return r.Campaign(ctx, fmt.Sprintf("%s-%d", version, r.plans), r.path("release-"+version+".suit"), "gateway-v1",
+		r.plans)
 }
 
 // playKills kills QEMU in each phase of an update, a seeded while after the device has told of it. The
@@ -80,7 +81,8 @@ func (r *rig) playKills(ctx context.Context) error {
 			r.Say("    %v", err)
 		}
 	}
-	r.Expect("killed in each phase", fmt.Sprintf("%d of %d end updated, evidence verified", len(phases), len(phases)), fmt.Sprintf("%d of %d end updated, evidence verified", good, len(phases)))
+	r.Expect("killed in each phase", fmt.Sprintf("%d of %d end updated, evidence verified", len(phases), len(phases)),
+		fmt.Sprintf("%d of %d end updated, evidence verified", good, len(phases)))
 	return nil
 }
 
@@ -95,7 +97,8 @@ func (r *rig) killIn(ctx context.Context, phase string, while time.Duration, i i
 	if err := r.boot(ctx, r.path("device.img"), "", fmt.Sprintf("kill-%d", i)); err != nil {
 		return "", err
 	}
-	order := []string{"preparing", "writing", "checking", "ready", "arming", "rebooting", "trial", "confirming", "sealing"}
+	order := []string{"preparing", "writing", "checking", "ready", "arming", "rebooting", "trial", "confirming",
+		"sealing"}
 	if err := r.until(ctx, updateTime, "phase "+phase, func() bool {
 		return slices.Index(order, r.field("phase")) >= slices.Index(order, phase) || r.field("last") == "updated/1"
 	}); err != nil {
@@ -107,7 +110,8 @@ func (r *rig) killIn(ctx context.Context, phase string, while time.Duration, i i
 	case <-time.After(while):
 	}
 	told := r.field("phase")
-	if err := r.boot(ctx, r.path("device.img"), "", fmt.Sprintf("after-kill-%d", i)); err != nil { // takes the power away first
+	// This takes the power away first.
+	if err := r.boot(ctx, r.path("device.img"), "", fmt.Sprintf("after-kill-%d", i)); err != nil {
 		return "", err
 	}
 	err := r.until(ctx, updateTime, "the device to put itself right", func() bool {

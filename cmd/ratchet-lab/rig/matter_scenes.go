@@ -24,7 +24,8 @@ func (r *rig) playCounter(ctx context.Context) error {
 		return err
 	}
 	err := r.verdict(ctx, "2.0.0")
-	r.Expect("update under root 1", "updated/1; slot B runs, confirmed, B is next; counter tpm2-nv/1", r.ends()+"; counter "+r.field("counter"))
+	r.Expect("update under root 1", "updated/1; slot B runs, confirmed, B is next; counter tpm2-nv/1",
+		r.ends()+"; counter "+r.field("counter"))
 	r.Expect("the counter in evidence", "tpm2-nv at 1", r.noted())
 	return err
 }
@@ -33,7 +34,9 @@ func (r *rig) playCounter(ctx context.Context) error {
 func (r *rig) playNewRoot(ctx context.Context) error {
 	r.Chapter("TPM: the trust root is rotated; 3.0.0 under root 2")
 	root := filepath.Join(r.Desk(), "root-2.cbor")
-	for _, args := range [][]string{{"root", "rotate", "--dir", r.Desk()}, {"root", "sign", "--key", filepath.Join(r.Desk(), "keys", "root.pem"), root}, {"announce", "--dir", r.Desk(), filepath.Join(r.Desk(), "root-bundle.cbor")}} {
+	for _, args := range [][]string{{"root", "rotate", "--dir", r.Desk()},
+		{"root", "sign", "--key", filepath.Join(r.Desk(), "keys", "root.pem"), root},
+		{"announce", "--dir", r.Desk(), filepath.Join(r.Desk(), "root-bundle.cbor")}} {
 		if err := r.RunDesk(ctx, args...); err != nil {
 			return err
 		}
@@ -42,7 +45,8 @@ func (r *rig) playNewRoot(ctx context.Context) error {
 		return err
 	}
 	err := r.verdict(ctx, "3.0.0")
-	r.Expect("update under root 2", "updated/2; slot A runs, confirmed, A is next; counter tpm2-nv/2", r.ends()+"; counter "+r.field("counter"))
+	r.Expect("update under root 2", "updated/2; slot A runs, confirmed, A is next; counter tpm2-nv/2",
+		r.ends()+"; counter "+r.field("counter"))
 	r.Expect("the counter in evidence", "tpm2-nv at 2", r.noted())
 	r.Expect("evidence of both", "verified, nothing missing", r.chain(ctx))
 	return err
@@ -57,14 +61,16 @@ func (r *rig) playOldState(ctx context.Context) error {
 		return err
 	}
 	r.off()
-	if err := errors.Join(r.Net.Inject(wire.RootTopic(), nil), image.CopySparse(r.path("factory.img"), r.path("device.img"))); err != nil {
+	if err := errors.Join(r.Net.Inject(wire.RootTopic(), nil),
+		image.CopySparse(r.path("factory.img"), r.path("device.img"))); err != nil {
 		return err
 	}
 	r.Net.Forget()
 	if err := r.boot(ctx, r.path("device.img"), "", "old-state"); err != nil {
 		return err
 	}
-	if err := r.until(ctx, bootTime, "the device's status", func() bool { return r.field("counter") == "tpm2-nv/2" }); err != nil {
+	if err := r.until(ctx, bootTime, "the device's status",
+		func() bool { return r.field("counter") == "tpm2-nv/2" }); err != nil {
 		return err
 	}
 	got := "no answer"
@@ -84,8 +90,10 @@ func (r *rig) playOldState(ctx context.Context) error {
 	if err := r.Net.Inject(wire.RootTopic(), bundle); err != nil {
 		return err
 	}
-	err = r.until(ctx, updateTime, "the verdict about 3.0.0", func() bool { return r.resting() && r.field("last") == "updated/2" })
-	r.Expect("the root is back", "updated/2; slot B runs, confirmed, B is next; counter tpm2-nv/2", r.ends()+"; counter "+r.field("counter"))
+	err = r.until(ctx, updateTime, "the verdict about 3.0.0",
+		func() bool { return r.resting() && r.field("last") == "updated/2" })
+	r.Expect("the root is back", "updated/2; slot B runs, confirmed, B is next; counter tpm2-nv/2",
+		r.ends()+"; counter "+r.field("counter"))
 	r.Expect("evidence of it", "verified, nothing missing", r.chain(ctx))
 	return err
 }
@@ -118,7 +126,8 @@ func (r *rig) playSeize(ctx context.Context) error {
 	}
 	r.boots = 0
 	err := r.update(ctx, "2.0.0", "none")
-	r.Expect("seized kernel", "reverted/1/trial-boots-exhausted; slot A runs, confirmed, A is next; 2 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("seized kernel", "reverted/1/trial-boots-exhausted; slot A runs, confirmed, A is next; 2 boots",
+		fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	armed := "nobody"
 	for _, line := range r.said {
 		if _, who, ok := strings.Cut(line, "armed by "); ok {
@@ -139,7 +148,8 @@ func (r *rig) playOrphan(ctx context.Context) error {
 	}
 	r.boots = 0
 	err := r.update(ctx, "2.0.0", "none")
-	r.Expect("agent killed in the trial", "reverted/1/fell-back; slot A runs, confirmed, A is next; 2 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("agent killed in the trial", "reverted/1/fell-back; slot A runs, confirmed, A is next; 2 boots",
+		fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	if err != nil {
 		return err
 	}
@@ -147,7 +157,8 @@ func (r *rig) playOrphan(ctx context.Context) error {
 	if err == nil {
 		err = r.until(ctx, updateTime, "its verdict", r.resting)
 	}
-	r.Expect("tried once more by itself", "reverted/1/fell-back; slot A runs, confirmed, A is next; 4 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("tried once more by itself", "reverted/1/fell-back; slot A runs, confirmed, A is next; 4 boots",
+		fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	if err != nil {
 		return err
 	}
@@ -184,7 +195,9 @@ func (r *rig) playUndecided(ctx context.Context) error {
 	r.Chapter("Confirm never comes: the health check of 3.0.0 never answers")
 	r.boots = 0
 	err := r.update(ctx, "3.0.0", "none")
-	r.Expect("health never decides", fmt.Sprintf("reverted/%d/health-failed; slot A runs, confirmed, A is next; 2 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("health never decides",
+		fmt.Sprintf("reverted/%d/health-failed; slot A runs, confirmed, A is next; 2 boots", r.sequence),
+		fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	if err != nil {
 		return err
 	}
@@ -198,12 +211,14 @@ func (r *rig) play1970(ctx context.Context) error {
 		return err
 	}
 	err := r.update(ctx, "2.0.0", "zstd")
-	r.Expect("update without a clock", "updated/1; slot B runs, confirmed, B is next; time unknown", r.ends()+"; time "+r.field("time"))
+	r.Expect("update without a clock", "updated/1; slot B runs, confirmed, B is next; time unknown",
+		r.ends()+"; time "+r.field("time"))
 	if err != nil {
 		return err
 	}
 	err = r.update(ctx, "3.0.0", "none")
-	r.Expect("sick update without a clock", "reverted/2/health-failed; slot B runs, confirmed, B is next; time unknown", r.ends()+"; time "+r.field("time"))
+	r.Expect("sick update without a clock", "reverted/2/health-failed; slot B runs, confirmed, B is next; time unknown",
+		r.ends()+"; time "+r.field("time"))
 	marked, all := 0, 0
 	for _, rec := range r.Net.Since(0) {
 		all++

@@ -13,7 +13,8 @@ import (
 func (r *rig) command(rec *disk.Recording, x disk.Cut) string {
 	s := fmt.Sprintf("ratchet-lab rig cut --dir %s --target %s --seed %d", r.o.Dir, r.target.Name, x.Seed)
 	if rec.First != nil {
-		return s + fmt.Sprintf(" --update %s --point %d --variant %s --second %d --second-variant %s", rec.Update, rec.First.Point, rec.First.Variant, x.Point, x.Variant)
+		return s + fmt.Sprintf(" --update %s --point %d --variant %s --second %d --second-variant %s", rec.Update,
+			rec.First.Point, rec.First.Variant, x.Point, x.Variant)
 	}
 	return s + fmt.Sprintf(" --update %s --point %d --variant %s", rec.Name, x.Point, x.Variant)
 }
@@ -61,7 +62,8 @@ func (r *rig) replay(ctx context.Context) error {
 	r.covered = append(r.covered, v)
 	v.Cuts = append(v.Cuts, cuts.NewResult(r.target, c.Log, x, found[0]))
 	res := &v.Cuts[0]
-	r.Chapter(fmt.Sprintf("Recording %s, cut after %d of %d, unflushed writes %s", rec.Name, x.Point, len(c.Log.Writes), x.Variant))
+	r.Chapter(fmt.Sprintf("Recording %s, cut after %d of %d, unflushed writes %s", rec.Name, x.Point, len(c.Log.Writes),
+		x.Variant))
 	for _, line := range res.Tells() {
 		r.Say("    %s", line)
 	}

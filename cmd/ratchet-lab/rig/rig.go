@@ -1,9 +1,9 @@
-// Package rig plays whole devices: real bootloaders and kernels in QEMU, the real agent, a desk and servers, and power cuts at
-// the writes of a healthy and of a sick update and of the recoveries from them. A run of a board is a folder, in which its cuts
-// can be looked at and played again.
+// Package rig plays whole devices: real bootloaders and kernels in QEMU, the real agent, a desk and servers, and power
+// cuts at the writes of a healthy and of a sick update and of the recoveries from them. A run of a board is a folder,
+// in which its cuts can be looked at and played again.
 //
-// What is played on each board stands on top of this file. Everything that a cut leaves is read from the log of the disk's
-// writes (package disk); what the host keeps when QEMU is killed proves nothing.
+// What is played on each board stands on top of this file. Everything that a cut leaves is read from the log of the
+// disk's writes (package disk); what the host keeps when QEMU is killed proves nothing.
 package rig
 
 import (
@@ -25,8 +25,8 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
-// Modes are what a run can be told to do: a smoke test, a whole run; and of the run in the folder the cuts alone, a look at every
-// cut, or one cut.
+// Modes are what a run can be told to do: a smoke test, a whole run; and of the run in the folder the cuts alone, a
+// look at every cut, or one cut.
 func Modes() []string { return []string{"smoke", "all", "cuts", "look", "cut"} }
 
 // Options are what is played, and with what. Folders are absolute.
@@ -36,7 +36,7 @@ type Options struct {
 	Bin       string // with the program ratchet-release, and rig/ARCH/ with the guest's
 	Cache     string // of unpacked kernels
 	Target    string // name of the only board; "": those of the mode that the cache has files for
-	Scene     string // words, separated by commas: besides the healthy update only scenes with one in their names; "": all
+	Scene     string // words, by commas: besides the healthy update only scenes with one in their names; "": all
 	Mosquitto string // folder of the example configuration; "": the embedded broker
 	Seed      int64  // of the choice of cuts and of torn writes
 	Every     int    // one in so many of a whole run's boots, 1 or more
@@ -65,7 +65,8 @@ func (r *rig) scenes() []scene {
 	}
 	all := []scene{{"healthy update", r.playHealthy}, {"sick update", r.playSick}, {"kernel panic", r.playPanic}}
 	if r.o.Mode == "all" {
-		all = append(all, scene{"hang before the agent", r.playHang}, scene{"hang after the agent", r.playFreeze}, scene{"broker not reached", r.playDeaf},
+		all = append(all, scene{"hang before the agent", r.playHang}, scene{"hang after the agent", r.playFreeze},
+			scene{"broker not reached", r.playDeaf},
 			scene{"damaged image", r.playDamaged}, scene{"forged manifest", r.playForged})
 		all = append(all, r.ownScenes()...)
 	}
@@ -77,21 +78,23 @@ func (r *rig) scenes() []scene {
 	}
 	few := all[:1]
 	for _, s := range all[1:] {
-		if slices.ContainsFunc(strings.Split(r.o.Scene, ","), func(word string) bool { return strings.Contains(s.what, word) }) {
+		if slices.ContainsFunc(strings.Split(r.o.Scene, ","),
+			func(word string) bool { return strings.Contains(s.what, word) }) {
 			few = append(few, s)
 		}
 	}
 	return few
 }
 
-// ownScenes are a board's own scenes, by its name: of one that stands for a matter all that it plays, of another those that
-// a whole run plays besides.
+// ownScenes are a board's own scenes, by its name: of one that stands for a matter all that it plays, of another those
+// that a whole run plays besides.
 func (r *rig) ownScenes() []scene {
 	switch r.target.Name {
 	case "arm64-uboot-own":
 		return []scene{{"environment lost", r.playLost}, {"bootcount", r.playBootcount}}
 	case "arm64-tpm":
-		return []scene{{"TPM counter", r.playCounter}, {"TPM counter, new root", r.playNewRoot}, {"TPM counter, old state", r.playOldState}}
+		return []scene{{"TPM counter", r.playCounter}, {"TPM counter, new root", r.playNewRoot},
+			{"TPM counter, old state", r.playOldState}}
 	case "arm64-i6300esb":
 		return []scene{{"seized kernel", r.playSeize}, {"health undecided", r.playUndecided}}
 	case "arm64-orphan":
@@ -114,10 +117,12 @@ func Run(ctx context.Context, o Options, out io.Writer) (bool, error) {
 			continue
 		}
 		if m := t.Missing(o.Cache); m != "" && o.Target == "" {
-			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n", t.Name, m, o.Cache)
+			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n", t.Name, m,
+				o.Cache)
 			continue
 		}
-		r := &rig{Stage: &stage.Stage{Dir: filepath.Join(o.Dir, t.Name), Bin: o.Bin, Out: out, Verbose: o.Verbose, Mosquitto: o.Mosquitto, Began: began}, target: t, o: &o}
+		r := &rig{Stage: &stage.Stage{Dir: filepath.Join(o.Dir, t.Name), Bin: o.Bin, Out: out, Verbose: o.Verbose,
+			Mosquitto: o.Mosquitto, Began: began}, target: t, o: &o}
 		runs = append(runs, r)
 	}
 	if len(runs) == 0 {
@@ -181,7 +186,8 @@ func (r *rig) good() bool {
 
 // played is the run for the report.
 func (r *rig) played() report.Run {
-	return report.Run{Board: r.target, Good: r.good(), Rows: r.Rows, Times: r.times, Covered: r.covered, Recordings: r.recordings, Again: r.command}
+	return report.Run{Board: r.target, Good: r.good(), Rows: r.Rows, Times: r.times, Covered: r.covered,
+		Recordings: r.recordings, Again: r.command}
 }
 
 // play does what the mode says.

@@ -15,7 +15,8 @@ import (
 func options(t *testing.T, mode, target string) rig.Options {
 	t.Helper()
 	dir := t.TempDir()
-	return rig.Options{Mode: mode, Dir: dir, Bin: dir, Cache: filepath.Join(dir, "cache"), Target: target, Seed: 1, Every: 1, Together: 1, Second: -1, Variant: "whole", Update: "healthy"}
+	return rig.Options{Mode: mode, Dir: dir, Bin: dir, Cache: filepath.Join(dir, "cache"), Target: target, Seed: 1,
+		Every: 1, Together: 1, Second: -1, Variant: "whole", Update: "healthy"}
 }
 
 // TestLeftOut: boards whose kernels are not unpacked are left out and named, and a run of none is an error.
@@ -35,7 +36,8 @@ func TestLeftOut(t *testing.T) {
 			}
 		}
 	}
-	if _, err := rig.Run(t.Context(), options(t, "all", "toaster"), new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), `there is no target "toaster"`) {
+	if _, err := rig.Run(t.Context(), options(t, "all", "toaster"), new(bytes.Buffer)); err == nil ||
+		!strings.Contains(err.Error(), `there is no target "toaster"`) {
 		t.Errorf("%v", err)
 	}
 }
@@ -47,7 +49,8 @@ func TestNoRun(t *testing.T) {
 		o := options(t, mode, "arm64-uboot")
 		good, err := rig.Run(t.Context(), o, &out)
 		want := "arm64-uboot: open " + filepath.Join(o.Dir, "arm64-uboot", "recordings.json")
-		if good || err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "there is no run to repeat in ") {
+		if good || err == nil || !strings.HasPrefix(err.Error(), want) ||
+			!strings.Contains(err.Error(), "there is no run to repeat in ") {
 			t.Errorf("%s: %v, %v", mode, good, err)
 		}
 		if _, err := os.Stat(filepath.Join(o.Dir, "report.html")); (err == nil) != reports {
@@ -56,16 +59,19 @@ func TestNoRun(t *testing.T) {
 	}
 }
 
-// TestBrokenBoard: a board that cannot be set up is an error with its name, and the report of what there is comes all the same.
+// TestBrokenBoard: a board that cannot be set up is an error with its name, and the report of what there is comes all
+// the same.
 func TestBrokenBoard(t *testing.T) {
 	var out bytes.Buffer
 	o := options(t, "smoke", "arm64-uboot-own") // its U-Boot is not in the cache
 	good, err := rig.Run(t.Context(), o, &out)
-	if good || err == nil || !strings.HasPrefix(err.Error(), "arm64-uboot-own: ") || !strings.Contains(err.Error(), "run scripts/deps.sh rig") {
+	if good || err == nil || !strings.HasPrefix(err.Error(), "arm64-uboot-own: ") ||
+		!strings.Contains(err.Error(), "run scripts/deps.sh rig") {
 		t.Errorf("%v, %v", good, err)
 	}
 	text, err := os.ReadFile(filepath.Join(o.Dir, "report.txt"))
-	if err != nil || !strings.Contains(string(text), "arm64-uboot-own  set up") || !strings.Contains(out.String(), "== arm64-uboot-own: ") {
+	if err != nil || !strings.Contains(string(text), "arm64-uboot-own  set up") ||
+		!strings.Contains(out.String(), "== arm64-uboot-own: ") {
 		t.Errorf("%v\n%s\n%s", err, text, out.String())
 	}
 }

@@ -35,7 +35,8 @@ func (r *rig) hear(rec evidence.Record) {
 // offer builds, signs and publishes an image.
 func (r *rig) offer(ctx context.Context, version, compress string) error {
 	r.sequence++
-	suit, err := r.Build(ctx, stage.Release{Name: r.path("release-" + version), Version: version, Sequence: r.sequence, Class: "gateway-v1", Image: r.image(version), Compress: compress})
+	suit, err := r.Build(ctx, stage.Release{Name: r.path("release-" + version), Version: version, Sequence: r.sequence,
+		Class: "gateway-v1", Image: r.image(version), Compress: compress})
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,8 @@ func (r *rig) playHealthy(ctx context.Context) error {
 	}
 	r.Say("    %s", r.status)
 	err := r.update(ctx, "2.0.0", "zstd")
-	r.Expect("healthy update", "updated/1; slot B runs, confirmed, B is next; 2 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("healthy update", "updated/1; slot B runs, confirmed, B is next; 2 boots",
+		fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	if err != nil {
 		return err
 	}
@@ -120,7 +122,8 @@ func (r *rig) playSick(ctx context.Context) error {
 		return err
 	}
 	err := errors.Join(r.update(ctx, "3.0.0", "none"), r.keep(rec))
-	r.Expect("sick update", "reverted/2/health-failed; slot B runs, confirmed, B is next; 3 boots", fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("sick update", "reverted/2/health-failed; slot B runs, confirmed, B is next; 3 boots",
+		fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
 }
 
@@ -141,7 +144,8 @@ func (r *rig) fallsBack(ctx context.Context, what, version, why string) error {
 	}
 	r.boots = 0
 	err := r.update(ctx, version, "none")
-	r.Expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why, r.target.Tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect(what, fmt.Sprintf("reverted/%d/%s; slot B runs, confirmed, B is next; %d boots", r.sequence, why,
+		r.target.Tries+1), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
 }
 
@@ -167,7 +171,8 @@ func (r *rig) playDeaf(ctx context.Context) error {
 	r.boots = 0
 	err := r.update(ctx, "7.0.0", "none")
 	// The old system reaches the broker, so that the image is to blame.
-	r.Expect("broker not reached", fmt.Sprintf("reverted/%d/health-failed; slot B runs, confirmed, B is next; 2 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("broker not reached", fmt.Sprintf("reverted/%d/health-failed; slot B runs, confirmed, B is next; 2 boots",
+		r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
 }
 
@@ -180,7 +185,8 @@ func (r *rig) playDamaged(ctx context.Context) error {
 	r.Net.Damage.Store(true)
 	defer r.Net.Damage.Store(false)
 	err := r.update(ctx, "8.0.0", "none")
-	r.Expect("damaged image", fmt.Sprintf("failed/%d/image-corrupt; slot B runs, confirmed, B is next; 0 boots", r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
+	r.Expect("damaged image", fmt.Sprintf("failed/%d/image-corrupt; slot B runs, confirmed, B is next; 0 boots",
+		r.sequence), fmt.Sprintf("%s; %d boots", r.ends(), r.boots))
 	return err
 }
 
@@ -229,7 +235,8 @@ func (r *rig) chain(ctx context.Context) string {
 		case err == nil && chains == 1 && last >= head && s.Missing() == 0:
 			return "verified, nothing missing"
 		case time.Now().After(end) || ctx.Err() != nil:
-			return fmt.Sprintf("%d records of %d in %d chains, %d missing (%v)", s.Records, head, chains, s.Missing(), err)
+			return fmt.Sprintf("%d records of %d in %d chains, %d missing (%v)", s.Records, head, chains, s.Missing(),
+				err)
 		}
 	}
 }

@@ -8,8 +8,9 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
-// TestScenes: every board has scenes. One that stands for a matter has its own only, another begins with the healthy update
-// and ends with the power cuts, where its log tells what they leave; words leave scenes out, and never the first.
+// TestScenes: every board has scenes. One that stands for a matter has its own only, another begins with the healthy
+// update and ends with the power cuts, where its log tells what they leave; words leave scenes out, and never the
+// first.
 func TestScenes(t *testing.T) {
 	for _, k := range board.Kinds() {
 		r := &rig{o: &Options{Mode: "all"}, target: k}
@@ -26,7 +27,8 @@ func TestScenes(t *testing.T) {
 			t.Errorf("%s begins with %q and ends with %q", k.Name, all[0].what, all[len(all)-1].what)
 		}
 		r.o.Scene = "panic,broker"
-		if few := r.scenes(); len(few) != 3 || few[0].what != "healthy update" || few[1].what != "kernel panic" || few[2].what != "broker not reached" {
+		if few := r.scenes(); len(few) != 3 || few[0].what != "healthy update" || few[1].what != "kernel panic" ||
+			few[2].what != "broker not reached" {
 			t.Errorf("%s: %v", k.Name, few)
 		}
 		r.o = &Options{Mode: "smoke"}
@@ -48,10 +50,12 @@ func TestWanted(t *testing.T) {
 		t.Errorf("%+v, %+v, %v", rec, x, err)
 	}
 	o.Second = 9
-	if rec, x, err := r.wanted(); err != nil || rec.Name != "healthy-7-torn" || x != (disk.Cut{Point: 9, Variant: disk.Lost, Seed: 3}) {
+	if rec, x, err := r.wanted(); err != nil || rec.Name != "healthy-7-torn" ||
+		x != (disk.Cut{Point: 9, Variant: disk.Lost, Seed: 3}) {
 		t.Errorf("%+v, %+v, %v", rec, x, err)
 	}
-	for _, change := range []func(*Options){func(o *Options) { o.Seed = 4 }, func(o *Options) { o.Point = 8 }, func(o *Options) { o.Update = "sick" }} {
+	for _, change := range []func(*Options){func(o *Options) { o.Seed = 4 }, func(o *Options) { o.Point = 8 },
+		func(o *Options) { o.Update = "sick" }} {
 		other := *o
 		change(&other)
 		if rec, _, err := (&rig{Stage: r.Stage, o: &other}).wanted(); err == nil {

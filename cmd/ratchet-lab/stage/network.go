@@ -41,8 +41,8 @@ const (
 	labName    = "demo-lab"
 )
 
-// Network is the world outside of the device: a broker and an image server, both TLS 1.3 on loopback; the broker asks for
-// client certificates. It listens to one device, the one named DeviceName.
+// Network is the world outside of the device: a broker and an image server, both TLS 1.3 on loopback; the broker asks
+// for client certificates. It listens to one device, the one named DeviceName.
 type Network struct {
 	Broker string // URL
 	Images string // URL
@@ -72,8 +72,8 @@ type Addresses struct {
 
 const anywhere = "127.0.0.1:0"
 
-// StartNetwork starts the image server, of the files in the folder images, and a broker: an embedded one, or Mosquitto with
-// the example configuration of transport/mqtt where its folder is given. It returns when both answer. Close it.
+// StartNetwork starts the image server, of the files in the folder images, and a broker: an embedded one, or Mosquitto
+// with the example configuration of transport/mqtt where its folder is given. It returns when both answer. Close it.
 func StartNetwork(p *PKI, images, example string, at Addresses) (*Network, error) {
 	n := &Network{signed: map[recordID][]byte{}, stop: func() {}}
 	cert, err := p.Issue("server")
@@ -136,10 +136,13 @@ func (n *Network) mosquitto(l net.Listener, p *PKI, example string) error {
 	if err := os.Chmod(dir, 0o777); err != nil { // mosquitto gives root's rights up
 		return err
 	}
-	text := strings.NewReplacer("listener 8883", "user root\nlistener "+port+" 127.0.0.1", "/etc/mosquitto/certs/ca.crt", p.CA(),
-		"/etc/mosquitto/certs/server.crt", filepath.Join(p.Dir, "server.pem"), "/etc/mosquitto/certs/server.key", filepath.Join(p.Dir, "server.key"),
+	text := strings.NewReplacer("listener 8883", "user root\nlistener "+port+" 127.0.0.1",
+		"/etc/mosquitto/certs/ca.crt", p.CA(),
+		"/etc/mosquitto/certs/server.crt", filepath.Join(p.Dir,
+			"server.pem"), "/etc/mosquitto/certs/server.key", filepath.Join(p.Dir, "server.key"),
 		"/etc/mosquitto/ratchet.acl", filepath.Join(dir, "acl"), "/var/lib/mosquitto/", dir+"/").Replace(string(conf))
-	if err := errors.Join(os.WriteFile(filepath.Join(dir, "acl"), acl, 0o600), os.WriteFile(filepath.Join(dir, "conf"), []byte(text), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "acl"), acl, 0o600),
+		os.WriteFile(filepath.Join(dir, "conf"), []byte(text), 0o600)); err != nil {
 		return err
 	}
 	tool, ok := image.Find("mosquitto")
@@ -224,12 +227,14 @@ func (n *Network) connect(p *PKI) error {
 	if _, err := p.Issue(labName); err != nil {
 		return err
 	}
-	files := secure.Files{CA: p.CA(), Certificate: filepath.Join(p.Dir, labName+".pem"), Key: filepath.Join(p.Dir, labName+".key")}
+	files := secure.Files{CA: p.CA(), Certificate: filepath.Join(p.Dir, labName+".pem"),
+		Key: filepath.Join(p.Dir, labName+".key")}
 	t, err := files.Config()
 	if err != nil {
 		return err
 	}
-	o := paho.NewClientOptions().AddBroker(strings.Replace(n.Broker, "mqtts://", "ssl://", 1)).SetClientID(labName).SetOrderMatters(true).
+	o := paho.NewClientOptions().AddBroker(strings.Replace(n.Broker, "mqtts://", "ssl://",
+		1)).SetClientID(labName).SetOrderMatters(true).
 		SetTLSConfig(secure.Client(t, tls.VersionTLS13))
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		n.link = paho.NewClient(o)
@@ -250,8 +255,9 @@ func wait(t paho.Token) error {
 	return t.Error()
 }
 
-// Watch listens to the device's evidence and verifies each record with the device's public key, in the file pub. show is
-// called with each record once, in the order in which they come, and with one of kind "forged" for what does not verify.
+// Watch listens to the device's evidence and verifies each record with the device's public key, in the file pub. show
+// is called with each record once, in the order in which they come, and with one of kind "forged" for what does not
+// verify.
 func (n *Network) Watch(pub string, show func(evidence.Record)) error {
 	b, err := os.ReadFile(pub)
 	if err != nil {
@@ -267,7 +273,8 @@ func (n *Network) Watch(pub string, show func(evidence.Record)) error {
 	}
 	err = wait(n.link.Subscribe(wire.DeviceTopic(DeviceName, wire.Evidence), 1, func(_ paho.Client, m paho.Message) {
 		var rec evidence.Record
-		_, err := export.Verify(bytes.NewReader(m.Payload()), keys, func(r evidence.Record) error { rec = r; return nil })
+		_, err := export.Verify(bytes.NewReader(m.Payload()), keys,
+			func(r evidence.Record) error { rec = r; return nil })
 		if err != nil {
 			rec = evidence.Record{Event: evidence.Event{Kind: "forged", Detail: map[string]string{"why": err.Error()}}}
 		}
@@ -301,8 +308,8 @@ func (n *Network) Forget() {
 	n.records, n.signed = nil, map[recordID][]byte{}
 }
 
-// Export is all records that came, signed, in the order of their chains; how many chains those are; and the last sequence
-// number.
+// Export is all records that came, signed, in the order of their chains; how many chains those are; and the last
+// sequence number.
 func (n *Network) Export() (all []byte, chains int, last uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -333,7 +340,8 @@ func (n *Network) Count() int {
 	return len(n.records)
 }
 
-// Inject publishes past the desk, retained, as somebody who has the broker would. An empty body takes away what is there.
+// Inject publishes past the desk, retained, as somebody who has the broker would. An empty body takes away what is
+// there.
 func (n *Network) Inject(topic string, body []byte) error {
 	return wait(n.link.Publish(topic, 1, true, body))
 }

@@ -33,8 +33,10 @@ func NewPKI(dir string) (*PKI, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "demo CA"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(31 * 24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "demo CA"},
+		NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:  time.Now().Add(31 * 24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
 	if err != nil {
 		return nil, err
@@ -50,7 +52,8 @@ func NewPKI(dir string) (*PKI, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, errors.Join(writePEM(p.CA(), "CERTIFICATE", der, 0o644), writePEM(filepath.Join(dir, "ca.key"), "PRIVATE KEY", priv, 0o600))
+	return p, errors.Join(writePEM(p.CA(), "CERTIFICATE", der, 0o644),
+		writePEM(filepath.Join(dir, "ca.key"), "PRIVATE KEY", priv, 0o600))
 }
 
 // OpenPKI is the authority that was made in dir, to replay a run.
@@ -76,8 +79,9 @@ func (p *PKI) Issue(name string) (tls.Certificate, error) {
 		return tls.Certificate{}, err
 	}
 	p.n++
-	t := &x509.Certificate{SerialNumber: big.NewInt(p.n), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(30 * 24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+	t := &x509.Certificate{SerialNumber: big.NewInt(p.n), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:  time.Now().Add(30 * 24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(GuestsHost)}, DNSNames: []string{"localhost"}}
 	der, err := x509.CreateCertificate(rand.Reader, t, p.cert, &key.PublicKey, p.key)

@@ -1,6 +1,6 @@
-// Package stage is what stands around a device in the laboratory: a broker and an image server with throw-away certificates,
-// the release desk's own program, and the table of what was expected and observed. Whoever plays a device on it, of files
-// or in QEMU, holds one Stage. It keeps nothing but the files of its folder.
+// Package stage is what stands around a device in the laboratory: a broker and an image server with throw-away
+// certificates, the release desk's own program, and the table of what was expected and observed. Whoever plays a device
+// on it, of files or in QEMU, holds one Stage. It keeps nothing but the files of its folder.
 package stage
 
 import (
@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// Stage is one run of the laboratory: a folder, what stands around the device, and what was expected of it and observed.
+// Stage is one run of the laboratory: a folder, what stands around the device, and what was expected of it and
+// observed.
 type Stage struct {
 	Dir       string // of the run, absolute
 	Bin       string // folder of the program ratchet-release

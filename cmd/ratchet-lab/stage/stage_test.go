@@ -46,7 +46,8 @@ func TestWaitFor(t *testing.T) {
 		t.Errorf("%v after %d", err, n)
 	}
 	never := func() bool { return false }
-	if err := s.WaitFor(t.Context(), time.Millisecond, "nothing", never); err == nil || !strings.Contains(err.Error(), "in vain for nothing") {
+	if err := s.WaitFor(t.Context(), time.Millisecond, "nothing", never); err == nil ||
+		!strings.Contains(err.Error(), "in vain for nothing") {
 		t.Errorf("%v", err)
 	}
 	broken, smoke := make(chan error, 1), errors.New("smoke")
@@ -77,7 +78,8 @@ func TestOpenPKI(t *testing.T) {
 		t.Fatal(err)
 	}
 	roots := authority(t, made)
-	if _, err := cert.Leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+	if _, err := cert.Leaf.Verify(x509.VerifyOptions{Roots: roots,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
 		t.Error(err)
 	}
 	if _, err := cert.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: stage.GuestsHost}); err != nil {
@@ -191,10 +193,13 @@ func TestStoryLine(t *testing.T) {
 		event evidence.Event
 		want  string
 	}{
-		{evidence.Event{Kind: evidence.KindStart, Detail: map[string]string{"running": "A", "phase": "idle"}}, "agent starts in slot A, phase idle"},
-		{evidence.Event{Kind: evidence.KindDecision, Sequence: 7, To: "refuse", Reason: reason.WrongClass}, "offer 7: refuse (wrong-class)"},
+		{evidence.Event{Kind: evidence.KindStart, Detail: map[string]string{"running": "A", "phase": "idle"}},
+			"agent starts in slot A, phase idle"},
+		{evidence.Event{Kind: evidence.KindDecision, Sequence: 7, To: "refuse", Reason: reason.WrongClass},
+			"offer 7: refuse (wrong-class)"},
 		{evidence.Event{Kind: evidence.KindPhase, From: "idle", To: "preparing"}, "idle -> preparing"},
-		{evidence.Event{Kind: evidence.KindHealth, To: "fails", Detail: map[string]string{"b": "2", "a": "1"}}, "health fails: a: 1; b: 2"},
+		{evidence.Event{Kind: evidence.KindHealth, To: "fails", Detail: map[string]string{"b": "2", "a": "1"}},
+			"health fails: a: 1; b: 2"},
 		{evidence.Event{Kind: evidence.KindHealth, To: "holds"}, "health holds"},
 		{evidence.Event{Kind: evidence.KindBoot, From: "A", To: "A"}, ""},
 	} {

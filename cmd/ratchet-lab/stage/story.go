@@ -23,7 +23,8 @@ func StoryLine(r evidence.Record) string {
 	case evidence.KindPhase:
 		return fmt.Sprintf("%s -> %s%s", r.From, r.To, why)
 	case evidence.KindProgress:
-		return fmt.Sprintf("%s: %s bytes in slot %s, %s fetched, resumed from %s", r.Component, r.Detail["written"], r.Slot, r.Detail["fetched"], r.Detail["resumed-from"])
+		return fmt.Sprintf("%s: %s bytes in slot %s, %s fetched, resumed from %s", r.Component, r.Detail["written"],
+			r.Slot, r.Detail["fetched"], r.Detail["resumed-from"])
 	case evidence.KindHealth:
 		if r.From == "" {
 			var not []string

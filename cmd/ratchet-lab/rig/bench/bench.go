@@ -1,6 +1,6 @@
-// Package bench boots the disk that a power cut left without QEMU: the model of the bootloader chooses a slot, and the real
-// agent starts over the disk's own journal, metadata and slots, in virtual time, until the device is at rest. How it came to
-// rest is a Bout, which says what is wrong where a device that is not broken would have done otherwise.
+// Package bench boots the disk that a power cut left without QEMU: the model of the bootloader chooses a slot, and the
+// real agent starts over the disk's own journal, metadata and slots, in virtual time, until the device is at rest. How
+// it came to rest is a Bout, which says what is wrong where a device that is not broken would have done otherwise.
 package bench
 
 import (
@@ -31,9 +31,9 @@ const (
 	rest      = 30 * time.Minute // a device that asks for no boot in this virtual time is at rest
 )
 
-// Device is a device on the bench. It boots a rebuilt disk without QEMU: the model of the bootloader chooses, and the real agent
-// starts over the disk's own journal, metadata and slots. Time is virtual. What the device writes
-// stays in files of its own and in memory; the disk is not changed. It is not safe for concurrent use.
+// Device is a device on the bench. It boots a rebuilt disk without QEMU: the model of the bootloader chooses, and the
+// real agent starts over the disk's own journal, metadata and slots. Time is virtual. What the device writes stays in
+// files of its own and in memory; the disk is not changed. It is not safe for concurrent use.
 type Device struct {
 	Name   string // of the device
 	Rec    *disk.Recording
@@ -206,7 +206,8 @@ func wrongStart(v life.View, s life.Resume, seen []life.Record) string {
 	}
 	if len(seen) < 2 {
 		if s.To != v.Record.Phase {
-			return fmt.Sprintf("Reconcile leads from %s to %s (%s), and the agent goes nowhere", v.Record.Phase, s.To, s.Cause)
+			return fmt.Sprintf("Reconcile leads from %s to %s (%s), and the agent goes nowhere", v.Record.Phase, s.To,
+				s.Cause)
 		}
 		return ""
 	}
@@ -218,7 +219,8 @@ func wrongStart(v life.View, s life.Resume, seen []life.Record) string {
 		}
 	case s.To == life.Trial && s.Count && first.Phase == life.Reverting && v.Budget.Boots+1 > v.MaxBoots: // counted out
 	case first.Phase != s.To && (s.To != life.Idle || v.HaveRecord):
-		return fmt.Sprintf("Reconcile leads from %s to %s (%s), the agent went to %s", v.Record.Phase, s.To, s.Cause, first.Phase)
+		return fmt.Sprintf("Reconcile leads from %s to %s (%s), the agent went to %s", v.Record.Phase, s.To, s.Cause,
+			first.Phase)
 	}
 	return ""
 }

@@ -66,15 +66,19 @@ func benchDesk(t *testing.T, good bool) *bench.Device {
 	release, err := trust.Generate(trust.ESP256)
 	must(err)
 	vendor := manifest.VendorUUID("demo.example")
-	offer, err := author.Build(author.Release{Vendor: vendor, Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, Sequence: 1,
-		Components: []author.Component{{Name: "rootfs", Images: []author.Image{{Slot: author.AnySlot, Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])},
-			Size: int64(len(image)), URI: "https://images.example/" + name, PayloadSize: int64(len(image))}}}}})
+	offer, err := author.Build(author.Release{Vendor: vendor,
+		Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, Sequence: 1,
+		Components: []author.Component{{Name: "rootfs",
+			Images: []author.Image{{Slot: author.AnySlot,
+				Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])},
+				Size:   int64(len(image)), URI: "https://images.example/" + name, PayloadSize: int64(len(image))}}}}})
 	must(err)
 	offer, err = author.Sign(offer, release)
 	must(err)
 	rec, model := disk.Healthy(), *uboot(t).Model
 	rec.Good = good
-	b := &bench.Device{Name: "bench-1", Rec: rec, Model: &model, Image: image, From: filepath.Join(dir, "from"), Dir: filepath.Join(dir, "bench"), Images: dir, Offer: offer}
+	b := &bench.Device{Name: "bench-1", Rec: rec, Model: &model, Image: image, From: filepath.Join(dir, "from"),
+		Dir: filepath.Join(dir, "bench"), Images: dir, Offer: offer}
 	b.Keys, err = trust.NewKeys([]trust.Key{release.Key()}, false)
 	must(err)
 	b.Disk, err = disk.Open(factory)

@@ -60,13 +60,17 @@ func (m *machine) options(ctx context.Context) (agent.Options, life.View, error)
 	vendor := manifest.VendorUUID("demo.example")
 	online := func() (bool, time.Time) { return true, time.Time{} }
 	o := agent.Options{Device: m.b.Name, Version: agent.Version, NeedMarker: true,
-		Facts: manifest.Device{Vendors: []manifest.UUID{vendor}, Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, BatteryMWh: -1},
-		Boot:  boot, Blocks: m, FS: linux.FS{}, Power: m, Clock: m, Identity: m, StateDir: state, Channel: "stable",
-		Counter: linux.NewFileCounter(linux.FS{}, filepath.Join(state, "counter")), Authority: b.Keys, Signer: signer, Inbox: m, Online: online,
+		Facts: manifest.Device{Vendors: []manifest.UUID{vendor},
+			Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, BatteryMWh: -1},
+		Boot: boot, Blocks: m, FS: linux.FS{}, Power: m, Clock: m, Identity: m, StateDir: state, Channel: "stable",
+		Counter: linux.NewFileCounter(linux.FS{},
+			filepath.Join(state, "counter")), Authority: b.Keys, Signer: signer, Inbox: m, Online: online,
 		Fetch: m.fetch, Log: slog.New(slog.DiscardHandler),
-		Health: health.Plan{Checks: []health.Check{m, &health.Broker{Online: online}}, Soak: 2 * time.Second, Deadline: 20 * time.Second, Interval: 500 * time.Millisecond}}
+		Health: health.Plan{Checks: []health.Check{m, &health.Broker{Online: online}}, Soak: 2 * time.Second,
+			Deadline: 20 * time.Second, Interval: 500 * time.Millisecond}}
 	for i, s := range []string{"A", "B"} {
-		o.Slots[i] = agent.SlotDef{Name: bootctl.Slot(s), Index: i, Parts: map[string]string{"rootfs": board.SlotPath(s)}}
+		o.Slots[i] = agent.SlotDef{Name: bootctl.Slot(s), Index: i,
+			Parts: map[string]string{"rootfs": board.SlotPath(s)}}
 	}
 	o.Journal = &watched{store, m}
 	v, err := m.view(ctx, store, boot)
@@ -193,7 +197,8 @@ func (m *machine) Identify(path string) (hal.DeviceID, error) {
 // OpenTarget implements hal.Blocks: the running slot, and the one that the recording never writes, are
 // never opened.
 func (m *machine) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error) {
-	if id, err := m.Identify(path); err != nil || id == running || path != board.SlotPath(m.b.Rec.To) || m.b.run == m.b.Rec.To {
+	if id, err := m.Identify(path); err != nil || id == running || path != board.SlotPath(m.b.Rec.To) ||
+		m.b.run == m.b.Rec.To {
 		return nil, errors.Join(err, hal.ErrRunning)
 	}
 	return medium{m.b}, nil

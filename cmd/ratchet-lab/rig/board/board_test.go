@@ -96,17 +96,20 @@ func TestWhere(t *testing.T) {
 	if got := k.Where(disk.Write{}); got != "flush" {
 		t.Errorf("no sectors: %q", got)
 	}
-	if k.Where(disk.Write{At: board.SlotBytes("B") / image.Sector, N: 1}) != "slot-b" || board.SlotPath("B") != "/dev/vda3" {
+	if k.Where(disk.Write{At: board.SlotBytes("B") / image.Sector, N: 1}) != "slot-b" ||
+		board.SlotPath("B") != "/dev/vda3" {
 		t.Error("slot B is elsewhere")
 	}
 }
 
 // TestTree: a system has what its board boots and what its device trusts, and the configuration names that file.
 func TestTree(t *testing.T) {
-	for name, anchor := range map[string]string{"arm64-uboot": "etc/ratchet/release.pub.pem", "arm64-tpm": "etc/ratchet/root-bundle.cbor"} {
+	for name, anchor := range map[string]string{"arm64-uboot": "etc/ratchet/release.pub.pem",
+		"arm64-tpm": "etc/ratchet/root-bundle.cbor"} {
 		k := find(t, name)
 		_, files := k.Tree(board.System{Version: "1.2.3", Kernel: "/kernel", Anchor: "/anchor"})
-		if files[anchor].From != "/anchor" || files["boot/"+k.Kernel].From != "/kernel" || files["etc/rig/version"].Text != "1.2.3\n" {
+		if files[anchor].From != "/anchor" || files["boot/"+k.Kernel].From != "/kernel" ||
+			files["etc/rig/version"].Text != "1.2.3\n" {
 			t.Errorf("%s: %v", name, files)
 		}
 		if !strings.Contains(k.Trusts(), `"/`+anchor+`"`) {

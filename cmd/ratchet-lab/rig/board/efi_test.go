@@ -30,7 +30,8 @@ func TestFactoryVariables(t *testing.T) {
 		t.Error(err)
 	}
 	slot, args, err := bootmodel.UEFI{Vars: w.Variables()}.Boot()
-	if err != nil || slot != "B" || !strings.Contains(args, "root=/dev/vda3") || !strings.Contains(args, `initrd=\ratchet\b\initrd`) {
+	if err != nil || slot != "B" || !strings.Contains(args, "root=/dev/vda3") ||
+		!strings.Contains(args, `initrd=\ratchet\b\initrd`) {
 		t.Errorf("%q starts, with %q, %v", slot, args, err)
 	}
 }
@@ -39,7 +40,8 @@ func TestFactoryVariables(t *testing.T) {
 func TestEntries(t *testing.T) {
 	for slot, device := range map[string]string{"A": "root=/dev/vda2 ", "B": "root=/dev/vda3 "} {
 		e, err := sdbootEntry(x86SDBoot, slot)
-		if err != nil || len(e) != sdboot.Size || !strings.Contains(e, device) || !strings.Contains(e, " ratchet.slot="+slot) {
+		if err != nil || len(e) != sdboot.Size || !strings.Contains(e, device) ||
+			!strings.Contains(e, " ratchet.slot="+slot) {
 			t.Errorf("%q, %v", e, err)
 		}
 	}

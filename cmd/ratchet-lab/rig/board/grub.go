@@ -15,7 +15,8 @@ import (
 )
 
 var x86GRUB = Kind{
-	Name: "x86-grub", What: "x86_64, OVMF, GRUB, grubenv on the EFI system partition", Arch: "amd64", console: "ttyS0", Kernel: "vmlinuz",
+	Name: "x86-grub", What: "x86_64, OVMF, GRUB, grubenv on the EFI system partition",
+	Arch: "amd64", console: "ttyS0", Kernel: "vmlinuz",
 	qemu:     "qemu-system-x86_64",
 	hardware: func(dir string) []string { return ovmf(dir, 256) }, // GRUB under OVMF is out of memory with 128 MiB
 	Tries:    1, SmokeBoots: 3, Smoke: true,
@@ -53,12 +54,14 @@ func grubFill(ctx context.Context, t Kind, dir, disk string) error {
 		return err
 	}
 	modules := "part_gpt fat ext2 normal linux loadenv test echo search sleep reboot serial terminal true"
-	if _, err := image.Tool(ctx, "", "grub-mkstandalone", "-O", "x86_64-efi", "-o", efi, "--modules="+modules, "--install-modules="+modules,
+	if _, err := image.Tool(ctx, "", "grub-mkstandalone", "-O", "x86_64-efi", "-o", efi, "--modules="+modules,
+		"--install-modules="+modules,
 		"--locales=", "--fonts=", "--themes=", "boot/grub/grub.cfg="+cfg); err != nil {
 		return err
 	}
 	esp := fmt.Sprintf("%s@@%d", disk, bootStart*image.Sector)
-	if _, err := image.Tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee01", "-T", fmt.Sprint(bootSize/image.Sector), "::"); err != nil {
+	if _, err := image.Tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee01", "-T", fmt.Sprint(bootSize/image.Sector),
+		"::"); err != nil {
 		return err
 	}
 	if _, err := image.Tool(ctx, "", "mmd", "-i", esp, "::EFI", "::EFI/BOOT"); err != nil {

@@ -70,7 +70,8 @@ type cpio struct {
 
 func (a *cpio) add(name string, mode uint32, body []byte) {
 	a.inode++
-	fmt.Fprintf(a, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", a.inode, mode, 0, 0, 1, 0, len(body), 0, 0, 0, 0, len(name)+1, 0)
+	fmt.Fprintf(a, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", a.inode, mode, 0, 0, 1, 0, len(body),
+		0, 0, 0, 0, len(name)+1, 0)
 	a.WriteString(name + "\x00")
 	a.pad()
 	a.Write(body)

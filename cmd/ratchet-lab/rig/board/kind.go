@@ -1,8 +1,9 @@
-// Package board holds the kinds of board that the rig plays: for each its hardware in QEMU, its firmware, bootloader and disk
-// as a factory makes them, how the boot metadata are found on a disk, and the model that boots the same bytes without QEMU.
+// Package board holds the kinds of board that the rig plays: for each its hardware in QEMU, its firmware, bootloader
+// and disk as a factory makes them, how the boot metadata are found on a disk, and the model that boots the same bytes
+// without QEMU.
 //
-// A board with power is one process. It tells what it does on its console, and loses its power at any moment; what its disk
-// was told is in a log that package disk reads.
+// A board with power is one process. It tells what it does on its console, and loses its power at any moment; what its
+// disk was told is in a log that package disk reads.
 package board
 
 import (
@@ -51,8 +52,8 @@ type Kind struct {
 
 	// Script is the reference script, adapted to this board.
 	Script func(t Kind) (string, error)
-	// Metadata reads the boot metadata with the agent's backend, and holds them against the loader's own tool where there
-	// is one.
+	// Metadata reads the boot metadata with the agent's backend, and holds them against the loader's own tool where
+	// there is one.
 	Metadata func(ctx context.Context, a Access) (bootctl.State, error)
 	// Make is a further step of the factory, with the firmware; nil for none.
 	Make func(ctx context.Context, t Kind, f Factory) error
@@ -176,7 +177,9 @@ type Part struct {
 
 // layout is the boot partition, both slots and the state partition, and what the board has besides.
 func layout(more ...Part) []Part {
-	return append([]Part{{1, bootStart, bootSize / image.Sector, "boot"}, {2, slotAt, SlotSize / image.Sector, "slot-a"}, {3, slotAt + SlotSize/image.Sector, SlotSize / image.Sector, "slot-b"},
+	return append([]Part{{1, bootStart, bootSize / image.Sector, "boot"},
+		{2, slotAt, SlotSize / image.Sector, "slot-a"},
+		{3, slotAt + SlotSize/image.Sector, SlotSize / image.Sector, "slot-b"},
 		{4, StateAt, StateSize / image.Sector, "state"}}, more...)
 }
 
@@ -210,8 +213,10 @@ func (t Kind) MakeDisk(ctx context.Context, out, system string, state map[string
 		if p.Number == 1 && t.esp || p.Number == kernelPart && p.Name == "esp" {
 			kind = "ef00"
 		}
-		args = append(args, "-n", fmt.Sprintf("%d:%d:%d", p.Number, p.Start, p.Start+p.Size-1), "-c", fmt.Sprintf("%d:%s", p.Number, p.Name),
-			"-t", fmt.Sprintf("%d:%s", p.Number, kind), "-u", fmt.Sprintf("%d:c0ffee00-0000-4000-8000-%012x", p.Number, p.Number))
+		args = append(args, "-n", fmt.Sprintf("%d:%d:%d", p.Number, p.Start, p.Start+p.Size-1),
+			"-c", fmt.Sprintf("%d:%s", p.Number, p.Name),
+			"-t", fmt.Sprintf("%d:%s", p.Number, kind), "-u", fmt.Sprintf("%d:c0ffee00-0000-4000-8000-%012x", p.Number,
+				p.Number))
 	}
 	if _, err := image.Tool(ctx, "", "sgdisk", append(args, out)...); err != nil {
 		return err

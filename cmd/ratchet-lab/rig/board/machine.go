@@ -41,7 +41,8 @@ func (t Kind) Power(ctx context.Context, p Supply) (*Machine, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := errors.Join(os.WriteFile(flash, nil, 0o644), os.Truncate(flash, int64(len(b))), image.WriteAt(flash, b, 0)); err != nil {
+		if err := errors.Join(os.WriteFile(flash, nil, 0o644), os.Truncate(flash, int64(len(b))),
+			image.WriteAt(flash, b, 0)); err != nil {
 			return nil, err
 		}
 	}
@@ -49,7 +50,8 @@ func (t Kind) Power(ctx context.Context, p Supply) (*Machine, error) {
 	if p.KVM {
 		accel = "kvm"
 	}
-	args := append(t.hardware(p.Dir), "-accel", accel, "-smp", "1", "-nodefaults", "-display", "none", "-serial", "file:"+p.Console,
+	args := append(t.hardware(p.Dir), "-accel", accel, "-smp", "1", "-nodefaults", "-display", "none",
+		"-serial", "file:"+p.Console,
 		"-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,romfile=")
 	// The host's flushes are of no interest: power is lost in the log, not on the host.
 	disk0 := "driver=file,cache.no-flush=on,node-name=f0,filename=" + p.Disk
@@ -59,7 +61,8 @@ func (t Kind) Power(ctx context.Context, p Supply) (*Machine, error) {
 		if err := os.WriteFile(p.Log, nil, 0o644); err != nil {
 			return nil, err
 		}
-		args = append(args, "-blockdev", disk0, "-blockdev", "driver=file,cache.no-flush=on,node-name=l0,filename="+p.Log,
+		args = append(args, "-blockdev", disk0,
+			"-blockdev", "driver=file,cache.no-flush=on,node-name=l0,filename="+p.Log,
 			"-blockdev", "driver=blklogwrites,node-name=d0,file=f0,log=l0,log-sector-size=512,log-super-update-interval=1")
 	}
 	args = append(args, "-device", "virtio-blk-pci,drive=d0")
@@ -70,7 +73,8 @@ func (t Kind) Power(ctx context.Context, p Supply) (*Machine, error) {
 	if err := os.WriteFile(p.Console, nil, 0o644); err != nil {
 		return nil, err
 	}
-	m := &Machine{cmd: exec.CommandContext(ctx, path, args...), serial: p.Console, done: make(chan error, 1), beside: func() {}}
+	m := &Machine{cmd: exec.CommandContext(ctx, path, args...), serial: p.Console, done: make(chan error, 1),
+		beside: func() {}}
 	m.cmd.Dir = p.Dir // so that sockets have short names
 	say, err := os.Create(p.Console + ".qemu")
 	if err != nil {
@@ -139,7 +143,8 @@ func (m *Machine) Follow(ctx context.Context, within time.Duration, what string,
 			m.beside()
 			m.cmd = nil
 			say, _ := os.ReadFile(m.serial + ".qemu")
-			return fmt.Errorf("the machine stopped: %w: %s", errors.Join(err, errors.New("power off")), say[max(0, len(say)-500):])
+			return fmt.Errorf("the machine stopped: %w: %s", errors.Join(err, errors.New("power off")),
+				say[max(0, len(say)-500):])
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

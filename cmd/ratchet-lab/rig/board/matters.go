@@ -24,7 +24,8 @@ const (
 
 var matters = []Kind{
 	matter("arm64-tpm", "arm64, a TPM 2.0 (swtpm) that counts the versions of the trust root", func(t *Kind) {
-		t.hardware = more(t.hardware, "-chardev", "socket,id=tpm,path="+tpmSocket, "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis-device,tpmdev=tpm0")
+		t.hardware = more(t.hardware, "-chardev", "socket,id=tpm,path="+tpmSocket,
+			"-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-tis-device,tpmdev=tpm0")
 		t.modules = []string{"tpm_tis"}
 		t.Config = "\n[counter]\nkind = \"tpm2\"\n"
 		t.Rooted, t.beside = true, startTPM
@@ -34,10 +35,11 @@ var matters = []Kind{
 		hardwareWatchdog(t)
 		t.Versions = []Version{{"2.0.0", "seize"}, {"3.0.0", "undecided"}}
 	}),
-	matter("arm64-orphan", "arm64, a watchdog in hardware for the agent's trial, and an agent that is killed in it", func(t *Kind) {
-		hardwareWatchdog(t)
-		t.Versions = []Version{{"2.0.0", "orphan"}}
-	}),
+	matter("arm64-orphan", "arm64, a watchdog in hardware for the agent's trial, and an agent that is killed in it",
+		func(t *Kind) {
+			hardwareWatchdog(t)
+			t.Versions = []Version{{"2.0.0", "orphan"}}
+		}),
 	matter("arm64-1970", "arm64, no clock: each boot is on 1 January 1970", func(t *Kind) {
 		t.hardware = more(t.hardware, "-rtc", "base=1970-01-01T00:00:00")
 		t.Versions = []Version{{"2.0.0", ""}, {"3.0.0", "sick"}}
@@ -83,7 +85,8 @@ func startTPM(ctx context.Context, dir string) (func(), error) {
 	if err := errors.Join(os.MkdirAll(state, 0o700), os.RemoveAll(socket)); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, path, "socket", "--tpm2", "--tpmstate", "dir="+state, "--ctrl", "type=unixio,path="+tpmSocket)
+	cmd := exec.CommandContext(ctx, path, "socket", "--tpm2", "--tpmstate", "dir="+state,
+		"--ctrl", "type=unixio,path="+tpmSocket)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, io.Discard, io.Discard
 	if err := cmd.Start(); err != nil {
 		return nil, err

@@ -21,12 +21,15 @@ func ubootModel() *Model {
 		},
 		Backend: func(dir, state string) (bootctl.Backend, error) {
 			env := filepath.Join(dir, "env")
-			return ubootenv.New(linux.FS{}, ubootenv.Options{Locks: []string{}, Slots: []bootctl.Slot{"A", "B"}, FullTries: 3, Shadow: filepath.Join(state, "boot-shadow"),
+			return ubootenv.New(linux.FS{}, ubootenv.Options{Locks: []string{}, Slots: []bootctl.Slot{"A", "B"},
+				FullTries: 3, Shadow: filepath.Join(state, "boot-shadow"),
 				Copies: []ubootenv.Location{{Path: env, Size: EnvCopy}, {Path: env, Offset: EnvCopy, Size: EnvCopy}}})
 		},
 		Boot: func(dir string) (string, error) {
 			env := filepath.Join(dir, "env")
-			slot, _, err := bootmodel.UBoot{FS: linux.FS{}, Copies: []bootmodel.Copy{{Path: env, Size: EnvCopy}, {Path: env, Offset: EnvCopy, Size: EnvCopy}}}.Boot()
+			slot, _, err := bootmodel.UBoot{FS: linux.FS{},
+				Copies: []bootmodel.Copy{{Path: env, Size: EnvCopy},
+					{Path: env, Offset: EnvCopy, Size: EnvCopy}}}.Boot()
 			return slot, err
 		},
 	}
@@ -44,7 +47,8 @@ func grubModel() *Model {
 			return err
 		},
 		Backend: func(dir, state string) (bootctl.Backend, error) {
-			return grubenv.New(linux.FS{}, grubenv.Options{Path: filepath.Join(dir, "grubenv"), Locks: []string{}, Slots: []bootctl.Slot{"A", "B"},
+			return grubenv.New(linux.FS{}, grubenv.Options{Path: filepath.Join(dir, "grubenv"), Locks: []string{},
+				Slots:  []bootctl.Slot{"A", "B"},
 				Shadow: filepath.Join(state, "boot-shadow")})
 		},
 		Boot: func(dir string) (string, error) {

@@ -13,7 +13,8 @@ const (
 
 // ovmf is a PC with UEFI and megabytes of memory.
 func ovmf(dir string, megabytes int) []string {
-	return []string{"-M", "q35", "-cpu", "qemu64", "-m", fmt.Sprint(megabytes), "-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + ovmfCode,
+	return []string{"-M", "q35", "-cpu", "qemu64", "-m", fmt.Sprint(megabytes),
+		"-drive", "if=pflash,format=raw,unit=0,readonly=on,file=" + ovmfCode,
 		"-drive", "if=pflash,format=raw,unit=1,snapshot=on,file=" + filepath.Join(dir, flashFile)}
 }
 

@@ -23,7 +23,8 @@ const systemdBoot = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
 // x86SDBoot has a kernel for each slot on the EFI system partition, where systemd-boot looks for them. They
 // are the factory's: an update of this board brings the root file system alone.
 var x86SDBoot = Kind{
-	Name: "x86-sdboot", What: "x86_64, OVMF, systemd-boot with boot counting, entries on the EFI system partition", Arch: "amd64", console: "ttyS0", Kernel: "vmlinuz",
+	Name: "x86-sdboot", What: "x86_64, OVMF, systemd-boot with boot counting, entries on the EFI system partition",
+	Arch: "amd64", console: "ttyS0", Kernel: "vmlinuz",
 	qemu:     "qemu-system-x86_64",
 	hardware: func(dir string) []string { return ovmf(dir, 256) },
 	Tries:    3, SmokeBoots: 3,
@@ -48,14 +49,16 @@ var x86SDBoot = Kind{
 			return sdbootBackend(dir, filepath.Join(state, "boot-shadow"))
 		},
 		Boot: func(dir string) (string, error) {
-			slot, _, err := bootmodel.SystemdBoot{FS: linux.FS{}, Folder: filepath.Join(dir, "entries"), Config: filepath.Join(dir, "loader.conf")}.Boot()
+			slot, _, err := bootmodel.SystemdBoot{FS: linux.FS{}, Folder: filepath.Join(dir, "entries"),
+				Config: filepath.Join(dir, "loader.conf")}.Boot()
 			return slot, err
 		},
 	},
 }
 
 func sdbootBackend(dir, shadow string) (bootctl.Backend, error) {
-	return sdboot.New(linux.FS{}, sdboot.Options{Folder: filepath.Join(dir, "entries"), Locks: []string{}, Shadow: shadow, Slots: []bootctl.Slot{"A", "B"}})
+	return sdboot.New(linux.FS{}, sdboot.Options{Folder: filepath.Join(dir, "entries"), Locks: []string{},
+		Shadow: shadow, Slots: []bootctl.Slot{"A", "B"}})
 }
 
 // sdbootExtract copies loader.conf and the entries, as files, into dir.
@@ -73,7 +76,8 @@ func sdbootExtract(ctx context.Context, a Access, dir string) error {
 	}
 	// A file that was being made has its name before its clusters: a board runs fsck before it mounts
 	// (INTEGRATION.md, 2a). Exit code 1: things were put right.
-	if _, err := image.Tool(ctx, "", "fsck.vfat", "-a", esp); err != nil && !strings.Contains(err.Error(), "exit status 1:") {
+	if _, err := image.Tool(ctx, "", "fsck.vfat", "-a", esp); err != nil &&
+		!strings.Contains(err.Error(), "exit status 1:") {
 		return err
 	}
 	if err := os.RemoveAll(filepath.Join(dir, "entries")); err != nil {
@@ -113,8 +117,10 @@ func sdbootFill(ctx context.Context, t Kind, dir, disk string) error {
 	if err := errors.Join(err, berr); err != nil {
 		return err
 	}
-	return kernelFill(ctx, dir, disk, [][2]string{{systemdBoot, "EFI/BOOT/BOOTX64.EFI"}, {systemdBoot, "EFI/systemd/systemd-bootx64.efi"}},
-		map[string]string{"loader/loader.conf": sdboot.LoaderConf(), "loader/entries/ratchet-A.conf": a, "loader/entries/ratchet-B.conf": b})
+	return kernelFill(ctx, dir, disk, [][2]string{{systemdBoot, "EFI/BOOT/BOOTX64.EFI"},
+		{systemdBoot, "EFI/systemd/systemd-bootx64.efi"}},
+		map[string]string{"loader/loader.conf": sdboot.LoaderConf(), "loader/entries/ratchet-A.conf": a,
+			"loader/entries/ratchet-B.conf": b})
 }
 
 // kernelPart is an EFI system partition with the kernels of both slots, where others have the
@@ -130,13 +136,15 @@ func kernelParts() []Part {
 
 // kernelArgs is the kernel's command line. rig.loader has the initramfs say what these loaders do not.
 func kernelArgs(t Kind, slot string) string {
-	return fmt.Sprintf("root=/dev/vda%d rootwait ro console=%s quiet panic=1 rig.loader=mute", SlotPart(slot), t.console)
+	return fmt.Sprintf("root=/dev/vda%d rootwait ro console=%s quiet panic=1 rig.loader=mute", SlotPart(slot),
+		t.console)
 }
 
 // kernelFill makes that partition, with files from the host, texts, and kernel and initramfs for each slot.
 func kernelFill(ctx context.Context, dir, disk string, from [][2]string, texts map[string]string) error {
 	for _, slot := range []string{"a", "b"} {
-		from = append(from, [2]string{filepath.Join(dir, "vmlinuz"), "ratchet/" + slot + "/vmlinuz"}, [2]string{filepath.Join(dir, "initrd"), "ratchet/" + slot + "/initrd"})
+		from = append(from, [2]string{filepath.Join(dir, "vmlinuz"), "ratchet/" + slot + "/vmlinuz"},
+			[2]string{filepath.Join(dir, "initrd"), "ratchet/" + slot + "/initrd"})
 	}
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		path := filepath.Join(dir, filepath.Base(name))
@@ -146,7 +154,8 @@ func kernelFill(ctx context.Context, dir, disk string, from [][2]string, texts m
 		from = append(from, [2]string{path, name})
 	}
 	esp := fmt.Sprintf("%s@@%d", disk, EnvAt*image.Sector)
-	if _, err := image.Tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee05", "-T", fmt.Sprint(kernelSize/image.Sector), "::"); err != nil {
+	if _, err := image.Tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee05", "-T", fmt.Sprint(kernelSize/image.Sector),
+		"::"); err != nil {
 		return err
 	}
 	made := map[string]bool{".": true}

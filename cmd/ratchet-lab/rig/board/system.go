@@ -64,18 +64,20 @@ func (t Kind) KernelFile(cache string) (string, error) {
 	kernels := t.kernelDir(cache)
 	found, err := filepath.Glob(filepath.Join(kernels, "boot", "vmlinuz-*"))
 	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("there is not one kernel in %s but %q; run scripts/deps.sh rig: %w", kernels, found, errors.Join(err, os.ErrNotExist))
+		return "", fmt.Errorf("there is not one kernel in %s but %q; run scripts/deps.sh rig: %w", kernels, found,
+			errors.Join(err, os.ErrNotExist))
 	}
 	return found[0], nil
 }
 
-// Initrd is the initramfs of a system: guest as init, the kernel modules that the board needs, among them the watchdog in
-// software that init feeds, and for a system that seizes up the word.
+// Initrd is the initramfs of a system: guest as init, the kernel modules that the board needs, among them the watchdog
+// in software that init feeds, and for a system that seizes up the word.
 func (t Kind) Initrd(cache, guest, sickness string) ([]byte, error) {
 	more := map[string]string{}
 	if sickness == "seize" {
 		more[sickness] = "yes\n"
 	}
-	modules := append([]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437", "nls_ascii", "softdog"}, t.modules...)
+	modules := append([]string{"virtio_pci", "virtio_blk", "virtio_net", "ext4", "crc32c_generic", "vfat", "nls_cp437",
+		"nls_ascii", "softdog"}, t.modules...)
 	return initramfs(guest, filepath.Join(t.kernelDir(cache), "lib", "modules"), modules, more)
 }

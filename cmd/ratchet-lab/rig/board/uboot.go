@@ -22,15 +22,18 @@ const (
 )
 
 var arm64UBoot = Kind{
-	Name: "arm64-uboot", What: "arm64, U-Boot of Debian's u-boot-qemu, redundant environment", Arch: "arm64", console: "ttyAMA0", Kernel: "Image",
+	Name: "arm64-uboot", What: "arm64, U-Boot of Debian's u-boot-qemu, redundant environment",
+	Arch: "arm64", console: "ttyAMA0", Kernel: "Image",
 	qemu: "qemu-system-aarch64",
 	hardware: func(dir string) []string {
-		return []string{"-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-bios", ubootBinary, "-drive", "if=pflash,format=raw,index=1,snapshot=on,file=" + filepath.Join(dir, flashFile)}
+		return []string{"-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-bios", ubootBinary,
+			"-drive", "if=pflash,format=raw,index=1,snapshot=on,file=" + filepath.Join(dir, flashFile)}
 	},
 	Tries: 3, SmokeBoots: 7, Smoke: true,
-	Parts:  layout(Part{5, EnvAt, envSize / image.Sector, "env"}),
-	Boot:   "backend = \"u-boot\"\ntries = 3\n",
-	files:  map[string]string{"etc/fw_env.config": fmt.Sprintf("/dev/vda5 0x0 0x%x\n/dev/vda5 0x%x 0x%x\n", EnvCopy, EnvCopy, EnvCopy)},
+	Parts: layout(Part{5, EnvAt, envSize / image.Sector, "env"}),
+	Boot:  "backend = \"u-boot\"\ntries = 3\n",
+	files: map[string]string{"etc/fw_env.config": fmt.Sprintf("/dev/vda5 0x0 0x%x\n/dev/vda5 0x%x 0x%x\n", EnvCopy,
+		EnvCopy, EnvCopy)},
 	Script: ubootScript, flash: ubootFlash, Metadata: ubootMetadata, Model: ubootModel(),
 	fill: func(ctx context.Context, t Kind, dir, disk string) error {
 		return fillUBoot(ctx, t, dir, disk, diskEnvironment())
@@ -41,14 +44,16 @@ var arm64UBoot = Kind{
 var boardLines = [][2]string{
 	{"root=/dev/mmcblk0p${rt_part}", "root=/dev/vda${rt_part}"},
 	{"panic=10", "panic=1"},
-	{"load mmc 0:${rt_part} ${kernel_addr_r} boot/Image", "load virtio 0:${rt_part} ${kernel_addr_r} boot/Image && load virtio 0:${rt_part} ${ramdisk_addr_r} boot/initrd"},
+	{"load mmc 0:${rt_part} ${kernel_addr_r} boot/Image",
+		"load virtio 0:${rt_part} ${kernel_addr_r} boot/Image && load virtio 0:${rt_part} ${ramdisk_addr_r} boot/initrd"},
 	{"booti ${kernel_addr_r} - ${fdt_addr}", "booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdt_addr}"},
 }
 
 // ubootScript is boot.cmd for QEMU's board. Debian's U-Boot for it has its environment in flash, one copy; the
 // redundant one on the disk is read and written by variables (see flashEnvironment).
 func ubootScript(Kind) (string, error) {
-	return adapt(ubootenv.Script(), append([][2]string{{"saveenv; then", "run rt_save; then"}, {"  saveenv\n", "  run rt_save\n"}}, boardLines...))
+	return adapt(ubootenv.Script(), append([][2]string{{"saveenv; then", "run rt_save; then"},
+		{"  saveenv\n", "  run rt_save\n"}}, boardLines...))
 }
 
 // saved are the variables that the board's environment holds; board_serial stands for those that are
@@ -84,7 +89,8 @@ func flashEnvironment(t Kind) []string {
 		"if test ${rt_serial} = 100; then setenv rt_serial 0; fi",
 		"env export -c -s 3fff 43010000 " + saved,
 		"cp.b 43010000 43000000 4", "mw.b 43000004 ${rt_serial} 1", "cp.b 43010004 43000005 3ffb",
-		fmt.Sprintf("if test ${rt_cur} = 0; then setenv rt_cur 1; setenv rt_at %x; else setenv rt_cur 0; setenv rt_at %x; fi", EnvAt+EnvCopy/image.Sector, EnvAt),
+		fmt.Sprintf("if test ${rt_cur} = 0; then setenv rt_cur 1; setenv rt_at %x; "+
+			"else setenv rt_cur 0; setenv rt_at %x; fi", EnvAt+EnvCopy/image.Sector, EnvAt),
 		fmt.Sprintf("virtio write 43000000 ${rt_at} %x", EnvCopy/image.Sector),
 	}
 	return append(diskEnvironment(),
@@ -96,7 +102,8 @@ func flashEnvironment(t Kind) []string {
 
 // diskEnvironment is what the factory puts into the environment on the disk.
 func diskEnvironment() []string {
-	return []string{"bootcmd=run rt_load; load virtio 0:1 ${scriptaddr} boot.scr && source ${scriptaddr}", "board_serial=rig-0001"}
+	return []string{"bootcmd=run rt_load; load virtio 0:1 ${scriptaddr} boot.scr && source ${scriptaddr}",
+		"board_serial=rig-0001"}
 }
 
 // ubootFlash is the second bank: the environment of a U-Boot that has it there.
@@ -115,7 +122,8 @@ func fillUBoot(ctx context.Context, t Kind, dir, disk string, vars []string) err
 	if err := os.WriteFile(cmd, []byte(script), 0o644); err != nil {
 		return err
 	}
-	if _, err := image.Tool(ctx, "", "mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "ratchet", "-d", cmd, scr); err != nil {
+	if _, err := image.Tool(ctx, "", "mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "ratchet", "-d", cmd,
+		scr); err != nil {
 		return err
 	}
 	if err := image.Ext4(ctx, fs, bootSize, 1, false, nil, map[string]image.File{"boot.scr": {From: scr}}); err != nil {
@@ -149,7 +157,8 @@ func ubootMetadata(ctx context.Context, a Access) (bootctl.State, error) {
 		return s, err
 	}
 	fw := filepath.Join(a.Dir, "fw_env.config")
-	if err := os.WriteFile(fw, fmt.Appendf(nil, "%s 0x0 0x%x\n%s 0x%x 0x%x\n", env, EnvCopy, env, EnvCopy, EnvCopy), 0o644); err != nil {
+	if err := os.WriteFile(fw, fmt.Appendf(nil, "%s 0x0 0x%x\n%s 0x%x 0x%x\n", env, EnvCopy, env, EnvCopy, EnvCopy),
+		0o644); err != nil {
 		return s, err
 	}
 	out, err := image.Tool(ctx, "", "fw_printenv", "-c", fw)

@@ -14,10 +14,12 @@ import (
 const ownUBoot = "uboot/u-boot.bin" // in the cache
 
 var arm64UBootOwn = Kind{
-	Name: "arm64-uboot-own", What: "arm64, U-Boot of Debian's source with its own redundant environment and bootcount", Arch: "arm64", console: "ttyAMA0", Kernel: "Image",
+	Name: "arm64-uboot-own", What: "arm64, U-Boot of Debian's source with its own redundant environment and bootcount",
+	Arch: "arm64", console: "ttyAMA0", Kernel: "Image",
 	qemu: "qemu-system-aarch64", Cached: []string{ownUBoot},
 	hardware: func(dir string) []string {
-		return []string{"-M", "virt", "-cpu", "cortex-a57", "-m", "128", "-bios", filepath.Join(dir, filepath.Base(ownUBoot))}
+		return []string{"-M", "virt", "-cpu", "cortex-a57", "-m", "128",
+			"-bios", filepath.Join(dir, filepath.Base(ownUBoot))}
 	},
 	Tries: 3, SmokeBoots: 7,
 	Parts:  layout(Part{5, EnvAt, envSize / image.Sector, "env"}),
@@ -45,7 +47,9 @@ const (
 // replaces the one that is built in. altbootcmd runs the script too, so that the slots decide whatever
 // bootcount says.
 func ownEnvironment() []string {
-	return []string{"bootcmd=load virtio 0:1 ${scriptaddr} boot.scr && source ${scriptaddr}", "altbootcmd=" + AltCommand,
-		fmt.Sprint("bootlimit=", BootLimit), "board_serial=rig-0001", "bootdelay=0", "kernel_addr_r=0x40400000", "ramdisk_addr_r=0x44000000", "fdt_addr=0x40000000",
+	return []string{"bootcmd=load virtio 0:1 ${scriptaddr} boot.scr && source ${scriptaddr}", "altbootcmd=" +
+		AltCommand,
+		fmt.Sprint("bootlimit=", BootLimit), "board_serial=rig-0001", "bootdelay=0",
+		"kernel_addr_r=0x40400000", "ramdisk_addr_r=0x44000000", "fdt_addr=0x40000000",
 		"fdt_high=0xffffffff", "initrd_high=0xffffffff", "scriptaddr=0x40200000", "ratchet_args=console=ttyAMA0 quiet"}
 }

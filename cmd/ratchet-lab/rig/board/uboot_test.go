@@ -10,8 +10,8 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
 )
 
-// TestAdaptLine: a change of a line that is not in the reference script is an error, or a board would run what it does not
-// know.
+// TestAdaptLine: a change of a line that is not in the reference script is an error, or a board would run what it does
+// not know.
 func TestAdaptLine(t *testing.T) {
 	if _, err := adapt(ubootenv.Script(), [][2]string{{"no such line", ""}}); err == nil {
 		t.Error("a change of a line that is not there is no error")
@@ -45,7 +45,8 @@ func TestOwnUBoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{fmt.Sprintf("CONFIG_ENV_SIZE=%#x\n", EnvCopy), fmt.Sprintf("CONFIG_ENV_OFFSET=%#x\n", EnvAt*image.Sector),
+	for _, want := range []string{fmt.Sprintf("CONFIG_ENV_SIZE=%#x\n", EnvCopy),
+		fmt.Sprintf("CONFIG_ENV_OFFSET=%#x\n", EnvAt*image.Sector),
 		fmt.Sprintf("CONFIG_ENV_OFFSET_REDUND=%#x\n", EnvAt*image.Sector+EnvCopy)} {
 		if !strings.Contains(string(config), want) {
 			t.Errorf("scripts/rig/uboot/config has no %q", want)

@@ -17,7 +17,8 @@ import (
 // x86UEFI has no bootloader: the firmware starts the slot's kernel by its load option. Its variables are in
 // flash, which the write log of the disk does not have, so that its power is not cut here.
 var x86UEFI = Kind{
-	Name: "x86-uefi", What: "x86_64, OVMF alone: BootOrder and BootNext, kernels by their EFI stub", Arch: "amd64", console: "ttyS0", Kernel: "vmlinuz",
+	Name: "x86-uefi", What: "x86_64, OVMF alone: BootOrder and BootNext, kernels by their EFI stub",
+	Arch: "amd64", console: "ttyS0", Kernel: "vmlinuz",
 	qemu:     "qemu-system-x86_64",
 	hardware: func(dir string) []string { return ovmfKept(dir, 256) },
 	Tries:    1, Uncut: true, Forgets: true,
@@ -69,7 +70,8 @@ func factoryVariables(t Kind) map[string]string {
 	for n, slot := range map[int]string{optionA: "A", optionB: "B"} {
 		low := map[string]string{"A": "a", "B": "b"}[slot]
 		args := kernelArgs(t, slot) + " ratchet.slot=" + slot + ` initrd=\ratchet\` + low + `\initrd`
-		vars[fmt.Sprintf("efivars/Boot%04X%s", n, bootVendor)] = attributes + string(loadOption("ratchet "+slot, `\ratchet\`+low+`\vmlinuz`, args))
+		vars[fmt.Sprintf("efivars/Boot%04X%s", n, bootVendor)] = attributes +
+			string(loadOption("ratchet "+slot, `\ratchet\`+low+`\vmlinuz`, args))
 	}
 	vars["efivars/BootOrder"+bootVendor] = attributes + string([]byte{optionA, 0})
 	return vars
@@ -79,21 +81,26 @@ func factoryVariables(t Kind) map[string]string {
 // initramfs writes the load options and BootOrder through efivarfs.
 func uefiMake(ctx context.Context, t Kind, f Factory) error {
 	kernels := filepath.Join(f.Cache, t.Arch)
-	initrd, err := initramfs(filepath.Join(f.Bin, "rig", t.Arch, "guest"), filepath.Join(kernels, "lib", "modules"), []string{"efivarfs"}, factoryVariables(t))
+	initrd, err := initramfs(filepath.Join(f.Bin, "rig", t.Arch, "guest"), filepath.Join(kernels, "lib", "modules"),
+		[]string{"efivarfs"}, factoryVariables(t))
 	if err != nil {
 		return err
 	}
 	path, device := filepath.Join(f.Dir, "factory-initrd"), filepath.Join(f.Dir, "device.img")
-	if err := errors.Join(os.WriteFile(path, initrd, 0o644), image.CopySparse(filepath.Join(f.Dir, "factory.img"), device)); err != nil {
+	if err := errors.Join(os.WriteFile(path, initrd, 0o644),
+		image.CopySparse(filepath.Join(f.Dir, "factory.img"), device)); err != nil {
 		return err
 	}
 	t.hardware = func(dir string) []string {
-		return append(ovmfKept(dir, 256), "-no-reboot", "-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", path, "-append", "console=ttyS0 quiet panic=1 rig.factory=efivars")
+		return append(ovmfKept(dir, 256), "-no-reboot", "-kernel", filepath.Join(dir, "vmlinuz"), "-initrd", path,
+			"-append", "console=ttyS0 quiet panic=1 rig.factory=efivars")
 	}
-	m, err := t.Power(ctx, Supply{Dir: f.Dir, Disk: device, Console: filepath.Join(f.Dir, "factory.console"), KVM: f.KVM})
+	m, err := t.Power(ctx, Supply{Dir: f.Dir, Disk: device, Console: filepath.Join(f.Dir, "factory.console"),
+		KVM: f.KVM})
 	if err != nil {
 		return err
 	}
 	defer m.Cut()
-	return m.Follow(ctx, 2*time.Minute, "the factory's variables", func(line string) bool { return strings.HasSuffix(line, "rig: factory done") })
+	return m.Follow(ctx, 2*time.Minute, "the factory's variables",
+		func(line string) bool { return strings.HasSuffix(line, "rig: factory done") })
 }

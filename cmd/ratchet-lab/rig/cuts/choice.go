@@ -1,5 +1,5 @@
-// Package cuts is which power cuts of a recording are played, and what each came to: looked at, booted, cut again. All chance is
-// of a seeded source that is handed in, so that a run is repeated by its seed.
+// Package cuts is which power cuts of a recording are played, and what each came to: looked at, booted, cut again. All
+// chance is of a seeded source that is handed in, so that a run is repeated by its seed.
 package cuts
 
 import (
@@ -70,12 +70,16 @@ func (v *Coverage) Plan(rnd *rand.Rand, s Scope) Plan {
 	case sick:
 		b.List, again = Some(rnd, v.Different(nil), share(sickBoots)), share(sickRecovers)
 	default:
-		for i, k := range v.Different(func(c Result) bool { return c.Where == "flush" || c.Point == 0 || c.Point == len(v.Log.Writes) }) {
+		for i, k := range v.Different(func(c Result) bool {
+			return c.Where == "flush" || c.Point == 0 ||
+				c.Point == len(v.Log.Writes)
+		}) {
 			if i%s.Every == 0 {
 				b.List = append(b.List, k)
 			}
 		}
-		b.List = append(b.List, Some(rnd, v.Different(func(c Result) bool { return c.Variant == disk.Torn }), share(tornBoots))...)
+		b.List = append(b.List, Some(rnd, v.Different(func(c Result) bool { return c.Variant == disk.Torn }),
+			share(tornBoots))...)
 		slices.Sort(b.List)
 		b.List, again = slices.Compact(b.List), share(recoveries)
 	}
@@ -93,14 +97,15 @@ func Every(l *disk.Log, seed int64) (all []disk.Cut) {
 	for point := range len(l.Writes) + 1 {
 		all = append(all, disk.Cut{Point: point, Variant: disk.Whole, Seed: seed})
 		if from, _ := l.Unflushed(disk.Cut{Point: point, Variant: disk.Whole}); from < point {
-			all = append(all, disk.Cut{Point: point, Variant: disk.Lost, Seed: seed}, disk.Cut{Point: point, Variant: disk.Torn, Seed: seed})
+			all = append(all, disk.Cut{Point: point, Variant: disk.Lost, Seed: seed},
+				disk.Cut{Point: point, Variant: disk.Torn, Seed: seed})
 		}
 	}
 	return all
 }
 
-// Sample takes n of all cuts of the log l of a board, in the order of their points, three quarters of them among the writes
-// that are not of the image: there the decisions are.
+// Sample takes n of all cuts of the log l of a board, in the order of their points, three quarters of them among the
+// writes that are not of the image: there the decisions are.
 func Sample(t board.Kind, rnd *rand.Rand, l *disk.Log, all []disk.Cut, n int) []disk.Cut {
 	var few, image []disk.Cut
 	for _, c := range all {

@@ -28,7 +28,8 @@ func uboot(t *testing.T) board.Kind {
 func logOf(n int) *disk.Log {
 	l := &disk.Log{}
 	for range n {
-		l.Writes = append(l.Writes, disk.Write{At: board.StateAt, N: 2}, disk.Write{At: board.SlotBytes("B") / image.Sector, N: 1}, disk.Write{Flags: disk.FlagFlush})
+		l.Writes = append(l.Writes, disk.Write{At: board.StateAt, N: 2},
+			disk.Write{At: board.SlotBytes("B") / image.Sector, N: 1}, disk.Write{Flags: disk.FlagFlush})
 	}
 	return l
 }
@@ -51,13 +52,14 @@ func TestEvery(t *testing.T) {
 		}
 		got = append(got, fmt.Sprint(x.Point, x.Variant))
 	}
-	if want := "0whole 1whole 1lost 1torn 2whole 2lost 2torn 3whole"; strings.ReplaceAll(strings.Join(got, ","), " ", "") != strings.ReplaceAll(want, " ", ",") {
+	if want := "0whole 1whole 1lost 1torn 2whole 2lost 2torn 3whole"; strings.ReplaceAll(strings.Join(got, ","), " ",
+		"") != strings.ReplaceAll(want, " ", ",") {
 		t.Errorf("%v, want %s", got, want)
 	}
 }
 
-// TestSample: a sample has so many cuts in their order, a quarter of them right after a write of the image, and the same seed
-// takes the same.
+// TestSample: a sample has so many cuts in their order, a quarter of them right after a write of the image, and the
+// same seed takes the same.
 func TestSample(t *testing.T) {
 	k, l := uboot(t), logOf(40)
 	all := cuts.Every(l, 1)
@@ -68,7 +70,8 @@ func TestSample(t *testing.T) {
 			ofImage++
 		}
 	}
-	if len(got) != 20 || ofImage != 5 || !slices.IsSortedFunc(got, func(a, b disk.Cut) int { return a.Point - b.Point }) {
+	if len(got) != 20 || ofImage != 5 || !slices.IsSortedFunc(got,
+		func(a, b disk.Cut) int { return a.Point - b.Point }) {
 		t.Errorf("%d cuts, %d of the image: %v", len(got), ofImage, got)
 	}
 	if !reflect.DeepEqual(got, take(1)) || reflect.DeepEqual(got, take(2)) {
@@ -85,7 +88,8 @@ func TestTail(t *testing.T) {
 	}{
 		{disk.Cut{Point: 0, Variant: disk.Whole}, "start []"},
 		{disk.Cut{Point: 3, Variant: disk.Lost}, "flush []"},
-		{disk.Cut{Point: 5, Variant: disk.Whole}, "slot-b [4: state +0, 2 sectors: there 5: slot-b +0, 1 sectors: there]"},
+		{disk.Cut{Point: 5, Variant: disk.Whole},
+			"slot-b [4: state +0, 2 sectors: there 5: slot-b +0, 1 sectors: there]"},
 		{disk.Cut{Point: 4, Variant: disk.Lost}, "state [4: state +0, 2 sectors: lost]"},
 	} {
 		r := cuts.NewResult(k, l, c.cut, look.Finding{})
@@ -128,7 +132,8 @@ func TestPlan(t *testing.T) {
 				finish++
 			}
 		}
-		if len(p.List) != c.list || finish != c.finish && c.finish >= 0 || len(p.Again) != c.again || !slices.IsSorted(p.List) {
+		if len(p.List) != c.list || finish != c.finish && c.finish >= 0 || len(p.Again) != c.again ||
+			!slices.IsSorted(p.List) {
 			t.Errorf("%s: %d booted, %d to the end, %d again", c.name, len(p.List), finish, len(p.Again))
 		}
 		for i := range p.Again {
@@ -137,7 +142,8 @@ func TestPlan(t *testing.T) {
 			}
 		}
 	}
-	if (cuts.Scope{}).Looks("healthy") != 0 || (cuts.Scope{Smoke: true}).Looks("sick") >= (cuts.Scope{Smoke: true}).Looks("healthy") {
+	if (cuts.Scope{}).Looks("healthy") != 0 ||
+		(cuts.Scope{Smoke: true}).Looks("sick") >= (cuts.Scope{Smoke: true}).Looks("healthy") {
 		t.Error("a whole run looks at all cuts, a smoke test at fewer of the sick update")
 	}
 }
@@ -156,14 +162,16 @@ func TestTallies(t *testing.T) {
 	if len(all) != 2 {
 		t.Fatalf("%d tallies", len(all))
 	}
-	if got, want := *all[0], (cuts.Tally{What: "healthy update", Entries: 3, Flushes: 1, Looked: 8, Different: 7, Wrong: 1, Failed: 2, Booted: 2, Finished: 1, Bad: 1,
+	if got, want := *all[0], (cuts.Tally{What: "healthy update", Entries: 3, Flushes: 1, Looked: 8, Different: 7,
+		Wrong: 1, Failed: 2, Booted: 2, Finished: 1, Bad: 1,
 		Known: 2, Agreed: 1, Ends: 1, Alike: 1, Whole: 4, Lost: 2, Torn: 2}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if got := *all[1]; got.What != "recoveries" || got.Recovered != 2 || got.Looked != 16 || got.Failed != 0 {
 		t.Errorf("%+v", got)
 	}
-	if said := strings.Join(c[1].Tells(), "\n"); !strings.Contains(said, "WRONG: broken") || !strings.Contains(said, "1: state +0, 2 sectors: there") {
+	if said := strings.Join(c[1].Tells(), "\n"); !strings.Contains(said, "WRONG: broken") ||
+		!strings.Contains(said, "1: state +0, 2 sectors: there") {
 		t.Errorf("%s", said)
 	}
 }

@@ -43,7 +43,8 @@ func (c Result) alike() (same, known bool) {
 	if c.Ended == "" || len(c.Offered.Boots) == 0 {
 		return false, false
 	}
-	return slices.Equal(c.Offered.Boots, c.Loaded) && c.Offered.Ended == strings.TrimSuffix(c.Ended, "; "+AllThere), true
+	return slices.Equal(c.Offered.Boots, c.Loaded) &&
+		c.Offered.Ended == strings.TrimSuffix(c.Ended, "; "+AllThere), true
 }
 
 // AllThere is what is said of evidence that verifies as one whole chain.
@@ -98,7 +99,8 @@ func (c Result) Tells() []string {
 	what := []string{"on the bench, offline", "on the bench, with the offer at hand"}
 	for i, b := range c.Bouts() {
 		if len(b.Boots) > 0 {
-			out = append(out, fmt.Sprintf("%s: the model starts %s; the start makes of it: %s", what[i], strings.Join(b.Boots, ", "), b.First))
+			out = append(out, fmt.Sprintf("%s: the model starts %s; the start makes of it: %s", what[i],
+				strings.Join(b.Boots, ", "), b.First))
 			out = append(out, "  "+strings.Join(b.Phases, "; "), "  ends "+b.Ended)
 		}
 	}

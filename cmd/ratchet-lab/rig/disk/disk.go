@@ -1,5 +1,5 @@
-// Package disk is the medium of the rig: the log of all that a disk was told, the disk as a power cut at any moment of that log
-// leaves it, and the recordings of a run, which say what the device was doing meanwhile.
+// Package disk is the medium of the rig: the log of all that a disk was told, the disk as a power cut at any moment of
+// that log leaves it, and the recordings of a run, which say what the device was doing meanwhile.
 //
 // A disk has what was flushed. Of what came after the last flush a cut leaves all, nothing, or of each write some first
 // sectors, by a seed. The files of a run are never changed: a cut disk lives in memory.
@@ -60,7 +60,8 @@ func Open(path string) (*Disk, error) {
 	if d.base, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_PRIVATE); err != nil {
 		return nil, fmt.Errorf("cannot map %s: %w", path, err)
 	}
-	if d.bytes, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE); err != nil {
+	if d.bytes, err = unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot map %s: %w", path, err), unix.Munmap(d.base))
 	}
 	return d, nil
@@ -139,7 +140,8 @@ func (d *Disk) Sum(from, to int64) [sha256.Size]byte {
 		s := d.sums[b]
 		if !s.known {
 			at, end := b*Block, min((b+1)*Block, int64(len(d.base)))
-			s = blockSum{known: true, changed: !bytes.Equal(d.bytes[at:end], d.base[at:end]), sum: sha256.Sum256(d.bytes[at:end])}
+			s = blockSum{known: true, changed: !bytes.Equal(d.bytes[at:end], d.base[at:end]),
+				sum: sha256.Sum256(d.bytes[at:end])}
 			d.sums[b] = s
 		}
 		if s.changed {
@@ -169,5 +171,6 @@ func (d *Disk) Unwritten(from, to int64) bool {
 
 // Save writes the disk into a file, with holes where it is empty.
 func (d *Disk) Save(path string) error {
-	return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o644), os.Truncate(path, int64(len(d.bytes))), image.WriteAt(path, d.bytes, 0))
+	return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o644), os.Truncate(path, int64(len(d.bytes))),
+		image.WriteAt(path, d.bytes, 0))
 }

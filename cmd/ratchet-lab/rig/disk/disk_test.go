@@ -41,7 +41,8 @@ func (m memDisk) WriteAt(p []byte, off int64) (int, error) { return copy(m[off:]
 
 // TestLogCuts: what is on the disk after a cut, with a flush between the second and the third write.
 func TestLogCuts(t *testing.T) {
-	raw := logOf([3]uint64{0, 2, 0}, [3]uint64{2, 1, 0}, [3]uint64{0, 0, disk.FlagFlush}, [3]uint64{1, 1, 0}, [3]uint64{3, 1, 0})
+	raw := logOf([3]uint64{0, 2, 0}, [3]uint64{2, 1, 0}, [3]uint64{0, 0, disk.FlagFlush}, [3]uint64{1, 1, 0},
+		[3]uint64{3, 1, 0})
 	l, err := disk.ReadLog(bytes.NewReader(raw), int64(len(raw)), 4*image.Sector)
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +69,8 @@ func TestLogCuts(t *testing.T) {
 	seen := map[string]bool{}
 	for seed := range int64(64) {
 		got := sectorsAfter(t, l, disk.Cut{Point: 5, Variant: disk.Torn, Seed: seed})
-		if got[0] != '1' || got[2] != '2' || !strings.ContainsRune("14", rune(got[1])) || !strings.ContainsRune("05", rune(got[3])) {
+		if got[0] != '1' || got[2] != '2' || !strings.ContainsRune("14", rune(got[1])) ||
+			!strings.ContainsRune("05", rune(got[3])) {
 			t.Errorf("seed %d: %s", seed, got)
 		}
 		seen[got] = true
@@ -118,7 +120,8 @@ func sectorsAfter(t *testing.T, l *disk.Log, c disk.Cut) string {
 // TestOpenLog: a log is taken whole or its first entries, and one with fewer is an error.
 func TestOpenLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	if err := os.WriteFile(path, logOf([3]uint64{0, 2, 0}, [3]uint64{0, 0, disk.FlagFlush}, [3]uint64{1, 1, 0}), 0o600); err != nil {
+	if err := os.WriteFile(path, logOf([3]uint64{0, 2, 0}, [3]uint64{0, 0, disk.FlagFlush}, [3]uint64{1, 1, 0}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := disk.Entries(path); n != 3 || err != nil {
@@ -135,7 +138,8 @@ func TestOpenLog(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := disk.OpenLog(path, 4*image.Sector, 4); err == nil || !strings.Contains(err.Error(), "has 3 entries, not 4") {
+	if _, err := disk.OpenLog(path, 4*image.Sector, 4); err == nil ||
+		!strings.Contains(err.Error(), "has 3 entries, not 4") {
 		t.Errorf("%v", err)
 	}
 	if _, err := disk.OpenLog(path, image.Sector, 0); err == nil {
@@ -201,7 +205,8 @@ func TestCutDisk(t *testing.T) {
 	bySum := map[[32]byte][]byte{}
 	var list []disk.Cut
 	for point := range len(l.Writes) + 1 {
-		list = append(list, disk.Cut{Point: point, Variant: disk.Whole, Seed: 3}, disk.Cut{Point: point, Variant: disk.Lost, Seed: 3}, disk.Cut{Point: point, Variant: disk.Torn, Seed: 3})
+		list = append(list, disk.Cut{Point: point, Variant: disk.Whole, Seed: 3},
+			disk.Cut{Point: point, Variant: disk.Lost, Seed: 3}, disk.Cut{Point: point, Variant: disk.Torn, Seed: 3})
 	}
 	list = append(list, list[40], list[3], list[len(list)-1]) // back, too
 	for _, x := range list {

@@ -46,8 +46,8 @@ type Log struct {
 	Writes []Write
 }
 
-// OpenLog opens the log at path, of a disk of disk bytes. entries is how many of it to take, 0: all; fewer in the log than
-// that is an error. Close it; what is known of the writes without their data stays.
+// OpenLog opens the log at path, of a disk of disk bytes. entries is how many of it to take, 0: all; fewer in the log
+// than that is an error. Close it; what is known of the writes without their data stays.
 func OpenLog(path string, disk int64, entries int) (*Log, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -62,7 +62,8 @@ func OpenLog(path string, disk int64, entries int) (*Log, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	if entries > len(l.Writes) {
-		return nil, errors.Join(fmt.Errorf("the write log %s has %d entries, not %d", path, len(l.Writes), entries), f.Close())
+		return nil, errors.Join(fmt.Errorf("the write log %s has %d entries, not %d", path, len(l.Writes), entries),
+			f.Close())
 	}
 	if entries > 0 {
 		l.Writes = l.Writes[:entries]
@@ -98,7 +99,8 @@ func (l *Log) Flushes() (n int) {
 	return n
 }
 
-// ReadLog reads the index of a log of size bytes, for a disk of disk bytes. Any bytes are a log within that disk, or an error.
+// ReadLog reads the index of a log of size bytes, for a disk of disk bytes. Any bytes are a log within that disk, or an
+// error.
 func ReadLog(r io.ReaderAt, size, disk int64) (*Log, error) {
 	var head [32]byte
 	if _, err := r.ReadAt(head[:], 0); err != nil {
@@ -118,7 +120,8 @@ func ReadLog(r io.ReaderAt, size, disk int64) (*Log, error) {
 		if _, err := r.ReadAt(head[:], at); err != nil {
 			return nil, fmt.Errorf("cannot read entry %d of the write log: %w", len(l.Writes), err)
 		}
-		w := Write{At: int64(le.Uint64(head[:])), N: int64(le.Uint64(head[8:])), Flags: le.Uint64(head[16:]), data: at + image.Sector}
+		w := Write{At: int64(le.Uint64(head[:])), N: int64(le.Uint64(head[8:])), Flags: le.Uint64(head[16:]), data: at +
+			image.Sector}
 		if w.At < 0 || w.N < 0 || w.N > disk/image.Sector || w.At > disk/image.Sector-w.N {
 			return nil, fmt.Errorf("entry %d of the write log is outside of the disk", len(l.Writes))
 		}
@@ -166,8 +169,8 @@ type Cut struct {
 	Seed    int64 // of what is torn how
 }
 
-// Unflushed says what the cut leaves of the writes that no flush had covered: of each entry from the entry from on how many
-// of its sectors are on the disk. The entries before it are there for certain, since a flush came after them.
+// Unflushed says what the cut leaves of the writes that no flush had covered: of each entry from the entry from on how
+// many of its sectors are on the disk. The entries before it are there for certain, since a flush came after them.
 func (l *Log) Unflushed(c Cut) (from int, sectors []int64) {
 	for i, w := range l.Writes[:c.Point] {
 		if w.flush() {

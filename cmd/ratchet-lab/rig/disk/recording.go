@@ -32,13 +32,15 @@ type Recording struct {
 
 // Healthy is the update from 1.0.0 to 2.0.0.
 func Healthy() *Recording {
-	return &Recording{Name: "healthy", Base: "factory.img", Log: "writes.log", From: "A", To: "B", Image: "v2.0.0.img", Offer: "release-2.0.0.suit", Good: true,
+	return &Recording{Name: "healthy", Base: "factory.img", Log: "writes.log", From: "A", To: "B", Image: "v2.0.0.img",
+		Offer: "release-2.0.0.suit", Good: true,
 		Result: "updated/1", Rests: "; " + Runs("B", true, "B")}
 }
 
 // Sick is the update from 2.0.0 to 3.0.0, which fails its health check, and the way back.
 func Sick() *Recording {
-	return &Recording{Name: "sick", Base: "sick.img", Log: "sick.log", From: "B", To: "A", Image: "v3.0.0.img", Offer: "release-3.0.0.suit",
+	return &Recording{Name: "sick", Base: "sick.img", Log: "sick.log", From: "B", To: "A", Image: "v3.0.0.img",
+		Offer:  "release-3.0.0.suit",
 		Result: "reverted/2", Rests: "; " + Runs("B", true, "B")}
 }
 
@@ -52,8 +54,8 @@ func (rec Recording) Recovery(x Cut) *Recording {
 }
 
 // Ends tells whether a device that lost its power in the recording may end as e, in the words of EndsAs; tries are the
-// boots on trial that its loader counts. With a loader that counts one try, a cut in both of the trial boots looks like an
-// image that dies in them: it is given up.
+// boots on trial that its loader counts. With a loader that counts one try, a cut in both of the trial boots looks like
+// an image that dies in them: it is given up.
 func (rec Recording) Ends(e string, tries int) bool {
 	if strings.HasPrefix(e, rec.Result) && strings.HasSuffix(e, rec.Rests) {
 		return true
@@ -62,9 +64,10 @@ func (rec Recording) Ends(e string, tries int) bool {
 		return false
 	}
 	_, sequence, _ := strings.Cut(rec.Result, "/")
-	return slices.ContainsFunc([]reason.Reason{reason.TrialBootsExhausted, reason.FellBack}, func(why reason.Reason) bool {
-		return e == EndsAs("reverted/"+sequence+"/"+string(why), rec.From, true, rec.From)
-	})
+	return slices.ContainsFunc([]reason.Reason{reason.TrialBootsExhausted, reason.FellBack},
+		func(why reason.Reason) bool {
+			return e == EndsAs("reverted/"+sequence+"/"+string(why), rec.From, true, rec.From)
+		})
 }
 
 // Runs says what runs: "slot B runs, confirmed, B is next".

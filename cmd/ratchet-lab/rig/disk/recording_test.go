@@ -12,7 +12,8 @@ import (
 func TestRecordingEnds(t *testing.T) {
 	healthy, sick := disk.Healthy(), disk.Sick()
 	again := healthy.Recovery(disk.Cut{Point: 7, Variant: disk.Whole})
-	good, given := "updated/1; slot B runs, confirmed, B is next", "reverted/1/trial-boots-exhausted; slot A runs, confirmed, A is next"
+	good, given := "updated/1; slot B runs, confirmed, B is next",
+		"reverted/1/trial-boots-exhausted; slot A runs, confirmed, A is next"
 	for _, c := range []struct {
 		rec   *disk.Recording
 		tries int
@@ -35,7 +36,8 @@ func TestRecordingEnds(t *testing.T) {
 // TestRecordings: the list of a run is read as it was saved, a recovery with its first cut.
 func TestRecordings(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := disk.LoadRecordings(dir); err == nil || !strings.Contains(err.Error(), "there is no run to repeat in "+dir) {
+	if _, err := disk.LoadRecordings(dir); err == nil ||
+		!strings.Contains(err.Error(), "there is no run to repeat in "+dir) {
 		t.Errorf("%v", err)
 	}
 	healthy := disk.Healthy()

@@ -1,9 +1,9 @@
-// Package look looks into the disk that a power cut left, in user space: whether the boot metadata can be read and lead to a
-// whole system, the running slot is as it was, the file system and the journal are whole and the evidence is one chain; and
-// then plays the disk on, on the bench. What it finds is a Finding.
+// Package look looks into the disk that a power cut left, in user space: whether the boot metadata can be read and lead
+// to a whole system, the running slot is as it was, the file system and the journal are whole and the evidence is one
+// chain; and then plays the disk on, on the bench. What it finds is a Finding.
 //
-// Disks are looked at by processes of the same program, which talk lines of JSON: a bench needs a process in which nothing
-// else runs, and an agent that crashes must be the finding of one cut.
+// Disks are looked at by processes of the same program, which talk lines of JSON: a bench needs a process in which
+// nothing else runs, and an agent that crashes must be the finding of one cut.
 package look
 
 import (
@@ -93,8 +93,8 @@ func (c *Checker) Close() error {
 	return errors.Join(c.Disk.Close(), c.Log.Close(), os.RemoveAll(c.dir))
 }
 
-// Look rebuilds the disk after a cut and looks at it. t is for the bench; nil leaves that out. What is wrong with the disk is in
-// the finding; an error is of the laboratory.
+// Look rebuilds the disk after a cut and looks at it. t is for the bench; nil leaves that out. What is wrong with the
+// disk is in the finding; an error is of the laboratory.
 func (c *Checker) Look(ctx context.Context, t *testing.T, x disk.Cut) (Finding, error) {
 	if x.Point > len(c.Log.Writes) {
 		return Finding{}, fmt.Errorf("there is no point %d, the log has %d", x.Point, len(c.Log.Writes))
@@ -149,11 +149,13 @@ func (c *Checker) unpack(ctx context.Context, made bool) error {
 	if sum := c.Disk.Sum(at, at+board.StateSize); !c.unpacked || sum != c.state {
 		c.unpacked = false
 		fs, dir := filepath.Join(c.dir, "state.img"), filepath.Join(c.dir, "from", "state")
-		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755), os.WriteFile(fs, c.access.Part(4), 0o644)); err != nil {
+		if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755),
+			os.WriteFile(fs, c.access.Part(4), 0o644)); err != nil {
 			return err
 		}
 		// e2fsck replays the journal, as the mount will. Exit code 1: replayed, or small things put right.
-		if out, err := image.Tool(ctx, "", "e2fsck", "-f", "-p", fs); err != nil && !strings.Contains(err.Error(), "exit status 1:") {
+		if out, err := image.Tool(ctx, "", "e2fsck", "-f", "-p", fs); err != nil &&
+			!strings.Contains(err.Error(), "exit status 1:") {
 			return fmt.Errorf("%w %s", err, out)
 		}
 		if out, err := image.Tool(ctx, "", "debugfs", "-R", "rdump / "+dir, fs); err != nil {
@@ -228,7 +230,8 @@ func (c *Checker) onBench(ctx context.Context, t *testing.T, f *Finding) error {
 	if err := c.board.Model.Extract(ctx, c.access, boot); err != nil {
 		return err
 	}
-	b := &bench.Device{Name: c.run.Device, Rec: c.Rec, Model: c.board.Model, Disk: c.Disk, Image: c.image, From: from, Dir: filepath.Join(c.dir, "bench"), Images: filepath.Join(c.run.Root, "desk", "images")}
+	b := &bench.Device{Name: c.run.Device, Rec: c.Rec, Model: c.board.Model, Disk: c.Disk, Image: c.image, From: from,
+		Dir: filepath.Join(c.dir, "bench"), Images: filepath.Join(c.run.Root, "desk", "images")}
 	key, err := os.ReadFile(filepath.Join(c.run.Root, "desk", "keys", "release.pub.pem"))
 	if err != nil {
 		return err

@@ -59,10 +59,12 @@ func TestLook(t *testing.T) {
 	if err != nil || first.Wrong == "" || first.Sum == "" {
 		t.Errorf("%+v, %v", first, err)
 	}
-	if again, err := c.Look(t.Context(), nil, disk.Cut{Point: 2, Variant: disk.Lost}); err != nil || again.Sum != first.Sum || again.Wrong != first.Wrong {
+	if again, err := c.Look(t.Context(), nil, disk.Cut{Point: 2, Variant: disk.Lost}); err != nil ||
+		again.Sum != first.Sum || again.Wrong != first.Wrong {
 		t.Errorf("the same disk: %+v, %v", again, err)
 	}
-	if _, err := c.Look(t.Context(), nil, disk.Cut{Point: 3}); err == nil || !strings.Contains(err.Error(), "there is no point 3, the log has 2") {
+	if _, err := c.Look(t.Context(), nil, disk.Cut{Point: 3}); err == nil ||
+		!strings.Contains(err.Error(), "there is no point 3, the log has 2") {
 		t.Errorf("%v", err)
 	}
 	if err := c.Close(); err != nil {
@@ -78,7 +80,8 @@ func TestOpen(t *testing.T) {
 	r, rec := run(t)
 	toaster := r
 	toaster.Board = "toaster"
-	if _, err := look.Open(toaster, t.TempDir(), rec); err == nil || !strings.Contains(err.Error(), `no target "toaster"`) {
+	if _, err := look.Open(toaster, t.TempDir(), rec); err == nil ||
+		!strings.Contains(err.Error(), `no target "toaster"`) {
 		t.Errorf("%v", err)
 	}
 	for _, name := range []string{rec.Base, rec.Image, rec.Log} {
@@ -91,10 +94,12 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestAll: findings come in the order of the cuts, an error of the laboratory is an error, and a process that dies is a finding.
+// TestAll: findings come in the order of the cuts, an error of the laboratory is an error, and a process that dies is a
+// finding.
 func TestAll(t *testing.T) {
 	r, rec := run(t)
-	cuts := []disk.Cut{{Point: 0, Variant: disk.Whole}, {Point: 1, Variant: disk.Torn, Seed: 1}, {Point: 2, Variant: disk.Whole}}
+	cuts := []disk.Cut{{Point: 0, Variant: disk.Whole}, {Point: 1, Variant: disk.Torn, Seed: 1},
+		{Point: 2, Variant: disk.Whole}}
 	found, err := look.All(t.Context(), r, rec, cuts, 2)
 	if err != nil || len(found) != 3 {
 		t.Fatalf("%+v, %v", found, err)
@@ -104,7 +109,8 @@ func TestAll(t *testing.T) {
 			t.Errorf("cut %d: %+v", i, f)
 		}
 	}
-	if _, err := look.All(t.Context(), r, rec, []disk.Cut{{Point: 9, Variant: disk.Whole}}, 1); err == nil || !strings.Contains(err.Error(), "cut 9 whole of healthy: there is no point 9") {
+	if _, err := look.All(t.Context(), r, rec, []disk.Cut{{Point: 9, Variant: disk.Whole}}, 1); err == nil ||
+		!strings.Contains(err.Error(), "cut 9 whole of healthy: there is no point 9") {
 		t.Errorf("%v", err)
 	}
 	t.Setenv("RATCHET_LOOK_DIES", "yes")
@@ -128,7 +134,8 @@ func TestFindingTravels(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got look.Finding
-	if err := json.Unmarshal(b, &got); err != nil || got.Bouts()[0].Boots[0] != "A" || got.Bouts()[1].Ended != "updated/1" || got.Records != 3 || got.Loads != "A" {
+	if err := json.Unmarshal(b, &got); err != nil || got.Bouts()[0].Boots[0] != "A" ||
+		got.Bouts()[1].Ended != "updated/1" || got.Records != 3 || got.Loads != "A" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

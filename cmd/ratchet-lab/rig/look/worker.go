@@ -21,8 +21,8 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
-// Verb is what the program starts itself with, and a folder for files, to look at disks: that needs bubbles of virtual time,
-// and a crash of the agent must be one cut's.
+// Verb is what the program starts itself with, and a folder for files, to look at disks: that needs bubbles of virtual
+// time, and a crash of the agent must be one cut's.
 const Verb = "rig-look"
 
 // task is one disk to look at.
@@ -126,8 +126,8 @@ func (l *looker) look(x task) (f Finding, alive bool, err error) {
 	return a.Finding, true, err
 }
 
-// All looks at the disks of the cuts, with so many processes of this program at once, and returns what was found, in the order
-// of the cuts. A process that ends is a finding, and another is started.
+// All looks at the disks of the cuts, with so many processes of this program at once, and returns what was found, in
+// the order of the cuts. A process that ends is a finding, and another is started.
 func All(ctx context.Context, r Run, rec *disk.Recording, cuts []disk.Cut, workers int) ([]Finding, error) {
 	out := make([]Finding, len(cuts))
 	scratch, err := scratchDir(r.Root)

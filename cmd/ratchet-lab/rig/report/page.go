@@ -125,7 +125,8 @@ func (rep Report) page() ([]byte, error) {
 		t := pageTarget{Name: r.Board.Name, What: r.Board.What, Good: r.Good}
 		p.Good = p.Good && t.Good
 		for _, s := range cuts.Tallies(r.Covered) {
-			t.Tallies = append(t.Tallies, pageTally{What: s.What, Writes: s.Entries - s.Flushes, Failed: s.Failed, Tally: *s})
+			t.Tallies = append(t.Tallies, pageTally{What: s.What, Writes: s.Entries - s.Flushes, Failed: s.Failed,
+				Tally: *s})
 			p.Failed += s.Failed
 			p.Sum.Looked += s.Looked
 			p.Sum.Different += s.Different
@@ -154,7 +155,8 @@ func (rep Report) page() ([]byte, error) {
 				for _, row := range b.Rows {
 					for _, c := range row.Cells {
 						if c.Bad {
-							p.Failures = append(p.Failures, pageFailure{c.ID, t.Name, c.Title, strings.Join(c.Facts[0].Lines, " ")})
+							p.Failures = append(p.Failures,
+								pageFailure{c.ID, t.Name, c.Title, strings.Join(c.Facts[0].Lines, " ")})
 						}
 					}
 				}
@@ -174,10 +176,13 @@ func (rep Report) page() ([]byte, error) {
 // strip lays out a recording's cuts.
 func (r Run) strip(v *cuts.Coverage) pageStrip {
 	s := pageStrip{Title: strings.ToUpper(v.Rec.Name[:1]) + v.Rec.Name[1:] + " update",
-		Says: fmt.Sprintf("%d writes and %d flushes, from the device's start with slot %s to its rest.", len(v.Log.Writes)-v.Log.Flushes(), v.Log.Flushes(), v.Rec.From)}
+		Says: fmt.Sprintf("%d writes and %d flushes, from the device's start with slot %s to its rest.",
+			len(v.Log.Writes)-v.Log.Flushes(), v.Log.Flushes(), v.Rec.From)}
 	if first := v.Rec.First; first != nil {
-		s.Title = fmt.Sprintf("Cut again: the recovery from cut %d, %s, of the %s update", first.Point, first.Variant, v.Rec.Update)
-		s.Says = fmt.Sprintf("%d writes and %d flushes of that recovery.", len(v.Log.Writes)-v.Log.Flushes(), v.Log.Flushes())
+		s.Title = fmt.Sprintf("Cut again: the recovery from cut %d, %s, of the %s update", first.Point, first.Variant,
+			v.Rec.Update)
+		s.Says = fmt.Sprintf("%d writes and %d flushes of that recovery.", len(v.Log.Writes)-v.Log.Flushes(),
+			v.Log.Flushes())
 	}
 	again := map[disk.Cut]bool{}
 	for _, rec := range r.Recordings {
@@ -215,7 +220,9 @@ func (r Run) strip(v *cuts.Coverage) pageStrip {
 			}
 			if point > 0 {
 				w := v.Log.Writes[point-1]
-				band.Writes = append(band.Writes, pageWrite{column, writeClass(r.Board.Where(w)), fmt.Sprintf("%d: %s, %d sectors", point, r.Board.Where(w), w.N)})
+				band.Writes = append(band.Writes,
+					pageWrite{column, writeClass(r.Board.Where(w)),
+						fmt.Sprintf("%d: %s, %d sectors", point, r.Board.Where(w), w.N)})
 			}
 		}
 		for _, name := range []disk.Variant{disk.Whole, disk.Lost, disk.Torn} {
@@ -276,8 +283,10 @@ func (r Run) cellID(v *cuts.Coverage, x disk.Cut) string {
 }
 
 func (r Run) cell(v *cuts.Coverage, c cuts.Result, again bool) pageCell {
-	p := pageCell{ID: r.cellID(v, c.Cut), Class: "looked", Bad: c.Failed(), Again: r.Again(v.Rec, c.Cut), Console: strings.Join(c.Story, "\n"),
-		Title: fmt.Sprintf("%s, cut after %d of %d (%s), unflushed writes %s", v.Rec.Name, c.Point, len(v.Log.Writes), c.Where, c.Variant)}
+	p := pageCell{ID: r.cellID(v, c.Cut), Class: "looked", Bad: c.Failed(), Again: r.Again(v.Rec, c.Cut),
+		Console: strings.Join(c.Story, "\n"),
+		Title: fmt.Sprintf("%s, cut after %d of %d (%s), unflushed writes %s", v.Rec.Name, c.Point, len(v.Log.Writes),
+			c.Where, c.Variant)}
 	switch {
 	case c.Failed():
 		p.Class = "bad"
@@ -299,7 +308,8 @@ func (r Run) cell(v *cuts.Coverage, c cuts.Result, again bool) pageCell {
 func facts(c cuts.Result) (out []pageFact) {
 	add := func(name string, lines ...string) { out = append(out, pageFact{Name: name, Lines: lines}) }
 	if c.Failed() {
-		out = append(out, pageFact{Name: "wrong", Lines: strings.Split(strings.TrimSpace(c.Wrong+"\n"+c.Bad), "\n"), Bad: true})
+		out = append(out, pageFact{Name: "wrong", Lines: strings.Split(strings.TrimSpace(c.Wrong+"\n"+c.Bad), "\n"),
+			Bad: true})
 	} else {
 		add("disk", "boot metadata valid, file system and journal whole, evidence a whole chain")
 	}
@@ -319,7 +329,8 @@ func facts(c cuts.Result) (out []pageFact) {
 	what := []string{"bench, offline", "bench, offer at hand"}
 	for i, b := range c.Bouts() {
 		if len(b.Boots) > 0 {
-			add(what[i], "boots "+strings.Join(b.Boots, ", ")+"; the start: "+b.First, strings.Join(b.Phases, " · "), b.Ended)
+			add(what[i], "boots "+strings.Join(b.Boots, ", ")+"; the start: "+b.First, strings.Join(b.Phases, " · "),
+				b.Ended)
 		}
 	}
 	if c.Booted {
@@ -330,7 +341,8 @@ func facts(c cuts.Result) (out []pageFact) {
 		case c.Ended != "":
 			says = c.Ended
 		}
-		add("real bootloader", fmt.Sprintf("starts %s; %s (%.1f s)", strings.Join(c.Loaded, ", "), says, c.Took.Seconds()))
+		add("real bootloader", fmt.Sprintf("starts %s; %s (%.1f s)", strings.Join(c.Loaded, ", "), says,
+			c.Took.Seconds()))
 	}
 	return out
 }

@@ -1,5 +1,5 @@
-// Package report says what the rig has played: a table for a terminal and a text file, and a page on which every cut of every
-// recording is a cell with its story. It is made of values that say what happened, and asks nobody.
+// Package report says what the rig has played: a table for a terminal and a text file, and a page on which every cut of
+// every recording is a cell with its story. It is made of values that say what happened, and asks nobody.
 package report
 
 import (
@@ -53,17 +53,21 @@ func (p Report) Write(dir string, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "\n%s\nThe report is in %s\n", text, filepath.Join(dir, "report.html"))
-	return errors.Join(os.WriteFile(filepath.Join(dir, "report.txt"), text, 0o644), os.WriteFile(filepath.Join(dir, "report.html"), page, 0o644))
+	return errors.Join(os.WriteFile(filepath.Join(dir, "report.txt"), text, 0o644),
+		os.WriteFile(filepath.Join(dir, "report.html"), page, 0o644))
 }
 
 // text is the report as a table for a terminal.
 func (p Report) text() []byte {
 	var text bytes.Buffer
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "TARGET\tCUTS\tWRITES AND FLUSHES\tFLUSHES\tLOOKED AT\tDIFFERENT DISKS\tWRONG\tBOOTED\tTO THE END\tBAD\tMODEL = LOADER\tBENCH = DEVICE")
+	fmt.Fprintln(w, "TARGET\tCUTS\tWRITES AND FLUSHES\tFLUSHES\tLOOKED AT\tDIFFERENT DISKS\tWRONG\t"+
+		"BOOTED\tTO THE END\tBAD\tMODEL = LOADER\tBENCH = DEVICE")
 	for _, r := range p.Runs {
 		for _, s := range cuts.Tallies(r.Covered) {
-			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d of %d\t%d of %d\n", r.Board.Name, s.What, s.Entries, s.Flushes, s.Looked, s.Different, s.Wrong, s.Booted, s.Finished, s.Bad, s.Agreed, s.Known, s.Alike, s.Ends)
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d of %d\t%d of %d\n", r.Board.Name, s.What,
+				s.Entries, s.Flushes, s.Looked, s.Different, s.Wrong, s.Booted, s.Finished, s.Bad, s.Agreed, s.Known,
+				s.Alike, s.Ends)
 		}
 	}
 	_ = w.Flush()
@@ -89,7 +93,8 @@ func (p Report) text() []byte {
 		for _, v := range r.Covered {
 			for _, c := range v.Cuts {
 				if c.Failed() {
-					fmt.Fprintf(&text, "\n%s, %s, cut %d %s: %s %s\n  again: %s\n", r.Board.Name, v.Rec.Name, c.Point, c.Variant, c.Wrong, c.Bad, r.Again(v.Rec, c.Cut))
+					fmt.Fprintf(&text, "\n%s, %s, cut %d %s: %s %s\n  again: %s\n", r.Board.Name, v.Rec.Name, c.Point,
+						c.Variant, c.Wrong, c.Bad, r.Again(v.Rec, c.Cut))
 				}
 			}
 		}

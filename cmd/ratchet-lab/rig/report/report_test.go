@@ -31,8 +31,10 @@ func ubootBoard(t *testing.T) board.Kind {
 // TestReportPage: what the console said is text in the page, failures are named and lead to their story,
 // and the page needs no other file.
 func TestReportPage(t *testing.T) {
-	l := &disk.Log{Writes: []disk.Write{{At: board.StateAt, N: 2}, {Flags: disk.FlagFlush}, {At: board.SlotBytes("A") / image.Sector, N: 1}}}
-	r := report.Run{Board: ubootBoard(t), Rows: []stage.Row{{What: "a scene", Expected: "<b>this</b>", Observed: "that & more"}}, Times: []report.Span{{What: "cuts looked at", Took: time.Second}},
+	l := &disk.Log{Writes: []disk.Write{{At: board.StateAt, N: 2}, {Flags: disk.FlagFlush},
+		{At: board.SlotBytes("A") / image.Sector, N: 1}}}
+	r := report.Run{Board: ubootBoard(t), Rows: []stage.Row{{What: "a scene", Expected: "<b>this</b>",
+		Observed: "that & more"}}, Times: []report.Span{{What: "cuts looked at", Took: time.Second}},
 		Again: func(rec *disk.Recording, x disk.Cut) string {
 			return fmt.Sprintf("play --update %s --point %d --variant %s", rec.Name, x.Point, x.Variant)
 		}}
@@ -46,7 +48,8 @@ func TestReportPage(t *testing.T) {
 	r.Covered = append(r.Covered, v)
 	dir := t.TempDir()
 	var out bytes.Buffer
-	if err := (report.Report{Runs: []report.Run{r}, Seed: 1, Took: time.Minute, When: time.Unix(0, 0)}).Write(dir, &out); err != nil {
+	if err := (report.Report{Runs: []report.Run{r}, Seed: 1, Took: time.Minute, When: time.Unix(0, 0)}).Write(dir,
+		&out); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "report.html"))
@@ -59,7 +62,8 @@ func TestReportPage(t *testing.T) {
 			t.Errorf("%q is in the page", s)
 		}
 	}
-	for _, s := range []string{"&lt;script&gt;alert(1)", "that &amp; more", "0 of 1", `id="arm64-uboot-healthy-1-lost"`, `href="#arm64-uboot-healthy-1-lost"`,
+	for _, s := range []string{"&lt;script&gt;alert(1)", "that &amp; more", "0 of 1", `id="arm64-uboot-healthy-1-lost"`,
+		`href="#arm64-uboot-healthy-1-lost"`,
 		"started slot B, its model A", "--update healthy --point 1 --variant lost", "something differs"} {
 		if !strings.Contains(page, s) {
 			t.Errorf("%q is not in the page", s)
@@ -72,13 +76,15 @@ func TestReportPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []string{"arm64-uboot  a scene   DIFFERS  that & more", "arm64-uboot  cuts looked at    1.0 s", "arm64-uboot, healthy, cut 1 lost:  the bootloader started slot B, its model A",
+	for _, s := range []string{"arm64-uboot  a scene   DIFFERS  that & more", "arm64-uboot  cuts looked at    1.0 s",
+		"arm64-uboot, healthy, cut 1 lost:  the bootloader started slot B, its model A",
 		"again: play --update healthy --point 1 --variant lost", "seed 1, 60 s in all"} {
 		if !strings.Contains(string(text), s) {
 			t.Errorf("%q is not in the table", s)
 		}
 	}
-	if !strings.Contains(out.String(), string(text)) || !strings.Contains(out.String(), "The report is in "+filepath.Join(dir, "report.html")) {
+	if !strings.Contains(out.String(), string(text)) ||
+		!strings.Contains(out.String(), "The report is in "+filepath.Join(dir, "report.html")) {
 		t.Errorf("%s", out.String())
 	}
 	if t.Failed() {
