@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/ratchet-ota/ratchet/agent"
@@ -72,4 +73,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "ratchet-lab: unknown command %q\n%s", args[0], usage)
 	return 2
+}
+
+// programsIn is the folder of the programs: the one that was said, or that of this program.
+func programsIn(said string) (string, error) {
+	if said != "" {
+		return said, nil
+	}
+	self, err := os.Executable()
+	return filepath.Dir(self), err
 }

@@ -54,13 +54,10 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "ratchet-lab demo: unexpected arguments %q\n%s", args, demoUsage)
 		return 2
 	}
-	if *bin == "" {
-		self, err := os.Executable()
-		if err != nil {
-			fmt.Fprintln(stderr, err)
-			return 1
-		}
-		*bin = filepath.Dir(self)
+	programs, err := programsIn(*bin)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
 	}
 	if *dir == "" {
 		tmp, err := os.MkdirTemp("", "ratchet-demo-")
@@ -78,23 +75,29 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	d := demo.New(&stage.Stage{Dir: abs, Bin: *bin, Out: stdout, Verbose: *verbose, Mosquitto: *mosquitto,
+	d := demo.New(&stage.Stage{Dir: abs, Bin: programs, Out: stdout, Verbose: *verbose, Mosquitto: *mosquitto,
 		Began: time.Now()},
 		demo.Options{KeepAlive: *keepAlive, Loop: *loop, Size: *mib << 20, Rooted: *rooted})
-	err = d.Run(ctx)
+	defer d.Close()
+	return playDemo(ctx, d, *keep, stderr)
+}
+
+// playDemo plays the demonstration, and with keep leaves it running until ctx ends.
+func playDemo(ctx context.Context, d *demo.Demo, keep bool, stderr io.Writer) int {
+	err := d.Run(ctx)
 	good := d.Table()
 	if err != nil {
 		fmt.Fprintf(stderr, "ratchet-lab demo: %v\n", err)
-		if b, rerr := os.ReadFile(filepath.Join(abs, "device.log")); rerr == nil {
+		if b, rerr := os.ReadFile(filepath.Join(d.Dir, "device.log")); rerr == nil {
 			fmt.Fprintf(stderr, "--- the end of the device's log\n%s\n", b[max(0, len(b)-3000):])
 		}
 	}
-	if *keep && ctx.Err() == nil {
-		fmt.Fprintf(stdout, "\nStill running. Try:\n  export RATCHET_SOCKET=%s\n  %s/ratchet status\n  %s/ratchet history\n  %s/ratchet-release watch --dir %s\nCtrl-C ends it; everything is in %s\n",
-			d.Socket(), *bin, *bin, *bin, d.Desk(), abs)
+	if keep && ctx.Err() == nil {
+		fmt.Fprintf(d.Out, "\nStill running. Try:\n  export RATCHET_SOCKET=%s\n  %s/ratchet status\n"+
+			"  %s/ratchet history\n  %s/ratchet-release watch --dir %s\nCtrl-C ends it; everything is in %s\n",
+			d.Socket(), d.Bin, d.Bin, d.Bin, d.Desk(), d.Dir)
 		<-ctx.Done()
 	}
-	d.Close()
 	if err != nil || !good {
 		return 1
 	}

@@ -17,8 +17,10 @@ Plays one case of explore again and tells its story, operation by operation. Exi
 
 type cutList []explorer.Cut
 
+// String implements flag.Value.
 func (c *cutList) String() string { return fmt.Sprint(*c) }
 
+// Set implements flag.Value.
 func (c *cutList) Set(s string) error {
 	cut, err := explorer.ParseCut(s)
 	if err == nil && len(*c) > 0 && cut.Op <= (*c)[len(*c)-1].Op {

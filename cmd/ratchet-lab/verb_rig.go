@@ -103,12 +103,9 @@ func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // completeRig fills in what was not said.
 func completeRig(o *rig.Options) error {
-	if o.Bin == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return err
-		}
-		o.Bin = filepath.Dir(self)
+	var err error
+	if o.Bin, err = programsIn(o.Bin); err != nil {
+		return err
 	}
 	if o.Cache == "" {
 		home, err := os.UserHomeDir()

@@ -62,31 +62,11 @@ func (d *Demo) setUp(ctx context.Context) error {
 	if err := os.MkdirAll(d.Dir, 0o755); err != nil {
 		return err
 	}
-	var err error
-	if d.PKI, err = stage.NewPKI(filepath.Join(d.Dir, "pki")); err != nil {
+	if err := d.SetUp(ctx, d.Rooted, ""); err != nil {
 		return err
-	}
-	if d.Net, err = stage.StartNetwork(d.PKI, filepath.Join(d.Desk(), "images"), d.Mosquitto,
-		stage.Addresses{}); err != nil {
-		return err
-	}
-	if _, err := d.PKI.Issue(stage.DeskName); err != nil {
-		return err
-	}
-	if err := d.RunDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", d.Net.Broker,
-		"--channel", "stable",
-		"--base-url", d.Net.Images, d.Desk()); err != nil {
-		return err
-	}
-	if err := d.DeskTLS(); err != nil {
-		return err
-	}
-	if d.Rooted {
-		if err := d.RunDesk(ctx, "root", "init", "--development", "--dir", d.Desk()); err != nil {
-			return err
-		}
 	}
 	v1 := filepath.Join(d.Dir, "v1.img")
+	var err error
 	if d.kind, err = image.Make(ctx, d.Dir, v1, d.Size, d.content("1.0.0", 1, false)); err != nil {
 		return err
 	}
@@ -96,9 +76,6 @@ func (d *Demo) setUp(ctx context.Context) error {
 	}
 	d.board = &board{dir: filepath.Join(d.Dir, "device"), ratchet: filepath.Join(d.Bin, "ratchet"), log: log}
 	if err := d.board.provision(v1, d.Size*3/2, d.Loop); err != nil {
-		return err
-	}
-	if _, err := d.PKI.Issue(stage.DeviceName); err != nil {
 		return err
 	}
 	if err := d.configure(); err != nil {

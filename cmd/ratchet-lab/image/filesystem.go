@@ -44,16 +44,8 @@ func Tool(ctx context.Context, stdin string, name string, args ...string) ([]byt
 	return out.Bytes(), nil
 }
 
-// Ext4 makes an ext4 file system of size bytes in out, with files by their names and empty dirs. id distinguishes file
-// systems of one disk. journal is for those that the device writes; the others hold what bootloaders can read. The same
-// tree gives the same bytes: mke2fs copies the times of the tree's files, so they are set in the image afterwards.
-func Ext4(ctx context.Context, out string, size int64, id byte, journal bool, dirs []string,
-	files map[string]File) error {
-	tree := out + ".tree"
-	if err := os.RemoveAll(tree); err != nil {
-		return err
-	}
-	defer os.RemoveAll(tree)
+// writeTree makes a folder with files by their names and empty dirs.
+func writeTree(tree string, dirs []string, files map[string]File) error {
 	for _, d := range append([]string{"."}, dirs...) {
 		if err := os.MkdirAll(filepath.Join(tree, d), 0o755); err != nil {
 			return err
@@ -79,7 +71,17 @@ func Ext4(ctx context.Context, out string, size int64, id byte, journal bool, di
 			return err
 		}
 	}
-	if err := os.RemoveAll(out); err != nil {
+	return nil
+}
+
+// Ext4 makes an ext4 file system of size bytes in out, with files by their names and empty dirs. id distinguishes file
+// systems of one disk. journal is for those that the device writes; the others hold what bootloaders can read. The same
+// tree gives the same bytes: mke2fs copies the times of the tree's files, so they are set in the image afterwards.
+func Ext4(ctx context.Context, out string, size int64, id byte, journal bool, dirs []string,
+	files map[string]File) error {
+	tree := out + ".tree"
+	defer os.RemoveAll(tree)
+	if err := errors.Join(os.RemoveAll(tree), writeTree(tree, dirs, files), os.RemoveAll(out)); err != nil {
 		return err
 	}
 	uuid := func(k int) string { return fmt.Sprintf("c0ffee%02x-0000-4000-8000-%012x", id, k) }

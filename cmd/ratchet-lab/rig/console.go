@@ -89,7 +89,7 @@ func (r *rig) ends() string {
 
 // reopen serves a run that is there, for the device that it made.
 func (r *rig) reopen() error {
-	b, err := os.ReadFile(r.path("settings.json"))
+	b, err := os.ReadFile(r.path(settingsFile))
 	if err != nil {
 		return fmt.Errorf("%w; there is no run to repeat in %s", err, r.Dir)
 	}
@@ -100,7 +100,7 @@ func (r *rig) reopen() error {
 	if r.PKI, err = stage.OpenPKI(r.path("pki")); err != nil {
 		return err
 	}
-	if err := r.serve(stage.Addresses{Broker: s.Broker, Images: s.Images}); err != nil {
+	if err := r.Serve(stage.Addresses{Broker: s.Broker, Images: s.Images}); err != nil {
 		return err
 	}
 	return r.listen()
@@ -109,4 +109,17 @@ func (r *rig) reopen() error {
 // settings are what a replay needs besides the files.
 type settings struct {
 	Broker, Images string // host:port
+}
+
+const settingsFile = "settings.json"
+
+// keepSettings keeps where the servers are: the device of a replay has their addresses in its image.
+func (r *rig) keepSettings() error {
+	s := settings{strings.TrimPrefix(r.Net.Broker, "mqtts://"),
+		strings.TrimSuffix(strings.TrimPrefix(r.Net.Images, "https://"), "/images")}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(r.path(settingsFile), b, 0o644)
 }

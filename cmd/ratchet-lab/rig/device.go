@@ -2,7 +2,6 @@ package rig
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -26,39 +25,11 @@ func (r *rig) setUpRig(ctx context.Context) error {
 			return fmt.Errorf("%w; run scripts/deps.sh rig", err)
 		}
 	}
-	var err error
-	if r.PKI, err = stage.NewPKI(r.path("pki")); err != nil {
+	if err := r.SetUp(ctx, r.target.Rooted, stage.GuestsHost); err != nil {
 		return err
 	}
-	if err := r.serve(stage.Addresses{}); err != nil {
+	if err := r.keepSettings(); err != nil {
 		return err
-	}
-	s := settings{strings.TrimPrefix(r.Net.Broker, "mqtts://"),
-		strings.TrimSuffix(strings.TrimPrefix(r.Net.Images, "https://"), "/images")}
-	b, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(r.path("settings.json"), b, 0o644); err != nil {
-		return err
-	}
-	for _, name := range []string{stage.DeskName, stage.DeviceName} {
-		if _, err := r.PKI.Issue(name); err != nil {
-			return err
-		}
-	}
-	if err := r.RunDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", r.Net.Broker,
-		"--channel", "stable",
-		"--base-url", forGuest(r.Net.Images), r.Desk()); err != nil {
-		return err
-	}
-	if err := r.DeskTLS(); err != nil {
-		return err
-	}
-	if r.target.Rooted {
-		if err := r.RunDesk(ctx, "root", "init", "--development", "--dir", r.Desk()); err != nil {
-			return err
-		}
 	}
 	state, err := r.provision()
 	if err != nil {
@@ -82,12 +53,6 @@ func (r *rig) setUpRig(ctx context.Context) error {
 		}
 	}
 	return r.listen()
-}
-
-func (r *rig) serve(at stage.Addresses) error {
-	var err error
-	r.Net, err = stage.StartNetwork(r.PKI, filepath.Join(r.Desk(), "images"), r.Mosquitto, at)
-	return err
 }
 
 // forGuest is an address as a guest in QEMU's user network reaches it.

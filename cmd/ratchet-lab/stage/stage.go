@@ -73,8 +73,43 @@ func (s *Stage) Table() bool {
 	return good
 }
 
-// DeskTLS gives the desk, which must be there, its certificate for the broker.
-func (s *Stage) DeskTLS() error {
+// SetUp makes the certificates, starts the servers anywhere on loopback, and makes the desk; rooted gives it a trust root
+// for development. host is this machine as the device calls it, "" for what the image server's URL says. Close the Net.
+func (s *Stage) SetUp(ctx context.Context, rooted bool, host string) error {
+	var err error
+	if s.PKI, err = NewPKI(filepath.Join(s.Dir, "pki")); err != nil {
+		return err
+	}
+	if err := s.Serve(Addresses{}); err != nil {
+		return err
+	}
+	for _, name := range []string{DeskName, DeviceName} {
+		if _, err := s.PKI.Issue(name); err != nil {
+			return err
+		}
+	}
+	base := s.Net.Images
+	if host != "" {
+		base = strings.Replace(base, "127.0.0.1", host, 1)
+	}
+	if err := s.RunDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", s.Net.Broker,
+		"--channel", "stable", "--base-url", base, s.Desk()); err != nil {
+		return err
+	}
+	if err := s.deskTLS(); err != nil || !rooted {
+		return err
+	}
+	return s.RunDesk(ctx, "root", "init", "--development", "--dir", s.Desk())
+}
+
+// Serve starts the servers, with the certificates that there are.
+func (s *Stage) Serve(at Addresses) (err error) {
+	s.Net, err = StartNetwork(s.PKI, filepath.Join(s.Desk(), "images"), s.Mosquitto, at)
+	return err
+}
+
+// deskTLS gives the desk, which must be there, its certificate for the broker.
+func (s *Stage) deskTLS() error {
 	path := filepath.Join(s.Desk(), "ratchet-release.toml")
 	b, err := os.ReadFile(path)
 	if err != nil {

@@ -131,7 +131,6 @@ func (b *Device) live(o *Bout) (again bool) {
 		return false
 	}
 	defer options.Journal.Close()
-	step := life.Reconcile(view)
 	m.seen = []life.Record{view.Record}
 	a, err := agent.New(options)
 	if err != nil {
@@ -166,13 +165,19 @@ func (b *Device) live(o *Bout) (again bool) {
 		o.Wrong = fmt.Sprintf("the agent panics: %v", r)
 		return false
 	}
+	return b.judge(o, m, view, status)
+}
+
+// judge says what the boot was like, after the agent has ended with that status. It returns true when the machine boots
+// again.
+func (b *Device) judge(o *Bout, m *machine, view life.View, status control.Status) (again bool) {
 	for _, r := range m.seen[1:] {
 		o.Phases = append(o.Phases, fmt.Sprintf("%s: %s", b.run, r.Phase))
 	}
 	if b.boots == 1 {
 		o.First = took(view, m.seen)
 	}
-	if o.Wrong = wrongStart(view, step, m.seen); o.Wrong == "" && status.Mode != control.ModeNormal {
+	if o.Wrong = wrongStart(view, life.Reconcile(view), m.seen); o.Wrong == "" && status.Mode != control.ModeNormal {
 		o.Wrong = "the agent is in boot-safe mode: " + status.ModeWhy
 	}
 	if o.Wrong != "" || m.rebooting.Load() {
