@@ -8,7 +8,8 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 )
 
-// TestCommandLine: help is no error and goes to the standard output; what is not understood is exit code 2, with the usage.
+// TestCommandLine: help is no error and goes to the standard output; what is not understood is exit code 2, with the
+// usage.
 func TestCommandLine(t *testing.T) {
 	for _, c := range []struct {
 		args string

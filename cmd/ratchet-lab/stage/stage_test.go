@@ -178,6 +178,11 @@ func TestWatch(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("nothing was told")
 	}
+	select {
+	case r := <-shown:
+		t.Errorf("the same record came twice and is told twice: %+v", r)
+	case <-time.After(200 * time.Millisecond):
+	}
 	if n.Count() != 1 || len(n.Since(0)) != 1 || len(n.Since(1)) != 0 {
 		t.Errorf("%d records", n.Count())
 	}

@@ -81,6 +81,15 @@ func TestLogCuts(t *testing.T) {
 	if len(seen) != 4 {
 		t.Errorf("64 seeds made only %v", seen)
 	}
+	// A write that is itself flushed stays, and so does all before it.
+	raw = logOf([3]uint64{0, 1, 0}, [3]uint64{1, 1, disk.FlagFUA}, [3]uint64{2, 1, 0})
+	fua, err := disk.ReadLog(bytes.NewReader(raw), int64(len(raw)), 4*image.Sector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sectorsAfter(t, fua, disk.Cut{Point: 3, Variant: disk.Lost}); got != "1200" {
+		t.Errorf("a write with FUA: %s", got)
+	}
 	// A write of two sectors can be torn within.
 	within := false
 	for seed := range int64(64) {
