@@ -211,35 +211,41 @@ func (r Run) strip(v *cuts.Coverage) pageStrip {
 		}
 	}
 	for from := 0; from <= len(v.Log.Writes); from += bandPoints {
-		n := min(bandPoints, len(v.Log.Writes)+1-from)
-		band := pageBand{Columns: bandPoints, Phases: bandPhases(phases, from, n)}
-		for k := range n {
-			point, column := from+k, k+2
-			if point%tickEvery == 0 {
-				band.Ticks = append(band.Ticks, pageTick{column, point})
-			}
-			if point > 0 {
-				w := v.Log.Writes[point-1]
-				band.Writes = append(band.Writes,
-					pageWrite{column, writeClass(r.Board.Where(w)),
-						fmt.Sprintf("%d: %s, %d sectors", point, r.Board.Where(w), w.N)})
-			}
-		}
-		for _, name := range []disk.Variant{disk.Whole, disk.Lost, disk.Torn} {
-			row := pageRow{Name: name}
-			for k := range n {
-				if c, ok := cells[name][from+k]; ok {
-					c.Column = k + 2
-					row.Cells = append(row.Cells, c)
-				}
-			}
-			band.Rows = append(band.Rows, row)
-		}
-		s.Bands = append(s.Bands, band)
+		s.Bands = append(s.Bands, r.band(v.Log, cells, phases, from))
 	}
 	return s
 }
 
+// band is one line of a strip: the cuts from the point from on, with the writes before them and the durable phases.
+func (r Run) band(l *disk.Log, cells map[disk.Variant]map[int]pageCell, phases map[int]string, from int) pageBand {
+	n := min(bandPoints, len(l.Writes)+1-from)
+	band := pageBand{Columns: bandPoints, Phases: bandPhases(phases, from, n)}
+	for k := range n {
+		point, column := from+k, k+2
+		if point%tickEvery == 0 {
+			band.Ticks = append(band.Ticks, pageTick{column, point})
+		}
+		if point > 0 {
+			w := l.Writes[point-1]
+			where := r.Board.Where(w)
+			band.Writes = append(band.Writes,
+				pageWrite{column, writeClass(where), fmt.Sprintf("%d: %s, %d sectors", point, where, w.N)})
+		}
+	}
+	for _, name := range []disk.Variant{disk.Whole, disk.Lost, disk.Torn} {
+		row := pageRow{Name: name}
+		for k := range n {
+			if c, ok := cells[name][from+k]; ok {
+				c.Column = k + 2
+				row.Cells = append(row.Cells, c)
+			}
+		}
+		band.Rows = append(band.Rows, row)
+	}
+	return band
+}
+
+// writeClass is the style of a write to a partition.
 func writeClass(where string) string {
 	switch {
 	case where == "flush" || where == "state":
