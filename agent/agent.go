@@ -61,8 +61,9 @@ func New(o Options) (*Agent, error) {
 	a.s.Safe = append([]string(nil), o.Safe...)
 	a.bootID, _ = o.Identity.BootID()
 	a.s.BootID = a.bootID
-	a.s.Dev = life.Device{Slots: [2]bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}, Running: o.Running, Tries: o.Tries, MaxBoots: o.MaxBoots,
-		RetryMax: o.RetryMax, Deadline: o.Health.Deadline, Counter: o.Counter != nil, Inbox: o.Inbox != nil}
+	a.s.Dev = life.Device{Slots: [2]bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}, Running: o.Running,
+		Tries: o.Tries, MaxBoots: o.MaxBoots, RetryMax: o.RetryMax, Deadline: o.Health.Deadline,
+		Counter: o.Counter != nil, Inbox: o.Inbox != nil}
 	var lost bool
 	if a.q, lost = quarantine.Open(o.FS, o.StateDir); lost {
 		a.log.Warn("both copies of the quarantine are damaged; starting an empty one")
@@ -72,12 +73,15 @@ func New(o Options) (*Agent, error) {
 		return nil, fmt.Errorf("cannot start agent: %w", err)
 	}
 	a.openIntake()
-	a.reporter = report.New(report.Options{Device: o.Device, Version: o.Running, Signer: o.Signer, Outbox: o.Outbox, Online: o.Online, Clock: o.Clock,
-		Stamp: a.stamp, Store: a.st, View: a.view, Log: a.log})
-	a.console = console.New(console.Options{Device: o.Device, Version: o.Version, Network: o.Inbox != nil, Journal: o.Journal != nil,
-		Slots: [2]console.Slot{{Name: o.Slots[0].Name, Parts: o.Slots[0].Parts}, {Name: o.Slots[1].Name, Parts: o.Slots[1].Parts}},
-		Boot:  o.Boot, Clock: o.Clock, Online: o.Online, Signer: o.Signer, Counter: a.counterNow, Store: a.st, View: a.view, Intake: a.in,
-		Ask: a.ask, Adopt: a.adopt, Abort: a.abort.fire})
+	a.reporter = report.New(report.Options{Device: o.Device, Version: o.Running, Signer: o.Signer, Outbox: o.Outbox,
+		Online: o.Online, Clock: o.Clock, Stamp: a.stamp, Store: a.st, View: a.view, Log: a.log})
+	a.console = console.New(console.Options{Device: o.Device, Version: o.Version,
+		Slots: [2]console.Slot{
+			{Name: o.Slots[0].Name, Parts: o.Slots[0].Parts},
+			{Name: o.Slots[1].Name, Parts: o.Slots[1].Parts},
+		},
+		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online, Signer: o.Signer,
+		Counter: a.counterNow, Store: a.st, View: a.view, Intake: a.in, Ask: a.ask, Adopt: a.adopt, Abort: a.abort.fire})
 	return a, nil
 }
 
@@ -99,9 +103,9 @@ func (a *Agent) openStore() (err error) {
 // openIntake opens the book of who may say what.
 func (a *Agent) openIntake() {
 	o, err := a.o, error(nil)
-	a.in, err = intake.New(intake.Options{Device: o.Device, Facts: o.Facts, Rules: o.Rules, Authority: o.Authority, Root: o.Root,
-		RootVersion: o.RootVersion, RootComponent: o.RootComponent, Channel: o.Channel, Sequence: o.Sequence, Store: a.st,
-		Quarantined: a.q.Find, Measure: a.measure, Counter: a.counterValue, Clock: o.Clock, Log: a.log})
+	a.in, err = intake.New(intake.Options{Device: o.Device, Facts: o.Facts, Rules: o.Rules, Authority: o.Authority,
+		Root: o.Root, RootVersion: o.RootVersion, RootComponent: o.RootComponent, Channel: o.Channel, Sequence: o.Sequence,
+		Store: a.st, Quarantined: a.q.Find, Measure: a.measure, Counter: a.counterValue, Clock: o.Clock, Log: a.log})
 	if err != nil {
 		a.addSafe(err.Error())
 	}
@@ -122,7 +126,8 @@ func (a *Agent) addSafe(why string) { a.s.Safe = append(a.s.Safe, why) }
 // stamp may be called from any goroutine.
 func (a *Agent) stamp() evidence.Stamp {
 	wall, q := a.o.Clock.Wall()
-	return evidence.Stamp{Wall: wall, Quality: q.String(), Uptime: a.o.Clock.Uptime(), BootID: a.bootID, Agent: a.o.Version}
+	return evidence.Stamp{Wall: wall, Quality: q.String(), Uptime: a.o.Clock.Uptime(), BootID: a.bootID,
+		Agent: a.o.Version}
 }
 
 func (a *Agent) fail(what string, err error) { a.failText(what, err.Error()) }

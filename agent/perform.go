@@ -196,7 +196,8 @@ func classOf(err error) life.Class {
 		return life.Gone
 	case errors.Is(err, transport.ErrChanged):
 		return life.SourceChanged
-	case errors.Is(err, cipher.ErrTag), errors.Is(err, slots.ErrDigest), errors.Is(err, slots.ErrEncoding), errors.Is(err, slots.ErrShort), errors.Is(err, slots.ErrTooLarge):
+	case errors.Is(err, cipher.ErrTag), errors.Is(err, slots.ErrDigest), errors.Is(err, slots.ErrEncoding),
+		errors.Is(err, slots.ErrShort), errors.Is(err, slots.ErrTooLarge):
 		return life.Mismatch
 	case errors.Is(err, bootctl.ErrInvalid):
 		return life.Invalid

@@ -35,14 +35,16 @@ func (a *Agent) hear(ctx context.Context, r request) life.Event {
 
 // ask hands a request to the goroutine of Run and waits for its answer. It is refused when an action is
 // in progress that hears nobody.
-func (a *Agent) ask(ctx context.Context, run func(context.Context, life.State) (life.Event, error)) (life.Answer, error) {
+func (a *Agent) ask(ctx context.Context,
+	run func(context.Context, life.State) (life.Event, error)) (life.Answer, error) {
 	r := request{run: run, done: make(chan reply, 1)}
 	select {
 	case a.requests <- r:
 	case <-ctx.Done():
 		return life.Answer{}, ctx.Err()
 	case <-time.After(2 * time.Second):
-		return life.Answer{}, &intake.Refused{Reason: reason.UpdateInProgress, Detail: "phase " + string(a.view.Snapshot().Phase)}
+		phase := string(a.view.Snapshot().Phase)
+		return life.Answer{}, &intake.Refused{Reason: reason.UpdateInProgress, Detail: "phase " + phase}
 	}
 	select {
 	case is := <-r.done:

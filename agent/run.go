@@ -136,7 +136,8 @@ func (a *Agent) entered(from life.Record, t life.Tell) {
 		return
 	}
 	to := a.s.Rec
-	a.log.Info("phase", "from", from.Phase, "to", to.Phase, "slot", to.Target, "reason", string(to.Ext.Cause), "sequence", to.Ext.Sequence)
+	a.log.Info("phase", "from", from.Phase, "to", to.Phase, "slot", to.Target, "reason", string(to.Ext.Cause),
+		"sequence", to.Ext.Sequence)
 	switch {
 	case to.Phase == life.Preparing:
 		a.local = a.in.Payloads()

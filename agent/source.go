@@ -52,7 +52,8 @@ func (a *Agent) payload(i manifest.Install) (slots.Source, error) {
 		if s := a.local[console.PayloadName(i.URI)]; s != nil {
 			return s, nil
 		}
-		return nil, fmt.Errorf("%w: the file %s was handed over to a daemon that has ended since", errInterrupted, console.PayloadName(i.URI))
+		return nil, fmt.Errorf("%w: the file %s was handed over to a daemon that has ended since",
+			errInterrupted, console.PayloadName(i.URI))
 	case a.o.Fetch == nil:
 		return nil, fmt.Errorf("%w: no network is configured", transport.ErrForbidden)
 	}

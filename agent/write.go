@@ -39,7 +39,8 @@ func (a *Agent) write(ctx context.Context, part int, d *life.Done) error {
 	if err != nil {
 		return err
 	}
-	img := slots.Image{Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size, Encoding: slots.Encoding(i.Encoding), PayloadSize: plainSize(i)}
+	img := slots.Image{Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size,
+		Encoding: slots.Encoding(i.Encoding), PayloadSize: plainSize(i)}
 	save := func(at slots.Checkpoint, done bool) error {
 		s := store.Checkpoint{Digest: a.s.Rec.Digest, Image: []byte(i.Image.Sum), Done: done, At: at}
 		err := a.st.Commit(nil, nil, store.PutCheckpoint{Component: i.Component, Checkpoint: s})

@@ -31,8 +31,9 @@ func (c *Console) History(n int) (control.History, error) {
 }
 
 func entry(r evidence.Record) control.HistoryEntry {
-	return control.HistoryEntry{Seq: r.Seq, Chain: fmt.Sprintf("%x", r.Chain), When: r.Wall, Quality: r.Quality, Kind: string(r.Kind),
-		Reason: r.Reason, Text: text(r), From: r.From, To: r.To, Slot: r.Slot, Component: r.Component, Sequence: r.Sequence,
+	return control.HistoryEntry{Seq: r.Seq, Chain: fmt.Sprintf("%x", r.Chain), When: r.Wall, Quality: r.Quality,
+		Kind: string(r.Kind), Reason: r.Reason, Text: text(r), From: r.From, To: r.To, Slot: r.Slot,
+		Component: r.Component, Sequence: r.Sequence,
 		Manifest: r.Manifest, Actor: r.Actor}
 }
 
@@ -45,7 +46,8 @@ func text(r evidence.Record) string {
 	case evidence.KindStart:
 		fmt.Fprintf(&b, "agent started in phase %s, slot %s runs", r.Detail["phase"], orNone(r.Detail["running"]))
 	case evidence.KindDecision:
-		fmt.Fprintf(&b, "offer %s: %s", seq(r.Sequence), map[string]string{"install": "taken", "defer": "deferred", "refuse": "refused"}[r.To])
+		became := map[string]string{"install": "taken", "defer": "deferred", "refuse": "refused"}
+		fmt.Fprintf(&b, "offer %s: %s", seq(r.Sequence), became[r.To])
 	case evidence.KindVerdict:
 		switch result := r.Detail["result"]; {
 		case r.Detail["confirmed"] != "":
@@ -73,7 +75,8 @@ func text(r evidence.Record) string {
 			fmt.Fprintf(&b, "slot %s proven healthy", r.Slot)
 		}
 	case evidence.KindProgress:
-		fmt.Fprintf(&b, "%s written: %s bytes, %s fetched, resumed from %s", r.Component, r.Detail["written"], r.Detail["fetched"], r.Detail["resumed-from"])
+		fmt.Fprintf(&b, "%s written: %s bytes, %s fetched, resumed from %s", r.Component,
+			r.Detail["written"], r.Detail["fetched"], r.Detail["resumed-from"])
 	case evidence.KindBoot:
 		b.WriteString("boot")
 		for _, k := range []string{"armed", "tries", "trial", "trial-boot", "reboot", "disabled", "restored"} {

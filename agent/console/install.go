@@ -34,8 +34,9 @@ func (c *Console) Check(ctx context.Context, l LocalInstall) (control.InstallChe
 			c.o.Intake.Bring(o)
 			return life.Decided{Moment: c.moment(), Ask: life.Ask{Offer: true}, Ruling: r}, nil
 		}
-		out = control.InstallCheck{Schema: control.Schema, Outcome: d.Outcome.String(), Manifest: m.Digest().String(), Sequence: m.Sequence(),
-			Version: intake.Version(m), Description: m.Description("en"), Signers: m.Signers(), Target: string(intake.Target(s)), Need: []control.Payload{}}
+		out = control.InstallCheck{Schema: control.Schema, Outcome: d.Outcome.String(), Manifest: m.Digest().String(),
+			Sequence: m.Sequence(), Version: intake.Version(m), Description: m.Description("en"), Signers: m.Signers(),
+			Target: string(intake.Target(s)), Need: []control.Payload{}}
 		for _, f := range d.Findings {
 			i := f.Reason.Info()
 			says := i.Says

@@ -39,8 +39,8 @@ func (c *Console) Permit(ctx context.Context, document []byte, actor string) (co
 			return errors.Join(err, refused)
 		}
 		done.Reason = reason.Permitted
-		done.Says = fmt.Sprintf("The permit is good: the next `ratchet install` of %s may go on although these rules forbid it: %s.",
-			p.Spec().Manifest, strings.Join(intake.Lifts(p), ", "))
+		done.Says = fmt.Sprintf("The permit is good: the next `ratchet install` of %s may go on although these rules "+
+			"forbid it: %s.", p.Spec().Manifest, strings.Join(intake.Lifts(p), ", "))
 		return nil
 	})
 	return done, err

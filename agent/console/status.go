@@ -19,7 +19,8 @@ import (
 func (c *Console) Status(ctx context.Context) control.Status {
 	s := c.o.View.Snapshot()
 	wall, q := c.o.Clock.Wall()
-	st := control.Status{Schema: control.Schema, Device: c.o.Device, Agent: c.o.Version, Mode: control.ModeNormal, Phase: string(s.Phase),
+	st := control.Status{Schema: control.Schema, Device: c.o.Device, Agent: c.o.Version,
+		Mode: control.ModeNormal, Phase: string(s.Phase),
 		Time: control.TimeStatus{Wall: wall, Quality: q.String(), UptimeSeconds: int64(c.o.Clock.Uptime() / time.Second)}}
 	if len(s.Safe) > 0 {
 		st.Mode, st.ModeReason, st.ModeWhy = control.ModeBootSafe, reason.BootSafeMode, strings.Join(s.Safe, "; ")
@@ -59,8 +60,8 @@ func (c *Console) Status(ctx context.Context) control.Status {
 // last is an outcome for people.
 func last(o store.Outcome) *control.Outcome {
 	info := o.Reason.Info()
-	l := &control.Outcome{Result: o.Result, Reason: o.Reason, Slot: string(o.Slot), Sequence: o.Sequence, Manifest: o.Manifest,
-		Version: o.Version, When: o.Wall, TimeQuality: o.Quality, Says: info.Says, Advice: info.Advice}
+	l := &control.Outcome{Result: o.Result, Reason: o.Reason, Slot: string(o.Slot), Sequence: o.Sequence,
+		Manifest: o.Manifest, Version: o.Version, When: o.Wall, TimeQuality: o.Quality, Says: info.Says, Advice: info.Advice}
 	switch {
 	case o.Reason != reason.None && o.Detail != "":
 		l.Says += " (" + o.Detail + ")"
@@ -77,7 +78,8 @@ func (c *Console) Slots(ctx context.Context) control.Slots {
 	s := c.o.View.Snapshot()
 	out := control.Slots{Schema: control.Schema}
 	st, err := c.o.Boot.State(ctx)
-	out.Boot = control.BootStatus{Backend: st.Caps.Backend, Layout: st.Caps.Layout, PowerSafe: st.Caps.PowerSafe, Weakness: st.Caps.Weakness, Next: string(st.Next)}
+	out.Boot = control.BootStatus{Backend: st.Caps.Backend, Layout: st.Caps.Layout, PowerSafe: st.Caps.PowerSafe,
+		Weakness: st.Caps.Weakness, Next: string(st.Next)}
 	if err != nil {
 		out.Boot.Error = err.Error()
 	}
@@ -133,17 +135,20 @@ func (c *Console) updateStatus(s view.Snapshot) *control.UpdateStatus {
 		if !ok {
 			return nil
 		}
-		return &control.UpdateStatus{Manifest: w.Digest, Sequence: w.Sequence, Reason: w.Reason, WaitingFor: w.Said, ETASeconds: -1}
+		return &control.UpdateStatus{Manifest: w.Digest, Sequence: w.Sequence, Reason: w.Reason,
+			WaitingFor: w.Said, ETASeconds: -1}
 	}
 	p := c.nowProgress()
-	u := &control.UpdateStatus{Manifest: s.Rec.Digest, Sequence: s.Rec.Ext.Sequence, Version: s.Rec.Ext.Version, Component: p.Component, Percent: max(p.Percent, 0),
-		Written: p.Done, Size: p.Size, RateBytes: p.RateBytes, ETASeconds: p.ETASeconds, Since: s.Wall, Reason: s.Wait, WaitingFor: s.WaitFor}
+	u := &control.UpdateStatus{Manifest: s.Rec.Digest, Sequence: s.Rec.Ext.Sequence, Version: s.Rec.Ext.Version,
+		Component: p.Component, Percent: max(p.Percent, 0), Written: p.Done, Size: p.Size, RateBytes: p.RateBytes,
+		ETASeconds: p.ETASeconds, Since: s.Wall, Reason: s.Wait, WaitingFor: s.WaitFor}
 	if s.Phase == life.Reverting {
 		u.Reason = s.Rec.Ext.Cause
 	}
 	if t := c.o.View.Trial(); t != nil {
 		u.Trial = &control.TrialStatus{Boots: t.Boots, MaxBoots: t.MaxBoots, SoakSeconds: int64(t.Soak / time.Second),
-			SoakLeftSeconds: int64(t.Round.SoakLeft / time.Second), DeadlineLeftSeconds: int64(t.Round.DeadlineLeft / time.Second)}
+			SoakLeftSeconds:     int64(t.Round.SoakLeft / time.Second),
+			DeadlineLeftSeconds: int64(t.Round.DeadlineLeft / time.Second)}
 		for _, r := range t.Round.Results {
 			u.Trial.Checks = append(u.Trial.Checks, control.CheckStatus{Name: r.Name, OK: r.Err == nil, Error: errText(r.Err)})
 		}
@@ -171,7 +176,8 @@ func (c *Console) advice(s view.Snapshot, st control.Status) []string {
 		out = append(out, s.Hold.Info().Says+" "+s.Hold.Info().Advice)
 	}
 	if len(s.Safe) > 0 {
-		out = append(out, "Boot-safe mode: "+s.Safe[0]+". Nothing is installed until this is corrected and the daemon restarted.")
+		out = append(out, "Boot-safe mode: "+s.Safe[0]+". "+
+			"Nothing is installed until this is corrected and the daemon restarted.")
 	}
 	if st.Boot.Error != "" {
 		out = append(out, "The boot metadata cannot be read: "+st.Boot.Error)

@@ -23,10 +23,12 @@ func (c *Console) Revert(ctx context.Context, actor, note string) (control.Done,
 			by += ": " + note
 		}
 		if c.o.Abort(by) {
-			return control.Done{Schema: control.Schema, Says: "The update in progress is ended; the running system was not touched."}, nil
+			return control.Done{Schema: control.Schema,
+				Says: "The update in progress is ended; the running system was not touched."}, nil
 		}
 	}
-	return c.person(ctx, life.Asked{Verb: life.VerbRevert, Actor: actor, Note: note}, func(ctx context.Context, s life.State, e *life.Asked) error {
+	asked := life.Asked{Verb: life.VerbRevert, Actor: actor, Note: note}
+	return c.person(ctx, asked, func(ctx context.Context, s life.State, e *life.Asked) error {
 		if s.Rec.Phase != life.Idle || s.Run == "" {
 			return nil
 		}
@@ -39,7 +41,8 @@ func (c *Console) Revert(ctx context.Context, actor, note string) (control.Done,
 
 // Approve gives a person's consent to one manifest, by digest, or to the one that waits.
 func (c *Console) Approve(ctx context.Context, digest, actor, note string) (control.Done, error) {
-	return c.person(ctx, life.Asked{Verb: life.VerbApprove, Actor: actor, Note: note, Digest: digest}, func(_ context.Context, _ life.State, e *life.Asked) error {
+	asked := life.Asked{Verb: life.VerbApprove, Actor: actor, Note: note, Digest: digest}
+	return c.person(ctx, asked, func(_ context.Context, _ life.State, e *life.Asked) error {
 		if digest == "" {
 			return nil
 		}
@@ -52,7 +55,8 @@ func (c *Console) Approve(ctx context.Context, digest, actor, note string) (cont
 }
 
 // person asks the machine; fill adds what it needs to know.
-func (c *Console) person(ctx context.Context, e life.Asked, fill func(context.Context, life.State, *life.Asked) error) (control.Done, error) {
+func (c *Console) person(ctx context.Context, e life.Asked,
+	fill func(context.Context, life.State, *life.Asked) error) (control.Done, error) {
 	is, err := c.o.Ask(ctx, func(ctx context.Context, s life.State) (life.Event, error) {
 		e.Moment = c.moment()
 		if fill != nil {

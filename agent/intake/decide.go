@@ -49,10 +49,11 @@ func (in *Intake) Again(s life.State, ask life.Ask) (life.Ruling, policy.Plan) {
 		return r, policy.Plan{}
 	}
 	if r.Digest != s.Rec.Digest {
-		why := policy.Decision{Outcome: policy.Refuse, Findings: []policy.Finding{{Reason: reason.DigestMismatch, Final: true}}}
-		return ruling(r, why), policy.Plan{}
+		none := []policy.Finding{{Reason: reason.DigestMismatch, Final: true}}
+		return ruling(r, policy.Decision{Outcome: policy.Refuse, Findings: none}), policy.Plan{}
 	}
-	d := in.decide(policy.Offer{Manifest: m, Stage: stages[ask.Stage], Local: s.Rec.Ext.Local}, in.facts(s, m, s.Rec.Target))
+	o := policy.Offer{Manifest: m, Stage: stages[ask.Stage], Local: s.Rec.Ext.Local}
+	d := in.decide(o, in.facts(s, m, s.Rec.Target))
 	return ruling(r, d), d.Plan
 }
 

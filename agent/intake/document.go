@@ -123,7 +123,8 @@ func (r *reading) root() error {
 			r.next.Pulse = campaign.Pulse{}
 		}
 	}
-	detail := map[string]string{"document": "root", "from-version": fmt.Sprint(old.Version()), "to-version": fmt.Sprint(root.Version())}
+	detail := map[string]string{"document": "root", "from-version": fmt.Sprint(old.Version()),
+		"to-version": fmt.Sprint(root.Version())}
 	r.take(detail, store.PutDocument{Name: store.Root, Body: r.m.Body})
 	return nil
 }
@@ -176,8 +177,8 @@ func (r *reading) pulse(body []byte) error {
 	}
 	r.next.Pulse, r.next.Memory, r.next.early = p, memory, nil
 	s := p.Spec()
-	detail := map[string]string{"document": "pulse", "plan": s.Plan.String(), "sequence": fmt.Sprint(s.Sequence), "state": string(s.State),
-		"phase": fmt.Sprint(s.Phase)}
+	detail := map[string]string{"document": "pulse", "plan": s.Plan.String(), "sequence": fmt.Sprint(s.Sequence),
+		"state": string(s.State), "phase": fmt.Sprint(s.Phase)}
 	r.take(detail, store.PutDocument{Name: store.Memory, Body: kept}, store.PutDocument{Name: store.Pulse, Body: body})
 	return nil
 }

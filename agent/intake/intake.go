@@ -221,7 +221,8 @@ func (in *Intake) Barred(slot bootctl.Slot) (reason.Reason, string) {
 	case in.book.Root.Revoked(c.Manifest):
 		return reason.Revoked, "what slot " + string(slot) + " holds"
 	case c.Sequence < lowest:
-		return reason.SequenceOutOfRange, fmt.Sprintf("slot %s holds %d, the root admits %d and higher", slot, c.Sequence, lowest)
+		return reason.SequenceOutOfRange,
+			fmt.Sprintf("slot %s holds %d, the root admits %d and higher", slot, c.Sequence, lowest)
 	}
 	return reason.None, ""
 }

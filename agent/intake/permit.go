@@ -17,7 +17,8 @@ import (
 // text that a person copies.
 func (in *Intake) Challenge(state life.State, actor string) (version uint64, text string, c Change, err error) {
 	if !in.Rooted() {
-		return 0, "", c, &Refused{Reason: reason.PermitVoid, Detail: "this device has no trust root, and so nobody who could permit anything"}
+		return 0, "", c, &Refused{Reason: reason.PermitVoid,
+			Detail: "this device has no trust root, and so nobody who could permit anything"}
 	}
 	ch := campaign.Challenge{Device: in.o.Device, RootVersion: in.book.Root.Version()}
 	copy(ch.Journal[:], in.o.Store.Head().Chain)
@@ -55,8 +56,9 @@ func (in *Intake) Permit(state life.State, document []byte, actor string) (campa
 	}
 	s := p.Spec()
 	c.book.permit, c.State.Permitted = p, s.Manifest.String()
-	c.Events = []evidence.Event{{Kind: evidence.KindOperator, Reason: reason.Permitted, To: "permitted", Actor: actor, Manifest: s.Manifest.String(),
-		Detail: map[string]string{"lifts": strings.Join(Lifts(p), " "), "signers": strings.Join(p.Signers(), " ")}}}
+	c.Events = []evidence.Event{{Kind: evidence.KindOperator, Reason: reason.Permitted, To: "permitted", Actor: actor,
+		Manifest: s.Manifest.String(), Detail: map[string]string{
+			"lifts": strings.Join(Lifts(p), " "), "signers": strings.Join(p.Signers(), " ")}}}
 	c.Ops = []life.Op{store.PutChallenge{}, store.PutPermit{Permit: store.Permit{Document: document, Challenge: text}}}
 	return p, c, nil
 }

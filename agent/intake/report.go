@@ -29,7 +29,8 @@ func (in *Intake) Report(s life.State, keep life.KeepReport) []byte {
 	return in.report(s, m, keep.Rec.Target, keep.Result, keep.Why)
 }
 
-func (in *Intake) report(s life.State, m manifest.Manifest, target bootctl.Slot, result string, why reason.Reason) []byte {
+func (in *Intake) report(s life.State, m manifest.Manifest, target bootctl.Slot,
+	result string, why reason.Reason) []byte {
 	d := in.facts(s, m, target).Device
 	r := m.Report(d)
 	if result != "updated" && r.Failure == nil {

@@ -76,7 +76,8 @@ func (s *Store) chain(tx journal.Tx, at evidence.Stamp) (Head, error) {
 		return Head{}, err
 	}
 	h := Head{Chain: head.Chain[:], Seq: head.Seq, Hash: head.Hash[:], First: head.Seq, Bytes: int64(len(rec))}
-	return h, errors.Join(put(tx, keySchema, schemaVersion), put(tx, keyHead, h), tx.Put(journal.Evidence, seqKey(head.Seq), rec))
+	return h, errors.Join(put(tx, keySchema, schemaVersion), put(tx, keyHead, h),
+		tx.Put(journal.Evidence, seqKey(head.Seq), rec))
 }
 
 // Commit makes a transition durable: the record (nil: unchanged), its evidence, and what also belongs to it.

@@ -63,10 +63,10 @@ type storedOffer struct {
 	Reason   reason.Reason `cbor:"4,keyasint"`
 	Failures int           `cbor:"5,keyasint"`            // updates begun and failed for causes outside the image
 	Said     string        `cbor:"6,keyasint"`            // what it waits for, for people
-	Rules    string        `cbor:"7,keyasint,omitempty"`  // the reasons that are on record, so that they are recorded once per change
+	Rules    string        `cbor:"7,keyasint,omitempty"`  // the reasons that are on record
 	Costly   int           `cbor:"8,keyasint,omitempty"`  // failures that loaded or wrote a whole image for nothing
 	Broker   bool          `cbor:"9,keyasint,omitempty"`  // its trial failed for want of the broker: wait for that first
-	Fell     int           `cbor:"10,keyasint,omitempty"` // times that the loader came back from it: the second time is no power cut
+	Fell     int           `cbor:"10,keyasint,omitempty"` // times that the loader came back from it
 	Reverts  int           `cbor:"11,keyasint,omitempty"` // times that it was armed and left again
 }
 
@@ -161,16 +161,17 @@ func (PutSent) Operation() {}
 
 func waitingOf(w life.Waiting) storedOffer {
 	b := w.Budget
-	return storedOffer{Envelope: w.Envelope, Digest: w.Digest, Sequence: w.Sequence, Reason: w.Reason, Said: w.Said, Rules: w.Rules,
-		Failures: b.Failures, Costly: b.Costly, Broker: b.Broker, Fell: b.Fell, Reverts: b.Reverts}
+	return storedOffer{Envelope: w.Envelope, Digest: w.Digest, Sequence: w.Sequence, Reason: w.Reason, Said: w.Said,
+		Rules: w.Rules, Failures: b.Failures, Costly: b.Costly, Broker: b.Broker, Fell: b.Fell, Reverts: b.Reverts}
 }
 
 func (o storedOffer) waiting() life.Waiting {
-	return life.Waiting{Envelope: o.Envelope, Digest: o.Digest, Sequence: o.Sequence, Reason: o.Reason, Said: o.Said, Rules: o.Rules,
-		Budget: life.Budget{Digest: o.Digest, Failures: o.Failures, Costly: o.Costly, Broker: o.Broker, Fell: o.Fell, Reverts: o.Reverts}}
+	return life.Waiting{Envelope: o.Envelope, Digest: o.Digest, Sequence: o.Sequence, Reason: o.Reason, Said: o.Said,
+		Rules: o.Rules, Budget: life.Budget{Digest: o.Digest, Failures: o.Failures, Costly: o.Costly, Broker: o.Broker,
+			Fell: o.Fell, Reverts: o.Reverts}}
 }
 
 func outcomeOf(e life.Ending, at evidence.Stamp) Outcome {
-	return Outcome{Result: e.Result, Reason: e.Reason, Detail: e.Detail, Sequence: e.Sequence, Manifest: e.Manifest, Slot: e.Slot,
-		Version: e.Version, Wall: at.Wall, Quality: at.Quality}
+	return Outcome{Result: e.Result, Reason: e.Reason, Detail: e.Detail, Sequence: e.Sequence, Manifest: e.Manifest,
+		Slot: e.Slot, Version: e.Version, Wall: at.Wall, Quality: at.Quality}
 }
