@@ -168,6 +168,9 @@ func TestRootBounds(t *testing.T) {
 		"the same algorithm twice": func(s *trust.RootSpec) {
 			s.Algorithms = []int64{trust.ESP384, trust.MLDSA65, trust.Ed25519, trust.Ed25519, trust.ESP256}
 		},
+		"the first two algorithms": func(s *trust.RootSpec) {
+			s.Algorithms = []int64{trust.MLDSA65, trust.ESP384, trust.Ed25519, trust.ESP256}
+		},
 		"a vendor twice": func(s *trust.RootSpec) {
 			*s = with(*s, trust.RoleRelease, scoped(grant(1, who(t, "eve")), trust.Scope{Vendors: [][16]byte{{1}, {1}}}))
 		},

@@ -71,6 +71,19 @@ func TestRootIsWrittenInOneWay(t *testing.T) {
 			k[int64(-1)] = k[int64(-1)].([]byte)[1:]
 			return enc(t, m)
 		},
+		"an Ed25519 key cut short": func(m fields) []byte {
+			k := m[7].([]any)[2].([]any)[1].([]any)[0].(map[any]any)
+			k[int64(-2)] = k[int64(-2)].([]byte)[1:]
+			return enc(t, m)
+		},
+		"signer numbers out of order": func(m fields) []byte {
+			m[8].(map[any]any)["root"].([]any)[1].([]any)[0].([]any)[1] = []any{1, 0, 2}
+			return enc(t, m)
+		},
+		"a signer number one too high": func(m fields) []byte {
+			m[8].(map[any]any)["pulse"].([]any)[1].([]any)[0].([]any)[1] = []any{len(m[7].([]any))}
+			return enc(t, m)
+		},
 		"a signer number that is not there": func(m fields) []byte {
 			m[8].(map[any]any)["pulse"].([]any)[1].([]any)[0].([]any)[1] = []any{99}
 			return enc(t, m)
