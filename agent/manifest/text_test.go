@@ -1,0 +1,164 @@
+package manifest_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ratchet-ota/ratchet/agent/manifest"
+)
+
+// worded is a manifest with a text element, severed from nothing.
+func worded(t testing.TB, text any) (manifest.Manifest, error) {
+	t.Helper()
+	return accept(t, craft{install: inst(), manifest: pars{23: enc(text)}, severable: []int64{20, 23}}.build(t))
+}
+
+// TestLanguageTags: 1*8ALPHA *("-" 1*8alphanum), and nothing else.
+func TestLanguageTags(t *testing.T) {
+	for tag, ok := range map[string]bool{
+		"en": true, "z": true, "a": true, "A": true, "Z": true, "abcdefgh": true, "de-CH": true, "de-1996": true, "de-0": true, "de-9": true, "sl-rozaj-biske": true, "de-abcdefgh": true,
+		"": false, "abcdefghi": false, "e1": false, "1": false, "de-": false, "-de": false, "de--CH": false, "de-abcdefghi": false, "de_CH": false,
+		"a`": false, "a{": false, "a@": false, "a[": false, "de-/": false, "de-:": false, "de-a`": false, "dé": false, "de CH": false,
+	} {
+		if _, err := worded(t, map[string]any{tag: pars{1: "x"}}); (err == nil) != ok {
+			t.Errorf("%q: %v", tag, err)
+		}
+	}
+}
+
+// TestTextKeys: of a manifest four kinds of text are known, of a component eight, and private ones besides.
+func TestTextKeys(t *testing.T) {
+	part := mapKey(enc(list{[]byte("rootfs")}))
+	for name, tt := range map[string]struct {
+		texts map[any]any
+		ok    bool
+	}{
+		"the first":                     {map[any]any{1: "x"}, true},
+		"the last":                      {map[any]any{4: "x"}, true},
+		"one more":                      {map[any]any{5: "x"}, false},
+		"none":                          {map[any]any{0: "x"}, false},
+		"the first private one":         {map[any]any{-257: "x"}, true},
+		"the last reserved one":         {map[any]any{-256: "x"}, false},
+		"the first reserved one":        {map[any]any{-1: "x"}, false},
+		"a word":                        {map[any]any{"x": "x"}, false},
+		"a number as text":              {map[any]any{1: 7}, false},
+		"nothing":                       {map[any]any{}, false},
+		"of a component, the last":      {map[any]any{1: "x", part: pars{8: "x"}}, true},
+		"of a component, one more":      {map[any]any{1: "x", part: pars{9: "x"}}, false},
+		"of a component, nothing":       {map[any]any{1: "x", part: pars{}}, false},
+		"of another component":          {map[any]any{1: "x", mapKey(enc(list{[]byte("app")})): pars{1: "x"}}, false},
+		"of a component of a component": {map[any]any{1: "x", part: map[any]any{part: pars{1: "x"}}}, false},
+	} {
+		if _, err := worded(t, map[string]any{"en": tt.texts}); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestTextBounds: as many languages and bytes as the profile has, and one more.
+func TestTextBounds(t *testing.T) {
+	languages := func(n int) map[string]any {
+		out := map[string]any{}
+		for i := range n {
+			out["en-"+string(rune('a'+i))] = pars{1: "x"}
+		}
+		return out
+	}
+	sized := func(n int) map[string]any { return map[string]any{"en": pars{1: strings.Repeat("x", n)}} }
+	over := len(enc(sized(10000))) - 10000
+	for name, tt := range map[string]struct {
+		text map[string]any
+		ok   bool
+	}{
+		"languages": {languages(manifest.MaxLanguages), true}, "one language more": {languages(manifest.MaxLanguages + 1), false}, "no language": {languages(0), false},
+		"bytes": {sized(manifest.MaxText - over), true}, "a byte more": {sized(manifest.MaxText - over + 1), false},
+	} {
+		if _, err := worded(t, tt.text); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestLanguageThatFits: the language itself, then the one without its region, then one of another region, then
+// English, then the first.
+func TestLanguageThatFits(t *testing.T) {
+	for _, tt := range []struct{ tags, want, best string }{
+		{"de-AT de-DE", "de-CH", "de-AT"}, {"fr en", "it", "en"}, {"fr es", "it", "es"}, {"de de-AT", "de-AT", "de-AT"},
+		{"de-AT de", "de-CH", "de"}, {"en-GB de-AT", "de", "de-AT"}, {"en-GB de-AT", "de-CH", "de-AT"}, {"en-GB fr", "de", "en-GB"},
+		{"DE en", "de", "DE"}, {"de-at en", "DE-AT", "de-at"}, {"en-GB en-US", "", "en-GB"}, {"zh", "en", "zh"}, {"a b c d", "z", "a"},
+	} {
+		text := map[string]any{}
+		for _, tag := range strings.Fields(tt.tags) {
+			text[tag] = pars{2: tag}
+		}
+		for range 8 { // whatever the order of a map
+			m, err := worded(t, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := m.Description(tt.want); got != tt.best {
+				t.Errorf("of %s for %q: %q, want %q", tt.tags, tt.want, got, tt.best)
+			}
+		}
+	}
+}
+
+// TestSpacesOfAllKinds become one that is seen as one.
+func TestSpacesOfAllKinds(t *testing.T) {
+	for in, want := range map[string]string{"a\u2003b": "a b", "a\u00a0b": "a b", "a\u3000b": "a b", "\ta": "a", "a b": "a b"} {
+		if got := manifest.Printable(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestNamesAreWrittenInOneWay: UUIDs, digests and components, at their bounds.
+func TestNamesAreWrittenInOneWay(t *testing.T) {
+	const uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+	if u, err := manifest.ParseUUID(uuid); err != nil || u.String() != uuid {
+		t.Errorf("%v, %v", u, err)
+	}
+	for _, at := range []int{8, 13, 18, 23} {
+		bad := uuid[:at] + "0" + uuid[at+1:]
+		if _, err := manifest.ParseUUID(bad); err == nil {
+			t.Errorf("%s was read", bad)
+		}
+	}
+	for _, bad := range []string{"6ba7b810-9dad-11d1-80b4-00c04fd430c", "6ba7b810-9dad-11d1-80b4-00c04fd430cg", "6ba7b810-9dad-11d1-80b4--0c04fd430c8", uuid + "0"} {
+		if _, err := manifest.ParseUUID(bad); err == nil {
+			t.Errorf("%s was read", bad)
+		}
+	}
+	for alg, size := range map[int]int{manifest.SHA256: 32, manifest.SHA384: 48, manifest.SHA512: 64, -18: 0, 0: 0} {
+		if got := manifest.DigestSize(alg); got != size {
+			t.Errorf("digests of algorithm %d have %d bytes", alg, got)
+		}
+	}
+	long := strings.Repeat("x", manifest.MaxPart)
+	for name, ok := range map[string]bool{
+		long: true, long + "x": false, "a/b/c/d/e": true, "a/b/c/d/e/f": false, "a//b": false, "~": true, "%7f": true, "\x7f": false, "%20": true, "%2": false, "%zz": false, "%41": false,
+	} {
+		id, err := manifest.ParseComponentID(name)
+		if (err == nil) != ok || err == nil && id.String() != name {
+			t.Errorf("%.80q: %s, %v", name, id, err)
+		}
+	}
+	if got := (manifest.ComponentID{{'a', 0x7e, 0x7f, ' ', '!'}}).String(); got != "a~%7f%20!" {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestVersionBounds: one to MaxVersion numbers, and what may stand before a release.
+func TestVersionBounds(t *testing.T) {
+	for _, tt := range []struct {
+		v  []int64
+		ok bool
+	}{
+		{[]int64{0}, true}, {[]int64{1, 2, 3}, true}, {[]int64{1, 2, 3, 4}, false}, {nil, false}, {[]int64{1, -1}, true}, {[]int64{1, -3, 0}, true}, {[]int64{1, -4}, false},
+		{[]int64{-1}, false}, {[]int64{1, -1, -2}, false}, {[]int64{1, 2, 3, -1, 1, 2, 3, 4}, true}, {[]int64{1, 2, 3, -1, 1, 2, 3, 4, 5}, false}, {[]int64{0, 0, -1}, true},
+	} {
+		if err := manifest.CheckVersion(tt.v); (err == nil) != tt.ok {
+			t.Errorf("%v: %v", tt.v, err)
+		}
+	}
+}
