@@ -13,10 +13,11 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/medium"
 )
 
-// sector is what a medium writes as one.
-const sector = 512
+// sector is what a medium writes as one. What a cut leaves of writes is defined in package medium.
+const sector = medium.Sector
 
 // Disk is a hal.FS in memory that knows what of it is durable, and every medium that a power cut may
 // leave behind. It is stricter than hardware: nothing but Sync makes a write durable, nothing but

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
+
+	"github.com/ratchet-ota/ratchet/hal/medium"
 )
 
 // Variant says what becomes of the writes that no flush has made durable.
@@ -47,7 +49,7 @@ func (d *Disk) fingerprint(id maphash.Seed, c Cut) uint64 {
 	h.SetSeed(id)
 	for i, there := range d.sectors(c) {
 		for k, ok := range there {
-			if ok {
+			if ok != medium.Lost {
 				_, _ = h.Write(binary.LittleEndian.AppendUint64(nil, uint64(i)<<32|uint64(k)))
 			}
 		}
@@ -62,39 +64,33 @@ func (d *Disk) fingerprint(id maphash.Seed, c Cut) uint64 {
 const superblock = 2
 
 // sectors returns by entry which of its sectors are on the disk.
-//
-// A write is durable when the first flush after it has succeeded: what a failed flush was to cover
-// may be lost although the next one succeeds. Of a write that failed anything may be there.
-func (d *Disk) sectors(c Cut) [][]bool {
+func (d *Disk) sectors(c Cut) []medium.Part {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	log := d.log[:c.Point]
-	durable := make([]bool, len(log))
-	flushed := false
-	for i := len(log) - 1; i >= 0; i-- {
-		if log[i].data == nil {
-			flushed = !log[i].failed
-		}
-		durable[i] = flushed && !log[i].failed
+	events := make([]medium.Event, len(log))
+	for i, e := range log {
+		events[i] = medium.Event{Write: e.data != nil, Flush: e.data == nil, Failed: e.failed}
 	}
+	durable := medium.Flushed(events)
 	r := rand.New(rand.NewPCG(c.Seed, uint64(c.Point)))
-	out := make([][]bool, len(log))
+	out := make([]medium.Part, len(log))
 	for i, e := range log {
 		n := (len(e.data) + Sector - 1) / Sector
 		if n == 0 {
 			continue
 		}
-		there := make([]bool, n)
+		there := medium.None(n)
 		switch {
 		case durable[i]:
-			set(there)
+			there = medium.All(n)
 		case c.Variant == Lost:
 		case c.Variant == Torn && i == len(log)-1:
-			set(there[:r.IntN(n)])
+			there = medium.First(n, r.IntN(n))
 		case c.Variant == Subset:
-			some(r, there)
+			there = medium.Any(r, n)
 		case !e.failed:
-			set(there)
+			there = medium.All(n)
 		}
 		if k := superblock - int(e.off/Sector); k >= 0 && k+1 < n {
 			there[k+1] = there[k]
@@ -104,33 +100,13 @@ func (d *Disk) sectors(c Cut) [][]bool {
 	return out
 }
 
-func set(b []bool) {
-	for i := range b {
-		b[i] = true
-	}
-}
-
-func some(r *rand.Rand, there []bool) {
-	switch r.IntN(4) {
-	case 0:
-	case 1:
-		set(there)
-	case 2:
-		set(there[:r.IntN(len(there))])
-	default:
-		for i := range there {
-			there[i] = r.IntN(2) == 0
-		}
-	}
-}
-
 // Image is the disk after a cut.
 func (d *Disk) Image(c Cut) []byte {
 	image := append([]byte(nil), d.base...)
 	for i, there := range d.sectors(c) {
 		e := d.log[i] // entries do not change
 		for k, ok := range there {
-			if from, to := k*Sector, min((k+1)*Sector, len(e.data)); ok {
+			if from, to := k*Sector, min((k+1)*Sector, len(e.data)); ok != medium.Lost {
 				copy(image[e.off+int64(from):], e.data[from:to])
 			}
 		}

@@ -16,10 +16,12 @@ package cutdisk
 import (
 	"sync"
 	"syscall"
+
+	"github.com/ratchet-ota/ratchet/hal/medium"
 )
 
 // Sector is what a medium writes as a whole or not at all, in bytes.
-const Sector = 512
+const Sector = medium.Sector
 
 // entry is one request of the kernel.
 type entry struct {

@@ -8,11 +8,12 @@ import (
 	"sync/atomic"
 
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/medium"
 )
 
 // sector is the unit of bookkeeping, and what a medium writes whole or not at all unless
-// World.SetSector says more.
-const sector = 512
+// World.SetSector says more. What a cut leaves of writes is defined in package medium.
+const sector = medium.Sector
 
 // store is sparse bytes with a volatile write cache in front: pending holds the writes since the
 // last flush, oldest first. Reads see them.
@@ -22,7 +23,7 @@ type store struct {
 	size    int64            // durable
 	pending []change
 	now     int64 // size with all pending changes
-	grain
+	grain   medium.Grain
 }
 
 // change is one unsynced write, or, where data is nil, a new size.
@@ -35,13 +36,7 @@ type change struct {
 	ghost bool
 }
 
-// grain is what a medium writes whole or not at all.
-type grain struct {
-	unit  int64 // bytes, a multiple of sector
-	tears bool  // not even that: a sector may be new up to some byte, and old behind it
-}
-
-func newStore(size int64, g grain) *store {
+func newStore(size int64, g medium.Grain) *store {
 	return &store{sectors: map[int64][]byte{}, size: size, now: size, grain: g}
 }
 
@@ -77,7 +72,7 @@ func (s *store) write(p []byte, off int64, part *rand.Rand) {
 	for from := int64(0); from < int64(len(p)); {
 		to := int64(len(p))
 		if part != nil {
-			to = min(to, s.unit-(off+from)%s.unit+from)
+			to = min(to, s.grain.Unit-(off+from)%s.grain.Unit+from)
 		}
 		if part == nil || part.IntN(2) == 0 {
 			for _, c := range s.pending {
@@ -159,24 +154,21 @@ func (s *store) apply(c change, part *rand.Rand) {
 		return
 	}
 	s.version = versions.Add(1)
-	end := c.off + int64(len(c.data))
-	lost := false
-	for n := c.off / sector; n*sector < end; n++ {
-		if part != nil && (n*sector%s.unit == 0 || n == c.off/sector) {
-			lost = part.IntN(2) == 0
-		}
-		if lost {
+	first, size := c.off/sector, int64(len(c.data))
+	arrived := medium.All(int((c.off+size+sector-1)/sector - first))
+	if part != nil {
+		arrived = s.grain.Part(part, c.off, size)
+	}
+	for i, there := range arrived {
+		if there == medium.Lost {
 			continue
 		}
+		n := first + int64(i)
 		b := make([]byte, sector)
 		copy(b, s.sectors[n])
 		s.sectors[n] = b
-		if part != nil && s.tears && part.IntN(3) == 0 {
-			b = b[:part.IntN(sector)]
-			lost = true // with the rest of the unit
-		}
-		overlay(b, n*sector, c.data, c.off)
-		s.size = max(s.size, min(end, n*sector+int64(len(b))))
+		overlay(b[:there], n*sector, c.data, c.off)
+		s.size = max(s.size, min(c.off+size, n*sector+int64(there)))
 	}
 }
 

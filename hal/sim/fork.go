@@ -53,7 +53,7 @@ func (w *World) SetSector(n int64) {
 	if n <= 0 || n%sector != 0 {
 		panic("internal error: simulated sector")
 	}
-	w.grain.unit = n
+	w.grain.Unit = n
 }
 
 // SetTears says whether media and files that are added from now on tear sectors: a cut inside one leaves
@@ -61,7 +61,7 @@ func (w *World) SetSector(n int64) {
 func (w *World) SetTears(tears bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.grain.tears = tears
+	w.grain.Tears = tears
 }
 
 // Fork returns a second machine in the same state, with its cache, its chance and its count of

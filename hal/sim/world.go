@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/medium"
 )
 
 var (
@@ -64,8 +65,8 @@ type World struct {
 	mu     sync.Mutex
 	pcg    *rand.PCG // the state of rng
 	rng    *rand.Rand
-	cache  Cache // what the next cuts lose
-	grain  grain // of new media, see SetSector and SetTears
+	cache  Cache        // what the next cuts lose
+	grain  medium.Grain // of new media, see SetSector and SetTears
 	seed   uint64
 	ops    int64
 	trace  []Op
@@ -103,7 +104,7 @@ type life struct{ err error }
 // New makes a machine that is switched on, with no media, an empty file system, and mains power.
 func New(seed uint64) *World {
 	w := &World{
-		seed: seed, grain: grain{unit: sector},
+		seed: seed, grain: medium.Grain{Unit: sector},
 		disks: map[string]*disk{}, fs: newTree(), locks: map[string]*life{}, vars: map[string]variable{}, failAt: map[int64]error{},
 		start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), quality: hal.TimeSynced,
 		supply: hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true},

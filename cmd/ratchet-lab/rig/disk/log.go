@@ -7,8 +7,10 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/image"
+	"github.com/ratchet-ota/ratchet/hal/medium"
 )
 
 // Format of the kernel's dm-log-writes (Documentation/admin-guide/device-mapper/log-writes), which
@@ -172,10 +174,13 @@ type Cut struct {
 // Unflushed says what the cut leaves of the writes that no flush had covered: of each entry from the entry from on how
 // many of its sectors are on the disk. The entries before it are there for certain, since a flush came after them.
 func (l *Log) Unflushed(c Cut) (from int, sectors []int64) {
+	events := make([]medium.Event, c.Point)
 	for i, w := range l.Writes[:c.Point] {
-		if w.flush() {
-			from = i + 1
-		}
+		events[i] = medium.Event{Write: true, Flush: w.flush()}
+	}
+	flushed := medium.Flushed(events)
+	if from = slices.Index(flushed, false); from < 0 {
+		from = c.Point
 	}
 	rnd := rand.New(rand.NewPCG(uint64(c.Seed), uint64(c.Point)))
 	for _, w := range l.Writes[from:c.Point] {
@@ -184,12 +189,7 @@ func (l *Log) Unflushed(c Cut) (from int, sectors []int64) {
 		case Lost:
 			n = 0
 		case Torn:
-			switch rnd.IntN(3) {
-			case 0:
-				n = 0
-			case 1:
-				n = rnd.Int64N(w.N + 1)
-			}
+			n = medium.Begun(rnd, n)
 		}
 		sectors = append(sectors, n)
 	}
