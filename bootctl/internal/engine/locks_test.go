@@ -15,10 +15,14 @@ import (
 type lockFS struct {
 	hal.FS
 	errs map[string]error
+	held *int // how many are
 }
 
 func (f lockFS) Lock(_ context.Context, path string) (func(), error) {
-	return func() {}, f.errs[path]
+	if f.held != nil && f.errs[path] == nil {
+		*f.held++
+	}
+	return func() { *f.held-- }, f.errs[path]
 }
 
 func TestTakeOptional(t *testing.T) {
@@ -34,13 +38,17 @@ func TestTakeOptional(t *testing.T) {
 		{&fs.PathError{Op: "open", Path: "/var/lock/x", Err: syscall.EROFS}, false, false},
 		{fs.ErrPermission, true, false},
 	} {
-		fsys := lockFS{errs: map[string]error{"/a": nil, "/b": c.err}}
+		held := 0
+		fsys := lockFS{errs: map[string]error{"/a": nil, "/b": c.err}, held: &held}
 		release, err := engine.Take(t.Context(), fsys, []string{"/a", "/b"}, c.optional)
 		if (err == nil) != c.ok || err != nil && !errors.Is(err, c.err) {
 			t.Errorf("%v, optional %v: %v", c.err, c.optional, err)
 		}
 		if err == nil {
 			release()
+		}
+		if held != 0 {
+			t.Errorf("%v, optional %v: %d locks stay held", c.err, c.optional, held)
 		}
 	}
 }
