@@ -374,11 +374,3 @@ func same(t *testing.T, name string, b []byte) {
 		t.Errorf("%s differs from its golden file (go test -update rewrites it)", name)
 	}
 }
-
-func errOf(b []byte, a manifest.Authority) error {
-	e, err := manifest.Parse(b)
-	if err == nil {
-		_, err = manifest.Verify(e, a)
-	}
-	return err
-}

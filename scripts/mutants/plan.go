@@ -17,13 +17,12 @@ import (
 
 // mutant is one change.
 type mutant struct {
-	id         int
-	file       string // from the module's root
-	line       int
-	in         string // the function
-	what       string // the change
-	ordinal    int    // of several equal ones of a function
-	start, end int    // bytes of the file
+	id      int
+	file    string // from the module's root
+	line    int
+	in      string // the function
+	what    string // the change
+	ordinal int    // of several equal ones of a function
 }
 
 // name is how a person, and equivalent.txt, name a change: it holds as long as the function is not rewritten.
