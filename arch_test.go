@@ -100,6 +100,9 @@ var allowed = map[string]map[string]string{
 	"cmd/ratchet/config": {"agent/manifest": "who the device is", "agent/policy": "its rules", "transport/wire": "what an id may be"},
 	"cmd/ratchet/render": {"agent/control": "the daemon's answers", "cmd/internal/screen": "safe texts and a terminal's width"},
 
+	"cmd/ratchet-release/workspace": {"cmd/internal/broker": "how to reach the broker", "cmd/internal/cli": "", "cmd/internal/conf": "its file", "cmd/internal/files": "", "cmd/internal/keys": "anchors, and keys of devices",
+		"agent/manifest": "makes texts printable", "agent/trust": "keys", "transport/wire": "ids"},
+
 	"cmd/ratchet-lab": {"cmd/ratchet-lab/demo": "a verb", "cmd/ratchet-lab/explorer": "a verb", "cmd/ratchet-lab/rig": "a verb", "cmd/ratchet-lab/rig/board": "names the boards in the help",
 		"cmd/ratchet-lab/rig/disk": "names what a cut does", "cmd/ratchet-lab/rig/look": "is its worker", "cmd/ratchet-lab/stage": "where the demonstration stands", "agent": "the version"},
 	"cmd/ratchet-lab/rig": {"cmd/ratchet-lab/rig/report": "hands over what was played", "cmd/ratchet-lab/rig/cuts": "chooses and counts", "cmd/ratchet-lab/rig/look": "looks at disks",

@@ -105,7 +105,7 @@ func TestFormatsDesk(t *testing.T) {
 			}
 		}
 	}
-	code := tomlKeys(t, "cmd/ratchet-release/desk.go", "deskFile", "")
+	code := tomlKeys(t, "cmd/ratchet-release/workspace/workspace.go", "File", "")
 	maps.Copy(code, tomlKeys(t, "cmd/ratchet-release/release.go", "releaseFile", "LANG"))
 	for k := range code {
 		if !doc[k] {

@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
@@ -37,7 +38,7 @@ func announcement(name, channel string) (broker.Post, error) {
 	}
 	if _, err := campaign.ReadPulse(b); err == nil {
 		if err := wire.CheckID(channel); err != nil {
-			return broker.Post{}, cli.Usage("a pulse needs a channel: give --channel, or name broker.channel in %s: it %v", deskName, err)
+			return broker.Post{}, cli.Usage("a pulse needs a channel: give --channel, or name broker.channel in %s: it %v", workspace.FileName, err)
 		}
 		return broker.Post{Topic: wire.PulseTopic(channel), Body: b}, nil
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 type buildOptions struct {
@@ -26,7 +27,7 @@ type buildOptions struct {
 }
 
 // build makes payloads first and the envelope last: an envelope that exists has its payloads.
-func build(ctx context.Context, c cli.Console, d desk, o buildOptions) error {
+func build(ctx context.Context, c cli.Console, d workspace.Folder, o buildOptions) error {
 	b, err := files.Read(o.release, conf.MaxSize, "release file")
 	if err != nil {
 		return err

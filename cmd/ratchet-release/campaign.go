@@ -20,6 +20,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 // planFile is a plan as people write it.
@@ -43,7 +44,7 @@ func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) 
 	if err != nil {
 		return err
 	}
-	d, err := findDesk(dir)
+	d, err := workspace.Find(dir)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) 
 			id, err = conf.ClassUUID(vendors[0], name)
 		}
 		if err != nil {
-			return doc.Errorf("classes", "%q: give its UUID, or name vendor.domain in %s", manifest.Printable(name), deskName)
+			return doc.Errorf("classes", "%q: give its UUID, or name vendor.domain in %s", manifest.Printable(name), workspace.FileName)
 		}
 		s.Classes = append(s.Classes, id)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 func TestCollect(t *testing.T) {
@@ -79,12 +80,12 @@ func newBench(t *testing.T, g *gadget, dir string) *bench {
 	t.Helper()
 	desk := newDesk(t, "")
 	g.enroll(t, desk)
-	d, err := loadDesk(desk)
+	d, err := workspace.Load(desk)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &bench{g: g, clock: time.Unix(1000, 0), log: &output{}}
-	b.collector = newCollector(cli.Console{Out: b.log, Err: b.log}, dir, d.deviceKeys)
+	b.collector = newCollector(cli.Console{Out: b.log, Err: b.log}, dir, d.DeviceKeys)
 	b.now = func() time.Time { return b.clock }
 	return b
 }
@@ -343,7 +344,7 @@ func TestInit(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, st, err)
 		}
 	}
-	d, err := loadDesk(dir)
+	d, err := workspace.Load(dir)
 	if err != nil || len(d.Vendor.Classes) != 2 || d.Vendor.Classes[1] != "b \"quoted\"" {
 		t.Errorf("%+v, %v", d.Vendor, err)
 	}

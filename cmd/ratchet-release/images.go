@@ -17,6 +17,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 // copyImages brings the payloads of a manifest from a directory into the image directory. All of
@@ -38,7 +39,7 @@ func copyImages(ctx context.Context, c cli.Console, m manifest.Manifest, from, t
 			continue
 		}
 		if to == "" {
-			return cli.Usage("no image directory: give --images DIR, name images.directory in %s, or give --offer-only", deskName)
+			return cli.Usage("no image directory: give --images DIR, name images.directory in %s, or give --offer-only", workspace.FileName)
 		}
 		path, err := findPayload(name, from, to)
 		if err != nil {

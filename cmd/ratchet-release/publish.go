@@ -12,6 +12,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 type publishOptions struct {
@@ -22,7 +23,7 @@ type publishOptions struct {
 }
 
 // topics lists where to offer.
-func (o publishOptions) topics(d desk, devices []string) ([]string, error) {
+func (o publishOptions) topics(d workspace.Folder, devices []string) ([]string, error) {
 	if o.imagesOnly {
 		return nil, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 // releaseFile is a release file as it is written.
@@ -96,14 +97,14 @@ type imagePlan struct {
 
 // parseRelease reads a release file. What it leaves out comes from the desk. name is its path: the
 // images' paths are relative to it.
-func parseRelease(name string, b []byte, d desk) (plan, error) {
+func parseRelease(name string, b []byte, d workspace.Folder) (plan, error) {
 	var f releaseFile
 	doc, err := conf.Decode(name, b, &f)
 	if err != nil {
 		return plan{}, err
 	}
 	p := plan{severText: f.SeverText}
-	for _, step := range []func(conf.Document, releaseFile, desk) error{p.identity, p.conditions, p.components, p.texts} {
+	for _, step := range []func(conf.Document, releaseFile, workspace.Folder) error{p.identity, p.conditions, p.components, p.texts} {
 		if err := step(doc, f, d); err != nil {
 			return plan{}, err
 		}
@@ -112,7 +113,7 @@ func parseRelease(name string, b []byte, d desk) (plan, error) {
 }
 
 // identity reads who the release is for and which one it is.
-func (p *plan) identity(doc conf.Document, f releaseFile, d desk) (err error) {
+func (p *plan) identity(doc conf.Document, f releaseFile, d workspace.Folder) (err error) {
 	r := &p.release
 	if f.Version == "" {
 		return doc.Errorf("version", `is missing; write version = "1.2.3"`)
@@ -140,7 +141,7 @@ func (p *plan) identity(doc conf.Document, f releaseFile, d desk) (err error) {
 		vendor = d.Vendor.Domain
 	}
 	if vendor == "" {
-		return doc.Errorf("vendor", "is missing, here and in %s", deskName)
+		return doc.Errorf("vendor", "is missing, here and in %s", workspace.FileName)
 	}
 	if r.Vendor, err = conf.VendorUUID(vendor); err != nil {
 		return doc.Errorf("vendor", "%v", err)
@@ -155,7 +156,7 @@ func (p *plan) identity(doc conf.Document, f releaseFile, d desk) (err error) {
 		classes = d.Vendor.Classes
 	}
 	if len(classes) == 0 {
-		return doc.Errorf("class", "is missing, here and in %s", deskName)
+		return doc.Errorf("class", "is missing, here and in %s", workspace.FileName)
 	}
 	for _, c := range classes {
 		u, err := conf.ClassUUID(r.Vendor, c)
@@ -181,7 +182,7 @@ func (p *plan) identity(doc conf.Document, f releaseFile, d desk) (err error) {
 }
 
 // conditions reads what must hold on the device.
-func (p *plan) conditions(doc conf.Document, f releaseFile, _ desk) error {
+func (p *plan) conditions(doc conf.Document, f releaseFile, _ workspace.Folder) error {
 	r := &p.release
 	for _, s := range f.Conditions.Version {
 		c, err := parseCondition(s)
@@ -216,7 +217,7 @@ func (p *plan) conditions(doc conf.Document, f releaseFile, _ desk) error {
 }
 
 // components reads the images.
-func (p *plan) components(doc conf.Document, f releaseFile, d desk) error {
+func (p *plan) components(doc conf.Document, f releaseFile, d workspace.Folder) error {
 	if len(f.Components) == 0 {
 		return doc.Errorf("component", "is missing; a release has at least one [[component]] with name and file")
 	}
@@ -283,7 +284,7 @@ func componentImages(doc conf.Document, key string, c componentFile) ([]imagePla
 
 // locate settles where the payload will be found: the image's own URI, or a base URL of the
 // component, the release or the desk.
-func (i *imagePlan) locate(doc conf.Document, dir string, f releaseFile, c componentFile, d desk) error {
+func (i *imagePlan) locate(doc conf.Document, dir string, f releaseFile, c componentFile, d workspace.Folder) error {
 	if !filepath.IsAbs(i.file) {
 		i.file = filepath.Join(dir, i.file)
 	}
@@ -310,7 +311,7 @@ func (i *imagePlan) locate(doc conf.Document, dir string, f releaseFile, c compo
 		return nil
 	}
 	if i.base == "" && i.uri == "" {
-		return doc.Errorf(i.key, "no uri, and no base-url here or in %s: say where devices find the image", deskName)
+		return doc.Errorf(i.key, "no uri, and no base-url here or in %s: say where devices find the image", workspace.FileName)
 	}
 	for _, u := range append([]string{first(i.uri, i.base)}, i.mirrors...) {
 		if err := conf.CheckURL(u); err != nil {
@@ -324,7 +325,7 @@ func (i *imagePlan) locate(doc conf.Document, dir string, f releaseFile, c compo
 }
 
 // texts reads what people are told.
-func (p *plan) texts(doc conf.Document, f releaseFile, _ desk) error {
+func (p *plan) texts(doc conf.Document, f releaseFile, _ workspace.Folder) error {
 	for tag, t := range f.Text {
 		out := author.Text{Description: t.Description, Update: t.Update}
 		for name, c := range t.Components {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 func TestReleaseErrorsNameTheirLine(t *testing.T) {
@@ -57,7 +58,7 @@ func TestReleaseErrorsNameTheirLine(t *testing.T) {
 		{"huge", strings.Repeat("#", conf.MaxSize+1), "larger than"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := parseRelease("r.toml", []byte(c.text), desk{})
+			_, err := parseRelease("r.toml", []byte(c.text), workspace.Folder{})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
@@ -76,8 +77,8 @@ func TestDeskErrorsNameTheirLine(t *testing.T) {
 		{"[keys]\nrelase = \"x\"\n", `:2:1: unknown key "keys.relase"`},
 		{"", ""},
 	} {
-		write(t, dir+"/"+deskName, c.text)
-		_, err := loadDesk(dir)
+		write(t, dir+"/"+workspace.FileName, c.text)
+		_, err := workspace.Load(dir)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%q: %v, want %s", c.text, err, c.want)
 		}
@@ -105,11 +106,11 @@ func TestVersions(t *testing.T) {
 }
 
 func FuzzRelease(f *testing.F) {
-	f.Add([]byte(exampleTOML))
+	f.Add([]byte(workspace.Example))
 	f.Add([]byte("version=\"1\"\nsequence=\"auto\"\n[[component]]\nname=\"a\"\n[[component.image]]\nslot=1\nfile=\"f\"\n[text.de.component.a]\nversion=\"1\"\n"))
 	f.Add([]byte("component = [{name = \"a\", file = \"b\", image = [{slot = 0}]}]\na.b.c.\"d e\" = 1\n[[component]]\n[component.x]\n"))
 	f.Add([]byte("[a]\n[[a.b]]\n[a.b.c]\n[[a.b.d]]\n'' = 1\n"))
-	d := desk{}
+	d := workspace.Folder{}
 	d.Vendor.Domain, d.Vendor.Classes, d.Images.BaseURL = "acme.example", []string{"gw"}, "https://img.example"
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := parseRelease("r.toml", b, d)

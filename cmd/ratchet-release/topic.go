@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -15,7 +16,7 @@ func offerTopic(channel, device string) (string, error) {
 		return wire.DeviceTopic(device, wire.Offer), nil
 	}
 	if channel == "" {
-		return "", cli.Usage("where to? give --channel NAME or --device ID, or name broker.channel in %s", deskName)
+		return "", cli.Usage("where to? give --channel NAME or --device ID, or name broker.channel in %s", workspace.FileName)
 	}
 	if err := wire.CheckID(channel); err != nil {
 		return "", cli.Usage("channel %q %v", manifest.Printable(channel), err)

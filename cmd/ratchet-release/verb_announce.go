@@ -6,6 +6,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 func announceVerb() cli.Verb {
@@ -31,7 +32,7 @@ document that is announced again changes nothing.`,
 				if len(args) == 0 {
 					return cli.Usage("which document?")
 				}
-				d, err := findDesk(*dir)
+				d, err := workspace.Find(*dir)
 				if err != nil {
 					return err
 				}
@@ -46,7 +47,7 @@ document that is announced again changes nothing.`,
 					}
 					posts = append(posts, p)
 				}
-				return announce(ctx, c, override(d.brokerOptions()), posts)
+				return announce(ctx, c, override(d.BrokerOptions()), posts)
 			}
 		},
 	}

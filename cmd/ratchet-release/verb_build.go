@@ -5,6 +5,7 @@ import (
 	"flag"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 func buildVerb() cli.Verb {
@@ -29,7 +30,7 @@ func buildVerb() cli.Verb {
 					return cli.Usage("one release file, please")
 				}
 				o.release = args[0]
-				d, err := findDesk(*dir)
+				d, err := workspace.Find(*dir)
 				if err != nil {
 					return err
 				}

@@ -5,6 +5,7 @@ import (
 	"flag"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 func enrollVerb() cli.Verb {
@@ -27,11 +28,11 @@ for the same device is refused without --replace.`,
 				if len(args) != 2 {
 					return cli.Usage("a device id and its public key, please")
 				}
-				d, err := loadDesk(*dir)
+				d, err := workspace.Load(*dir)
 				if err != nil {
 					return err
 				}
-				return enroll(c, d, args[0], args[1], *replace)
+				return workspace.Enroll(c, d, args[0], args[1], *replace)
 			}
 		},
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -38,7 +39,7 @@ restored from a copy, or its key is used elsewhere.`,
 				if len(args) != 0 {
 					return cli.Usage("collect takes no arguments")
 				}
-				d, err := loadDesk(*dir)
+				d, err := workspace.Load(*dir)
 				if err != nil {
 					return err
 				}
@@ -50,9 +51,9 @@ restored from a copy, or its key is used elsewhere.`,
 					ctx, cancel = context.WithTimeout(ctx, *limit)
 					defer cancel()
 				}
-				k := newCollector(c, *out, d.deviceKeys)
+				k := newCollector(c, *out, d.DeviceKeys)
 				topics := []string{wire.DeviceTopic(wire.Any, wire.Status), wire.DeviceTopic(wire.Any, wire.Evidence)}
-				err = broker.Follow(ctx, c, override(d.brokerOptions()), topics, flushEvery, k.take, k.tick)
+				err = broker.Follow(ctx, c, override(d.BrokerOptions()), topics, flushEvery, k.take, k.tick)
 				k.goodbye()
 				return errors.Join(err, k.flush())
 			}

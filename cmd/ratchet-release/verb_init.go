@@ -5,6 +5,7 @@ import (
 	"flag"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 func initVerb() cli.Verb {
@@ -21,14 +22,14 @@ release can read it, and back it up; devices accept nothing that it has not sign
 			"ratchet-release init --alg ed25519 --broker mqtts://broker.example.com:8883 desk",
 		},
 		Setup: func(fs *flag.FlagSet) cli.Action {
-			var o initOptions
-			fs.StringVar(&o.alg, "alg", "esp256", "algorithm of the release `KEY`: esp256, ed25519 or esp384")
-			fs.StringVar(&o.vendor, "vendor", "example.com", "`DOMAIN` of the vendor; part of every manifest")
+			var o workspace.InitOptions
+			fs.StringVar(&o.Alg, "alg", "esp256", "algorithm of the release `KEY`: esp256, ed25519 or esp384")
+			fs.StringVar(&o.Vendor, "vendor", "example.com", "`DOMAIN` of the vendor; part of every manifest")
 			classes := cli.Repeated(fs, "class", "device class `NAME` (default gateway-v1); may be repeated")
-			fs.StringVar(&o.broker, "broker", "mqtts://broker.example.com:8883", "MQTT broker `URL`")
-			fs.BoolVar(&o.allowPlain, "allow-plain", false, "allow a broker without TLS (mqtt://)")
-			fs.StringVar(&o.channel, "channel", "stable", "offer channel `NAME`")
-			fs.StringVar(&o.baseURL, "base-url", "https://updates.example.com/images", "public `URL` of the image directory")
+			fs.StringVar(&o.Broker, "broker", "mqtts://broker.example.com:8883", "MQTT broker `URL`")
+			fs.BoolVar(&o.AllowPlain, "allow-plain", false, "allow a broker without TLS (mqtt://)")
+			fs.StringVar(&o.Channel, "channel", "stable", "offer channel `NAME`")
+			fs.StringVar(&o.BaseURL, "base-url", "https://updates.example.com/images", "public `URL` of the image directory")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) > 1 {
 					return cli.Usage("one directory, please")
@@ -37,10 +38,13 @@ release can read it, and back it up; devices accept nothing that it has not sign
 				if len(args) == 1 {
 					dir = args[0]
 				}
-				if o.classes = *classes; len(o.classes) == 0 {
-					o.classes = []string{"gateway-v1"}
+				if o.Classes = *classes; len(o.Classes) == 0 {
+					o.Classes = []string{"gateway-v1"}
 				}
-				return initDesk(c, dir, o)
+				return workspace.Init(c, dir, o, func(name string, b []byte, d workspace.Folder) error {
+					_, err := parseRelease(name, b, d)
+					return err
+				})
 			}
 		},
 	}

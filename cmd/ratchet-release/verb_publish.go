@@ -6,6 +6,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 func publishVerb() cli.Verb {
@@ -56,11 +57,11 @@ that has not seen it never will.`,
 				case len(args) > 1 && !o.imagesOnly:
 					return cli.Usage("a topic holds one offer: publish one envelope at a time, or give --images-only")
 				}
-				d, err := findDesk(*dir)
+				d, err := workspace.Find(*dir)
 				if err != nil {
 					return err
 				}
-				o.broker = override(d.brokerOptions())
+				o.broker = override(d.BrokerOptions())
 				topics, err := o.topics(d, *devices)
 				if err != nil {
 					return err
@@ -68,14 +69,14 @@ that has not seen it never will.`,
 				if *withdraw {
 					return withdrawOffers(ctx, c, o.broker, topics)
 				}
-				if o.anchors, err = d.anchors(); len(*names) > 0 {
+				if o.anchors, err = d.Anchors(); len(*names) > 0 {
 					o.anchors, err = keys.Anchors(*names, d.Keys.Legacy)
 				}
 				if err != nil {
 					return err
 				}
 				if o.images == "" {
-					o.images = d.images()
+					o.images = d.ImageDir()
 				}
 				return publish(ctx, c, args, topics, o)
 			}

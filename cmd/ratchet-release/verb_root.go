@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 // rootVerbs are those about the trust root, in the order of its life.
@@ -115,7 +116,7 @@ live (keys new), name them in root.toml with a threshold, and begin with "root r
 					return cli.Usage("--years %d: want 1 to 20", *years)
 				}
 				if *name == "" {
-					d, err := loadDesk(*dir)
+					d, err := workspace.Load(*dir)
 					if err != nil {
 						return fmt.Errorf("no --name given: %w", err)
 					}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 func signVerb() cli.Verb {
@@ -32,12 +33,12 @@ a TOML file that names a signing command, for keys that live in a token or a ser
 					return cli.Usage("one envelope, please")
 				}
 				if *key == "" {
-					d, err := loadDesk(*dir)
+					d, err := workspace.Load(*dir)
 					if err != nil {
 						return fmt.Errorf("no --key given: %w", err)
 					}
-					if *key = d.path(d.Keys.Release); *key == "" {
-						return cli.Usage("no --key given, and %s names no keys.release", deskName)
+					if *key = d.Path(d.Keys.Release); *key == "" {
+						return cli.Usage("no --key given, and %s names no keys.release", workspace.FileName)
 					}
 				}
 				if *out == "" {

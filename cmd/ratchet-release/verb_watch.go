@@ -8,6 +8,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 func watchVerb() cli.Verb {
@@ -36,12 +37,12 @@ says, and is never signed. A silent device is one that is not online.`,
 				if len(args) != 0 {
 					return cli.Usage("watch takes no arguments")
 				}
-				d, err := findDesk(*dir)
+				d, err := workspace.Find(*dir)
 				if err != nil {
 					return err
 				}
-				w := &watcher{c: c, fleet: fleet.New(d.deviceKeys), json: *asJSON, live: screen.Drawable(c.Out) && !*asJSON, colour: screen.Colours(c.Out)}
-				o := override(d.brokerOptions())
+				w := &watcher{c: c, fleet: fleet.New(d.DeviceKeys), json: *asJSON, live: screen.Drawable(c.Out) && !*asJSON, colour: screen.Colours(c.Out)}
+				o := override(d.BrokerOptions())
 				if *once {
 					return w.once(ctx, o)
 				}

@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -19,12 +20,12 @@ func anchorsFor(c cli.Console, dir string, names []string, es256, eddsa bool) (m
 	if len(names) > 0 {
 		return keys.Verifiers(c, names, es256, eddsa)
 	}
-	d, err := loadDesk(dir)
+	d, err := workspace.Load(dir)
 	if err != nil {
 		return nil, fmt.Errorf("no --key given: %w", err)
 	}
 	d.Keys.Legacy = d.Keys.Legacy || es256 || eddsa
-	return d.anchors()
+	return d.Anchors()
 }
 
 func verify(ctx context.Context, c cli.Console, path string, anchors manifest.Authority, least int, payloads string) error {

@@ -1,4 +1,4 @@
-package main
+package workspace
 
 import (
 	"errors"
@@ -15,7 +15,8 @@ import (
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
-func enroll(c cli.Console, d desk, id, path string, replace bool) error {
+// Enroll takes a device's public key into the folder; replace admits another key than the one that is there.
+func Enroll(c cli.Console, d Folder, id, path string, replace bool) error {
 	if err := wire.CheckID(id); err != nil {
 		return cli.Usage("device id %q %v", manifest.Printable(id), err)
 	}
@@ -27,7 +28,7 @@ func enroll(c cli.Console, d desk, id, path string, replace bool) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	to := d.path(filepath.Join(devicesDir, id+".pem"))
+	to := d.Path(filepath.Join(devicesDir, id+".pem"))
 	old, err := keys.Public(to)
 	switch {
 	case err == nil && old.ID() == key.ID():

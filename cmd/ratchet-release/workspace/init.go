@@ -1,4 +1,4 @@
-package main
+package workspace
 
 import (
 	"errors"
@@ -15,10 +15,11 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
-type initOptions struct {
-	alg, vendor, broker, channel, baseURL string
-	classes                               []string
-	allowPlain                            bool
+// InitOptions are what a new release directory is made for.
+type InitOptions struct {
+	Alg, Vendor, Broker, Channel, BaseURL string
+	Classes                               []string
+	AllowPlain                            bool
 }
 
 // Files that init makes besides ratchet-release.toml.
@@ -29,30 +30,31 @@ const (
 	ignoreName  = ".gitignore"
 )
 
-// initDesk makes a release directory.
+// Init makes a release directory. check reads the release file that it will hold, as build would: what
+// cannot be built is refused before anything is written.
 //
 // Crash: at any point -> some of the files are missing; init refuses to run again over those that
 // exist and names them, nothing depends on a directory that init has not finished.
-func initDesk(c cli.Console, dir string, o initOptions) error {
+func Init(c cli.Console, dir string, o InitOptions, check func(name string, b []byte, d Folder) error) error {
 	algs := map[string]int64{"esp256": trust.ESP256, "ed25519": trust.Ed25519, "esp384": trust.ESP384}
-	alg, ok := algs[strings.ToLower(o.alg)]
+	alg, ok := algs[strings.ToLower(o.Alg)]
 	if !ok {
-		return cli.Usage("algorithm %q is unknown: use esp256, ed25519 or esp384", o.alg)
+		return cli.Usage("algorithm %q is unknown: use esp256, ed25519 or esp384", o.Alg)
 	}
 	config := deskTOML(o)
-	d := desk{dir: dir}
-	doc, err := conf.Decode(deskName, config, &d.deskFile)
+	d := Folder{dir: dir}
+	doc, err := conf.Decode(FileName, config, &d.File)
 	if err != nil {
 		return fmt.Errorf("internal error: %w", err)
 	}
 	if err := d.check(doc); err != nil {
 		return cli.Usage("%v", err)
 	}
-	if _, err := parseRelease(exampleName, []byte(exampleTOML), d); err != nil {
+	if err := check(exampleName, []byte(Example), d); err != nil {
 		return cli.Usage("%v", err)
 	}
 	var there []string
-	for _, name := range []string{deskName, privateName, publicName} {
+	for _, name := range []string{FileName, privateName, publicName} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 			there = append(there, filepath.Join(dir, name))
 		}
@@ -88,8 +90,8 @@ func initDesk(c cli.Console, dir string, o initOptions) error {
 	}{
 		{privateName, private, 0o600, false}, {publicName, public, 0o644, false},
 		{ignoreName, []byte("# Never commit a private key.\n/keys/release.pem\n/images/\n"), 0o644, true},
-		{exampleName, []byte(exampleTOML), 0o644, true},
-		{deskName, config, 0o644, false},
+		{exampleName, []byte(Example), 0o644, true},
+		{FileName, config, 0o644, false},
 	} {
 		err := files.Create(filepath.Join(dir, f.name), f.content, f.mode)
 		if err != nil && !(f.optional && errors.Is(err, fs.ErrExist)) {
@@ -100,16 +102,16 @@ func initDesk(c cli.Console, dir string, o initOptions) error {
 	c.Say("")
 	c.Say("  %-22s the release key (%s). Private: guard it and back it up.", privateName, keys.Algorithm(alg))
 	c.Say("  %-22s its public half, id %s", publicName, signer.Key().ID())
-	c.Say("  %-22s configuration of this desk", deskName)
+	c.Say("  %-22s configuration of this desk", FileName)
 	c.Say("  %-22s a release file to start from", exampleName)
 	c.Say("  %-22s public keys of devices go here (`ratchet-release enroll`)", devicesDir+"/")
-	c.Say("  %-22s published payloads; serve it at %s", "images/", o.baseURL)
+	c.Say("  %-22s published payloads; serve it at %s", "images/", o.BaseURL)
 	c.Say("")
 	c.Say("Next:")
-	c.Say("  1. Check %s: vendor, classes, broker, base-url.", deskName)
+	c.Say("  1. Check %s: vendor, classes, broker, base-url.", FileName)
 	c.Say("  2. Copy %s to each device. The device's configuration must say:", publicName)
-	c.Say("       [device]  vendor = [%s], class = [%s]", conf.Quote(o.vendor), conf.Quote(o.classes[0]))
-	c.Say("       [mqtt]    url = %s, channel = %s", conf.Quote(o.broker), conf.Quote(o.channel))
+	c.Say("       [device]  vendor = [%s], class = [%s]", conf.Quote(o.Vendor), conf.Quote(o.Classes[0]))
+	c.Say("       [mqtt]    url = %s, channel = %s", conf.Quote(o.Broker), conf.Quote(o.Channel))
 	c.Say("       [trust]   keys = [\"/etc/ratchet/release.pub.pem\"]")
 	c.Say("  3. Enroll each device's evidence key: ratchet-release enroll ID DEVICE.pem")
 	c.Say("  4. Release: build %s, sign, publish, watch.", exampleName)
@@ -117,9 +119,9 @@ func initDesk(c cli.Console, dir string, o initOptions) error {
 }
 
 // deskTOML is a new ratchet-release.toml.
-func deskTOML(o initOptions) []byte {
+func deskTOML(o InitOptions) []byte {
 	var classes []string
-	for _, c := range o.classes {
+	for _, c := range o.Classes {
 		classes = append(classes, conf.Quote(c))
 	}
 	return fmt.Appendf(nil, `# Configuration of the release desk. Paths are relative to this file.
@@ -148,11 +150,11 @@ key = ""                             # its key, PEM
 username = ""
 password-file = ""
 client-id = ""                       # empty = a new one for each connection
-`, conf.Quote(o.vendor), strings.Join(classes, ", "), conf.Quote(o.baseURL), conf.Quote(o.broker), o.allowPlain, conf.Quote(o.channel))
+`, conf.Quote(o.Vendor), strings.Join(classes, ", "), conf.Quote(o.BaseURL), conf.Quote(o.Broker), o.AllowPlain, conf.Quote(o.Channel))
 }
 
-// exampleTOML is the release file that init lays down.
-const exampleTOML = `# One release. Run: ratchet-release help build; it explains every key.
+// Example is the release file that init lays down.
+const Example = `# One release. Run: ratchet-release help build; it explains every key.
 
 version = "1.0.0"
 sequence = 1                 # higher than that of every release before
