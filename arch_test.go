@@ -102,6 +102,7 @@ var allowed = map[string]map[string]string{
 
 	"cmd/ratchet-release/workspace": {"cmd/internal/broker": "how to reach the broker", "cmd/internal/cli": "", "cmd/internal/conf": "its file", "cmd/internal/files": "", "cmd/internal/keys": "anchors, and keys of devices",
 		"agent/manifest": "makes texts printable", "agent/trust": "keys", "transport/wire": "ids"},
+	"cmd/ratchet-release/release": {"agent/manifest": "envelopes and manifests", "agent/manifest/author": "builds and signs", "agent/manifest/dump": "shows", "agent/reason": "says why", "agent/trust": "keys, roots, documents", "cmd/internal/cli": "", "cmd/internal/conf": "files that people write", "cmd/internal/files": "", "cmd/internal/keys": "reads keys", "cmd/internal/screen": "safe texts", "cmd/ratchet-release/workspace": "the folder", "slots": "as a device writes and reads back"},
 
 	"cmd/ratchet-lab": {"cmd/ratchet-lab/demo": "a verb", "cmd/ratchet-lab/explorer": "a verb", "cmd/ratchet-lab/rig": "a verb", "cmd/ratchet-lab/rig/board": "names the boards in the help",
 		"cmd/ratchet-lab/rig/disk": "names what a cut does", "cmd/ratchet-lab/rig/look": "is its worker", "cmd/ratchet-lab/stage": "where the demonstration stands", "agent": "the version"},

@@ -106,7 +106,7 @@ func TestFormatsDesk(t *testing.T) {
 		}
 	}
 	code := tomlKeys(t, "cmd/ratchet-release/workspace/workspace.go", "File", "")
-	maps.Copy(code, tomlKeys(t, "cmd/ratchet-release/release.go", "releaseFile", "LANG"))
+	maps.Copy(code, tomlKeys(t, "cmd/ratchet-release/release/file.go", "releaseFile", "LANG"))
 	for k := range code {
 		if !doc[k] {
 			t.Errorf("docs/formats does not have the key %q of the desk or of a release file", k)

@@ -20,6 +20,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
@@ -124,14 +125,14 @@ func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) 
 // releasable verifies an envelope as a device of these classes under this root would: signatures,
 // thresholds for each component, revocation and the range of sequences.
 func releasable(c cli.Console, path string, root trust.Root, vendors, classes []manifest.UUID) (manifest.Manifest, error) {
-	e, err := readEnvelope(c, path)
+	e, err := release.Read(c, path)
 	if err != nil {
 		return manifest.Manifest{}, err
 	}
 	device := manifest.Device{Vendors: vendors, Classes: classes}
 	m, err := manifest.Verify(e, root.Release(policy.Scope(device)))
 	if err != nil {
-		return m, refused(path, err)
+		return m, release.Refuse(path, err)
 	}
 	if against := policy.Releasable(root, m, device); len(against) > 0 {
 		return m, &cli.Refusal{What: path, Reason: against[0].Reason, Err: errors.New(against[0].Detail)}
@@ -197,7 +198,7 @@ func makePermit(c cli.Console, what, bundle, key, out, challenge string, lifts [
 		return documentRefused("permit", fmt.Errorf("the device is at root %d, the bundle ends at %d: give the device the bundle, or use that of its root", s.Challenge.RootVersion, root.Version()))
 	}
 	if s.Manifest, err = manifest.ParseDigest(what); err != nil {
-		e, err := readEnvelope(c, what)
+		e, err := release.Read(c, what)
 		if err != nil {
 			return err
 		}

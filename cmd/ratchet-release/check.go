@@ -20,6 +20,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
@@ -47,16 +48,16 @@ func check(ctx context.Context, c cli.Console, path string, o checkOptions) erro
 	if err != nil {
 		return err
 	}
-	e, err := readEnvelope(c, path)
+	e, err := release.Read(c, path)
 	if err != nil {
 		return err
 	}
 	m, err := manifest.Verify(e, authority)
 	if err != nil {
-		return refused(path, err)
+		return release.Refuse(path, err)
 	}
 	c.Say("%s", path)
-	describe(c, m)
+	release.Describe(c, m)
 	for _, id := range m.Signers() {
 		c.Say("  signed by   %s", id)
 	}
@@ -216,7 +217,7 @@ func (f *facts) install(ctx context.Context, c cli.Console, in manifest.Install,
 	switch {
 	case errors.Is(err, slots.ErrDigest):
 		return at(manifest.CodeCondition, in.Matched, reason.ImageCorrupt, err)
-	case payloadFault(err), errors.Is(err, cipher.ErrTag), errors.Is(err, cipher.ErrTooLong):
+	case release.PayloadFault(err), errors.Is(err, cipher.ErrTag), errors.Is(err, cipher.ErrTooLong):
 		return at(manifest.CodeOperation, in.Stored, reason.ImageCorrupt, err)
 	case err != nil:
 		return fmt.Errorf("cannot write the image of %s: %w", in.Component, err)
@@ -232,7 +233,7 @@ func (f *facts) install(ctx context.Context, c cli.Console, in manifest.Install,
 // as one of its addresses ends. It is nil when there is no dir.
 func payloadSource(in manifest.Install, dir string) (slots.Source, error) {
 	if in.Content != nil {
-		return contentSource(in.Content), nil
+		return release.ContentSource(in.Content), nil
 	}
 	if dir == "" {
 		return nil, nil
@@ -246,7 +247,7 @@ func payloadSource(in manifest.Install, dir string) (slots.Source, error) {
 		}
 		path := filepath.Join(dir, name)
 		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() {
-			return fileSource(path), nil
+			return release.FileSource(path), nil
 		}
 		tried = append(tried, name)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 )
 
 // factsFile is a facts file as it is written: a device, as far as a manifest can ask.
@@ -242,7 +243,7 @@ func (f *facts) meet(m manifest.Manifest) {
 		for _, id := range m.Components() {
 			names = append(names, id.String())
 		}
-		names = passing(names)
+		names = release.Passing(names)
 	}
 	f.SlotSize = map[string]int64{}
 	for _, name := range names {

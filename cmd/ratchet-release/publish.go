@@ -12,6 +12,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
@@ -51,7 +52,7 @@ func (o publishOptions) topics(d workspace.Folder, devices []string) ([]string, 
 func publish(ctx context.Context, c cli.Console, files, topics []string, o publishOptions) error {
 	var all []manifest.Manifest
 	for _, path := range files {
-		m, err := verified(c, path, o.anchors)
+		m, err := release.ReadVerified(c, path, o.anchors)
 		if err != nil {
 			return err
 		}
@@ -65,7 +66,7 @@ func publish(ctx context.Context, c cli.Console, files, topics []string, o publi
 		if from == "" {
 			from = filepath.Dir(files[i])
 		}
-		if err := copyImages(ctx, c, m, from, o.images); err != nil {
+		if err := release.CopyImages(ctx, c, m, from, o.images); err != nil {
 			return err
 		}
 	}

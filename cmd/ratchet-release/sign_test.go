@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 )
 
 func TestTwoPeopleSign(t *testing.T) {
@@ -152,7 +153,7 @@ func TestVerifyPayloads(t *testing.T) {
 	do(t, cli.ExitRefused, "verify", path, "--key", alicePub, "--payloads", dir)
 	write(t, filepath.Join(dir, "boot-b"), boot)
 	for _, name := range payloads(t, dir) {
-		if strings.HasSuffix(name, zstdSuffix) {
+		if strings.HasSuffix(name, ".img.zst") {
 			b := read(t, filepath.Join(dir, name))
 			b[len(b)/2] ^= 1
 			write(t, filepath.Join(dir, name), string(b))
@@ -184,11 +185,11 @@ func TestEveryInstall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := verified(cli.Console{}, path, anchors)
+		m, err := release.ReadVerified(cli.Console{}, path, anchors)
 		if err != nil {
 			t.Fatal(err)
 		}
-		list, err := everyInstall(m)
+		list, err := release.Installs(m)
 		if err != nil || len(list) != 4 {
 			t.Errorf("%s: %d images, %v", conditions, len(list), err)
 		}

@@ -5,6 +5,7 @@ import (
 	"flag"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
@@ -19,22 +20,22 @@ func buildVerb() cli.Verb {
 			"SOURCE_DATE_EPOCH=1790000000 ratchet-release build nightly.toml",
 		},
 		Setup: func(fs *flag.FlagSet) cli.Action {
-			var o buildOptions
+			var o release.BuildOptions
 			dir := dirFlag(fs)
-			fs.StringVar(&o.out, "o", "", "write the envelope to `FILE` (default: RELEASE.suit)")
-			fs.StringVar(&o.payloads, "payloads", "", "write payloads to `DIR` (default: beside the envelope)")
-			fs.Uint64Var(&o.sequence, "sequence", 0, "sequence `NUMBER` instead of the one in the release file")
-			fs.BoolVar(&o.force, "force", false, "replace a signed envelope that says something else")
+			fs.StringVar(&o.Out, "o", "", "write the envelope to `FILE` (default: RELEASE.suit)")
+			fs.StringVar(&o.Payloads, "payloads", "", "write payloads to `DIR` (default: beside the envelope)")
+			fs.Uint64Var(&o.Sequence, "sequence", 0, "sequence `NUMBER` instead of the one in the release file")
+			fs.BoolVar(&o.Force, "force", false, "replace a signed envelope that says something else")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
 					return cli.Usage("one release file, please")
 				}
-				o.release = args[0]
+				o.Release = args[0]
 				d, err := workspace.Find(*dir)
 				if err != nil {
 					return err
 				}
-				return build(ctx, c, d, o)
+				return release.Build(ctx, c, d, o)
 			}
 		},
 	}

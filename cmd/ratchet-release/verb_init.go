@@ -5,6 +5,7 @@ import (
 	"flag"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
@@ -42,7 +43,7 @@ release can read it, and back it up; devices accept nothing that it has not sign
 					o.Classes = []string{"gateway-v1"}
 				}
 				return workspace.Init(c, dir, o, func(name string, b []byte, d workspace.Folder) error {
-					_, err := parseRelease(name, b, d)
+					_, err := release.Parse(name, b, d)
 					return err
 				})
 			}

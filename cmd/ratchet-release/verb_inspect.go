@@ -5,7 +5,7 @@ import (
 	"flag"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
-	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 )
 
 func inspectVerb() cli.Verb {
@@ -26,11 +26,7 @@ shown as far as they can be read.`,
 				if len(args) != 1 {
 					return cli.Usage("one envelope, please")
 				}
-				b, err := files.ReadInput(c.In, args[0], maxInspect, "envelope")
-				if err != nil {
-					return err
-				}
-				return inspect(c, b)
+				return release.Inspect(c, args[0])
 			}
 		},
 	}

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"fmt"
+
 	"context"
 	"flag"
 
+	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 func verifyVerb() cli.Verb {
@@ -46,8 +51,21 @@ directory. One known signer suffices unless --min says otherwise.`,
 				if err != nil {
 					return err
 				}
-				return verify(ctx, c, args[0], anchors, *least, *payloads)
+				return release.Verify(ctx, c, args[0], anchors, *least, *payloads)
 			}
 		},
 	}
+}
+
+// anchorsFor takes the keys of the command line, or else those of the release directory.
+func anchorsFor(c cli.Console, dir string, names []string, es256, eddsa bool) (manifest.Authority, error) {
+	if len(names) > 0 {
+		return keys.Verifiers(c, names, es256, eddsa)
+	}
+	d, err := workspace.Load(dir)
+	if err != nil {
+		return nil, fmt.Errorf("no --key given: %w", err)
+	}
+	d.Keys.Legacy = d.Keys.Legacy || es256 || eddsa
+	return d.Anchors()
 }

@@ -128,3 +128,12 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestZoneless(t *testing.T) {
+	for text, want := range map[string]bool{"2030-01-01T00:00:00Z": false, "2030-01-01T00:00:00": true, "2030-01-01": true, "12:00:00": true, "1": false, "\"2030-01-01\"": false} {
+		var v map[string]any
+		if _, err := conf.Decode("x.toml", []byte("at = "+text), &v); err != nil || conf.Zoneless(v["at"]) != want {
+			t.Errorf("%s: %v, %v", text, v["at"], err)
+		}
+	}
+}

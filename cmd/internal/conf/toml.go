@@ -170,3 +170,12 @@ func Quote(s string) string {
 	b.WriteByte('"')
 	return b.String()
 }
+
+// Zoneless reports whether a decoded value is a date or a time that names no time zone.
+func Zoneless(v any) bool {
+	switch v.(type) {
+	case toml.LocalDateTime, toml.LocalDate, toml.LocalTime:
+		return true
+	}
+	return false
+}

@@ -75,7 +75,9 @@ func TestFind(t *testing.T) {
 		"[broker]\nurl = \"mqtt://b\"\n":               "ratchet-release.toml:1: broker: ",
 		"[images]\nbase-url = \"x\"\n":                 "ratchet-release.toml:2: images.base-url: ",
 		"[images]\nmirrors = [\"https://x\", \"y\"]\n": "ratchet-release.toml:2: images.mirrors: ",
-		"[imagse]\n": "ratchet-release.toml:1:",
+		"[broker]\nurl = \"mqtts://b\"\nkey = \"k\"\n": "ratchet-release.toml:1: broker: a client certificate and its key go together",
+		"[keys]\nrelase = \"x\"\n":                     "ratchet-release.toml:2:1: unknown key \"keys.relase\"",
+		"[imagse]\n":                                   "ratchet-release.toml:1:",
 	} {
 		if err := os.WriteFile(workspace.FileName, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

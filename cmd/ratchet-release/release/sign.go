@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"errors"
@@ -12,11 +12,8 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
-// sign signs path into out.
-func sign(c cli.Console, path, out, keyPath string) error {
-	if kind, ok := documentKind(path); ok {
-		return cosign(c, kind, path, out, keyPath)
-	}
+// Sign signs an envelope, path, into out.
+func Sign(c cli.Console, path, out, keyPath string) error {
 	signer, err := keys.Private(keyPath)
 	if err != nil {
 		return err
@@ -25,14 +22,14 @@ func sign(c cli.Console, path, out, keyPath string) error {
 	if err != nil {
 		return err
 	}
-	e, err := readEnvelope(c, path)
+	e, err := Read(c, path)
 	if err != nil {
 		return err
 	}
 	id := signer.Key().ID()
 	if m, err := manifest.Verify(e, own); err == nil {
 		c.Say("%s is signed by %s already.", path, keys.Short(id))
-		describe(c, m)
+		Describe(c, m)
 		if out == path {
 			return nil
 		}
@@ -43,13 +40,13 @@ func sign(c cli.Console, path, out, keyPath string) error {
 		return err
 	}
 	if err != nil {
-		return refused(path, err)
+		return Refuse(path, err)
 	}
 	if err := files.Write(out, signed.Raw(), 0o644); err != nil {
 		return err
 	}
 	c.Say("%s: signed by %s (%s), %s.", out, keys.Short(id), keys.Algorithm(signer.Key().Alg()), screen.Plural(signatures(signed), "signature"))
-	describe(c, m)
+	Describe(c, m)
 	return nil
 }
 

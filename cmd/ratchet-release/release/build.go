@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"bytes"
@@ -20,40 +20,43 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
-type buildOptions struct {
-	release, out, payloads string
-	sequence               uint64
-	force                  bool
+// BuildOptions say what to build.
+type BuildOptions struct {
+	Release  string // path of the release file
+	Out      string // path of the envelope; "" = beside the release file
+	Payloads string // folder; "" = that of the envelope
+	Sequence uint64 // 0 = that of the release file
+	Force    bool   // replace an envelope that others have signed
 }
 
-// build makes payloads first and the envelope last: an envelope that exists has its payloads.
-func build(ctx context.Context, c cli.Console, d workspace.Folder, o buildOptions) error {
-	b, err := files.Read(o.release, conf.MaxSize, "release file")
+// Build makes payloads first and the envelope last: an envelope that exists has its payloads.
+func Build(ctx context.Context, c cli.Console, d workspace.Folder, o BuildOptions) error {
+	b, err := files.Read(o.Release, conf.MaxSize, "release file")
 	if err != nil {
 		return err
 	}
-	p, err := parseRelease(o.release, b, d)
+	p, err := Parse(o.Release, b, d)
 	if err != nil {
 		return err
 	}
-	if o.sequence > 0 {
-		p.release.Sequence = o.sequence
+	if o.Sequence > 0 {
+		p.release.Sequence = o.Sequence
 	} else if p.auto {
 		if p.release.Sequence, err = autoSequence(os.Getenv("SOURCE_DATE_EPOCH"), time.Now()); err != nil {
 			return err
 		}
 	}
-	if o.out == "" {
-		o.out = strings.TrimSuffix(o.release, ".toml") + ".suit"
+	if o.Out == "" {
+		o.Out = strings.TrimSuffix(o.Release, ".toml") + ".suit"
 	}
-	if o.payloads == "" {
-		o.payloads = filepath.Dir(o.out)
+	if o.Payloads == "" {
+		o.Payloads = filepath.Dir(o.Out)
 	}
 	var lines []string
 	for i, list := range p.images {
 		component := &p.release.Components[i]
 		for _, im := range list {
-			image, line, err := makeImage(ctx, im, component.Name, o.payloads)
+			image, line, err := makeImage(ctx, im, component.Name, o.Payloads)
 			if err != nil {
 				return err
 			}
@@ -74,18 +77,18 @@ func build(ctx context.Context, c cli.Console, d workspace.Folder, o buildOption
 	if err != nil {
 		return fmt.Errorf("internal error: %w", err)
 	}
-	kept, err := keepSigned(o.out, e, o.force)
+	kept, err := keepSigned(o.Out, e, o.Force)
 	if err != nil {
 		return err
 	}
 	if !kept {
-		if err := files.Write(o.out, envelope, 0o644); err != nil {
+		if err := files.Write(o.Out, envelope, 0o644); err != nil {
 			return err
 		}
 	}
-	c.Say("%s: %d bytes", o.out, len(envelope))
+	c.Say("%s: %d bytes", o.Out, len(envelope))
 	c.Say("  version   %s", manifest.FormatVersion(p.release.Version))
-	if p.auto && o.sequence == 0 {
+	if p.auto && o.Sequence == 0 {
 		c.Say("  sequence  %d (auto; build again with --sequence %d for the same bytes)", p.release.Sequence, p.release.Sequence)
 	} else {
 		c.Say("  sequence  %d", p.release.Sequence)
@@ -101,7 +104,7 @@ func build(ctx context.Context, c cli.Console, d workspace.Folder, o buildOption
 	if kept {
 		c.Say("It is what the file said before: left as it is, with its signatures.")
 	} else {
-		c.Say("Next: ratchet-release sign %s", o.out)
+		c.Say("Next: ratchet-release sign %s", o.Out)
 	}
 	return nil
 }
@@ -169,7 +172,7 @@ func makeImage(ctx context.Context, im imagePlan, component, dir string) (author
 		}
 	}
 	if im.uri != "" {
-		if name, ok := payloadName(im.uri); !ok || name != p.name {
+		if name, ok := PayloadName(im.uri); !ok || name != p.name {
 			fmt.Fprintf(line, "\n    note     the uri does not end in the payload's name: publish will not copy it; put it there yourself, and never replace it")
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"context"
@@ -10,37 +10,24 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
-	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
-	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
-// anchorsFor takes the keys of the command line, or else those of the release directory.
-func anchorsFor(c cli.Console, dir string, names []string, es256, eddsa bool) (manifest.Authority, error) {
-	if len(names) > 0 {
-		return keys.Verifiers(c, names, es256, eddsa)
-	}
-	d, err := workspace.Load(dir)
-	if err != nil {
-		return nil, fmt.Errorf("no --key given: %w", err)
-	}
-	d.Keys.Legacy = d.Keys.Legacy || es256 || eddsa
-	return d.Anchors()
-}
-
-func verify(ctx context.Context, c cli.Console, path string, anchors manifest.Authority, least int, payloads string) error {
-	e, err := readEnvelope(c, path)
+// Verify checks the envelope path: digests, at least that many distinct signers of anchors, what it embeds, and
+// with payloads, a folder, the payload files.
+func Verify(ctx context.Context, c cli.Console, path string, anchors manifest.Authority, least int, payloads string) error {
+	e, err := Read(c, path)
 	if err != nil {
 		return err
 	}
 	signers, err := manifest.Authenticate(e, anchors)
 	if err != nil {
-		return refused(path, err)
+		return Refuse(path, err)
 	}
 	m, outside := manifest.Verify(e, anchors)
 	var deviates *manifest.Error
 	if errors.As(outside, &deviates) && deviates.Code == manifest.CodeParse {
-		return refused(path, outside)
+		return Refuse(path, outside)
 	}
 	if n := len(signers); n < least {
 		err := fmt.Errorf("signed by %d of the given keys, %d are needed", n, least)
@@ -58,7 +45,7 @@ func verify(ctx context.Context, c cli.Console, path string, anchors manifest.Au
 		}
 		return nil
 	}
-	installs, err := everyInstall(m)
+	installs, err := Installs(m)
 	var bad *manifest.Error
 	if errors.As(err, &bad) {
 		return &cli.Refusal{What: path, Reason: reason.ConditionFailed, Err: err}
@@ -67,12 +54,12 @@ func verify(ctx context.Context, c cli.Console, path string, anchors manifest.Au
 		if in.Content == nil || !in.Encryption.IsZero() {
 			continue
 		}
-		if err := checkPayload(ctx, contentSource(in.Content), in); err != nil {
+		if err := checkPayload(ctx, ContentSource(in.Content), in); err != nil {
 			return &cli.Refusal{What: "the payload in " + path, Reason: reason.ImageCorrupt, Err: err}
 		}
 	}
 	c.Say("%s is good.", path)
-	describe(c, m)
+	Describe(c, m)
 	for _, id := range m.Signers() {
 		c.Say("  signed by   %s", id)
 	}
@@ -90,15 +77,15 @@ func verify(ctx context.Context, c cli.Console, path string, anchors manifest.Au
 	return nil
 }
 
-// verified reads an envelope and verifies it.
-func verified(c cli.Console, path string, anchors manifest.Authority) (manifest.Manifest, error) {
-	e, err := readEnvelope(c, path)
+// ReadVerified reads an envelope and verifies it.
+func ReadVerified(c cli.Console, path string, anchors manifest.Authority) (manifest.Manifest, error) {
+	e, err := Read(c, path)
 	if err != nil {
 		return manifest.Manifest{}, err
 	}
 	m, err := manifest.Verify(e, anchors)
 	if err != nil {
-		return manifest.Manifest{}, refused(path, err)
+		return manifest.Manifest{}, Refuse(path, err)
 	}
 	return m, nil
 }
@@ -115,11 +102,11 @@ func verifyPayload(ctx context.Context, c cli.Console, in manifest.Install, dir 
 	}
 	name := filepath.Base(in.URI)
 	path := filepath.Join(dir, name)
-	err := checkPayload(ctx, fileSource(path), in)
+	err := checkPayload(ctx, FileSource(path), in)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("cannot check the payload of %s: %s does not have %s", in.Component, dir, name)
-	case payloadFault(err):
+	case PayloadFault(err):
 		return &cli.Refusal{What: path, Reason: reason.ImageCorrupt, Err: err}
 	case err != nil:
 		return fmt.Errorf("cannot check the payload of %s: %w", in.Component, err)
@@ -128,8 +115,8 @@ func verifyPayload(ctx context.Context, c cli.Console, in manifest.Install, dir 
 	return nil
 }
 
-// payloadFault reports whether the payload itself is wrong.
-func payloadFault(err error) bool {
+// PayloadFault reports whether the payload itself is wrong.
+func PayloadFault(err error) bool {
 	for _, e := range []error{slots.ErrDigest, slots.ErrTooLarge, slots.ErrShort, slots.ErrEncoding} {
 		if errors.Is(err, e) {
 			return true

@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"bufio"
@@ -8,15 +8,21 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/dump"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 )
 
-// maxInspect is the largest file that inspect looks at, in bytes: more than any envelope, so that an
+// MaxInspect is the largest file that inspect looks at, in bytes: more than any envelope, so that an
 // oversized one can be looked at too.
-const maxInspect = 4 * manifest.MaxEnvelope
+const MaxInspect = 4 * manifest.MaxEnvelope
 
-func inspect(c cli.Console, b []byte) error {
+// Inspect writes an annotated dump of the file path, "-" for standard input.
+func Inspect(c cli.Console, path string) error {
+	b, err := files.ReadInput(c.In, path, MaxInspect, "envelope")
+	if err != nil {
+		return err
+	}
 	w := &visible{w: bufio.NewWriter(c.Out)}
-	err := dump.Write(w, b)
+	err = dump.Write(w, b)
 	return errors.Join(err, w.w.Flush())
 }
 

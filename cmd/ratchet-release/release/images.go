@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"context"
@@ -20,10 +20,10 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
-// copyImages brings the payloads of a manifest from a directory into the image directory. All of
+// CopyImages brings the payloads of a manifest from a directory into the image directory. All of
 // them are checked, decoded, before the first is copied.
-func copyImages(ctx context.Context, c cli.Console, m manifest.Manifest, from, to string) error {
-	installs, err := everyInstall(m)
+func CopyImages(ctx context.Context, c cli.Console, m manifest.Manifest, from, to string) error {
+	installs, err := Installs(m)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,7 @@ func copyImages(ctx context.Context, c cli.Console, m manifest.Manifest, from, t
 		if in.Content != nil {
 			continue
 		}
-		name, ours := payloadName(in.URI)
+		name, ours := PayloadName(in.URI)
 		if !ours {
 			c.Say("%s: %s has a name of its own; it must be there already.", in.Component, in.URI)
 			continue
@@ -45,7 +45,7 @@ func copyImages(ctx context.Context, c cli.Console, m manifest.Manifest, from, t
 		if err != nil {
 			return fmt.Errorf("cannot publish the image of %s: %w", in.Component, err)
 		}
-		if err := checkPayload(ctx, fileSource(path), in); payloadFault(err) {
+		if err := checkPayload(ctx, FileSource(path), in); PayloadFault(err) {
 			return &cli.Refusal{What: path, Reason: reason.ImageCorrupt, Err: err}
 		} else if err != nil {
 			return fmt.Errorf("cannot publish the image of %s: %w", in.Component, err)

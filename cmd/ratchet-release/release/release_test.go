@@ -1,8 +1,9 @@
-package main
+package release
 
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
@@ -58,30 +59,11 @@ func TestReleaseErrorsNameTheirLine(t *testing.T) {
 		{"huge", strings.Repeat("#", conf.MaxSize+1), "larger than"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := parseRelease("r.toml", []byte(c.text), workspace.Folder{})
+			_, err := Parse("r.toml", []byte(c.text), workspace.Folder{})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
 		})
-	}
-}
-
-func TestDeskErrorsNameTheirLine(t *testing.T) {
-	dir := t.TempDir()
-	for _, c := range []struct{ text, want string }{
-		{"[vendor]\ndomain = \"x\"\n", ":2: vendor.domain"},
-		{"[broker]\nurl = \"mqtt://b\"\n", ":1: broker: "},
-		{"[broker]\nurl = \"mqtts://b\"\nkey = \"k\"\n", "go together"},
-		{"[broker]\nchannel = \"a/#\"\n", ":2: broker.channel"},
-		{"[images]\nmirrors = [\"x\"]\n", ":2: images.mirrors"},
-		{"[keys]\nrelase = \"x\"\n", `:2:1: unknown key "keys.relase"`},
-		{"", ""},
-	} {
-		write(t, dir+"/"+workspace.FileName, c.text)
-		_, err := workspace.Load(dir)
-		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
-			t.Errorf("%q: %v, want %s", c.text, err, c.want)
-		}
 	}
 }
 
@@ -113,7 +95,7 @@ func FuzzRelease(f *testing.F) {
 	d := workspace.Folder{}
 	d.Vendor.Domain, d.Vendor.Classes, d.Images.BaseURL = "acme.example", []string{"gw"}, "https://img.example"
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, err := parseRelease("r.toml", b, d)
+		p, err := Parse("r.toml", b, d)
 		if err != nil {
 			return
 		}
@@ -121,4 +103,10 @@ func FuzzRelease(f *testing.F) {
 			t.Errorf("accepted without sense: %+v", p)
 		}
 	})
+}
+
+func TestSequenceByTheClock(t *testing.T) {
+	if n, err := autoSequence("", time.Unix(1234, 0)); n != 1234 || err != nil {
+		t.Errorf("by the clock: %d, %v", n, err)
+	}
 }

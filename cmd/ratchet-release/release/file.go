@@ -1,11 +1,9 @@
-package main
+package release
 
 import (
 	"fmt"
 	"path/filepath"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
@@ -73,9 +71,9 @@ type componentTextFile struct {
 // defaultLevel of zstd: what a device saves in radio bytes it saves each time, the desk pays once.
 const defaultLevel = 9
 
-// plan is a release file that makes sense. What is missing of the release are the images' digests
+// Plan is a release file that makes sense. What is missing of the release are the images' digests
 // and sizes.
-type plan struct {
+type Plan struct {
 	release   author.Release // Images are empty
 	auto      bool           // the sequence is still to be chosen
 	severText bool
@@ -95,25 +93,25 @@ type imagePlan struct {
 	mirrors  []string // URLs
 }
 
-// parseRelease reads a release file. What it leaves out comes from the desk. name is its path: the
+// Parse reads a release file. What it leaves out comes from the desk. name is its path: the
 // images' paths are relative to it.
-func parseRelease(name string, b []byte, d workspace.Folder) (plan, error) {
+func Parse(name string, b []byte, d workspace.Folder) (Plan, error) {
 	var f releaseFile
 	doc, err := conf.Decode(name, b, &f)
 	if err != nil {
-		return plan{}, err
+		return Plan{}, err
 	}
-	p := plan{severText: f.SeverText}
+	p := Plan{severText: f.SeverText}
 	for _, step := range []func(conf.Document, releaseFile, workspace.Folder) error{p.identity, p.conditions, p.components, p.texts} {
 		if err := step(doc, f, d); err != nil {
-			return plan{}, err
+			return Plan{}, err
 		}
 	}
 	return p, nil
 }
 
 // identity reads who the release is for and which one it is.
-func (p *plan) identity(doc conf.Document, f releaseFile, d workspace.Folder) (err error) {
+func (p *Plan) identity(doc conf.Document, f releaseFile, d workspace.Folder) (err error) {
 	r := &p.release
 	if f.Version == "" {
 		return doc.Errorf("version", `is missing; write version = "1.2.3"`)
@@ -182,7 +180,7 @@ func (p *plan) identity(doc conf.Document, f releaseFile, d workspace.Folder) (e
 }
 
 // conditions reads what must hold on the device.
-func (p *plan) conditions(doc conf.Document, f releaseFile, _ workspace.Folder) error {
+func (p *Plan) conditions(doc conf.Document, f releaseFile, _ workspace.Folder) error {
 	r := &p.release
 	for _, s := range f.Conditions.Version {
 		c, err := parseCondition(s)
@@ -201,9 +199,10 @@ func (p *plan) conditions(doc conf.Document, f releaseFile, _ workspace.Folder) 
 			return doc.Errorf("conditions.use-before", "%q: want a time such as 2030-01-31T12:00:00Z", manifest.Printable(t))
 		}
 		r.UseBefore = at
-	case toml.LocalDateTime, toml.LocalDate, toml.LocalTime:
-		return doc.Errorf("conditions.use-before", "%v has no time zone: want a time such as 2030-01-31T12:00:00Z", t)
 	default:
+		if conf.Zoneless(t) {
+			return doc.Errorf("conditions.use-before", "%v has no time zone: want a time such as 2030-01-31T12:00:00Z", t)
+		}
 		return doc.Errorf("conditions.use-before", "want a time such as 2030-01-31T12:00:00Z")
 	}
 	if r.UseBefore.Nanosecond() != 0 || !r.UseBefore.IsZero() && r.UseBefore.Unix() <= 0 {
@@ -217,7 +216,7 @@ func (p *plan) conditions(doc conf.Document, f releaseFile, _ workspace.Folder) 
 }
 
 // components reads the images.
-func (p *plan) components(doc conf.Document, f releaseFile, d workspace.Folder) error {
+func (p *Plan) components(doc conf.Document, f releaseFile, d workspace.Folder) error {
 	if len(f.Components) == 0 {
 		return doc.Errorf("component", "is missing; a release has at least one [[component]] with name and file")
 	}
@@ -325,7 +324,7 @@ func (i *imagePlan) locate(doc conf.Document, dir string, f releaseFile, c compo
 }
 
 // texts reads what people are told.
-func (p *plan) texts(doc conf.Document, f releaseFile, _ workspace.Folder) error {
+func (p *Plan) texts(doc conf.Document, f releaseFile, _ workspace.Folder) error {
 	for tag, t := range f.Text {
 		out := author.Text{Description: t.Description, Update: t.Update}
 		for name, c := range t.Components {

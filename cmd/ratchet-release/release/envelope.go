@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"errors"
@@ -30,8 +30,8 @@ func why(err error) reason.Reason {
 	return reason.EnvelopeMalformed
 }
 
-// refused makes a refusal of an error of Parse or Verify.
-func refused(what string, err error) error {
+// Refuse makes a refusal of an error of Parse or Verify.
+func Refuse(what string, err error) error {
 	return &cli.Refusal{What: what, Reason: why(err), Err: err}
 }
 
@@ -53,21 +53,21 @@ func signatures(e manifest.Envelope) int {
 	return a.blocks
 }
 
-// readEnvelope reads and parses a file.
-func readEnvelope(c cli.Console, path string) (manifest.Envelope, error) {
+// Read reads and parses a file.
+func Read(c cli.Console, path string) (manifest.Envelope, error) {
 	b, err := files.ReadInput(c.In, path, manifest.MaxEnvelope, "envelope")
 	if err != nil {
 		return manifest.Envelope{}, err
 	}
 	e, err := manifest.Parse(b)
 	if err != nil {
-		return manifest.Envelope{}, refused(path, err)
+		return manifest.Envelope{}, Refuse(path, err)
 	}
 	return e, nil
 }
 
-// describe says in a few lines what a manifest is.
-func describe(c cli.Console, m manifest.Manifest) {
+// Describe says in a few lines what a manifest is.
+func Describe(c cli.Console, m manifest.Manifest) {
 	c.Say("  manifest    %s", m.Digest())
 	c.Say("  sequence    %d", m.Sequence())
 	if v := m.SetVersion(); v != nil {

@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"fmt"
@@ -19,11 +19,11 @@ const maxSlot = 7
 // nothing it can fail only for content that comes with the manifest.
 const conditionImageMatch = 3
 
-// everyInstall lists the images that any device could be told to install by m, those of every slot,
+// Installs lists the images that any device could be told to install by m, those of every slot,
 // each once. A manifest says what to install only to a device that fits it; so the manifest's own
 // identifiers and versions are taken to make devices that do. An embedded payload that is not the
 // image it should be is a *manifest.Error.
-func everyInstall(m manifest.Manifest) ([]manifest.Install, error) {
+func Installs(m manifest.Manifest) ([]manifest.Install, error) {
 	ids, versions := candidates(m.Envelope())
 	var (
 		list []manifest.Install
@@ -44,7 +44,7 @@ func everyInstall(m manifest.Manifest) ([]manifest.Install, error) {
 		for _, id := range m.Components() {
 			names = append(names, id.String())
 		}
-		for _, name := range passing(names) {
+		for _, name := range Passing(names) {
 			d.Components[name] = manifest.Target{Slot: slot}
 		}
 		for _, d.Version = range versions {
@@ -79,8 +79,8 @@ func everyInstall(m manifest.Manifest) ([]manifest.Install, error) {
 	return list, nil
 }
 
-// passing leaves those components out that payloads of others only pass through.
-func passing(names []string) []string {
+// Passing leaves those components out that payloads of others only pass through.
+func Passing(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		of, ok := strings.CutSuffix(name, "/"+manifest.PayloadPart)
 		return ok && slices.Contains(names, of)

@@ -1,4 +1,4 @@
-package main
+package release
 
 import (
 	"bytes"
@@ -110,8 +110,8 @@ func (c *counter) packed() string {
 	return ""
 }
 
-// payloadName returns the file name of a payload of ours that a URI ends in.
-func payloadName(uri string) (name string, ok bool) {
+// PayloadName returns the file name of a payload of ours that a URI ends in.
+func PayloadName(uri string) (name string, ok bool) {
 	name = uri[strings.LastIndexByte(uri, '/')+1:]
 	digits, found := strings.CutSuffix(name, zstdSuffix)
 	if !found {
@@ -132,11 +132,11 @@ func checkPayload(ctx context.Context, from slots.Source, in manifest.Install) e
 	return err
 }
 
-// fileSource is a payload file as slots.Source.
-type fileSource string
+// FileSource is a payload file as slots.Source.
+type FileSource string
 
 // Open opens the file at an offset; it does not change while it is read, or its digest is wrong.
-func (s fileSource) Open(_ context.Context, off int64, _ string) (io.ReadCloser, string, error) {
+func (s FileSource) Open(_ context.Context, off int64, _ string) (io.ReadCloser, string, error) {
 	f, err := os.Open(string(s))
 	if err != nil {
 		return nil, "", err
@@ -148,11 +148,11 @@ func (s fileSource) Open(_ context.Context, off int64, _ string) (io.ReadCloser,
 	return f, "", nil
 }
 
-// contentSource is an embedded payload as slots.Source.
-type contentSource []byte
+// ContentSource is an embedded payload as slots.Source.
+type ContentSource []byte
 
 // Open opens the content at an offset.
-func (s contentSource) Open(_ context.Context, off int64, _ string) (io.ReadCloser, string, error) {
+func (s ContentSource) Open(_ context.Context, off int64, _ string) (io.ReadCloser, string, error) {
 	return io.NopCloser(bytes.NewReader(s[min(off, int64(len(s))):])), "", nil
 }
 
