@@ -52,9 +52,9 @@ func TestFormatsTrust(t *testing.T) {
 	for _, r := range rows(part(t, document(t, "docs/formats/workspace.md"), "## Roots")) {
 		maps.Copy(files, words(r[0]))
 	}
-	keys := tomlKeys(t, "cmd/ratchet-release/root_file.go", "rootFile", "NAME")
+	keys := tomlKeys(t, "cmd/ratchet-release/root/file.go", "rootFile", "NAME")
 	for typ, table := range map[string]string{"planFile": "", "phaseFile": "phase."} {
-		for _, f := range structs(t, "cmd/ratchet-release/campaign.go")[typ].Fields.List {
+		for _, f := range structs(t, "cmd/ratchet-release/campaign/campaign.go")[typ].Fields.List {
 			keys[table+tagOf(f, "toml")] = true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/publish"
 )
 
 // TestAnnouncement: a document says itself where it belongs; anything else is not published.
@@ -60,7 +61,7 @@ func TestAnnouncement(t *testing.T) {
 		{"too large", make([]byte, 70000), "stable", "", "more than"},
 	}
 	for _, tt := range tests {
-		p, err := announcement(write("doc", tt.body), tt.channel)
+		p, err := publish.Document(write("doc", tt.body), tt.channel)
 		switch {
 		case tt.err == "" && (err != nil || p.Topic != tt.topic || string(p.Body) != string(tt.body)):
 			t.Errorf("%s: topic %q, %v; want %q", tt.name, p.Topic, err, tt.topic)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
 )
 
 // TestInteropPKCS11: keys that never leave a token (SoftHSM) sign a release, a root and a plan, through
@@ -57,13 +58,13 @@ func TestInteropPKCS11(t *testing.T) {
 	if err := os.Remove(filepath.Join(token, "root.pem")); err != nil {
 		t.Fatal(err)
 	}
-	file, root := keyFor("signing", "01"), keyFor("root", "02")
+	file, trusted := keyFor("signing", "01"), keyFor("root", "02")
 	dir := newDesk(t, "")
 	suit := released(t, dir, "r", "5")
 	do(t, 0, "sign", "--key", file, suit)
 	do(t, 0, "verify", "--key", public, suit)
 
-	write(t, filepath.Join(dir, rootName), `name = "acme"
+	write(t, filepath.Join(dir, root.FileName), `name = "acme"
 expires = 2099-01-01T00:00:00Z
 algorithms = ["esp256", "esp384"]
 [signer.token]
@@ -86,12 +87,12 @@ threshold = 1
 signers = ["planner"]
 `)
 	do(t, 0, "root", "rotate", "--dir", dir)
-	out, _ := do(t, 0, "root", "sign", "--key", root, filepath.Join(dir, "root-1.cbor"))
+	out, _ := do(t, 0, "root", "sign", "--key", trusted, filepath.Join(dir, "root-1.cbor"))
 	contains(t, out, "ends at version 1 now")
 	write(t, filepath.Join(dir, "plan.toml"), "manifest = \"r.suit\"\nvalid-until = 2099-01-01T00:00:00Z\n[[phase]]\npercent = 100.0\n")
 	out, _ = do(t, 0, "campaign", "plan", "--dir", dir, "--key", file, filepath.Join(dir, "plan.toml"))
 	contains(t, out, "signed by enough of the role campaign")
 
 	t.Setenv("PKCS11_PIN", "0000")
-	do(t, cli.ExitFailed, "sign", "--key", root, suit)
+	do(t, cli.ExitFailed, "sign", "--key", trusted, suit)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
 )
 
 // A root from nothing: everything that init makes is used, and devices take the bundle.
@@ -22,7 +23,7 @@ func TestRootInit(t *testing.T) {
 	if !bytes.Equal(release, read(t, filepath.Join(dir, "keys/release.pub.pem"))) {
 		t.Error("the release key was replaced")
 	}
-	r, err := readTrusted(filepath.Join(dir, bundleName))
+	r, err := root.ReadTrusted(filepath.Join(dir, root.BundleName))
 	if err != nil || r.Version() != 1 || !r.Development() || len(r.Role(trust.RoleRoot)[0].Members[0].Keys) != 2 {
 		t.Fatalf("%+v, %v", r.Spec(), err)
 	}
@@ -33,7 +34,7 @@ func TestRootInit(t *testing.T) {
 	}
 	_, errs := do(t, cli.ExitFailed, "root", "init", "--dir", dir)
 	contains(t, errs, "root.toml exists already and is not overwritten")
-	out, _ = do(t, 0, "root", "show", filepath.Join(dir, bundleName))
+	out, _ = do(t, 0, "root", "show", filepath.Join(dir, root.BundleName))
 	contains(t, out, "1 version,", "good to version 1")
 }
 
@@ -57,26 +58,26 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 		text += "[[role]]\nname = \"root\"\nthreshold = " + threshold + "\nsigners = [\"" + strings.ReplaceAll(signers, " ", "\", \"") + "\"]\n"
 		text += "[[role]]\nname = \"release\"\nthreshold = 1\nsigners = [\"ship\"]\nvendors = [\"acme.example\"]\nclasses = [\"gateway-v1\"]\n"
 		text += "[[role]]\nname = \"campaign\"\nthreshold = 1\nsigners = [\"plan\"]\n[component.rootfs]\nmin = 3\n"
-		write(t, in(rootName), text)
+		write(t, in(root.FileName), text)
 	}
 	file("alice bob carol", "2", "")
 	out, _ := do(t, 0, "root", "rotate", "--dir", dir)
 	contains(t, out, "Root 1 of acme", "0 of 2 needed; not yet: alice", "rootfs: 3 to 18446744073709551615", "for class ")
 	out, _ = do(t, 0, "root", "sign", "--key", in("alice.pem"), in("root-1.cbor"))
 	contains(t, out, "1 of 2 needed; not yet: bob")
-	if _, err := os.Stat(in(bundleName)); err == nil {
+	if _, err := os.Stat(in(root.BundleName)); err == nil {
 		t.Fatal("the bundle was made too early")
 	}
 	out, _ = do(t, 0, "keys", "rotate", "--dir", dir)
 	contains(t, out, "says this already", "1 of 2 needed")
 	do(t, 0, "sign", "--key", in("carol.pem"), in("root-1.cbor"))
-	if _, err := os.Stat(in(bundleName)); err == nil {
+	if _, err := os.Stat(in(root.BundleName)); err == nil {
 		t.Fatal("half of a pair counted")
 	}
 	out, _ = do(t, 0, "sign", "--key", in("carol-ml-dsa.pem"), in("root-1.cbor"))
 	contains(t, out, "ends at version 1 now")
 	out, _ = do(t, 0, "root", "sign", "--key", in("bob.pem"), in("root-1.cbor"))
-	contains(t, out, "in "+in(bundleName)+" already")
+	contains(t, out, "in "+in(root.BundleName)+" already")
 
 	// The second version: carol leaves for dave, campaign begins anew.
 	file("alice bob dave", "2", "renew = [\"campaign\"]\n")
@@ -88,7 +89,7 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 	contains(t, out, "by signers of version 1: 1 of 2", "by its own signers: 1 of 2")
 	out, _ = do(t, 0, "root", "sign", "--key", in("bob.pem"), in("root-2.cbor"))
 	contains(t, out, "ends at version 2 now")
-	out, _ = do(t, 0, "root", "show", in(bundleName))
+	out, _ = do(t, 0, "root", "show", in(root.BundleName))
 	contains(t, out, "Root 1 of acme", "Root 2 of acme", "2 versions,")
 	out, _ = do(t, 0, "root", "show", in("root-2.cbor"))
 	contains(t, out, "A device that trusts the version before it takes it")
@@ -103,15 +104,15 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 	file("alice", "2", "")
 	out, _ = do(t, cli.ExitRefused, "root", "rotate", "--dir", dir, "--replace")
 	contains(t, out, "reason: root-refused")
-	write(t, in(rootName), strings.Replace(string(read(t, in(rootName))), "name = \"acme\"", "name = \"evil\"", 1))
+	write(t, in(root.FileName), strings.Replace(string(read(t, in(root.FileName))), "name = \"acme\"", "name = \"evil\"", 1))
 	_, errs = do(t, cli.ExitFailed, "root", "rotate", "--dir", dir)
 	contains(t, errs, "root.toml:1: name: this chain is \"acme\"")
 	write(t, in("x.cbor"), "\xd8\x62nonsense")
 	out, _ = do(t, cli.ExitRefused, "root", "show", in("x.cbor"))
 	contains(t, out, "reason: root-refused")
-	b := read(t, in(bundleName))
+	b := read(t, in(root.BundleName))
 	b[len(b)-1] ^= 1
-	write(t, in(bundleName), string(b))
+	write(t, in(root.BundleName), string(b))
 	out, _ = do(t, cli.ExitRefused, "root", "rotate", "--dir", dir)
 	contains(t, out, "reason: root-refused")
 }
@@ -135,7 +136,7 @@ func TestRootFileErrors(t *testing.T) {
 		head + signer + "[[role]]\nname = \"release\"\nvendors = [\"Not A Domain\"]\n":       "role[1].vendors",
 		head + signer + "[[role]]\nname = \"root\"\nthreshold = 1\nsigners = [\"a\", \"a\"]": "listed twice",
 	} {
-		write(t, filepath.Join(dir, rootName), text)
+		write(t, filepath.Join(dir, root.FileName), text)
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), []string{"root", "rotate", "--dir", dir}, strings.NewReader(""), &out, &errs); code == 0 {
 			t.Errorf("%q was taken", text)
@@ -162,15 +163,15 @@ func TestCampaignAndPermit(t *testing.T) {
 	out, _ = do(t, 0, "campaign", "pulse", "--dir", dir, "--key", key("pulse"), "--phase", "2", "--state", "paused", "-o", in("pulse.cbor"), in("plan.cbor"))
 	contains(t, out, "paused, phase 2", "signed by enough of the role pulse")
 
-	root, err := readTrusted(in(bundleName))
+	trusted, err := root.ReadTrusted(in(root.BundleName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := campaign.VerifyPlan(root, read(t, in("plan.cbor")))
+	plan, err := campaign.VerifyPlan(trusted, read(t, in("plan.cbor")))
 	if err != nil || plan.Spec().Phases[0].BasisPoints != 7 || plan.Spec().ManifestSequence != 5 {
 		t.Fatalf("%+v, %v", plan.Spec(), err)
 	}
-	pulse, err := campaign.VerifyPulse(root, read(t, in("pulse.cbor")))
+	pulse, err := campaign.VerifyPulse(trusted, read(t, in("pulse.cbor")))
 	if err != nil || pulse.Spec().Plan != plan.Digest() || pulse.Spec().State != campaign.StatePaused {
 		t.Fatalf("%+v, %v", pulse.Spec(), err)
 	}
@@ -186,7 +187,7 @@ func TestCampaignAndPermit(t *testing.T) {
 
 	// A plan for an envelope that no device under this root takes.
 	write(t, in("revoked.toml"), string(read(t, in("plan.toml"))))
-	write(t, in(rootName), strings.Replace(string(read(t, in(rootName))), "revoked = []", "revoked = [\""+plan.Spec().Manifest.String()+"\"]", 1))
+	write(t, in(root.FileName), strings.Replace(string(read(t, in(root.FileName))), "revoked = []", "revoked = [\""+plan.Spec().Manifest.String()+"\"]", 1))
 	do(t, 0, "root", "rotate", "--dir", dir)
 	do(t, 0, "root", "sign", "--key", key("root"), in("root-2.cbor"))
 	out, _ = do(t, cli.ExitRefused, "campaign", "plan", "--dir", dir, in("revoked.toml"))
@@ -200,11 +201,11 @@ func TestCampaignAndPermit(t *testing.T) {
 	out, _ = doWith(t, challenge[:30]+"\n"+challenge[30:], 0, "permit", "--dir", dir, "--challenge", "-", "--lift", "sequence-below-floor", "--lift", "quarantined",
 		"--key", key("recovery"), "-o", in("permit.cbor"), suit)
 	contains(t, out, "Permit for gw-1, under root 2", "lifts       quarantined", "signed by enough of the role recovery")
-	if root, err = readTrusted(in(bundleName)); err != nil {
+	if trusted, err = root.ReadTrusted(in(root.BundleName)); err != nil {
 		t.Fatal(err)
 	}
 	c, _ := campaign.ParseChallenge(challenge)
-	p, err := campaign.VerifyPermit(root, read(t, in("permit.cbor")), c)
+	p, err := campaign.VerifyPermit(trusted, read(t, in("permit.cbor")), c)
 	if err != nil || p.Spec().Manifest != plan.Spec().Manifest || time.Since(p.Spec().Issued) > time.Hour {
 		t.Fatalf("%+v, %v", p.Spec(), err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/publish"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
@@ -41,13 +42,13 @@ document that is announced again changes nothing.`,
 				}
 				var posts []broker.Post
 				for _, name := range args {
-					p, err := announcement(name, *channel)
+					p, err := publish.Document(name, *channel)
 					if err != nil {
 						return err
 					}
 					posts = append(posts, p)
 				}
-				return announce(ctx, c, override(d.BrokerOptions()), posts)
+				return publish.Announce(ctx, c, override(d.BrokerOptions()), posts)
 			}
 		},
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/campaign"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
 )
 
 // campaignVerbs are those about plans, pulses and permits.
@@ -51,7 +53,7 @@ A plan does nothing without a pulse; see "campaign pulse".`,
 				if *out == "" {
 					*out = strings.TrimSuffix(args[0], ".toml") + ".cbor"
 				}
-				return makePlan(c, args[0], *dir, orBundle(*bundle, *dir), *key, *out, time.Now())
+				return campaign.Plan(c, args[0], *dir, orBundle(*bundle, *dir), *key, *out, time.Now())
 			}
 		},
 	}
@@ -61,7 +63,7 @@ func orBundle(bundle, dir string) string {
 	if bundle != "" {
 		return bundle
 	}
-	return filepath.Join(dir, bundleName)
+	return filepath.Join(dir, root.BundleName)
 }
 
 func campaignPulseVerb() cli.Verb {
@@ -90,7 +92,7 @@ none comes any more, devices stop. It can hold or hasten what the plan allows, a
 				if len(args) != 1 {
 					return cli.Usage("one plan, please")
 				}
-				return makePulse(c, args[0], orBundle(*bundle, *dir), *key, *out, *state, *phase, *life, *sequence, time.Now())
+				return campaign.Pulse(c, args[0], orBundle(*bundle, *dir), *key, *out, *state, *phase, *life, *sequence, time.Now())
 			}
 		},
 	}
@@ -121,7 +123,7 @@ genuine, made for that class of device, not revoked, and correctly written can n
 				if len(args) != 1 || *challenge == "" || len(*lifts) == 0 {
 					return cli.Usage("an envelope or digest, the --challenge, and the rules to --lift, please")
 				}
-				return makePermit(c, args[0], orBundle(*bundle, *dir), *key, *out, *challenge, *lifts, time.Now())
+				return campaign.Permit(c, args[0], orBundle(*bundle, *dir), *key, *out, *challenge, *lifts, time.Now())
 			}
 		},
 	}

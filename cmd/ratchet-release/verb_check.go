@@ -5,6 +5,7 @@ import (
 	"flag"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/check"
 )
 
 func checkVerb() cli.Verb {
@@ -18,23 +19,23 @@ func checkVerb() cli.Verb {
 		},
 		Exits: "2 the device would not take it now, with \"reason: <word>\", the SUIT code, the section and the\noffset of the command on standard output",
 		Setup: func(fs *flag.FlagSet) cli.Action {
-			var o checkOptions
-			fs.StringVar(&o.root, "root", "", "trust root `FILE`: a signed root, or the bundle")
+			var o check.Options
+			fs.StringVar(&o.Root, "root", "", "trust root `FILE`: a signed root, or the bundle")
 			keys := cli.Repeated(fs, "key", "public key `FILE` instead of a root, PEM or COSE_Key; may be repeated")
-			fs.StringVar(&o.facts, "facts", "", "`FILE` that says what the device is")
-			fs.StringVar(&o.payloads, "payloads", "", "answer fetches from `DIR`, by the last part of their addresses")
+			fs.StringVar(&o.Facts, "facts", "", "`FILE` that says what the device is")
+			fs.StringVar(&o.Payloads, "payloads", "", "answer fetches from `DIR`, by the last part of their addresses")
 			decrypt := cli.Repeated(fs, "decrypt-key", "the device's decryption key `FILE`, PEM or COSE_Key; may be repeated")
 			return func(ctx context.Context, c cli.Console, args []string) error {
-				o.keys, o.decrypt = *keys, *decrypt
+				o.Keys, o.Decrypt = *keys, *decrypt
 				switch {
 				case len(args) != 1:
 					return cli.Usage("one envelope, please")
-				case (o.root == "") == (len(o.keys) == 0):
+				case (o.Root == "") == (len(o.Keys) == 0):
 					return cli.Usage("give either --root or --key: whom does the device trust?")
-				case o.facts == "":
+				case o.Facts == "":
 					return cli.Usage("give --facts: what is the device?")
 				}
-				return check(ctx, c, args[0], o)
+				return check.Run(ctx, c, args[0], o)
 			}
 		},
 	}

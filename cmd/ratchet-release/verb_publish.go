@@ -6,6 +6,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/publish"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
@@ -33,17 +34,17 @@ that has not seen it never will.`,
 		},
 		Exits: "2 an envelope or a payload is refused; nothing was offered",
 		Setup: func(fs *flag.FlagSet) cli.Action {
-			var o publishOptions
+			var o publish.Options
 			dir := dirFlag(fs)
 			names := cli.Repeated(fs, "key", "public key `PEM` to verify with (default: keys.anchors)")
 			devices := cli.Repeated(fs, "device", "offer to the device `ID` only; may be repeated")
-			fs.StringVar(&o.channel, "channel", "", "offer on the channel `NAME` (default: broker.channel)")
-			fs.StringVar(&o.payloads, "payloads", "", "payloads are in `DIR` (default: beside each envelope)")
-			fs.StringVar(&o.images, "images", "", "image directory `DIR` (default: images.directory)")
-			fs.BoolVar(&o.imagesOnly, "images-only", false, "copy images, offer nothing")
-			fs.BoolVar(&o.offerOnly, "offer-only", false, "copy nothing: the images are where the manifest says already")
-			fs.BoolVar(&o.sever, "sever-text", false, "leave the texts out of what is sent")
-			fs.BoolVar(&o.force, "force", false, "replace a newer offer")
+			fs.StringVar(&o.Channel, "channel", "", "offer on the channel `NAME` (default: broker.channel)")
+			fs.StringVar(&o.Payloads, "payloads", "", "payloads are in `DIR` (default: beside each envelope)")
+			fs.StringVar(&o.Images, "images", "", "image directory `DIR` (default: images.directory)")
+			fs.BoolVar(&o.ImagesOnly, "images-only", false, "copy images, offer nothing")
+			fs.BoolVar(&o.OfferOnly, "offer-only", false, "copy nothing: the images are where the manifest says already")
+			fs.BoolVar(&o.Sever, "sever-text", false, "leave the texts out of what is sent")
+			fs.BoolVar(&o.Force, "force", false, "replace a newer offer")
 			withdraw := fs.Bool("withdraw", false, "clear the offer of the channel or device")
 			override := brokerFlags(fs)
 			return func(ctx context.Context, c cli.Console, args []string) error {
@@ -52,33 +53,33 @@ that has not seen it never will.`,
 					return cli.Usage("--withdraw clears whatever is offered and takes no file")
 				case !*withdraw && len(args) == 0:
 					return cli.Usage("which envelope?")
-				case o.imagesOnly && o.offerOnly:
+				case o.ImagesOnly && o.OfferOnly:
 					return cli.Usage("--images-only and --offer-only leave nothing to do")
-				case len(args) > 1 && !o.imagesOnly:
+				case len(args) > 1 && !o.ImagesOnly:
 					return cli.Usage("a topic holds one offer: publish one envelope at a time, or give --images-only")
 				}
 				d, err := workspace.Find(*dir)
 				if err != nil {
 					return err
 				}
-				o.broker = override(d.BrokerOptions())
-				topics, err := o.topics(d, *devices)
+				o.Broker = override(d.BrokerOptions())
+				topics, err := o.Topics(d, *devices)
 				if err != nil {
 					return err
 				}
 				if *withdraw {
-					return withdrawOffers(ctx, c, o.broker, topics)
+					return publish.Withdraw(ctx, c, o.Broker, topics)
 				}
-				if o.anchors, err = d.Anchors(); len(*names) > 0 {
-					o.anchors, err = keys.Anchors(*names, d.Keys.Legacy)
+				if o.Anchors, err = d.Anchors(); len(*names) > 0 {
+					o.Anchors, err = keys.Anchors(*names, d.Keys.Legacy)
 				}
 				if err != nil {
 					return err
 				}
-				if o.images == "" {
-					o.images = d.ImageDir()
+				if o.Images == "" {
+					o.Images = d.ImageDir()
 				}
-				return publish(ctx, c, args, topics, o)
+				return publish.Run(ctx, c, args, topics, o)
 			}
 		},
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
@@ -35,9 +36,9 @@ too; issue them again.`,
 			replace := fs.Bool("replace", false, "replace a root-N.cbor that says something else, with its signatures")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) > 0 {
-					return cli.Usage("it takes no arguments: edit %s", rootName)
+					return cli.Usage("it takes no arguments: edit %s", root.FileName)
 				}
-				return rotate(c, *dir, *replace, time.Now())
+				return root.Next(c, *dir, *replace, time.Now())
 			}
 		},
 	}
@@ -60,7 +61,7 @@ is first walked as a device would walk it.`,
 				if len(args) != 1 || *key == "" {
 					return cli.Usage("one root, and the --key to sign with, please")
 				}
-				return signRoot(c, args[0], *bundle, *key)
+				return root.Sign(c, args[0], *bundle, *key)
 			}
 		},
 	}
@@ -81,7 +82,7 @@ the version before it, from the bundle given with --bundle.`,
 				if len(args) != 1 {
 					return cli.Usage("one root or bundle, please")
 				}
-				return showRoot(c, args[0], *bundle)
+				return root.Show(c, args[0], *bundle)
 			}
 		},
 	}
@@ -122,7 +123,7 @@ live (keys new), name them in root.toml with a threshold, and begin with "root r
 					}
 					*name = d.Vendor.Domain
 				}
-				return rootInit(c, *dir, *name, *development, *hybrid, *years)
+				return root.Init(c, *dir, *name, *development, *hybrid, *years)
 			}
 		},
 	}

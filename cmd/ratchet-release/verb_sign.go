@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/campaign"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
@@ -48,8 +49,8 @@ a TOML file that names a signing command, for keys that live in a token or a ser
 				if *out == "-" {
 					return cli.Usage("an envelope is signed in its file; give one, or -o FILE")
 				}
-				if kind, ok := documentKind(args[0]); ok {
-					return cosign(c, kind, args[0], *out, *key)
+				if kind, ok := campaign.Kind(args[0]); ok {
+					return campaign.Cosign(c, kind, args[0], *out, *key)
 				}
 				return release.Sign(c, args[0], *out, *key)
 			}

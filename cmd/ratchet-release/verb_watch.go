@@ -4,10 +4,8 @@ import (
 	"context"
 	"flag"
 
-	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
-	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
-	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/watch"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
@@ -41,12 +39,7 @@ says, and is never signed. A silent device is one that is not online.`,
 				if err != nil {
 					return err
 				}
-				w := &watcher{c: c, fleet: fleet.New(d.DeviceKeys), json: *asJSON, live: screen.Drawable(c.Out) && !*asJSON, colour: screen.Colours(c.Out)}
-				o := override(d.BrokerOptions())
-				if *once {
-					return w.once(ctx, o)
-				}
-				return broker.Follow(ctx, c, o, watchTopics(), redrawEvery, w.fleet.Take, w.draw)
+				return watch.Run(ctx, c, watch.Options{Broker: override(d.BrokerOptions()), Keys: d.DeviceKeys, Once: *once, Json: *asJSON})
 			}
 		},
 	}

@@ -1,4 +1,6 @@
-package main
+// Package campaign makes the documents of a roll-out and signs them: plans, pulses and permits. Each is held
+// against the newest trust root, as a device would, before it is written.
+package campaign
 
 import (
 	"bytes"
@@ -21,6 +23,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
@@ -40,8 +43,9 @@ type phaseFile struct {
 	NotBefore time.Time `toml:"not-before"`
 }
 
-func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) error {
-	root, err := readTrusted(bundle)
+// Plan makes a plan from the plan file path and signs it when key is not "".
+func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) error {
+	trusted, err := root.ReadTrusted(bundle)
 	if err != nil {
 		return err
 	}
@@ -54,7 +58,7 @@ func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) 
 	if err != nil {
 		return fmt.Errorf("cannot read plan file: %w", err)
 	}
-	s := campaign.PlanSpec{Generation: root.Generation(trust.RoleCampaign), Channel: f.Channel, Devices: slices.Sorted(slices.Values(f.Devices)),
+	s := campaign.PlanSpec{Generation: trusted.Generation(trust.RoleCampaign), Channel: f.Channel, Devices: slices.Sorted(slices.Values(f.Devices)),
 		Salt: make([]byte, campaign.SaltSize), Issued: now.UTC().Truncate(time.Second), ValidUntil: f.ValidUntil.UTC()}
 	if s.Generation == 0 {
 		return documentRefused("plan", fmt.Errorf("the root gives nobody the role campaign: %w", trust.ErrNoSigner))
@@ -107,7 +111,7 @@ func makePlan(c cli.Console, path, dir, bundle, key, out string, now time.Time) 
 	if !filepath.IsAbs(f.Manifest) {
 		f.Manifest = filepath.Join(filepath.Dir(path), f.Manifest)
 	}
-	m, err := releasable(c, f.Manifest, root, vendors, s.Classes)
+	m, err := releasable(c, f.Manifest, trusted, vendors, s.Classes)
 	if err != nil {
 		return err
 	}
@@ -140,8 +144,9 @@ func releasable(c cli.Console, path string, root trust.Root, vendors, classes []
 	return m, nil
 }
 
-func makePulse(c cli.Console, path, bundle, key, out, state string, phase int, life time.Duration, sequence string, now time.Time) error {
-	root, err := readTrusted(bundle)
+// Pulse makes a pulse for the plan path: its state, the phase from 1 on, and how long it holds.
+func Pulse(c cli.Console, path, bundle, key, out, state string, phase int, life time.Duration, sequence string, now time.Time) error {
+	trusted, err := root.ReadTrusted(bundle)
 	if err != nil {
 		return err
 	}
@@ -154,7 +159,7 @@ func makePulse(c cli.Console, path, bundle, key, out, state string, phase int, l
 		return documentRefused("plan", err)
 	}
 	now = now.UTC().Truncate(time.Second)
-	s := campaign.PulseSpec{Generation: root.Generation(trust.RolePulse), Plan: digest, Sequence: uint64(now.Unix()), State: campaign.State(state),
+	s := campaign.PulseSpec{Generation: trusted.Generation(trust.RolePulse), Plan: digest, Sequence: uint64(now.Unix()), State: campaign.State(state),
 		Phase: phase - 1, Issued: now, Expires: now.Add(life.Truncate(time.Second))}
 	if sequence != "" {
 		if s.Sequence, err = strconv.ParseUint(sequence, 10, 64); err != nil {
@@ -166,8 +171,8 @@ func makePulse(c cli.Console, path, bundle, key, out, state string, phase int, l
 		return documentRefused("pulse", fmt.Errorf("the root gives nobody the role pulse: %w", trust.ErrNoSigner))
 	case phase < 1 || phase > len(plan.Phases):
 		return cli.Usage("--phase %d: the plan has %s", phase, screen.Plural(len(plan.Phases), "phase"))
-	case plan.Generation != root.Generation(trust.RoleCampaign):
-		return documentRefused("plan", fmt.Errorf("it is of generation %d, the role campaign is at %d: make the plan again", plan.Generation, root.Generation(trust.RoleCampaign)))
+	case plan.Generation != trusted.Generation(trust.RoleCampaign):
+		return documentRefused("plan", fmt.Errorf("it is of generation %d, the role campaign is at %d: make the plan again", plan.Generation, trusted.Generation(trust.RoleCampaign)))
 	}
 	if msg, err = campaign.BuildPulse(s); err != nil {
 		return documentRefused("pulse", err)
@@ -175,8 +180,10 @@ func makePulse(c cli.Console, path, bundle, key, out, state string, phase int, l
 	return finishDocument(c, "pulse", msg, out, key, bundle)
 }
 
-func makePermit(c cli.Console, what, bundle, key, out, challenge string, lifts []string, now time.Time) error {
-	root, err := readTrusted(bundle)
+// Permit makes a permit for a device that showed challenge: which manifest, by its digest or envelope, and which
+// reasons it lifts.
+func Permit(c cli.Console, what, bundle, key, out, challenge string, lifts []string, now time.Time) error {
+	trusted, err := root.ReadTrusted(bundle)
 	if err != nil {
 		return err
 	}
@@ -187,15 +194,15 @@ func makePermit(c cli.Console, what, bundle, key, out, challenge string, lifts [
 		}
 		challenge = string(b)
 	}
-	s := campaign.PermitSpec{Generation: root.Generation(trust.RoleRecovery), Issued: now.UTC().Truncate(time.Second)}
+	s := campaign.PermitSpec{Generation: trusted.Generation(trust.RoleRecovery), Issued: now.UTC().Truncate(time.Second)}
 	if s.Challenge, err = campaign.ParseChallenge(challenge); err != nil {
 		return cli.Usage("%v", err)
 	}
 	switch {
 	case s.Generation == 0:
 		return documentRefused("permit", fmt.Errorf("the root gives nobody the role recovery: %w", trust.ErrNoSigner))
-	case s.Challenge.RootVersion != root.Version():
-		return documentRefused("permit", fmt.Errorf("the device is at root %d, the bundle ends at %d: give the device the bundle, or use that of its root", s.Challenge.RootVersion, root.Version()))
+	case s.Challenge.RootVersion != trusted.Version():
+		return documentRefused("permit", fmt.Errorf("the device is at root %d, the bundle ends at %d: give the device the bundle, or use that of its root", s.Challenge.RootVersion, trusted.Version()))
 	}
 	if s.Manifest, err = manifest.ParseDigest(what); err != nil {
 		e, err := release.Read(c, what)

@@ -1,11 +1,9 @@
-package main
+package check
 
 import (
 	"fmt"
 	"math"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
@@ -165,7 +163,8 @@ func factTime(v any) (policy.Now, error) {
 	case string:
 		at, err := time.Parse(time.RFC3339, v)
 		return policy.Now{Wall: at, Known: true}, err
-	case toml.LocalDateTime, toml.LocalDate, toml.LocalTime:
+	}
+	if conf.Zoneless(v) {
 		return policy.Now{}, fmt.Errorf("%v has no time zone; write it as 2026-03-01T12:00:00Z", v)
 	}
 	return policy.Now{}, fmt.Errorf("want a time such as 2026-03-01T12:00:00Z")

@@ -1,4 +1,9 @@
-package main
+// Package publish gives releases and documents to the broker: offers, trust roots, plans and pulses.
+//
+// Images are copied before an offer is made, so that no device is told of an image that is not there.
+// What was published is read back, since a broker acknowledges what its access list forbids. An
+// interruption leaves the offer before or the new one.
+package publish
 
 import (
 	"bytes"
@@ -16,72 +21,73 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
-type publishOptions struct {
-	channel, payloads, images           string
-	imagesOnly, offerOnly, sever, force bool
-	anchors                             trust.Keys
-	broker                              broker.Options
+// Options say where to and what of a release is published.
+type Options struct {
+	Channel, Payloads, Images           string
+	ImagesOnly, OfferOnly, Sever, Force bool
+	Anchors                             trust.Keys
+	Broker                              broker.Options
 }
 
-// topics lists where to offer.
-func (o publishOptions) topics(d workspace.Folder, devices []string) ([]string, error) {
-	if o.imagesOnly {
+// Topics lists where to offer.
+func (o Options) Topics(d workspace.Folder, devices []string) ([]string, error) {
+	if o.ImagesOnly {
 		return nil, nil
 	}
-	if len(devices) > 0 && o.channel != "" {
+	if len(devices) > 0 && o.Channel != "" {
 		return nil, cli.Usage("--channel and --device exclude each other")
 	}
-	if o.channel == "" && len(devices) == 0 {
-		o.channel = d.Broker.Channel
+	if o.Channel == "" && len(devices) == 0 {
+		o.Channel = d.Broker.Channel
 	}
 	if len(devices) == 0 {
 		devices = []string{""}
 	}
 	var topics []string
 	for _, id := range devices {
-		t, err := offerTopic(o.channel, id)
+		t, err := offerTopic(o.Channel, id)
 		if err != nil {
 			return nil, err
 		}
 		topics = append(topics, t)
 	}
-	return topics, o.broker.Validate()
+	return topics, o.Broker.Validate()
 }
 
-// publish verifies everything before it changes anything, copies before it offers.
-func publish(ctx context.Context, c cli.Console, files, topics []string, o publishOptions) error {
+// Run verifies everything before it changes anything, copies before it offers.
+func Run(ctx context.Context, c cli.Console, files, topics []string, o Options) error {
 	var all []manifest.Manifest
 	for _, path := range files {
-		m, err := release.ReadVerified(c, path, o.anchors)
+		m, err := release.ReadVerified(c, path, o.Anchors)
 		if err != nil {
 			return err
 		}
 		all = append(all, m)
 	}
 	for i, m := range all {
-		if o.offerOnly {
+		if o.OfferOnly {
 			break
 		}
-		from := o.payloads
+		from := o.Payloads
 		if from == "" {
 			from = filepath.Dir(files[i])
 		}
-		if err := release.CopyImages(ctx, c, m, from, o.images); err != nil {
+		if err := release.CopyImages(ctx, c, m, from, o.Images); err != nil {
 			return err
 		}
 	}
-	if o.imagesOnly {
+	if o.ImagesOnly {
 		return nil
 	}
 	m := all[0]
 	envelope := m.Envelope()
-	if o.sever {
+	if o.Sever {
 		var err error
-		if envelope, err = severed(envelope, o.anchors); err != nil {
+		if envelope, err = severed(envelope, o.Anchors); err != nil {
 			return err
 		}
 	}
-	b, err := broker.Connect(ctx, o.broker)
+	b, err := broker.Connect(ctx, o.Broker)
 	if err != nil {
 		return err
 	}
@@ -108,7 +114,7 @@ func severed(envelope []byte, anchors trust.Keys) ([]byte, error) {
 }
 
 // offer publishes one envelope on one topic and proves that it is there.
-func offer(ctx context.Context, c cli.Console, b *broker.Conn, topic string, m manifest.Manifest, envelope []byte, o publishOptions) error {
+func offer(ctx context.Context, c cli.Console, b *broker.Conn, topic string, m manifest.Manifest, envelope []byte, o Options) error {
 	old, err := b.Retained(ctx, topic, broker.Settle)
 	if err != nil {
 		return err
@@ -117,7 +123,7 @@ func offer(ctx context.Context, c cli.Console, b *broker.Conn, topic string, m m
 		c.Say("%s: sequence %d is offered there already.", topic, m.Sequence())
 		return nil
 	}
-	if err := supersedes(m, old, o.anchors); err != nil && !o.force {
+	if err := supersedes(m, old, o.Anchors); err != nil && !o.Force {
 		return fmt.Errorf("cannot offer %s on %s: %w", m.Digest(), topic, err)
 	}
 	if err := b.Publish(ctx, drop, topic, true, envelope); err != nil {
@@ -155,8 +161,8 @@ func supersedes(m manifest.Manifest, old []byte, anchors trust.Keys) error {
 	return nil
 }
 
-// withdrawOffers clears retained offers.
-func withdrawOffers(ctx context.Context, c cli.Console, o broker.Options, topics []string) error {
+// Withdraw clears retained offers.
+func Withdraw(ctx context.Context, c cli.Console, o broker.Options, topics []string) error {
 	b, err := broker.Connect(ctx, o)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package root
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 
 // Files of a trust root in a release directory.
 const (
-	rootName   = "root.toml"        // what people write
-	bundleName = "root-bundle.cbor" // every signed version; what devices get
+	FileName   = "root.toml"        // what people write
+	BundleName = "root-bundle.cbor" // every signed version; what devices get
 )
 
 // rootFile is root.toml: what the next root says. The version, the name after the first one, and the

@@ -1,6 +1,10 @@
-package main
+// Package watch is the live table of the fleet: what devices report over MQTT, drawn on a terminal, as lines,
+// or as JSON. It keeps nothing on disk.
+package watch
 
 import (
+	"github.com/ratchet-ota/ratchet/agent/trust"
+
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +17,23 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
+
+// Options say what is watched, and how it is shown.
+type Options struct {
+	Broker broker.Options
+	Keys   func(id string) (trust.Keys, bool, error) // enrolled keys of a device
+	Once   bool                                      // show what is known now, and end
+	Json   bool
+}
+
+// Run shows devices until ctx ends.
+func Run(ctx context.Context, c cli.Console, o Options) error {
+	w := &watcher{c: c, fleet: fleet.New(o.Keys), json: o.Json, live: screen.Drawable(c.Out) && !o.Json, colour: screen.Colours(c.Out)}
+	if o.Once {
+		return w.once(ctx, o.Broker)
+	}
+	return broker.Follow(ctx, c, o.Broker, watchTopics(), redrawEvery, w.fleet.Take, w.draw)
+}
 
 func watchTopics() []string {
 	return []string{wire.DeviceTopic(wire.Any, wire.Status), wire.DeviceTopic(wire.Any, wire.Presence),

@@ -1,4 +1,4 @@
-package main
+package root
 
 import (
 	"errors"
@@ -17,12 +17,12 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
-// rootInit begins a root.
+// Init begins a root.
 //
 // Crash: at any point -> some of the files are missing; what exists is not overwritten, and nothing
 // depends on a bundle that was not written.
-func rootInit(c cli.Console, dir, name string, development, hybrid bool, years int) error {
-	for _, n := range []string{rootName, bundleName, "root-1.cbor"} {
+func Init(c cli.Console, dir, name string, development, hybrid bool, years int) error {
+	for _, n := range []string{FileName, BundleName, "root-1.cbor"} {
 		if _, err := os.Lstat(filepath.Join(dir, n)); err == nil {
 			return fmt.Errorf("cannot begin a root in %s: %s exists already and is not overwritten", dir, n)
 		}
@@ -43,10 +43,10 @@ func rootInit(c cli.Console, dir, name string, development, hybrid bool, years i
 		}
 	}
 	now := time.Now()
-	if err := files.Create(filepath.Join(dir, rootName), rootTOML(name, development, hybrid, now.AddDate(years, 0, 0)), 0o644); err != nil {
+	if err := files.Create(filepath.Join(dir, FileName), rootTOML(name, development, hybrid, now.AddDate(years, 0, 0)), 0o644); err != nil {
 		return fmt.Errorf("cannot begin a root in %s: %w", dir, err)
 	}
-	if err := rotate(cli.Console{Out: discard{}, Err: c.Err}, dir, false, now); err != nil {
+	if err := Next(cli.Console{Out: discard{}, Err: c.Err}, dir, false, now); err != nil {
 		return err
 	}
 	keys := []string{"root.pem"}
@@ -58,11 +58,11 @@ func rootInit(c cli.Console, dir, name string, development, hybrid bool, years i
 		if i < len(keys)-1 {
 			out.Out = discard{}
 		}
-		if err := signRoot(out, filepath.Join(dir, "root-1.cbor"), "", filepath.Join(dir, "keys", k)); err != nil {
+		if err := Sign(out, filepath.Join(dir, "root-1.cbor"), "", filepath.Join(dir, "keys", k)); err != nil {
 			return err
 		}
 	}
-	c.Say("Build devices with it: copy %s into the image and name it as trust.root in the configuration.", bundleName)
+	c.Say("Build devices with it: copy %s into the image and name it as trust.root in the configuration.", BundleName)
 	c.Say("Keep the private keys in keys/ apart: the root key and the recovery key offline, the pulse key where it is used.")
 	return nil
 }

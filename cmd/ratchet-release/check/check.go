@@ -1,4 +1,6 @@
-package main
+// Package check says what a device with given facts would do with an envelope: the code that devices run
+// decides, on a device that exists in memory only. It writes nothing.
+package check
 
 import (
 	"context"
@@ -24,24 +26,25 @@ import (
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
-type checkOptions struct {
-	root, facts, payloads string
-	keys, decrypt         []string
+// Options say whom the device trusts and what it is. All are paths.
+type Options struct {
+	Root, Facts, Payloads string
+	Keys, Decrypt         []string
 }
 
-// check says what a device would do.
-func check(ctx context.Context, c cli.Console, path string, o checkOptions) error {
-	f, err := readFacts(o.facts)
+// Run says what a device would do.
+func Run(ctx context.Context, c cli.Console, path string, o Options) error {
+	f, err := readFacts(o.Facts)
 	if err != nil {
 		return err
 	}
-	keys, err := decryptionKeys(o.decrypt)
+	keys, err := decryptionKeys(o.Decrypt)
 	if err != nil {
 		return err
 	}
-	if o.payloads != "" {
-		if st, err := os.Stat(o.payloads); err != nil || !st.IsDir() {
-			return cli.Usage("--payloads %s is not a directory", o.payloads)
+	if o.Payloads != "" {
+		if st, err := os.Stat(o.Payloads); err != nil || !st.IsDir() {
+			return cli.Usage("--payloads %s is not a directory", o.Payloads)
 		}
 	}
 	authority, standing, err := o.authority(c, &f)
@@ -75,7 +78,7 @@ func check(ctx context.Context, c cli.Console, path string, o checkOptions) erro
 	}
 	c.Say("images")
 	for _, in := range u.Installs {
-		if err := f.install(ctx, c, in, o.payloads, keys); err != nil {
+		if err := f.install(ctx, c, in, o.Payloads, keys); err != nil {
 			return err
 		}
 	}
@@ -84,18 +87,18 @@ func check(ctx context.Context, c cli.Console, path string, o checkOptions) erro
 }
 
 // authority is whom the device trusts: a root, or flat keys.
-func (o checkOptions) authority(c cli.Console, f *facts) (manifest.Authority, policy.Standing, error) {
-	if o.root == "" {
-		a, err := keys.Verifiers(c, o.keys, f.es256, f.eddsa)
+func (o Options) authority(c cli.Console, f *facts) (manifest.Authority, policy.Standing, error) {
+	if o.Root == "" {
+		a, err := keys.Verifiers(c, o.Keys, f.es256, f.eddsa)
 		return a, policy.Standing{}, err
 	}
-	b, err := files.Read(o.root, trust.MaxBundle, "trust root")
+	b, err := files.Read(o.Root, trust.MaxBundle, "trust root")
 	if err != nil {
 		return nil, policy.Standing{}, err
 	}
 	root, err := trust.Anchor(b)
 	if err != nil {
-		return nil, policy.Standing{}, &cli.Refusal{What: o.root, Reason: reason.RootRefused, Err: err}
+		return nil, policy.Standing{}, &cli.Refusal{What: o.Root, Reason: reason.RootRefused, Err: err}
 	}
 	scope := policy.Scope(f.Device)
 	s := policy.Standing{Root: root.At(scope)}

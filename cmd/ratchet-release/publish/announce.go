@@ -1,4 +1,4 @@
-package main
+package publish
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
-// announcement reads a document and says where it belongs.
-func announcement(name, channel string) (broker.Post, error) {
+// Document reads a document and says where it belongs.
+func Document(name, channel string) (broker.Post, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return broker.Post{}, err
@@ -45,7 +45,8 @@ func announcement(name, channel string) (broker.Post, error) {
 	return broker.Post{}, fmt.Errorf("cannot announce %s: it is neither a complete root bundle nor a signed plan or pulse", name)
 }
 
-func announce(ctx context.Context, c cli.Console, o broker.Options, posts []broker.Post) error {
+// Announce publishes documents, retained, and reads each back.
+func Announce(ctx context.Context, c cli.Console, o broker.Options, posts []broker.Post) error {
 	b, err := broker.Connect(ctx, o)
 	if err != nil {
 		return err

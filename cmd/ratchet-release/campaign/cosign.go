@@ -1,4 +1,4 @@
-package main
+package campaign
 
 import (
 	"bytes"
@@ -18,6 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
 )
 
 // kindRole says which role signs which kind of document.
@@ -25,8 +26,8 @@ func kindRole() map[string]trust.Role {
 	return map[string]trust.Role{"root": trust.RoleRoot, "plan": trust.RoleCampaign, "pulse": trust.RolePulse, "permit": trust.RoleRecovery}
 }
 
-// documentKind tells whether a file is a document of ours (a tagged COSE_Sign), and of which kind.
-func documentKind(path string) (kind string, ok bool) {
+// Kind tells whether a file is a document of ours (a tagged COSE_Sign), and of which kind.
+func Kind(path string) (kind string, ok bool) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", false
@@ -44,19 +45,19 @@ func documentKind(path string) (kind string, ok bool) {
 	return "", false
 }
 
-// cosign adds a signature to a document of ours.
-func cosign(c cli.Console, kind, path, out, keyPath string) error {
+// Cosign adds a signature to a document of ours.
+func Cosign(c cli.Console, kind, path, out, keyPath string) error {
 	if kind == "root" {
 		if out != path {
 			return cli.Usage("a root is signed in its file, by all who sign it")
 		}
-		return signRoot(c, path, "", keyPath)
+		return root.Sign(c, path, "", keyPath)
 	}
 	msg, err := files.Read(path, trust.MaxMessage, kind)
 	if err != nil {
 		return err
 	}
-	return finishDocument(c, kind, msg, out, keyPath, beside("", path))
+	return finishDocument(c, kind, msg, out, keyPath, root.Beside("", path))
 }
 
 // finishDocument signs a document where a key is given, writes it, and says who must still sign.
@@ -78,21 +79,21 @@ func finishDocument(c cli.Console, kind string, msg []byte, out, keyPath, bundle
 	if err := files.Write(out, msg, 0o644); err != nil {
 		return err
 	}
-	ch, err := readChain(bundle)
+	ch, err := root.ReadChain(bundle)
 	if err != nil {
 		return err
 	}
-	if ch.last.IsZero() {
+	if ch.Last.IsZero() {
 		c.Say("%s: %s written. There is no %s here to tell who must sign.", out, what, filepath.Base(bundle))
 		return nil
 	}
 	role := kindRole()[kind]
-	q, err := ch.last.At(scope).ReviewDocument(role, kind, msg)
+	q, err := ch.Last.At(scope).ReviewDocument(role, kind, msg)
 	if err != nil {
 		return documentRefused(kind, err)
 	}
 	if !q.Met() {
-		c.Say("%s: %s written, signed by %d of %d needed%s.", out, what, len(q.Signed), q.Threshold, missing(q))
+		c.Say("%s: %s written, signed by %d of %d needed%s.", out, what, len(q.Signed), q.Threshold, root.Missing(q))
 		return nil
 	}
 	c.Say("%s: %s written, signed by enough of the role %s. Publish it.", out, what, role)

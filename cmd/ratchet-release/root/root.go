@@ -1,4 +1,10 @@
-package main
+// Package root makes trust roots: the first one, the next version, signatures of several people on one file,
+// and the bundle, which holds every complete version and is what devices get.
+//
+// A root stands in root-N.cbor until enough people have signed it; only then is it added to the bundle.
+// Each file is replaced as a whole, the root before the bundle: after an interruption, signing once more
+// goes on.
+package root
 
 import (
 	"bytes"
@@ -20,68 +26,68 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
-// rootRefused is a root or a bundle that a device would refuse.
-func rootRefused(path string, err error) error {
+// refused is a root or a bundle that a device would refuse.
+func refused(path string, err error) error {
 	return &cli.Refusal{What: path, Reason: reason.RootRefused, Err: err}
 }
 
-// chain is a bundle: its file and where it leads.
-type chain struct {
+// Chain is a bundle: its file and where it leads.
+type Chain struct {
 	path  string
 	roots [][]byte
-	last  trust.Root // zero: there is no bundle yet
+	Last  trust.Root // zero: there is no bundle yet
 }
 
-// readChain reads a bundle; one that is not there is an empty one.
-func readChain(path string) (chain, error) {
+// ReadChain reads a bundle; one that is not there is an empty one.
+func ReadChain(path string) (Chain, error) {
 	b, err := files.Read(path, trust.MaxBundle, "root bundle")
 	if errors.Is(err, fs.ErrNotExist) {
-		return chain{path: path}, nil
+		return Chain{path: path}, nil
 	}
 	if err != nil {
-		return chain{}, err
+		return Chain{}, err
 	}
 	r, err := trust.Anchor(b)
 	if err != nil {
-		return chain{}, rootRefused(path, err)
+		return Chain{}, refused(path, err)
 	}
 	roots, err := trust.SplitBundle(b)
 	if err != nil {
-		return chain{}, rootRefused(path, fmt.Errorf("it is a single root: %w", err))
+		return Chain{}, refused(path, fmt.Errorf("it is a single root: %w", err))
 	}
-	return chain{path: path, roots: roots, last: r}, nil
+	return Chain{path: path, roots: roots, Last: r}, nil
 }
 
-// readTrusted reads a bundle that must be there, and takes its newest root.
-func readTrusted(path string) (trust.Root, error) {
-	ch, err := readChain(path)
-	if err == nil && ch.last.IsZero() {
+// ReadTrusted reads a bundle that must be there, and takes its newest root.
+func ReadTrusted(path string) (trust.Root, error) {
+	ch, err := ReadChain(path)
+	if err == nil && ch.Last.IsZero() {
 		err = fmt.Errorf("cannot read root bundle %s: there is none; make one with `ratchet-release root init`", path)
 	}
-	return ch.last, err
+	return ch.Last, err
 }
 
-// rotate makes the next root from root.toml.
-func rotate(c cli.Console, dir string, replace bool, now time.Time) error {
-	ch, err := readChain(filepath.Join(dir, bundleName))
+// Next makes the next root from root.toml of dir; replace drops one that says something else, with its signatures.
+func Next(c cli.Console, dir string, replace bool, now time.Time) error {
+	ch, err := ReadChain(filepath.Join(dir, BundleName))
 	if err != nil {
 		return err
 	}
-	s, err := readRootFile(filepath.Join(dir, rootName), ch.last, now)
+	s, err := readRootFile(filepath.Join(dir, FileName), ch.Last, now)
 	if err != nil {
 		return err
 	}
 	msg, err := trust.BuildRoot(s)
 	if err != nil {
-		return rootRefused(filepath.Join(dir, rootName), err)
+		return refused(filepath.Join(dir, FileName), err)
 	}
 	path := filepath.Join(dir, fmt.Sprintf("root-%d.cbor", s.Version))
 	if old, err := os.ReadFile(path); err == nil && !replace {
-		if have, err := trust.ReviewRoot(old, ch.last); err == nil {
+		if have, err := trust.ReviewRoot(old, ch.Last); err == nil {
 			s.Issued = have.Spec.Issued // a rotation that was begun is gone on with
 			if same, err := trust.BuildRoot(s); err == nil && samePayload(old, same) {
 				c.Say("%s says this already.", path)
-				return showRoot(c, path, ch.path)
+				return Show(c, path, ch.path)
 			}
 		}
 		return fmt.Errorf("cannot write %s: there is one that says something else; --replace drops it with its signatures", path)
@@ -89,10 +95,10 @@ func rotate(c cli.Console, dir string, replace bool, now time.Time) error {
 	if err := files.Write(path, msg, 0o644); err != nil {
 		return err
 	}
-	for _, line := range changes(ch.last, s) {
+	for _, line := range changes(ch.Last, s) {
 		c.Say("%s", line)
 	}
-	return showRoot(c, path, ch.path)
+	return Show(c, path, ch.path)
 }
 
 func samePayload(a, b []byte) bool {
@@ -122,11 +128,11 @@ func changes(old trust.Root, s trust.RootSpec) (lines []string) {
 	return lines
 }
 
-// signRoot signs, and adds a complete root to the bundle.
+// Sign signs, and adds a complete root to the bundle.
 //
 // Crash: before the root's file is replaced -> no signature; between the two files -> signed, sign
 // again adds it to the bundle; after -> both.
-func signRoot(c cli.Console, path, bundle, keyPath string) error {
+func Sign(c cli.Console, path, bundle, keyPath string) error {
 	signer, err := keys.Private(keyPath)
 	if err != nil {
 		return err
@@ -135,24 +141,24 @@ func signRoot(c cli.Console, path, bundle, keyPath string) error {
 	if err != nil {
 		return err
 	}
-	ch, err := readChain(beside(bundle, path))
+	ch, err := ReadChain(Beside(bundle, path))
 	if err != nil {
 		return err
 	}
 	if msg, err = trust.SignRoot(msg, signer); errors.Is(err, keys.ErrSigner) {
 		return err
 	} else if err != nil {
-		return rootRefused(path, err)
+		return refused(path, err)
 	}
 	if err := files.Write(path, msg, 0o644); err != nil {
 		return err
 	}
 	c.Say("%s: signed by %s (%s).", path, keys.Short(signer.Key().ID()), keys.Algorithm(signer.Key().Alg()))
-	v, err := trust.ReviewRoot(msg, ch.last)
+	v, err := trust.ReviewRoot(msg, ch.Last)
 	if err != nil {
-		return rootRefused(path, err)
+		return refused(path, err)
 	}
-	if v.Spec.Version == ch.last.Version() && len(ch.roots) > 0 && samePayload(msg, ch.roots[len(ch.roots)-1]) {
+	if v.Spec.Version == ch.Last.Version() && len(ch.roots) > 0 && samePayload(msg, ch.roots[len(ch.roots)-1]) {
 		c.Say("It is in %s already.", ch.path)
 		return nil
 	}
@@ -162,7 +168,7 @@ func signRoot(c cli.Console, path, bundle, keyPath string) error {
 	}
 	b, err := trust.BuildBundle(append(slices.Clone(ch.roots), msg)...)
 	if err != nil {
-		return rootRefused(path, err)
+		return refused(path, err)
 	}
 	if err := files.Write(ch.path, b, 0o644); err != nil {
 		return err
@@ -171,15 +177,16 @@ func signRoot(c cli.Console, path, bundle, keyPath string) error {
 	return nil
 }
 
-// beside is the bundle to use with a root file.
-func beside(bundle, path string) string {
+// Beside is the bundle to use with a root file.
+func Beside(bundle, path string) string {
 	if bundle != "" {
 		return bundle
 	}
-	return filepath.Join(filepath.Dir(path), bundleName)
+	return filepath.Join(filepath.Dir(path), BundleName)
 }
 
-func showRoot(c cli.Console, path, bundle string) error {
+// Show says what the root or bundle path says, and who has signed it; bundle is "" for the one beside it.
+func Show(c cli.Console, path, bundle string) error {
 	b, err := files.Read(path, trust.MaxBundle, "root")
 	if err != nil {
 		return err
@@ -187,33 +194,33 @@ func showRoot(c cli.Console, path, bundle string) error {
 	if roots, err := trust.SplitBundle(b); err == nil {
 		return showBundle(c, path, b, roots)
 	}
-	ch, err := readChain(beside(bundle, path))
+	ch, err := ReadChain(Beside(bundle, path))
 	if err != nil {
 		return err
 	}
 	v, err := trust.ReviewRoot(b, trust.Root{})
 	if err != nil {
-		return rootRefused(path, err)
+		return refused(path, err)
 	}
 	var old trust.Root
 	if n := v.Spec.Version; n > 1 && n-1 <= uint64(len(ch.roots)) {
 		before, err := trust.BuildBundle(ch.roots[:n-1]...)
 		if err != nil {
-			return rootRefused(ch.path, err)
+			return refused(ch.path, err)
 		}
 		if old, err = trust.Anchor(before); err != nil {
-			return rootRefused(ch.path, err)
+			return refused(ch.path, err)
 		}
 	}
 	if v, err = trust.ReviewRoot(b, old); err != nil {
-		return rootRefused(path, err)
+		return refused(path, err)
 	}
 	describeRoot(c, v)
 	if v.Spec.Version > 1 && old.IsZero() {
 		c.Say("  The version before it is not in %s: whether its signers agree cannot be said.", ch.path)
 	}
 	if v.Err != nil && !errors.Is(v.Err, trust.ErrNoSigner) {
-		return rootRefused(path, v.Err)
+		return refused(path, v.Err)
 	}
 	return nil
 }
@@ -223,15 +230,15 @@ func showBundle(c cli.Console, path string, b []byte, roots [][]byte) error {
 	for i := range roots {
 		v, err := trust.ReviewRoot(roots[i], old)
 		if err != nil {
-			return rootRefused(path, err)
+			return refused(path, err)
 		}
 		describeRoot(c, v)
 		part, err := trust.BuildBundle(roots[:i+1]...)
 		if err != nil {
-			return rootRefused(path, err)
+			return refused(path, err)
 		}
 		if old, err = trust.Anchor(part); err != nil {
-			return rootRefused(path, err)
+			return refused(path, err)
 		}
 	}
 	c.Say("%s: %s, %d bytes, good to version %d.", path, screen.Plural(len(roots), "version"), len(b), old.Version())
@@ -267,7 +274,7 @@ func describeRoot(c cli.Console, v trust.Review) {
 		if q.Threshold == 0 {
 			return
 		}
-		c.Say("  signed     %s: %d of %d needed%s", what, len(q.Signed), q.Threshold, missing(q))
+		c.Say("  signed     %s: %d of %d needed%s", what, len(q.Signed), q.Threshold, Missing(q))
 	}
 	quorum(fmt.Sprintf("by signers of version %d", s.Version-1), v.Old)
 	quorum("by its own signers", v.Own)
@@ -276,7 +283,8 @@ func describeRoot(c cli.Console, v trust.Review) {
 	}
 }
 
-func missing(q trust.Quorum) string {
+// Missing says who of a quorum has not signed, or nothing.
+func Missing(q trust.Quorum) string {
 	if q.Met() {
 		return ""
 	}

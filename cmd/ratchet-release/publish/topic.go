@@ -1,4 +1,4 @@
-package main
+package publish
 
 import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
