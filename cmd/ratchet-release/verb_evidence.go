@@ -2,16 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 
-	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/evidence"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
-	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
 func evidenceCollectVerb() cli.Verb {
@@ -43,19 +41,7 @@ restored from a copy, or its key is used elsewhere.`,
 				if err != nil {
 					return err
 				}
-				if err := os.MkdirAll(*out, 0o755); err != nil {
-					return fmt.Errorf("cannot collect evidence: %w", err)
-				}
-				if *limit > 0 {
-					var cancel context.CancelFunc
-					ctx, cancel = context.WithTimeout(ctx, *limit)
-					defer cancel()
-				}
-				k := newCollector(c, *out, d.DeviceKeys)
-				topics := []string{wire.DeviceTopic(wire.Any, wire.Status), wire.DeviceTopic(wire.Any, wire.Evidence)}
-				err = broker.Follow(ctx, c, override(d.BrokerOptions()), topics, flushEvery, k.take, k.tick)
-				k.goodbye()
-				return errors.Join(err, k.flush())
+				return evidence.Collect(ctx, c, evidence.Options{Broker: override(d.BrokerOptions()), Keys: d.DeviceKeys, Dir: *out, Limit: *limit})
 			}
 		},
 	}
@@ -98,7 +84,7 @@ often each reason occurs. What is missing is never passed over in silence, but i
 					defer f.Close()
 					in = f
 				}
-				return verifyEvidence(ctx, c, args[0], in, anchors, *history)
+				return evidence.Verify(ctx, c, args[0], in, anchors, *history)
 			}
 		},
 	}

@@ -1,4 +1,9 @@
-package main
+// Package evidence verifies a file of a device's evidence, and collects such files from the broker.
+//
+// A collected file has each record once, sorted, and ends in whole records: it is appended to and flushed,
+// or written beside its place and renamed. After a crash it holds what was flushed; what is missing is
+// asked for again.
+package evidence
 
 import (
 	"bufio"
@@ -20,7 +25,9 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/fleet"
 )
 
-func verifyEvidence(ctx context.Context, c cli.Console, name string, in io.Reader, anchors trust.Keys, history bool) error {
+// Verify reads an export from in, called name, says what it holds, and returns a refusal where it is not
+// genuine, ErrIncomplete where records are missing. history prints every record.
+func Verify(ctx context.Context, c cli.Console, name string, in io.Reader, anchors trust.Keys, history bool) error {
 	out := bufio.NewWriter(c.Out)
 	defer out.Flush()
 	c.Out = out

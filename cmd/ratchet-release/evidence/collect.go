@@ -1,6 +1,7 @@
-package main
+package evidence
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -55,6 +56,31 @@ type source struct {
 	unheard bool // not enrolled, or unusable
 }
 
+// Options say what is collected, and where it is stored.
+type Options struct {
+	Broker broker.Options
+	Keys   func(id string) (trust.Keys, bool, error) // enrolled keys of a device
+	Dir    string                                    // folder of the files; it is made
+	Limit  time.Duration                             // ends after it; 0 = when ctx ends
+}
+
+// Collect stores evidence until ctx ends.
+func Collect(ctx context.Context, c cli.Console, o Options) error {
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return fmt.Errorf("cannot collect evidence: %w", err)
+	}
+	if o.Limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.Limit)
+		defer cancel()
+	}
+	k := newCollector(c, o.Dir, o.Keys)
+	topics := []string{wire.DeviceTopic(wire.Any, wire.Status), wire.DeviceTopic(wire.Any, wire.Evidence)}
+	err := broker.Follow(ctx, c, o.Broker, topics, flushEvery, k.take, k.tick)
+	k.goodbye()
+	return errors.Join(err, k.flush())
+}
+
 func newCollector(c cli.Console, dir string, keys func(id string) (trust.Keys, bool, error)) *collector {
 	return &collector{c: c, dir: dir, keys: keys, now: time.Now, devices: map[string]*source{}}
 }
@@ -101,13 +127,13 @@ func (k *collector) store(id string, s *source, r signed) {
 	case isThere:
 		// The device sends in order from the number that was asked for. If it begins with a later one,
 		// it does not have what is in between.
-		if s.asked > 0 && r.head.Chain == s.chain && r.head.Seq > s.asked {
+		if s.asked > 0 && r.Head.Chain == s.chain && r.Head.Seq > s.asked {
 			k.c.Warn("%s: the device does not send records %d to %d of chain %s; they count as gone",
-				id, s.asked, r.head.Seq-1, hex.EncodeToString(s.chain[:4]))
-			s.gone, s.asked = max(s.gone, r.head.Seq-1), 0
+				id, s.asked, r.Head.Seq-1, hex.EncodeToString(s.chain[:4]))
+			s.gone, s.asked = max(s.gone, r.Head.Seq-1), 0
 		}
 	case isForked:
-		k.c.Warn("%s: FORKED: two different records have number %d of chain %s", id, r.head.Seq, hex.EncodeToString(r.head.Chain[:4]))
+		k.c.Warn("%s: FORKED: two different records have number %d of chain %s", id, r.Head.Seq, hex.EncodeToString(r.Head.Chain[:4]))
 		other := &shelf{path: filepath.Join(k.dir, id+".forked")}
 		if st, err := os.Stat(other.path); err == nil {
 			other.size = st.Size()

@@ -1,4 +1,4 @@
-package main
+package evidence
 
 import (
 	"bufio"
@@ -42,8 +42,8 @@ type place struct {
 
 // signed is a verified record.
 type signed struct {
-	head evidence.Head
-	msg  []byte
+	Head evidence.Head
+	Msg  []byte
 }
 
 // openShelf reads what was collected before. A record that a crash cut short at the end is dropped:
@@ -137,21 +137,21 @@ const (
 func (s *shelf) put(r signed) found {
 	var hash [32]byte
 	known := false
-	if c := s.chain(r.head.Chain); c != nil {
-		if i, ok := c.find(r.head.Seq); ok {
+	if c := s.chain(r.Head.Chain); c != nil {
+		if i, ok := c.find(r.Head.Seq); ok {
 			hash, known = c.records[i].hash, true
 		}
 	}
 	for _, p := range s.pending {
-		if p.head.Chain == r.head.Chain && p.head.Seq == r.head.Seq {
-			hash, known = p.head.Hash, true
+		if p.Head.Chain == r.Head.Chain && p.Head.Seq == r.Head.Seq {
+			hash, known = p.Head.Hash, true
 		}
 	}
 	switch {
 	case !known:
 		s.pending = append(s.pending, r)
 		return isNew
-	case hash == r.head.Hash:
+	case hash == r.Head.Hash:
 		return isThere
 	}
 	return isForked
@@ -168,10 +168,10 @@ func (s *shelf) flush() error {
 		return nil
 	}
 	slices.SortStableFunc(s.pending, func(a, b signed) int {
-		if a.head.Chain == b.head.Chain {
-			return cmp.Compare(a.head.Seq, b.head.Seq)
+		if a.Head.Chain == b.Head.Chain {
+			return cmp.Compare(a.Head.Seq, b.Head.Seq)
 		}
-		return cmp.Compare(s.rank(a.head.Chain), s.rank(b.head.Chain))
+		return cmp.Compare(s.rank(a.Head.Chain), s.rank(b.Head.Chain))
 	})
 	var err error
 	if s.appends() {
@@ -194,7 +194,7 @@ func (s *shelf) rank(id [16]byte) int {
 		}
 	}
 	for i, p := range s.pending {
-		if p.head.Chain == id {
+		if p.Head.Chain == id {
 			return len(s.chains) + i
 		}
 	}
@@ -208,8 +208,8 @@ func (s *shelf) appends() bool {
 	}
 	last := s.chains[len(s.chains)-1]
 	for _, p := range s.pending {
-		c := s.chain(p.head.Chain)
-		if c != nil && (c != last || p.head.Seq < c.records[len(c.records)-1].seq) {
+		c := s.chain(p.Head.Chain)
+		if c != nil && (c != last || p.Head.Seq < c.records[len(c.records)-1].seq) {
 			return false
 		}
 	}
@@ -224,7 +224,7 @@ func (s *shelf) append() error {
 	defer f.Close()
 	var all []byte
 	for _, p := range s.pending {
-		all = append(all, p.msg...)
+		all = append(all, p.Msg...)
 	}
 	if _, err := f.WriteAt(all, s.size); err != nil {
 		return err
@@ -233,8 +233,8 @@ func (s *shelf) append() error {
 		return err
 	}
 	for _, p := range s.pending {
-		s.note(p.head, s.size, len(p.msg))
-		s.size += int64(len(p.msg))
+		s.note(p.Head, s.size, len(p.Msg))
+		s.size += int64(len(p.Msg))
 	}
 	return f.Close()
 }
@@ -258,8 +258,8 @@ func (s *shelf) rewrite() error {
 		pending := s.pending
 		for _, c := range s.chains {
 			for _, p := range c.records {
-				for len(pending) > 0 && pending[0].head.Chain == c.id && pending[0].head.Seq < p.seq {
-					if err := write(pending[0].head, pending[0].msg); err != nil {
+				for len(pending) > 0 && pending[0].Head.Chain == c.id && pending[0].Head.Seq < p.seq {
+					if err := write(pending[0].Head, pending[0].Msg); err != nil {
 						return err
 					}
 					pending = pending[1:]
@@ -272,15 +272,15 @@ func (s *shelf) rewrite() error {
 					return err
 				}
 			}
-			for len(pending) > 0 && pending[0].head.Chain == c.id {
-				if err := write(pending[0].head, pending[0].msg); err != nil {
+			for len(pending) > 0 && pending[0].Head.Chain == c.id {
+				if err := write(pending[0].Head, pending[0].Msg); err != nil {
 					return err
 				}
 				pending = pending[1:]
 			}
 		}
 		for _, p := range pending {
-			if err := write(p.head, p.msg); err != nil {
+			if err := write(p.Head, p.Msg); err != nil {
 				return err
 			}
 		}
