@@ -241,17 +241,22 @@ func TestFormatsControl(t *testing.T) {
 func TestFormatsExitCodes(t *testing.T) {
 	doc := map[string]bool{}
 	for _, r := range rows(part(t, document(t, "docs/formats/control.md"), "## Exit codes")) {
-		for i, program := range []string{"ratchet", "ratchet-release", "ratchet-lab"} {
-			if len(r) == 6 && r[2*i] != "" && r[2*i+1] != "" {
-				doc[program+" "+r[2*i]] = true
+		if len(r) == 3 {
+			for _, program := range strings.Split(r[2], ", ") {
+				doc[program+" "+r[0]] = true
 			}
 		}
 	}
-	code := map[string]bool{}
+	delete(doc, "given by code")
+	code, names := map[string]bool{}, map[string]string{}
 	for program, where := range map[string][2]string{"ratchet": {"agent/control/control.go", "Exit"}, "ratchet-release": {"cmd/internal/cli/exit.go", "Exit"}} {
 		for _, c := range consts(t, where[0]) {
 			if strings.HasPrefix(c.name, where[1]) {
 				code[program+" "+c.text] = true
+				if other := names[c.name]; other != "" && other != c.text {
+					t.Errorf("%s is %s and %s", c.name, other, c.text)
+				}
+				names[c.name] = c.text
 			}
 		}
 	}

@@ -132,7 +132,7 @@ func TestEnroll(t *testing.T) {
 	if !bytes.Equal(read(t, filepath.Join(dir, "devices", "gw-1.pem")), read(t, b)) {
 		t.Error("the key was not replaced")
 	}
-	_, err = do(t, 1, "enroll", "--dir", dir, "../gw", a)
+	_, err = do(t, 2, "enroll", "--dir", dir, "../gw", a)
 	contains(t, err, "device id")
 	_, err = do(t, 1, "enroll", "--dir", dir, "gw-2", alice)
 	contains(t, err, "private key")
@@ -165,7 +165,7 @@ func TestInit(t *testing.T) {
 		{"--vendor", "Acme"}, {"--channel", "a/b"}, {"--broker", "http://x"}, {"--broker", "mqtt://x"}, {"--base-url", "x"}, {"--class", " x"}, {"--alg", "rsa"},
 	} {
 		dir := filepath.Join(t.TempDir(), "x")
-		do(t, 1, append(append([]string{"init"}, bad...), dir)...)
+		do(t, 2, append(append([]string{"init"}, bad...), dir)...)
 		if _, err := os.Stat(dir); err == nil {
 			t.Errorf("%v left a directory", bad)
 		}

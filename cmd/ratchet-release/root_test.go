@@ -68,7 +68,7 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 	if _, err := os.Stat(in(root.BundleName)); err == nil {
 		t.Fatal("the bundle was made too early")
 	}
-	out, _ = do(t, 0, "keys", "rotate", "--dir", dir)
+	out, _ = do(t, 0, "root", "rotate", "--dir", dir)
 	contains(t, out, "says this already", "1 of 2 needed")
 	do(t, 0, "sign", "--key", in("carol.pem"), in("root-1.cbor"))
 	if _, err := os.Stat(in(root.BundleName)); err == nil {
@@ -178,7 +178,7 @@ func TestCampaignAndPermit(t *testing.T) {
 	// The wrong key: it signs, and the desk says that it does not count.
 	out, _ = do(t, 0, "campaign", "pulse", "--dir", dir, "--key", key("campaign"), "-o", in("wrong.cbor"), in("plan.cbor"))
 	contains(t, out, "signed by 0 of 1 needed")
-	_, errs = do(t, cli.ExitFailed, "campaign", "pulse", "--dir", dir, "--phase", "3", in("plan.cbor"))
+	_, errs = do(t, cli.ExitUsage, "campaign", "pulse", "--dir", dir, "--phase", "3", in("plan.cbor"))
 	contains(t, errs, "the plan has 2 phases")
 	out, _ = do(t, cli.ExitRefused, "campaign", "pulse", "--dir", dir, "--state", "going", in("plan.cbor"))
 	contains(t, out, "reason: pulse-void")
@@ -211,7 +211,7 @@ func TestCampaignAndPermit(t *testing.T) {
 	}
 	out, _ = do(t, cli.ExitRefused, "permit", "--dir", dir, "--challenge", challenge, "--lift", "wrong-class", suit)
 	contains(t, out, "reason: permit-void")
-	_, errs = do(t, cli.ExitFailed, "permit", "--dir", dir, "--challenge", challenge[1:], "--lift", "quarantined", suit)
+	_, errs = do(t, cli.ExitUsage, "permit", "--dir", dir, "--challenge", challenge[1:], "--lift", "quarantined", suit)
 	contains(t, errs, "as the device shows it")
 	old, _ := campaign.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 1}.Text()
 	out, _ = do(t, cli.ExitRefused, "permit", "--dir", dir, "--challenge", old, "--lift", "quarantined", suit)

@@ -40,7 +40,7 @@ PLAN.toml:
 
 A plan does nothing without a pulse; see "campaign pulse".`,
 		Examples: []string{"ratchet-release campaign plan --key keys/campaign.pem plan.toml"},
-		Exits:    "2 the envelope is refused, or a device would refuse such a plan",
+		Exits:    "3 the envelope is refused, or a device would refuse such a plan",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
@@ -78,7 +78,7 @@ none comes any more, devices stop. It can hold or hasten what the plan allows, a
 			"ratchet-release campaign pulse --key keys/pulse.pem --phase 2 plan.cbor",
 			"ratchet-release campaign pulse --key keys/pulse.pem --state halted plan.cbor",
 		},
-		Exits: "2 a device would refuse such a pulse",
+		Exits: "3 a device would refuse such a pulse",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
@@ -111,7 +111,7 @@ genuine, made for that class of device, not revoked, and correctly written can n
 			"ratchet-release permit --challenge RC1-... --lift sequence-below-floor --key keys/recovery.pem old.suit",
 			"ratchet-release permit --challenge - --lift quarantined sha256:1f2e... < challenge.txt",
 		},
-		Exits: "2 a device would refuse such a permit",
+		Exits: "3 a device would refuse such a permit",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")

@@ -17,7 +17,7 @@ func checkVerb() cli.Verb {
 			"ratchet-release check release.suit --key release.pub.pem --facts gateway.toml",
 			"ratchet-release check release.suit --root root-bundle.cbor --facts gateway.toml --payloads .",
 		},
-		Exits: "2 the device would not take it now, with \"reason: <word>\", the SUIT code, the section and the\noffset of the command on standard output",
+		Exits: "3 the device would not take it now, with \"reason: <word>\", the SUIT code, the section and the\noffset of the command on standard output",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o check.Options
 			fs.StringVar(&o.Root, "root", "", "trust root `FILE`: a signed root, or the bundle")

@@ -32,7 +32,7 @@ that has not seen it never will.`,
 			"ratchet-release publish --images-only *.suit",
 			"ratchet-release publish --withdraw --channel beta",
 		},
-		Exits: "2 an envelope or a payload is refused; nothing was offered",
+		Exits: "3 an envelope or a payload is refused; nothing was offered",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o publish.Options
 			dir := dirFlag(fs)

@@ -13,12 +13,12 @@ import (
 
 // rootVerbs are those about the trust root, in the order of its life.
 func rootVerbs() []cli.Verb {
-	return []cli.Verb{keysNewVerb(), rootInitVerb(), rootRotateVerb("root rotate"), rootRotateVerb("keys rotate"), rootSignVerb(), rootShowVerb()}
+	return []cli.Verb{keysNewVerb(), rootInitVerb(), rootRotateVerb(), rootSignVerb(), rootShowVerb()}
 }
 
-func rootRotateVerb(name string) cli.Verb {
+func rootRotateVerb() cli.Verb {
 	return cli.Verb{
-		Name: name, Args: "[flags]",
+		Name: "root rotate", Args: "[flags]",
 		Short: "make the next root from root.toml, and say who must sign it",
 		Long: `
 Makes the next version of the trust root from root.toml, as root-N.cbor, and says what changes and
@@ -29,8 +29,8 @@ root-bundle.cbor, and the bundle is to be published. Nothing changes for devices
 To give a role to other keys: edit root.toml (keys new makes a key pair), rotate, sign. Every plan,
 pulse and permit of a role whose signers changed is void with the new root, those named in renew
 too; issue them again.`,
-		Examples: []string{"ratchet-release " + name, "ratchet-release " + name + " --dir desk --replace"},
-		Exits:    "2 a device would refuse such a root",
+		Examples: []string{"ratchet-release root rotate", "ratchet-release root rotate --dir desk --replace"},
+		Exits:    "3 a device would refuse such a root",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			replace := fs.Bool("replace", false, "replace a root-N.cbor that says something else, with its signatures")
@@ -53,7 +53,7 @@ Shows the root FILE and adds a signature. Several people sign the same file, in 
 of a pair sign, one after the other. When enough have signed, the root is added to the bundle, which
 is first walked as a device would walk it.`,
 		Examples: []string{"ratchet-release root sign --key /media/alice/alice.pem root-2.cbor", "ratchet-release root sign --key hsm.toml root-2.cbor"},
-		Exits:    "2 a device would refuse the root",
+		Exits:    "3 a device would refuse the root",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			bundle := bundleFlag(fs)
 			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
@@ -75,7 +75,7 @@ func rootShowVerb() cli.Verb {
 Shows what the root FILE says and who has signed it, or every version of a bundle. A root is judged by
 the version before it, from the bundle given with --bundle.`,
 		Examples: []string{"ratchet-release root show root-bundle.cbor", "ratchet-release root show root-2.cbor"},
-		Exits:    "2 a device would refuse it",
+		Exits:    "3 a device would refuse it",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			bundle := bundleFlag(fs)
 			return func(_ context.Context, c cli.Console, args []string) error {

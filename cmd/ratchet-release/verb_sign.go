@@ -25,7 +25,7 @@ a TOML file that names a signing command, for keys that live in a token or a ser
 			"ratchet-release sign release.suit",
 			"ratchet-release sign --key /media/alice/release.pem release.suit",
 		},
-		Exits: "2 the envelope is damaged, or asks for something that devices do not do",
+		Exits: "3 the envelope is damaged, or asks for something that devices do not do",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			key := fs.String("key", "", "private key `PEM` (default: keys.release of ratchet-release.toml)")

@@ -28,7 +28,7 @@ directory. One known signer suffices unless --min says otherwise.`,
 			"ratchet-release verify release.suit --key alice.pub.pem --key bob.pub.pem --min 2",
 			"ratchet-release verify --payloads . release.suit",
 		},
-		Exits: "2 refused, with \"reason: <word>\" and the SUIT code on standard output",
+		Exits: "3 refused, with \"reason: <word>\" and the SUIT code on standard output",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			names := cli.Repeated(fs, "key", "public key `FILE`, PEM or COSE_Key; may be repeated")

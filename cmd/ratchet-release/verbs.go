@@ -26,8 +26,8 @@ A first release:
   ratchet-release sign release.suit
   ratchet-release publish release.suit
 
-Exit codes: 0 done; 1 usage, input or output; 2 refused, with a line "reason: ...";
-3 evidence is genuine but incomplete.
+Exit codes: 0 done; 1 input or output failed; 2 usage; 3 refused, with a line "reason: ...";
+8 evidence is genuine but incomplete.
 `
 )
 

@@ -64,7 +64,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{nil, cli.ExitOK, "done\n", ""},
 		{errors.New("cannot\x1b[2J do it"), cli.ExitFailed, "done\n", "tool: cannot"},
-		{cli.Usage("one file, please"), cli.ExitFailed, "done\n", "tool: one file, please\ntool: usage: tool look [flags] FILE; see `tool help look`\n"},
+		{cli.Usage("one file, please"), cli.ExitUsage, "done\n", "tool: one file, please\ntool: usage: tool look [flags] FILE; see `tool help look`\n"},
 		{context.Canceled, cli.ExitFailed, "done\n", "tool: interrupted: context canceled\n"},
 		{&cli.Refusal{What: "x", Reason: reason.DigestMismatch, Err: errors.New("nobody")}, cli.ExitRefused, "done\nreason: digest-mismatch\n", "tool: x is refused: nobody\n"},
 		{cli.ErrIncomplete, cli.ExitIncomplete, "done\n", "tool: evidence is incomplete\n"},
@@ -83,7 +83,7 @@ func TestHelp(t *testing.T) {
 		code      int
 		out, errs string // parts
 	}{
-		{"", cli.ExitFailed, "", "before\n  look"},
+		{"", cli.ExitUsage, "", "before\n  look"},
 		{"help", cli.ExitOK, "after\n", ""},
 		{"-h", cli.ExitOK, "after\n", ""},
 		{"version", cli.ExitOK, "tool 1.2.3\n", ""},
@@ -91,10 +91,10 @@ func TestHelp(t *testing.T) {
 		{"help look", cli.ExitOK, ";\n2 refused.\n", ""},
 		{"help key", cli.ExitOK, "Shows one.", ""},
 		{"help key new", cli.ExitOK, "Makes one.", ""},
-		{"help nothing", cli.ExitFailed, "", "there is no verb \"nothing\"; `tool help` lists them"},
-		{"nothing", cli.ExitFailed, "", "there is no verb \"nothing\""},
-		{"key", cli.ExitFailed, "", "there is no verb \"key\""},
-		{"look --nothing", cli.ExitFailed, "", "not defined: -nothing"},
+		{"help nothing", cli.ExitUsage, "", "there is no verb \"nothing\"; `tool help` lists them"},
+		{"nothing", cli.ExitUsage, "", "there is no verb \"nothing\""},
+		{"key", cli.ExitUsage, "", "there is no verb \"key\""},
+		{"look --nothing", cli.ExitUsage, "", "not defined: -nothing"},
 	} {
 		code, out, errs := run(p, strings.Fields(c.args)...)
 		if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(errs, c.errs) {

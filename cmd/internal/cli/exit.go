@@ -8,12 +8,14 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
-// Exit codes of every verb.
+// Exit codes: one scheme for all programs (docs/formats/control.md). 4 to 7 are of the daemon alone, in
+// agent/control, which has the others under the same names.
 const (
 	ExitOK         = 0
-	ExitFailed     = 1 // wrong usage, or something could not be read, written or reached
-	ExitRefused    = 2 // what was checked is not acceptable; a line "reason: <word>" says why
-	ExitIncomplete = 3 // evidence is genuine, but records are missing
+	ExitFailed     = 1 // something could not be read, written or reached
+	ExitUsage      = 2 // the command line is wrong
+	ExitRefused    = 3 // what was checked is not acceptable; a line "reason: <word>" says why
+	ExitIncomplete = 8 // evidence is genuine, but records are missing
 )
 
 // usageError is a wrong command line.

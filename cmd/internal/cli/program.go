@@ -26,7 +26,7 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 	c := Console{program: p.Name, In: stdin, Out: stdout, Err: stderr}
 	if len(args) == 0 {
 		p.overview(stderr)
-		return ExitFailed
+		return ExitUsage
 	}
 	switch args[0] {
 	case "-h", "-help", "--help":
@@ -41,7 +41,7 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 	v, rest, ok := p.find(args)
 	if !ok {
 		c.Warn("there is no verb %q; `%s help` lists them", manifest.Printable(args[0]), p.Name)
-		return ExitFailed
+		return ExitUsage
 	}
 	fs := flag.NewFlagSet(v.Name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -85,6 +85,7 @@ func finish(c Console, v Verb, err error) int {
 	case errors.As(err, &bad):
 		c.Warn("%s", screen.Lines(err.Error()))
 		c.Warn("usage: %s %s %s; see `%s help %s`", c.program, v.Name, v.Args, c.program, v.Name)
+		return ExitUsage
 	case errors.Is(err, context.Canceled):
 		c.Warn("interrupted: %s", screen.Lines(err.Error()))
 	default:
@@ -126,7 +127,7 @@ func (p Program) help(c Console, args []string) int {
 		return ExitOK
 	}
 	c.Warn("there is no verb %q; `%s help` lists them", manifest.Printable(args[0]), p.Name)
-	return ExitFailed
+	return ExitUsage
 }
 
 func (p Program) overview(w io.Writer) {

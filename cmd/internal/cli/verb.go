@@ -18,7 +18,7 @@ type Verb struct {
 	Short    string // one line of the overview
 	Long     string
 	Examples []string
-	Exits    string // besides 0 and 1
+	Exits    string // besides 0, 1 and 2
 	Setup    func(fs *flag.FlagSet) Action
 }
 
@@ -49,7 +49,7 @@ func (v Verb) help(w io.Writer, program string) {
 	for _, e := range v.Examples {
 		fmt.Fprintf(w, "  %s\n", e)
 	}
-	fmt.Fprint(w, "\nExit codes: 0 done; 1 wrong usage, or something cannot be read, written or reached")
+	fmt.Fprint(w, "\nExit codes: 0 done; 1 something cannot be read, written or reached; 2 wrong usage")
 	if v.Exits != "" {
 		fmt.Fprintf(w, ";\n%s", v.Exits)
 	}
