@@ -8,7 +8,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
-// before and after stand around the list of verbs.
+// before and after stand around the list of verbs; exits follows them.
 const (
 	before = `ratchet-release makes, signs and publishes releases for devices that run ratchet,
 and shows what they make of them.
@@ -18,6 +18,8 @@ Usage: ratchet-release VERB [flags] [arguments]
 `
 	after = `
   help VERB          flags, examples and exit codes of a verb (also VERB -h)
+  help --man         the manual page
+  completion SHELL   completion for bash, zsh or fish: source <(ratchet-release completion bash)
   --version          the version of this program
 
 A first release:
@@ -25,10 +27,9 @@ A first release:
   ratchet-release build release.toml      # release.suit and its payloads
   ratchet-release sign release.suit
   ratchet-release publish release.suit
-
-Exit codes: 0 done; 1 input or output failed; 2 usage; 3 refused, with a line "reason: ...";
-8 evidence is genuine but incomplete.
 `
+	exits = `0 done; 1 input or output failed; 2 usage; 3 refused, with a line "reason: ...";
+8 evidence is genuine but incomplete.`
 )
 
 // verbs lists all of them in the order of a release's life.
@@ -42,6 +43,7 @@ func verbs() []cli.Verb {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := cli.Program{Name: "ratchet-release", Version: cli.Version(agent.Version), Before: before, After: after, Verbs: verbs()}
+	p := cli.Program{Name: "ratchet-release", Version: cli.Version(agent.Version), About: "make, sign and publish releases for devices that run ratchet", Section: 1,
+		Before: before, After: after, Exits: exits, Verbs: verbs()}
 	return p.Run(ctx, args, stdin, stdout, stderr)
 }

@@ -16,8 +16,11 @@ import (
 type Program struct {
 	Name    string
 	Version string // what --version prints
+	About   string // what it is, in a line
+	Section int    // of the manual: 1, or 8 for what an administrator runs
 	Before  string // of the overview, before the list of verbs
 	After   string // and after it
+	Exits   string // which exit codes it gives, for the overview and the manual
 	Verbs   []Verb
 }
 
@@ -34,6 +37,8 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 		return ExitOK
 	case "help":
 		return p.help(c, args[1:])
+	case "completion":
+		return p.complete(c, args[1:])
 	case "-version", "--version", "version":
 		c.Say("%s %s", p.Name, p.Version)
 		return ExitOK
@@ -105,9 +110,25 @@ func (p Program) find(args []string) (v Verb, rest []string, ok bool) {
 	return Verb{}, nil, false
 }
 
+// complete writes a script for a shell.
+func (p Program) complete(c Console, args []string) int {
+	if len(args) == 1 {
+		if script, ok := p.completion(args[0]); ok {
+			fmt.Fprint(c.Out, script)
+			return ExitOK
+		}
+	}
+	c.Warn("usage: %s completion bash|zsh|fish", p.Name)
+	return ExitUsage
+}
+
 func (p Program) help(c Console, args []string) int {
 	if len(args) == 0 {
 		p.overview(c.Out)
+		return ExitOK
+	}
+	if len(args) == 1 && args[0] == "--man" {
+		fmt.Fprint(c.Out, p.man())
 		return ExitOK
 	}
 	if v, _, ok := p.find(args); ok {
@@ -135,5 +156,5 @@ func (p Program) overview(w io.Writer) {
 	for _, v := range p.Verbs {
 		fmt.Fprintf(w, "  %-18s %s\n", v.Name, v.Short)
 	}
-	fmt.Fprint(w, p.After)
+	fmt.Fprintf(w, "%s\nExit codes: %s\n", p.After, p.Exits)
 }

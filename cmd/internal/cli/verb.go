@@ -22,25 +22,38 @@ type Verb struct {
 	Setup    func(fs *flag.FlagSet) Action
 }
 
-func (v Verb) help(w io.Writer, program string) {
-	fmt.Fprintf(w, "Usage: %s %s %s\n\n%s\n", program, v.Name, v.Args, strings.TrimSpace(v.Long))
+// flags are those of the verb.
+func (v Verb) flags() *flag.FlagSet {
 	fs := flag.NewFlagSet(v.Name, flag.ContinueOnError)
 	v.Setup(fs)
+	return fs
+}
+
+// dashed is a flag as it is written.
+func dashed(f *flag.Flag) string {
+	if len(f.Name) == 1 {
+		return "-" + f.Name
+	}
+	return "--" + f.Name
+}
+
+// byDefault says what holds without the flag, where that is not nothing.
+func byDefault(f *flag.Flag) string {
+	if f.DefValue == "" || f.DefValue == "false" || f.DefValue == "0" {
+		return ""
+	}
+	return " (default " + f.DefValue + ")"
+}
+
+func (v Verb) help(w io.Writer, program string) {
+	fmt.Fprintf(w, "Usage: %s %s %s\n\n%s\n", program, v.Name, v.Args, strings.TrimSpace(v.Long))
 	flags := &strings.Builder{}
-	fs.VisitAll(func(f *flag.Flag) {
+	v.flags().VisitAll(func(f *flag.Flag) {
 		name, text := flag.UnquoteUsage(f)
-		dash := "--"
-		if len(f.Name) == 1 {
-			dash = "-"
-		}
 		if name != "" {
 			name = " " + name
 		}
-		fmt.Fprintf(flags, "  %s%s%s\n        %s", dash, f.Name, name, text)
-		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
-			fmt.Fprintf(flags, " (default %s)", f.DefValue)
-		}
-		flags.WriteByte('\n')
+		fmt.Fprintf(flags, "  %s%s\n        %s%s\n", dashed(f), name, text, byDefault(f))
 	})
 	if flags.Len() > 0 {
 		fmt.Fprintf(w, "\nFlags:\n%s", flags)
