@@ -14,7 +14,7 @@ MUTANTS   ?= ./agent/... ./bootctl/... ./slots ./transport/... './cmd/ratchet-re
 FLAGS     := -trimpath -ldflags '-s -w'
 STATIC    := CGO_ENABLED=0
 
-.PHONY: all build demo test race lint cross test386 crash crash-full defects mutants fuzz interop bench idle size rig rig-smoke rig-look rig-programs clean help
+.PHONY: all build man demo test race lint cross test386 crash crash-full defects mutants fuzz interop bench idle size rig rig-smoke rig-look rig-programs clean help
 
 all: build
 
@@ -24,6 +24,14 @@ help: ## list the targets
 build: ## build the three programs into bin/
 	@mkdir -p $(BIN)
 	$(STATIC) $(GO) build $(FLAGS) -o $(BIN)/ ./cmd/...
+
+MD2MAN  := $(GO) run github.com/cpuguy83/go-md2man/v2@v2.0.7
+
+man: build ## manual pages of the release program and of the configuration files, into bin/man/
+	@mkdir -p $(BIN)/man
+	$(BIN)/ratchet-release help --man >$(BIN)/man/ratchet-release.1
+	(echo '% RATCHET.TOML 5'; cat docs/formats/configuration.md) | $(MD2MAN) -out $(BIN)/man/ratchet.toml.5
+	(echo '% RATCHET-RELEASE.TOML 5'; cat docs/formats/workspace.md) | $(MD2MAN) -out $(BIN)/man/ratchet-release.toml.5
 
 demo: build ## the whole main job on this machine, in less than a minute
 	$(BIN)/ratchet-lab demo
