@@ -260,7 +260,7 @@ func TestFormatsExitCodes(t *testing.T) {
 			}
 		}
 	}
-	_, codes, ok := strings.Cut(document(t, "cmd/ratchet-lab/main.go"), "Exit codes: ")
+	_, codes, ok := strings.Cut(document(t, "cmd/ratchet-lab/main.go"), `Exits: "`)
 	if !ok {
 		t.Fatal("cmd/ratchet-lab does not say its exit codes")
 	}

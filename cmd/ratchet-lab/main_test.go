@@ -19,8 +19,8 @@ func TestCommandLine(t *testing.T) {
 		{"", 2, "ratchet-lab is the laboratory"},
 		{"help", 0, "ratchet-lab is the laboratory"},
 		{"version", 0, "ratchet-lab "},
-		{"toast", 2, `unknown command "toast"`},
-		{"demo -h", 0, "ratchet-lab demo [--keep]"},
+		{"toast", 2, `there is no verb "toast"`},
+		{"demo -h", 0, "Usage: ratchet-lab demo [flags]"},
 		{"demo --size 1", 2, "unexpected arguments"},
 		{"rig -h", 0, "ratchet-lab rig smoke|all|cuts|look|cut"},
 		{"rig toast", 2, "unexpected arguments"},
@@ -39,6 +39,12 @@ func TestCommandLine(t *testing.T) {
 		}
 		if code != c.code || !strings.Contains(said.String(), c.says) || other.Len() > 0 {
 			t.Errorf("%q: %d, want %d\nstdout: %s\nstderr: %s", c.args, code, c.code, out.String(), errs.String())
+		}
+	}
+	for _, verb := range []string{"demo", "rig", "explore", "replay", "defects"} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{verb, "-h"}, &out, &errs); code != 0 || strings.Contains(out.String(), "\n        \n") {
+			t.Errorf("%s -h: exit %d, or a flag without a text:\n%s", verb, code, out.String())
 		}
 	}
 	var out, errs bytes.Buffer

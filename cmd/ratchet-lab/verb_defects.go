@@ -10,46 +10,59 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
 )
 
-const defectsUsage = `usage: ratchet-lab defects [--root DIR] [--only TEXT] [--workers N] [--everywhere]
-
+func defectsVerb() cli.Verb {
+	return cli.Verb{
+		Name: "defects", Args: "[flags]",
+		Short: "build programs with planted defects, and find each",
+		Long: `
 Builds a ratchet-lab for each planted defect, with go build -overlay, and lets it explore itself: every
-one must be found. Exit code 1 when one is not.
-`
-
-func runDefects(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	fl := flag.NewFlagSet("defects", flag.ContinueOnError)
-	fl.SetOutput(stderr)
-	fl.Usage = func() { fmt.Fprint(stderr, defectsUsage); fl.PrintDefaults() }
-	root := fl.String("root", ".", "of the source")
-	only := fl.String("only", "", "those whose name contains this")
-	workers := fl.Int("workers", runtime.NumCPU(), "at once")
-	everywhere := fl.Bool("everywhere", false, "look in all scenarios and loaders, not where the table says")
-	switch err := fl.Parse(args); {
-	case err == flag.ErrHelp:
-		return 0
-	case err != nil || fl.NArg() > 0:
-		return 2
+one must be found.`,
+		Examples: []string{"ratchet-lab defects", "ratchet-lab defects --only journal"},
+		Exits:    "1 also when a defect is not found",
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			var o defectsOptions
+			fs.StringVar(&o.root, "root", ".", "`DIR` of the source")
+			fs.StringVar(&o.only, "only", "", "those whose name contains this `TEXT`")
+			fs.IntVar(&o.workers, "workers", 0, "`NUMBER` at once (default: one for each processor)")
+			fs.BoolVar(&o.everywhere, "everywhere", false, "look in all scenarios and loaders, not where the table says")
+			return func(ctx context.Context, c cli.Console, args []string) error {
+				if len(args) > 0 {
+					return cli.Usage("unexpected arguments %q", args)
+				}
+				return cli.Exit(runDefects(ctx, o, c.Out, c.Err))
+			}
+		},
 	}
-	abs, err := filepath.Abs(*root)
+}
+
+// defectsOptions are the flags of defects.
+type defectsOptions struct {
+	root, only string
+	workers    int
+	everywhere bool
+}
+
+func runDefects(ctx context.Context, o defectsOptions, stdout, stderr io.Writer) int {
+	abs, err := filepath.Abs(o.root)
 	if err != nil {
 		fmt.Fprintln(stderr, "ratchet-lab defects:", err)
 		return 1
 	}
 	var list []explorer.Defect
 	for _, f := range explorer.Defects() {
-		if strings.Contains(f.Name, *only) {
+		if strings.Contains(f.Name, o.only) {
 			list = append(list, f)
 		}
 	}
 	if len(list) == 0 {
-		fmt.Fprintf(stderr, "ratchet-lab defects: no defect is called %q\n", *only)
+		fmt.Fprintf(stderr, "ratchet-lab defects: no defect is called %q\n", o.only)
 		return 2
 	}
 	began := time.Now()
@@ -58,13 +71,13 @@ func runDefects(ctx context.Context, args []string, stdout, stderr io.Writer) in
 		err error
 	}
 	answers := make([]chan answer, len(list))
-	slots := make(chan struct{}, max(*workers, 1))
+	slots := make(chan struct{}, processes(o.workers))
 	for i, f := range list {
 		answers[i] = make(chan answer, 1)
 		go func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			how, err := seek(ctx, f, abs, *everywhere)
+			how, err := seek(ctx, f, abs, o.everywhere)
 			answers[i] <- answer{how, err}
 		}()
 	}

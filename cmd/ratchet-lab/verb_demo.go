@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -10,76 +9,78 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/demo"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/stage"
 )
 
-const demoUsage = `ratchet-lab demo [--keep] [--dir DIR] [--bin DIR] [--verbose] [--keep-alive TIME]
-                 [--mosquitto DIR] [--loop] [--size MIB] [--root]
-
+func demoVerb() cli.Verb {
+	return cli.Verb{
+		Name: "demo", Args: "[flags]",
+		Short: "the whole main job on this machine, in less than a minute",
+		Long: `
 Plays the whole main job on this machine: an MQTT broker (TLS 1.3, client certificates) and an image
 server on loopback, the release desk, and a device made of files, whose slots are booted by a model
 of U-Boot from a real environment and whose agent is the real "ratchet daemon" in its own process.
-Needs no root and no network. Prints a timeline, then a table of what was expected and observed.
-
-  --keep      leave everything running afterwards, to play with, until Ctrl-C
-  --dir DIR   where to put it (default: a new temporary directory, removed at the end)
-  --bin DIR   where the programs ratchet and ratchet-release are (default: beside this one)
-  --verbose   show what the desk's commands print
-  --keep-alive TIME   of the device's connection to the broker (default 30s)
-  --mosquitto DIR     use the installed Mosquitto, with the example configuration in DIR, instead of the embedded broker
-  --loop              put the slots on loop devices (root)
-  --size MIB          of an image, 32 to 4096 (default 32)
-  --root              give the device a trust root, so that each release needs a campaign plan and a pulse
-
-Exit codes: 0 all as expected, 1 something differs, 2 usage.
-`
-
-func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	f := flag.NewFlagSet("demo", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	keep := f.Bool("keep", false, "")
-	dir := f.String("dir", "", "")
-	bin := f.String("bin", "", "")
-	verbose := f.Bool("verbose", false, "")
-	keepAlive := f.Duration("keep-alive", 30*time.Second, "")
-	mosquitto := f.String("mosquitto", "", "")
-	loop := f.Bool("loop", false, "")
-	mib := f.Int64("size", 32, "")
-	rooted := f.Bool("root", false, "")
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, demoUsage)
-		return 0
-	} else if err != nil || f.NArg() > 0 || *mib < 32 || *mib > 4096 {
-		fmt.Fprintf(stderr, "ratchet-lab demo: unexpected arguments %q\n%s", args, demoUsage)
-		return 2
+Needs no root and no network. Prints a timeline, then a table of what was expected and observed.`,
+		Examples: []string{"ratchet-lab demo", "ratchet-lab demo --keep --root"},
+		Exits:    "1 also when something differs from what is expected",
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			var o demoOptions
+			fs.BoolVar(&o.keep, "keep", false, "leave everything running afterwards, to play with, until Ctrl-C")
+			fs.StringVar(&o.dir, "dir", "", "where to put it, a `DIR` (default: a new temporary one, removed at the end)")
+			fs.StringVar(&o.bin, "bin", "", "`DIR` of the programs ratchet and ratchet-release (default: beside this one)")
+			fs.BoolVar(&o.verbose, "verbose", false, "show what the desk's commands print")
+			fs.DurationVar(&o.keepAlive, "keep-alive", 30*time.Second, "`TIME` of the device's connection to the broker")
+			fs.StringVar(&o.mosquitto, "mosquitto", "", "use the installed Mosquitto, with the example configuration in `DIR`")
+			fs.BoolVar(&o.loop, "loop", false, "put the slots on loop devices (root)")
+			fs.Int64Var(&o.mib, "size", 32, "`MIB` of an image, 32 to 4096")
+			fs.BoolVar(&o.rooted, "root", false, "give the device a trust root, so that each release needs a campaign plan and a pulse")
+			return func(ctx context.Context, c cli.Console, args []string) error {
+				if len(args) > 0 || o.mib < 32 || o.mib > 4096 {
+					return cli.Usage("unexpected arguments %q, or a size that is not 32 to 4096", args)
+				}
+				return cli.Exit(runDemo(ctx, o, c.Out, c.Err))
+			}
+		},
 	}
-	programs, err := programsIn(*bin)
+}
+
+// demoOptions are the flags of the demonstration.
+type demoOptions struct {
+	keep, verbose, loop, rooted bool
+	dir, bin, mosquitto         string
+	keepAlive                   time.Duration
+	mib                         int64
+}
+
+func runDemo(ctx context.Context, o demoOptions, stdout, stderr io.Writer) int {
+	programs, err := programsIn(o.bin)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	if *dir == "" {
+	if o.dir == "" {
 		tmp, err := os.MkdirTemp("", "ratchet-demo-")
 		if err != nil {
 			fmt.Fprintln(stderr, err)
 			return 1
 		}
-		*dir = tmp
-		if !*keep {
+		o.dir = tmp
+		if !o.keep {
 			defer os.RemoveAll(tmp)
 		}
 	}
-	abs, err := filepath.Abs(*dir)
+	abs, err := filepath.Abs(o.dir)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	d := demo.New(&stage.Stage{Dir: abs, Bin: programs, Out: stdout, Verbose: *verbose, Mosquitto: *mosquitto,
+	d := demo.New(&stage.Stage{Dir: abs, Bin: programs, Out: stdout, Verbose: o.verbose, Mosquitto: o.mosquitto,
 		Began: time.Now()},
-		demo.Options{KeepAlive: *keepAlive, Loop: *loop, Size: *mib << 20, Rooted: *rooted})
+		demo.Options{KeepAlive: o.keepAlive, Loop: o.loop, Size: o.mib << 20, Rooted: o.rooted})
 	defer d.Close()
-	return playDemo(ctx, d, *keep, stderr)
+	return playDemo(ctx, d, o.keep, stderr)
 }
 
 // playDemo plays the demonstration, and with keep leaves it running until ctx ends.

@@ -10,18 +10,51 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
 )
 
-const exploreUsage = `usage: ratchet-lab explore [--time 5m | --full] [--scenario A,B] [--loader A,B] [--seed N] [--stop] [--list]
-
+func exploreVerb() cli.Verb {
+	return cli.Verb{
+		Name: "explore", Args: "[flags]",
+		Short: "cut the power of a simulated device everywhere",
+		Long: `
 Cuts the power of a simulated device at every operation of every scenario, on every bootloader, and again
 during the recovery. First every single cut of every scenario on the main loaders, and of the main scenarios
 on the others, is played. Then every pair of cuts, as far as the time goes.
 With --full, whatever it takes: every single cut, all pairs of all scenarios on all power-safe loaders, all
 triples of the main scenarios; and then any number of cuts of the main scenarios, as far as the time goes.
-Each failure is told operation by operation, with the command that replays it.
-`
+Each failure is told operation by operation, with the command that replays it.`,
+		Examples: []string{"ratchet-lab explore --time 4m", "ratchet-lab explore --full", "ratchet-lab explore --list"},
+		Exits:    "1 also when something differs from what is expected",
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			var o exploreOptions
+			fs.DurationVar(&o.limit, "time", 5*time.Minute, "begin nothing new after this `TIME`, but single cuts; with --full: but singles, pairs and triples")
+			fs.BoolVar(&o.full, "full", false, "all pairs, and all triples of the main scenarios, whatever it takes")
+			fs.StringVar(&o.scenarios, "scenario", "", "only these `NAMES`, separated by commas")
+			fs.StringVar(&o.loaders, "loader", "", "only these `NAMES`, separated by commas")
+			fs.Uint64Var(&o.seed, "seed", 1, "`NUMBER` of everything random")
+			fs.BoolVar(&o.stop, "stop", false, "stop at the first failure")
+			fs.IntVar(&o.workers, "workers", 0, "`NUMBER` of processes (default: one for each processor)")
+			fs.BoolVar(&o.list, "list", false, "list scenarios and loaders")
+			return func(ctx context.Context, c cli.Console, args []string) error {
+				if len(args) > 0 {
+					return cli.Usage("unexpected arguments %q", args)
+				}
+				return cli.Exit(runExplore(ctx, o, c.Out, c.Err))
+			}
+		},
+	}
+}
+
+// exploreOptions are the flags of explore.
+type exploreOptions struct {
+	limit              time.Duration
+	full, stop, list   bool
+	scenarios, loaders string
+	seed               uint64
+	workers            int
+}
 
 // workVerb is what explore starts itself with.
 const workVerb = "explore-worker"
@@ -32,29 +65,12 @@ const progressEvery = 15 * time.Second
 // rowTime bounds a row whose end is not known.
 const rowTime = 4 * time.Minute
 
-func runExplore(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	fl := flag.NewFlagSet("explore", flag.ContinueOnError)
-	fl.SetOutput(stderr)
-	fl.Usage = func() { fmt.Fprint(stderr, exploreUsage); fl.PrintDefaults() }
-	limit := fl.Duration("time", 5*time.Minute, "begin nothing new after this time, but single cuts; with --full: but singles, pairs and triples")
-	full := fl.Bool("full", false, "all pairs, and all triples of the main scenarios, whatever it takes")
-	scenarios := fl.String("scenario", "", "only these, separated by commas")
-	loaders := fl.String("loader", "", "only these, separated by commas")
-	seed := fl.Uint64("seed", 1, "of everything random")
-	stop := fl.Bool("stop", false, "stop at the first failure")
-	workers := fl.Int("workers", runtime.NumCPU(), "processes")
-	list := fl.Bool("list", false, "list scenarios and loaders")
-	switch err := fl.Parse(args); {
-	case err == flag.ErrHelp:
-		return 0
-	case err != nil || fl.NArg() > 0:
-		return 2
-	}
-	if *list {
+func runExplore(ctx context.Context, o exploreOptions, stdout, stderr io.Writer) int {
+	if o.list {
 		printLists(stdout)
 		return 0
 	}
-	plan, err := newPlan(*scenarios, *loaders, *seed, *stop, *full)
+	plan, err := newPlan(o.scenarios, o.loaders, o.seed, o.stop, o.full)
 	if err != nil {
 		fmt.Fprintln(stderr, "ratchet-lab explore:", err)
 		return 2
@@ -70,8 +86,8 @@ func runExplore(ctx context.Context, args []string, stdout, stderr io.Writer) in
 		fmt.Fprintln(stderr, "ratchet-lab explore:", err)
 		return 1
 	}
-	plan.end = time.Now().Add(*limit)
-	pool := explorer.Pool{Command: []string{self, workVerb}, Workers: max(*workers, 1), Dir: dir, Limit: 15 * time.Minute}
+	plan.end = time.Now().Add(o.limit)
+	pool := explorer.Pool{Command: []string{self, workVerb}, Workers: processes(o.workers), Dir: dir, Limit: 15 * time.Minute}
 	began := time.Now()
 	var report explorer.Report
 	cases, told := 0, began
@@ -83,7 +99,7 @@ func runExplore(ctx context.Context, args []string, stdout, stderr io.Writer) in
 		}
 		if len(y.Fails) > 0 {
 			fmt.Fprintf(stderr, "%s on %s: %s: %s\n", y.Task.Scenario, y.Task.Loader, y.Fails[0].What, y.Fails[0].Says)
-			plan.failed = plan.failed || *stop
+			plan.failed = plan.failed || o.stop
 		}
 	})
 	report.Wall = time.Since(began)
@@ -96,6 +112,14 @@ func runExplore(ctx context.Context, args []string, stdout, stderr io.Writer) in
 		return 1
 	}
 	return 0
+}
+
+// processes is how many there are: as many as were asked for, or one for each processor.
+func processes(n int) int {
+	if n < 1 {
+		return runtime.NumCPU()
+	}
+	return n
 }
 
 // plan says what is played in which order.

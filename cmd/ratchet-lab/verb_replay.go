@@ -1,20 +1,44 @@
 package main
 
 import (
+	"context"
+
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"testing"
 
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
 )
 
-const replayUsage = `usage: ratchet-lab replay --scenario S --loader L [--seed N] [--cut OP:before|torn|after[:kept|:lost]]... [--cut OP:fails]
+func replayVerb() cli.Verb {
+	return cli.Verb{
+		Name: "replay", Args: "--scenario NAME --loader NAME [flags]",
+		Short:    "one case of explore, operation by operation",
+		Long:     `Plays one case of explore again and tells its story, operation by operation.`,
+		Examples: []string{"ratchet-lab replay --scenario update --loader uboot-files --cut 12:torn --cut 40:after:lost"},
+		Exits:    "1 also when an invariant is broken",
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			var k explorer.Case
+			var cuts cutList
+			fs.StringVar(&k.Scenario, "scenario", "", "`NAME` of the scenario")
+			fs.StringVar(&k.Loader, "loader", "", "`NAME` of the loader")
+			fs.Uint64Var(&k.Seed, "seed", 1, "`NUMBER` of everything random")
+			fs.Var(&cuts, "cut", "`OP:HOW`: the operation, and before, torn or after (with :kept or :lost) or fails; may be given again for a later one")
+			return func(_ context.Context, c cli.Console, args []string) error {
+				if len(args) > 0 {
+					return cli.Usage("unexpected arguments %q", args)
+				}
+				k.Cuts = cuts
+				return cli.Exit(runReplay(k, c.Out, c.Err))
+			}
+		},
+	}
+}
 
-Plays one case of explore again and tells its story, operation by operation. Exit code 1 when an invariant is broken.
-`
-
+// cutList is a flag that may be given again.
 type cutList []explorer.Cut
 
 // String implements flag.Value.
@@ -31,23 +55,7 @@ func (c *cutList) Set(s string) error {
 }
 
 // runReplay does not return when it plays: the process ends with the story.
-func runReplay(args []string, stdout, stderr io.Writer) int {
-	fl := flag.NewFlagSet("replay", flag.ContinueOnError)
-	fl.SetOutput(stderr)
-	fl.Usage = func() { fmt.Fprint(stderr, replayUsage); fl.PrintDefaults() }
-	var c explorer.Case
-	var cuts cutList
-	fl.StringVar(&c.Scenario, "scenario", "", "name")
-	fl.StringVar(&c.Loader, "loader", "", "name")
-	fl.Uint64Var(&c.Seed, "seed", 1, "of everything random")
-	fl.Var(&cuts, "cut", "operation and how it is cut; may be given again for a later operation")
-	switch err := fl.Parse(args); {
-	case err == flag.ErrHelp:
-		return 0
-	case err != nil || fl.NArg() > 0:
-		return 2
-	}
-	c.Cuts = cuts
+func runReplay(c explorer.Case, stdout, stderr io.Writer) int {
 	explorer.Host(func(t *testing.T) int {
 		lab, err := explorer.NewLab(t)
 		if err == nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -12,13 +11,17 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/board"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/rig/disk"
 )
 
-const rigUsageText = `ratchet-lab rig smoke|all|cuts|look|cut [flags]
-
+func rigVerb() cli.Verb {
+	return cli.Verb{
+		Name: "rig", Args: "smoke|all|cuts|look|cut [flags]",
+		Short: "real bootloaders, real kernels, power cuts, in QEMU (make rig)",
+		Long: `
 Boots the real agent with real bootloaders and kernels in QEMU, and cuts its power: in each target a
 healthy update from publish to confirm, a sick one and one whose kernel panics, which both must come back
 by themselves, and then the healthy one again from the disk that a power cut would have left.
@@ -29,63 +32,51 @@ Needs scripts/deps.sh rig (rig-smoke for a smoke test), and neither root nor a n
   cuts    the power cuts of the run in --dir again, as all does them, without its scenes
   look    every cut of the run in --dir again, without QEMU: what this program's agent makes of those disks
   cut     one cut again, of the run in --dir, with its story: --target NAME --point N --variant whole|lost|torn;
-          of the sick update with --update sick; one while that cut's recovery went on with --second N
+          of the sick update with --update sick; one while that cut's recovery went on with --second N`,
+		Examples: []string{"ratchet-lab rig smoke", "ratchet-lab rig all --every 4", "ratchet-lab rig cut --target arm64-uboot --point 20"},
+		Exits:    "1 also when something differs from what is expected",
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			var o rig.Options
+			rigFlags(fs, &o)
+			return func(ctx context.Context, c cli.Console, args []string) error {
+				if len(args) == 1 {
+					o.Mode = args[0]
+				}
+				if !slices.Contains(rig.Modes(), o.Mode) || o.Every < 1 || o.Mode == "cut" && (o.Point < 0 || o.Target == "") {
+					return cli.Usage("unexpected arguments %q, or flags that do not go with them", args)
+				}
+				return cli.Exit(runRig(ctx, o, c.Out, c.Err))
+			}
+		},
+	}
+}
 
-  --dir DIR       where to put it (default rig-out); kept
-  --bin DIR       where ratchet and ratchet-release are (default: beside this one), and rig/ARCH/ with the guest's
-  --cache DIR     unpacked kernels (default $RATCHET_RIG_CACHE or ~/.cache/ratchet-rig)
-  --target NAME   only this one: %s
-  --scene WORDS   besides the healthy update only scenes with one of these in their names, separated by commas
-  --mosquitto DIR use the installed Mosquitto, with the example configuration in DIR, instead of the embedded broker
-  --seed N        of the choice of cuts and of torn writes (default 1)
-  --every N       all, cuts: one Nth of the boots (default 1: every flush point)
-  --together N    targets at the same time (default: one for each processor)
-  --kvm           let KVM run the guests
-  --verbose       show the desk's commands and the guests' consoles
-
-Exit codes: 0 all as expected, 1 something differs, 2 usage.
-`
-
-// rigUsage names the targets that there are.
-func rigUsage() string {
+func rigFlags(fs *flag.FlagSet, o *rig.Options) {
 	var names []string
 	for _, t := range board.Kinds() {
 		names = append(names, t.Name)
 	}
-	return fmt.Sprintf(rigUsageText, strings.Join(names, ", "))
+	fs.StringVar(&o.Dir, "dir", "rig-out", "where to put it, a `DIR` that is kept")
+	fs.StringVar(&o.Bin, "bin", "", "`DIR` of ratchet and ratchet-release (default: beside this one), and of rig/ARCH/ with the guest's")
+	fs.StringVar(&o.Cache, "cache", os.Getenv("RATCHET_RIG_CACHE"), "`DIR` of unpacked kernels (default: $RATCHET_RIG_CACHE or ~/.cache/ratchet-rig)")
+	fs.StringVar(&o.Target, "target", "", "only the target `NAME`: "+strings.Join(names, ", "))
+	fs.StringVar(&o.Mosquitto, "mosquitto", "", "use the installed Mosquitto, with the example configuration in `DIR`")
+	fs.StringVar(&o.Scene, "scene", "", "besides the healthy update only scenes with one of these `WORDS` in their names, separated by commas")
+	fs.StringVar(&o.Variant, "variant", string(disk.Whole), "cut: what the power cut leaves of the last write, `WORD` whole, lost or torn")
+	fs.Int64Var(&o.Seed, "seed", 1, "`NUMBER` that chooses cuts and torn writes")
+	fs.IntVar(&o.Point, "point", -1, "cut: its `NUMBER`")
+	fs.IntVar(&o.Second, "second", -1, "cut: `NUMBER` of the cut while the recovery went on")
+	fs.StringVar(&o.Update, "update", "healthy", "cut: of which update, `WORD` healthy or sick")
+	fs.StringVar(&o.SecondVariant, "second-variant", string(disk.Whole), "cut: as --variant, of the second cut")
+	fs.IntVar(&o.Every, "every", 1, "all, cuts: one `NUMBER`th of the boots; 1 is every flush point")
+	fs.IntVar(&o.Together, "together", 0, "`NUMBER` of targets at the same time (default: one for each processor)")
+	fs.BoolVar(&o.KVM, "kvm", false, "let KVM run the guests")
+	fs.BoolVar(&o.Verbose, "verbose", false, "show the desk's commands and the guests' consoles")
 }
 
-func runRig(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var o rig.Options
-	f := flag.NewFlagSet("rig", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	f.StringVar(&o.Dir, "dir", "rig-out", "")
-	f.StringVar(&o.Bin, "bin", "", "")
-	f.StringVar(&o.Cache, "cache", os.Getenv("RATCHET_RIG_CACHE"), "")
-	f.StringVar(&o.Target, "target", "", "")
-	f.StringVar(&o.Mosquitto, "mosquitto", "", "")
-	f.StringVar(&o.Scene, "scene", "", "")
-	f.StringVar(&o.Variant, "variant", string(disk.Whole), "")
-	f.Int64Var(&o.Seed, "seed", 1, "")
-	f.IntVar(&o.Point, "point", -1, "")
-	f.IntVar(&o.Second, "second", -1, "")
-	f.StringVar(&o.Update, "update", "healthy", "")
-	f.StringVar(&o.SecondVariant, "second-variant", string(disk.Whole), "")
-	f.IntVar(&o.Every, "every", 1, "")
-	f.IntVar(&o.Together, "together", runtime.NumCPU(), "")
-	f.BoolVar(&o.KVM, "kvm", false, "")
-	f.BoolVar(&o.Verbose, "verbose", false, "")
-	if len(args) > 0 {
-		o.Mode, args = args[0], args[1:]
-	}
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) || o.Mode == "-h" || o.Mode == "--help" {
-		fmt.Fprint(stdout, rigUsage())
-		return 0
-	} else if err != nil || f.NArg() > 0 || !slices.Contains(rig.Modes(), o.Mode) || o.Every < 1 || o.Together < 1 ||
-		o.Mode == "cut" && (o.Point < 0 || o.Target == "") {
-		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n%s",
-			errors.Join(err, fmt.Errorf("unexpected arguments %q", f.Args())), rigUsage())
-		return 2
+func runRig(ctx context.Context, o rig.Options, stdout, stderr io.Writer) int {
+	if o.Together < 1 {
+		o.Together = runtime.NumCPU()
 	}
 	if err := completeRig(&o); err != nil {
 		fmt.Fprintf(stderr, "ratchet-lab rig: %v\n", err)

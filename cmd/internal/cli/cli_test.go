@@ -67,6 +67,7 @@ func TestExitCodes(t *testing.T) {
 		{cli.Usage("one file, please"), cli.ExitUsage, "done\n", "tool: one file, please\ntool: usage: tool look [flags] FILE; see `tool help look`\n"},
 		{context.Canceled, cli.ExitFailed, "done\n", "tool: interrupted: context canceled\n"},
 		{&cli.Refusal{What: "x", Reason: reason.DigestMismatch, Err: errors.New("nobody")}, cli.ExitRefused, "done\nreason: digest-mismatch\n", "tool: x is refused: nobody\n"},
+		{cli.Exit(5), 5, "done\n", ""},
 		{cli.ErrIncomplete, cli.ExitIncomplete, "done\n", "tool: evidence is incomplete\n"},
 	} {
 		code, out, errs := run(tool(func(_, _ []string) error { return c.err }), "look", "x")

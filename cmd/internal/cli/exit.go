@@ -40,6 +40,12 @@ func (e *Refusal) Error() string { return fmt.Sprintf("%s is refused: %v", e.Wha
 // Unwrap gives what is wrong with the document.
 func (e *Refusal) Unwrap() error { return e.Err }
 
+// Exit is the error of a verb that has said everything itself: its exit code.
+type Exit int
+
+// Error implements error.
+func (e Exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
 // ErrIncomplete is the error of evidence that is genuine and has gaps.
 var ErrIncomplete = errors.New("evidence is incomplete")
 

@@ -67,12 +67,15 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 // finish says what went wrong and gives it its exit code.
 func finish(c Console, v Verb, err error) int {
 	var (
-		bad *usageError
-		ref *Refusal
+		bad  *usageError
+		ref  *Refusal
+		code Exit
 	)
 	switch {
 	case err == nil:
 		return ExitOK
+	case errors.As(err, &code):
+		return int(code)
 	case errors.Is(err, ErrIncomplete):
 		c.Warn("%v", err)
 		return ExitIncomplete

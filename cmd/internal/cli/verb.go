@@ -18,8 +18,8 @@ type Verb struct {
 	Short    string // one line of the overview
 	Long     string
 	Examples []string
-	Exits    string // besides 0, 1 and 2
-	Setup    func(fs *flag.FlagSet) Action
+	Exits    string                        // besides 0, 1 and 2
+	Setup    func(fs *flag.FlagSet) Action // defines the flags, each with a text
 }
 
 // flags are those of the verb.
