@@ -38,7 +38,7 @@ func TestExampleProduction(t *testing.T) {
 	contains(t, out, "reason: signer-unknown") // fewer than the threshold are nobody
 	do(t, 0, "sign", "--key", in("dora.pem"), in("release.suit"))
 	do(t, 0, "campaign", "plan", "--dir", dir, "--key", in("campaign.pem"), in("plan.toml"))
-	do(t, 0, "campaign", "pulse", "--dir", dir, "--key", in("pulse.pem"), in("plan.cbor"))
+	do(t, 0, "campaign", "pulse", "--dir", dir, "--key", in("pulse.pem"), "-o", in("pulse.cbor"), in("plan.cbor"))
 	if _, err := keys.Private(in("token.toml")); err != nil {
 		t.Error(err)
 	}
