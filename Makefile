@@ -27,10 +27,11 @@ build: ## build the three programs into bin/
 
 MD2MAN  := $(GO) run github.com/cpuguy83/go-md2man/v2@v2.0.7
 
-man: build ## manual pages of the programs of a workstation and of the configuration files, into bin/man/
+man: build ## manual pages of the programs and of the configuration files, into bin/man/
 	@mkdir -p $(BIN)/man
 	$(BIN)/ratchet-release help --man >$(BIN)/man/ratchet-release.1
 	$(BIN)/ratchet-lab help --man >$(BIN)/man/ratchet-lab.1
+	$(BIN)/ratchet help --man >$(BIN)/man/ratchet.8
 	(echo '% RATCHET.TOML 5'; cat docs/formats/configuration.md) | $(MD2MAN) -out $(BIN)/man/ratchet.toml.5
 	(echo '% RATCHET-RELEASE.TOML 5'; cat docs/formats/workspace.md) | $(MD2MAN) -out $(BIN)/man/ratchet-release.toml.5
 

@@ -91,7 +91,7 @@ var allowed = map[string]map[string]string{
 	"cmd/internal/fleet/fleettest": {"transport/wire": "topics", "agent/evidence": "what a device signs", "agent/reason": "why a chain begins", "agent/trust": "its key"},
 	"cmd/internal/screen":          {"agent/manifest": "makes texts from outside printable"},
 
-	"cmd/ratchet": {"cmd/ratchet/daemon": "runs it", "cmd/ratchet/wire": "checks a configuration; the counter", "cmd/ratchet/config": "reads it for both", "cmd/ratchet/render": "texts for a person",
+	"cmd/ratchet": {"cmd/internal/cli": "describes verbs", "cmd/ratchet/daemon": "runs it", "cmd/ratchet/wire": "checks a configuration; the counter", "cmd/ratchet/config": "reads it for both", "cmd/ratchet/render": "texts for a person",
 		"cmd/internal/screen": "asks back on a terminal", "agent": "its version", "agent/control": "asks the daemon", "hal": "shows the counter", "hal/linux/tpm": "how the counter is made", "transport/file": "opens an update in files"},
 	"cmd/ratchet/daemon": {"cmd/ratchet/wire": "the parts", "cmd/ratchet/config": "reads it", "agent": "runs it", "agent/console": "answers people", "agent/intake": "what it refused or put off", "agent/control": "answers on the socket", "agent/journal": "another daemon has it",
 		"agent/life": "names the phase at rest", "agent/manifest": "limits an envelope", "agent/reason": "says why", "agent/trust": "limits a permit", "slots": "an image in a file",

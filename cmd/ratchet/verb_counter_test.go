@@ -33,7 +33,7 @@ func TestCounterVerb(t *testing.T) {
 		{tpm, nil, 1, "is there a TPM"},
 		{tpm, []string{"init"}, 1, "is there a TPM"},
 		{tpm, []string{"init", "--version", "4096"}, 1, "is the most"},
-		{tpm, []string{"--replace"}, 2, "ratchet counter init"},
+		{tpm, []string{"--replace"}, 2, "not defined: -replace"},
 		{tpm, []string{"init", "--auth-file", b.path("none")}, 1, "no such file"},
 	} {
 		if code, out := try(c.config, c.args...); code != c.code || !strings.Contains(out, c.want) {

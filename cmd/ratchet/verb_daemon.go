@@ -2,57 +2,44 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/daemon"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
 )
 
-const daemonUsage = `ratchet daemon [--config FILE] [--state DIR] [--check-config]
-
+func daemonVerb() cli.Verb {
+	return cli.Verb{
+		Name: "daemon", Args: "[flags]",
+		Short: "run the agent",
+		Long: `
 Runs the agent in the foreground until SIGTERM; under systemd as Type=notify. It never exits by
 itself: with a bad configuration, record or trust anchor it goes on in boot-safe mode, keeps the
 running system bootable, and says so in "ratchet status". Only a second daemon on the same state
-directory ends, with exit code 1.
-
-  --config FILE    configuration (default /etc/ratchet/ratchet.toml)
-  --state DIR      where to look for the last good configuration when FILE is bad (default /var/lib/ratchet)
-  --check-config   check the configuration and the files that it names, and exit: 0 good, 1 bad
-`
-
-// runDaemon is "ratchet daemon".
-func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	f := flag.NewFlagSet("daemon", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	path := f.String("config", "/etc/ratchet/ratchet.toml", "")
-	state := f.String("state", "/var/lib/ratchet", "")
-	check := f.Bool("check-config", false, "")
-	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, daemonUsage)
-		return 0
-	} else if err != nil || f.NArg() > 0 {
-		fmt.Fprintf(stderr, "ratchet daemon: %v\n%s", errors.Join(err, unexpected(f)), daemonUsage)
-		return 2
+directory ends, with exit code 1.`,
+		Examples: []string{"ratchet daemon", "ratchet daemon --check-config --config ratchet.toml"},
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			path := fs.String("config", "/etc/ratchet/ratchet.toml", "configuration `FILE`")
+			state := fs.String("state", "/var/lib/ratchet", "`DIR` of the last good configuration, for when FILE is bad")
+			check := fs.Bool("check-config", false, "check the configuration and the files that it names, and exit: 0 good, 1 bad")
+			return func(ctx context.Context, c cli.Console, args []string) error {
+				if err := none(args); err != nil {
+					return err
+				}
+				if *check {
+					return cli.Exit(checkConfig(*path, c.Out, c.Err))
+				}
+				if err := daemon.Run(ctx, *path, *state, c.Err); err != nil {
+					return cli.Exit(cli.ExitFailed) // it is in the log
+				}
+				return nil
+			}
+		},
 	}
-	if *check {
-		return checkConfig(*path, stdout, stderr)
-	}
-	if err := daemon.Run(ctx, *path, *state, stderr); err != nil {
-		return 1 // it is in the log
-	}
-	return 0
-}
-
-// unexpected refuses arguments after the flags.
-func unexpected(f *flag.FlagSet) error {
-	if f.NArg() == 0 {
-		return nil
-	}
-	return fmt.Errorf("unexpected argument %q", f.Arg(0))
 }
 
 // checkConfig tells whether the daemon could work with a configuration.

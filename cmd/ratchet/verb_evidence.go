@@ -9,23 +9,21 @@ import (
 	"strconv"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
 )
 
 func (c *call) evidence() func(context.Context, []string) error {
-	to := c.flags.String("o", "", "")
-	from := c.flags.Uint64("from", 0, "")
+	to := c.flags.String("o", "", "where to, a `FILE` (default: standard output, which must not be a terminal)")
+	from := c.flags.Uint64("from", 0, "first sequence `NUMBER` (default: the oldest record)")
 	return func(ctx context.Context, args []string) error {
-		if len(args) == 0 || args[0] != "export" {
-			return fmt.Errorf("%w: say \"evidence export\"", errUsage)
-		}
-		if err := none(args[1:]); err != nil {
+		if err := none(args); err != nil {
 			return err
 		}
 		if *to == "" || *to == "-" {
 			if screen.Terminal(c.stdout) {
-				return fmt.Errorf("%w: the records are binary; give -o FILE or redirect the output", errUsage)
+				return cli.Usage("the records are binary; give -o FILE or redirect the output")
 			}
 			e, err := c.export(ctx, *from, c.stdout)
 			return c.exported(e, err, "")

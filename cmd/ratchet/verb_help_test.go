@@ -1,22 +1,36 @@
 package main
 
 import (
+	"bytes"
+
 	"strings"
 	"testing"
 	"unicode/utf8"
 )
 
 func TestVerbHelpFits(t *testing.T) {
-	for _, name := range []string{"status", "slots", "history", "install", "confirm", "revert", "approve", "evidence"} {
-		text := verbHelp(name)
-		for _, part := range []string{"Usage: ratchet " + name, "Examples:", "Exit codes:", "--socket"} {
+	for _, v := range verbs() {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), append(strings.Fields(v.Name), "-h"), nil, &out, &errs); code != 0 || errs.Len() > 0 {
+			t.Errorf("%s -h: exit %d, %s", v.Name, code, errs.String())
+		}
+		text := out.String()
+		for _, part := range []string{"Usage: ratchet " + v.Name, "Examples:", "Exit codes:"} {
 			if !strings.Contains(text, part) {
-				t.Errorf("help of %s lacks %q", name, part)
+				t.Errorf("help of %s lacks %q", v.Name, part)
+			}
+		}
+		if strings.Contains(text, "\n        \n") {
+			t.Errorf("%s has a flag without a text:\n%s", v.Name, text)
+		}
+		for _, e := range v.Examples {
+			if !strings.Contains(e, "ratchet "+v.Name) {
+				t.Errorf("%s: the example %q is of another verb", v.Name, e)
 			}
 		}
 		for line := range strings.Lines(text) {
 			if utf8.RuneCountInString(line) > 101 {
-				t.Errorf("help of %s: line too long: %q", name, line)
+				t.Errorf("help of %s: line too long: %q", v.Name, line)
 			}
 		}
 	}

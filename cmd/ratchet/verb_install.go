@@ -13,27 +13,22 @@ import (
 	"syscall"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
 	"github.com/ratchet-ota/ratchet/transport/file"
 )
 
-// paths is a flag that may be given again.
-type paths []string
-
-func (p *paths) String() string     { return fmt.Sprint(*p) }
-func (p *paths) Set(s string) error { *p = append(*p, s); return nil }
-
 // install takes two steps, because nothing of the envelope is read before the daemon has verified
 // it: the daemon looks at the envelope and answers with what it would do and the names of the
 // payloads it needs; then it gets the envelope again, to be verified again, with the payloads.
 func (c *call) install() func(context.Context, []string) error {
-	var payloads paths
-	c.flags.Var(&payloads, "payload", "")
-	yes := c.flags.Bool("yes", false, "")
+	var payloads cli.List
+	c.flags.Var(&payloads, "payload", "image `FILE` that is somewhere else, or named otherwise; may be given again")
+	yes := c.flags.Bool("yes", false, "do not ask")
 	return func(ctx context.Context, args []string) error {
 		if len(args) != 1 {
-			return fmt.Errorf("%w: give one envelope file", errUsage)
+			return cli.Usage("give one envelope file")
 		}
 		bundle, err := file.OpenBundle(args[0])
 		if err != nil {
@@ -104,7 +99,7 @@ func (c *call) check(ctx context.Context, client *control.Client, request map[st
 }
 
 // openPayloads opens what the update needs: what was given, else what lies beside the envelope.
-func openPayloads(b *file.Bundle, need []control.Payload, given paths) (files []*os.File, err error) {
+func openPayloads(b *file.Bundle, need []control.Payload, given cli.List) (files []*os.File, err error) {
 	used := make(map[string]bool)
 	for _, p := range need {
 		if !control.FileName(p.Name) {
@@ -136,14 +131,14 @@ func openPayloads(b *file.Bundle, need []control.Payload, given paths) (files []
 	}
 	for _, path := range given {
 		if !used[path] {
-			return files, fmt.Errorf("%w: the update does not need %s", errUsage, path)
+			return files, cli.Usage("the update does not need %s", path)
 		}
 	}
 	return files, nil
 }
 
 // pick finds a payload among those given, by its file name; the only one needs no name.
-func pick(given paths, name string, only bool) string {
+func pick(given cli.List, name string, only bool) string {
 	for _, path := range given {
 		if filepath.Base(path) == name || only && len(given) == 1 {
 			return path

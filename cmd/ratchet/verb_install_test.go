@@ -216,7 +216,7 @@ func TestVerbOnTerminal(t *testing.T) {
 			}
 			seen <- string(all)
 		}()
-		code := runVerb(t.Context(), "install", []string{bundle(t, "u.suit")}, program, program, program)
+		code := run(t.Context(), []string{"install", bundle(t, "u.suit")}, program, program, program)
 		fmt.Fprint(program, "THE END")
 		text := <-seen
 		if code != tt.code || d.seen() != tt.got {
@@ -230,7 +230,7 @@ func TestVerbOnTerminal(t *testing.T) {
 		}
 	}
 	_, program := pty(t)
-	if code := runVerb(t.Context(), "evidence", []string{"export"}, program, program, io.Discard); code != control.ExitUsage {
+	if code := run(t.Context(), []string{"evidence", "export"}, program, program, io.Discard); code != control.ExitUsage {
 		t.Errorf("binary on a terminal: exit %d", code)
 	}
 }
@@ -247,7 +247,7 @@ func TestVerbInstallLeft(t *testing.T) {
 		return nil, ctx.Err()
 	}))
 	var errs bytes.Buffer
-	if code := runVerb(ctx, "install", []string{bundle(t, "u.suit")}, nil, io.Discard, &errs); code != control.ExitFailed || !strings.Contains(errs.String(), "goes on in the daemon") {
+	if code := run(ctx, []string{"install", bundle(t, "u.suit")}, nil, io.Discard, &errs); code != control.ExitFailed || !strings.Contains(errs.String(), "goes on in the daemon") {
 		t.Errorf("exit %d, %q", code, errs.String())
 	}
 }

@@ -8,12 +8,13 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
 )
 
 func (c *call) confirm() func(context.Context, []string) error {
-	note := c.flags.String("note", "", "")
+	note := c.flags.String("note", "", "why, for the evidence: a `TEXT` of at most 200 bytes")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err
@@ -23,8 +24,8 @@ func (c *call) confirm() func(context.Context, []string) error {
 }
 
 func (c *call) revert() func(context.Context, []string) error {
-	note := c.flags.String("note", "", "")
-	yes := c.flags.Bool("yes", false, "")
+	note := c.flags.String("note", "", "why, for the evidence: a `TEXT` of at most 200 bytes")
+	yes := c.flags.Bool("yes", false, "do not ask")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err
@@ -44,8 +45,8 @@ func (c *call) revert() func(context.Context, []string) error {
 }
 
 func (c *call) approve() func(context.Context, []string) error {
-	note := c.flags.String("note", "", "")
-	yes := c.flags.Bool("yes", false, "")
+	note := c.flags.String("note", "", "why, for the evidence: a `TEXT` of at most 200 bytes")
+	yes := c.flags.Bool("yes", false, "do not ask")
 	return func(ctx context.Context, args []string) error {
 		if len(args) > 1 {
 			return none(args[1:])
@@ -76,7 +77,7 @@ func (c *call) approve() func(context.Context, []string) error {
 // operate sends a verb that changes something and shows its result.
 func (c *call) operate(ctx context.Context, verb control.Verb, note string, args map[string]string) error {
 	if len(note) > control.MaxNote {
-		return fmt.Errorf("%w: the note has %d bytes, at most %d are kept", errUsage, len(note), control.MaxNote)
+		return cli.Usage("the note has %d bytes, at most %d are kept", len(note), control.MaxNote)
 	}
 	if args == nil {
 		args = map[string]string{}

@@ -12,7 +12,7 @@ import (
 
 // recover shows a challenge, or hands over the permit that answers it.
 func (c *call) recover() func(context.Context, []string) error {
-	permit := c.flags.String("permit", "", "")
+	permit := c.flags.String("permit", "", "`FILE` of the permit")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err

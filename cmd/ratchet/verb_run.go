@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
@@ -24,103 +27,46 @@ type call struct {
 	flags          *flag.FlagSet
 }
 
-// errUsage: the command line is wrong. What is wrong is said in the wrapping error.
-var errUsage = errors.New("usage")
-
 // errShown: the failure has been shown already; exit carries its code.
 type errShown struct{ exit int }
 
 func (e errShown) Error() string { return "" }
 
-// runVerb runs a technician's verb and returns its exit code (control.Exit...). args are those after
-// the verb. Results go to stdout; errors, questions and the progress of an installation to stderr.
-func runVerb(ctx context.Context, name string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	c := &call{name: name, stdin: stdin, stdout: stdout, stderr: stderr,
-		flags: flag.NewFlagSet(name, flag.ContinueOnError)}
-	c.flags.SetOutput(io.Discard)
-	def := os.Getenv("RATCHET_SOCKET")
-	if def == "" {
-		def = control.DefaultSocket
-	}
-	c.flags.StringVar(&c.socket, "socket", def, "")
-
-	var run func(context.Context, []string) error
-	switch name {
-	case "status":
-		run = c.status()
-	case "slots":
-		run = c.slots()
-	case "history":
-		run = c.history()
-	case "install":
-		run = c.install()
-	case "confirm":
-		run = c.confirm()
-	case "revert":
-		run = c.revert()
-	case "approve":
-		run = c.approve()
-	case "recover":
-		run = c.recover()
-	case "evidence":
-		run = c.evidence()
-	default:
-		fmt.Fprintf(stderr, "ratchet: there is no verb %q; \"ratchet help\" lists them\n", screen.Plain(name))
-		return control.ExitUsage
-	}
-	rest, err := c.parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, verbHelp(name))
-		return control.ExitOK
-	}
-	if err == nil {
-		err = run(ctx, rest)
-	}
-	return c.fail(err)
-}
-
-// parse takes flags wherever they stand, so that "install FILE --yes" means what it says. What
-// follows "--" is no flag.
-func (c *call) parse(args []string) (rest []string, err error) {
-	for {
-		if err := c.flags.Parse(args); err != nil {
-			if errors.Is(err, flag.ErrHelp) {
-				return nil, err
-			}
-			return nil, fmt.Errorf("%w: %w", errUsage, err)
+// technician makes a verb that talks to the daemon. set defines its flags and returns what it does. Results go to stdout;
+// errors, questions and the progress of an installation to stderr.
+func technician(v cli.Verb, set func(*call) func(context.Context, []string) error) cli.Verb {
+	v.Exits = "3 refused by policy or signature; 4 deferred; 5 daemon not reachable; 6 not permitted; 7 busy"
+	v.Setup = func(fs *flag.FlagSet) cli.Action {
+		k := &call{name: v.Name, flags: fs}
+		fs.StringVar(&k.socket, "socket", "", "`PATH` of the daemon's socket (default $RATCHET_SOCKET, or "+control.DefaultSocket+")")
+		act := set(k)
+		return func(ctx context.Context, c cli.Console, args []string) error {
+			k.stdin, k.stdout, k.stderr = c.In, c.Out, c.Err
+			k.socket = cmp.Or(k.socket, os.Getenv("RATCHET_SOCKET"), control.DefaultSocket)
+			return k.fail(act(ctx, args))
 		}
-		left := c.flags.Args()
-		if len(left) == 0 {
-			return rest, nil
-		}
-		if n := len(args) - len(left); n > 0 && args[n-1] == "--" {
-			return append(rest, left...), nil
-		}
-		rest, args = append(rest, left[0]), left[1:]
 	}
+	return v
 }
 
 // none refuses arguments.
 func none(args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%w: unexpected argument %q", errUsage, args[0])
+		return cli.Usage("unexpected argument %q", args[0])
 	}
 	return nil
 }
 
-// fail shows an error, with what to do about it, and returns its exit code.
-func (c *call) fail(err error) int {
+// fail shows an error, with what to do about it, and returns its exit code as an error. That of a wrong
+// command line it leaves to the program.
+func (c *call) fail(err error) error {
 	var shown errShown
 	var e *control.Error
 	switch {
-	case err == nil:
-		return control.ExitOK
+	case err == nil, cli.IsUsage(err):
+		return err
 	case errors.As(err, &shown):
-		return shown.exit
-	case errors.Is(err, errUsage):
-		what := strings.TrimPrefix(err.Error(), "usage: ")
-		fmt.Fprintf(c.stderr, "ratchet %s: %s\n\n%s", c.name, screen.Plain(what), verbHelp(c.name))
-		return control.ExitUsage
+		return cli.Exit(shown.exit)
 	case errors.As(err, &e):
 		fmt.Fprintf(c.stderr, "ratchet %s: %s", c.name, screen.Plain(e.Message))
 		if e.Reason != "" {
@@ -143,7 +89,7 @@ func (c *call) fail(err error) int {
 	default:
 		c.said(err)
 	}
-	return control.Exit(err)
+	return cli.Exit(control.Exit(err))
 }
 
 func (c *call) said(err error) {

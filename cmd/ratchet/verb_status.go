@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
 )
@@ -18,8 +19,8 @@ import (
 const watchEvery = time.Second
 
 func (c *call) status() func(context.Context, []string) error {
-	asJSON := c.flags.Bool("json", false, "")
-	watch := c.flags.Bool("watch", false, "")
+	asJSON := c.flags.Bool("json", false, "as JSON, for programs (FORMATS.md)")
+	watch := c.flags.Bool("watch", false, "again and again, until Ctrl-C; with --json one line for each change")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err
@@ -86,7 +87,7 @@ func (c *call) watch(ctx context.Context, asJSON bool) error {
 }
 
 func (c *call) slots() func(context.Context, []string) error {
-	asJSON := c.flags.Bool("json", false, "")
+	asJSON := c.flags.Bool("json", false, "as JSON, for programs (FORMATS.md)")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err
@@ -105,14 +106,14 @@ func (c *call) slots() func(context.Context, []string) error {
 }
 
 func (c *call) history() func(context.Context, []string) error {
-	asJSON := c.flags.Bool("json", false, "")
-	n := c.flags.Int("n", 20, "")
+	asJSON := c.flags.Bool("json", false, "as JSON, for programs (FORMATS.md)")
+	n := c.flags.Int("n", 20, "`NUMBER` of records, 1 to 1000")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err
 		}
 		if *n < 1 || *n > control.MaxHistory {
-			return fmt.Errorf("%w: -n is 1 to %d", errUsage, control.MaxHistory)
+			return cli.Usage("-n is 1 to %d", control.MaxHistory)
 		}
 		var h control.History
 		raw, err := c.ask(ctx, control.VerbHistory, map[string]string{"n": strconv.Itoa(*n)}, &h)

@@ -94,6 +94,7 @@ func TestHelp(t *testing.T) {
 		{"help key new", cli.ExitOK, "Makes one.", ""},
 		{"help nothing", cli.ExitUsage, "", "there is no verb \"nothing\"; `tool help` lists them"},
 		{"nothing", cli.ExitUsage, "", "there is no verb \"nothing\""},
+		{"key -h", cli.ExitOK, "Shows one.", ""},
 		{"key", cli.ExitUsage, "", "there is no verb \"key\""},
 		{"look --nothing", cli.ExitUsage, "", "not defined: -nothing"},
 	} {

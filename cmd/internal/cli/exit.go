@@ -26,6 +26,12 @@ func (e *usageError) Error() string { return e.text }
 // Usage is the error of a wrong command line. The program shows the verb's usage line after it.
 func Usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
+// IsUsage reports whether an error is one of a wrong command line.
+func IsUsage(err error) bool {
+	var bad *usageError
+	return errors.As(err, &bad)
+}
+
 // Refusal is the error of a document that is not acceptable. The program prints its reason and, where the
 // error holds a manifest.Error, SUIT's code and place.
 type Refusal struct {

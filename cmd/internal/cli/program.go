@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -44,6 +45,9 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 		return ExitOK
 	}
 	v, rest, ok := p.find(args)
+	if !ok && len(args) > 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[1]) {
+		return p.help(c, args[:1]) // of a group
+	}
 	if !ok {
 		c.Warn("there is no verb %q; `%s help` lists them", manifest.Printable(args[0]), p.Name)
 		return ExitUsage
@@ -102,15 +106,16 @@ func finish(c Console, v Verb, err error) int {
 	return ExitFailed
 }
 
-// find looks up the verb that a command line starts with.
+// find looks up the verb that a command line starts with: the one of most words.
 func (p Program) find(args []string) (v Verb, rest []string, ok bool) {
-	for _, v := range p.Verbs {
-		words := strings.Fields(v.Name)
-		if len(args) >= len(words) && strings.Join(args[:len(words)], " ") == v.Name {
-			return v, args[len(words):], true
+	best := 0
+	for _, one := range p.Verbs {
+		n := len(strings.Fields(one.Name))
+		if n > best && len(args) >= n && strings.Join(args[:n], " ") == one.Name {
+			v, rest, ok, best = one, args[n:], true, n
 		}
 	}
-	return Verb{}, nil, false
+	return v, rest, ok
 }
 
 // complete writes a script for a shell.
