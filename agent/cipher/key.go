@@ -55,7 +55,7 @@ func NewKeys(keys ...Key) (Keys, error) {
 	}
 	for i, k := range keys {
 		if !k.Opens() {
-			return Keys{}, fmt.Errorf("cannot use decryption key %d: it is a public key, which opens nothing", i+1)
+			return Keys{}, fmt.Errorf("cannot use decryption key %d: it is a public key, which cannot decrypt", i+1)
 		}
 	}
 	return Keys{keys: append([]Key(nil), keys...)}, nil

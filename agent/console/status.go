@@ -47,7 +47,7 @@ func (c *Console) Status(ctx context.Context) control.Status {
 	free, err := c.o.Store.Free()
 	st.Journal.FreeBytes = free
 	if !c.o.Journal {
-		st.Journal.FreeBytes, st.Journal.Error = -1, "there is none; what happens now is forgotten with this process"
+		st.Journal.FreeBytes, st.Journal.Error = -1, "there is no journal; what happens now is lost when the daemon ends"
 	} else if err != nil {
 		st.Journal.FreeBytes, st.Journal.Error = -1, err.Error()
 	} else if t := c.o.View.Trouble(); t != nil && t.Journal {

@@ -61,7 +61,7 @@ func removeStale(path string) error {
 	case err != nil:
 		return err
 	case st.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s is there already and is no socket", st.Mode().Type())
+		return fmt.Errorf("%s exists already and is not a socket", st.Mode().Type())
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {

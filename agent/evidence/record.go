@@ -94,7 +94,7 @@ func decoder() (cbor.DecMode, error) {
 func Begin(device string, chain [16]byte, why reason.Reason, last *Head, s Stamp) (rec []byte, h Head, err error) {
 	r := Record{Chain: chain, Seq: 1, Device: device, Stamp: s, Event: Event{Kind: KindChain, Reason: why}, Last: last}
 	if last != nil && (last.Chain == chain || last.Seq == 0) {
-		return nil, Head{}, errors.New("cannot begin a chain: the last known head is no head of another chain")
+		return nil, Head{}, errors.New("cannot begin a chain: the last known head is not the head of another chain")
 	}
 	return r.seal()
 }
@@ -205,7 +205,7 @@ func decode(b []byte) (Record, error) {
 	if w.Last != nil {
 		last, err := w.Last.head()
 		if err != nil || last.Chain == r.Chain {
-			return Record{}, errors.New("the last known head is no head of another chain")
+			return Record{}, errors.New("the last known head is not the head of another chain")
 		}
 		r.Last = &last
 	}

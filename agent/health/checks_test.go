@@ -228,10 +228,10 @@ func TestUnit(t *testing.T) {
 		{"degraded", `case $1 in is-system-running) echo degraded; exit 1;; *) echo "x.service loaded failed failed X";; esac`,
 			health.Unit{NoneFailed: true}, "failed units: x.service"},
 		{"both", `case $1 in is-active) echo active;; *) echo running;; esac`, health.Unit{Units: []string{"a.service"}, NoneFailed: true}, ""},
-		{"option as a name", "echo active", health.Unit{Units: []string{"--help.service"}}, "no name"},
-		{"pattern", "echo active", health.Unit{Units: []string{"*.service"}}, "no name"},
-		{"no type", "echo active", health.Unit{Units: []string{"sshd"}}, "no name"},
-		{"shell", "echo active", health.Unit{Units: []string{"a;reboot.service"}}, "no name"},
+		{"option as a name", "echo active", health.Unit{Units: []string{"--help.service"}}, "not the name"},
+		{"pattern", "echo active", health.Unit{Units: []string{"*.service"}}, "not the name"},
+		{"no type", "echo active", health.Unit{Units: []string{"sshd"}}, "not the name"},
+		{"shell", "echo active", health.Unit{Units: []string{"a;reboot.service"}}, "not the name"},
 		{"nothing", "echo active", health.Unit{}, "without a unit"},
 	}
 	for _, tt := range tests {

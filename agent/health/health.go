@@ -91,7 +91,7 @@ func (p Plan) Validate() error {
 	for _, c := range p.Checks {
 		name := c.Name()
 		if name == "" || name != plain(name, maxName) {
-			return fmt.Errorf("health: %q is no name for a check (1 to %d printable characters)", name, maxName)
+			return fmt.Errorf("health: %q is not a name for a check (1 to %d printable characters)", name, maxName)
 		}
 		if seen[name] {
 			return fmt.Errorf("health: two checks are named %q: give one of them another name", name)

@@ -41,7 +41,7 @@ func (u Unit) Validate() error {
 	}
 	for _, name := range u.Units {
 		if !unitName(name) {
-			return fmt.Errorf("health: %q is no name of a systemd unit: write it in full, like %q", plain(name, maxName), "sshd.service")
+			return fmt.Errorf("health: %q is not the name of a systemd unit: write it in full, like %q", plain(name, maxName), "sshd.service")
 		}
 	}
 	return nil

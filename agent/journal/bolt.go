@@ -299,7 +299,7 @@ func (b *bolt) failed(txid uint64, err error) error {
 func (b *bolt) settle(txid, now uint64, err error) error {
 	err = fmt.Errorf("cannot write journal: %w", classify(err))
 	if now >= txid {
-		return b.fail(fmt.Errorf("%w; what it holds is not known until it is opened again", err))
+		return b.fail(fmt.Errorf("%w; its content is unknown until it is opened again", err))
 	}
 	return err
 }

@@ -112,7 +112,7 @@ func approve(t *turn) {
 	e.Manifest = digest
 	t.note(e)
 	t.ops(PutApproved{digest}, DropFinal{digest})
-	t.says("The update is approved; it goes on when nothing else stands against it.")
+	t.says("The update is approved. It goes on when no other rule is against it.")
 	if t.Rec.Phase == Idle {
 		t.wake()
 	}

@@ -141,7 +141,7 @@ func (e *Encryption) read(r *reader) error {
 	// RFC 9459 section 4: CTR has nothing to protect a header with. What AEAD protects, it must protect.
 	switch {
 	case h.algProtected != (sizes.overhead > 0):
-		return r.errorf("algorithm %s stands in the wrong header", sizes.name)
+		return r.errorf("algorithm %s is in the wrong header", sizes.name)
 	case len(h.iv) != sizes.iv:
 		return r.errorf("IV of %d bytes, %s has %d", len(h.iv), sizes.name, sizes.iv)
 	case h.ephemeral != nil || h.salt != nil:
@@ -189,7 +189,7 @@ func (e *Encryption) recipient(r *reader, keySize int) error {
 	agreed := h.alg == ECDHA128KW
 	switch {
 	case h.algProtected != agreed:
-		return r.errorf("algorithm %d stands in the wrong header", h.alg)
+		return r.errorf("algorithm %d is in the wrong header", h.alg)
 	case h.iv != nil:
 		return r.errorf("IV in a recipient")
 	case !agreed && (h.ephemeral != nil || h.salt != nil):

@@ -73,13 +73,13 @@ func Authenticate(e Envelope, a Authority) (signers []string, err error) {
 		}
 		delete(left, k)
 		if r.peek() == suit.MajorBytes {
-			return errors.New("element stands in the manifest and in the envelope")
+			return errors.New("element is both in the manifest and in the envelope")
 		}
 		return r.covers(k, el)
 	})
 	for key := range left {
 		if err == nil {
-			err = fmt.Errorf("envelope carries %s, of which the manifest says nothing", elements[key])
+			err = fmt.Errorf("envelope carries %s, about which the manifest says nothing", elements[key])
 		}
 	}
 	if err == nil {
@@ -226,7 +226,7 @@ func (m *Manifest) parse() error {
 	}
 	for key := range m.env.severable {
 		if !seen[key] {
-			return fmt.Errorf("envelope carries %s, of which the manifest says nothing", elements[key])
+			return fmt.Errorf("envelope carries %s, about which the manifest says nothing", elements[key])
 		}
 	}
 	for name := range m.env.integrated {
@@ -357,7 +357,7 @@ func (m *Manifest) severable(r *reader, key int64) (content []byte, severed bool
 	el, present := m.env.severable[key]
 	if r.peek() == suit.MajorBytes || key == suit.KeyValidate {
 		if present {
-			return nil, false, errors.New("element stands in the manifest and in the envelope")
+			return nil, false, errors.New("element is both in the manifest and in the envelope")
 		}
 		content, err = r.bytes(MaxEnvelope)
 		return content, false, err

@@ -230,7 +230,7 @@ func (p *processor) tryEach(o *op, f *frame, c int) (*failure, error) {
 		failures = append(failures, fail)
 	}
 	if o.orElse {
-		p.tell(o, f, c, Done, "no alternative applies, which is allowed")
+		p.tell(o, f, c, Done, "no alternative applies, which this manifest allows")
 		return nil, nil
 	}
 	// One cause in all branches is the cause; otherwise they are told together.

@@ -82,7 +82,7 @@ type Backend struct{ *engine.Engine }
 // New validates o. It touches no file.
 func New(fsys hal.FS, o Options) (*Backend, error) {
 	if !strings.HasPrefix(o.Path, "/") {
-		return nil, fmt.Errorf("cannot use the GRUB environment: %q is no absolute path", o.Path)
+		return nil, fmt.Errorf("cannot use the GRUB environment: %q is not an absolute path", o.Path)
 	}
 	if err := choice.CheckSlots(o.Slots); err != nil {
 		return nil, fmt.Errorf("cannot use the GRUB environment: %w", err)
@@ -215,7 +215,7 @@ func (r *reading) Caps() bootctl.Caps {
 	c := bootctl.Caps{
 		Backend: "grub", Layout: "environment block in one sector", MaxTries: fullTries,
 		CountsConfirmed: r.o.CountsConfirmed, Watchdog: r.o.Watchdog,
-		Weakness: "one copy without a checksum, as safe as the write of one sector; where U-Boot can be had, a redundant environment is safe",
+		Weakness: "one copy without a checksum, as safe as the write of one sector; on a board with U-Boot, a redundant environment is safe",
 	}
 	if r.lines.used() > sector {
 		c.Layout = "environment block in two sectors"

@@ -89,7 +89,7 @@ var _ bootctl.Backend = (*Backend)(nil)
 // New validates o. It calls nothing.
 func New(o Options) (*Backend, error) {
 	if !filepath.IsAbs(o.Command) {
-		return nil, fmt.Errorf("cannot use the boot hook: %q is no absolute path", o.Command)
+		return nil, fmt.Errorf("cannot use the boot hook: %q is not an absolute path", o.Command)
 	}
 	if err := choice.CheckSlots(o.Slots); err != nil {
 		return nil, fmt.Errorf("cannot use the boot hook: %w", err)

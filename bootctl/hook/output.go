@@ -97,7 +97,7 @@ func parseLines(out []byte) (map[string]string, error) {
 			return nil, fmt.Errorf("line %d is not key=value", i+1)
 		}
 		if _, twice := values[key]; twice {
-			return nil, fmt.Errorf("the key %q stands twice", key)
+			return nil, fmt.Errorf("the key %q is there twice", key)
 		}
 		values[key] = value
 	}

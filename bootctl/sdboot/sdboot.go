@@ -94,7 +94,7 @@ func New(fsys hal.Tree, o Options) (*Backend, error) {
 		o.Prefix = DefaultPrefix
 	}
 	if !strings.HasPrefix(o.Folder, "/") {
-		return nil, fmt.Errorf(cannot+"%q is no absolute path", o.Folder)
+		return nil, fmt.Errorf(cannot+"%q is not an absolute path", o.Folder)
 	}
 	if len(o.Prefix) > 32 || strings.Trim(o.Prefix, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || o.Prefix[0] == '.' || strings.HasPrefix(o.Prefix, "auto-") {
 		return nil, fmt.Errorf(cannot+"prefix %q is not of small letters, digits, '-', '_' and '.'", o.Prefix)

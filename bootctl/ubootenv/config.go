@@ -52,12 +52,12 @@ func parseLine(fields []string) (Location, error) {
 	loc := Location{Path: fields[0]}
 	var err error
 	if loc.Offset, err = strconv.ParseInt(cLiteral(fields[1]), 0, 64); err != nil {
-		return Location{}, fmt.Errorf("the offset %q is no number", fields[1])
+		return Location{}, fmt.Errorf("the offset %q is not a number", fields[1])
 	}
 	digits := strings.TrimPrefix(strings.TrimPrefix(fields[2], "0x"), "0X")
 	size, err := strconv.ParseUint(digits, 16, 32)
 	if err != nil {
-		return Location{}, fmt.Errorf("the size %q is no hexadecimal number", fields[2])
+		return Location{}, fmt.Errorf("the size %q is not a hexadecimal number", fields[2])
 	}
 	loc.Size = int64(size)
 	return loc, nil
@@ -79,7 +79,7 @@ func checkCopies(locs []Location) error {
 	for _, l := range locs {
 		switch {
 		case !strings.HasPrefix(l.Path, "/"):
-			return fmt.Errorf("%q is no absolute path", l.Path)
+			return fmt.Errorf("%q is not an absolute path", l.Path)
 		case strings.HasPrefix(l.Path, "/dev/mtd"), strings.HasPrefix(l.Path, "/dev/ubi"):
 			return fmt.Errorf("%s: MTD and UBI are not supported, put the environment on a block device or in files", l.Path)
 		case l.Size < minSize || l.Size > maxSize:

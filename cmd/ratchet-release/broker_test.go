@@ -208,7 +208,7 @@ func TestPublishIsReadBack(t *testing.T) {
 	contains(t, err, "cannot publish", "access list")
 	s.access.forbid.Store(func(_ string, write bool) bool { return !write })
 	_, err = do(t, cli.ExitFailed, "publish", "--dir", dir, path)
-	contains(t, err, "access list forbids this desk to read there")
+	contains(t, err, "access list does not let this desk read there")
 }
 
 func TestBrokerPassword(t *testing.T) {
@@ -218,7 +218,7 @@ func TestBrokerPassword(t *testing.T) {
 	password := write(t, filepath.Join(dir, "password"), "secret\n")
 	do(t, 0, "watch", "--dir", dir, "--once", "--username", "desk", "--password-file", password)
 	_, err := do(t, cli.ExitFailed, "watch", "--dir", dir, "--once")
-	contains(t, err, "does not admit this desk")
+	contains(t, err, "refuses this desk")
 }
 
 func TestBrokerTLS(t *testing.T) {

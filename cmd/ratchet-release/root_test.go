@@ -69,7 +69,7 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 		t.Fatal("the bundle was made too early")
 	}
 	out, _ = do(t, 0, "root", "rotate", "--dir", dir)
-	contains(t, out, "says this already", "1 of 2 needed")
+	contains(t, out, "already says this", "1 of 2 needed")
 	do(t, 0, "sign", "--key", in("carol.pem"), in("root-1.cbor"))
 	if _, err := os.Stat(in(root.BundleName)); err == nil {
 		t.Fatal("half of a pair counted")
@@ -92,7 +92,7 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 	out, _ = do(t, 0, "root", "show", in(root.BundleName))
 	contains(t, out, "Root 1 of acme", "Root 2 of acme", "2 versions,")
 	out, _ = do(t, 0, "root", "show", in("root-2.cbor"))
-	contains(t, out, "A device that trusts the version before it takes it")
+	contains(t, out, "Devices that trust the version before it accept it")
 
 	// What stands in the way of the next one.
 	file("alice bob dave", "2", "revoked = [\"sha256:"+strings.Repeat("00", 32)+"\"]\n")
@@ -106,7 +106,7 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 	contains(t, out, "reason: root-refused")
 	write(t, in(root.FileName), strings.Replace(string(read(t, in(root.FileName))), "name = \"acme\"", "name = \"evil\"", 1))
 	_, errs = do(t, cli.ExitFailed, "root", "rotate", "--dir", dir)
-	contains(t, errs, "root.toml:1: name: this chain is \"acme\"")
+	contains(t, errs, "root.toml:1: name: this chain is named \"acme\"")
 	write(t, in("x.cbor"), "\xd8\x62nonsense")
 	out, _ = do(t, cli.ExitRefused, "root", "show", in("x.cbor"))
 	contains(t, out, "reason: root-refused")

@@ -28,7 +28,7 @@ func buildVerb() cli.Verb {
 			fs.BoolVar(&o.Force, "force", false, "replace a signed envelope that says something else")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("one release file, please")
+					return cli.Usage("want one release file")
 				}
 				o.Release = args[0]
 				d, err := workspace.Find(*dir)
@@ -55,7 +55,7 @@ Keys of a release file (an unknown key is an error):
   base-url = "https://..."    where the payloads will be (default: images.base-url of the desk)
   mirrors = ["https://..."]   further base URLs with the same files
   priority = 10               ask the device's owner, with this urgency (smaller: more urgent)
-  reference-uri = "https://..."  where the full envelope can be had
+  reference-uri = "https://..."  where to download the full envelope
   sever-text = false          true: sign the texts, but do not carry them
   [[component]]
     name = "rootfs"           file = "rootfs.img"       compress = "none" or "zstd"

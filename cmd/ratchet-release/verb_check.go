@@ -29,7 +29,7 @@ func checkVerb() cli.Verb {
 				o.Keys, o.Decrypt = *keys, *decrypt
 				switch {
 				case len(args) != 1:
-					return cli.Usage("one envelope, please")
+					return cli.Usage("want one envelope")
 				case (o.Root == "") == (len(o.Keys) == 0):
 					return cli.Usage("give either --root or --key: whom does the device trust?")
 				case o.Facts == "":

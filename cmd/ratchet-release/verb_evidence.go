@@ -66,7 +66,7 @@ often each reason occurs. What is missing is never passed over in silence, but i
 			history := fs.Bool("history", false, "print every record")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("one file, please")
+					return cli.Usage("want one file")
 				}
 				if len(*names) == 0 {
 					return cli.Usage("whose evidence? give the device's public key with --key")

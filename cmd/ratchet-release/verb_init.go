@@ -33,7 +33,7 @@ release can read it, and back it up; devices accept nothing that it has not sign
 			fs.StringVar(&o.BaseURL, "base-url", "https://updates.example.com/images", "public `URL` of the image directory")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) > 1 {
-					return cli.Usage("one directory, please")
+					return cli.Usage("want one directory")
 				}
 				dir := "."
 				if len(args) == 1 {

@@ -21,7 +21,7 @@ file at all, keep it in a token and name a signing command instead (FORMATS.md, 
 			alg := fs.String("alg", "esp256", "algorithm of the `KEY`: esp256, ed25519, esp384 or ml-dsa-65")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("one name, please")
+					return cli.Usage("want one name")
 				}
 				k, err := keys.NewPair(args[0], *alg)
 				if err != nil {

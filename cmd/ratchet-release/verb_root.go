@@ -59,7 +59,7 @@ is first walked as a device would walk it.`,
 			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 || *key == "" {
-					return cli.Usage("one root, and the --key to sign with, please")
+					return cli.Usage("want one root, and the --key to sign with")
 				}
 				return root.Sign(c, args[0], *bundle, *key)
 			}
@@ -80,7 +80,7 @@ the version before it, from the bundle given with --bundle.`,
 			bundle := bundleFlag(fs)
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("one root or bundle, please")
+					return cli.Usage("want one root or bundle")
 				}
 				return root.Show(c, args[0], *bundle)
 			}

@@ -32,7 +32,7 @@ a TOML file that names a signing command, for keys that live in a token or a ser
 			out := fs.String("o", "", "write the signed envelope to `FILE` instead")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("one envelope, please")
+					return cli.Usage("want one envelope")
 				}
 				if *key == "" {
 					d, err := workspace.Load(*dir)

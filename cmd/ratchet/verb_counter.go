@@ -95,7 +95,7 @@ func showCounter(ctx context.Context, counter hal.Counter, stdout io.Writer) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "counter %s stands at %d", counter.Kind(), v)
+	fmt.Fprintf(stdout, "counter %s is at %d", counter.Kind(), v)
 	if origin != "" {
 		fmt.Fprintf(stdout, "; %s", origin)
 	}

@@ -28,8 +28,8 @@ func TestCounterVerb(t *testing.T) {
 		code   int
 		want   string
 	}{
-		{"", nil, 0, "counter file stands at 0"},
-		{"", []string{"init"}, 1, "needs no making"},
+		{"", nil, 0, "counter file is at 0"},
+		{"", []string{"init"}, 1, "does not have to be made"},
 		{tpm, nil, 1, "is there a TPM"},
 		{tpm, []string{"init"}, 1, "is there a TPM"},
 		{tpm, []string{"init", "--version", "4096"}, 1, "is the most"},

@@ -184,7 +184,7 @@ func (c *call) follow(ctx context.Context, client *control.Client, request map[s
 		}
 		return nil
 	case ctx.Err() != nil:
-		fmt.Fprint(c.stderr, screen.Wrap("", "", "Left. The installation goes on in the daemon: "+
+		fmt.Fprint(c.stderr, screen.Wrap("", "", "Detached. The installation goes on in the daemon: "+
 			"\"ratchet status --watch\" shows it, \"ratchet revert\" ends it.", screen.Width(c.stderr)))
 		return errShown{control.ExitFailed}
 	case errors.Is(err, control.ErrLost) && (phase == "arming" || phase == "rebooting"):

@@ -64,7 +64,7 @@ func judge(r *nethttp.Response, w want) (answer, *trouble) {
 	case c >= 400:
 		return answer{}, final("%w: server answers %d", transport.ErrGone, c)
 	default:
-		return answer{}, passing("server answers %d, which is no answer to a request for a payload", c)
+		return answer{}, passing("server answers %d, which is not an answer to a request for a payload", c)
 	}
 }
 

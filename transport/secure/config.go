@@ -53,7 +53,7 @@ func (f Files) Pair() (*tls.Certificate, error) {
 	case f.Certificate == "" && f.Key == "":
 		return nil, nil
 	case f.Certificate == "" || f.Key == "":
-		return nil, errors.New("a client certificate and its key go together; one is missing")
+		return nil, errors.New("set both the client certificate and its key, or neither; one is missing")
 	}
 	cert, err := readPEM(f.Certificate)
 	if err != nil {

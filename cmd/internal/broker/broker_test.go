@@ -81,7 +81,7 @@ func TestValidate(t *testing.T) {
 	for want, o := range map[string]broker.Options{
 		"name broker.url in some.toml": {Fallback: "some.toml"},
 		"not encrypted":                {URL: "mqtt://b"},
-		"go together":                  {URL: "mqtts://b", Cert: "x"},
+		"certificate and its key":      {URL: "mqtts://b", Cert: "x"},
 		"needs a user name":            {URL: "mqtts://b", Password: "x"},
 		"a client id has at most":      {URL: "mqtts://b", ClientID: strings.Repeat("x", 200)},
 		"user information in the URL":  {URL: "mqtts://u:p@b"},

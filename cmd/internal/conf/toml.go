@@ -73,7 +73,7 @@ func Read(path string, into any) (Document, error) {
 // keys are reported at once.
 func Decode(name string, b []byte, into any) (Document, error) {
 	if len(b) > MaxSize {
-		return Document{}, fmt.Errorf("%s: larger than %d bytes: not a file of ours", name, MaxSize)
+		return Document{}, fmt.Errorf("%s: larger than %d bytes, which is too large", name, MaxSize)
 	}
 	dec := toml.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()

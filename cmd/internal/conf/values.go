@@ -63,9 +63,9 @@ func CheckURL(s string) error {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("%q is not a URL such as https://updates.example.com/images", manifest.Printable(s))
 	case u.User != nil:
-		return errors.New("user information does not belong in a URL that every device gets")
+		return errors.New("a URL that every device gets must not contain a user name or password")
 	case u.Fragment != "":
-		return errors.New("a URL of a payload has no fragment")
+		return errors.New("the URL of a payload must not have a fragment")
 	case len(s) > manifest.MaxURI:
 		return fmt.Errorf("the URL has more than %d bytes", manifest.MaxURI)
 	}

@@ -106,7 +106,7 @@ func (s commandSigner) Sign(_ io.Reader, content []byte, opts crypto.SignerOpts)
 	cmd.WaitDelay = time.Second
 	err = cmd.Run()
 	if out.over {
-		err = errors.New("writes more than a signature")
+		err = errors.New("writes more output than a signature can have")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrSigner, s.command[0], err)

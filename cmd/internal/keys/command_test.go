@@ -154,7 +154,7 @@ func TestSigningCommandFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for mode, says := range map[string]string{
-		"wrong": "", "garbage": "neither DER nor r || s", "silent": "wrote no signature", "flood": "writes more than a signature", "fails": "exit status 1",
+		"wrong": "", "garbage": "neither DER nor r || s", "silent": "wrote no signature", "flood": "writes more output than a signature can have", "fails": "exit status 1",
 	} {
 		file, _ := commandKey(t, mode, "esp256")
 		s, err := keys.Private(file)

@@ -163,7 +163,7 @@ func Pulse(c cli.Console, path, bundle, key, out, state string, phase int, life 
 		Phase: phase - 1, Issued: now, Expires: now.Add(life.Truncate(time.Second))}
 	if sequence != "" {
 		if s.Sequence, err = strconv.ParseUint(sequence, 10, 64); err != nil {
-			return cli.Usage("--sequence %q is no number", sequence)
+			return cli.Usage("--sequence %q is not a number", sequence)
 		}
 	}
 	switch {

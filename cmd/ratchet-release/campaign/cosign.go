@@ -84,7 +84,7 @@ func finishDocument(c cli.Console, kind string, msg []byte, out, keyPath, bundle
 		return err
 	}
 	if ch.Last.IsZero() {
-		c.Say("%s: %s written. There is no %s here to tell who must sign.", out, what, filepath.Base(bundle))
+		c.Say("%s: %s written. Without %s it is not known who must sign.", out, what, filepath.Base(bundle))
 		return nil
 	}
 	role := kindRole()[kind]

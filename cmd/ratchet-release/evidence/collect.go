@@ -128,7 +128,7 @@ func (k *collector) store(id string, s *source, r signed) {
 		// The device sends in order from the number that was asked for. If it begins with a later one,
 		// it does not have what is in between.
 		if s.asked > 0 && r.Head.Chain == s.chain && r.Head.Seq > s.asked {
-			k.c.Warn("%s: the device does not send records %d to %d of chain %s; they count as gone",
+			k.c.Warn("%s: the device does not send records %d to %d of chain %s; they are considered lost",
 				id, s.asked, r.Head.Seq-1, hex.EncodeToString(s.chain[:4]))
 			s.gone, s.asked = max(s.gone, r.Head.Seq-1), 0
 		}
@@ -269,7 +269,7 @@ func (k *collector) missing(id string, s *source) uint64 {
 		if to == 0 {
 			return 0 // the newest ones: the device may be off; its next status starts anew
 		}
-		k.c.Warn("%s: the device does not send records %d to %d of chain %s; they count as gone", id, from, to, hex.EncodeToString(c.id[:4]))
+		k.c.Warn("%s: the device does not send records %d to %d of chain %s; they are considered lost", id, from, to, hex.EncodeToString(c.id[:4]))
 		s.gone, s.asked = to, 0
 		return 0
 	}

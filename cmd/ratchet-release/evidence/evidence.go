@@ -88,7 +88,7 @@ func report(c cli.Console, s export.Summary) {
 	c.Say("key      %s", s.Signer)
 	c.Say("records  %d, %d bytes", s.Records, s.Bytes)
 	if s.Duplicates > 0 {
-		c.Say("         %d more were there twice", s.Duplicates)
+		c.Say("         %d more are duplicates", s.Duplicates)
 	}
 	for _, ch := range s.Chains {
 		c.Say("chain    %s", hex.EncodeToString(ch.ID[:]))
@@ -107,10 +107,10 @@ func report(c cli.Console, s export.Summary) {
 			c.Say("  MISSING  %d more, in further gaps", ch.Missing-told)
 		}
 		if k := ch.Known; k != nil {
-			c.Say("  follows  chain %s, of which the device knew record %d", hex.EncodeToString(k.Chain[:]), k.Seq)
+			c.Say("  follows  chain %s; the last record that the device knew is %d", hex.EncodeToString(k.Chain[:]), k.Seq)
 		}
 		if ch.Forgot > 0 {
-			c.Say("  forgot   %d records of the chain before, which are here", ch.Forgot)
+			c.Say("  lost     %d records of the chain before; this file has them", ch.Forgot)
 		}
 	}
 	if len(s.Reasons) > 0 {

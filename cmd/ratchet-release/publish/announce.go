@@ -61,7 +61,7 @@ func Announce(ctx context.Context, c cli.Console, o broker.Options, posts []brok
 			return fmt.Errorf("cannot read %s back: %w", p.Topic, err)
 		}
 		if !bytes.Equal(now, p.Body) {
-			return fmt.Errorf("the broker acknowledged the document and does not keep it on %s: its access list may forbid this desk to write or to read there", p.Topic)
+			return fmt.Errorf("the broker acknowledged the document, but does not keep it on %s: its access list may not let this desk write or read there", p.Topic)
 		}
 		c.Say("%s: announced, acknowledged and read back, %d bytes", p.Topic, len(p.Body))
 	}

@@ -35,7 +35,7 @@ func (o Options) Topics(d workspace.Folder, devices []string) ([]string, error) 
 		return nil, nil
 	}
 	if len(devices) > 0 && o.Channel != "" {
-		return nil, cli.Usage("--channel and --device exclude each other")
+		return nil, cli.Usage("--channel and --device cannot be used together")
 	}
 	if o.Channel == "" && len(devices) == 0 {
 		o.Channel = d.Broker.Channel
@@ -134,7 +134,7 @@ func offer(ctx context.Context, c cli.Console, b *broker.Conn, topic string, m m
 		return fmt.Errorf("cannot read the offer back: %w", err)
 	}
 	if !bytes.Equal(now, envelope) {
-		return fmt.Errorf("the broker acknowledged the offer and does not keep it on %s: its access list may forbid this desk to write or to read there, or it does not keep messages of %d bytes", topic, len(envelope))
+		return fmt.Errorf("the broker acknowledged the offer, but does not keep it on %s: its access list may not let this desk write or read there, or it does not keep messages of %d bytes", topic, len(envelope))
 	}
 	c.Say("%s: offered, acknowledged and read back: sequence %d, %d bytes, %s", topic, m.Sequence(), len(envelope), m.Digest())
 	return nil
@@ -185,9 +185,9 @@ func Withdraw(ctx context.Context, c cli.Console, o broker.Options, topics []str
 			return fmt.Errorf("cannot read back: %w", err)
 		}
 		if len(now) > 0 {
-			return errors.New("the broker acknowledged and still keeps the offer: its access list may forbid this desk to write there")
+			return errors.New("the broker acknowledged, but still has the offer: its access list may not let this desk write there")
 		}
-		c.Say("%s: cleared. Devices that have seen the offer keep to it.", topic)
+		c.Say("%s: cleared. Devices that have seen the offer may still install it.", topic)
 	}
 	return nil
 }

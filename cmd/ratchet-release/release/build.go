@@ -102,7 +102,7 @@ func Build(ctx context.Context, c cli.Console, d workspace.Folder, o BuildOption
 		c.Say("%s", l)
 	}
 	if kept {
-		c.Say("It is what the file said before: left as it is, with its signatures.")
+		c.Say("The file already has this content. It was left as it is, with its signatures.")
 	} else {
 		c.Say("Next: ratchet-release sign %s", o.Out)
 	}

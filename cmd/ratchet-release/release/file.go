@@ -147,7 +147,7 @@ func (p *Plan) identity(doc conf.Document, f releaseFile, d workspace.Folder) (e
 	classes, key := f.Classes, "classes"
 	switch {
 	case f.Class != "" && len(classes) > 0:
-		return doc.Errorf("class", "class and classes exclude each other")
+		return doc.Errorf("class", "class and classes cannot be used together")
 	case f.Class != "":
 		classes, key = []string{f.Class}, "class"
 	case len(classes) == 0:
@@ -247,7 +247,7 @@ func componentImages(doc conf.Document, key string, c componentFile) ([]imagePla
 	case c.File == "" && len(c.Images) == 0:
 		return nil, doc.Errorf(key+".file", "is missing; name the image, or one [[component.image]] for each slot")
 	case len(c.Images) > 0 && (c.File != "" || c.URI != ""):
-		return nil, doc.Errorf(key, "an image for every slot (file, uri) and images for single slots (component.image) exclude each other")
+		return nil, doc.Errorf(key, "an image for every slot (file, uri) and images for single slots (component.image) cannot be used together")
 	case c.File != "":
 		list = []imagePlan{{key: key, slot: author.AnySlot, file: c.File, uri: c.URI}}
 	}

@@ -35,7 +35,7 @@ func CopyImages(ctx context.Context, c cli.Console, m manifest.Manifest, from, t
 		}
 		name, ours := PayloadName(in.URI)
 		if !ours {
-			c.Say("%s: %s has a name of its own; it must be there already.", in.Component, in.URI)
+			c.Say("%s: %s has an address of its own; put it there yourself.", in.Component, in.URI)
 			continue
 		}
 		if to == "" {

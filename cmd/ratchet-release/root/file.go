@@ -64,7 +64,7 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 	s := trust.RootSpec{Version: 1, Name: f.Name, Development: f.Development, Issued: now.UTC().Truncate(time.Second), Expires: f.Expires.UTC(),
 		Roles: map[trust.Role]trust.RoleSpec{}, Components: map[string]trust.SequenceRange{}, Revoked: slices.Clone(f.Revoked)}
 	if f.Expires.IsZero() {
-		return s, doc.Errorf("expires", "is missing: name the day at which a newer root must have come")
+		return s, doc.Errorf("expires", "is missing: name the day by which devices must have a newer root")
 	}
 	for i, word := range f.Algorithms {
 		alg, ok := keys.Algorithms()[strings.ToLower(word)]
@@ -130,12 +130,12 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 		return s, nil
 	}
 	if f.Name != old.Name() || f.Development != old.Development() {
-		return s, doc.Errorf("name", "this chain is %q, and stays so: another name is another root, with devices built for it", old.Name())
+		return s, doc.Errorf("name", "this chain is named %q and cannot be renamed: another name means another root, and devices built for it", old.Name())
 	}
 	var renew []trust.Role
 	for _, r := range f.Renew {
 		if !slices.Contains(trust.Roles(), trust.Role(r)) {
-			return s, doc.Errorf("renew", "%q is no role", manifest.Printable(r))
+			return s, doc.Errorf("renew", "%q is not a role", manifest.Printable(r))
 		}
 		renew = append(renew, trust.Role(r))
 	}

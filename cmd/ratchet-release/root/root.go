@@ -86,7 +86,7 @@ func Next(c cli.Console, dir string, replace bool, now time.Time) error {
 		if have, err := trust.ReviewRoot(old, ch.Last); err == nil {
 			s.Issued = have.Spec.Issued // a rotation that was begun is gone on with
 			if same, err := trust.BuildRoot(s); err == nil && samePayload(old, same) {
-				c.Say("%s says this already.", path)
+				c.Say("%s already says this.", path)
 				return Show(c, path, ch.path)
 			}
 		}
@@ -217,7 +217,7 @@ func Show(c cli.Console, path, bundle string) error {
 	}
 	describeRoot(c, v)
 	if v.Spec.Version > 1 && old.IsZero() {
-		c.Say("  The version before it is not in %s: whether its signers agree cannot be said.", ch.path)
+		c.Say("  The version before it is not in %s, so the signatures of its signers cannot be checked.", ch.path)
 	}
 	if v.Err != nil && !errors.Is(v.Err, trust.ErrNoSigner) {
 		return refused(path, v.Err)
@@ -279,7 +279,7 @@ func describeRoot(c cli.Console, v trust.Review) {
 	quorum(fmt.Sprintf("by signers of version %d", s.Version-1), v.Old)
 	quorum("by its own signers", v.Own)
 	if v.Err == nil {
-		c.Say("  A device that trusts the version before it takes it.")
+		c.Say("  Devices that trust the version before it accept it.")
 	}
 }
 

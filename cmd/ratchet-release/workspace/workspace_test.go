@@ -75,7 +75,7 @@ func TestFind(t *testing.T) {
 		"[broker]\nurl = \"mqtt://b\"\n":               "ratchet-release.toml:1: broker: ",
 		"[images]\nbase-url = \"x\"\n":                 "ratchet-release.toml:2: images.base-url: ",
 		"[images]\nmirrors = [\"https://x\", \"y\"]\n": "ratchet-release.toml:2: images.mirrors: ",
-		"[broker]\nurl = \"mqtts://b\"\nkey = \"k\"\n": "ratchet-release.toml:1: broker: a client certificate and its key go together",
+		"[broker]\nurl = \"mqtts://b\"\nkey = \"k\"\n": "ratchet-release.toml:1: broker: set both the client certificate and its key, or neither",
 		"[keys]\nrelase = \"x\"\n":                     "ratchet-release.toml:2:1: unknown key \"keys.relase\"",
 		"[imagse]\n":                                   "ratchet-release.toml:1:",
 	} {

@@ -89,7 +89,7 @@ func (c *Config) check() error {
 	case len(c.Slots) != 2:
 		return fmt.Errorf("exactly two slots are needed, there are %d", len(c.Slots))
 	case !filepath.IsAbs(c.State.Directory):
-		return fmt.Errorf("state.directory %q is no absolute path", c.State.Directory)
+		return fmt.Errorf("state.directory %q is not an absolute path", c.State.Directory)
 	case len(c.Trust.Keys) == 0 && c.Trust.Root == "":
 		return errors.New("trust.keys and trust.root are missing: " +
 			"without a release key or a trust root no update can be verified")
@@ -104,7 +104,7 @@ func (c *Config) check() error {
 	for name, s := range c.Slots {
 		for part, path := range s.Parts {
 			if !filepath.IsAbs(path) {
-				return fmt.Errorf("slots.%s.parts.%s: %q is no absolute path", name, part, path)
+				return fmt.Errorf("slots.%s.parts.%s: %q is not an absolute path", name, part, path)
 			}
 		}
 	}
@@ -133,7 +133,7 @@ func (c Counter) check() error {
 	case c.Kind != "tpm2" && (c.Device != "" || c.Index != 0):
 		return errors.New("counter.device and counter.index are for counter.kind = \"tpm2\"")
 	case c.Device != "" && !filepath.IsAbs(c.Device):
-		return fmt.Errorf("counter.device %q is no absolute path", c.Device)
+		return fmt.Errorf("counter.device %q is not an absolute path", c.Device)
 	case c.Index != 0 && (c.Index < firstIndex || c.Index > lastIndex):
 		return fmt.Errorf("counter.index %#08x is not %#08x to %#08x", c.Index, firstIndex, lastIndex)
 	}
@@ -225,7 +225,7 @@ func (c *Config) Rules() (policy.Rules, error) {
 		for _, d := range w.Days {
 			n, ok := weekdays[strings.ToLower(d)]
 			if !ok {
-				return r, fmt.Errorf("policy.windows, number %d: %q is no day (mon, tue, wed, thu, fri, sat, sun)", i+1, d)
+				return r, fmt.Errorf("policy.windows, number %d: %q is not a day (mon, tue, wed, thu, fri, sat, sun)", i+1, d)
 			}
 			x.Days[n] = true
 		}
@@ -240,7 +240,7 @@ func minutes(s string) (int, error) {
 	var h, m int
 	n, err := fmt.Sscanf(s, "%2d:%2d", &h, &m)
 	if n != 2 || err != nil || h < 0 || m < 0 || m > 59 || h*60+m > 1440 || len(s) != 5 {
-		return 0, fmt.Errorf("%q is no time of day like 02:30", s)
+		return 0, fmt.Errorf("%q is not a time of day such as 02:30", s)
 	}
 	return h*60 + m, nil
 }

@@ -43,7 +43,7 @@ func TestParse(t *testing.T) {
 		{"bad version", strings.Replace(least, "[slots.A", "version = \"one\"\n[slots.A", 1), "device.version"},
 		{"three slots", least + "[slots.C.parts]\n", "exactly two slots are needed, there are 3"},
 		{"relative slot", strings.Replace(least, "/dev/a", "dev/a", 1),
-			"slots.A.parts.rootfs: \"dev/a\" is no absolute path"},
+			"slots.A.parts.rootfs: \"dev/a\" is not an absolute path"},
 		{"relative state", least + "[state]\ndirectory = \"state\"\n", "state.directory"},
 		{"no trust", strings.Replace(least, `"/etc/release.pem"`, "", 1), "trust.keys and trust.root are missing"},
 		{"both trusts", least + "root = \"/etc/root.cbor\"\n", "are both set"},
@@ -56,9 +56,9 @@ func TestParse(t *testing.T) {
 		{"24:01", least + "[policy]\nwindows = [{from = \"02:00\", to = \"24:01\"}]\n", "number 1: to"},
 		{"24:00", least + "[policy]\nwindows = [{from = \"02:00\", to = \"24:00\"}]\n", ""},
 		{"no day", least + "[policy]\nwindows = [{from = \"02:00\", to = \"04:00\", days = [\"monday\"]}]\n",
-			`"monday" is no day`},
+			`"monday" is not a day`},
 		{"no zone", least + "[policy]\nwindows = [{from = \"02:00\", to = \"04:00\", zone = \"Mars/Base\"}]\n", "zone"},
-		{"negative duration", least + "[health]\nsoak = \"-1s\"\n", "no duration"},
+		{"negative duration", least + "[health]\nsoak = \"-1s\"\n", "not a duration"},
 	} {
 		_, err := config.Parse([]byte(tt.config))
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {

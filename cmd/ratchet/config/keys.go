@@ -356,7 +356,7 @@ type Duration time.Duration
 func (d *Duration) UnmarshalText(b []byte) error {
 	v, err := time.ParseDuration(string(b))
 	if err != nil || v < 0 {
-		return fmt.Errorf("%q is no duration like \"90s\", \"5m\" or \"24h\"", b)
+		return fmt.Errorf("%q is not a duration such as \"90s\", \"5m\" or \"24h\"", b)
 	}
 	*d = Duration(v)
 	return nil

@@ -34,7 +34,7 @@ func Run(ctx context.Context, path, state string, w io.Writer) error {
 	d, err := assemble(path, state, w)
 	if errors.Is(err, journal.ErrLocked) {
 		// Two of them would confirm and disable against each other, even in boot-safe mode.
-		d.log.Error("another ratchet daemon runs on this state directory; this one ends", "error", err)
+		d.log.Error("another ratchet daemon uses this state directory; this one stops", "error", err)
 		return err
 	}
 	if err != nil {

@@ -55,7 +55,7 @@ func (d *device) serve(ctx context.Context) error {
 		d.log.Error("ended", "error", err)
 		return err
 	}
-	d.log.Info("ended cleanly; what was in progress goes on at the next start")
+	d.log.Info("stopped; an update in progress continues at the next start")
 	return nil
 }
 

@@ -55,7 +55,7 @@ func evidenceLine(e control.EvidenceStatus) string {
 }
 
 func floorLine(s control.Status) string {
-	text := "no update was confirmed yet, every sequence number is taken"
+	text := "no update was confirmed yet, so any sequence number is accepted"
 	if s.Floor.Sequence > 0 {
 		text = fmt.Sprintf("sequence numbers below %d are refused", s.Floor.Sequence)
 	}

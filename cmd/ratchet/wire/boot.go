@@ -34,7 +34,7 @@ func slotDefs(c *config.Config) ([2]agent.SlotDef, error) {
 			index = *s.Index
 		}
 		if index < 0 || index > 1 || out[index].Name != "" {
-			return out, fmt.Errorf("slots.%s.index: the two slots have the indices 0 and 1", n)
+			return out, fmt.Errorf("slots.%s.index: one slot has index 0 and the other has index 1", n)
 		}
 		out[index] = agent.SlotDef{Name: bootctl.Slot(n), Index: index, Parts: s.Parts}
 	}

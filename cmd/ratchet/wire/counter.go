@@ -47,7 +47,7 @@ func MakeCounter(ctx context.Context, c *config.Config, how tpm.Provision, auth 
 	t := tpmCounter(c)
 	if t == nil {
 		return false, errors.New("the configuration has no counter in a TPM: " +
-			"set counter.kind = \"tpm2\"; a counter in a file needs no making")
+			"set counter.kind = \"tpm2\"; a counter in a file does not have to be made")
 	}
 	if auth != "" {
 		b, err := os.ReadFile(auth)

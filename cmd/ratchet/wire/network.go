@@ -133,7 +133,7 @@ func fetcher(c *config.Config) (func(urls []string, size int64) (slots.Source, e
 	return func(urls []string, size int64) (slots.Source, error) {
 		for _, u := range urls {
 			if p, err := url.Parse(u); err != nil || p.Scheme == "" {
-				return nil, fmt.Errorf("%w: %q is no absolute address", transport.ErrForbidden, u)
+				return nil, fmt.Errorf("%w: %q is not an absolute address", transport.ErrForbidden, u)
 			}
 		}
 		return f.Source(urls, size), nil

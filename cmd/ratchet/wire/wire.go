@@ -131,7 +131,7 @@ func SocketMode(c *config.Config) (os.FileMode, error) {
 	}
 	n, err := strconv.ParseUint(c.Control.SocketMode, 8, 9)
 	if err != nil {
-		return 0, fmt.Errorf("control.mode %q is no octal mode like \"0660\"", c.Control.SocketMode)
+		return 0, fmt.Errorf("control.mode %q is not an octal mode such as \"0660\"", c.Control.SocketMode)
 	}
 	return os.FileMode(n), nil
 }

@@ -243,7 +243,7 @@ func TestCounter(t *testing.T) {
 	}
 	var how tpm.Provision
 	made, err := wire.MakeCounter(t.Context(), d.config(""), how, "")
-	if made || err == nil || !strings.Contains(err.Error(), "needs no making") {
+	if made || err == nil || !strings.Contains(err.Error(), "does not have to be made") {
 		t.Errorf("made %v, %v", made, err)
 	}
 	inTPM := "[counter]\nkind = \"tpm2\"\ndevice = \"DIR/no-tpm\"\n"

@@ -81,7 +81,7 @@ func (e responseCode) says() string {
 	case rcUninitialized:
 		return "the index was never written"
 	case rcNVSpace:
-		return "it has no room for another index; delete one that nobody needs"
+		return "it has no room for another index; delete an unused one"
 	case rcNVDefined:
 		return "the index is there already"
 	case rcNeedsTest, rcTesting:

@@ -29,7 +29,7 @@ var (
 	// ErrMissing: the index of a TPM counter is not there. It is never made by the way, since
 	// that would turn it back.
 	ErrMissing = errors.New("the TPM has no such counter: it was never made, or was deleted; " +
-		"see what became of it, then: ratchet counter init")
+		"check its state, then run: ratchet counter init")
 	// ErrUnfinished: the making of the index was interrupted, so that it counts nothing yet.
 	ErrUnfinished = errors.New("the making of the TPM's counter was interrupted; run it again: ratchet counter init")
 	// ErrForeign: the index is somebody else's, or was changed.
