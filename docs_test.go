@@ -199,7 +199,11 @@ func TestMap(t *testing.T) {
 			t.Fatalf("a line of the map does not begin with a folder: %q", line)
 		}
 		above = append(above[:depth], name)
-		onMap[strings.Join(above, "/")] = true
+		dir := strings.Join(above, "/")
+		if onMap[dir] {
+			t.Errorf("the map in ARCHITECTURE.md has %s twice", dir)
+		}
+		onMap[dir] = true
 	}
 	packages := map[string]bool{}
 	for _, path := range sourceFiles(t) {

@@ -203,7 +203,7 @@ func TestRecordAndEvidenceAgree(t *testing.T) {
 	}
 }
 
-// phaseOnRecord is the phase that the journal's record names (FORMATS.md, the core record).
+// phaseOnRecord is the phase that the journal's record names (docs/formats/state.md).
 func (r *rig) phaseOnRecord() string {
 	r.t.Helper()
 	core := map[int]any{1: "idle"}

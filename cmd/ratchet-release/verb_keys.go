@@ -15,7 +15,7 @@ func keysNewVerb() cli.Verb {
 		Long: `
 Makes a key pair: NAME.pem, which its owner keeps, and NAME.pub.pem, which goes into root.toml.
 Nothing that exists is overwritten. The private key is not encrypted; where it should never be in a
-file at all, keep it in a token and name a signing command instead (FORMATS.md, release desk).`,
+file at all, keep it in a token and name a signing command instead (docs/formats/workspace.md).`,
 		Examples: []string{"ratchet-release keys new alice", "ratchet-release keys new --alg ml-dsa-65 alice-ml-dsa"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			alg := fs.String("alg", "esp256", "algorithm of the `KEY`: esp256, ed25519, esp384 or ml-dsa-65")
