@@ -12,7 +12,8 @@ import (
 // and say that they have not; those with "lies" have not and say nothing.
 var faults = []string{"commit", "look", "look-invalid", "reach-gone", "reach-key", "disable", "disable-but", "disable-lies", "disable-nofallback", "write-corrupt", "write-changed",
 	"write-medium", "write-running", "write-busy", "write-gone", "write-notdurable", "check-mismatch", "check-medium", "check-busy", "try", "try-but", "try-lies", "stays",
-	"confirm", "confirm-but", "confirm-lies", "refresh", "raise", "sick", "broker", "soak", "defer", "refuse", "void", "unverified", "restart", "aborted"}
+	"confirm", "confirm-but", "confirm-lies", "refresh", "raise", "sick", "broker", "soak", "defer", "refuse", "void", "unverified", "restart", "aborted",
+	"person-confirm", "person-revert", "person-approve", "person-approve-it", "document", "newer"}
 
 // perform does an action.
 func (w *world) perform(do life.Action) life.Event {
@@ -34,6 +35,9 @@ func (w *world) perform(do life.Action) life.Event {
 		if w.fails("restart") { // of the daemon, in the same boot
 			w.live = life.Live{BootID: w.live.BootID}
 			return w.started()
+		}
+		if e := w.person(do); e != nil {
+			return e
 		}
 		w.now = max(w.now, do.Until)
 		if do.Messages && w.s.Rec.Phase == life.Idle && (w.offer() == "new" || w.offer() == "barred") {
@@ -206,10 +210,37 @@ func (w *world) confirm(do life.Confirm, d *life.Done) {
 	w.first = do.Slot
 }
 
+// person is what somebody may want while the machine waits.
+func (w *world) person(do life.Wait) life.Event {
+	a := life.Asked{Moment: w.moment(), Actor: "uid 0", Note: "by hand", Boot: w.state(), BootOK: true}
+	switch {
+	case !do.Requests:
+		return nil
+	case w.fails("person-confirm"):
+		a.Verb = life.VerbConfirm
+	case w.fails("person-revert"):
+		a.Verb = life.VerbRevert
+	case w.fails("person-approve"):
+		a.Verb = life.VerbApprove
+	case w.fails("person-approve-it"):
+		a.Verb, a.Digest, a.Final = life.VerbApprove, offered, w.final[offered] != ""
+	case do.Messages && w.fails("document"):
+		return life.Documented{Moment: w.moment()}
+	case do.Messages && w.s.Rec.Phase == life.Ready && w.fails("newer"):
+		return life.Came{Moment: w.moment()}
+	default:
+		return nil
+	}
+	return a
+}
+
 func (w *world) prove() life.Event {
 	w.expect("health is asked", life.Trial)
 	if w.run != w.s.Rec.Target {
 		w.wrong("a trial of a slot that does not run")
+	}
+	if e := w.person(life.Wait{Requests: true}); e != nil {
+		return e
 	}
 	w.now += 20 * time.Second
 	v := life.Verdict{Moment: w.moment(), Healthy: true, Took: 20 * time.Second, Boot: w.state(), BootOK: true}
@@ -231,7 +262,10 @@ func (w *world) decide(ask life.Ask) life.Ruling {
 		r.Outcome, r.Why, r.Said, r.Rules, r.Images = o, why, string(why), string(why), nil
 		return r
 	}
-	if ask.Offer {
+	if ask.Over {
+		r.Digest, r.Sequence = "sha256:3333", 3
+	}
+	if ask.Offer && !ask.Over {
 		if why := w.final[offered]; why != "" {
 			r.Settled = why
 			return r

@@ -32,6 +32,7 @@ type world struct {
 	bad     []string
 	down    bool
 	log     func(string)
+	seen    map[string]bool // every kind of step, in full
 }
 
 // fault is one thing that goes wrong at a point of a play.
@@ -141,6 +142,9 @@ func (w *world) awake(at func(*world)) bool {
 		next, eff := life.Step(s, e)
 		if w.log != nil {
 			w.log(line(s, e, next, eff))
+		}
+		if w.seen != nil {
+			w.seen[inFull(s, e, next, eff)] = true
 		}
 		if !w.commit(&next, eff) {
 			w.live.Hold, e = s.Hold, life.NotTaken{Moment: w.moment(), Text: "disk full"}
