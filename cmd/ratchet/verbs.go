@@ -69,7 +69,7 @@ goes back to what the other slot holds. The machine may reboot.`,
 For an update that a rule forbids on this device. Without --permit it shows a challenge: give it to
 those who hold the recovery keys, with the digest of the update. They answer with a permit
 (ratchet-release permit), which --permit hands over. The next "ratchet install" of that update then
-goes on in spite of the rules that the permit names, once. No permit lifts a signature, a
+goes on once, although the rules that the permit names forbid it. No permit lifts a signature, a
 revocation, the device class or the read-back.`,
 			Examples: []string{`ratchet recover`, `ratchet recover --permit permit.cbor && ratchet install old.suit`},
 		}, (*call).recover),
