@@ -8,11 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
-	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -110,6 +108,3 @@ func released(t *testing.T, dir, name string, sequence string) (envelope string)
 	do(t, 0, "sign", "--dir", dir, envelope)
 	return envelope
 }
-
-// quiet reports whether a terminal shows the character and does nothing else.
-func quiet(r rune) bool { return r == '\n' || r == utf8.RuneError || screen.Harmless(r) }
