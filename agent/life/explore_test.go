@@ -1,14 +1,9 @@
 package life_test
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"maps"
-	"os"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -22,7 +17,7 @@ import (
 func TestEveryCutAndFault(t *testing.T) {
 	most := 20_000
 	if testing.Short() {
-		most = catalogued
+		most = 2500
 	}
 	states := map[string]bool{}
 	var queue []*world
@@ -34,7 +29,6 @@ func TestEveryCutAndFault(t *testing.T) {
 	}
 	meet(newWorld())
 	plays, failed := 0, 0
-	steps := map[string]bool{}
 	for len(queue) > 0 && plays < most && failed < 5 {
 		from := queue[0]
 		queue = queue[1:]
@@ -46,9 +40,6 @@ func TestEveryCutAndFault(t *testing.T) {
 			for at := 0; at < clean.point; {
 				w := from.off()
 				w.fault = &fault{point: at, kind: kind}
-				if plays < catalogued {
-					w.seen = steps
-				}
 				hit := 0
 				w.power(func(c *world) {
 					if w.fault.hit && hit == 0 {
@@ -65,155 +56,7 @@ func TestEveryCutAndFault(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d states, %d plays, %d states not played, %d kinds of step", len(states), plays, len(queue), len(steps))
-	catalogue(t, steps)
-}
-
-// catalogue holds every kind of step that the first plays met against testdata/steps.txt: for each phase, event and
-// next phase, how many kinds there are, and a sum of what they commit, say and do in full. A change of the
-// machine that changes what any of them does changes a sum; -update rewrites them: say in the commit why.
-func catalogue(t *testing.T, steps map[string]bool) {
-	t.Helper()
-	groups := map[string][]string{}
-	for _, s := range slices.Sorted(maps.Keys(steps)) {
-		head, rest, _ := strings.Cut(s, "\n")
-		groups[head] = append(groups[head], rest)
-	}
-	var b strings.Builder
-	for _, head := range slices.Sorted(maps.Keys(groups)) {
-		sum := sha256.Sum256([]byte(strings.Join(groups[head], "\n")))
-		fmt.Fprintf(&b, "%-40s %4d %x\n", head, len(groups[head]), sum[:6])
-	}
-	old, err := os.ReadFile("testdata/steps.txt")
-	if err == nil && !*update {
-		for _, line := range strings.Split(b.String(), "\n") {
-			if head := strings.TrimSpace(line[:min(40, len(line))]); head != "" && !strings.Contains(string(old), line) {
-				t.Errorf("%s does otherwise than before; one of its kinds is now\n%s", head, groups[head][0])
-			}
-		}
-	}
-	golden(t, "testdata/steps.txt", b.String())
-}
-
-// catalogued is how many plays make testdata/steps.txt.
-const catalogued = 2500
-
-// inFull is one step with everything that it commits, says and does; times are told from now.
-func inFull(s life.State, e life.Event, next life.State, eff life.Effects) string {
-	var b strings.Builder
-	now := uptime(e)
-	fmt.Fprintf(&b, "%s, %s -> %s", s.Rec.Phase, what(e), next.Rec.Phase)
-	part := func(format string, args ...any) { fmt.Fprintf(&b, "\n\t"+format, args...) }
-	c := eff.Commit
-	if c.Record != nil {
-		part("record %s", record(*c.Record))
-	}
-	for _, x := range c.Events {
-		part("evidence %s", words(string(x.Kind), string(x.Reason), x.From+">"+x.To, "slot", x.Slot, x.Component, fmt.Sprint(x.Sequence), x.Actor, fmt.Sprint(x.Detail)))
-	}
-	for _, op := range c.Ops {
-		part("%T %s", op, plain(op))
-	}
-	for _, op := range c.Quar {
-		part("quarantine %T %+v", op, op)
-	}
-	if c.Optional != "" {
-		part("optional: %s", c.Optional)
-	}
-	if a := eff.Tell.Answer; a != nil {
-		part("answer %+v", *a)
-	}
-	if f := eff.Tell.Failed; f != nil {
-		part("failed: %s: %s", f.What, f.Text)
-	}
-	if eff.Tell.Well != "" || eff.Tell.Missed || eff.Tell.Waits != "" {
-		part("well %q, missed %v, waits for %s (%s)", eff.Tell.Well, eff.Tell.Missed, eff.Tell.Waits, eff.Tell.WaitFor)
-	}
-	switch do := eff.Do.(type) {
-	case life.Wait:
-		do.Until -= now
-		part("do %T %+v", do, do)
-	case life.Prove:
-		part("do prove")
-	default:
-		part("do %s", plain(do))
-	}
-	if next.RetryAt != s.RetryAt && next.RetryAt > 0 {
-		part("retry in %v", next.RetryAt-now)
-	}
-	return b.String()
-}
-
-func record(r life.Record) string {
-	x := r.Ext
-	return words(string(r.Phase), string(r.Target), r.Digest, string(x.Cause), string(x.Pending), nonzero("revert", x.Revert), nonzero("local", x.Local),
-		nonzero("synthetic", x.Synthetic), nonzero("boots", r.Boots), nonzero("tries", x.Tries), nonzero("rewrites", x.Restarts), nonzero("untried", x.NeverTried),
-		nonzero("reboots", x.Reboots), nonzero("arms", x.Arms), nonzero("budgets", len(x.Budgets)), x.Version)
-}
-
-func nonzero(name string, v any) string {
-	if v == false || v == 0 {
-		return ""
-	}
-	return fmt.Sprint(name, "=", v)
-}
-
-func words(w ...string) string {
-	return strings.Join(slices.DeleteFunc(w, func(s string) bool { return s == "" || s == ">" || s == "map[]" }), " ")
-}
-
-// plain is a value without what envelopes and images hold.
-func plain(v any) string {
-	switch v := v.(type) {
-	case life.PutWaiting:
-		v.Waiting.Envelope = nil
-		return fmt.Sprintf("%+v", v)
-	case life.PutContent:
-		if v.Content != nil {
-			return fmt.Sprint(v.Slot, " ", v.Content.Manifest, " ", v.Content.Version, " ", v.Content.Confirmed)
-		}
-	case life.PutNoted:
-		if v.Ending != nil {
-			return fmt.Sprintf("%+v", *v.Ending)
-		}
-	case life.KeepReport:
-		return fmt.Sprint(v.Result, " ", v.Why, " ", v.Rec != nil)
-	}
-	s := fmt.Sprintf("%T %+v", v, v)
-	if i := strings.Index(s, "Images:["); i >= 0 {
-		s = s[:i] + "..."
-	}
-	return s
-}
-
-func uptime(e life.Event) time.Duration {
-	switch e := e.(type) {
-	case life.Started:
-		return e.Uptime
-	case life.Begun:
-		return e.Uptime
-	case life.Due:
-		return e.Uptime
-	case life.Done:
-		return e.Uptime
-	case life.Decided:
-		return e.Uptime
-	case life.Taken:
-		return e.Uptime
-	case life.Came:
-		return e.Uptime
-	case life.Documented:
-		return e.Uptime
-	case life.Asked:
-		return e.Uptime
-	case life.Aborted:
-		return e.Uptime
-	case life.NotTaken:
-		return e.Uptime
-	case life.Verdict:
-		return e.Uptime
-	}
-	return 0
+	t.Logf("%d states, %d plays, %d states not played", len(states), plays, len(queue))
 }
 
 // TestEveryCut is the same without faults, to the end: any number of cuts.

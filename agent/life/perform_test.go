@@ -33,7 +33,7 @@ func (w *world) perform(do life.Action) life.Event {
 		return w.started()
 	case life.Wait:
 		if w.fails("restart") { // of the daemon, in the same boot
-			w.live = life.Live{BootID: w.live.BootID}
+			w.live = life.Live{BootID: w.live.BootID, Safe: w.safe}
 			return w.started()
 		}
 		if e := w.person(do); e != nil {

@@ -3,6 +3,7 @@ package life_test
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/life"
@@ -13,15 +14,16 @@ import (
 // world is a device around the machine: what its parts are after each action, and nothing of how they do
 // it. Image 1 is the old system, image 2 the offered one.
 type world struct {
-	s     life.Stored
-	boot  map[bootctl.Slot]bootctl.SlotState
-	first bootctl.Slot
-	holds map[bootctl.Slot]int // image, 0 for none that is whole
-	count int
-	final map[string]reason.Reason
-	bars  int
-	ends  []life.Ending // of this play
-	boots int
+	s       life.Stored
+	boot    map[bootctl.Slot]bootctl.SlotState
+	first   bootctl.Slot
+	durable life.Record          // as it was encoded last
+	holds   map[bootctl.Slot]int // image, 0 for none that is whole
+	count   int
+	final   map[string]reason.Reason
+	bars    int
+	ends    []life.Ending // of this play
+	boots   int
 
 	live    life.Live
 	run     bootctl.Slot
@@ -33,6 +35,11 @@ type world struct {
 	down    bool
 	log     func(string)
 	seen    map[string]bool // every kind of step, in full
+	chance  *rand.Rand      // where it is set, anything fails by chance, one time in odds
+	odds    int
+	safe    []string
+	nth     int // boot since the beginning
+	lost    reason.Reason
 }
 
 // fault is one thing that goes wrong at a point of a play.
@@ -55,14 +62,14 @@ func newWorld() *world {
 
 // off is what a power cut leaves.
 func (w *world) off() *world {
-	c := &world{s: w.s, boot: maps.Clone(w.boot), first: w.first, holds: maps.Clone(w.holds), count: w.count, final: maps.Clone(w.final), bars: w.bars}
+	c := &world{s: w.s, boot: maps.Clone(w.boot), first: w.first, holds: maps.Clone(w.holds), count: w.count, final: maps.Clone(w.final), bars: w.bars, safe: w.safe, nth: w.nth}
 	c.s.Tally.Dirty = false
-	c.s.Rec = w.stored().Rec
+	if c.durable = w.durable; c.durable.Phase != "" { // what the next start reads
+		c.s.Rec = c.durable
+		c.s.Open()
+	}
 	return c
 }
-
-// stored is what the next start reads: the record with its budgets, as it was encoded.
-func (w *world) stored() life.Stored { return w.s }
 
 // key identifies the state at a power-on.
 func (w *world) key() string {
@@ -119,7 +126,7 @@ func (w *world) wrong(format string, args ...any) {
 // power plays from a power-on to rest. Each time that something happens, at is called with what a cut
 // there would leave.
 func (w *world) power(at func(*world)) {
-	for w.boots = 0; w.boots < 40 && len(w.bad) == 0; w.boots++ {
+	for w.boots = 0; w.boots < 40 && (len(w.bad) == 0 || w.chance != nil); w.boots++ {
 		if !w.load() {
 			return
 		}
@@ -134,8 +141,8 @@ func (w *world) power(at func(*world)) {
 
 // awake is one boot; true when the machine reboots.
 func (w *world) awake(at func(*world)) bool {
-	w.live, w.checked, w.now, w.down = life.Live{BootID: fmt.Sprint("boot", w.boots)}, false, 0, false
-	w.s.Open()
+	w.live, w.checked, w.now, w.down = life.Live{BootID: fmt.Sprint("boot", w.nth), Safe: w.safe}, false, 0, false
+	w.nth++
 	var e life.Event = w.started()
 	for range 3000 {
 		s := life.State{Stored: w.s, Live: w.live, Dev: dev}
@@ -156,6 +163,9 @@ func (w *world) awake(at func(*world)) bool {
 			at(w.off())
 		}
 		wait, ok := eff.Do.(life.Wait)
+		if w.chance != nil && w.now > 40*time.Hour {
+			return false
+		}
 		if ok && w.s.Rec.Phase == life.Idle && (w.live.Stayed || wait.Until-w.now > time.Hour && w.offer() != "new") {
 			w.rest()
 			return false
@@ -168,18 +178,32 @@ func (w *world) awake(at func(*world)) bool {
 			at(w.off())
 		}
 	}
-	w.wrong("the machine does not come to rest in phase %s", w.s.Rec.Phase)
+	if w.chance == nil {
+		w.wrong("the machine does not come to rest in phase %s", w.s.Rec.Phase)
+	}
 	return false
 }
 
-func (w *world) moment() life.Moment { return life.Moment{Uptime: w.now, Online: true} }
+func (w *world) moment() life.Moment {
+	return life.Moment{Uptime: w.now, Online: w.chance == nil || w.chance.IntN(8) > 0}
+}
 
 func (w *world) started() life.Started {
-	return life.Started{Moment: w.moment(), Run: w.run, Boot: w.state(), BootOK: true}
+	e := life.Started{Moment: w.moment(), Run: w.run, Boot: w.state(), BootOK: true, Lost: w.lost}
+	if w.chance != nil && w.fails("start") {
+		e.BootOK = false
+	}
+	if w.chance != nil && w.fails("proof") {
+		e.Run, e.Proof = "", "cannot prove what runs"
+	}
+	return e
 }
 
 // fails tells whether the fault of this kind happens now.
 func (w *world) fails(kind string) bool {
+	if w.chance != nil {
+		return w.chance.IntN(w.odds) == 0
+	}
 	f := w.fault
 	if f == nil || f.hit || f.kind != kind || w.point < f.point {
 		return false
@@ -204,6 +228,15 @@ func (w *world) commit(next *life.State, eff life.Effects) bool {
 	}
 	if w.fails("commit") {
 		return eff.Commit.Optional != ""
+	}
+	if r := eff.Commit.Record; r != nil {
+		b, err := r.Encode()
+		if err == nil {
+			w.durable, err = life.DecodeRecord(b)
+		}
+		if err != nil {
+			w.wrong("the record cannot be read again: %v", err)
+		}
 	}
 	if r := eff.Commit.Record; r != nil && (r.Phase != next.Rec.Phase || r.Boots != next.Budget.Boots) {
 		w.wrong("the record that is committed is not the state that is adopted")
