@@ -54,6 +54,7 @@ type Device struct {
 	broken    int // times that the network broke
 	rec       life.Record
 	seq       uint64 // of the newest evidence
+	stored    []byte // the record, as it is stored
 	known     []byte // last checkpoint that was looked at
 	proven    map[string]byte
 	read      map[string]int64 // bytes of each disk read back in this boot, since it was last written
@@ -212,7 +213,7 @@ func (d *Device) options() (agent.Options, error) {
 		Slots: [2]agent.SlotDef{{Name: "A", Index: 0, Parts: d.parts("A")}, {Name: "B", Index: 1, Parts: d.parts("B")}},
 		Boot:  watchedBoot{boot, d}, Blocks: watchedBlocks{d.W.Blocks(), d}, FS: watchedFS{d.W.FS(), d}, Counter: watchedCounter{d.W.Counter(), d},
 		Watchdog: d.W.Watchdog(), Power: watchedPower{d.W.Power(), d}, Clock: d.W.Clock(), Identity: d.W.Identity(), NeedMarker: true,
-		Journal: &watchedJournal{d.mem, d}, JournalLost: d.lost, StateDir: "/state", Authority: d.p, RootVersion: root, Signer: d.p.device,
+		Journal: &watchedJournal{Memory: d.mem, d: d}, JournalLost: d.lost, StateDir: "/state", Authority: d.p, RootVersion: root, Signer: d.p.device,
 		Inbox: d, Online: func() (bool, time.Time) { return d.Online, time.Time{} },
 		Tries: d.l.Tries, MaxBoots: 4, Checkpoint: checkpoint, Serial: true, ForceAfter: 30 * time.Second,
 		Fetch:  func(urls []string, _ int64) (slots.Source, error) { return source{d, urls[0]}, nil },

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -230,10 +231,13 @@ func (p watchedPower) Force() error {
 // made durable.
 type watchedJournal struct {
 	*journal.Memory
-	d *Device
+	d  *Device
+	mu sync.Mutex // the reporter commits, too, where it is one that sends
 }
 
 func (j *watchedJournal) Update(fn func(journal.Tx) error) (err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	d := j.d
 	var before *journal.Memory
 	if d.faulty() && slices.ContainsFunc(d.cuts, func(c Cut) bool { return c.Fail && c.Op == d.Op()+1 }) {
@@ -265,8 +269,9 @@ type head struct {
 func (d *Device) observe() {
 	var rec life.Record
 	var h head
-	var check []byte
+	var check, raw []byte
 	err := d.mem.View(func(tx journal.Tx) error {
+		raw = bytes.Clone(tx.Get(journal.State, "record"))
 		if b := tx.Get(journal.State, "record"); len(b) > 0 {
 			if err := cbor.Unmarshal(b, &rec); err != nil {
 				return err
@@ -286,7 +291,13 @@ func (d *Device) observe() {
 		d.breach("I10", "the journal cannot be read: %v", err)
 		return
 	}
-	d.inJournal = ""
+	if d.branch != nil {
+		d.inJournal = ""
+	}
+	if h.Seq == d.seq && bytes.Equal(raw, d.stored) && bytes.Equal(check, d.known) {
+		return // how far evidence was sent, and the like: nothing here is written for it
+	}
+	d.stored = raw
 	old, seq := d.rec, d.seq
 	d.rec, d.seq = rec, h.Seq
 	if rec.Phase != old.Phase {
