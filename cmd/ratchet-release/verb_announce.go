@@ -16,7 +16,7 @@ func announceVerb() cli.Verb {
 		Short: "publish root bundles, campaign plans and pulses over MQTT",
 		Long: `
 Publishes signed documents, retained: a root bundle for all devices, a plan and a pulse for the
-devices of a channel. What a file is, it says itself. Each is read back from the broker, because a
+devices of a channel. The file says what it is. Each is read back from the broker, because a
 broker acknowledges what its access list forbids. Give root, plan and pulse in this order.
 
 Devices verify them; this verb looks only at their form. A device keeps what it has taken: an older

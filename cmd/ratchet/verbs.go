@@ -19,7 +19,7 @@ Tells what runs, what is in the other slot, what happened last and why, and what
 			Name: "slots", Args: "[--json]",
 			Short: "the two slots and the bootloader",
 			Long: `
-Tells of both slots what they hold, on which devices, and what the bootloader would do with them.`,
+Shows what each slot holds, on which devices, and what the bootloader would do with it.`,
 			Examples: []string{`ratchet slots`},
 		}, (*call).slots),
 		technician(cli.Verb{

@@ -26,7 +26,7 @@ const (
 )
 
 var (
-	// ErrMissing: the index of a TPM counter is not there. It is never made by the way, since
+	// ErrMissing: the index of a TPM counter is not there. It is never made in passing, since
 	// that would turn it back.
 	ErrMissing = errors.New("the TPM has no such counter: it was never made, or was deleted; " +
 		"check its state, then run: ratchet counter init")
@@ -77,7 +77,7 @@ const counterMark = "ratchet counter, base 1\x00"
 //     (ErrUnfinished); making it again deletes it first. See Counter.Make.
 //   - Deletion: whoever has the password of the owner hierarchy, or clears the TPM, deletes an index
 //     that the owner made; one that the platform made, only the platform. A missing index is
-//     ErrMissing, not zero, and is never made again by the way. One that somebody else made
+//     ErrMissing, not zero, and is never made again in passing. One that somebody else made
 //     again has another base, so another Origin, which evidence carries.
 //   - Root on the device can raise it, which makes the device wait for a newer root for ever; and
 //     where the owner's password was left empty can make it again with any value, and another Origin.
