@@ -59,6 +59,9 @@ func (a *Agent) receive(m transport.Message) life.Event {
 		}
 	}
 	switch {
+	case taken && err != nil: // its pulse was not kept; the plan was
+		a.fail("cannot keep a document", err)
+		return life.Documented{Moment: a.moment()}
 	case err != nil:
 		return life.NotTaken{Moment: a.moment(), Text: err.Error()}
 	case taken:

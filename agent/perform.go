@@ -72,9 +72,10 @@ func (a *Agent) perform(ctx context.Context, do life.Action) life.Event {
 			d.Counter = a.counterName(ctx)
 		}
 	}
-	if by := a.abort.by(); by != "" && d.Class != life.OK {
-		a.abort.disarm()
-		return life.Aborted{Moment: a.moment(), By: by}
+	if d.Class != life.OK { // from here on nobody is told that it was ended
+		if by := a.abort.disarm(); by != "" {
+			return life.Aborted{Moment: a.moment(), By: by}
+		}
 	}
 	d.Moment = a.moment()
 	return d
@@ -83,7 +84,7 @@ func (a *Agent) perform(ctx context.Context, do life.Action) life.Event {
 // look reads the boot metadata.
 func (a *Agent) look(ctx context.Context, d *life.Done) {
 	st, err := a.o.Boot.State(ctx)
-	d.Boot, d.BootOK, d.BootText = st, err == nil, errText(err)
+	d.Boot, d.BootOK, d.BootText, d.BootNot = st, err == nil, errText(err), classOf(err)
 	if d.Do == life.Action(life.Look{}) || d.Do == life.Action(life.Look{Proof: true}) {
 		d.Class = classOf(err)
 	}

@@ -74,13 +74,6 @@ func (b *abort) arm(ctx context.Context) context.Context {
 	return b.step
 }
 
-// by is who ended the action.
-func (b *abort) by() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.who
-}
-
 // disarm makes nothing endable any more, and returns who ended it before.
 func (b *abort) disarm() string {
 	b.mu.Lock()

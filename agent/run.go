@@ -22,7 +22,28 @@ func (a *Agent) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		event = a.turn(ctx, event)
 	}
+	a.keepWord(ctx, event)
 	return nil
+}
+
+// keepWord makes durable, at the end, what a person was told or waits to be told.
+func (a *Agent) keepWord(ctx context.Context, event life.Event) {
+	if by := a.abort.disarm(); by != "" {
+		event = life.Aborted{Moment: a.moment(), By: by}
+	}
+	if _, told := event.(life.Aborted); told {
+		a.turn(ctx, event)
+		return
+	}
+	for range 4 { // an install takes a decision and a beginning
+		if a.pending == nil {
+			return
+		}
+		event = a.turn(ctx, event)
+	}
+	if a.pending != nil {
+		a.answer(life.Answer{}, context.Cause(ctx))
+	}
 }
 
 // turn is one step of the machine: what it commits, then what it does. The result is the next event.

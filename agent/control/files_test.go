@@ -388,7 +388,7 @@ func FuzzReceive(f *testing.F) {
 		sent, drop := kindsOfFiles(t, kinds)
 		defer func() {
 			drop()
-			if n := descriptors(t); n != before {
+			if n := descriptors(t); n > before { // fewer: what an earlier run left was collected meanwhile
 				t.Errorf("%d descriptors before, %d after", before, n)
 			}
 		}()

@@ -95,6 +95,7 @@ type Done struct {
 	Boot     bootctl.State // the boot metadata after the action, read again
 	BootOK   bool          // Boot could be read and is valid
 	BootText string        // why Boot could not be read
+	BootNot  Class         // and of which class that is
 
 	Run bootctl.Slot // Look with Proof: the slot that is proven to run, "" for none
 

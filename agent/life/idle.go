@@ -152,6 +152,9 @@ func (t *turn) wake() {
 	}
 }
 
+// abortedLate: a look that was begun did not take place.
+func abortedLate(t *turn) { t.TendAt, t.Tending, t.First = 0, false, false }
+
 func tendNotTaken(t *turn) { t.lapse(t.e.(NotTaken).Text) }
 
 func documented(t *turn) {

@@ -104,6 +104,10 @@ func approve(t *turn) {
 		t.refused(reason.NothingToDo, "no update waits for approval", false)
 		return
 	}
+	if digest == "" {
+		t.refused(reason.NothingToDo, "what is in progress has no manifest to approve", false)
+		return
+	}
 	if digest != t.Rec.Digest && !(waits && digest == t.Waiting.Digest) && !a.Final {
 		t.refused(reason.NothingToDo, "no update with this digest was offered here", false)
 		return

@@ -55,7 +55,7 @@ func notDisabled(t *turn) {
 	case e.Class != OK:
 		t.give(metadataReason(e.Class), e.Text, true)
 	case !e.BootOK:
-		t.give(reason.BootMetadataIO, e.BootText, true)
+		t.give(metadataReason(e.BootNot), e.BootText, true)
 	default:
 		t.give(reason.BootMetadataIO, fmt.Sprintf("slot %s is still bootable after it was disabled", t.Rec.Target), true)
 	}

@@ -101,6 +101,7 @@ func startNotTaken(t *turn) {
 		t.bail(v, e.Text)
 	}
 	t.Starting, t.Hold, t.Retake = false, reason.JournalUnwritable, !r.Began && !r.Count
+	t.RetakeAt = t.now() + retakeEvery
 }
 
 // synthetic begins a trial that no record announced: the journal was lost while a slot was on trial,
@@ -202,7 +203,15 @@ func (t *turn) bail(v View, why string) {
 	t.do(Reboot{Plain: true})
 }
 
-func retake(t *turn) { t.do(Wait{Until: t.now() + retakeEvery, Requests: true}) }
+// retake waits; what a person asks meanwhile does not make it longer.
+func retake(t *turn) {
+	if t.now() >= t.RetakeAt {
+		startAgain(t)
+		return
+	}
+	t.do(Wait{Until: t.RetakeAt, Requests: true})
+}
+
 func startAgain(t *turn) {
 	t.Hold, t.Retake = "", false
 	t.do(Start{})

@@ -120,12 +120,13 @@ func (s *Stored) Waits() bool { return s.Waiting.Digest != "" && s.Waiting.Diges
 
 // Live is what a power cut or the end of the daemon takes away.
 type Live struct {
-	BootID string
-	Run    bootctl.Slot // proven running slot, "" when unproven
-	Safe   []string     // reasons for boot-safe mode; empty: normal
-	Hold   reason.Reason
-	Retake bool // the start is taken again in a while; it does not wait for a new boot
-	Stayed bool // in this boot a trial failed that could not be left: it does not begin again
+	BootID   string
+	Run      bootctl.Slot // proven running slot, "" when unproven
+	Safe     []string     // reasons for boot-safe mode; empty: normal
+	Hold     reason.Reason
+	Retake   bool          // the start is taken again in a while; it does not wait for a new boot
+	RetakeAt time.Duration // uptime at which it is
+	Stayed   bool          // in this boot a trial failed that could not be left: it does not begin again
 
 	Starting bool          // the outcome of the start is not durable yet
 	Found    Started       // what the start found

@@ -34,6 +34,7 @@ var table = []Row{
 	{Idle, OnBegin, "", "wait for an offer, a request, or the time to decide again", nil, nil, idleWait},
 	{Idle, OnDue, "it is time to decide the waiting offer again", "verify and decide it", nil, timeToRetry, retry},
 	{Idle, OnAsked, "revert", "take the other slot up as if it had just been written", []Phase{Checking}, verb(VerbRevert), goBack},
+	{Idle, OnAborted, "what was to be ended had ended already", "look after the boot metadata again", nil, nil, abortedLate},
 	{Idle, OnCame, "", "verify and decide it", nil, nil, came},
 	{Idle, OnDecided, "it has a final verdict", "nothing", nil, isSettled, settled},
 	{Idle, OnDecided, "it failed, and its back-off is not over", "nothing", nil, isEarly, early},
@@ -151,7 +152,7 @@ func holds(t *turn) bool    { return t.Hold != "" }
 func bailing(t *turn) bool  { return t.Bail }
 
 func safeBeforeReboot(t *turn) bool {
-	return len(t.Safe) > 0 && (t.Rec.Phase.beforeArm() || t.Rec.Phase == Arming)
+	return !t.Starting && len(t.Safe) > 0 && (t.Rec.Phase.beforeArm() || t.Rec.Phase == Arming)
 }
 func safeTrial(t *turn) bool { return len(t.Safe) > 0 && !t.Rec.Ext.Synthetic }
 
