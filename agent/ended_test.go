@@ -4,62 +4,59 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
-	"github.com/ratchet-ota/ratchet/bootctl"
 )
 
 // TestEndedTooLate: a person who asks to end an update while its own failure is being recorded is not told that it
 // was ended, and the look after the boot metadata takes place all the same.
 func TestEndedTooLate(t *testing.T) {
 	bubble(t, 9001, func(r *rig) {
-		failing, refreshes, answers := true, 0, []string{}
-		var now *agent.Agent
-		armed := false
-		var mark time.Duration
+		var failing, failed atomic.Bool
+		var now atomic.Pointer[agent.Agent]
+		var answer atomic.Pointer[string]
+		failing.Store(true)
 		r.source = func(uri string, off int64) (body, error) {
-			if failing {
-				armed = true
+			if failing.Load() {
+				failed.Store(true)
 				return nil, errors.New("no route to host")
 			}
 			return simSource{&rig{images: r.images, w: r.w}, uri}.open(off)
 		}
 		r.fault = func() error {
-			if armed && now != nil {
-				armed, failing = false, false
-				d, err := now.Console().Revert(context.Background(), "uid 7", "")
-				answers = append(answers, d.Says)
-				if err != nil {
-					answers = append(answers, err.Error())
-				}
+			if a := now.Load(); a != nil && failed.Swap(false) {
+				failing.Store(false)
+				d, _ := a.Console().Revert(context.Background(), "uid 7", "")
+				answer.Store(&d.Says)
 			}
 			return nil
-		}
-		r.options = func(o *agent.Options) {
-			o.Boot = fakeBoot{Backend: o.Boot, state: func(st bootctl.State, err error) (bootctl.State, error) { refreshes++; return st, err }}
 		}
 		env := r.release(2, 2)
 		var envs [][]byte
 		clock := r.w.Clock()
-		first := true
+		var mark time.Duration
 		for r.boot(&envs, func(a *agent.Agent) bool {
-			now = a
-			if first {
-				first, envs, refreshes = false, [][]byte{env}, 0
+			if now.Swap(a) == nil {
+				envs = [][]byte{env}
 				return false
 			}
-			if len(answers) > 0 && mark == 0 {
+			if answer.Load() != nil && mark == 0 {
 				mark = clock.Uptime()
 			}
 			return mark > 0 && clock.Uptime() > mark+7*time.Hour
 		}) {
 			r.loader()
 		}
-		if len(answers) > 0 && strings.Contains(answers[0], "is ended") && r.runs() == "B" {
-			t.Errorf("the person was told %q, and the update was installed", answers[0])
+		says := answer.Load()
+		if says == nil {
+			t.Fatal("nobody asked")
+		}
+		if strings.Contains(*says, "is ended") && r.runs() == "B" {
+			t.Errorf("the person was told %q, and the update was installed", *says)
 		}
 	})
 }
