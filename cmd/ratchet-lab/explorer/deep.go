@@ -203,8 +203,11 @@ func (d *deep) judge(dev *Device) {
 // count adds up the stories that are covered, by the number of their cuts: as many as there are ways
 // through the states. What was met and not played yet covers nothing behind it.
 func (d *deep) count() {
-	ways := map[string]uint64{beginning: 1}
-	for cuts := 0; len(ways) > 0 && cuts <= 3; cuts++ {
+	ways, most := map[string]uint64{beginning: 1}, 3
+	if d.bounded {
+		most = min(most, d.limit.Cuts) // behind that the play of a state was not cut
+	}
+	for cuts := 0; len(ways) > 0 && cuts <= most; cuts++ {
 		total, after := uint64(0), map[string]uint64{}
 		for key, n := range ways {
 			s := d.states[key]

@@ -21,6 +21,9 @@ func TestStatesGoOnAlike(t *testing.T) {
 		for _, f := range y.Fails {
 			t.Errorf("%s: %s\n%s", f.What, f.Says, f.Replay)
 		}
+		if y.Deep.Whole > 2 && !y.Deep.Fixed {
+			t.Errorf("stories with %d cuts are said to be covered, and two were allowed", y.Deep.Whole)
+		}
 		if y.Deep.Again == 0 {
 			t.Error("no state was played a second time")
 		}
