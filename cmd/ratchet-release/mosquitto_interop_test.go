@@ -53,7 +53,7 @@ func TestInteropMosquitto(t *testing.T) {
 	out, _ = do(t, 0, "publish", "--dir", dir, file)
 	contains(t, out, "is offered there already")
 	_, stderr := do(t, cli.ExitFailed, "publish", "--dir", dir, "--channel", "beta", file)
-	contains(t, stderr, "acknowledged the offer and does not keep it on ratchet/v1/offer/beta")
+	contains(t, stderr, "acknowledged the offer, but does not keep it on ratchet/v1/offer/beta")
 	out, _ = do(t, 0, "publish", "--dir", dir, "--withdraw")
 	contains(t, out, "cleared")
 	out, _ = do(t, 0, "watch", "--dir", dir, "--once")
