@@ -15,7 +15,7 @@ import (
 // covered, with up to one fault in every boot between two of them. Held are I1 to I5, I8, I9, and what a device at
 // rest must be.
 func TestEveryCutAndFault(t *testing.T) {
-	most := 20_000
+	most := 8000
 	if testing.Short() {
 		most = 2500
 	}
