@@ -143,8 +143,7 @@ func (a *Agent) reboot(ctx context.Context, do life.Reboot) {
 
 func (a *Agent) raise(ctx context.Context, d *life.Done) {
 	if a.o.Counter == nil || a.in.RootVersion() == 0 {
-		d.None = true
-		return
+		return // there is nothing to raise
 	}
 	if err := a.o.Counter.Raise(ctx, a.in.RootVersion()); err != nil {
 		d.Class, d.Text = life.IO, err.Error()

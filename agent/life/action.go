@@ -75,10 +75,11 @@ type (
 	// Refresh refills the running slot's tries, or restores the minimum; it reads the metadata again.
 	Refresh struct{ Slot bootctl.Slot }
 
-	// Raise raises the counter to the version of the trust root. Done: OK, IO; None.
+	// Raise raises the counter to the version of the trust root. Done: OK, also where there is
+	// nothing to raise, or IO.
 	Raise struct{}
 
-	// Origin reads which hardware counter guards the device. Done: Origin, Counter; None.
+	// Origin reads which hardware counter guards the device. Done: Origin, Counter.
 	Origin struct{}
 
 	// Wait waits until an uptime, and hears requests and messages meanwhile. Requests are heard and

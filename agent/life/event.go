@@ -81,7 +81,6 @@ const (
 	Forbidden           // the source is not allowed
 	Gone                // the source does not have it
 	SourceChanged       // the source has other bytes than before
-	Unreachable         // the source does not answer
 	NotDurable          // a checkpoint could not be made durable
 )
 
@@ -109,7 +108,6 @@ type Done struct {
 
 	Counter string // Raise, Origin: the counter and where it stands, "" for none
 	Origin  string // Origin: which counter it is, "" when that is not known
-	None    bool   // Raise, Origin: there is no counter, or nothing to raise it to
 }
 
 func (d Done) on() On { return d.Do.ends() }
