@@ -43,10 +43,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	p := cli.Program{Name: "ratchet-lab", Version: agent.Version, About: "play a whole device on one machine, and explore what power cuts do to it", Section: 1,
 		Before: "ratchet-lab is the laboratory of Ratchet.\n\nUsage: ratchet-lab VERB [flags] [arguments]\n\n",
-		After: "\n  help VERB          flags, examples and exit codes of a verb (also VERB -h)\n" +
-			"  completion SHELL   completion for bash, zsh or fish\n  --version          the version of this program\n",
-		Exits: "0 as expected; 1 something differs, or failed; 2 usage.",
-		Verbs: []cli.Verb{demoVerb(), rigVerb(), exploreVerb(), replayVerb(), defectsVerb()}}
+		Exits:  "0 as expected; 1 something differs, or failed; 2 usage.",
+		Verbs:  []cli.Verb{demoVerb(), rigVerb(), exploreVerb(), replayVerb(), defectsVerb()}}
 	return p.Run(ctx, args, os.Stdin, stdout, stderr)
 }
 

@@ -17,11 +17,6 @@ Usage: ratchet-release VERB [flags] [arguments]
 
 `
 	after = `
-  help VERB          flags, examples and exit codes of a verb (also VERB -h)
-  help --man         the manual page
-  completion SHELL   completion for bash, zsh or fish: source <(ratchet-release completion bash)
-  --version          the version of this program
-
 A first release:
   ratchet-release init desk && cd desk    # keys and configuration
   ratchet-release build release.toml      # release.suit and its payloads

@@ -169,7 +169,7 @@ func TestVerbUsage(t *testing.T) {
 		{[]string{"history", "-n", "x"}, "invalid value"},
 		{[]string{"install"}, "one envelope file"},
 		{[]string{"install", "a", "b"}, "one envelope file"},
-		{[]string{"evidence"}, `no verb "evidence"`},
+		{[]string{"evidence"}, "use one of: evidence export"},
 		{[]string{"evidence", "export", "x"}, "unexpected argument"},
 		{[]string{"approve", "a", "b"}, "unexpected argument"},
 		{[]string{"confirm", "--note", strings.Repeat("x", 201)}, "at most 200"},

@@ -26,6 +26,8 @@ func tool(act func(keys []string, args []string) error) cli.Program {
 		{Name: "look", Args: "[flags] FILE", Short: "looks", Long: "\nLooks at it.", Examples: []string{"tool look x"}, Exits: "2 refused", Setup: setup},
 		{Name: "key new", Args: "NAME", Short: "makes", Long: "Makes one.", Setup: setup},
 		{Name: "key show", Args: "NAME", Short: "shows", Long: "Shows one.", Setup: setup},
+		{Name: "count", Short: "counts", Long: "Counts.", Setup: setup},
+		{Name: "count new", Short: "begins", Long: "Begins.", Setup: func(*flag.FlagSet) cli.Action { return nil }},
 	}}
 }
 
@@ -92,10 +94,17 @@ func TestHelp(t *testing.T) {
 		{"help look", cli.ExitOK, ";\n2 refused.\n", ""},
 		{"help key", cli.ExitOK, "Shows one.", ""},
 		{"help key new", cli.ExitOK, "Makes one.", ""},
-		{"help nothing", cli.ExitUsage, "", "there is no verb \"nothing\"; `tool help` lists them"},
+		{"help count", cli.ExitOK, "Begins.", ""},
+		{"help help", cli.ExitOK, "Usage: tool help [VERB | --man]\n", ""},
+		{"help version", cli.ExitOK, "Usage: tool version\n", ""},
+		{"help completion", cli.ExitOK, "Usage: tool completion bash|zsh|fish\n", ""},
+		{"completion -h", cli.ExitOK, "Usage: tool completion bash|zsh|fish\n", ""},
+		{"help", cli.ExitOK, "\n  help               flags", ""},
+		{"help nothing", cli.ExitUsage, "", "there is no verb \"nothing\"; `tool help` lists all verbs"},
+		{"help key nothing", cli.ExitUsage, "", "there is no verb \"key nothing\""},
 		{"nothing", cli.ExitUsage, "", "there is no verb \"nothing\""},
 		{"key -h", cli.ExitOK, "Shows one.", ""},
-		{"key", cli.ExitUsage, "", "there is no verb \"key\""},
+		{"key", cli.ExitUsage, "", "\"key\" is not a whole verb; use one of: key new, key show"},
 		{"look --nothing", cli.ExitUsage, "", "not defined: -nothing"},
 	} {
 		code, out, errs := run(p, strings.Fields(c.args)...)

@@ -23,8 +23,8 @@ func (p Program) completion(shell string) (script string, ok bool) {
 
 // next maps what was said of a verb's name to the words that may follow; "" are the first words.
 func (p Program) next() map[string][]string {
-	next := map[string][]string{"": {"help", "version", "completion"}}
-	for _, v := range p.Verbs {
+	next := map[string][]string{}
+	for _, v := range p.all() {
 		said := ""
 		for _, word := range strings.Fields(v.Name) {
 			if !slices.Contains(next[said], word) {
@@ -33,6 +33,10 @@ func (p Program) next() map[string][]string {
 			said = strings.TrimSpace(said + " " + word)
 		}
 	}
+	for _, said := range sorted(next) {
+		next[strings.TrimSpace("help "+said)] = next[said]
+	}
+	next["help"] = append(slices.Clone(next[""]), "--man")
 	next["completion"] = []string{"bash", "zsh", "fish"}
 	return next
 }
@@ -47,7 +51,10 @@ func (p Program) bash() string {
 	for _, said := range sorted(next) {
 		fmt.Fprintf(&b, "  %q) words=%q ;;\n", said, strings.Join(next[said], " "))
 	}
-	for _, v := range p.Verbs {
+	b.WriteString("  \"help \"*|version*|\"completion \"*) COMPREPLY=(); return ;;\n  esac\n  case \"$said\" in\n")
+	verbs := slices.Clone(p.Verbs)
+	slices.SortFunc(verbs, func(v, w Verb) int { return strings.Compare(w.Name, v.Name) }) // "a b" before "a"
+	for _, v := range verbs {
 		var flags []string
 		v.flags().VisitAll(func(f *flag.Flag) { flags = append(flags, dashed(f)) })
 		fmt.Fprintf(&b, "  %q|%q*) [[ $cur == -* ]] && words=%q ;;\n", v.Name, v.Name+" ", strings.Join(append(flags, "-h"), " "))
@@ -65,13 +72,16 @@ func (p Program) fish() string {
 	}
 	next := p.next()
 	for _, said := range sorted(next) {
+		if strings.HasPrefix(said, "help ") {
+			continue // the condition for the group holds behind help too
+		}
 		when := "__fish_use_subcommand"
 		if said != "" {
 			when = "__fish_seen_subcommand_from " + said + "; and not __fish_seen_subcommand_from " + strings.Join(next[said], " ")
 		}
 		for _, word := range next[said] {
 			about := ""
-			for _, v := range p.Verbs {
+			for _, v := range p.all() {
 				if v.Name == strings.TrimSpace(said+" "+word) {
 					about = " -d " + quote(v.Short)
 				}
@@ -79,6 +89,7 @@ func (p Program) fish() string {
 			fmt.Fprintf(&b, "complete -c %s -n %s -f -a %s%s\n", p.Name, quote(when), word, about)
 		}
 	}
+	fmt.Fprintf(&b, "complete -c %s -n '__fish_seen_subcommand_from help version completion' -f\n", p.Name)
 	for _, v := range p.Verbs {
 		when := "__fish_seen_subcommand_from " + strings.Join(strings.Fields(v.Name), "; and __fish_seen_subcommand_from ")
 		v.flags().VisitAll(func(f *flag.Flag) {

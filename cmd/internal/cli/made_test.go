@@ -26,8 +26,17 @@ func TestCompletion(t *testing.T) {
 	}
 	_, script, _ := run(p, "completion", "bash")
 	for typed, want := range map[string]string{
-		"":              "help version completion look key",
+		"":              "look key count help completion version",
 		"k":             "key",
+		"help ":         "look key count help completion version --man",
+		"help key ":     "new show",
+		"help look ":    "",
+		"help key new ": "",
+		"version ":      "",
+		"look -":        "--key -n -h",
+		"count ":        "new",
+		"count -":       "--key -n -h",
+		"count new -":   "-h",
 		"key ":          "new show",
 		"key new -":     "--key -n -h",
 		"look --k":      "--key",

@@ -13,8 +13,8 @@ func (p Program) man() string {
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(p.Name), roff(p.About))
 	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n.I VERB\n[flags] [arguments]\n", roff(p.Name))
 	b.WriteString(".SH VERBS\n")
-	for _, v := range p.Verbs {
-		fmt.Fprintf(&b, ".SS %s %s\n", roff(v.Name), roff(v.Args))
+	for _, v := range p.all() {
+		fmt.Fprintf(&b, ".SS %s\n", roff(strings.TrimSpace(v.Name+" "+v.Args)))
 		prose(&b, v.Long)
 		v.flags().VisitAll(func(f *flag.Flag) {
 			name, text := flag.UnquoteUsage(f)

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -20,7 +19,7 @@ type Program struct {
 	About   string // what it is, in a line
 	Section int    // of the manual: 1, or 8 for what an administrator runs
 	Before  string // of the overview, before the list of verbs
-	After   string // and after it
+	After   string // and after it, beginning with an empty line
 	Exits   string // which exit codes it gives, for the overview and the manual
 	Verbs   []Verb
 }
@@ -32,10 +31,15 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 		p.overview(stderr)
 		return ExitUsage
 	}
-	switch args[0] {
-	case "-h", "-help", "--help":
+	if asksHelp(args[0]) {
 		p.overview(stdout)
 		return ExitOK
+	}
+	v, rest, ok := p.find(args)
+	if !ok && len(args) > 1 && asksHelp(args[1]) {
+		return p.help(c, args[:1]) // of a group, or of a verb of every program
+	}
+	switch args[0] {
 	case "help":
 		return p.help(c, args[1:])
 	case "completion":
@@ -44,13 +48,8 @@ func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout
 		c.Say("%s %s", p.Name, p.Version)
 		return ExitOK
 	}
-	v, rest, ok := p.find(args)
-	if !ok && len(args) > 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[1]) {
-		return p.help(c, args[:1]) // of a group
-	}
 	if !ok {
-		c.Warn("there is no verb %q; `%s help` lists them", manifest.Printable(args[0]), p.Name)
-		return ExitUsage
+		return p.unknown(c, args[0])
 	}
 	fs := flag.NewFlagSet(v.Name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -118,6 +117,31 @@ func (p Program) find(args []string) (v Verb, rest []string, ok bool) {
 	return v, rest, ok
 }
 
+// named lists the verbs with this name and those of the group with this name.
+func (p Program) named(name string) (out []Verb) {
+	for _, v := range p.all() {
+		if v.Name == name || strings.HasPrefix(v.Name, name+" ") {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// unknown says that no verb has this name, or which ones begin with it.
+func (p Program) unknown(c Console, name string) int {
+	name = manifest.Printable(name)
+	var names []string
+	for _, v := range p.named(name) {
+		names = append(names, v.Name)
+	}
+	if len(names) > 0 {
+		c.Warn("%q is not a whole verb; use one of: %s", name, strings.Join(names, ", "))
+	} else {
+		c.Warn("there is no verb %q; `%s help` lists all verbs", name, p.Name)
+	}
+	return ExitUsage
+}
+
 // complete writes a script for a shell.
 func (p Program) complete(c Console, args []string) int {
 	if len(args) == 1 {
@@ -130,39 +154,44 @@ func (p Program) complete(c Console, args []string) int {
 	return ExitUsage
 }
 
+// help explains one verb or all verbs of a group.
 func (p Program) help(c Console, args []string) int {
-	if len(args) == 0 {
+	name := strings.Join(args, " ")
+	switch name {
+	case "":
 		p.overview(c.Out)
 		return ExitOK
-	}
-	if len(args) == 1 && args[0] == "--man" {
+	case "--man":
 		fmt.Fprint(c.Out, p.man())
 		return ExitOK
 	}
-	if v, _, ok := p.find(args); ok {
-		v.help(c.Out, p.Name)
-		return ExitOK
+	verbs := p.named(name)
+	if len(verbs) == 0 {
+		return p.unknown(c, name)
 	}
-	group := 0
-	for _, v := range p.Verbs {
-		if strings.HasPrefix(v.Name, args[0]+" ") {
-			if group++; group > 1 {
-				c.Say("")
-			}
-			v.help(c.Out, p.Name)
+	if len(verbs) > 1 {
+		list(c.Out, verbs)
+	}
+	for i, v := range verbs {
+		if i > 0 || len(verbs) > 1 {
+			c.Say("")
 		}
+		v.help(c.Out, p.Name)
 	}
-	if group > 0 {
-		return ExitOK
-	}
-	c.Warn("there is no verb %q; `%s help` lists them", manifest.Printable(args[0]), p.Name)
-	return ExitUsage
+	return ExitOK
 }
 
 func (p Program) overview(w io.Writer) {
 	fmt.Fprint(w, p.Before)
-	for _, v := range p.Verbs {
+	list(w, p.Verbs)
+	fmt.Fprintln(w)
+	list(w, p.common())
+	fmt.Fprintf(w, "%s\nExit codes: %s\n", p.After, p.Exits)
+}
+
+// list writes one line for each verb.
+func list(w io.Writer, verbs []Verb) {
+	for _, v := range verbs {
 		fmt.Fprintf(w, "  %-18s %s\n", v.Name, v.Short)
 	}
-	fmt.Fprintf(w, "%s\nExit codes: %s\n", p.After, p.Exits)
 }

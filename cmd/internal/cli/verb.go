@@ -46,7 +46,7 @@ func byDefault(f *flag.Flag) string {
 }
 
 func (v Verb) help(w io.Writer, program string) {
-	fmt.Fprintf(w, "Usage: %s %s %s\n\n%s\n", program, v.Name, v.Args, strings.TrimSpace(v.Long))
+	fmt.Fprintf(w, "Usage: %s\n\n%s\n", strings.TrimSpace(program+" "+v.Name+" "+v.Args), strings.TrimSpace(v.Long))
 	flags := &strings.Builder{}
 	v.flags().VisitAll(func(f *flag.Flag) {
 		name, text := flag.UnquoteUsage(f)
