@@ -58,10 +58,10 @@ cross: ## build for the devices' processors
 test386: ## the tests as a 32-bit program
 	GOARCH=386 $(STATIC) $(GO) test ./...
 
-crash: build ## every power cut of every scenario on simulated machines, then pairs of cuts, CRASHTIME (default 6m)
+crash: build ## every power cut of every scenario on simulated machines, and pairs of cuts; CRASHTIME (default 6m) bounds the pairs of lesser scenarios
 	$(BIN)/ratchet-lab explore --time $(CRASHTIME)
 
-crash-full: build ## the same with all pairs of cuts, all triples of the main scenarios, and then any number: 20 minutes
+crash-full: build ## all pairs of cuts, all triples of the main scenarios, and then any number: 20 minutes
 	$(BIN)/ratchet-lab explore --full --time 20m
 
 defects: build ## plant each known kind of defect, and see that crash finds it
