@@ -148,7 +148,7 @@ func (c Choice) Try(target bootctl.Slot, tries, full int) (Choice, error) {
 	d := c.pin()
 	for _, s := range d.Known {
 		name := string(s)
-		if e := d.Entries[name]; s != target && d.Bootable(name) && e.Good == Confirmed && e.Tries < full {
+		if e := d.Entries[name]; d.Bootable(name) && e.Good == Confirmed && e.Tries < full {
 			d.Entries[name] = Entry{Tries: full, Good: Confirmed}
 		}
 	}
@@ -245,7 +245,8 @@ func (c Choice) clone() Choice {
 func (c Choice) pin() Choice {
 	d := c.clone()
 	for _, s := range c.Known {
-		if e := c.Entries[string(s)]; e.Good == Unknown && c.Confirmed(string(s)) {
+		if c.Confirmed(string(s)) {
+			e := c.Entries[string(s)]
 			e.Good = Confirmed
 			d.Entries[string(s)] = e
 		}

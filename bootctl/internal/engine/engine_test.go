@@ -172,6 +172,9 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("%v, %+v", err, b.c)
 	}
 	want(t, "tries are low", b, "write again=false needed=true", "tidy A")
+	if l := b.last; l.Verb != engine.Refresh || l.Slot != "A" || l.Old.Entries["A"].Tries != 1 {
+		t.Errorf("a codec is told %+v", l)
+	}
 	if err := e.Refresh(t.Context(), "C"); err == nil || len(b.took()) > 0 {
 		t.Errorf("Refresh of a slot in no table: %v", err)
 	}
@@ -259,9 +262,25 @@ func TestWhichLocks(t *testing.T) {
 			t.Errorf("locks %q: %v", c.locks, err)
 		}
 	}
-	busy := lockFS{errs: map[string]error{"/default": errIO}}
 	b, _ := machine()
-	e := engine.New(busy, engine.Options{Read: func() (engine.Reading, error) { return b, nil }, Slots: b.c.Known,
+	free := lockFS{held: &held}
+	e := engine.New(free, engine.Options{Read: func() (engine.Reading, error) {
+		if held != 1 {
+			t.Errorf("it reads under %d locks", held)
+		}
+		return b, b.read
+	}, Slots: b.c.Known, FullTries: full, MaxTries: most, Locks: []string{"/configured"}})
+	for _, b.read = range []error{nil, errIO} {
+		e.State(t.Context())
+		e.Try(t.Context(), "B", 1)
+		e.Refresh(t.Context(), "A")
+	}
+	if held != 0 {
+		t.Errorf("%d locks are held after the verbs", held)
+	}
+	busy := lockFS{errs: map[string]error{"/default": errIO}}
+	b, _ = machine()
+	e = engine.New(busy, engine.Options{Read: func() (engine.Reading, error) { return b, nil }, Slots: b.c.Known,
 		DefaultLocks: []string{"/default"}})
 	if err := e.Disable(t.Context(), "B"); !errors.Is(err, errIO) || len(b.did) > 0 {
 		t.Errorf("without the lock: %v, it did %q", err, b.did)

@@ -16,6 +16,9 @@ func TestShadow(t *testing.T) {
 	if _, err := s.Load(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Load: %v, want %v", err, fs.ErrNotExist)
 	}
+	if err := s.Keep(nil, nil); err != nil || d.Get("/s") == nil {
+		t.Errorf("nothing to keep, and no file yet: %v, %q", err, d.Get("/s"))
+	}
 	payload := []byte("some\x00bytes")
 	if err := s.Keep(payload, nil); err != nil {
 		t.Fatal(err)
