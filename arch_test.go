@@ -93,14 +93,14 @@ var allowed = map[string]map[string]string{
 
 	"cmd/ratchet": {"cmd/internal/cli": "describes verbs", "cmd/ratchet/daemon": "runs it", "cmd/ratchet/wire": "checks a configuration; the counter", "cmd/ratchet/config": "reads it for both", "cmd/ratchet/render": "texts for a person",
 		"cmd/internal/screen": "asks back on a terminal", "agent": "its version", "agent/control": "asks the daemon", "hal": "shows the counter", "hal/linux/tpm": "how the counter is made", "transport/file": "opens an update in files"},
-	"cmd/ratchet/daemon": {"cmd/ratchet/wire": "the parts", "cmd/ratchet/config": "reads it", "agent": "runs it", "agent/console": "answers people", "agent/intake": "what it refused or put off", "agent/control": "answers on the socket", "agent/journal": "another daemon has it",
+	"cmd/ratchet/daemon": {"cmd/internal/conf": "how large a configuration may be", "cmd/ratchet/wire": "the parts", "cmd/ratchet/config": "reads it", "agent": "runs it", "agent/console": "answers people", "agent/intake": "what it refused or put off", "agent/control": "answers on the socket", "agent/journal": "another daemon has it",
 		"agent/life": "names the phase at rest", "agent/manifest": "limits an envelope", "agent/reason": "says why", "agent/trust": "limits a permit", "slots": "an image in a file",
 		"transport/file": "an image in a file", "transport/mqtt": "runs the connection", "hal": "keeps the last good configuration", "hal/linux": "real files"},
 	"cmd/ratchet/wire": {"cmd/ratchet/config": "what is wired", "agent": "its options", "agent/cipher": "the device's keys for images", "agent/health": "checks", "agent/journal": "opens it",
 		"agent/reason": "how the journal was lost", "agent/trust": "keys and the root", "bootctl": "names of slots", "bootctl/ubootenv": "the one switch over backends", "bootctl/grubenv": "",
 		"bootctl/sdboot": "", "bootctl/efi": "", "bootctl/hook": "", "slots": "a source of images", "transport": "back-off, and what is forbidden", "transport/http": "images",
 		"transport/mqtt": "the fleet", "transport/secure": "TLS", "hal": "contracts", "hal/linux": "the machine", "hal/linux/tpm": "a counter"},
-	"cmd/ratchet/config": {"agent/manifest": "who the device is", "agent/policy": "its rules", "transport/wire": "what an id may be"},
+	"cmd/ratchet/config": {"cmd/internal/conf": "reads TOML", "agent/manifest": "who the device is", "agent/policy": "its rules", "transport/wire": "what an id may be"},
 	"cmd/ratchet/render": {"agent/control": "the daemon's answers", "cmd/internal/screen": "safe texts and a terminal's width"},
 
 	"cmd/ratchet-release": {"agent": "its version", "agent/manifest": "makes arguments printable", "cmd/internal/broker": "flags for it", "cmd/internal/cli": "describes verbs", "cmd/internal/keys": "flags for them", "cmd/ratchet-release/campaign": "its verbs", "cmd/ratchet-release/check": "its verbs", "cmd/ratchet-release/evidence": "its verbs", "cmd/ratchet-release/publish": "its verbs", "cmd/ratchet-release/release": "its verbs", "cmd/ratchet-release/root": "its verbs", "cmd/ratchet-release/watch": "its verbs", "cmd/ratchet-release/workspace": "its verbs"},
@@ -303,7 +303,7 @@ func checkForeign(t *testing.T, path, pkg, name string) {
 		"github.com/veraison/go-cose":         {"agent/trust", "agent/manifest"},
 		"filippo.io/mldsa":                    {"agent/trust"},
 		"github.com/mochi-mqtt/server":        {"cmd/ratchet-lab/stage"},
-		"github.com/pelletier/go-toml":        {"cmd/ratchet/config", "cmd/internal/conf"},
+		"github.com/pelletier/go-toml":        {"cmd/internal/conf"},
 		"github.com/coreos/go-systemd":        {"cmd/ratchet/daemon"},
 		"golang.org/x/sys":                    {"hal/linux", "hal/linux/tpm", "hal/cutdisk", "agent/control", "agent/journal", "cmd/ratchet-lab/rig/disk", "cmd/ratchet-lab/rig/look", "cmd/internal/screen"},
 	}

@@ -101,6 +101,9 @@ func configurationKeys(t *testing.T, path, root string) []string {
 	var walk func(prefix string, st *ast.StructType)
 	walk = func(prefix string, st *ast.StructType) {
 		for _, field := range st.Fields.List {
+			if len(field.Names) == 1 && !field.Names[0].IsExported() {
+				continue // not a key
+			}
 			key := strings.TrimPrefix(prefix+"."+tagOf(field, "toml"), ".")
 			inner, many, named := elementOf(field.Type)
 			below := types[inner]

@@ -198,7 +198,7 @@ func TestDaemonBadConfig(t *testing.T) {
 	b.write("ratchet.toml", []byte(b.config()+"[policy]\nmin-batery-percent = 3\n"))
 	b.start()
 	st := b.status()
-	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "min-batery-percent") || !strings.Contains(st.ModeWhy, "line ") {
+	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "min-batery-percent") || !strings.Contains(st.ModeWhy, "ratchet.toml:") {
 		t.Errorf("mode %s, why %q", st.Mode, st.ModeWhy)
 	}
 	if st.Running.Name != "A" || !st.Running.Confirmed {
@@ -332,7 +332,7 @@ func TestCheckConfig(t *testing.T) {
 	}{
 		{"good", b.config(), "is good", 0},
 		{"unknown key", b.config() + "[log]\nlevle = \"info\"\n", `unknown key "log.levle"`, 1},
-		{"wrong type", strings.Replace(b.config(), `id = "box"`, "id = 7", 1), "line 2", 1},
+		{"wrong type", strings.Replace(b.config(), `id = "box"`, "id = 7", 1), "c.toml:2:6: device.id", 1},
 		{"no key", strings.Replace(b.config(), "release.pem", "nothing.pem", 1), "nothing.pem", 1},
 		{"bad backend", strings.Replace(b.config(), `"u-boot"`, `"lilo"`, 1), "u-boot, grub, systemd-boot, uefi, hook", 1},
 		{"systemd-boot", strings.Replace(b.config(), `"u-boot"`, "\"systemd-boot\"\nentries = \"/efi/loader/entries\"", 1), "is good", 0},

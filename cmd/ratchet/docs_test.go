@@ -68,7 +68,7 @@ func TestIntegrationSample(t *testing.T) {
 		t.Fatalf("exit %d: %s%s", code, out.String(), errs.String())
 	}
 	// What the sample says is what arrives.
-	c, err := config.Parse([]byte(sample))
+	c, err := config.Parse("sample", []byte(sample))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,16 +57,28 @@ func shown(key string) string {
 
 // Read reads a file and decodes it.
 func Read(path string, into any) (Document, error) {
-	f, err := os.Open(path)
+	b, err := ReadFile(path)
 	if err != nil {
 		return Document{}, err
+	}
+	return Decode(path, b, into)
+}
+
+// ReadFile reads a file of at most MaxSize bytes.
+func ReadFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
 	if err != nil {
-		return Document{}, fmt.Errorf("cannot read %s: %w", path, err)
+		return nil, err
 	}
-	return Decode(path, b, into)
+	if len(b) > MaxSize {
+		return nil, fmt.Errorf("%s: larger than %d bytes, which is too large", path, MaxSize)
+	}
+	return b, nil
 }
 
 // Decode decodes strictly: a key that into does not have is an error with its line. All such

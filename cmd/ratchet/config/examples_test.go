@@ -31,7 +31,7 @@ func TestExampleBoards(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			c, err := config.Parse([]byte(regexp.MustCompile(`"/etc/`).ReplaceAllString(string(b), `"`+dir+"/")))
+			c, err := config.Parse(path, []byte(regexp.MustCompile(`"/etc/`).ReplaceAllString(string(b), `"`+dir+"/")))
 			if err != nil {
 				t.Fatal(err)
 			}

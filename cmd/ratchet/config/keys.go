@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 )
 
 // Config is the daemon's configuration file, TOML. The comment above each key (type, default, meaning) is
@@ -24,6 +26,8 @@ type Config struct {
 	Control  Control         `toml:"control"`
 	Reboot   Reboot          `toml:"reboot"`
 	Log      Log             `toml:"log"`
+
+	doc conf.Document // where the keys stand
 }
 
 // Device is the table [device]: who the device is.

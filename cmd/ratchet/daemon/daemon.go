@@ -9,6 +9,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
 	"github.com/ratchet-ota/ratchet/hal"
@@ -102,7 +103,7 @@ func (d *device) wire(c config.Config, why []string, w io.Writer) (safe bool, er
 // configuration works.
 func keepLastGood(dir string, raw []byte, log *slog.Logger) {
 	path := wire.LastGood(dir)
-	if old, err := hal.ReadFile(linux.FS{}, path, config.MaxSize); err == nil && string(old) == string(raw) {
+	if old, err := hal.ReadFile(linux.FS{}, path, conf.MaxSize); err == nil && string(old) == string(raw) {
 		return // flash wears
 	}
 	if err := hal.ReplaceFile(linux.FS{}, path, raw); err != nil {

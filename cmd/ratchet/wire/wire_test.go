@@ -50,7 +50,7 @@ func (d device) put(name, text string) {
 // config is a good configuration, and more below it.
 func (d device) config(more string) *config.Config {
 	d.t.Helper()
-	c, err := config.Parse([]byte(strings.ReplaceAll(`[device]
+	c, err := config.Parse("ratchet.toml", []byte(strings.ReplaceAll(`[device]
 id = "box"
 vendor = ["example.com"]
 class = ["gateway"]
