@@ -51,7 +51,8 @@ func TestCheckErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	n := 0
-	if err := slots.Check(ctx, m, img, func(slots.Progress) { n++; cancel() }); !errors.Is(err, context.Canceled) || n != 1 {
+	if err := slots.Check(ctx, m, img, func(slots.Progress) { n++; cancel() }); !errors.Is(err, context.Canceled) ||
+		n != 1 {
 		t.Errorf("cancelled: %v after %d", err, n)
 	}
 	big := img

@@ -24,7 +24,8 @@ func checkpointOf(t testing.TB, content []byte, img slots.Image, at int) slots.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slots.Checkpoint{Written: int64(at), Payload: int64(at), Hash: state, Alg: slots.SHA256, Version: slots.CheckpointVersion, Image: img.Digest}
+	return slots.Checkpoint{Written: int64(at), Payload: int64(at), Hash: state, Alg: slots.SHA256,
+		Version: slots.CheckpointVersion, Image: img.Digest}
 }
 
 func TestCheckpointRefused(t *testing.T) {
@@ -41,13 +42,17 @@ func TestCheckpointRefused(t *testing.T) {
 		"payload":        func(c *slots.Checkpoint) { c.Payload += 4096 },
 		"no hash":        func(c *slots.Checkpoint) { c.Hash = nil },
 		"short hash":     func(c *slots.Checkpoint) { c.Hash = c.Hash[:20] },
-		"hash elsewhere": func(c *slots.Checkpoint) { *c = checkpointOf(t, content, img, 8192); c.Written, c.Payload = 4096, 4096 },
+		"hash elsewhere": func(c *slots.Checkpoint) {
+			*c = checkpointOf(t, content, img, 8192)
+			c.Written, c.Payload = 4096, 4096
+		},
 	} {
 		c := checkpointOf(t, content, img, 40*kib)
 		change(&c)
 		r := newRig(t, 1, 1<<20)
 		src := &source{data: content}
-		if _, err := slots.Write(t.Context(), r.open(), img, src, slots.Options{From: &c}); !errors.Is(err, slots.ErrCheckpoint) {
+		if _, err := slots.Write(t.Context(), r.open(), img, src,
+			slots.Options{From: &c}); !errors.Is(err, slots.ErrCheckpoint) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if len(src.opens) != 0 || r.Ops() != 0 {
@@ -57,7 +62,8 @@ func TestCheckpointRefused(t *testing.T) {
 	// A finished checkpoint with another content's hash is no proof.
 	c := checkpointOf(t, pattern(19, 100*kib), img, 100*kib)
 	r := newRig(t, 1, 1<<20)
-	if _, err := slots.Write(t.Context(), r.open(), img, &source{}, slots.Options{From: &c}); !errors.Is(err, slots.ErrDigest) {
+	if _, err := slots.Write(t.Context(), r.open(), img, &source{},
+		slots.Options{From: &c}); !errors.Is(err, slots.ErrDigest) {
 		t.Error(err)
 	}
 }
@@ -77,7 +83,8 @@ func FuzzCheckpoint(f *testing.F) {
 		c := slots.Checkpoint{Written: written, Payload: payload, Hash: hash, Alg: alg, Version: version, Image: image}
 		r := newRig(t, 1, 64*kib)
 		r.Poke("b", 0, content)
-		res, err := slots.Write(context.Background(), r.open(), img, &source{data: content}, slots.Options{Every: 32 * kib, From: &c})
+		res, err := slots.Write(context.Background(), r.open(), img, &source{data: content},
+			slots.Options{Every: 32 * kib, From: &c})
 		if err == nil && (res.Written != img.Size || res.Resumed != written) {
 			t.Fatalf("%+v from %d", res, written)
 		}
@@ -90,7 +97,8 @@ func TestMinInterval(t *testing.T) {
 		src := &source{data: content, onRead: func(int64) { time.Sleep(time.Second) }} // a read a second
 		r := newRig(t, 1, 1<<20)
 		var s saves
-		if _, err := slots.Write(t.Context(), r.open(), rawImage(content), src, slots.Options{Every: 64 * kib, MinInterval: 30 * time.Second, Save: s.save}); err != nil {
+		if _, err := slots.Write(t.Context(), r.open(), rawImage(content), src,
+			slots.Options{Every: 64 * kib, MinInterval: 30 * time.Second, Save: s.save}); err != nil {
 			t.Fatal(err)
 		}
 		// Without it 21; one in 30 s, the reads being of 8 KiB and 1 s apart.
@@ -147,7 +155,8 @@ func TestBoundedMemory(t *testing.T) {
 	}{{"raw", raw, z, 8 << 20}, {"zstd", packed, &source{data: frames.Bytes()}, 18 << 20}} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		if _, err := slots.Write(t.Context(), z, tc.img, tc.src, slots.Options{Save: func(slots.Checkpoint) error { return nil }}); err != nil {
+		if _, err := slots.Write(t.Context(), z, tc.img, tc.src,
+			slots.Options{Save: func(slots.Checkpoint) error { return nil }}); err != nil {
 			t.Fatal(err)
 		}
 		if err := slots.Check(t.Context(), z, tc.img, nil); err != nil {
@@ -177,7 +186,8 @@ func TestHugeImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	img := slots.Image{Alg: slots.SHA256, Digest: h.Sum(nil), Size: size}
-	c := slots.Checkpoint{Written: at, Payload: at, Hash: state, Alg: slots.SHA256, Version: slots.CheckpointVersion, Image: img.Digest}
+	c := slots.Checkpoint{Written: at, Payload: at, Hash: state, Alg: slots.SHA256, Version: slots.CheckpointVersion,
+		Image: img.Digest}
 	z := &zeros{size: 6<<30 + 16384}
 	src := &zeros{size: size}
 	res, err := slots.Write(t.Context(), z, img, src, slots.Options{From: &c})

@@ -25,13 +25,15 @@ func Compress(dst io.Writer, src io.Reader, frame int64, level int) error {
 		frame = DefaultFrame
 	}
 	if frame < 0 || frame%hal.Align != 0 || frame > MaxFrame {
-		return fmt.Errorf("cannot compress: frames of %d bytes: must be a multiple of %d and at most %d", frame, hal.Align, MaxFrame)
+		return fmt.Errorf("cannot compress: frames of %d bytes: must be a multiple of %d and at most %d",
+			frame, hal.Align, MaxFrame)
 	}
 	if level < 1 || level > 22 {
 		return fmt.Errorf("cannot compress: level %d: must be 1 to 22", level)
 	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)), zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(MaxFrame), zstd.WithEncoderCRC(true), zstd.WithSingleSegment(true))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)),
+		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(MaxFrame), zstd.WithEncoderCRC(true),
+		zstd.WithSingleSegment(true))
 	if err != nil {
 		return fmt.Errorf("cannot compress: %w", err)
 	}

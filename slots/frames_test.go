@@ -49,13 +49,17 @@ func TestFrames(t *testing.T) {
 	}{
 		{"streamed frames", content, concat(frameA, frameB), nil, ""},
 		{"no checksum", content, encode(t, content, stream, zstd.WithEncoderCRC(false)), nil, ""},
-		{"frames at odd positions", content, concat(encode(t, content[:5]), encode(t, content[5:77777]), encode(t, content[77777:])), nil, ""},
+		{"frames at odd positions",
+			content, concat(encode(t, content[:5]), encode(t, content[5:77777]), encode(t, content[77777:])), nil, ""},
 		{"largest frame", large[1:], encode(t, large[1:], zstd.WithWindowSize(slots.MaxFrame)), nil, ""},
 		{"frame too large", large, encode(t, large), slots.ErrEncoding, "frame at payload byte 0"},
-		{"window too large", content, encode(t, content, zstd.WithWindowSize(2*slots.MaxFrame)), slots.ErrEncoding, "window of 16777216"},
+		{"window too large", content, encode(t, content, zstd.WithWindowSize(2*slots.MaxFrame)), slots.ErrEncoding,
+			"window of 16777216"},
 		{"dictionary", content, concat(frameA, encode(t, b, dict)), slots.ErrEncoding, "dictionary"},
-		{"empty frame", content, concat(frameA, encode(t, nil, zstd.WithZeroFrames(true)), frameB), slots.ErrEncoding, "without content"},
-		{"skippable frame", content, concat(frameA, []byte("\x50\x2a\x4d\x18\x02\x00\x00\x00xx"), frameB), slots.ErrEncoding, "not a zstd frame"},
+		{"empty frame", content, concat(frameA, encode(t, nil, zstd.WithZeroFrames(true)), frameB),
+			slots.ErrEncoding, "without content"},
+		{"skippable frame", content, concat(frameA, []byte("\x50\x2a\x4d\x18\x02\x00\x00\x00xx"), frameB),
+			slots.ErrEncoding, "not a zstd frame"},
 		{"garbage between", content, concat(frameA, []byte{0}, frameB), slots.ErrEncoding, "not a zstd frame"},
 		{"garbage behind", content, concat(frameA, frameB, []byte("garbage")), slots.ErrEncoding, "more behind"},
 		{"frame behind", content, concat(frameA, frameB, frameA), slots.ErrEncoding, "more behind"},
@@ -63,7 +67,8 @@ func TestFrames(t *testing.T) {
 		{"cut in header", content, concat(frameA, frameB[:5]), slots.ErrShort, ""},
 		{"cut in block", content, concat(frameA, frameB[:len(frameB)-20]), slots.ErrShort, ""},
 		{"cut in checksum", content, concat(frameA, frameB[:len(frameB)-2]), slots.ErrShort, ""},
-		{"endless empty blocks", content, concat(frameA, frameB[:6], bytes.Repeat([]byte{0, 0, 0}, 3<<20)), slots.ErrEncoding, ""},
+		{"endless empty blocks",
+			content, concat(frameA, frameB[:6], bytes.Repeat([]byte{0, 0, 0}, 3<<20)), slots.ErrEncoding, ""},
 		{"reserved block type", content, concat(frameA, frameB[:6], []byte{7, 0, 0}), slots.ErrEncoding, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -71,7 +76,8 @@ func TestFrames(t *testing.T) {
 			img.Encoding, img.PayloadSize = slots.Zstd, int64(len(tc.payload))
 			r := newRig(t, 1, slots.MaxFrame+1<<20)
 			var s saves
-			_, err := slots.Write(t.Context(), r.open(), img, &source{data: tc.payload}, slots.Options{Every: 32 * kib, Save: s.save})
+			_, err := slots.Write(t.Context(), r.open(), img, &source{data: tc.payload},
+				slots.Options{Every: 32 * kib, Save: s.save})
 			if !errors.Is(err, tc.want) || (err != nil && !strings.Contains(err.Error(), tc.text)) {
 				t.Fatalf("got %v, want %v %q", err, tc.want, tc.text)
 			}
@@ -96,7 +102,8 @@ func TestDamagedFrameResumes(t *testing.T) {
 	r := newRig(t, 1, 1<<20)
 	m := r.open()
 	var s saves
-	if _, err := slots.Write(t.Context(), m, img, &source{data: damaged}, slots.Options{Every: 128 * kib, Save: s.save}); !errors.Is(err, slots.ErrEncoding) {
+	if _, err := slots.Write(t.Context(), m, img, &source{data: damaged},
+		slots.Options{Every: 128 * kib, Save: s.save}); !errors.Is(err, slots.ErrEncoding) {
 		t.Fatal(err)
 	}
 	res, err := slots.Write(t.Context(), m, img, &source{data: payload}, slots.Options{From: s.last()})
@@ -154,9 +161,11 @@ func FuzzZstd(f *testing.F) {
 	f.Add([]byte("\x28\xb5\x2f\xfd\x04\x58\x00\x00\x00\x01\x00\x00"), uint32(1))
 	f.Add([]byte("\x28\xb5\x2f\xfd\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), uint32(1))
 	f.Fuzz(func(t *testing.T, payload []byte, size uint32) {
-		img := slots.Image{Alg: slots.SHA256, Digest: make([]byte, 32), Size: int64(size%(128*kib)) + 1, Encoding: slots.Zstd}
+		img := slots.Image{Alg: slots.SHA256, Digest: make([]byte, 32), Size: int64(size%(128*kib)) + 1,
+			Encoding: slots.Zstd}
 		r := newRig(t, 1, 128*kib)
-		res, err := slots.Write(context.Background(), r.open(), img, &source{data: payload}, slots.Options{Every: 32 * kib})
+		res, err := slots.Write(context.Background(), r.open(), img, &source{data: payload},
+			slots.Options{Every: 32 * kib})
 		if err == nil {
 			t.Fatal("a wrong digest was taken")
 		}

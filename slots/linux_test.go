@@ -30,7 +30,8 @@ func installReal(t *testing.T, path string, content []byte) slots.Image {
 	defer m.Close()
 	img, payload := zstdImage(t, content, 256*kib)
 	var s saves
-	if _, err := slots.Write(t.Context(), m, img, &source{data: payload}, slots.Options{Every: 1 << 20, Save: s.save}); err != nil {
+	if _, err := slots.Write(t.Context(), m, img, &source{data: payload},
+		slots.Options{Every: 1 << 20, Save: s.save}); err != nil {
 		t.Fatal(err)
 	}
 	return img

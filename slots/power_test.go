@@ -49,7 +49,8 @@ func TestPowerCuts(t *testing.T) {
 			for op := int64(1); op <= clean.Ops(); op++ {
 				for _, mode := range []sim.Mode{sim.Before, sim.Torn, sim.After} {
 					seed := uint64(op)*10 + uint64(mode)
-					name := fmt.Sprintf("seed %d, encoding %d, serial %v: cut %v operation %d", seed, enc, serial, mode, op)
+					name := fmt.Sprintf("seed %d, encoding %d, serial %v: cut %v operation %d",
+						seed, enc, serial, mode, op)
 					r := newRig(t, seed, 300*kib)
 					r.Poke("b", 0, bytes.Repeat([]byte{0xaa}, 300*kib))
 					var saved *slots.Checkpoint

@@ -40,7 +40,8 @@ func Write(ctx context.Context, dev hal.Medium, img Image, src Source, o Options
 		o.Every = DefaultCheckpoint
 	}
 	if o.Every < 0 || o.Every%hal.Align != 0 {
-		return Result{}, fmt.Errorf("cannot write image: %d bytes between checkpoints is no multiple of %d", o.Every, hal.Align)
+		return Result{}, fmt.Errorf("cannot write image: %d bytes between checkpoints is no multiple of %d",
+			o.Every, hal.Align)
 	}
 	o.Every = max(o.Every, minEvery)
 	if err := img.fits(dev.Size()); err != nil {
@@ -233,7 +234,8 @@ func (w *writer) hash(bl block) block {
 	w.track.h.Write(bl.buf[done:bl.n])
 	switch {
 	case bl.end == nil:
-		if w.o.Save != nil && w.track.latest.Written-w.last >= w.o.Every/4*3 && time.Since(w.lastAt) >= w.o.MinInterval {
+		if w.o.Save != nil && w.track.latest.Written-w.last >= w.o.Every/4*3 &&
+			time.Since(w.lastAt) >= w.o.MinInterval {
 			bl.mark = w.track.take()
 			w.last, w.lastAt = bl.mark.Written, time.Now()
 			w.marked.Store(w.last)

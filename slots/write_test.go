@@ -17,7 +17,8 @@ import (
 func TestWriteSizes(t *testing.T) {
 	const every = 64 * kib
 	for _, slot := range []int64{1 << 20, 1<<20 + 512, 1<<20 + 3584} {
-		for _, size := range []int64{1, 511, 512, 4095, 4096, 4097, every - 1, every, every + 1, 300*kib + 7, 1<<20 - 1, 1 << 20, slot - 511, slot} {
+		for _, size := range []int64{1, 511, 512, 4095, 4096, 4097, every - 1, every, every + 1, 300*kib + 7, 1<<20 - 1,
+			1 << 20, slot - 511, slot} {
 			for _, enc := range []slots.Encoding{slots.Raw, slots.Zstd} {
 				t.Run(fmt.Sprintf("%d in %d, encoding %d", size, slot, enc), func(t *testing.T) {
 					content := pattern(uint64(size), int(size))
@@ -30,8 +31,9 @@ func TestWriteSizes(t *testing.T) {
 					m := r.open()
 					var s saves
 					var p []slots.Progress
-					res, err := slots.Write(t.Context(), m, img, &source{data: payload, validator: "v"}, slots.Options{Every: every, Save: s.save,
-						Progress: func(x slots.Progress) { p = append(p, x) }})
+					res, err := slots.Write(t.Context(), m, img, &source{data: payload, validator: "v"},
+						slots.Options{Every: every, Save: s.save,
+							Progress: func(x slots.Progress) { p = append(p, x) }})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -47,21 +49,25 @@ func TestWriteSizes(t *testing.T) {
 					if pad := r.Disk("b", size, end-size); !bytes.Equal(pad, make([]byte, end-size)) {
 						t.Error("padding is not zero")
 					}
-					if rest := r.Disk("b", end, slot-end); !bytes.Equal(rest, bytes.Repeat([]byte{0xff}, int(slot-end))) {
+					if rest := r.Disk("b", end, slot-end); !bytes.Equal(rest,
+						bytes.Repeat([]byte{0xff}, int(slot-end))) {
 						t.Error("something was written behind the image")
 					}
 					last := s.last()
-					if last == nil || last.Written != size || last.Payload != int64(len(payload)) || last.Validator != "v" {
+					if last == nil || last.Written != size || last.Payload != int64(len(payload)) ||
+						last.Validator != "v" {
 						t.Errorf("last checkpoint is %+v", last)
 					}
-					if len(p) == 0 || p[len(p)-1] != (slots.Progress{Written: size, Size: size, Fetched: int64(len(payload)), Payload: int64(len(payload))}) {
+					if len(p) == 0 || p[len(p)-1] != (slots.Progress{Written: size, Size: size,
+						Fetched: int64(len(payload)), Payload: int64(len(payload))}) {
 						t.Errorf("last progress is %+v", p)
 					}
 					if err := slots.Check(t.Context(), m, img, nil); err != nil {
 						t.Error(err)
 					}
 					// A finished image needs no source.
-					res, err = slots.Write(t.Context(), m, img, &source{openErr: errors.New("asked")}, slots.Options{From: last})
+					res, err = slots.Write(t.Context(), m, img, &source{openErr: errors.New("asked")},
+						slots.Options{From: last})
 					if err != nil || res.Fetched != 0 || res.Resumed != size {
 						t.Errorf("again: %+v, %v", res, err)
 					}
@@ -79,13 +85,15 @@ func TestWriteAlgorithms(t *testing.T) {
 		r := newRig(t, 1, 1<<20)
 		m := r.open()
 		var s saves
-		if _, err := slots.Write(t.Context(), m, img, &source{data: content}, slots.Options{Every: 64 * kib, Save: s.save}); err != nil {
+		if _, err := slots.Write(t.Context(), m, img, &source{data: content},
+			slots.Options{Every: 64 * kib, Save: s.save}); err != nil {
 			t.Fatal(alg, err)
 		}
 		if err := slots.Check(t.Context(), m, img, nil); err != nil {
 			t.Fatal(alg, err)
 		}
-		if _, err := slots.Write(t.Context(), m, img, &source{data: content}, slots.Options{Every: 64 * kib, From: &s.list[1]}); err != nil {
+		if _, err := slots.Write(t.Context(), m, img, &source{data: content},
+			slots.Options{Every: 64 * kib, From: &s.list[1]}); err != nil {
 			t.Fatal(alg, err)
 		}
 	}
@@ -101,7 +109,8 @@ func TestResumeAtEveryCheckpoint(t *testing.T) {
 		}
 		var s saves
 		r := newRig(t, 1, 1<<20)
-		if _, err := slots.Write(t.Context(), r.open(), img, &source{data: payload, validator: "etag"}, slots.Options{Every: 64 * kib, Save: s.save}); err != nil {
+		if _, err := slots.Write(t.Context(), r.open(), img, &source{data: payload, validator: "etag"},
+			slots.Options{Every: 64 * kib, Save: s.save}); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(s.list); n != 500/48+1 {
@@ -149,14 +158,18 @@ func TestWriteRefuses(t *testing.T) {
 		{"digest", other, &source{data: content}, slots.ErrDigest, ""},
 		{"short", img, &source{data: content[:50*kib+5]}, slots.ErrShort, "of 102400 bytes"},
 		{"empty", img, &source{}, slots.ErrShort, ""},
-		{"one byte too many", img, &source{data: append(content[:len(content):len(content)], 0)}, slots.ErrTooLarge, ""},
+		{"one byte too many",
+			img, &source{data: append(content[:len(content):len(content)], 0)}, slots.ErrTooLarge, ""},
 		{"endless", img, &source{data: content, endless: true}, slots.ErrTooLarge, ""},
 		{"source changed", img, &source{openErr: changed}, changed, "cannot open payload at byte 0"},
 		{"connection lost", img, &source{data: content, failAt: 40 * kib, err: broken}, broken, "at byte 40960"},
-		{"cut short by the server", img, &source{data: content, failAt: 40 * kib, err: io.ErrUnexpectedEOF}, io.ErrUnexpectedEOF, ""},
-		{"larger than the slot", with(img, func(i *slots.Image) { i.Size = 1<<20 + 1 }), &source{data: content}, slots.ErrTooLarge, ""},
+		{"cut short by the server",
+			img, &source{data: content, failAt: 40 * kib, err: io.ErrUnexpectedEOF}, io.ErrUnexpectedEOF, ""},
+		{"larger than the slot",
+			with(img, func(i *slots.Image) { i.Size = 1<<20 + 1 }), &source{data: content}, slots.ErrTooLarge, ""},
 		{"size zero", with(img, func(i *slots.Image) { i.Size = 0 }), &source{}, nil, "image of 0 bytes"},
-		{"digest length", with(img, func(i *slots.Image) { i.Alg = slots.SHA512 }), &source{}, nil, "digest of 32 bytes"},
+		{"digest length",
+			with(img, func(i *slots.Image) { i.Alg = slots.SHA512 }), &source{}, nil, "digest of 32 bytes"},
 		{"algorithm", with(img, func(i *slots.Image) { i.Alg = -15 }), &source{}, nil, "unknown digest algorithm -15"},
 		{"encoding", with(img, func(i *slots.Image) { i.Encoding = 7 }), &source{}, slots.ErrEncoding, ""},
 		{"raw payload size", with(img, func(i *slots.Image) { i.PayloadSize = 5 }), &source{}, slots.ErrEncoding, ""},
@@ -164,15 +177,19 @@ func TestWriteRefuses(t *testing.T) {
 		{"zstd empty", zimg, &source{}, slots.ErrShort, ""},
 		{"zstd lost", zimg, &source{data: zpayload, failAt: int64(len(zpayload) / 2), err: broken}, broken, ""},
 		{"zstd endless", zimg, &source{data: zpayload, endless: true}, slots.ErrTooLarge, ""},
-		{"zstd endless, size unknown", with(zimg, func(i *slots.Image) { i.PayloadSize = 0 }), &source{data: zpayload, endless: true}, slots.ErrEncoding, "more behind"},
+		{"zstd endless, size unknown", with(zimg, func(i *slots.Image) { i.PayloadSize = 0 }),
+			&source{data: zpayload, endless: true}, slots.ErrEncoding, "more behind"},
 		{"zstd is raw", zimg, &source{data: content[:zimg.PayloadSize]}, slots.ErrEncoding, "not a zstd frame"},
-		{"zstd with more content", with(zimg, func(i *slots.Image) { i.Size -= 100 }), &source{data: zpayload}, slots.ErrTooLarge, ""},
-		{"zstd with less content", with(zimg, func(i *slots.Image) { i.Size += 100 }), &source{data: zpayload}, slots.ErrShort, ""},
+		{"zstd with more content",
+			with(zimg, func(i *slots.Image) { i.Size -= 100 }), &source{data: zpayload}, slots.ErrTooLarge, ""},
+		{"zstd with less content",
+			with(zimg, func(i *slots.Image) { i.Size += 100 }), &source{data: zpayload}, slots.ErrShort, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newRig(t, 1, 1<<20)
 			_, err := slots.Write(t.Context(), r.open(), tc.img, tc.src, slots.Options{Every: 32 * kib})
-			if err == nil || (tc.want != nil && !errors.Is(err, tc.want)) || !bytes.Contains([]byte(fmt.Sprint(err)), []byte(tc.text)) {
+			if err == nil || (tc.want != nil && !errors.Is(err, tc.want)) ||
+				!bytes.Contains([]byte(fmt.Sprint(err)), []byte(tc.text)) {
 				t.Fatalf("got %v, want %v %q", err, tc.want, tc.text)
 			}
 			if tc.src.endless && tc.src.fetched > int64(len(tc.src.data))+128*kib {
@@ -204,7 +221,8 @@ func TestSourceFailureSavesPosition(t *testing.T) {
 			if !errors.Is(err, io.ErrClosedPipe) {
 				t.Fatal(err)
 			}
-			second, err := slots.Write(t.Context(), m, i, src, slots.Options{Every: 128 * kib, Save: s.save, From: s.last()})
+			second, err := slots.Write(t.Context(), m, i, src,
+				slots.Options{Every: 128 * kib, Save: s.save, From: s.last()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -279,7 +297,8 @@ func TestMediumErrors(t *testing.T) {
 	img := rawImage(content)
 	clean := newRig(t, 1, 1<<20)
 	var s saves
-	if _, err := slots.Write(t.Context(), clean.open(), img, &source{data: content}, slots.Options{Every: 64 * kib, Save: s.save, Serial: true}); err != nil {
+	if _, err := slots.Write(t.Context(), clean.open(), img, &source{data: content},
+		slots.Options{Every: 64 * kib, Save: s.save, Serial: true}); err != nil {
 		t.Fatal(err)
 	}
 	bad := errors.New("input/output error")
@@ -289,7 +308,8 @@ func TestMediumErrors(t *testing.T) {
 			r := newRig(t, uint64(op.N), 1<<20)
 			r.FailAt(op.N, bad)
 			var s saves
-			_, err := slots.Write(t.Context(), r.open(), img, &source{data: content}, slots.Options{Every: 64 * kib, Save: s.save, Serial: serial})
+			_, err := slots.Write(t.Context(), r.open(), img, &source{data: content},
+				slots.Options{Every: 64 * kib, Save: s.save, Serial: serial})
 			var me *slots.MediumError
 			if !errors.As(err, &me) || !errors.Is(err, bad) {
 				t.Fatalf("%v failed (serial %v): %v", op, serial, err)
@@ -317,16 +337,17 @@ func TestSaveError(t *testing.T) {
 		for _, serial := range []bool{true, false} {
 			n := 0
 			r := newRig(t, 1, 1<<20)
-			_, err := slots.Write(t.Context(), r.open(), rawImage(content), &source{data: content}, slots.Options{Every: 64 * kib, Serial: serial,
-				Save: func(slots.Checkpoint) error {
-					if n++; n == fail {
-						return full
-					}
-					if n > fail {
-						t.Error("saved again after a failure")
-					}
-					return nil
-				}})
+			_, err := slots.Write(t.Context(), r.open(), rawImage(content), &source{data: content},
+				slots.Options{Every: 64 * kib, Serial: serial,
+					Save: func(slots.Checkpoint) error {
+						if n++; n == fail {
+							return full
+						}
+						if n > fail {
+							t.Error("saved again after a failure")
+						}
+						return nil
+					}})
 			if !errors.Is(err, full) {
 				t.Fatalf("save %d failed: %v", fail, err)
 			}
@@ -337,13 +358,15 @@ func TestSaveError(t *testing.T) {
 func TestWriteOptions(t *testing.T) {
 	r := newRig(t, 1, 1<<20)
 	for _, every := range []int64{-1, 4095} {
-		if _, err := slots.Write(t.Context(), r.open(), rawImage([]byte{1}), &source{data: []byte{1}}, slots.Options{Every: every}); err == nil {
+		if _, err := slots.Write(t.Context(), r.open(), rawImage([]byte{1}), &source{data: []byte{1}},
+			slots.Options{Every: every}); err == nil {
 			t.Errorf("Every %d was taken", every)
 		}
 		r.PowerOn()
 	}
 	// Tiny distances are taken as the smallest one.
-	if _, err := slots.Write(t.Context(), r.open(), rawImage(make([]byte, 99*kib)), &source{data: make([]byte, 99*kib)}, slots.Options{Every: hal.Align}); err != nil {
+	if _, err := slots.Write(t.Context(), r.open(), rawImage(make([]byte, 99*kib)), &source{data: make([]byte, 99*kib)},
+		slots.Options{Every: hal.Align}); err != nil {
 		t.Error(err)
 	}
 }

@@ -23,7 +23,8 @@ func LocalName(uri string) (string, error) {
 		return "", fmt.Errorf("address %q has no file name", uri)
 	}
 	name := path.Base(whole)
-	if name == "/" || strings.HasPrefix(name, ".") || len(name) > 255 || strings.ContainsFunc(name, unprintable) || strings.ContainsAny(name, `\:`) {
+	if name == "/" || strings.HasPrefix(name, ".") || len(name) > 255 || strings.ContainsFunc(name, unprintable) ||
+		strings.ContainsAny(name, `\:`) {
 		return "", fmt.Errorf("%q is not a plain file name", name)
 	}
 	return name, nil

@@ -159,7 +159,8 @@ func testFresh(t *testing.T, b *board) {
 		t.Errorf("%d slots, want 2", len(s.Slots))
 	}
 	c := s.Caps
-	if c.Backend == "" || c.Layout == "" || c.MaxTries < 1 || c.MaxTries > bootctl.MaxTries || c.PowerSafe == (c.Weakness != "") {
+	if c.Backend == "" || c.Layout == "" || c.MaxTries < 1 || c.MaxTries > bootctl.MaxTries ||
+		c.PowerSafe == (c.Weakness != "") {
 		t.Errorf("capabilities are not sound: %+v", c)
 	}
 	b.nextIs(b.Slots[0])
@@ -294,11 +295,14 @@ func testNoFallback(t *testing.T, b *board) {
 	run, target := b.Slots[0], b.Slots[1]
 	b.ok(b.Backend.Refresh(b.ctx, run))
 	b.ok(b.Backend.Disable(b.ctx, target))
-	b.unchanged("Disable of the only slot", func() error { return b.Backend.Disable(b.ctx, run) }, bootctl.ErrNoFallback)
+	b.unchanged("Disable of the only slot", func() error { return b.Backend.Disable(b.ctx, run) },
+		bootctl.ErrNoFallback)
 	b.unchanged("Try of the only slot", func() error { return b.Backend.Try(b.ctx, run, 1) }, bootctl.ErrNoFallback)
 	b.ok(b.Backend.Try(b.ctx, target, 1))
-	b.unchanged("Disable of the only confirmed slot", func() error { return b.Backend.Disable(b.ctx, run) }, bootctl.ErrNoFallback)
-	b.unchanged("Try of the only confirmed slot", func() error { return b.Backend.Try(b.ctx, run, 1) }, bootctl.ErrNoFallback)
+	b.unchanged("Disable of the only confirmed slot", func() error { return b.Backend.Disable(b.ctx, run) },
+		bootctl.ErrNoFallback)
+	b.unchanged("Try of the only confirmed slot", func() error { return b.Backend.Try(b.ctx, run, 1) },
+		bootctl.ErrNoFallback)
 }
 
 func testArguments(t *testing.T, b *board) {

@@ -229,7 +229,8 @@ func (x *explorer) check(image *Disk, op operation, old, fresh []outcome, where 
 		return
 	case among(got, old) || among(got, fresh):
 		if rest := got.boots[len(got.boots)-1]; !slices.Contains(trusted, bootctl.Slot(rest)) {
-			x.t.Errorf("%s: the board comes to rest on %q (boots %v), confirmed are %v", where, rest, got.boots, trusted)
+			x.t.Errorf("%s: the board comes to rest on %q (boots %v), confirmed are %v",
+				where, rest, got.boots, trusted)
 		}
 	case x.Atomic:
 		x.t.Errorf("%s: neither old nor new:\n got %v\n new %v\n old %v", where, got, fresh, old)
@@ -367,7 +368,8 @@ func failedFlush(t *testing.T, b Board) {
 			}
 			for _, left := range d.Cut() {
 				if s, err := b.Backend(left).State(t.Context()); err != nil || s.Slots[target].Bootable {
-					t.Errorf("operation %d of Disable failed, Disable again did not, and a power cut leaves %+v, %v", op, s, err)
+					t.Errorf("operation %d of Disable failed, Disable again did not, and a power cut leaves %+v, %v",
+						op, s, err)
 					break
 				}
 			}

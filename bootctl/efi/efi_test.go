@@ -60,7 +60,8 @@ func disk(testing.TB) *boottest.Disk {
 }
 
 func backend(t testing.TB, d *boottest.Disk) *efi.Backend {
-	b, err := efi.New(d.Variables(), d, efi.Options{Locks: []string{"/run/lock"}, Shadow: "/var/shadow", Slots: []bootctl.Slot{"A", "B"}})
+	b, err := efi.New(d.Variables(), d,
+		efi.Options{Locks: []string{"/run/lock"}, Shadow: "/var/shadow", Slots: []bootctl.Slot{"A", "B"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +206,8 @@ func TestReorder(t *testing.T) {
 // TestNumbers: options that are not named as ours are.
 func TestNumbers(t *testing.T) {
 	d := disk(t)
-	b, err := efi.New(d.Variables(), d, efi.Options{Locks: []string{}, Slots: []bootctl.Slot{"A", "B"}, Numbers: map[bootctl.Slot]uint16{"A": 0, "B": 0x1A}})
+	b, err := efi.New(d.Variables(), d, efi.Options{Locks: []string{}, Slots: []bootctl.Slot{"A", "B"},
+		Numbers: map[bootctl.Slot]uint16{"A": 0, "B": 0x1A}})
 	if err != nil {
 		t.Fatal(err)
 	}

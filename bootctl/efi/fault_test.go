@@ -53,7 +53,8 @@ func TestInvalid(t *testing.T) {
 		if _, err := b.State(t.Context()); !errors.Is(err, bootctl.ErrInvalid) {
 			t.Errorf("%s: %v, want %v", name, err, bootctl.ErrInvalid)
 		}
-		if err := b.Confirm(t.Context(), "A"); !errors.Is(err, bootctl.ErrInvalid) || string(d.Variables().Dump()) != before {
+		if err := b.Confirm(t.Context(), "A"); !errors.Is(err, bootctl.ErrInvalid) ||
+			string(d.Variables().Dump()) != before {
 			t.Errorf("%s: Confirm: %v", name, err)
 		}
 		others := foreign(d)
@@ -87,13 +88,15 @@ func (b broken) Get(name string) (uint32, []byte, error) {
 func TestUnreadable(t *testing.T) {
 	for _, name := range []string{"BootOrder", "BootNext", "Boot0010"} {
 		d := disk(t)
-		b, err := efi.New(broken{d.Variables(), name}, d, efi.Options{Locks: []string{}, Slots: []bootctl.Slot{"A", "B"}})
+		b, err := efi.New(broken{d.Variables(), name}, d,
+			efi.Options{Locks: []string{}, Slots: []bootctl.Slot{"A", "B"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := d.Writes()
 		_, err = b.State(t.Context())
-		if !errors.Is(err, errIO) || errors.Is(err, bootctl.ErrInvalid) || b.Refresh(t.Context(), "A") == nil || d.Writes() != before {
+		if !errors.Is(err, errIO) || errors.Is(err, bootctl.ErrInvalid) || b.Refresh(t.Context(), "A") == nil ||
+			d.Writes() != before {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -173,7 +176,8 @@ func TestLocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := d.Writes()
-	if err := backend(t, d).Try(t.Context(), "B", 1); !errors.Is(err, context.DeadlineExceeded) || d.Writes() != before {
+	if err := backend(t, d).Try(t.Context(), "B", 1); !errors.Is(err, context.DeadlineExceeded) ||
+		d.Writes() != before {
 		t.Errorf("Try while the lock is held: %v", err)
 	}
 	release()

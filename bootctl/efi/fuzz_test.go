@@ -17,7 +17,8 @@ func FuzzVariables(f *testing.F) {
 	f.Add(words(0x1A, 0x10), []byte{}, a, load("ratchet B", false))
 	f.Add(words(0x1A), words(0x10, 0), a[:20], b)
 	f.Add([]byte{0x10}, []byte{0x1A}, load("ratchet B", true), load("\U0001f680", true))
-	f.Add(words(0x10, 0x10, 0x1A), words(0x10), load("ratchet A ", true), append([]byte{1, 0, 0, 0, 255, 255}, b[6:]...))
+	f.Add(words(0x10, 0x10, 0x1A), words(0x10), load("ratchet A ", true),
+		append([]byte{1, 0, 0, 0, 255, 255}, b[6:]...))
 	f.Fuzz(func(t *testing.T, first, once, a, b []byte) {
 		d := &boottest.Disk{}
 		v := d.Variables()
@@ -29,7 +30,8 @@ func FuzzVariables(f *testing.F) {
 		before := string(v.Dump())
 		s, err := x.State(t.Context())
 		if err != nil {
-			if x.Try(t.Context(), "B", 1) == nil || x.Disable(t.Context(), "B") == nil || x.Confirm(t.Context(), "B") == nil {
+			if x.Try(t.Context(), "B", 1) == nil || x.Disable(t.Context(), "B") == nil ||
+				x.Confirm(t.Context(), "B") == nil {
 				t.Error("invalid metadata is changed")
 			}
 			if string(v.Dump()) != before {

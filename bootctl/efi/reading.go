@@ -61,7 +61,8 @@ func (c codec) read() (engine.Reading, error) {
 				continue
 			}
 			if m, twice := r.numbers[s]; twice {
-				return nil, fmt.Errorf("slot %s has two load options, %04X and %04X: delete one, or configure its number", s, m, n)
+				return nil, fmt.Errorf("slot %s has two load options, %04X and %04X: delete "+
+					"one, or configure its number", s, m, n)
 			}
 			r.numbers[s], r.options[s], r.raw[name] = n, o, data
 		}

@@ -93,7 +93,8 @@ func TestLocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := d.Writes()
-	if err := machines[0].backend(t, d).Try(t.Context(), "B", 1); !errors.Is(err, context.DeadlineExceeded) || d.Writes() != before {
+	if err := machines[0].backend(t, d).Try(t.Context(), "B", 1); !errors.Is(err, context.DeadlineExceeded) ||
+		d.Writes() != before {
 		t.Errorf("Try while the lock is held: %v", err)
 	}
 	release()

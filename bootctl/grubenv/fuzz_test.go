@@ -17,7 +17,8 @@ import (
 // does not validate, and the backend and GRUB's model read the same choice.
 func FuzzBlock(f *testing.F) {
 	for _, vars := range [][]string{
-		{}, {"ORDER=B A", "A_OK=1", "A_TRY=0", "B_OK=1", "B_TRY=1", "A_GOOD=1"}, {"ORDER=", "x=\\\n"}, {"ORDER=A A R B", "A_OK=0"},
+		{}, {"ORDER=B A", "A_OK=1", "A_TRY=0", "B_OK=1", "B_TRY=1", "A_GOOD=1"}, {"ORDER=", "x=\\\n"},
+		{"ORDER=A A R B", "A_OK=0"},
 	} {
 		raw, err := grubenv.Encode(vars)
 		if err != nil {
@@ -41,7 +42,8 @@ func FuzzBlock(f *testing.F) {
 			if !errors.Is(err, bootctl.ErrInvalid) {
 				t.Fatalf("State: %v", err)
 			}
-			if b.Try(t.Context(), "B", 1) == nil || b.Disable(t.Context(), "B") == nil || b.Confirm(t.Context(), "B") == nil {
+			if b.Try(t.Context(), "B", 1) == nil || b.Disable(t.Context(), "B") == nil ||
+				b.Confirm(t.Context(), "B") == nil {
 				t.Error("invalid metadata is changed")
 			}
 			if !bytes.Equal(d.Get(file), raw) {

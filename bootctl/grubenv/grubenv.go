@@ -215,11 +215,13 @@ func (r *reading) Caps() bootctl.Caps {
 	c := bootctl.Caps{
 		Backend: "grub", Layout: "environment block in one sector", MaxTries: fullTries,
 		CountsConfirmed: r.o.CountsConfirmed, Watchdog: r.o.Watchdog,
-		Weakness: "one copy without a checksum, as safe as the write of one sector; on a board with U-Boot, a redundant environment is safe",
+		Weakness: "one copy without a checksum, as safe as the write of one sector; on a board with U-Boot, a " +
+			"redundant environment is safe",
 	}
 	if r.lines.used() > sector {
 		c.Layout = "environment block in two sectors"
-		c.Weakness = "one copy without a checksum in two sectors, which a power cut can tear apart; keep all variables within 512 bytes"
+		c.Weakness = "one copy without a checksum in two sectors, which a power cut can tear apart; keep all " +
+			"variables within 512 bytes"
 	}
 	return c
 }

@@ -85,7 +85,8 @@ func TestScriptInGRUB(t *testing.T) {
 
 		d := &boottest.Disk{}
 		d.Put(file, raw)
-		slot, _, err := bootmodel.GRUB{FS: d, Path: file, Loads: func(s string) bool { return c.loads == "all" || c.loads == s }}.Boot()
+		slot, _, err := bootmodel.GRUB{FS: d, Path: file,
+			Loads: func(s string) bool { return c.loads == "all" || c.loads == s }}.Boot()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,7 +33,8 @@ func TestToolReadsOurs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "grubenv")
 	editenv(t, path, "create")
 	editenv(t, path, "set", "saved_entry=a \\ b", "other=1")
-	b, err := grubenv.New(linux.FS{}, grubenv.Options{Path: path, Slots: []bootctl.Slot{"A", "B"}, Shadow: path + ".shadow"})
+	b, err := grubenv.New(linux.FS{},
+		grubenv.Options{Path: path, Slots: []bootctl.Slot{"A", "B"}, Shadow: path + ".shadow"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,10 @@ import (
 )
 
 func FuzzParseState(f *testing.F) {
-	seed := "version=1\nnext=A\nA.bootable=1\nA.confirmed=1\nA.tries=3\nB.bootable=0\nB.confirmed=0\nB.tries=0\nmax-tries=3\npower-safe=1\n"
-	for _, s := range []string{seed, seed + "weakness=x\n", seed + "reboot-arg=0 tryboot\n", "", "\n", "version=1\n", "=\n", "next=A"} {
+	seed := "version=1\nnext=A\nA.bootable=1\nA.confirmed=1\nA.tries=3\nB.bootable=0\nB.confirmed=0\nB.tries=0\n" +
+		"max-tries=3\npower-safe=1\n"
+	for _, s := range []string{seed, seed + "weakness=x\n", seed + "reboot-arg=0 tryboot\n", "", "\n",
+		"version=1\n", "=\n", "next=A"} {
 		f.Add([]byte(s))
 	}
 	slots := []bootctl.Slot{"A", "B"}

@@ -98,7 +98,8 @@ func New(o Options) (*Backend, error) {
 		o.FullTries = 3
 	}
 	if o.FullTries < 1 || o.FullTries > bootctl.MaxTries {
-		return nil, fmt.Errorf("cannot use the boot hook: %d tries are outside of 1 to %d", o.FullTries, bootctl.MaxTries)
+		return nil, fmt.Errorf("cannot use the boot hook: %d tries are outside of 1 to %d",
+			o.FullTries, bootctl.MaxTries)
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second
@@ -207,7 +208,8 @@ func (b *Backend) try(ctx context.Context, target bootctl.Slot, tries int) error
 	}
 	armed := func(s bootctl.State) bool {
 		st := s.Slots[target]
-		return s.Next == target && st.Bootable && !st.Confirmed && (st.Tries == tries || st.Tries < 0) && fallback(s, target, true)
+		return s.Next == target && st.Bootable && !st.Confirmed && (st.Tries == tries || st.Tries < 0) &&
+			fallback(s, target, true)
 	}
 	full := min(b.o.FullTries, old.Caps.MaxTries)
 	if armed(old) && filled(old, target, full) {

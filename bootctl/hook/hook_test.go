@@ -133,7 +133,8 @@ func TestOddHooks(t *testing.T) {
 		{"tries odd", strings.Replace(good, "A.tries=3", "A.tries=03", 1), "tries", nil},
 		{"flag odd", strings.Replace(good, "A.bootable=1", "A.bootable=yes", 1), "bootable", nil},
 		{"unsafe without a weakness", strings.Replace(good, "power-safe=1", "power-safe=0", 1), "contradict", nil},
-		{"endless", "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx || exit 0; done", "", nil},
+		{"endless", "while :; do echo " +
+			"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx || exit 0; done", "", nil},
 		{"long", good + "head -c 100000 /dev/zero | tr '\\0' x", "more than", nil},
 		{"fails", "printf 'the chip\\033[1m is gone\\nmore' >&2; exit 1", "the chip?[1m is gone", nil},
 		{"invalid", "exit 10", "", bootctl.ErrInvalid},
@@ -160,7 +161,8 @@ func TestOddHooks(t *testing.T) {
 // TestEnded: a hook that is too slow is ended with what it started.
 func TestEnded(t *testing.T) {
 	pid := filepath.Join(t.TempDir(), "pid")
-	b := backend(t, hook.Options{Command: script(t, "sleep 60 & echo $! >"+pid+"; wait"), Timeout: 300 * time.Millisecond})
+	b := backend(t,
+		hook.Options{Command: script(t, "sleep 60 & echo $! >"+pid+"; wait"), Timeout: 300 * time.Millisecond})
 	if _, err := b.State(t.Context()); err == nil {
 		t.Fatal("State of a hook that hangs")
 	}

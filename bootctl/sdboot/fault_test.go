@@ -78,7 +78,8 @@ func TestGone(t *testing.T) {
 	if err := b.Refresh(t.Context(), "B"); err != nil {
 		t.Fatal(err)
 	}
-	if slot, args, err := model(d, nil).Boot(); slot != "B" || !strings.Contains(args, "root=PARTLABEL=rootfs-B") || err != nil {
+	if slot, args, err := model(d, nil).Boot(); slot != "B" ||
+		!strings.Contains(args, "root=PARTLABEL=rootfs-B") || err != nil {
 		t.Errorf("the loader boots %q with %q (%v)", slot, args, err)
 	}
 	if err := b.Try(t.Context(), "A", 2); err != nil {
@@ -156,7 +157,8 @@ func TestOrder(t *testing.T) {
 	if err := b.Disable(t.Context(), "B"); err == nil {
 		t.Fatal("it needs one write only")
 	}
-	if s, err := b.State(t.Context()); err != nil || s.Next != "B" || s.Slots["B"].Tries != 2 || s.Slots["B"].Confirmed {
+	if s, err := b.State(t.Context()); err != nil || s.Next != "B" || s.Slots["B"].Tries != 2 ||
+		s.Slots["B"].Confirmed {
 		t.Errorf("half way it is %+v (%v)", s, err)
 	}
 	d.Before = nil
@@ -175,7 +177,8 @@ func TestLocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := d.Writes()
-	if err := backend(t, d).Try(t.Context(), "B", 1); !errors.Is(err, context.DeadlineExceeded) || d.Writes() != before {
+	if err := backend(t, d).Try(t.Context(), "B", 1); !errors.Is(err, context.DeadlineExceeded) ||
+		d.Writes() != before {
 		t.Errorf("Try while the lock is held: %v", err)
 	}
 	release()

@@ -333,12 +333,14 @@ func (f *folder) clean() error {
 	return f.fs.SyncDir(f.o.Folder)
 }
 
-// Caps implements engine.Reading. It tells from the names whether all of them, with one trial before and after its rename, fit into
-// the 16 entries of a sector.
+// Caps implements engine.Reading. It tells from the names whether all of them, with one trial before and after its
+// rename, fit into the 16 entries of a sector.
 func (f *folder) Caps() bootctl.Caps {
 	c := bootctl.Caps{
-		Backend: "systemd-boot", Layout: "boot counting, loader/entries in one sector", MaxTries: bootctl.MaxTries, Watchdog: f.o.Watchdog,
-		Weakness: "the loader counts by a rename on FAT, which is as safe as the write of one sector; where the firmware keeps variables, uefi is safe",
+		Backend: "systemd-boot", Layout: "boot counting, loader/entries in one sector", MaxTries: bootctl.MaxTries,
+		Watchdog: f.o.Watchdog,
+		Weakness: "the loader counts by a rename on FAT, which is as safe as the write of one sector; where the " +
+			"firmware keeps variables, uefi is safe",
 	}
 	used, trial := 2, 0
 	for _, n := range f.all {
@@ -354,13 +356,15 @@ func (f *folder) Caps() bootctl.Caps {
 		}
 		if !x.trial && len(x.raw) != Size {
 			c.Layout = "boot counting, entries that are not padded"
-			c.Weakness = fmt.Sprintf("%s has not %d bytes, so that it cannot be replaced in one step; pad it with empty lines", x.path, Size)
+			c.Weakness = fmt.Sprintf("%s has not %d bytes, so that it cannot be replaced in one "+
+				"step; pad it with empty lines", x.path, Size)
 			return c
 		}
 	}
 	if used+trials*trial > 16 {
 		c.Layout = "boot counting, loader/entries in several sectors"
-		c.Weakness = "a power cut inside the loader's rename may leave both names, and it then counts no more; keep loader/entries for our entries alone"
+		c.Weakness = "a power cut inside the loader's rename may leave both names, and it then counts no more; keep " +
+			"loader/entries for our entries alone"
 	}
 	return c
 }

@@ -19,7 +19,8 @@ func FuzzEntry(f *testing.F) {
 	f.Add(bytes.TrimRight(good, "\n"), "ratchet-A-1+1.conf", []byte("linux x\n"))
 	f.Add(bytes.ReplaceAll(good, []byte("\n"), []byte("\r")), "ratchet-A.conf.new", []byte{})
 	f.Add(append(bytes.Clone(good), 0, 'x'), "ratchet-B-07+09-00.conf", entry(f, "B", 9, true))
-	f.Add([]byte("#- linux x\n\tlinux\ty\nversion \"3\"\nsort-key ratchet"), "x+3.conf", []byte("sort-key ratchet\nversion 9\nlinux z\n"))
+	f.Add([]byte("#- linux x\n\tlinux\ty\nversion \"3\"\nsort-key ratchet"), "x+3.conf",
+		[]byte("sort-key ratchet\nversion 9\nlinux z\n"))
 	f.Fuzz(func(t *testing.T, a []byte, name string, raw []byte) {
 		d := &boottest.Disk{FAT: folder}
 		d.Put(folder+"/ratchet-A.conf", a)
@@ -35,7 +36,8 @@ func FuzzEntry(f *testing.F) {
 			if !errors.Is(err, bootctl.ErrInvalid) {
 				t.Fatalf("State: %v", err)
 			}
-			if b.Try(t.Context(), "B", 1) == nil || b.Disable(t.Context(), "B") == nil || b.Confirm(t.Context(), "B") == nil {
+			if b.Try(t.Context(), "B", 1) == nil || b.Disable(t.Context(), "B") == nil ||
+				b.Confirm(t.Context(), "B") == nil {
 				t.Error("invalid metadata is changed")
 			}
 			if !bytes.Equal(dump(d), before) {
@@ -74,7 +76,8 @@ func ours(file string) (slot string, live bool) {
 	if m == nil {
 		return "", false
 	}
-	return m[1], m[2] == "" || len(m[3]) > 0 && bytes.Trim([]byte(m[3]), "0") != nil && len(bytes.Trim([]byte(m[3]), "0")) > 0
+	return m[1], m[2] == "" || len(m[3]) > 0 && bytes.Trim([]byte(m[3]), "0") != nil &&
+		len(bytes.Trim([]byte(m[3]), "0")) > 0
 }
 
 var named = regexp.MustCompile(`^ratchet-([AB])(-[0-9]{1,12}\+([0-9]{1,2})(-[0-9]{1,2})?)?\.conf$`)

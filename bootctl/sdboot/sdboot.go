@@ -25,7 +25,8 @@
 // without harm to the other) or none. So nothing here is renamed. Each change of the choice is one
 // sector of data, overwritten in place: Confirm turns the slot's entry on with a version above all
 // others, Disable turns it off, Try turns on a trial's file that was made before, complete and off (a slot
-// that is still confirmed it disables first, in a record of its own). Files are made and removed only while they are off, so that no state of the folder starts anything.
+// that is still confirmed it disables first, in a record of its own). Files are made and removed only while they are
+// off, so that no state of the folder starts anything.
 //
 // The loader's own rename is what is left. It touches the folder's sectors, and of the files only the
 // trial's. While all names are in one sector (Caps.Layout) it is as atomic as that; in several, a cut
@@ -96,15 +97,18 @@ func New(fsys hal.Tree, o Options) (*Backend, error) {
 	if !strings.HasPrefix(o.Folder, "/") {
 		return nil, fmt.Errorf(cannot+"%q is not an absolute path", o.Folder)
 	}
-	if len(o.Prefix) > 32 || strings.Trim(o.Prefix, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || o.Prefix[0] == '.' || strings.HasPrefix(o.Prefix, "auto-") {
+	if len(o.Prefix) > 32 || strings.Trim(o.Prefix, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" ||
+		o.Prefix[0] == '.' || strings.HasPrefix(o.Prefix, "auto-") {
 		return nil, fmt.Errorf(cannot+"prefix %q is not of small letters, digits, '-', '_' and '.'", o.Prefix)
 	}
 	if err := choice.CheckSlots(o.Slots); err != nil {
 		return nil, fmt.Errorf(cannot+"%w", err)
 	}
 	for i, s := range o.Slots {
-		if slices.ContainsFunc(o.Slots[:i], func(t bootctl.Slot) bool { return strings.EqualFold(string(s), string(t)) }) {
-			return nil, fmt.Errorf(cannot+"slot %s has the name of another one: FAT does not tell small letters from capitals", s)
+		if slices.ContainsFunc(o.Slots[:i],
+			func(t bootctl.Slot) bool { return strings.EqualFold(string(s), string(t)) }) {
+			return nil, fmt.Errorf(cannot+
+				"slot %s has the name of another one: FAT does not tell small letters from capitals", s)
 		}
 	}
 	c := codec{fs: fsys, o: o}

@@ -20,8 +20,9 @@ const (
 )
 
 func lines(slot string) []string {
-	return []string{"title Ratchet " + slot, "linux /ratchet/" + slot + "/vmlinuz", "initrd /ratchet/" + slot + "/initrd.img",
-		"options root=PARTLABEL=rootfs-" + slot + " ro panic=10", "options ratchet.slot=" + slot}
+	return []string{"title Ratchet " + slot, "linux /ratchet/" + slot + "/vmlinuz",
+		"initrd /ratchet/" + slot + "/initrd.img", "options root=PARTLABEL=rootfs-" + slot + " ro panic=10",
+		"options ratchet.slot=" + slot}
 }
 
 func entry(t testing.TB, slot string, version int64, on bool) []byte {
@@ -44,7 +45,8 @@ func disk(t testing.TB) *boottest.Disk {
 }
 
 func backend(t testing.TB, d *boottest.Disk) *sdboot.Backend {
-	b, err := sdboot.New(d, sdboot.Options{Folder: folder, Locks: []string{"/run/lock"}, Shadow: "/var/shadow", Slots: []bootctl.Slot{"A", "B"}})
+	b, err := sdboot.New(d, sdboot.Options{Folder: folder, Locks: []string{"/run/lock"}, Shadow: "/var/shadow",
+		Slots: []bootctl.Slot{"A", "B"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +153,8 @@ func TestTwoNames(t *testing.T) {
 		if err := b.Refresh(t.Context(), want); err != nil {
 			t.Fatal(err)
 		}
-		if s, err := b.State(t.Context()); err != nil || s.Next != want || s.Slots["B"].Confirmed != up || s.Slots["B"].Bootable != up {
+		if s, err := b.State(t.Context()); err != nil || s.Next != want || s.Slots["B"].Confirmed != up ||
+			s.Slots["B"].Bootable != up {
 			t.Errorf("%+v, %v", s, err)
 		}
 		if d.Get(folder+"/"+one) == nil || d.Get(folder+"/"+names[i]) == nil {
@@ -194,7 +197,8 @@ func TestOneWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	before = d.Writes()
-	if err := b.Disable(t.Context(), "B"); err != nil || d.Writes() != before+2+2 { // on trial and its own: a write and a sync each
+	// on trial and its own: a write and a sync each
+	if err := b.Disable(t.Context(), "B"); err != nil || d.Writes() != before+2+2 {
 		t.Errorf("Disable made %d operations (%v)", d.Writes()-before, err)
 	}
 }
@@ -228,7 +232,8 @@ func TestReference(t *testing.T) {
 		d.Put(folder+"/ratchet-"+slot+".conf", sdboot.Reference(slot))
 	}
 	s, err := backend(t, d).State(t.Context())
-	if err != nil || s.Next != "A" || !s.Slots["A"].Confirmed || s.Slots["B"].Bootable || !strings.Contains(s.Caps.Layout, "one sector") {
+	if err != nil || s.Next != "A" || !s.Slots["A"].Confirmed || s.Slots["B"].Bootable ||
+		!strings.Contains(s.Caps.Layout, "one sector") {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if slot, args, err := model(d, nil).Boot(); slot != "A" || !strings.Contains(args, "panic=10") || err != nil {

@@ -19,7 +19,8 @@ const maxConfig = 64 << 10
 // copies into one without a word. MTD and UBI devices are refused.
 func ParseConfig(b []byte) ([]Location, error) {
 	if len(b) > maxConfig {
-		return nil, fmt.Errorf("cannot read the environment's configuration: %d bytes are more than %d", len(b), maxConfig)
+		return nil, fmt.Errorf("cannot read the environment's configuration: %d bytes are more than %d",
+			len(b), maxConfig)
 	}
 	var locs []Location
 	for i, line := range strings.Split(string(b), "\n") {
@@ -65,7 +66,8 @@ func parseLine(fields []string) (Location, error) {
 
 // cLiteral takes away what Go reads as a number and C does not.
 func cLiteral(s string) string {
-	if strings.ContainsAny(s, "_oO") || strings.HasPrefix(strings.TrimLeft(s, "+-"), "0b") || strings.HasPrefix(strings.TrimLeft(s, "+-"), "0B") {
+	if strings.ContainsAny(s, "_oO") || strings.HasPrefix(strings.TrimLeft(s, "+-"), "0b") ||
+		strings.HasPrefix(strings.TrimLeft(s, "+-"), "0B") {
 		return ""
 	}
 	return s
@@ -81,9 +83,11 @@ func checkCopies(locs []Location) error {
 		case !strings.HasPrefix(l.Path, "/"):
 			return fmt.Errorf("%q is not an absolute path", l.Path)
 		case strings.HasPrefix(l.Path, "/dev/mtd"), strings.HasPrefix(l.Path, "/dev/ubi"):
-			return fmt.Errorf("%s: MTD and UBI are not supported, put the environment on a block device or in files", l.Path)
+			return fmt.Errorf("%s: MTD and UBI are not supported, put the environment on a block device or in files",
+				l.Path)
 		case l.Size < minSize || l.Size > maxSize:
-			return fmt.Errorf("%s: %d bytes are no environment's size, %d to %d are possible", l.Path, l.Size, minSize, maxSize)
+			return fmt.Errorf("%s: %d bytes are no environment's size, %d to %d are possible",
+				l.Path, l.Size, minSize, maxSize)
 		case l.Offset < -(1<<50) || l.Offset > 1<<50:
 			return fmt.Errorf("%s: the offset %d is outside of any device", l.Path, l.Offset)
 		case l.Offset < 0 && -l.Offset < l.Size:
@@ -97,7 +101,8 @@ func checkCopies(locs []Location) error {
 	if a.Size != b.Size {
 		return fmt.Errorf("the copies have different sizes, %d and %d bytes", a.Size, b.Size)
 	}
-	if a.Path == b.Path && (a.Offset < 0) == (b.Offset < 0) && a.Offset < b.Offset+b.Size && b.Offset < a.Offset+a.Size {
+	if a.Path == b.Path && (a.Offset < 0) == (b.Offset < 0) && a.Offset < b.Offset+b.Size &&
+		b.Offset < a.Offset+a.Size {
 		return fmt.Errorf("the copies overlap")
 	}
 	return nil

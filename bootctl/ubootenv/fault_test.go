@@ -263,7 +263,8 @@ func TestMissingCopy(t *testing.T) {
 		t.Errorf("the loader boots %q (%v)", slot, err)
 	}
 	dev := layouts[1]
-	if _, err := dev.backend(t, &boottest.Disk{}).State(t.Context()); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, bootctl.ErrInvalid) {
+	if _, err := dev.backend(t, &boottest.Disk{}).State(t.Context()); !errors.Is(err, fs.ErrNotExist) ||
+		errors.Is(err, bootctl.ErrInvalid) {
 		t.Errorf("a device that is not there: %v", err)
 	}
 }
@@ -291,7 +292,8 @@ func TestLocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := d.Writes()
-	if err := l.backend(t, d).Try(t.Context(), "B", 1); !errors.Is(err, context.DeadlineExceeded) || d.Writes() != before {
+	if err := l.backend(t, d).Try(t.Context(), "B", 1); !errors.Is(err, context.DeadlineExceeded) ||
+		d.Writes() != before {
 		t.Errorf("Try while the lock is held: %v", err)
 	}
 	release()
@@ -338,7 +340,8 @@ func TestRAUC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, bb := s.Slots["A"], s.Slots["B"]; !a.Confirmed || a.Tries != 1 || !bb.Bootable || bb.Confirmed || bb.Tries != bootctl.MaxTries {
+	if a, bb := s.Slots["A"], s.Slots["B"]; !a.Confirmed || a.Tries != 1 || !bb.Bootable || bb.Confirmed ||
+		bb.Tries != bootctl.MaxTries {
 		t.Errorf("%+v", s)
 	}
 	if err := b.Try(t.Context(), "B", 2); err != nil {
@@ -348,7 +351,8 @@ func TestRAUC(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"BOOT_ORDER": "B A", "BOOT_A_LEFT": "3", "BOOT_A_GOOD": "1", "BOOT_B_LEFT": "2", "BOOT_B_GOOD": "0"} {
+	for name, want := range map[string]string{"BOOT_ORDER": "B A", "BOOT_A_LEFT": "3", "BOOT_A_GOOD": "1",
+		"BOOT_B_LEFT": "2", "BOOT_B_GOOD": "0"} {
 		if vars[name] != want {
 			t.Errorf("%s is %q, want %q", name, vars[name], want)
 		}

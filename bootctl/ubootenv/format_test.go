@@ -82,7 +82,8 @@ func TestChoose(t *testing.T) {
 func TestForeign(t *testing.T) {
 	l := layouts[0]
 	d := l.disk(t, "bootcmd=x")
-	data := "# comment\x00bootcmd=a\\\\b\x00 BOOT_B_LEFT=1\x00novalue\x00empty=\x00BOOT_ORDER=A B\x00dup=1\x00BOOT_B_LEFT=2\x00dup=2\x00caf\xc3\xa9=\xff\x00"
+	data := "# comment\x00bootcmd=a\\\\b\x00 BOOT_B_LEFT=1\x00novalue\x00empty=\x00BOOT_ORDER=A " +
+		"B\x00dup=1\x00BOOT_B_LEFT=2\x00dup=2\x00caf\xc3\xa9=\xff\x00"
 	for i, c := range l.copies {
 		raw, err := ubootenv.Encode([]string{"x=" + strings.Repeat("y", 300)}, size, 1-i)
 		if err != nil {
@@ -95,8 +96,8 @@ func TestForeign(t *testing.T) {
 	if err := l.backend(t, d).Try(t.Context(), "B", 9); err != nil {
 		t.Fatal(err)
 	}
-	want := "# comment\x00bootcmd=a\\\\b\x00BOOT_B_LEFT=9\x00novalue\x00empty=\x00BOOT_ORDER=B A\x00dup=1\x00dup=2\x00caf\xc3\xa9=\xff\x00" +
-		"BOOT_A_LEFT=3\x00BOOT_A_GOOD=1\x00BOOT_B_GOOD=0\x00"
+	want := "# comment\x00bootcmd=a\\\\b\x00BOOT_B_LEFT=9\x00novalue\x00empty=\x00BOOT_ORDER=B " +
+		"A\x00dup=1\x00dup=2\x00caf\xc3\xa9=\xff\x00BOOT_A_LEFT=3\x00BOOT_A_GOOD=1\x00BOOT_B_GOOD=0\x00"
 	got := l.raw(d)[1][5:]
 	if !bytes.HasPrefix(got, []byte(want)) || len(bytes.Trim(got[len(want):], "\x00")) > 0 {
 		t.Errorf("got  %q\nwant %q", bytes.TrimRight(got, "\x00"), want)
@@ -147,10 +148,17 @@ func TestParseConfig(t *testing.T) {
 		want     []ubootenv.Location
 		says     string
 	}{
-		{"single file", "/boot/uboot.env 0x0 0x4000\n", []ubootenv.Location{{Path: "/boot/uboot.env", Size: 0x4000}}, ""},
-		{"sizes are hexadecimal", "/boot/uboot.env 0 4000", []ubootenv.Location{{Path: "/boot/uboot.env", Size: 0x4000}}, ""},
-		{"offsets are C literals", "/dev/sda 010 0X400 200 1\n/dev/sda 4096 400", []ubootenv.Location{{Path: "/dev/sda", Offset: 8, Size: 0x400}, {Path: "/dev/sda", Offset: 4096, Size: 0x400}}, ""},
-		{"from the end", "# two\n\n\t\n/dev/sda -0x8000 0x4000 # last\n/dev/sda -0x4000 0x4000\r\n", []ubootenv.Location{{Path: "/dev/sda", Offset: -0x8000, Size: 0x4000}, {Path: "/dev/sda", Offset: -0x4000, Size: 0x4000}}, ""},
+		{"single file", "/boot/uboot.env 0x0 0x4000\n",
+			[]ubootenv.Location{{Path: "/boot/uboot.env", Size: 0x4000}}, ""},
+		{"sizes are hexadecimal",
+			"/boot/uboot.env 0 4000", []ubootenv.Location{{Path: "/boot/uboot.env", Size: 0x4000}}, ""},
+		{"offsets are C literals",
+			"/dev/sda 010 0X400 200 1\n/dev/sda 4096 400", []ubootenv.Location{
+				{Path: "/dev/sda", Offset: 8, Size: 0x400}, {Path: "/dev/sda", Offset: 4096, Size: 0x400}}, ""},
+		{"from the end",
+			"# two\n\n\t\n/dev/sda -0x8000 0x4000 # last\n/dev/sda -0x4000 0x4000\r\n",
+			[]ubootenv.Location{{Path: "/dev/sda", Offset: -0x8000, Size: 0x4000},
+				{Path: "/dev/sda", Offset: -0x4000, Size: 0x4000}}, ""},
 		{"nothing", "# only this\n", nil, "0 copies"},
 		{"three", strings.Repeat("/boot/a 0 400\n", 3), nil, "third"},
 		{"half a line", "/dev/sda 0 400\n/dev/sda\n", nil, "line 2"},
@@ -170,7 +178,8 @@ func TestParseConfig(t *testing.T) {
 		{"long", strings.Repeat("#", 70000), nil, "more than"},
 	} {
 		got, err := ubootenv.ParseConfig([]byte(c.in))
-		if !slices.Equal(got, c.want) || (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+		if !slices.Equal(got, c.want) || (err == nil) != (c.says == "") ||
+			err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %+v, %v", c.name, got, err)
 		}
 	}

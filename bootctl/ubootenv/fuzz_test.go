@@ -15,8 +15,9 @@ import (
 
 func FuzzParseConfig(f *testing.F) {
 	for _, s := range []string{
-		"/dev/mmcblk0 0x100000 0x4000\n/dev/mmcblk0 0x110000 0x4000\n", "# c\n/boot/uboot.env 0 4000", "/dev/sda -0x8000 4000 200 1 # end\n",
-		"uboot:\n  size : 0x4000\n", "/dev/mtd0 0 4000", "\x00 \x00 \x00", "/a 0o7 10", "/a 0 100000000000000000",
+		"/dev/mmcblk0 0x100000 0x4000\n/dev/mmcblk0 0x110000 0x4000\n", "# c\n/boot/uboot.env 0 4000",
+		"/dev/sda -0x8000 4000 200 1 # end\n", "uboot:\n  size : 0x4000\n", "/dev/mtd0 0 4000", "\x00 \x00 \x00",
+		"/a 0o7 10", "/a 0 100000000000000000",
 	} {
 		f.Add([]byte(s))
 	}
@@ -36,9 +37,11 @@ func FuzzParseConfig(f *testing.F) {
 // read the same choice.
 func FuzzEnvironment(f *testing.F) {
 	l := layouts[0]
-	f.Add([]byte("bootcmd=x\x00BOOT_ORDER=B A\x00BOOT_A_LEFT=3\x00\x00"), []byte("bootcmd=x\x00BOOT_B_GOOD=1\x00 BOOT_ORDER=A\x00\x00"), byte(1), byte(0), byte(3))
+	f.Add([]byte("bootcmd=x\x00BOOT_ORDER=B A\x00BOOT_A_LEFT=3\x00\x00"),
+		[]byte("bootcmd=x\x00BOOT_B_GOOD=1\x00 BOOT_ORDER=A\x00\x00"), byte(1), byte(0), byte(3))
 	f.Add([]byte("\x00x=1\x00"), []byte("=1\x00"), byte(255), byte(0), byte(3))
-	f.Add([]byte("bootcmd=x\x00# c\x00BOOT_ORDER\x00BOOT_ORDER=A\\ B\x00\x00junk"), []byte{}, byte(0), byte(255), byte(3))
+	f.Add([]byte("bootcmd=x\x00# c\x00BOOT_ORDER\x00BOOT_ORDER=A\\ B\x00\x00junk"), []byte{}, byte(0),
+		byte(255), byte(3))
 	f.Add([]byte("bootcmd=x\x00BOOT_A_LEFT=\x00BOOT_B_LEFT=0x3\x00\x00"), []byte{}, byte(7), byte(7), byte(1))
 	f.Add([]byte("bootcmd=x\x00\tBOOT_ORDER=B B\t A\x00BOOT_A_GOOD=\\1\x00"), []byte{0xff}, byte(7), byte(7), byte(0))
 	f.Fuzz(func(t *testing.T, a, b []byte, flagsA, flagsB, sums byte) {
@@ -64,7 +67,8 @@ func FuzzEnvironment(f *testing.F) {
 			if !errors.Is(err, bootctl.ErrInvalid) {
 				t.Fatalf("State: %v", err)
 			}
-			if backend.Try(t.Context(), "B", 1) == nil || backend.Confirm(t.Context(), "B") == nil || backend.Refresh(t.Context(), "A") == nil {
+			if backend.Try(t.Context(), "B", 1) == nil || backend.Confirm(t.Context(), "B") == nil ||
+				backend.Refresh(t.Context(), "A") == nil {
 				t.Error("invalid metadata is changed without a shadow copy")
 			}
 			if string(slices.Concat(l.raw(d)...)) != before {

@@ -54,7 +54,8 @@ func TestScriptInUBoot(t *testing.T) {
 		{"BOOT_ORDER=A B,BOOT_A_LEFT=a,BOOT_A_GOOD=1,BOOT_B_LEFT=10,BOOT_B_GOOD=1", "all"},
 		{"BOOT_ORDER=A,BOOT_A_LEFT=1,BOOT_A_GOOD=yes,BOOT_B_LEFT=3", "B"},
 	} {
-		vars := []string{"rigsave=env export -c -s 0x40000 0x48000000 && virtio write 0x48000000 0 0x200", "bootdelay=0", "bootcmd=virtio scan; source 0x40200000", "loads=" + c.loads, `slash=a\\b`, `gone=a\b`}
+		vars := []string{"rigsave=env export -c -s 0x40000 0x48000000 && virtio write 0x48000000 0 0x200",
+			"bootdelay=0", "bootcmd=virtio scan; source 0x40200000", "loads=" + c.loads, `slash=a\\b`, `gone=a\b`}
 		if c.vars != "" {
 			vars = append(vars, strings.Split(c.vars, ",")...)
 		}
@@ -69,9 +70,9 @@ func TestScriptInUBoot(t *testing.T) {
 		}
 		disk := filepath.Join(dir, fmt.Sprintf("disk%d.img", i))
 		write(t, disk, raw)
-		out := run(t, "timeout", "-s", "KILL", "60", "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "512",
-			"-accel", "tcg", "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
-			"-bios", "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
+		out := run(t, "timeout", "-s", "KILL", "60", "qemu-system-aarch64", "-M", "virt", "-cpu",
+			"cortex-a57", "-m", "512", "-accel", "tcg", "-nodefaults", "-display", "none", "-no-reboot",
+			"-serial", "stdio", "-bios", "/usr/lib/u-boot/qemu_arm64/u-boot.bin",
 			"-drive", "if=pflash,format=raw,index=1,file="+flash,
 			"-drive", "if=none,id=d0,format=raw,file="+disk, "-device", "virtio-blk-pci,drive=d0",
 			"-device", "loader,file="+script+",addr=0x40200000,force-raw=on")
@@ -92,9 +93,10 @@ func TestScriptInUBoot(t *testing.T) {
 
 		d := &boottest.Disk{}
 		d.Put("/env", raw)
-		m := bootmodel.UBoot{FS: d, Copies: []bootmodel.Copy{{Path: "/env", Size: envSize}}, Once: true, Loads: func(s string) bool {
-			return c.loads == "all" || c.loads == s
-		}}
+		m := bootmodel.UBoot{FS: d, Copies: []bootmodel.Copy{{Path: "/env", Size: envSize}}, Once: true,
+			Loads: func(s string) bool {
+				return c.loads == "all" || c.loads == s
+			}}
 		slot, _, err := m.Boot()
 		if err != nil {
 			t.Fatal(err)
@@ -116,7 +118,8 @@ func TestScriptInUBoot(t *testing.T) {
 // slots are the variables that the model keeps, sorted. U-Boot sets some of its own besides.
 func slots(vars []string) (out []string) {
 	for _, v := range vars {
-		if strings.HasPrefix(v, "BOOT_") || strings.HasPrefix(v, "slash=") || strings.HasPrefix(v, "gone=") || strings.HasPrefix(v, "rt_") {
+		if strings.HasPrefix(v, "BOOT_") || strings.HasPrefix(v, "slash=") || strings.HasPrefix(v, "gone=") ||
+			strings.HasPrefix(v, "rt_") {
 			out = append(out, v)
 		}
 	}

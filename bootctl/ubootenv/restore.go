@@ -56,7 +56,8 @@ func (c codec) loadShadow() (list, error) {
 		return nil, err
 	}
 	if size := c.o.Copies[0].Size; int64(len(raw)) != size {
-		return nil, fmt.Errorf("%w: it is of an environment of %d bytes, %d are configured", engine.ErrShadow, len(raw), size)
+		return nil, fmt.Errorf("%w: it is of an environment of %d bytes, %d are configured",
+			engine.ErrShadow, len(raw), size)
 	}
 	kept := parseCopy(raw, false)
 	if kept.fault != nil {

@@ -150,7 +150,8 @@ func eachMedium(t *testing.T, f func(t *testing.T, x tool)) {
 	t.Run("two copies in files", func(t *testing.T) {
 		dir := t.TempDir()
 		f(t, newTool(t, []ubootenv.Location{
-			{Path: filepath.Join(dir, "uboot.env"), Size: toolSize}, {Path: filepath.Join(dir, "uboot-redund.env"), Size: toolSize},
+			{Path: filepath.Join(dir, "uboot.env"), Size: toolSize},
+			{Path: filepath.Join(dir, "uboot-redund.env"), Size: toolSize},
 		}))
 	})
 	t.Run("one copy on a loop device", func(t *testing.T) {
@@ -238,7 +239,8 @@ func TestSerials(t *testing.T) {
 		old := serial
 		serial, current = serial+1, 1-current
 		if got := x.serials(); got[current] != serial || got[1-current] != old {
-			t.Fatalf("step %d: the serials are %v, want %d in copy %d and %d in the other", i, got, serial, current, old)
+			t.Fatalf("step %d: the serials are %v, want %d in copy %d and %d in the other",
+				i, got, serial, current, old)
 		}
 	}
 	if got := x.get("n"); got != "298" {
@@ -256,7 +258,8 @@ func TestConcurrent(t *testing.T) {
 		var wait sync.WaitGroup
 		wait.Go(func() {
 			for i := range rounds {
-				out, err := exec.Command("fw_setenv", "-c", x.config, "-f", "/dev/null", fmt.Sprintf("v%d", i), "set").CombinedOutput()
+				out, err := exec.Command("fw_setenv", "-c", x.config, "-f", "/dev/null",
+					fmt.Sprintf("v%d", i), "set").CombinedOutput()
 				if err != nil {
 					t.Errorf("fw_setenv: %v\n%s", err, out)
 				}

@@ -127,7 +127,8 @@ func New(fsys hal.FS, o Options) (*Backend, error) {
 		o.FullTries = 3
 	}
 	if o.FullTries < 1 || o.FullTries > bootctl.MaxTries {
-		return nil, fmt.Errorf("cannot use the U-Boot environment: %d tries are outside of 1 to %d", o.FullTries, bootctl.MaxTries)
+		return nil, fmt.Errorf("cannot use the U-Boot environment: %d tries are outside of 1 to %d",
+			o.FullTries, bootctl.MaxTries)
 	}
 	for _, v := range o.Defaults {
 		if name, value, ok := strings.Cut(v, "="); !ok || name == "" || value == "" {
@@ -264,10 +265,12 @@ func (c codec) Caps() bootctl.Caps {
 		caps.Layout, caps.PowerSafe = "redundant environment", true
 	case file:
 		caps.Layout = "single environment file"
-		caps.Weakness = "U-Boot's saveenv overwrites the only copy in place, and on FAT our rename is not one step either; configure a redundant environment"
+		caps.Weakness = "U-Boot's saveenv overwrites the only copy in place, and on FAT our rename is not one step " +
+			"either; configure a redundant environment"
 	default:
 		caps.Layout = "single environment"
-		caps.Weakness = "the only copy is overwritten in place, a power cut inside a write loses the environment; configure a redundant environment"
+		caps.Weakness = "the only copy is overwritten in place, a power cut inside a write loses the environment; " +
+			"configure a redundant environment"
 	}
 	return caps
 }

@@ -27,9 +27,15 @@ type layout struct {
 }
 
 var layouts = []layout{
-	{name: "two copies in files", copies: []ubootenv.Location{{Path: "/boot/uboot.env", Size: size}, {Path: "/boot/uboot-redund.env", Size: size}}},
-	{name: "two copies on a device", copies: []ubootenv.Location{{Path: "/dev/mmcblk0", Offset: 1024, Size: size}, {Path: "/dev/mmcblk0", Offset: -2 * size, Size: size}}},
-	{name: "two copies with RAUC's script", copies: []ubootenv.Location{{Path: "/boot/uboot.env", Size: size}, {Path: "/boot/uboot-redund.env", Size: size}}, rauc: true},
+	{name: "two copies in files",
+		copies: []ubootenv.Location{{Path: "/boot/uboot.env", Size: size},
+			{Path: "/boot/uboot-redund.env", Size: size}}},
+	{name: "two copies on a device",
+		copies: []ubootenv.Location{{Path: "/dev/mmcblk0", Offset: 1024, Size: size},
+			{Path: "/dev/mmcblk0", Offset: -2 * size, Size: size}}},
+	{name: "two copies with RAUC's script",
+		copies: []ubootenv.Location{{Path: "/boot/uboot.env", Size: size},
+			{Path: "/boot/uboot-redund.env", Size: size}}, rauc: true},
 	{name: "one copy in a file", copies: []ubootenv.Location{{Path: "/boot/uboot.env", Size: size}}},
 	{name: "one copy on a device", copies: []ubootenv.Location{{Path: "/dev/mmcblk0", Offset: -1024, Size: size}}},
 }

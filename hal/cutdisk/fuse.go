@@ -62,7 +62,8 @@ func (d *Disk) serve(fd int) error {
 		ne.PutUint32(out[4:], uint32(-int32(errno)))
 		copy(out[8:16], b[8:16]) // unique
 		// ENOENT: the request was interrupted meanwhile.
-		if _, err := syscall.Write(fd, append(out, answer...)); err != nil && !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ENODEV) {
+		if _, err := syscall.Write(fd, append(out, answer...)); err != nil && !errors.Is(err, syscall.ENOENT) &&
+			!errors.Is(err, syscall.ENODEV) {
 			return fmt.Errorf("cannot answer FUSE: %w", err)
 		}
 	}

@@ -38,7 +38,8 @@ func Format(size int64) ([]byte, error) {
 	if err := f.Truncate(size); err != nil {
 		return nil, err
 	}
-	c := exec.Command("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-J", "size=4", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", f.Name())
+	c := exec.Command("mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-J", "size=4", "-m", "0", "-E",
+		"lazy_itable_init=0,lazy_journal_init=0", f.Name())
 	if out, err := c.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("cannot make a file system: %w %s", err, out)
 	}
@@ -149,7 +150,8 @@ func mount(f *os.File, at string) error {
 		if err != nil {
 			return fmt.Errorf("cannot open %s: %w", name, err)
 		}
-		err = unix.IoctlLoopConfigure(fd, &unix.LoopConfig{Fd: uint32(f.Fd()), Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR}})
+		err = unix.IoctlLoopConfigure(fd,
+			&unix.LoopConfig{Fd: uint32(f.Fd()), Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR}})
 		if err == nil {
 			err = unix.Mount(name, at, "ext4", unix.MS_NOSUID|unix.MS_NODEV, "")
 		}

@@ -146,7 +146,8 @@ func access(t *testing.T, m Machine) {
 	whole := hal.AlignedBuffer(int(m.SlotSize) + hal.Align)
 	for _, a := range []struct{ off, n int64 }{
 		{1, hal.Align}, {512, hal.Align}, {0, 1}, {0, 512}, {0, hal.Align - 512}, {-hal.Align, hal.Align},
-		{m.SlotSize, hal.Align}, {body, hal.Align}, {0, (m.SlotSize + hal.Align) / hal.Align * hal.Align}, {1 << 62, hal.Align},
+		{m.SlotSize, hal.Align}, {body, hal.Align}, {0, (m.SlotSize + hal.Align) / hal.Align * hal.Align},
+		{1 << 62, hal.Align},
 	} {
 		if a.off == body && body == m.SlotSize-hal.Align {
 			continue
@@ -256,7 +257,8 @@ func Counter(t *testing.T, c hal.Counter, small bool) {
 		}
 	}
 	want(0)
-	for _, step := range []struct{ to, then uint64 }{{0, 0}, {1, 1}, {1, 1}, {2, 2}, {7, 7}, {3, 7}, {0, 7}, {8, 8}, {1 << 40, 1 << 40}} {
+	for _, step := range []struct{ to, then uint64 }{{0, 0}, {1, 1}, {1, 1}, {2, 2}, {7, 7}, {3, 7}, {0, 7},
+		{8, 8}, {1 << 40, 1 << 40}} {
 		if small && step.to > 8 {
 			if err := c.Raise(ctx, step.to); err == nil {
 				t.Errorf("a raise to %d was taken", step.to)

@@ -133,7 +133,8 @@ func (b Blocks) medium(f *os.File, direct bool, id hal.DeviceID) (hal.Medium, er
 			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 		}
 		if dev := b.topology().loopOn(id); dev != "" {
-			return nil, fmt.Errorf("cannot open %s: loop device %s is set up on it (losetup -d /dev/%s): %w", path, dev, dev, hal.ErrBusy)
+			return nil, fmt.Errorf("cannot open %s: loop device %s is set up on it (losetup -d /dev/%s): %w",
+				path, dev, dev, hal.ErrBusy)
 		}
 	}
 	size, err := sizeOf(f)

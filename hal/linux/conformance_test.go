@@ -54,10 +54,12 @@ func machine(t *testing.T, dir, running, target string, size int64) haltest.Mach
 		t.Fatal(err)
 	}
 	vars := t.TempDir() // a folder stands in for efivarfs: the same calls, without flags
-	if err := os.WriteFile(filepath.Join(vars, "BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c"), []byte("\x07\x00\x00\x00\x01\x00"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(vars, "BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c"),
+		[]byte("\x07\x00\x00\x00\x01\x00"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return haltest.Machine{Blocks: linux.Blocks{}, Running: running, Target: target, SlotSize: size, FS: linux.FS{}, Dir: dir, Variables: linux.Variables{Dir: vars},
+	return haltest.Machine{Blocks: linux.Blocks{}, Running: running, Target: target, SlotSize: size, FS: linux.FS{},
+		Dir: dir, Variables: linux.Variables{Dir: vars},
 		Counter: linux.NewFileCounter(linux.FS{}, filepath.Join(dir, "counter")),
 		Clock:   linux.Clock{}, Advance: time.Sleep, Identity: linux.Identity{RootFile: root}, Root: id}
 }
@@ -80,7 +82,8 @@ func TestConformance(t *testing.T) {
 					if base != "" {
 						slots = dir + "/"
 					}
-					return machine(t, dir, makeFile(t, filepath.Join(slots, "slot-a"), size), makeFile(t, filepath.Join(slots, "slot-b"), size), size)
+					return machine(t, dir, makeFile(t, filepath.Join(slots, "slot-a"), size),
+						makeFile(t, filepath.Join(slots, "slot-b"), size), size)
 				})
 			})
 		}
@@ -117,7 +120,8 @@ func TestConformanceBuffered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return machine(t, dir, makeFile(t, filepath.Join(mnt, "a"), size), makeFile(t, filepath.Join(mnt, "b"), size), size)
+		return machine(t, dir, makeFile(t, filepath.Join(mnt, "a"), size),
+			makeFile(t, filepath.Join(mnt, "b"), size), size)
 	})
 }
 
@@ -241,7 +245,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	// Without /proc nothing is opened for writing, and the message says what is missing.
 	file := makeFile(t, filepath.Join(dir, "a"), 8192)
-	if _, err := (linux.Blocks{ProcPath: dir}).OpenTarget(file, elsewhere); err == nil || !strings.Contains(err.Error(), "mounted?") {
+	if _, err := (linux.Blocks{ProcPath: dir}).OpenTarget(file, elsewhere); err == nil ||
+		!strings.Contains(err.Error(), "mounted?") {
 		t.Error(err)
 	}
 	// The part of a file behind its last sector is not used, and the file does not grow.

@@ -76,7 +76,8 @@ func (i Identity) Root() (hal.DeviceID, error) {
 		}
 		path := strings.TrimSpace(b)
 		if !strings.HasPrefix(path, "/") {
-			return hal.DeviceID{}, fmt.Errorf("cannot use root file %s: its content %q is not an absolute path", i.RootFile, path)
+			return hal.DeviceID{}, fmt.Errorf("cannot use root file %s: its content %q is not an absolute path",
+				i.RootFile, path)
 		}
 		return Blocks{}.Identify(path)
 	}
@@ -87,7 +88,8 @@ func (i Identity) Root() (hal.DeviceID, error) {
 	}
 	dev := uint64(st.Dev)
 	if unix.Major(dev) == 0 {
-		return hal.DeviceID{}, fmt.Errorf("cannot find the device behind %s: it is not a file system on a block device (overlay, btrfs, tmpfs); set a root file", path)
+		return hal.DeviceID{}, fmt.Errorf("cannot find the device behind %s: it is not a file system on a block "+
+			"device (overlay, btrfs, tmpfs); set a root file", path)
 	}
 	return hal.DeviceID{Block: true, Major: dev}, nil
 }
@@ -131,7 +133,8 @@ func parameter(line, key string) (string, error) {
 		}
 		v = strings.Trim(v, `"`)
 		if value != "" && v != value {
-			return "", fmt.Errorf("cannot tell the booted slot: %s is %q and %q on the kernel command line", key, value, v)
+			return "",
+				fmt.Errorf("cannot tell the booted slot: %s is %q and %q on the kernel command line", key, value, v)
 		}
 		value = v
 	}

@@ -48,7 +48,8 @@ func TestMarker(t *testing.T) {
 	} {
 		put(t, path, tc.line)
 		got, err := linux.Identity{CmdlinePath: path, Key: tc.key}.Marker()
-		if got != tc.want || (err == nil) != (tc.fail == "") || (err != nil && !strings.Contains(err.Error(), tc.fail)) {
+		if got != tc.want || (err == nil) != (tc.fail == "") ||
+			(err != nil && !strings.Contains(err.Error(), tc.fail)) {
 			t.Errorf("%q: %q, %v; want %q %s", tc.line, got, err, tc.want, tc.fail)
 		}
 	}
@@ -75,7 +76,8 @@ func TestIdentityErrors(t *testing.T) {
 	put(t, filepath.Join(dir, "gone"), "/dev/does-not-exist")
 	put(t, filepath.Join(dir, "empty"), "")
 	for _, i := range []linux.Identity{
-		{RootFile: filepath.Join(dir, "relative")}, {RootFile: filepath.Join(dir, "gone")}, {RootFile: filepath.Join(dir, "none")},
+		{RootFile: filepath.Join(dir, "relative")}, {RootFile: filepath.Join(dir, "gone")},
+		{RootFile: filepath.Join(dir, "none")},
 		{RootFile: filepath.Join(dir, "empty")}, {RootPath: "/proc"}, {RootPath: filepath.Join(dir, "none")},
 	} {
 		if id, err := i.Root(); err == nil {
@@ -96,7 +98,9 @@ func TestTopology(t *testing.T) {
 	}
 	dir := t.TempDir()
 	sys := filepath.Join(dir, "sys")
-	for dev, at := range map[string]string{"241:0": "devices/sda", "241:1": "devices/sda/sda1", "241:2": "devices/sda/sda2", "241:16": "devices/sdb", "242:0": "devices/virtual/dm-0", "242:1": "devices/virtual/dm-1"} {
+	for dev, at := range map[string]string{"241:0": "devices/sda", "241:1": "devices/sda/sda1",
+		"241:2": "devices/sda/sda2", "241:16": "devices/sdb", "242:0": "devices/virtual/dm-0",
+		"242:1": "devices/virtual/dm-1"} {
 		put(t, filepath.Join(sys, at, "dev"), dev+"\n")
 		if strings.Contains(at, "sda/") {
 			put(t, filepath.Join(sys, at, "partition"), "1\n")
@@ -113,7 +117,8 @@ func TestTopology(t *testing.T) {
 		if err := os.MkdirAll(slaves, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Symlink(filepath.Join(sys, "devices", below), filepath.Join(slaves, filepath.Base(below))); err != nil {
+		if err := os.Symlink(filepath.Join(sys, "devices", below),
+			filepath.Join(slaves, filepath.Base(below))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -157,7 +162,8 @@ func TestTopology(t *testing.T) {
 
 func TestSupply(t *testing.T) {
 	mains := func(online string) map[string]string { return map[string]string{"type": "Mains", "online": online} }
-	battery := map[string]string{"type": "Battery", "present": "1", "capacity": "57", "energy_now": "24500000", "status": "Discharging"}
+	battery := map[string]string{"type": "Battery", "present": "1", "capacity": "57", "energy_now": "24500000",
+		"status": "Discharging"}
 	with := func(m map[string]string, k, v string) map[string]string {
 		c := map[string]string{k: v}
 		for x, y := range m {
@@ -171,17 +177,27 @@ func TestSupply(t *testing.T) {
 		supplies []map[string]string
 		want     hal.Supply
 	}{
-		"nothing":              {nil, hal.Supply{Battery: -1, BatteryMWh: -1}},
-		"mains only":           {[]map[string]string{mains("1")}, hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true}},
-		"laptop, unplugged":    {[]map[string]string{battery, mains("0")}, hal.Supply{Battery: 57, BatteryMWh: 24500, Known: true}},
-		"laptop, plugged":      {[]map[string]string{battery, mains("1")}, hal.Supply{Battery: 57, BatteryMWh: 24500, Mains: true, Known: true}},
-		"charging, no outlet":  {[]map[string]string{with(battery, "status", "Charging")}, hal.Supply{Battery: 57, BatteryMWh: 24500, Mains: true, Known: true}},
-		"the outlet counts":    {[]map[string]string{with(battery, "status", "Full"), mains("0")}, hal.Supply{Battery: 57, BatteryMWh: 24500, Known: true}},
-		"charge, not energy":   {[]map[string]string{{"type": "Battery", "capacity": "80", "charge_now": "2000000", "voltage_now": "3700000"}}, hal.Supply{Battery: 80, BatteryMWh: 7400, Known: true}},
-		"two batteries":        {[]map[string]string{battery, with(battery, "capacity", "20")}, hal.Supply{Battery: 20, BatteryMWh: 49000, Known: true}},
-		"a mouse":              {[]map[string]string{with(battery, "scope", "Device"), mains("1")}, hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true}},
-		"battery bay is empty": {[]map[string]string{with(battery, "present", "0"), mains("1")}, hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true}},
-		"nonsense":             {[]map[string]string{{"type": "Battery", "capacity": "4711", "energy_now": "-3"}}, hal.Supply{Battery: -1, BatteryMWh: -1, Known: true}},
+		"nothing": {nil, hal.Supply{Battery: -1, BatteryMWh: -1}},
+		"mains only": {[]map[string]string{mains("1")},
+			hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true}},
+		"laptop, unplugged": {[]map[string]string{battery, mains("0")},
+			hal.Supply{Battery: 57, BatteryMWh: 24500, Known: true}},
+		"laptop, plugged": {[]map[string]string{battery, mains("1")},
+			hal.Supply{Battery: 57, BatteryMWh: 24500, Mains: true, Known: true}},
+		"charging, no outlet": {[]map[string]string{with(battery, "status", "Charging")},
+			hal.Supply{Battery: 57, BatteryMWh: 24500, Mains: true, Known: true}},
+		"the outlet counts": {[]map[string]string{with(battery, "status", "Full"), mains("0")},
+			hal.Supply{Battery: 57, BatteryMWh: 24500, Known: true}},
+		"charge, not energy": {[]map[string]string{{"type": "Battery", "capacity": "80", "charge_now": "2000000",
+			"voltage_now": "3700000"}}, hal.Supply{Battery: 80, BatteryMWh: 7400, Known: true}},
+		"two batteries": {[]map[string]string{battery, with(battery, "capacity", "20")},
+			hal.Supply{Battery: 20, BatteryMWh: 49000, Known: true}},
+		"a mouse": {[]map[string]string{with(battery, "scope", "Device"), mains("1")},
+			hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true}},
+		"battery bay is empty": {[]map[string]string{with(battery, "present", "0"), mains("1")},
+			hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true}},
+		"nonsense": {[]map[string]string{{"type": "Battery", "capacity": "4711", "energy_now": "-3"}},
+			hal.Supply{Battery: -1, BatteryMWh: -1, Known: true}},
 	} {
 		dir := t.TempDir()
 		for i, s := range tc.supplies {

@@ -191,7 +191,8 @@ func TestReplaceOnDisk(t *testing.T) {
 		first, last := marks[0].At, marks[len(marks)-1].At
 		cuts := cutdisk.Cuts(first, last, 2, seed)
 		disks, wrong := 0, 0
-		for _, f := range d.Look(cuts, 4, func() *exec.Cmd { return process("look") }, func(cutdisk.Cut) string { return "" }) {
+		for _, f := range d.Look(cuts, 4, func() *exec.Cmd { return process("look") },
+			func(cutdisk.Cut) string { return "" }) {
 			if !f.Same {
 				disks++
 			}
@@ -206,6 +207,7 @@ func TestReplaceOnDisk(t *testing.T) {
 		if forget != "nothing" && wrong == 0 {
 			t.Errorf("without the sync of the %s no cut of %d shows it", forget, len(cuts))
 		}
-		t.Logf("forgetting %s: %d prefixes, %d variants, %d disks made, mounted and read, in %v", forget, last-first+1, len(cuts), disks, time.Since(began).Round(time.Millisecond))
+		t.Logf("forgetting %s: %d prefixes, %d variants, %d disks made, mounted and read, in %v",
+			forget, last-first+1, len(cuts), disks, time.Since(began).Round(time.Millisecond))
 	}
 }

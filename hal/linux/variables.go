@@ -47,10 +47,12 @@ func (v Variables) path(name string) (string, error) {
 func (v Variables) Names() ([]string, error) {
 	names, err := FS{}.List(v.dir())
 	if err != nil {
-		return nil, fmt.Errorf("cannot list the UEFI variables; was the machine started by UEFI, and is efivarfs mounted? %w: %w", hal.ErrUnsupported, err)
+		return nil, fmt.Errorf("cannot list the UEFI variables; was the machine started by UEFI, and "+
+			"is efivarfs mounted? %w: %w", hal.ErrUnsupported, err)
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("cannot list the UEFI variables: %w: %s is empty; is efivarfs mounted?", hal.ErrUnsupported, v.dir())
+		return nil, fmt.Errorf("cannot list the UEFI variables: %w: %s is empty; is efivarfs mounted?",
+			hal.ErrUnsupported, v.dir())
 	}
 	return names, nil
 }
@@ -72,7 +74,8 @@ func (v Variables) Get(name string) (uint32, []byte, error) {
 	case err != nil:
 		return 0, nil, fmt.Errorf("cannot read the variable: %w", err)
 	case len(b) == 0:
-		return 0, nil, fmt.Errorf("cannot read the variable: %w", &fs.PathError{Op: "read", Path: path, Err: fs.ErrNotExist})
+		return 0, nil, fmt.Errorf("cannot read the variable: %w",
+			&fs.PathError{Op: "read", Path: path, Err: fs.ErrNotExist})
 	case len(b) < 4 || len(b) > maxVariable:
 		return 0, nil, fmt.Errorf("cannot read the variable: %s has %d bytes", path, len(b))
 	}

@@ -35,7 +35,8 @@ func OpenWatchdog(path string) (*Watchdog, error) {
 	case err != nil:
 		return nil, fmt.Errorf("cannot find watchdog: %w", err)
 	case st.Mode()&fs.ModeCharDevice == 0:
-		return nil, fmt.Errorf("cannot use %s as a watchdog: it is not a character device: %w", path, hal.ErrUnsupported)
+		return nil, fmt.Errorf("cannot use %s as a watchdog: it is not a character device: %w",
+			path, hal.ErrUnsupported)
 	}
 	return &Watchdog{path: path}, nil
 }

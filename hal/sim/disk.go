@@ -18,9 +18,10 @@ const sector = medium.Sector
 // store is sparse bytes with a volatile write cache in front: pending holds the writes since the
 // last flush, oldest first. Reads see them.
 type store struct {
-	sectors map[int64][]byte // durable, by sector number; absent reads as zeros. A sector is replaced, never changed in place
-	version uint64           // of what is durable: equal versions are equal contents, in all forks of a machine
-	size    int64            // durable
+	// durable, by sector number; absent reads as zeros. A sector is replaced, never changed in place
+	sectors map[int64][]byte
+	version uint64 // of what is durable: equal versions are equal contents, in all forks of a machine
+	size    int64  // durable
 	pending []change
 	now     int64 // size with all pending changes
 	grain   medium.Grain
@@ -288,7 +289,8 @@ func (b blocks) open(path string, running hal.DeviceID, write bool) (hal.Medium,
 		return nil, fmt.Errorf("cannot open %s for writing: %w", path, hal.ErrRunning)
 	case write && path == b.w.running:
 		// The caller believes that something else runs. On hardware this destroys the system.
-		return nil, fmt.Errorf("cannot open %s for writing: invariant I3 is broken, the caller does not know what runs: %w", path, hal.ErrRunning)
+		return nil, fmt.Errorf("cannot open %s for writing: invariant I3 is broken, the caller "+
+			"does not know what runs: %w", path, hal.ErrRunning)
 	case d.mounted || d.held != nil:
 		return nil, fmt.Errorf("cannot open %s: %w", path, hal.ErrBusy)
 	}

@@ -25,7 +25,8 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 			return haltest.Machine{Blocks: w.Blocks(), Running: "/dev/a", Target: "/dev/b", SlotSize: size,
-				FS: w.FS(), Variables: w.Variables(), Dir: "/data", Counter: w.Counter(), Clock: w.Clock(), Advance: w.Advance, Identity: w.Identity(), Root: root}
+				FS: w.FS(), Variables: w.Variables(), Dir: "/data", Counter: w.Counter(), Clock: w.Clock(),
+				Advance: w.Advance, Identity: w.Identity(), Root: root}
 		})
 	}
 }
@@ -107,7 +108,8 @@ func TestUnsyncedIsLost(t *testing.T) {
 		}
 		w.PowerOn()
 		got := w.Disk("b", 0, 4096)
-		outcomes[fmt.Sprint(bytes.Count(got, []byte{0}) > 0, bytes.Count(got, []byte{1}) > 0, bytes.Count(got, []byte{2}) > 0)] = true
+		outcomes[fmt.Sprint(bytes.Count(got, []byte{0}) > 0, bytes.Count(got, []byte{1}) > 0,
+			bytes.Count(got, []byte{2}) > 0)] = true
 	}
 	for _, want := range []string{"true false false", "false false true", "true true true"} {
 		if !outcomes[want] {
@@ -146,7 +148,8 @@ func TestAfterTheCut(t *testing.T) {
 		_, e4 := files.Open("/f", hal.ReadOnly)
 		_, e5 := files.Lock(t.Context(), "/l")
 		_, e6 := count.Read(t.Context())
-		for i, err := range []error{e1, e2, e3, e4, e5, e6, m.Sync(), f.Sync(), files.SyncDir("/"), files.Rename("/f", "/g"), files.Remove("/f"), count.Raise(t.Context(), 9)} {
+		for i, err := range []error{e1, e2, e3, e4, e5, e6, m.Sync(), f.Sync(), files.SyncDir("/"),
+			files.Rename("/f", "/g"), files.Remove("/f"), count.Raise(t.Context(), 9)} {
 			if !errors.Is(err, want) {
 				t.Errorf("%s, call %d: %v", when, i, err)
 			}

@@ -105,8 +105,8 @@ type life struct{ err error }
 func New(seed uint64) *World {
 	w := &World{
 		seed: seed, grain: medium.Grain{Unit: sector},
-		disks: map[string]*disk{}, fs: newTree(), locks: map[string]*life{}, vars: map[string]variable{}, failAt: map[int64]error{},
-		start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), quality: hal.TimeSynced,
+		disks: map[string]*disk{}, fs: newTree(), locks: map[string]*life{}, vars: map[string]variable{},
+		failAt: map[int64]error{}, start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), quality: hal.TimeSynced,
 		supply: hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true},
 		life:   &life{}, boots: 1,
 	}

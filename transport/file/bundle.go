@@ -58,7 +58,8 @@ func ReadEnvelope(f *os.File) (transport.Message, error) {
 		return transport.Message{}, fmt.Errorf("cannot read envelope %s: %w", name(f), err)
 	}
 	if size == 0 || size > transport.MaxMessage {
-		return transport.Message{}, fmt.Errorf("cannot read envelope %s: it has %d bytes, an envelope has 1 to %d; is this the payload?",
+		return transport.Message{}, fmt.Errorf("cannot read envelope %s: it has %d bytes, an envelope has 1 "+
+			"to %d; is this the payload?",
 			name(f), size, transport.MaxMessage)
 	}
 	b := make([]byte, size)
@@ -90,7 +91,8 @@ func OpenLocal(dir *os.Root, uris []string) (*os.File, error) {
 		tried = append(tried, printable(name))
 	}
 	if len(tried) > 0 {
-		return nil, fmt.Errorf("cannot find payload %s beside the envelope: %w", strings.Join(tried, " or "), fs.ErrNotExist)
+		return nil, fmt.Errorf("cannot find payload %s beside the envelope: %w",
+			strings.Join(tried, " or "), fs.ErrNotExist)
 	}
 	return nil, fmt.Errorf("cannot find payload beside the envelope: %w: %w", transport.ErrForbidden, refused)
 }

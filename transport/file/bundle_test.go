@@ -35,7 +35,8 @@ func TestBundle(t *testing.T) {
 	if got, err := io.ReadAll(f); err != nil || string(got) != "payload" {
 		t.Errorf("%q, %v", got, err)
 	}
-	if _, err := b.Payload([]string{"https://updates.example/7/none.img"}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "none.img") {
+	if _, err := b.Payload([]string{"https://updates.example/7/none.img"}); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(err.Error(), "none.img") {
 		t.Errorf("%v, want fs.ErrNotExist that names the file", err)
 	}
 }
@@ -68,7 +69,8 @@ func TestOpenLocal(t *testing.T) {
 	write(t, filepath.Join(dir, ".hidden"), []byte("hidden"))
 	write(t, filepath.Join(dir, "with space+plus"), []byte("payload"))
 	for name, target := range map[string]string{
-		"inside": "payload.img", "outside": "../secret", "absolute": filepath.Join(outer, "secret"), "loop": "loop", "null": "/dev/null",
+		"inside": "payload.img", "outside": "../secret", "absolute": filepath.Join(outer, "secret"), "loop": "loop",
+		"null": "/dev/null",
 	} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
@@ -139,7 +141,8 @@ func TestOpenLocal(t *testing.T) {
 }
 
 func FuzzLocalName(f *testing.F) {
-	for _, s := range []string{"https://h/a/b.img", "https://h/..", "%2e%2e", "file:///x", "https://h/a%2fb", "https://h/\u202e", "", "/"} {
+	for _, s := range []string{"https://h/a/b.img", "https://h/..", "%2e%2e", "file:///x", "https://h/a%2fb",
+		"https://h/\u202e", "", "/"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, uri string) {
@@ -147,7 +150,8 @@ func FuzzLocalName(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\\:\x00\n\r\x1b") || len(name) > 255 || !filepath.IsLocal(name) {
+		if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\\:\x00\n\r\x1b") || len(name) > 255 ||
+			!filepath.IsLocal(name) {
 			t.Fatalf("%q is named %q", uri, name)
 		}
 	})

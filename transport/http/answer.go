@@ -53,7 +53,8 @@ func judge(r *nethttp.Response, w want) (answer, *trouble) {
 	case c == nethttp.StatusPartialContent:
 		return judgePart(r, w)
 	case c == nethttp.StatusRequestedRangeNotSatisfiable && w.off > 0:
-		if cr, ok := parseContentRange(r.Header.Get("Content-Range")); ok && cr.first < 0 && cr.total == w.off && w.size == 0 {
+		if cr, ok := parseContentRange(r.Header.Get("Content-Range")); ok && cr.first < 0 &&
+			cr.total == w.off && w.size == 0 {
 			return answer{length: 0, total: w.off, validator: w.validator}, nil
 		}
 		return answer{}, final("%w: it ends before byte %d", transport.ErrChanged, w.off)
@@ -75,13 +76,16 @@ func judgeWhole(r *nethttp.Response, w want) (answer, *trouble) {
 	}
 	a := answer{length: r.ContentLength, total: r.ContentLength, validator: validatorOf(r.Header)}
 	if w.off > 0 && (a.validator == "" || a.validator != w.validator) {
-		return answer{}, final("%w: validator was %s, now it is %s", transport.ErrChanged, or(w.validator), or(a.validator))
+		return answer{}, final("%w: validator was %s, now it is %s",
+			transport.ErrChanged, or(w.validator), or(a.validator))
 	}
 	switch {
 	case w.size > 0 && a.length >= 0 && a.length != w.size:
-		return answer{}, final("%w: payload has %d bytes, the manifest says %d", transport.ErrForbidden, a.length, w.size)
+		return answer{}, final("%w: payload has %d bytes, the manifest says %d",
+			transport.ErrForbidden, a.length, w.size)
 	case a.length > w.max:
-		return answer{}, final("%w: payload has %d bytes, at most %d are allowed", transport.ErrForbidden, a.length, w.max)
+		return answer{}, final("%w: payload has %d bytes, at most %d are allowed",
+			transport.ErrForbidden, a.length, w.max)
 	}
 	if w.size > 0 {
 		a.total, a.length = w.size, w.size
@@ -103,15 +107,18 @@ func judgePart(r *nethttp.Response, w want) (answer, *trouble) {
 	if t := encoded(r); t != nil {
 		return answer{}, t
 	}
-	for field, v := range map[string]string{"ETag": r.Header.Get("ETag"), "Last-Modified": r.Header.Get("Last-Modified")} {
+	for field, v := range map[string]string{"ETag": r.Header.Get("ETag"),
+		"Last-Modified": r.Header.Get("Last-Modified")} {
 		// A part need not repeat the validator, since If-Range has held; a different one is a lie.
 		if v != "" && strings.HasPrefix(w.validator, `"`) == (field == "ETag") && v != w.validator {
-			return answer{}, final("%w: validator was %s, now it is %s", transport.ErrChanged, or(w.validator), or(clip(v)))
+			return answer{}, final("%w: validator was %s, now it is %s",
+				transport.ErrChanged, or(w.validator), or(clip(v)))
 		}
 	}
 	cr, ok := parseContentRange(r.Header.Get("Content-Range"))
 	if !ok || cr.first < 0 {
-		return answer{}, passing("server answers with a part and does not say which: Content-Range %q", clip(r.Header.Get("Content-Range")))
+		return answer{}, passing("server answers with a part and does not say which: Content-Range %q",
+			clip(r.Header.Get("Content-Range")))
 	}
 	if cr.first != w.off {
 		return answer{}, passing("server answers with bytes from %d, asked for were those from %d", cr.first, w.off)
@@ -125,7 +132,8 @@ func judgePart(r *nethttp.Response, w want) (answer, *trouble) {
 		return answer{}, final("%w: it has %d bytes now, expected were %d", transport.ErrChanged, cr.total, w.size)
 	}
 	if cr.last >= cr.total || cr.total > w.max {
-		return answer{}, final("%w: bytes up to %d of %d, at most %d are allowed", transport.ErrForbidden, cr.last, cr.total, w.max)
+		return answer{}, final("%w: bytes up to %d of %d, at most %d are allowed",
+			transport.ErrForbidden, cr.last, cr.total, w.max)
 	}
 	// The server may grant less than was asked for; the rest is asked for again.
 	a := answer{length: cr.last - cr.first + 1, total: cr.total, validator: w.validator}
@@ -138,7 +146,8 @@ func judgePart(r *nethttp.Response, w want) (answer, *trouble) {
 // encoded refuses a body that is not the payload itself: ranges of it would mean something else.
 func encoded(r *nethttp.Response) *trouble {
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return final("%w: server sends the payload encoded as %q although identity was asked for", transport.ErrForbidden, clip(e))
+		return final("%w: server sends the payload encoded as %q although identity was asked for",
+			transport.ErrForbidden, clip(e))
 	}
 	return nil
 }

@@ -193,7 +193,8 @@ func (b *body) patient(p []byte) (int, error) {
 // resume connects again after a connection has broken.
 func (b *body) resume() error {
 	if b.off > 0 && b.validator == "" {
-		return fmt.Errorf("%w: the connection broke, and the server gives no strong validator to resume with", transport.ErrChanged)
+		return fmt.Errorf("%w: the connection broke, and the server gives no strong validator to resume with",
+			transport.ErrChanged)
 	}
 	if b.tries >= b.f.options.Retries {
 		return fmt.Errorf("connection broke %d times without progress: %w", b.tries+1, plain(b.broke))
@@ -281,7 +282,8 @@ func (b *body) try(m *mirror) *trouble {
 	}
 	a, t := judge(resp, w)
 	if t == nil && a.skip > 0 && b.skipped+a.skip > MaxSkip {
-		t = final("%w: the server does not serve ranges, and byte %d is too far to skip to", transport.ErrChanged, b.off)
+		t = final("%w: the server does not serve ranges, and byte %d is too far to skip to",
+			transport.ErrChanged, b.off)
 	}
 	if t != nil {
 		abort(errClosed)

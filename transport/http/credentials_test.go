@@ -119,7 +119,8 @@ func TestClientCertificate(t *testing.T) {
 		Backoff: fast, TLS: &tls.Config{RootCAs: roots},
 		Credentials: map[string]http.Credentials{a.URL: {Certificate: &mine}},
 	})
-	if _, _, err := fetch(t.Context(), f.Source([]string{a.URL + "/x?to=" + url.QueryEscape(b.URL+"/y")}, 1000), 0, ""); err != nil {
+	if _, _, err := fetch(t.Context(),
+		f.Source([]string{a.URL + "/x?to=" + url.QueryEscape(b.URL+"/y")}, 1000), 0, ""); err != nil {
 		t.Fatal(err)
 	}
 	if shown[a.URL] != 1 || shown[b.URL] != 0 {
@@ -144,18 +145,22 @@ func TestTLS(t *testing.T) {
 		config *tls.Config
 		says   string // empty: works
 	}{
-		"trusted":                {server.URL, &tls.Config{RootCAs: roots}, ""},
-		"untrusted":              {server.URL, nil, "certificate"},
-		"too old":                {old.URL, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS10}, "protocol version"},
-		"in 1970":                {server.URL, &tls.Config{RootCAs: roots, Time: func() time.Time { return time.Unix(0, 0).Add(-24 * time.Hour) }}, "not yet valid"},
-		"in 1970, and never set": {server.URL, &tls.Config{RootCAs: roots, Time: func() time.Time { return time.Unix(0, 0).Add(-24 * time.Hour) }}, ""},
+		"trusted":   {server.URL, &tls.Config{RootCAs: roots}, ""},
+		"untrusted": {server.URL, nil, "certificate"},
+		"too old": {old.URL,
+			&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS10}, "protocol version"},
+		"in 1970": {server.URL, &tls.Config{RootCAs: roots,
+			Time: func() time.Time { return time.Unix(0, 0).Add(-24 * time.Hour) }}, "not yet valid"},
+		"in 1970, and never set": {server.URL,
+			&tls.Config{RootCAs: roots, Time: func() time.Time { return time.Unix(0, 0).Add(-24 * time.Hour) }}, ""},
 	} {
 		o := http.Options{Backoff: fast, Retries: -1, TLS: tc.config}
 		if name == "in 1970, and never set" {
 			o.ClockUnset = func() bool { return true }
 		}
 		_, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{tc.url + "/x"}, 1000), 0, "")
-		if (tc.says == "") != (err == nil) || (err != nil && (kind(err) != errLater || !strings.Contains(err.Error(), tc.says))) {
+		if (tc.says == "") != (err == nil) ||
+			(err != nil && (kind(err) != errLater || !strings.Contains(err.Error(), tc.says))) {
 			t.Errorf("%s: %v, want %q", name, err, tc.says)
 		}
 	}
@@ -167,7 +172,8 @@ func TestTLS(t *testing.T) {
 	defer down.Close()
 	roots.AddCert(down.Certificate())
 	f := newFetcher(t, http.Options{Backoff: fast, TLS: &tls.Config{RootCAs: roots}, AllowPlain: []string{plain.URL}})
-	if _, _, err := fetch(t.Context(), f.Source([]string{down.URL + "/x"}, 1000), 0, ""); !errors.Is(err, transport.ErrForbidden) || len(w.served()) > 0 {
+	if _, _, err := fetch(t.Context(), f.Source([]string{down.URL + "/x"}, 1000), 0, ""); !errors.Is(err,
+		transport.ErrForbidden) || len(w.served()) > 0 {
 		t.Errorf("from https to http: %v", err)
 	}
 }
@@ -187,7 +193,8 @@ func TestProxy(t *testing.T) {
 	t.Setenv("ALL_PROXY", proxy.URL)
 	w := newWorld(t)
 	w.serve("updates.example:80", "192.0.2.1", s.ServeHTTP)
-	if _, _, err := fetch(t.Context(), newFetcher(t, w.options()).Source([]string{payloadURL}, 1000), 0, ""); err != nil || len(through) != 0 {
+	if _, _, err := fetch(t.Context(),
+		newFetcher(t, w.options()).Source([]string{payloadURL}, 1000), 0, ""); err != nil || len(through) != 0 {
 		t.Errorf("%v, through the environment's proxy: %v", err, through)
 	}
 	if newFetcher(t, http.Options{}).Proxied() { // net/http reads the environment once per process
@@ -209,25 +216,31 @@ func TestValidate(t *testing.T) {
 		options http.Options
 		says    string
 	}{
-		"nothing":           {http.Options{}, ""},
-		"plain":             {http.Options{AllowPlain: []string{"http://host:8080"}}, ""},
-		"plain https":       {http.Options{AllowPlain: []string{"https://host"}}, "plain origin"},
-		"plain with path":   {http.Options{AllowPlain: []string{"http://host/path"}}, "plain origin"},
-		"plain everywhere":  {http.Options{AllowPlain: []string{"http://"}}, "plain origin"},
-		"credentials":       {http.Options{Credentials: map[string]http.Credentials{"https://host": {Bearer: "x"}}}, ""},
-		"plain credentials": {http.Options{Credentials: map[string]http.Credentials{"http://host": {Bearer: "x"}}}, "not encrypted"},
+		"nothing":          {http.Options{}, ""},
+		"plain":            {http.Options{AllowPlain: []string{"http://host:8080"}}, ""},
+		"plain https":      {http.Options{AllowPlain: []string{"https://host"}}, "plain origin"},
+		"plain with path":  {http.Options{AllowPlain: []string{"http://host/path"}}, "plain origin"},
+		"plain everywhere": {http.Options{AllowPlain: []string{"http://"}}, "plain origin"},
+		"credentials": {http.Options{Credentials: map[string]http.Credentials{"https://host": {Bearer: "x"}}},
+			""},
+		"plain credentials": {http.Options{Credentials: map[string]http.Credentials{"http://host": {Bearer: "x"}}},
+			"not encrypted"},
 		"listed, though": {http.Options{AllowPlain: []string{"http://host"},
 			Credentials: map[string]http.Credentials{"http://host": {Bearer: "x"}}}, ""},
-		"credentials for a path": {http.Options{Credentials: map[string]http.Credentials{"https://host/x": {Bearer: "x"}}}, "need https://host"},
-		"two ways":               {http.Options{Credentials: map[string]http.Credentials{"https://host": {Bearer: "hunter2", Username: "u"}}}, "both"},
-		"only a password":        {http.Options{Credentials: map[string]http.Credentials{"https://host": {Password: "hunter2"}}}, "without a user name"},
-		"range":                  {http.Options{Credentials: map[string]http.Credentials{"https://host": {Header: nethttp.Header{"range": {"x"}}}}}, "not theirs"},
-		"insecure":               {http.Options{TLS: &tls.Config{InsecureSkipVerify: true}}, "without verifying"},
-		"proxy":                  {http.Options{Proxy: &url.URL{Scheme: "socks5", Host: "h"}}, "proxy"},
-		"limit":                  {http.Options{Limit: 100}, "at least 128"},
-		"negative limit":         {http.Options{Limit: -1}, "negative"},
-		"retries":                {http.Options{Retries: -2}, "negative"},
-		"back-off":               {http.Options{Backoff: transport.Backoff{Min: 1}}, "back-off"},
+		"credentials for a path": {http.Options{
+			Credentials: map[string]http.Credentials{"https://host/x": {Bearer: "x"}}}, "need https://host"},
+		"two ways": {http.Options{
+			Credentials: map[string]http.Credentials{"https://host": {Bearer: "hunter2", Username: "u"}}}, "both"},
+		"only a password": {http.Options{
+			Credentials: map[string]http.Credentials{"https://host": {Password: "hunter2"}}}, "without a user name"},
+		"range": {http.Options{Credentials: map[string]http.Credentials{
+			"https://host": {Header: nethttp.Header{"range": {"x"}}}}}, "not theirs"},
+		"insecure":       {http.Options{TLS: &tls.Config{InsecureSkipVerify: true}}, "without verifying"},
+		"proxy":          {http.Options{Proxy: &url.URL{Scheme: "socks5", Host: "h"}}, "proxy"},
+		"limit":          {http.Options{Limit: 100}, "at least 128"},
+		"negative limit": {http.Options{Limit: -1}, "negative"},
+		"retries":        {http.Options{Retries: -2}, "negative"},
+		"back-off":       {http.Options{Backoff: transport.Backoff{Min: 1}}, "back-off"},
 	} {
 		err := tc.options.Validate()
 		if (tc.says == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), tc.says)) {

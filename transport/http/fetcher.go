@@ -144,7 +144,8 @@ func (s *source) Open(ctx context.Context, off int64, validator string) (io.Read
 	}
 	if off > 0 && validator == "" {
 		b.Close()
-		return nil, "", fmt.Errorf("cannot open payload at byte %d: %w: nothing is known of what the earlier bytes came from",
+		return nil, "", fmt.Errorf("cannot open payload at byte %d: %w: nothing is known of what "+
+			"the earlier bytes came from",
 			off, transport.ErrChanged)
 	}
 	if off == 0 {

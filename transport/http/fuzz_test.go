@@ -13,8 +13,9 @@ import (
 )
 
 func FuzzContentRange(f *testing.F) {
-	for _, s := range []string{"bytes 0-9/10", "bytes 0-9/*", "bytes */10", "bytes */*", "BYTES 1-1/2", "bytes 9-0/10", "bytes 0-10/10",
-		"bytes -1-9/10", "bytes +0-9/10", "bytes 0-9/99999999999999999999", "bytes 0x0-9/10", "lines 0-9/10", "", "bytes", "bytes 0-9"} {
+	for _, s := range []string{"bytes 0-9/10", "bytes 0-9/*", "bytes */10", "bytes */*", "BYTES 1-1/2", "bytes 9-0/10",
+		"bytes 0-10/10", "bytes -1-9/10", "bytes +0-9/10", "bytes 0-9/99999999999999999999", "bytes 0x0-9/10",
+		"lines 0-9/10", "", "bytes", "bytes 0-9"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -42,7 +43,8 @@ func FuzzContentRange(f *testing.F) {
 }
 
 func FuzzRetryAfter(f *testing.F) {
-	for _, s := range []string{"120", "0", "-1", "99999999999999999999", "1e9", "Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", " 5 ", ""} {
+	for _, s := range []string{"120", "0", "-1", "99999999999999999999", "1e9", "Fri, 31 Dec 1999 23:59:59 GMT",
+		"Fri, 31 Dec 9999 23:59:59 GMT", " 5 ", ""} {
 		f.Add(s, "Fri, 31 Dec 1999 23:59:00 GMT")
 		f.Add(s, "")
 	}
@@ -80,8 +82,9 @@ func FuzzValidator(f *testing.F) {
 
 // An address that passes is https with a host and without a user, or listed.
 func FuzzAddress(f *testing.F) {
-	for _, s := range []string{"https://h/p", "http://plain.example/", "http://h/", "file:///x", "https://u@h/", "https://h:0/", "https:h",
-		"https://[::1%25eth0]/", "https://h\\@evil/", "https:///h", "https://h#@evil/", "//h", "HTTPS://H", "https://h?u@x"} {
+	for _, s := range []string{"https://h/p", "http://plain.example/", "http://h/", "file:///x", "https://u@h/",
+		"https://h:0/", "https:h", "https://[::1%25eth0]/", "https://h\\@evil/", "https:///h", "https://h#@evil/",
+		"//h", "HTTPS://H", "https://h?u@x"} {
 		f.Add(s)
 	}
 	fetcher, err := http.New(http.Options{AllowPlain: []string{"http://plain.example"}})

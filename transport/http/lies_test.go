@@ -56,48 +56,66 @@ func TestLies(t *testing.T) {
 	}
 	const v1, v2, weak = `ETag: "v1"`, `ETag: "v2"`, `ETag: W/"v1"`
 	for name, tc := range map[string]lie{
-		"the truth":                   {400, part(206, content[400:], v1, "Content-Range: bytes 400-999/1000"), nil, ""},
+		"the truth": {400,
+			part(206, content[400:], v1, "Content-Range: bytes 400-999/1000"), nil, ""},
 		"no tag repeated":             {400, part(206, content[400:], "Content-Range: bytes 400-999/1000"), nil, ""},
 		"no total, but size is known": {400, part(206, content[400:], v1, "Content-Range: bytes 400-999/*"), nil, ""},
 		"range ignored":               {400, part(200, content, v1), nil, ""},
-		"another range":               {400, part(206, content[300:], v1, "Content-Range: bytes 300-999/1000"), errLater, "bytes from 300"},
-		"range without its range":     {400, part(206, content[400:], v1), errLater, "does not say which"},
-		"range in other units":        {400, part(206, content[400:], v1, "Content-Range: lines 400-999/1000"), errLater, "does not say which"},
-		"range beyond the total":      {400, part(206, content[400:], v1, "Content-Range: bytes 400-1000/1000"), errLater, "does not say which"},
-		"range, another length":       {400, part(206, content[401:], v1, "Content-Range: bytes 400-999/1000", "Content-Length: 599"), errLater, "announces 599 bytes"},
-		"several ranges":              {400, part(206, []byte("--x"), v1, "Content-Type: multipart/byteranges; boundary=x"), errLater, "does not say which"},
-		"range, another tag":          {400, part(206, content[400:], v2, "Content-Range: bytes 400-999/1000"), transport.ErrChanged, `"v2"`},
-		"range, weak tag":             {400, part(206, content[400:], weak, "Content-Range: bytes 400-999/1000"), transport.ErrChanged, `W/"v1"`},
-		"range, another total":        {400, part(206, content[400:], v1, "Content-Range: bytes 400-999/2000"), transport.ErrChanged, "2000 bytes"},
-		"range, encoded":              {400, part(206, content[400:], v1, "Content-Range: bytes 400-999/1000", "Content-Encoding: gzip"), transport.ErrForbidden, "gzip"},
-		"whole, another tag":          {400, part(200, content, v2), transport.ErrChanged, `"v2"`},
-		"whole, weak tag":             {400, part(200, content, weak), transport.ErrChanged, "none that proves"},
-		"whole, no tag":               {400, part(200, content), transport.ErrChanged, "none that proves"},
-		"range not satisfiable":       {400, part(416, nil, "Content-Range: bytes */300"), transport.ErrChanged, "ends before byte 400"},
-		"range, 404":                  {400, part(404, nil), transport.ErrGone, "404"},
-		"whole":                       {0, part(200, content, v1), nil, ""},
-		"whole, in chunks":            {0, func(w nethttp.ResponseWriter, _ *nethttp.Request) { chunks(w, content) }, nil, ""},
-		"whole, too long":             {0, part(200, append(content[:1000:1000], 0), v1), transport.ErrForbidden, "1001 bytes, the manifest says 1000"},
-		"whole, too short":            {0, part(200, content[:999], v1), transport.ErrForbidden, "999 bytes"},
-		"whole, in too many chunks":   {0, func(w nethttp.ResponseWriter, _ *nethttp.Request) { endless(w, content) }, nil, ""},
-		"whole, gzip":                 {0, part(200, content, v1, "Content-Encoding: gzip"), transport.ErrForbidden, "gzip"},
-		"identity said":               {0, part(200, content, v1, "Content-Encoding: identity"), nil, ""},
-		"a part instead":              {0, part(206, content, v1, "Content-Range: bytes 0-999/1000"), errLater, "the whole was asked for"},
-		"nothing":                     {0, part(204, nil), errLater, "204"},
-		"not modified":                {0, part(304, nil), errLater, "304"},
-		"redirect to nowhere":         {0, part(302, nil), errLater, "nowhere"},
-		"redirect to no address":      {0, part(302, nil, "Location: http://[::1/"), errLater, "nowhere"},
-		"bad request":                 {0, part(400, nil), transport.ErrGone, "400"},
-		"unauthorised":                {0, part(401, nil), transport.ErrGone, "401"},
-		"forbidden":                   {0, part(403, nil), transport.ErrGone, "403"},
-		"not found":                   {0, part(404, nil), transport.ErrGone, "404"},
-		"gone":                        {0, part(410, nil), transport.ErrGone, "410"},
-		"range not satisfiable at 0":  {0, part(416, nil), transport.ErrGone, "416"},
-		"too many requests":           {0, part(429, nil), errLater, "429"},
-		"timeout":                     {0, part(408, nil), errLater, "408"},
-		"server error":                {0, part(500, nil), errLater, "500"},
-		"unavailable":                 {0, part(503, nil), errLater, "503"},
-		"not HTTP":                    {0, func(w nethttp.ResponseWriter, _ *nethttp.Request) { raw(w, "220 smtp.example ESMTP\r\n") }, errLater, "malformed"},
+		"another range": {400, part(206, content[300:], v1, "Content-Range: bytes 300-999/1000"),
+			errLater, "bytes from 300"},
+		"range without its range": {400, part(206, content[400:], v1), errLater, "does not say which"},
+		"range in other units": {400, part(206, content[400:], v1, "Content-Range: lines 400-999/1000"), errLater,
+			"does not say which"},
+		"range beyond the total": {400, part(206, content[400:], v1, "Content-Range: bytes 400-1000/1000"),
+			errLater, "does not say which"},
+		"range, another length": {400, part(206, content[401:], v1, "Content-Range: bytes 400-999/1000",
+			"Content-Length: 599"), errLater, "announces 599 bytes"},
+		"several ranges": {400, part(206, []byte("--x"), v1,
+			"Content-Type: multipart/byteranges; boundary=x"), errLater, "does not say which"},
+		"range, another tag": {400, part(206, content[400:], v2, "Content-Range: bytes 400-999/1000"),
+			transport.ErrChanged, `"v2"`},
+		"range, weak tag": {400, part(206, content[400:], weak, "Content-Range: bytes 400-999/1000"),
+			transport.ErrChanged, `W/"v1"`},
+		"range, another total": {400, part(206, content[400:], v1, "Content-Range: bytes 400-999/2000"),
+			transport.ErrChanged, "2000 bytes"},
+		"range, encoded": {400, part(206, content[400:], v1, "Content-Range: bytes 400-999/1000",
+			"Content-Encoding: gzip"), transport.ErrForbidden, "gzip"},
+		"whole, another tag": {400, part(200, content, v2), transport.ErrChanged, `"v2"`},
+		"whole, weak tag":    {400, part(200, content, weak), transport.ErrChanged, "none that proves"},
+		"whole, no tag":      {400, part(200, content), transport.ErrChanged, "none that proves"},
+		"range not satisfiable": {400, part(416, nil, "Content-Range: bytes */300"), transport.ErrChanged,
+			"ends before byte 400"},
+		"range, 404": {400, part(404, nil), transport.ErrGone, "404"},
+		"whole":      {0, part(200, content, v1), nil, ""},
+		"whole, in chunks": {0,
+			func(w nethttp.ResponseWriter, _ *nethttp.Request) { chunks(w, content) }, nil, ""},
+		"whole, too long": {0, part(200, append(content[:1000:1000], 0), v1), transport.ErrForbidden,
+			"1001 bytes, the manifest says 1000"},
+		"whole, too short": {0, part(200, content[:999], v1), transport.ErrForbidden, "999 bytes"},
+		"whole, in too many chunks": {0,
+			func(w nethttp.ResponseWriter, _ *nethttp.Request) { endless(w, content) }, nil, ""},
+		"whole, gzip": {0, part(200, content, v1, "Content-Encoding: gzip"),
+			transport.ErrForbidden, "gzip"},
+		"identity said": {0, part(200, content, v1, "Content-Encoding: identity"), nil, ""},
+		"a part instead": {0, part(206, content, v1, "Content-Range: bytes 0-999/1000"), errLater,
+			"the whole was asked for"},
+		"nothing":                    {0, part(204, nil), errLater, "204"},
+		"not modified":               {0, part(304, nil), errLater, "304"},
+		"redirect to nowhere":        {0, part(302, nil), errLater, "nowhere"},
+		"redirect to no address":     {0, part(302, nil, "Location: http://[::1/"), errLater, "nowhere"},
+		"bad request":                {0, part(400, nil), transport.ErrGone, "400"},
+		"unauthorised":               {0, part(401, nil), transport.ErrGone, "401"},
+		"forbidden":                  {0, part(403, nil), transport.ErrGone, "403"},
+		"not found":                  {0, part(404, nil), transport.ErrGone, "404"},
+		"gone":                       {0, part(410, nil), transport.ErrGone, "410"},
+		"range not satisfiable at 0": {0, part(416, nil), transport.ErrGone, "416"},
+		"too many requests":          {0, part(429, nil), errLater, "429"},
+		"timeout":                    {0, part(408, nil), errLater, "408"},
+		"server error":               {0, part(500, nil), errLater, "500"},
+		"unavailable":                {0, part(503, nil), errLater, "503"},
+		"not HTTP": {0, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+			raw(w, "220 smtp.example ESMTP\r\n")
+		}, errLater, "malformed"},
 		"two lengths": {0, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
 			raw(w, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1000\r\n\r\n")
 		}, errLater, "Content-Length"},
@@ -222,12 +240,15 @@ func TestUnknownSize(t *testing.T) {
 		want   error
 		bytes  int
 	}{
-		"length":       {newStore(content).ServeHTTP, nil, 1000},
-		"chunks":       {func(w nethttp.ResponseWriter, _ *nethttp.Request) { chunks(w, content) }, nil, 1000},
-		"empty":        {newStore(nil).ServeHTTP, nil, 0},
-		"empty chunks": {func(w nethttp.ResponseWriter, _ *nethttp.Request) { _ = nethttp.NewResponseController(w).Flush() }, nil, 0},
-		"endless":      {func(w nethttp.ResponseWriter, _ *nethttp.Request) { endless(w, content) }, transport.ErrForbidden, -1},
-		"too long":     {newStore(make([]byte, 5001)).ServeHTTP, transport.ErrForbidden, 0},
+		"length": {newStore(content).ServeHTTP, nil, 1000},
+		"chunks": {func(w nethttp.ResponseWriter, _ *nethttp.Request) { chunks(w, content) }, nil, 1000},
+		"empty":  {newStore(nil).ServeHTTP, nil, 0},
+		"empty chunks": {func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+			_ = nethttp.NewResponseController(w).Flush()
+		}, nil, 0},
+		"endless": {func(w nethttp.ResponseWriter, _ *nethttp.Request) { endless(w, content) },
+			transport.ErrForbidden, -1},
+		"too long": {newStore(make([]byte, 5001)).ServeHTTP, transport.ErrForbidden, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -245,7 +266,8 @@ func TestUnknownSize(t *testing.T) {
 		w.serve("updates.example:80", "192.0.2.1", newStore(content).ServeHTTP)
 		o := w.options()
 		o.MaxBytes = 999
-		if _, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{payloadURL}, 1000), 0, ""); kind(err) != transport.ErrForbidden {
+		if _, _, err := fetch(t.Context(),
+			newFetcher(t, o).Source([]string{payloadURL}, 1000), 0, ""); kind(err) != transport.ErrForbidden {
 			t.Errorf("%v, want ErrForbidden", err)
 		}
 		if len(w.dialled()) != 0 {
@@ -269,7 +291,8 @@ func TestNoRanges(t *testing.T) {
 	if err != nil || v != `"v1"` || !bytes.Equal(got, content[5<<20:]) {
 		t.Errorf("%d bytes, %q, %v", len(got), v, err)
 	}
-	if _, _, err := fetch(t.Context(), src, 9<<20, `"v1"`); !errors.Is(err, transport.ErrChanged) || !strings.Contains(err.Error(), "ranges") {
+	if _, _, err := fetch(t.Context(), src, 9<<20, `"v1"`); !errors.Is(err, transport.ErrChanged) ||
+		!strings.Contains(err.Error(), "ranges") {
 		t.Errorf("%v, want ErrChanged for too far a skip", err)
 	}
 	if served != 2 {
@@ -317,7 +340,8 @@ func TestRandomServers(t *testing.T) {
 			off, v = int64(r.IntN(size)), `"v1"`
 		}
 		want := content
-		got, newV, err := fetch(t.Context(), newFetcher(t, w.options()).Source([]string{payloadURL}, int64(size)), off, v)
+		got, newV, err := fetch(t.Context(), newFetcher(t, w.options()).Source([]string{payloadURL}, int64(size)), off,
+			v)
 		if newV == `"other"` {
 			want = other // it was served that from the start
 		}

@@ -43,42 +43,68 @@ func TestRedirects(t *testing.T) {
 				}
 			}},
 		},
-		"five":    {hops: map[string]nethttp.HandlerFunc{"cdn.example": countdown(5)}},
-		"six":     {hops: map[string]nethttp.HandlerFunc{"cdn.example": countdown(6)}, want: transport.ErrForbidden, says: "more than 5"},
-		"to self": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("/x?sig=s3cret")}, want: transport.ErrForbidden, says: "circle"},
+		"five": {hops: map[string]nethttp.HandlerFunc{"cdn.example": countdown(5)}},
+		"six": {hops: map[string]nethttp.HandlerFunc{"cdn.example": countdown(6)}, want: transport.ErrForbidden,
+			says: "more than 5"},
+		"to self": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("/x?sig=s3cret")},
+			want: transport.ErrForbidden, says: "circle"},
 		"circle": {
-			hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://b.example/"), "b.example": to("http://cdn.example/x?sig=s3cret")},
+			hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://b.example/"),
+				"b.example": to("http://cdn.example/x?sig=s3cret")},
 			want: transport.ErrForbidden, says: "circle", dials: []string{"cdn.example:80", "b.example:80"},
 		},
-		"to file":        {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("file:///etc/shadow")}, want: transport.ErrForbidden, says: "scheme"},
-		"to ftp":         {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("ftp://store.example/")}, want: transport.ErrForbidden, says: "scheme"},
-		"to an origin":   {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://not-listed.example/")}, want: transport.ErrForbidden, says: "not listed"},
-		"with user info": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://u:hunter2@store.example/")}, want: transport.ErrForbidden, says: "user information"},
-		"very long":      {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("/" + strings.Repeat("x", 5000))}, want: errLater, says: "nowhere"},
-		"to localhost":   {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://localhost/")}, want: transport.ErrForbidden, says: "this machine", dials: []string{"cdn.example:80"}},
+		"to file": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("file:///etc/shadow")},
+			want: transport.ErrForbidden, says: "scheme"},
+		"to ftp": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("ftp://store.example/")},
+			want: transport.ErrForbidden, says: "scheme"},
+		"to an origin": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://not-listed.example/")},
+			want: transport.ErrForbidden, says: "not listed"},
+		"with user info": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://u:hunter2@store.example/")},
+			want: transport.ErrForbidden, says: "user information"},
+		"very long": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("/" + strings.Repeat("x", 5000))},
+			want: errLater, says: "nowhere"},
+		"to localhost": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://localhost/")},
+			want: transport.ErrForbidden, says: "this machine", dials: []string{"cdn.example:80"}},
 		"to sub.localhost.": {
 			hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://a.localhost./")},
 			want: transport.ErrForbidden, says: "this machine", dials: []string{"cdn.example:80"},
 		},
-		"to 127.0.0.1":    {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://127.0.0.1/")}, want: transport.ErrForbidden, says: "this machine", dials: []string{"cdn.example:80"}},
-		"to 127.9.9.9":    {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://127.9.9.9/")}, want: transport.ErrForbidden, says: "this machine"},
-		"to ::1":          {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://[::1]/")}, want: transport.ErrForbidden, says: "this machine"},
-		"to mapped":       {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://[::ffff:127.0.0.1]/")}, want: transport.ErrForbidden, says: "this machine"},
-		"to the cloud":    {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://169.254.169.254/latest/")}, want: transport.ErrForbidden, says: "link-local"},
-		"to fe80":         {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://[fe80::1]/")}, want: transport.ErrForbidden, says: "link-local"},
-		"to 0.0.0.0":      {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://0.0.0.0/")}, want: transport.ErrForbidden, says: "not the address of a server"},
-		"name is loop":    {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://store.example/")}, ips: map[string]string{"store.example": "127.0.0.1"}, want: transport.ErrForbidden, says: "this machine", dials: []string{"cdn.example:80", "store.example:80"}},
-		"name is link":    {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://store.example/")}, ips: map[string]string{"store.example": "169.254.0.7"}, want: transport.ErrForbidden, says: "link-local"},
-		"first is loop":   {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://store.example/")}, ips: map[string]string{"cdn.example": "127.0.0.1"}, want: transport.ErrForbidden, says: "this machine", dials: []string{"cdn.example:80"}},
-		"loop to loop":    {start: "localhost", hops: map[string]nethttp.HandlerFunc{"localhost": to("http://127.0.0.1/")}, ips: map[string]string{"localhost": "127.0.0.1"}},
-		"loop to link":    {start: "localhost", hops: map[string]nethttp.HandlerFunc{"localhost": to("http://169.254.0.7/")}, ips: map[string]string{"localhost": "127.0.0.1"}, want: transport.ErrForbidden, says: "link-local"},
+		"to 127.0.0.1": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://127.0.0.1/")},
+			want: transport.ErrForbidden, says: "this machine", dials: []string{"cdn.example:80"}},
+		"to 127.9.9.9": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://127.9.9.9/")},
+			want: transport.ErrForbidden, says: "this machine"},
+		"to ::1": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://[::1]/")},
+			want: transport.ErrForbidden, says: "this machine"},
+		"to mapped": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://[::ffff:127.0.0.1]/")},
+			want: transport.ErrForbidden, says: "this machine"},
+		"to the cloud": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://169.254.169.254/latest/")},
+			want: transport.ErrForbidden, says: "link-local"},
+		"to fe80": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://[fe80::1]/")},
+			want: transport.ErrForbidden, says: "link-local"},
+		"to 0.0.0.0": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://0.0.0.0/")},
+			want: transport.ErrForbidden, says: "not the address of a server"},
+		"name is loop": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://store.example/")},
+			ips: map[string]string{"store.example": "127.0.0.1"}, want: transport.ErrForbidden, says: "this machine",
+			dials: []string{"cdn.example:80", "store.example:80"}},
+		"name is link": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://store.example/")},
+			ips: map[string]string{"store.example": "169.254.0.7"}, want: transport.ErrForbidden, says: "link-local"},
+		"first is loop": {hops: map[string]nethttp.HandlerFunc{"cdn.example": to("http://store.example/")},
+			ips: map[string]string{"cdn.example": "127.0.0.1"}, want: transport.ErrForbidden, says: "this machine",
+			dials: []string{"cdn.example:80"}},
+		"loop to loop": {start: "localhost", hops: map[string]nethttp.HandlerFunc{
+			"localhost": to("http://127.0.0.1/")}, ips: map[string]string{"localhost": "127.0.0.1"}},
+		"loop to link": {start: "localhost",
+			hops: map[string]nethttp.HandlerFunc{"localhost": to("http://169.254.0.7/")},
+			ips:  map[string]string{"localhost": "127.0.0.1"}, want: transport.ErrForbidden, says: "link-local"},
 		"link, spelt out": {start: "169.254.0.7"},
 		"link to link, by name": {
 			start: "169.254.0.8", hops: map[string]nethttp.HandlerFunc{"169.254.0.8": to("http://store.example/")},
 			ips: map[string]string{"store.example": "169.254.0.7"}, want: transport.ErrForbidden, says: "link-local",
 		},
 		"secret in the query": {
-			hops: map[string]nethttp.HandlerFunc{"cdn.example": func(w nethttp.ResponseWriter, _ *nethttp.Request) { head(w, 404) }},
+			hops: map[string]nethttp.HandlerFunc{"cdn.example": func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+				head(w, 404)
+			}},
 			want: transport.ErrGone, says: "http://cdn.example/x: ",
 		},
 	} {
@@ -97,7 +123,8 @@ func TestRedirects(t *testing.T) {
 				}
 				return "192.0.2.9"
 			}
-			for _, name := range []string{"store.example", "127.0.0.1", "127.9.9.9", "169.254.169.254", "169.254.0.7", "0.0.0.0", "localhost", "a.localhost."} {
+			for _, name := range []string{"store.example", "127.0.0.1", "127.9.9.9", "169.254.169.254", "169.254.0.7",
+				"0.0.0.0", "localhost", "a.localhost."} {
 				w.serve(name+":80", ip(name), s.ServeHTTP)
 			}
 			for _, name := range []string{"::1", "fe80::1", "::ffff:127.0.0.1"} {
@@ -108,7 +135,8 @@ func TestRedirects(t *testing.T) {
 			}
 			o := w.options()
 			o.Retries = 2
-			got, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{"http://" + tc.start + "/x?sig=s3cret"}, 5000), 0, "")
+			got, _, err := fetch(t.Context(),
+				newFetcher(t, o).Source([]string{"http://" + tc.start + "/x?sig=s3cret"}, 5000), 0, "")
 			if kind(err) != tc.want || (err == nil && !bytes.Equal(got, content)) {
 				t.Fatalf("%d bytes, %v; want %v", len(got), err, tc.want)
 			}
@@ -228,7 +256,8 @@ func TestAddresses(t *testing.T) {
 	if _, _, err := fetch(t.Context(), f.Source(nil, 0), 0, ""); !errors.Is(err, transport.ErrForbidden) {
 		t.Errorf("no address at all: %v", err)
 	}
-	if _, _, err := fetch(t.Context(), f.Source([]string{"file:///etc/passwd"}, 0), 0, ""); !errors.Is(err, transport.ErrForbidden) {
+	if _, _, err := fetch(t.Context(), f.Source([]string{"file:///etc/passwd"}, 0), 0, ""); !errors.Is(err,
+		transport.ErrForbidden) {
 		t.Errorf("file: %v", err)
 	}
 }

@@ -138,7 +138,8 @@ func TestGivesUp(t *testing.T) {
 		s.breakAfter(100)
 	}
 	got, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{payloadURL}, int64(len(content))), 0, "")
-	if err == nil || errors.Is(err, transport.ErrGone) || errors.Is(err, transport.ErrChanged) || errors.Is(err, transport.ErrForbidden) {
+	if err == nil || errors.Is(err, transport.ErrGone) || errors.Is(err, transport.ErrChanged) ||
+		errors.Is(err, transport.ErrForbidden) {
 		t.Errorf("got %v, want an error that invites to try later", err)
 	}
 	if !bytes.HasPrefix(content, got) || len(got) != 600 {
@@ -199,7 +200,8 @@ func TestMirrors(t *testing.T) {
 		w.down("a.example:80", true)
 		s["b"].breakAfter(70_000, 70_000)
 		whole(t, src, 0, "")
-		if d := w.dialled(); !slices.Equal(d, []string{"a.example:80", "b.example:80", "b.example:80", "b.example:80"}) {
+		if d := w.dialled(); !slices.Equal(d,
+			[]string{"a.example:80", "b.example:80", "b.example:80", "b.example:80"}) {
 			t.Errorf("dialled %v", d)
 		}
 	})
@@ -264,7 +266,8 @@ func TestMirrors(t *testing.T) {
 	})
 	t.Run("ForbiddenAreSkipped", func(t *testing.T) {
 		w, s, _ := setup(t)
-		src := newFetcher(t, w.options()).Source([]string{"file:///etc/passwd", "http://other.example/x", "http://b.example/x"}, int64(len(content)))
+		src := newFetcher(t, w.options()).Source([]string{"file:///etc/passwd", "http://other.example/x",
+			"http://b.example/x"}, int64(len(content)))
 		whole(t, src, 0, "")
 		if !slices.Equal(w.dialled(), []string{"b.example:80"}) {
 			t.Errorf("dialled %v", w.dialled())

@@ -73,7 +73,8 @@ func TestSlowLoris(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				w.serve("updates.example:80", "192.0.2.1", serve)
 				began := time.Now()
-				got, _, err := fetch(t.Context(), newFetcher(t, w.defaults()).Source([]string{payloadURL}, 200_000), 0, "")
+				got, _, err := fetch(t.Context(), newFetcher(t, w.defaults()).Source([]string{payloadURL}, 200_000), 0,
+					"")
 				if kind(err) != errLater {
 					t.Errorf("%d bytes, %v", len(got), err)
 				}
@@ -162,7 +163,8 @@ func TestRetryAfter(t *testing.T) {
 					s.ServeHTTP(rw, r)
 				})
 				began := time.Now()
-				if _, _, err := fetch(t.Context(), newFetcher(t, w.defaults()).Source([]string{payloadURL}, 1000), 0, ""); err != nil {
+				if _, _, err := fetch(t.Context(),
+					newFetcher(t, w.defaults()).Source([]string{payloadURL}, 1000), 0, ""); err != nil {
 					t.Fatal(err)
 				}
 				if d := time.Since(began); d < tc.least || d > tc.max {
@@ -174,7 +176,9 @@ func TestRetryAfter(t *testing.T) {
 	t.Run("another mirror meanwhile", func(t *testing.T) {
 		bubble(t, func(t *testing.T, w *world) {
 			s := newStore(content)
-			w.serve("a.example:80", "192.0.2.1", func(rw nethttp.ResponseWriter, r *nethttp.Request) { head(rw, 503, "Retry-After: 600") })
+			w.serve("a.example:80", "192.0.2.1", func(rw nethttp.ResponseWriter, r *nethttp.Request) {
+				head(rw, 503, "Retry-After: 600")
+			})
 			w.serve("b.example:80", "192.0.2.2", s.ServeHTTP)
 			s.breakAfter(0, 0)
 			began := time.Now()

@@ -140,7 +140,8 @@ func (c *Client) Run(ctx context.Context) error {
 		if err.Error() != said {
 			level, said = slog.LevelWarn, err.Error()
 		}
-		c.log.Log(ctx, level, "broker not connected", "broker", c.broker.address, "error", err, "retry", pause.Round(time.Millisecond))
+		c.log.Log(ctx, level, "broker not connected", "broker", c.broker.address, "error", err, "retry",
+			pause.Round(time.Millisecond))
 	}
 }
 
@@ -195,7 +196,8 @@ func (c *Client) subscribe(ctx context.Context, s *session, topics []string) (re
 		return nil, fmt.Errorf("cannot subscribe: %w", err)
 	}
 	for _, topic := range refused {
-		c.log.Error("subscription refused by the broker: no offers will come on this topic; check the broker's access list",
+		c.log.Error("subscription refused by the broker: no offers will come on this topic; "+
+			"check the broker's access list",
 			"topic", topic, "retry", askAgain)
 	}
 	return refused, nil

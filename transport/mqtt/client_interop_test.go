@@ -19,7 +19,8 @@ func TestInteropConformance(t *testing.T) {
 	transporttest.Link(t, func(t *testing.T) transporttest.LinkRig {
 		b := startMosquitto(t, plainConfig)
 		d := dialDesk(t, b.url, "desk", nil, "ratchet/v1/device/+/status", "ratchet/v1/device/+/evidence")
-		c := run(t, mqtt.Options{Broker: b.url, AllowPlain: true, DeviceID: "gateway-0001", Channel: "stable", Backoff: fast})
+		c := run(t,
+			mqtt.Options{Broker: b.url, AllowPlain: true, DeviceID: "gateway-0001", Channel: "stable", Backoff: fast})
 		return transporttest.LinkRig{
 			Inbox: c, Outbox: c, Desk: d.got, Online: online(c),
 			Deliver: func(k transport.Kind, body []byte) {
@@ -36,7 +37,8 @@ func TestInteropConformance(t *testing.T) {
 }
 
 // example is a broker that runs the shipped configuration; only paths, port and user are replaced.
-func example(t *testing.T) (b *mosquitto, device func(name, id string) *mqtt.Client, raw func(name string, filters ...string) *desk) {
+func example(t *testing.T) (b *mosquitto, device func(name, id string) *mqtt.Client,
+	raw func(name string, filters ...string) *desk) {
 	t.Helper()
 	text, err := os.ReadFile("example/mosquitto.conf")
 	if err != nil {
@@ -70,7 +72,8 @@ func example(t *testing.T) (b *mosquitto, device func(name, id string) *mqtt.Cli
 	b.url = "mqtts://127.0.0.1:" + b.port
 	device = func(name, id string) *mqtt.Client {
 		t.Helper()
-		return run(t, mqtt.Options{Broker: b.url, DeviceID: id, Channel: "stable", TLS: ca.client(t, name), Backoff: fast})
+		return run(t,
+			mqtt.Options{Broker: b.url, DeviceID: id, Channel: "stable", TLS: ca.client(t, name), Backoff: fast})
 	}
 	raw = func(name string, filters ...string) *desk {
 		t.Helper()
@@ -101,7 +104,8 @@ func body(t *testing.T, c *mqtt.Client) string {
 func TestExampleWorks(t *testing.T) {
 	b, device, raw := example(t)
 	c := device("gateway-0001", "gateway-0001")
-	d := raw("release-desk", "ratchet/v1/device/+/presence", "ratchet/v1/device/+/status", "ratchet/v1/device/+/evidence")
+	d := raw("release-desk", "ratchet/v1/device/+/presence", "ratchet/v1/device/+/status",
+		"ratchet/v1/device/+/evidence")
 	if m := d.next(); m != presenceTopic+": online" {
 		t.Error(m)
 	}
@@ -142,7 +146,8 @@ func TestExampleKeepsApart(t *testing.T) {
 	honest := device("gateway-0001", "gateway-0001")
 	until(t, "online", online(honest))
 	_, since := honest.Online()
-	d := raw("release-desk", "ratchet/v1/device/+/presence", "ratchet/v1/device/+/status", "ratchet/v1/device/+/evidence")
+	d := raw("release-desk", "ratchet/v1/device/+/presence", "ratchet/v1/device/+/status",
+		"ratchet/v1/device/+/evidence")
 	if m := d.next(); m != presenceTopic+": online" {
 		t.Error(m)
 	}
@@ -153,7 +158,8 @@ func TestExampleKeepsApart(t *testing.T) {
 	until(t, "impostor online", online(impostor))
 	send(t, impostor, transport.Status, "lie")
 	send(t, impostor, transport.Evidence, "lie")
-	thief := raw("gateway-0003", "#", "ratchet/v1/offer/+", "ratchet/v1/device/+/offer", "ratchet/v1/device/gateway-0001/#")
+	thief := raw("gateway-0003", "#", "ratchet/v1/offer/+", "ratchet/v1/device/+/offer",
+		"ratchet/v1/device/gateway-0001/#")
 	for _, topic := range []string{statusTopic, evidenceTopic, presenceTopic, offerTopic, resendTopic, channelTopic,
 		"ratchet/v1/offer/beta", "ratchet/v1/device/gateway-0003/offer", "elsewhere"} {
 		thief.publish(topic, "lie", true)
@@ -199,12 +205,14 @@ func TestExampleRefuses(t *testing.T) {
 	d := raw("release-desk") // the broker works
 	stranger := newAuthority(t)
 	for name, config := range map[string]*tls.Config{
-		"no certificate":  {InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return nil }},
-		"another CA":      {InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return nil }, Certificates: []tls.Certificate{stranger.issue(t, "gateway-0001")}},
+		"no certificate": {InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return nil }},
+		"another CA": {InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return nil },
+			Certificates: []tls.Certificate{stranger.issue(t, "gateway-0001")}},
 		"unknown servers": stranger.client(t, "gateway-0001"),
 	} {
 		var log lines
-		c := run(t, mqtt.Options{Broker: b.url, DeviceID: "gateway-0001", TLS: config, Backoff: fast, Logger: log.logger()})
+		c := run(t, mqtt.Options{Broker: b.url, DeviceID: "gateway-0001", TLS: config, Backoff: fast,
+			Logger: log.logger()})
 		until(t, name+" is refused", log.has("broker not connected"))
 		if online(c)() {
 			t.Errorf("%s: online", name)

@@ -128,7 +128,8 @@ func TestPresence(t *testing.T) {
 	if on, _ := c.Online(); on {
 		t.Error("online after Run ended")
 	}
-	if err := c.Send(t.Context(), transport.Message{Kind: transport.Status, Body: []byte("x")}); !errors.Is(err, transport.ErrOffline) {
+	if err := c.Send(t.Context(), transport.Message{Kind: transport.Status, Body: []byte("x")}); !errors.Is(err,
+		transport.ErrOffline) {
 		t.Errorf("send after Run ended: %v", err)
 	}
 }
@@ -343,11 +344,12 @@ func TestTLS(t *testing.T) {
 		config *tls.Config
 		want   string
 	}{
-		"NoCertificate":    {b, ca.client(t, ""), "certificate required"},
-		"WrongCertificate": {b, &tls.Config{RootCAs: ca.pool, Certificates: []tls.Certificate{other.issue(t, "gateway-0001")}}, "connection ended before"},
-		"WrongServer":      {b, other.client(t, "gateway-0001"), "unknown authority"},
-		"WrongName":        {b, &tls.Config{RootCAs: ca.pool, ServerName: "broker.example.com"}, "valid for"},
-		"TLS12":            {old, ca.client(t, ""), "protocol version"},
+		"NoCertificate": {b, ca.client(t, ""), "certificate required"},
+		"WrongCertificate": {b, &tls.Config{RootCAs: ca.pool,
+			Certificates: []tls.Certificate{other.issue(t, "gateway-0001")}}, "connection ended before"},
+		"WrongServer": {b, other.client(t, "gateway-0001"), "unknown authority"},
+		"WrongName":   {b, &tls.Config{RootCAs: ca.pool, ServerName: "broker.example.com"}, "valid for"},
+		"TLS12":       {old, ca.client(t, ""), "protocol version"},
 		"Expired": {b, &tls.Config{RootCAs: ca.pool, Time: func() time.Time { return time.Unix(0, 0) }},
 			"not yet valid"},
 	} {

@@ -25,7 +25,8 @@ type desk struct {
 func dialDesk(t *testing.T, url, id string, config *tls.Config, filters ...string) *desk {
 	t.Helper()
 	d := &desk{t: t, config: config, got: make(chan transport.Message, 1000)}
-	o := paho.NewClientOptions().AddBroker(url).SetClientID(id).SetTLSConfig(config).SetAutoReconnect(false).SetKeepAlive(60 * time.Second)
+	o := paho.NewClientOptions().AddBroker(url).SetClientID(id).SetTLSConfig(config).SetAutoReconnect(
+		false).SetKeepAlive(60 * time.Second)
 	o.SetDefaultPublishHandler(func(_ paho.Client, p paho.Message) {
 		m := transport.Message{Origin: p.Topic(), Body: p.Payload()}
 		switch {

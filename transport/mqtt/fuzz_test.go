@@ -9,7 +9,8 @@ import (
 
 // No broker address makes Validate accept what it should not, or panic.
 func FuzzBroker(f *testing.F) {
-	for _, s := range []string{"mqtts://broker.example.com", "mqtt://127.0.0.1:1883", "tcp://[::1]:1", "mqtts://u:p@h", "ws://h", "mqtts://h/p?q#f", "mqtts:h", "://", "mqtts://h:99999999"} {
+	for _, s := range []string{"mqtts://broker.example.com", "mqtt://127.0.0.1:1883", "tcp://[::1]:1", "mqtts://u:p@h",
+		"ws://h", "mqtts://h/p?q#f", "mqtts:h", "://", "mqtts://h:99999999"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -114,7 +114,8 @@ func (s *script) connections() []time.Time {
 }
 
 func (s *script) options() mqtt.Options {
-	return mqtt.Options{Broker: "mqtt://broker", AllowPlain: true, DeviceID: "gateway-0001", Channel: "stable", Dial: s.dial}
+	return mqtt.Options{Broker: "mqtt://broker", AllowPlain: true, DeviceID: "gateway-0001",
+		Channel: "stable", Dial: s.dial}
 }
 
 // bubble runs a client against a script until f returns; synctest then demands that nothing of
@@ -328,7 +329,8 @@ func TestSubscriptionAskedAgain(t *testing.T) {
 		time.Sleep(4 * mqtt.AskAgain)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if len(asked) != 3 || len(asked[0]) != 3 || !slices.Equal(asked[1], []string{channelTopic}) || len(asked[2]) != 1 {
+		if len(asked) != 3 || len(asked[0]) != 3 || !slices.Equal(asked[1], []string{channelTopic}) ||
+			len(asked[2]) != 1 {
 			t.Errorf("asked for %v", asked)
 		}
 		if len(s.dials) != 1 || !online(c)() {
@@ -422,7 +424,8 @@ func TestNoBroker(t *testing.T) {
 					go func() { serve(c); c.Close() }()
 				}
 			}()
-			c := run(t, mqtt.Options{Broker: "tcp://" + l.Addr().String(), AllowPlain: true, DeviceID: "d", Backoff: fast})
+			c := run(t,
+				mqtt.Options{Broker: "tcp://" + l.Addr().String(), AllowPlain: true, DeviceID: "d", Backoff: fast})
 			n := 2
 			if name == "Silent" {
 				n = 1 // it waits for CONNACK

@@ -31,11 +31,13 @@ func TestAnnounce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c := p.(*packets.ConnectPacket); c.Keepalive != 300 || c.ClientIdentifier != id || c.WillTopic != cm.WillTopic {
+		if c := p.(*packets.ConnectPacket); c.Keepalive != 300 || c.ClientIdentifier != id ||
+			c.WillTopic != cm.WillTopic {
 			t.Errorf("announced %+v", c)
 		}
 	}
-	for _, bad := range [][]byte{nil, {0x10}, {0x10, 0x80, 0x80, 0x80, 0x80}, {0x30, 0}, {0x10, 10, 0, 6, 'M', 'Q', 'I', 's', 'd', 'p', 3, 0}} {
+	for _, bad := range [][]byte{nil, {0x10}, {0x10, 0x80, 0x80, 0x80, 0x80}, {0x30, 0},
+		{0x10, 10, 0, 6, 'M', 'Q', 'I', 's', 'd', 'p', 3, 0}} {
 		if _, err := mqtt.Announce(bad, time.Minute); err == nil {
 			t.Errorf("%x passed for a CONNECT", bad)
 		}

@@ -16,7 +16,8 @@ import (
 )
 
 // plainConfig is a broker that lets everybody in, for what has nothing to do with access.
-const plainConfig = "listener PORT 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\npersistence_location DIR/\n"
+const plainConfig = "listener PORT 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\n" +
+	"persistence_location DIR/\n"
 
 // mosquitto is a real broker on 127.0.0.1.
 type mosquitto struct {

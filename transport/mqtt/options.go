@@ -110,7 +110,8 @@ func (o Options) endpoint() (endpoint, error) {
 		return endpoint{}, errors.New("cannot use broker: not a URL such as mqtts://broker.example.com:8883")
 	}
 	if u.User != nil {
-		return endpoint{}, errors.New("cannot use broker: user information in the URL; give user name and password file instead")
+		return endpoint{},
+			errors.New("cannot use broker: user information in the URL; give user name and password file instead")
 	}
 	if (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" || u.Hostname() == "" {
 		return endpoint{}, errors.New("cannot use broker: need scheme://host[:port] and nothing more")
@@ -124,7 +125,8 @@ func (o Options) endpoint() (endpoint, error) {
 		}
 	case "mqtt", "tcp":
 		if !o.AllowPlain {
-			return endpoint{}, fmt.Errorf("cannot use broker: %s:// is not encrypted; use mqtts://, or allow plain explicitly", u.Scheme)
+			return endpoint{}, fmt.Errorf("cannot use broker: %s:// is not encrypted; use mqtts://, "+
+				"or allow plain explicitly", u.Scheme)
 		}
 		if port == "" {
 			port = "1883"

@@ -41,12 +41,14 @@ func TestValidate(t *testing.T) {
 		"UTF-8 in id":     {func(o *mqtt.Options) { o.DeviceID = "g\u00e9" }, "0xc3"},
 		"wild channel":    {func(o *mqtt.Options) { o.Channel = "#" }, "channel"},
 		"levels, channel": {func(o *mqtt.Options) { o.Channel = "a/b" }, "channel"},
-		"only a password": {func(o *mqtt.Options) { o.Password = func() ([]byte, error) { return nil, nil } }, "without a user name"},
-		"insecure":        {func(o *mqtt.Options) { o.TLS = &tls.Config{InsecureSkipVerify: true} }, "without verifying"},
-		"keep-alive 1s":   {func(o *mqtt.Options) { o.KeepAlive = time.Second }, "keep-alive"},
-		"keep-alive 19h":  {func(o *mqtt.Options) { o.KeepAlive = 19 * time.Hour }, "keep-alive"},
-		"keep-alive .5s":  {func(o *mqtt.Options) { o.KeepAlive = 5500 * time.Millisecond }, "keep-alive"},
-		"back-off":        {func(o *mqtt.Options) { o.Backoff = transport.Backoff{Min: 2, Max: 1} }, "back-off"},
+		"only a password": {func(o *mqtt.Options) { o.Password = func() ([]byte, error) { return nil, nil } },
+			"without a user name"},
+		"insecure": {func(o *mqtt.Options) { o.TLS = &tls.Config{InsecureSkipVerify: true} },
+			"without verifying"},
+		"keep-alive 1s":  {func(o *mqtt.Options) { o.KeepAlive = time.Second }, "keep-alive"},
+		"keep-alive 19h": {func(o *mqtt.Options) { o.KeepAlive = 19 * time.Hour }, "keep-alive"},
+		"keep-alive .5s": {func(o *mqtt.Options) { o.KeepAlive = 5500 * time.Millisecond }, "keep-alive"},
+		"back-off":       {func(o *mqtt.Options) { o.Backoff = transport.Backoff{Min: 2, Max: 1} }, "back-off"},
 	} {
 		o := good
 		tc.change(&o)

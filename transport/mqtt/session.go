@@ -104,7 +104,8 @@ func refusal(err, cause error) error {
 	case errors.Is(err, packets.ErrorRefusedIDRejected):
 		return errors.New("broker rejects the device id; check that its certificate or account belongs to this id")
 	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
-		return errors.New("broker does not admit this device; check certificate, user name and password, and the broker's access list")
+		return errors.New("broker does not admit this device; check certificate, user name and password, " +
+			"and the broker's access list")
 	case errors.Is(err, packets.ErrorRefusedServerUnavailable):
 		return errors.New("broker says that it is unavailable")
 	case errors.Is(err, packets.ErrorRefusedBadProtocolVersion):
@@ -123,7 +124,9 @@ func (s *session) subscribe(ctx context.Context, topics []string) (refused []str
 		filters[t] = 1
 	}
 	s.link.guard.AwaitSuback(len(topics))
-	t, err := s.ask(ctx, "subscription", connectWait, func() paho.Token { return s.paho.SubscribeMultiple(filters, nil) })
+	t, err := s.ask(ctx, "subscription", connectWait, func() paho.Token {
+		return s.paho.SubscribeMultiple(filters, nil)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +173,8 @@ func (s *session) publish(ctx context.Context, topic string, retained bool, body
 
 // ask makes a request and waits for its acknowledgement. The request runs in a goroutine of its
 // own: paho waits up to 30 s to hand it over when the connection goes at that moment.
-func (s *session) ask(ctx context.Context, what string, limit time.Duration, request func() paho.Token) (paho.Token, error) {
+func (s *session) ask(ctx context.Context, what string, limit time.Duration,
+	request func() paho.Token) (paho.Token, error) {
 	result := make(chan paho.Token, 1)
 	go func() {
 		t := request()

@@ -74,7 +74,8 @@ func TestConfig(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%s: %v, want %q", name, err, c.says)
 			}
-		case err != nil || got.MinVersion != tls.VersionTLS12 || (got.RootCAs != nil) != (c.ca != "") || (len(got.Certificates) == 1) != (c.cert != ""):
+		case err != nil || got.MinVersion != tls.VersionTLS12 || (got.RootCAs != nil) != (c.ca != "") ||
+			(len(got.Certificates) == 1) != (c.cert != ""):
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
@@ -111,7 +112,8 @@ func TestCheck(t *testing.T) {
 		{&tls.Config{}, true},
 		{&tls.Config{InsecureSkipVerify: true}, false},
 		{&tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return nil }}, true},
-		{&tls.Config{InsecureSkipVerify: true, VerifyPeerCertificate: func([][]byte, [][]*x509.Certificate) error { return nil }}, true},
+		{&tls.Config{InsecureSkipVerify: true,
+			VerifyPeerCertificate: func([][]byte, [][]*x509.Certificate) error { return nil }}, true},
 	} {
 		if err := secure.Check(c.config, "the server's"); (err == nil) != c.good {
 			t.Errorf("%+v: %v", c.config, err)

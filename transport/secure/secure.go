@@ -19,7 +19,8 @@ import (
 // certificate of the chain begins, in all other ways as always. A chain that had ended by
 // config.Time, or ended before its own last begin, is refused; one that ended later is taken, as no
 // clock is there to say so.
-func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), config *tls.Config, unset func() bool) (*tls.Conn, error) {
+func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error),
+	config *tls.Config, unset func() bool) (*tls.Conn, error) {
 	c, err := handshake(ctx, dial, config)
 	if err == nil || unset == nil || !unset() {
 		return c, err
@@ -33,7 +34,8 @@ func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), con
 	return handshake(ctx, dial, config)
 }
 
-func handshake(ctx context.Context, dial func(context.Context) (net.Conn, error), config *tls.Config) (*tls.Conn, error) {
+func handshake(ctx context.Context,
+	dial func(context.Context) (net.Conn, error), config *tls.Config) (*tls.Conn, error) {
 	conn, err := dial(ctx)
 	if err != nil {
 		return nil, err

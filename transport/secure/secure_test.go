@@ -30,7 +30,8 @@ func newAuthority(t *testing.T, from, until time.Time) *authority {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, NotBefore: from, NotAfter: until, IsCA: true, BasicConstraintsValid: true}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, NotBefore: from,
+		NotAfter: until, IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
@@ -69,16 +70,24 @@ func TestDialWithoutClock(t *testing.T) {
 		host  string
 		good  bool
 	}{
-		"in its time":                            {day(150), nil, good, good.issue(day(100), day(190)), "server", true},
-		"begins later, and the clock is set":     {day(10), func() bool { return false }, good, good.issue(day(100), day(190)), "server", false},
-		"begins later, and nobody knows":         {day(10), never, good, good.issue(day(100), day(190)), "server", true},
-		"its authority begins later":             {day(10), never, late, late.issue(day(100), day(290)), "server", true},
-		"ended before its authority began":       {day(10), never, late, late.issue(day(100), day(190)), "server", false},
-		"ended before the program was built":     {day(300), never, good, good.issue(day(100), day(190)), "server", false},
-		"begins later, of a foreign authority":   {day(10), never, good, other.issue(day(100), day(190)), "server", false},
-		"begins later, for another host":         {day(10), never, good, good.issue(day(100), day(190)), "else", false},
-		"in its time, of a foreign authority":    {day(150), never, good, other.issue(day(100), day(190)), "server", false},
-		"in its time, and the clock was not set": {day(150), never, good, good.issue(day(100), day(190)), "server", true},
+		"in its time": {day(150), nil, good, good.issue(day(100), day(190)), "server", true},
+		"begins later, and the clock is set": {day(10), func() bool { return false }, good,
+			good.issue(day(100), day(190)), "server", false},
+		"begins later, and nobody knows": {day(10), never, good,
+			good.issue(day(100), day(190)), "server", true},
+		"its authority begins later": {day(10), never, late,
+			late.issue(day(100), day(290)), "server", true},
+		"ended before its authority began": {day(10), never, late,
+			late.issue(day(100), day(190)), "server", false},
+		"ended before the program was built": {day(300), never, good,
+			good.issue(day(100), day(190)), "server", false},
+		"begins later, of a foreign authority": {day(10), never, good,
+			other.issue(day(100), day(190)), "server", false},
+		"begins later, for another host": {day(10), never, good, good.issue(day(100), day(190)), "else", false},
+		"in its time, of a foreign authority": {day(150), never, good,
+			other.issue(day(100), day(190)), "server", false},
+		"in its time, and the clock was not set": {day(150), never, good,
+			good.issue(day(100), day(190)), "server", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			roots := x509.NewCertPool()
@@ -86,13 +95,15 @@ func TestDialWithoutClock(t *testing.T) {
 			dial := func(context.Context) (net.Conn, error) {
 				mine, yours := net.Pipe()
 				go func() {
-					s := tls.Server(yours, &tls.Config{Certificates: []tls.Certificate{c.cert}, MinVersion: tls.VersionTLS13})
+					s := tls.Server(yours,
+						&tls.Config{Certificates: []tls.Certificate{c.cert}, MinVersion: tls.VersionTLS13})
 					_, _ = io.Copy(io.Discard, s)
 					_ = yours.Close()
 				}()
 				return mine, nil
 			}
-			conn, err := secure.Dial(t.Context(), dial, &tls.Config{RootCAs: roots, ServerName: c.host, Time: func() time.Time { return c.now }}, c.unset)
+			conn, err := secure.Dial(t.Context(), dial,
+				&tls.Config{RootCAs: roots, ServerName: c.host, Time: func() time.Time { return c.now }}, c.unset)
 			if (err == nil) != c.good {
 				t.Error(err)
 			}

@@ -86,10 +86,12 @@ func Link(t *testing.T, open func(t *testing.T) LinkRig) {
 		r := open(t)
 		online(t, r, true)
 		for i := range uint64(20) {
-			send(t, r.Outbox, transport.Message{Kind: transport.Evidence, Seq: i + 1, Body: fmt.Appendf(nil, "record %d", i)})
+			send(t, r.Outbox,
+				transport.Message{Kind: transport.Evidence, Seq: i + 1, Body: fmt.Appendf(nil, "record %d", i)})
 		}
 		for i := range 20 { // one after the other: they arrive in order
-			if m, want := atDesk(t, r), fmt.Sprintf("record %d", i); m.Kind != transport.Evidence || string(m.Body) != want {
+			if m, want := atDesk(t, r), fmt.Sprintf("record %d", i); m.Kind != transport.Evidence ||
+				string(m.Body) != want {
 				t.Fatalf("desk received %v %q, want %q", m.Kind, m.Body, want)
 			}
 		}
@@ -140,7 +142,8 @@ func Link(t *testing.T, open func(t *testing.T) LinkRig) {
 		online(t, r, false)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := r.Outbox.Send(ctx, transport.Message{Kind: transport.Status, Body: []byte("x")}); !errors.Is(err, transport.ErrOffline) {
+		if err := r.Outbox.Send(ctx, transport.Message{Kind: transport.Status, Body: []byte("x")}); !errors.Is(err,
+			transport.ErrOffline) {
 			t.Errorf("send while offline: %v, want ErrOffline", err)
 		}
 		r.Mend()

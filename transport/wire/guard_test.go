@@ -107,11 +107,12 @@ func TestGuardCuts(t *testing.T) {
 		in, want []byte
 		err      error
 	}{
-		"whole":          {message(t, 1, 10), message(t, 1, 10), io.EOF},
-		"largest":        {message(t, 1, most), message(t, 1, most), io.EOF},
-		"one byte more":  {message(t, 1, most+1), message(t, 1, most), io.EOF},
-		"much too long":  {message(t, 1, 3<<20), message(t, 1, most), io.EOF},
-		"others after":   {append(message(t, 1, 3<<20), message(t, 1, 3)...), append(message(t, 1, most), message(t, 1, 3)...), io.EOF},
+		"whole":         {message(t, 1, 10), message(t, 1, 10), io.EOF},
+		"largest":       {message(t, 1, most), message(t, 1, most), io.EOF},
+		"one byte more": {message(t, 1, most+1), message(t, 1, most), io.EOF},
+		"much too long": {message(t, 1, 3<<20), message(t, 1, most), io.EOF},
+		"others after": {append(message(t, 1, 3<<20), message(t, 1, 3)...),
+			append(message(t, 1, most), message(t, 1, 3)...), io.EOF},
 		"longest topic":  {message(t, 65535, 1<<20), message(t, 65535, wire.MaxPacket-2-65535-2), io.EOF},
 		"ends in a drop": {message(t, 1, 3<<20)[:1<<20], message(t, 1, most), io.ErrUnexpectedEOF},
 		"long connack":   {[]byte{0x20, 3, 0, 0, 0}, nil, wire.ErrPacket},

@@ -26,7 +26,8 @@ func each(f func(c choice.Choice)) {
 		for _, a := range entries {
 			for _, b := range entries {
 				for _, r := range []int{0, 1} {
-					f(choice.Choice{Known: known, Order: o, Entries: map[string]choice.Entry{"A": a, "B": b, "R": {Tries: r}}})
+					f(choice.Choice{Known: known, Order: o,
+						Entries: map[string]choice.Entry{"A": a, "B": b, "R": {Tries: r}}})
 				}
 			}
 		}
@@ -74,7 +75,8 @@ func TestEveryChoice(t *testing.T) {
 			} else if !errors.Is(err, bootctl.ErrNoFallback) {
 				t.Errorf("%s: Disable(%s): %v", say, s, err)
 			}
-			if d, err := c.Confirm(s, full); err != nil || d.Next() != name || !d.Confirmed(name) || d.Entries[name].Tries != full {
+			if d, err := c.Confirm(s, full); err != nil || d.Next() != name || !d.Confirmed(name) ||
+				d.Entries[name].Tries != full {
 				t.Errorf("%s: Confirm(%s) makes %v, %v", say, s, d, err)
 			} else {
 				again(t, d, func(c choice.Choice) (choice.Choice, error) { return c.Confirm(s, full) })
@@ -85,7 +87,8 @@ func TestEveryChoice(t *testing.T) {
 				t.Errorf("%s: Refresh(%s): %v", say, s, err)
 			case c.Entries[name].Good == choice.Trial && !d.Equal(c):
 				t.Errorf("%s: Refresh(%s) of a trial makes %v", say, s, d)
-			case c.Entries[name].Good != choice.Trial && (!slices.Contains(proven(d), name) || d.Entries[name].Tries != full):
+			case c.Entries[name].Good != choice.Trial &&
+				(!slices.Contains(proven(d), name) || d.Entries[name].Tries != full):
 				t.Errorf("%s: Refresh(%s) makes %v", say, s, d)
 			case d.Entries[string(other)] != c.Entries[string(other)]:
 				t.Errorf("%s: Refresh(%s) changes the other slot: %v", say, s, d)
@@ -118,7 +121,8 @@ func TestInference(t *testing.T) {
 		{[]string{"A", "B"}, choice.Entry{Tries: 3}, choice.Entry{Tries: 3}, "A", []string{"A"}},
 		{[]string{"A", "B"}, choice.Entry{Tries: 0}, choice.Entry{Tries: 3}, "B", []string{"B"}},
 		{[]string{"B", "A"}, choice.Entry{Tries: 3}, choice.Entry{Tries: 1, Good: choice.Trial}, "B", nil},
-		{[]string{"B", "A"}, choice.Entry{Tries: 3}, choice.Entry{Tries: 1, Good: choice.Confirmed}, "B", []string{"B"}},
+		{[]string{"B", "A"}, choice.Entry{Tries: 3},
+			choice.Entry{Tries: 1, Good: choice.Confirmed}, "B", []string{"B"}},
 		{[]string{"B"}, choice.Entry{Tries: 3}, choice.Entry{Tries: 0}, "", nil},
 	} {
 		got := choice.Choice{Known: known, Order: c.order, Entries: map[string]choice.Entry{"A": c.a, "B": c.b}}

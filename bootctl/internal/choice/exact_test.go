@@ -73,7 +73,8 @@ func TestRecords(t *testing.T) {
 		{"a trial goes where only a trial stays", "B A | A3- B2- C0-", "disable", "B", 0, "A | A3- B0- C0-"},
 		{"a confirmed slot that does not boot goes, too", "B A | A3- B0+ C0-", "disable", "B", 0, "A | A3- B0- C0-"},
 		{"a confirmed slot out of order goes, too", "A | A3- B3+ C0-", "disable", "B", 0, "A | A3- B0- C0-"},
-		{"what now boots is confirmed by inference, and written down", "B A | A3? B3- C0-", "disable", "B", 0, "A | A3+ B0- C0-"},
+		{"what now boots is confirmed by inference, and written down",
+			"B A | A3? B3- C0-", "disable", "B", 0, "A | A3+ B0- C0-"},
 		{"the last confirmed one stays", "A B | A3+ B2- C0-", "disable", "A", 0, ""},
 		{"the last that boots stays", "B A | A0+ B2- C0-", "disable", "B", 0, ""},
 		{"a foreign system is no fallback", "A R | A3+ B0- C0- R3+", "disable", "A", 0, ""},
@@ -130,7 +131,8 @@ func TestRefusedArguments(t *testing.T) {
 			t.Errorf("%s of a foreign system", what)
 		}
 	}
-	for tries, ok := range map[int]bool{-1: false, 0: false, 1: true, bootctl.MaxTries: true, bootctl.MaxTries + 1: false} {
+	for tries, ok := range map[int]bool{-1: false, 0: false, 1: true, bootctl.MaxTries: true,
+		bootctl.MaxTries + 1: false} {
 		if _, err := c.Try("B", tries, 3); (err == nil) != ok {
 			t.Errorf("%d tries: %v", tries, err)
 		}
@@ -173,7 +175,8 @@ func TestSlots(t *testing.T) {
 // TestEqual: another order is another choice, and so is another entry.
 func TestEqual(t *testing.T) {
 	a := read("A B | A3+ B2-")
-	for other, equal := range map[string]bool{"A B | A3+ B2-": true, "B A | A3+ B2-": false, "A B | A3+ B1-": false, "A | A3+ B2-": false} {
+	for other, equal := range map[string]bool{"A B | A3+ B2-": true, "B A | A3+ B2-": false, "A B | A3+ B1-": false,
+		"A | A3+ B2-": false} {
 		if a.Equal(read(other)) != equal {
 			t.Errorf("%s and %s: equal is %v", show(a), other, !equal)
 		}

@@ -53,8 +53,9 @@ func (b *board) Tidy(running bootctl.Slot) error {
 
 // machine has A confirmed and first, B disabled.
 func machine() (*board, *engine.Engine) {
-	b := &board{c: choice.Choice{Known: []bootctl.Slot{"A", "B"}, Order: []string{"A"}, Entries: map[string]choice.Entry{
-		"A": {Tries: full, Good: choice.Confirmed}, "B": {Good: choice.Trial}}}}
+	b := &board{c: choice.Choice{Known: []bootctl.Slot{"A", "B"}, Order: []string{"A"},
+		Entries: map[string]choice.Entry{
+			"A": {Tries: full, Good: choice.Confirmed}, "B": {Good: choice.Trial}}}}
 	return b, engine.New(&boottest.Disk{}, engine.Options{
 		Read:  func() (engine.Reading, error) { return b, b.read },
 		Slots: b.c.Known, FullTries: full, MaxTries: most, Locks: []string{},
@@ -128,7 +129,8 @@ func TestChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := b.last
-		if l.Verb != c.verb || l.Slot != "B" || l.Old.Next() != "A" || l.Next.Next() != c.next || l.Next.Confirmed("B") != c.good {
+		if l.Verb != c.verb || l.Slot != "B" || l.Old.Next() != "A" || l.Next.Next() != c.next ||
+			l.Next.Confirmed("B") != c.good {
 			t.Errorf("verb %d: %+v", c.verb, l)
 		}
 		if c.verb == engine.Try && (b.last.Tries != most || b.c.Entries["B"].Tries != most) {
@@ -181,7 +183,8 @@ func TestRefresh(t *testing.T) {
 
 	b.read = fmt.Errorf("%w: torn", bootctl.ErrInvalid)
 	for what, err := range map[string]error{
-		"Try": e.Try(t.Context(), "B", 1), "Disable": e.Disable(t.Context(), "B"), "Confirm": e.Confirm(t.Context(), "B"),
+		"Try": e.Try(t.Context(), "B", 1), "Disable": e.Disable(t.Context(), "B"),
+		"Confirm": e.Confirm(t.Context(), "B"),
 	} {
 		if !errors.Is(err, bootctl.ErrInvalid) {
 			t.Errorf("%s: %v", what, err)
@@ -235,8 +238,9 @@ func TestState(t *testing.T) {
 	}
 	b.read = errIO
 	for wanted, err := range map[string]error{
-		"cannot read the boot state: ": second(e.State(t.Context())), "cannot refresh slot A: ": e.Refresh(t.Context(), "A"),
-		"cannot disable slot B: ": e.Disable(t.Context(), "B"), "cannot arm slot B: ": e.Try(t.Context(), "B", 1),
+		"cannot read the boot state: ": second(e.State(t.Context())),
+		"cannot refresh slot A: ":      e.Refresh(t.Context(), "A"),
+		"cannot disable slot B: ":      e.Disable(t.Context(), "B"), "cannot arm slot B: ": e.Try(t.Context(), "B", 1),
 		"cannot confirm slot B: ": e.Confirm(t.Context(), "B"),
 	} {
 		if !errors.Is(err, errIO) || !strings.HasPrefix(err.Error(), wanted) {

@@ -53,7 +53,8 @@ func TestShadowDamaged(t *testing.T) {
 	}
 	for name, raw := range map[string][]byte{
 		"empty": {}, "a signature alone": good[:8], "a short header": good[:15], "another signature": flip(0),
-		"another length": flip(8), "another sum": flip(12), "another byte": flip(len(good) - 1), "cut off": good[:len(good)-1],
+		"another length": flip(8), "another sum": flip(12), "another byte": flip(len(good) - 1),
+		"cut off":  good[:len(good)-1],
 		"too long": append(bytes.Clone(good), 0),
 	} {
 		d := &boottest.Disk{}

@@ -89,7 +89,8 @@ func (e responseCode) says() string {
 	case rcLocality:
 		return "the command came from the wrong locality"
 	case rcLockout:
-		return "it is locked out after too many wrong passwords; wait for its recovery time, or reset the lockout (tpm2_dictionarylockout --clear-lockout)"
+		return "it is locked out after too many wrong passwords; wait for its recovery time, or reset the lockout " +
+			"(tpm2_dictionarylockout --clear-lockout)"
 	case rcNVRate:
 		return "it limits the rate of writes, and did so for too long"
 	case rcRetry, rcYielded:

@@ -121,7 +121,8 @@ func TestTPMCounterOfThePlatform(t *testing.T) {
 	}
 	is(t, c, 4)
 	m.platform = false
-	if _, err := c.Make(t.Context(), tpm.Provision{Platform: true, Replace: true}); err == nil || !strings.Contains(err.Error(), "disabled") {
+	if _, err := c.Make(t.Context(), tpm.Provision{Platform: true, Replace: true}); err == nil ||
+		!strings.Contains(err.Error(), "disabled") {
 		t.Error(err)
 	}
 	is(t, c, 4)
@@ -193,15 +194,17 @@ func TestTPMCounterTriesAgain(t *testing.T) {
 		m.answers[i] = 0x922
 	}
 	began := time.Now()
-	if _, err := c.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "busy") || len(m.seen) > 20 || time.Since(began) > time.Minute {
+	if _, err := c.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "busy") || len(m.seen) > 20 ||
+		time.Since(began) > time.Minute {
 		t.Errorf("%v after %d commands and %v", err, len(m.seen), time.Since(began))
 	}
 }
 
 // Every way to fail says what to do, and never reads as a number.
 func TestTPMCounterErrors(t *testing.T) {
-	for rc, want := range map[uint32]string{0x921: "locked out", 0x101: "failure mode", 0x100: "not started", 0x14B: "no room", 0x148: "locked",
-		0x923: "non-volatile memory", 0x98E: "password", 0x9A2: "password", 0x185: "disabled", 0xB0143: "resource manager", 0x153: "testing", 0x777: "0x777"} {
+	for rc, want := range map[uint32]string{0x921: "locked out", 0x101: "failure mode", 0x100: "not started",
+		0x14B: "no room", 0x148: "locked", 0x923: "non-volatile memory", 0x98E: "password", 0x9A2: "password",
+		0x185: "disabled", 0xB0143: "resource manager", 0x153: "testing", 0x777: "0x777"} {
 		m := newTPM(t)
 		c := made(t, m, tpm.Provision{})
 		for k := range 2 {
@@ -222,7 +225,8 @@ func TestTPMCounterErrors(t *testing.T) {
 	}
 	m := newTPM(t)
 	m.owner = "secret"
-	if _, err := tpm.New(m.path, index).Make(t.Context(), tpm.Provision{}); err == nil || !strings.Contains(err.Error(), "--auth-file") {
+	if _, err := tpm.New(m.path, index).Make(t.Context(), tpm.Provision{}); err == nil ||
+		!strings.Contains(err.Error(), "--auth-file") {
 		t.Error(err)
 	}
 	is(t, made(t, m, tpm.Provision{Password: []byte("secret")}), 0)
@@ -247,7 +251,8 @@ func TestTPMCounterForeign(t *testing.T) {
 			t.Errorf("%s: raised: %v", name, err)
 		}
 		if name != "below its base" {
-			if _, err := c.Make(t.Context(), tpm.Provision{Replace: true}); !errors.Is(err, tpm.ErrForeign) || m.indices[index] == nil {
+			if _, err := c.Make(t.Context(), tpm.Provision{Replace: true}); !errors.Is(err, tpm.ErrForeign) ||
+				m.indices[index] == nil {
 				t.Errorf("%s: deleted: %v", name, err)
 			}
 		}
@@ -260,7 +265,8 @@ func TestTPMCounterMalformed(t *testing.T) {
 	c := made(t, m, tpm.Provision{})
 	for _, raw := range [][]byte{
 		response(0x8001, 0, nil), response(0x8001, 0, []byte{0, 200}), response(0x1234, 0, make([]byte, 60)),
-		append(response(0x8001, 0, nil), 1), {0x80, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, {0x80, 1, 0, 0, 0, 3, 0, 0, 0, 0},
+		append(response(0x8001, 0, nil), 1), {0x80, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0},
+		{0x80, 1, 0, 0, 0, 3, 0, 0, 0, 0},
 	} {
 		m.mu.Lock()
 		m.raw = raw

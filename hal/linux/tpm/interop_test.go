@@ -44,8 +44,9 @@ func (s *swtpm) start() {
 	s.t.Helper()
 	s.runs++
 	s.path = filepath.Join(s.dir, fmt.Sprintf("s%d", s.runs))
-	s.cmd = exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+s.dir, "--server", "type=unixio,path="+s.path,
-		"--ctrl", "type=unixio,path="+s.path+".ctrl", "--flags", "not-need-init,startup-clear")
+	s.cmd = exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+s.dir, "--server",
+		"type=unixio,path="+s.path, "--ctrl", "type=unixio,path="+s.path+".ctrl", "--flags",
+		"not-need-init,startup-clear")
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -131,7 +132,8 @@ func TestTPMMakePowerCuts(t *testing.T) {
 		s.again()
 		err := <-made
 		c = s.counter()
-		if v, rerr := c.Read(t.Context()); rerr == nil && v > 1 || rerr != nil && !errors.Is(rerr, tpm.ErrMissing) && !errors.Is(rerr, tpm.ErrUnfinished) {
+		if v, rerr := c.Read(t.Context()); rerr == nil && v > 1 || rerr != nil && !errors.Is(rerr, tpm.ErrMissing) &&
+			!errors.Is(rerr, tpm.ErrUnfinished) {
 			t.Errorf("cut %d: %d, %v (%v)", i, v, rerr, err)
 		}
 		if _, err := c.Make(t.Context(), tpm.Provision{Version: 1}); err != nil {
@@ -153,7 +155,8 @@ func TestTPMTools(t *testing.T) {
 		t.Fatal(err)
 	}
 	public := s.tool("tpm2_nvreadpublic", fmt.Sprintf("%#x", index))
-	for _, want := range []string{"0x22070014", "nt=0x1|", fmt.Sprintf("%X", "ratchet counter, base 1\x00"), "size: 8"} {
+	for _, want := range []string{"0x22070014", "nt=0x1|",
+		fmt.Sprintf("%X", "ratchet counter, base 1\x00"), "size: 8"} {
 		if !strings.Contains(public, want) {
 			t.Errorf("%q is not in\n%s", want, public)
 		}
@@ -166,7 +169,8 @@ func TestTPMTools(t *testing.T) {
 	if v, err := c.Read(t.Context()); !errors.Is(err, tpm.ErrMissing) {
 		t.Errorf("a deleted counter is %d, %v", v, err)
 	}
-	s.tool("tpm2_nvdefine", "-C", "o", "-s", "8", "-a", "nt=counter|authread|authwrite|ownerread|ppread|no_da", fmt.Sprintf("%#x", index))
+	s.tool("tpm2_nvdefine", "-C", "o", "-s", "8", "-a", "nt=counter|authread|authwrite|ownerread|ppread|no_da",
+		fmt.Sprintf("%#x", index))
 	if v, err := c.Read(t.Context()); !errors.Is(err, tpm.ErrForeign) {
 		t.Errorf("somebody else's counter is %d, %v", v, err)
 	}
@@ -180,7 +184,8 @@ func TestTPMTools(t *testing.T) {
 
 	// With a password that nobody knows any more the owner cannot.
 	s.tool("tpm2_changeauth", "-c", "owner", "secret")
-	if _, err := c.Make(t.Context(), tpm.Provision{Replace: true}); err == nil || !strings.Contains(err.Error(), "password") {
+	if _, err := c.Make(t.Context(), tpm.Provision{Replace: true}); err == nil ||
+		!strings.Contains(err.Error(), "password") {
 		t.Error(err)
 	}
 	is(t, c, 4)
@@ -204,7 +209,8 @@ func TestTPMCleared(t *testing.T) {
 		t.Error(err)
 	}
 	is(t, platforms, 2)
-	if err := exec.Command("tpm2_nvundefine", "-T", "swtpm:path="+s.path, "-C", "o", fmt.Sprintf("%#x", index+1)).Run(); err == nil {
+	if err := exec.Command("tpm2_nvundefine", "-T", "swtpm:path="+s.path, "-C", "o",
+		fmt.Sprintf("%#x", index+1)).Run(); err == nil {
 		t.Error("the owner deleted the platform's counter")
 	}
 	is(t, platforms, 2)

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Constants of the TPM 2.0 Library (revision 1.59, as all sections named here), part 2: 6.5.2 command codes, 6.9 structure tags, 7.4 handles,
-// 6.3 algorithms.
+// Constants of the TPM 2.0 Library (revision 1.59, as all sections named here), part 2: 6.5.2 command codes, 6.9
+// structure tags, 7.4 handles, 6.3 algorithms.
 const (
 	tagNoSessions = 0x8001
 	tagSessions   = 0x8002

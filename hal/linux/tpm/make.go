@@ -111,12 +111,14 @@ func (c *Counter) defineSpace(ctx context.Context, link device, how Provision, b
 		p.attributes |= nvPlatformCreate
 	}
 	params := appendTPM2B(appendTPM2B(nil, nil), p.encode())
-	_, err := command{code: ccNVDefine, handles: []uint32{how.hierarchy()}, session: true, password: how.Password, params: params}.run(ctx, link)
+	_, err := command{code: ccNVDefine, handles: []uint32{how.hierarchy()}, session: true,
+		password: how.Password, params: params}.run(ctx, link)
 	return err
 }
 
 // undefine is TPM2_NV_UndefineSpace (part 3, section 31.4).
 func (c *Counter) undefine(ctx context.Context, link device, how Provision) error {
-	_, err := command{code: ccNVUndefine, handles: []uint32{how.hierarchy(), c.index}, session: true, password: how.Password}.run(ctx, link)
+	_, err := command{code: ccNVUndefine, handles: []uint32{how.hierarchy(), c.index}, session: true,
+		password: how.Password}.run(ctx, link)
 	return err
 }

@@ -40,7 +40,8 @@ type tpmIndex struct {
 
 func newTPM(t *testing.T) *tpmModel {
 	t.Helper()
-	m := &tpmModel{path: filepath.Join(t.TempDir(), "tpm"), indices: map[uint32]*tpmIndex{}, platform: true, highest: 41}
+	m := &tpmModel{path: filepath.Join(t.TempDir(), "tpm"), indices: map[uint32]*tpmIndex{},
+		platform: true, highest: 41}
 	l, err := net.Listen("unix", m.path)
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,8 @@ func FuzzTPMResponse(f *testing.F) {
 			}
 			return
 		}
-		if n, err := decodeNumber(params); err == nil && !bytes.Equal(binary.BigEndian.AppendUint64([]byte{0, 8}, n), params) {
+		if n, err := decodeNumber(params); err == nil &&
+			!bytes.Equal(binary.BigEndian.AppendUint64([]byte{0, 8}, n), params) {
 			t.Errorf("% x reads as %d", params, n)
 		}
 		if p, err := decodePublic(params); err == nil {
