@@ -80,8 +80,9 @@ func New(o Options) (*Agent, error) {
 			{Name: o.Slots[0].Name, Parts: o.Slots[0].Parts},
 			{Name: o.Slots[1].Name, Parts: o.Slots[1].Parts},
 		},
-		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online, Signer: o.Signer,
-		Counter: a.counterNow, Store: a.st, View: a.view, Intake: a.in, Ask: a.ask, Adopt: a.adopt, Abort: a.abort.fire})
+		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online,
+		Signer: o.Signer, Counter: a.counterNow, Store: a.st, View: a.view, Intake: a.in, Ask: a.ask, Adopt: a.adopt,
+		Abort: a.abort.fire})
 	return a, nil
 }
 
@@ -104,8 +105,9 @@ func (a *Agent) openStore() (err error) {
 func (a *Agent) openIntake() {
 	o, err := a.o, error(nil)
 	a.in, err = intake.New(intake.Options{Device: o.Device, Facts: o.Facts, Rules: o.Rules, Authority: o.Authority,
-		Root: o.Root, RootVersion: o.RootVersion, RootComponent: o.RootComponent, Channel: o.Channel, Sequence: o.Sequence,
-		Store: a.st, Quarantined: a.q.Find, Measure: a.measure, Counter: a.counterValue, Clock: o.Clock, Log: a.log})
+		Root: o.Root, RootVersion: o.RootVersion, RootComponent: o.RootComponent, Channel: o.Channel,
+		Sequence: o.Sequence, Store: a.st, Quarantined: a.q.Find, Measure: a.measure, Counter: a.counterValue,
+		Clock: o.Clock, Log: a.log})
 	if err != nil {
 		a.addSafe(err.Error())
 	}

@@ -31,8 +31,9 @@ import (
 func (r *rig) signedBy(s *trust.Signer, seq uint64, n byte) []byte {
 	r.t.Helper()
 	env, err := author.Build(author.Release{Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: seq,
-		Components: []author.Component{{Name: "rootfs", Images: []author.Image{{Slot: author.AnySlot, Digest: manifest.Sum(image(n)), Size: imageSize,
-			URI: fmt.Sprintf("https://images.example.com/%d.img", n), PayloadSize: imageSize}}}}})
+		Components: []author.Component{{Name: "rootfs",
+			Images: []author.Image{{Slot: author.AnySlot, Digest: manifest.Sum(image(n)), Size: imageSize,
+				URI: fmt.Sprintf("https://images.example.com/%d.img", n), PayloadSize: imageSize}}}}})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -57,7 +58,8 @@ func TestFastForward(t *testing.T) {
 		}
 		r.play(r.release(2, 3))
 		if r.runs() != "B" || !r.holds("/dev/b", 3) {
-			t.Errorf("the device does not take sequence 2 any more: runs %s\n%s", r.runs(), strings.Join(r.story(), "\n"))
+			t.Errorf("the device does not take sequence 2 any more: runs %s\n%s",
+				r.runs(), strings.Join(r.story(), "\n"))
 		}
 	})
 }
@@ -85,12 +87,14 @@ func TestMixAndMatch(t *testing.T) {
 				}
 				both := func(n byte) func(*author.Release) {
 					return func(m *author.Release) {
-						m.Components = append(m.Components, author.Component{Name: "app", Images: []author.Image{{Slot: author.AnySlot,
-							Digest: manifest.Sum(image(n)), Size: imageSize, URI: app, PayloadSize: imageSize}}})
+						m.Components = append(
+							m.Components, author.Component{Name: "app", Images: []author.Image{{Slot: author.AnySlot,
+								Digest: manifest.Sum(image(n)), Size: imageSize, URI: app, PayloadSize: imageSize}}})
 					}
 				}
 				n := r.play(r.release(3, 2, both(5)))
-				if story := strings.Join(r.story(), "\n"); mixed && (n != 0 || r.state().Slots["B"].Bootable || strings.Contains(story, "armed=yes") || !strings.Contains(story, "image-corrupt")) {
+				if story := strings.Join(r.story(), "\n"); mixed && (n != 0 || r.state().Slots["B"].Bootable ||
+					strings.Contains(story, "armed=yes") || !strings.Contains(story, "image-corrupt")) {
 					t.Errorf("a mixed update: %d boots, %+v\n%s", n, r.state(), story)
 				}
 				if !mixed && (r.runs() != "B" || !bytes.Equal(r.w.Disk("/dev/b2", 0, imageSize), image(5))) {
@@ -174,8 +178,10 @@ func TestDowngradeAtConsole(t *testing.T) {
 				{"a stranger's", r.signedBy(stranger, 9, 3), reason.SignerUnknown},
 				{"tampered", tampered, ""},
 			} {
-				local := console.LocalInstall{Envelope: tt.env, Name: "x.suit", Actor: "uid 0 (pid 1)", Payloads: map[string]slots.Source{
-					"3.img": simSource{r, "https://images.example.com/3.img"}, "4.img": simSource{r, "https://images.example.com/4.img"}}}
+				local := console.LocalInstall{Envelope: tt.env, Name: "x.suit", Actor: "uid 0 (pid 1)",
+					Payloads: map[string]slots.Source{
+						"3.img": simSource{r, "https://images.example.com/3.img"},
+						"4.img": simSource{r, "https://images.example.com/4.img"}}}
 				check, err := a.Console().Check(ctx, local)
 				if err == nil && check.Outcome != control.OutcomeRefuse {
 					t.Errorf("%s: the check says %+v", tt.name, check)
@@ -187,7 +193,8 @@ func TestDowngradeAtConsole(t *testing.T) {
 				}
 			}
 		})
-		if r.runs() != "B" || !r.holds("/dev/b", 2) || r.state().Slots["A"].Bootable != (r.state().Slots["A"].Confirmed) || len(r.w.Reboots()) != boots {
+		if r.runs() != "B" || !r.holds("/dev/b", 2) ||
+			r.state().Slots["A"].Bootable != (r.state().Slots["A"].Confirmed) || len(r.w.Reboots()) != boots {
 			t.Errorf("runs %s, %+v, %d reboots", r.runs(), r.state(), len(r.w.Reboots())-boots)
 		}
 	})
@@ -238,7 +245,8 @@ func TestResend(t *testing.T) {
 			if got := box.sent(); got != "[1 2]" {
 				t.Errorf("sent %s, want the first two records", got)
 			}
-			for _, hostile := range [][]byte{{}, {0x00}, {0x20}, {0xff}, []byte("1"), {0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {0x03},
+			for _, hostile := range [][]byte{{}, {0x00}, {0x20}, {0xff}, []byte("1"),
+				{0x9b, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {0x03},
 				{0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}} {
 				hand(transport.Resend, hostile...)
 			}

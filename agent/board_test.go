@@ -51,7 +51,8 @@ func (u uboot) backend(fsys hal.FS) (bootctl.Backend, error) {
 }
 
 func (u uboot) boot(fsys hal.FS) (string, error) {
-	slot, _, err := bootmodel.UBoot{FS: fsys, Copies: []bootmodel.Copy{{Path: "/env/0", Size: envSize}, {Path: "/env/1", Size: envSize}}, Script: u.script}.Boot()
+	slot, _, err := bootmodel.UBoot{FS: fsys, Copies: []bootmodel.Copy{{Path: "/env/0", Size: envSize},
+		{Path: "/env/1", Size: envSize}}, Script: u.script}.Boot()
 	return slot, err
 }
 

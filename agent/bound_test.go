@@ -76,7 +76,8 @@ func TestBoundHolds256(t *testing.T) {
 		}
 		r.play(r.release(301, 3))
 		if b := r.bound(); len(b) != 256 || b[1] != "" || b[2] == "" || b[300] == "" || b[301] == "" {
-			t.Errorf("after the 257th: %d are bound; 1, 2, 300 and 301 to %q, %q, %q and %q", len(b), b[1], b[2], b[300], b[301])
+			t.Errorf("after the 257th: %d are bound; 1, 2, 300 and 301 to %q, %q, %q and %q",
+				len(b), b[1], b[2], b[300], b[301])
 		}
 		r.is("A", 3)
 	})

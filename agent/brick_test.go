@@ -128,7 +128,8 @@ func TestBrick04NothingToGoBackTo(t *testing.T) {
 		asked := len(r.w.Reboots())
 		var s control.Status
 		r.until(nil, func(now control.Status) bool { s = now; return now.Last != nil })
-		if s.Last.Result != "stuck" || s.Last.Reason != reason.RevertImpossible || len(r.w.Reboots()) != asked || r.runs() != "B" {
+		if s.Last.Result != "stuck" || s.Last.Reason != reason.RevertImpossible || len(r.w.Reboots()) != asked ||
+			r.runs() != "B" {
 			t.Errorf("last %+v, %d reboots, slot %s runs", s.Last, len(r.w.Reboots())-asked, r.runs())
 		}
 	})
@@ -266,7 +267,8 @@ func TestBrick11QuarantineSurvives(t *testing.T) {
 }
 
 // TestBrick12JournalUnwritable: from any commit on the journal takes nothing more. No action begins that
-// is not on record, but for the plain reboot of a trial (I5): the device comes to rest on a system that boots, loads next to nothing again, and goes on when the journal is back.
+// is not on record, but for the plain reboot of a trial (I5): the device comes to rest on a system that boots, loads
+// next to nothing again, and goes on when the journal is back.
 func TestBrick12JournalUnwritable(t *testing.T) {
 	for _, sick := range []bool{false, true} {
 		commits := 0
@@ -288,7 +290,8 @@ func TestBrick12JournalUnwritable(t *testing.T) {
 				env := r.release(2, 2)
 				boots := r.spend(6*time.Hour, env)
 				if boots > 12 || len(r.opened) > 40 {
-					t.Errorf("sick=%v, full from commit %d: %d boots, source opened %d times", sick, k, boots, len(r.opened))
+					t.Errorf("sick=%v, full from commit %d: %d boots, source opened %d times",
+						sick, k, boots, len(r.opened))
 				}
 				st := r.state()
 				if a := st.Slots["A"]; !a.Bootable && !st.Slots["B"].Confirmed {

@@ -19,7 +19,8 @@ func TestCounterUnreadable(t *testing.T) {
 		env := r.release(2, 2)
 		plan, digest := f.plan(env, 2)
 		r.w.SetCounter(1, false)
-		if n := r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env)); n != 0 {
+		if n := r.hear(doc(transport.Plan, plan),
+			doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env)); n != 0 {
 			t.Errorf("a device without its counter booted %d times", n)
 		}
 		if story := strings.Join(r.story(), "\n"); !strings.Contains(story, "counter-unreadable") || r.runs() != "A" {
@@ -54,7 +55,8 @@ func TestCounterReplaced(t *testing.T) {
 		name = "index made at 9"
 		r.play()
 		r.play()
-		if story = strings.Join(r.story(), "\n"); strings.Count(story, "counter-replaced") != 1 || strings.Count(story, "index made at 9") != 1 {
+		if story = strings.Join(r.story(), "\n"); strings.Count(story, "counter-replaced") != 1 ||
+			strings.Count(story, "index made at 9") != 1 {
 			t.Errorf("the second one:\n%s", story)
 		}
 	})

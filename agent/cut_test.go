@@ -62,7 +62,8 @@ func (r *rig) whole(what string, want byte, lies ...string) {
 }
 
 // cutLies are causes that a power cut is not.
-var cutLies = []string{"health-failed", "health-timeout", "image-corrupt", "read-back-mismatch", "slot-io-error", "source-", "boot-metadata", "arm-not-landed"}
+var cutLies = []string{"health-failed", "health-timeout", "image-corrupt", "read-back-mismatch", "slot-io-error",
+	"source-", "boot-metadata", "arm-not-landed"}
 
 // cutStory plays the healthy or the sick update with power cuts, and returns how many came.
 func cutStory(t *testing.T, b board, seed uint64, sick bool, what string, cuts ...cut) (came int) {
@@ -131,7 +132,8 @@ func TestEveryPowerCut(t *testing.T) {
 		for op := int64(1); op <= ops; op += stride() {
 			for _, mode := range modes() {
 				n++
-				cutStory(t, b, 100+uint64(op), sick, fmt.Sprintf("%s, cut %v operation %d", what, mode, op), cut{op, mode})
+				cutStory(t, b, 100+uint64(op), sick,
+					fmt.Sprintf("%s, cut %v operation %d", what, mode, op), cut{op, mode})
 				if t.Failed() {
 					return
 				}
@@ -151,7 +153,8 @@ func TestSecondCut(t *testing.T) {
 		pair := func(first, second int64) bool {
 			cuts := []cut{{first, modes()[rng.IntN(3)]}, {second, modes()[rng.IntN(3)]}}
 			n++
-			k := cutStory(t, b, *cutSeed<<20+uint64(first<<10+second), sick, fmt.Sprintf("%s, seed %d, cuts %+v", what, *cutSeed, cuts), cuts...)
+			k := cutStory(t, b, *cutSeed<<20+uint64(first<<10+second), sick,
+				fmt.Sprintf("%s, seed %d, cuts %+v", what, *cutSeed, cuts), cuts...)
 			if k == 2 {
 				came++
 			}

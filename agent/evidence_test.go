@@ -196,7 +196,8 @@ func TestRecordAndEvidenceAgree(t *testing.T) {
 				}
 				record, evidence := r.phaseOnRecord(), r.phaseInEvidence()
 				if record != evidence {
-					t.Errorf("sick=%v, cut at %d: the record says %q, the evidence %q\n%s", sick, op, record, evidence, r.told())
+					t.Errorf("sick=%v, cut at %d: the record says %q, the evidence %q\n%s",
+						sick, op, record, evidence, r.told())
 				}
 			})
 		}

@@ -20,7 +20,8 @@ import (
 // before arming. The update is put back with the reason, nothing is armed meanwhile, and it is taken later.
 func TestMetadataUnreadable(t *testing.T) {
 	for kind, err := range map[string]error{"boot-metadata-io-error": errors.New("input/output error"),
-		"boot-metadata-invalid": fmt.Errorf("torn: %w", bootctl.ErrInvalid), "boot-metadata-changed": fmt.Errorf("another writer: %w", bootctl.ErrChanged)} {
+		"boot-metadata-invalid": fmt.Errorf("torn: %w", bootctl.ErrInvalid),
+		"boot-metadata-changed": fmt.Errorf("another writer: %w", bootctl.ErrChanged)} {
 		said := 0
 		for k := 1; k <= 5; k++ { // the decision that it comes after
 			bubble(t, 691, func(r *rig) {
@@ -31,13 +32,14 @@ func TestMetadataUnreadable(t *testing.T) {
 						broken = decisions == k
 						return false
 					}
-					o.Boot = fakeBoot{Backend: o.Boot, state: func(st bootctl.State, real error) (bootctl.State, error) {
-						if broken {
-							broken = false
-							return bootctl.State{}, err
-						}
-						return st, real
-					}}
+					o.Boot = fakeBoot{Backend: o.Boot,
+						state: func(st bootctl.State, real error) (bootctl.State, error) {
+							if broken {
+								broken = false
+								return bootctl.State{}, err
+							}
+							return st, real
+						}}
 				}
 				r.spend(3*time.Hour, r.release(2, 2))
 				if strings.Contains(r.told(), kind) {
@@ -158,8 +160,10 @@ func TestNoWayBack(t *testing.T) {
 				}
 				var last *control.Outcome
 				r.until(nil, func(s control.Status) bool { last = s.Last; return last != nil })
-				if last.Result != "stuck" || last.Reason != reason.RevertImpossible || len(r.w.Reboots()) != asked || r.runs() != "B" || !r.state().Slots["B"].Bootable {
-					t.Errorf("last %+v, %d reboots, slot %s runs, %+v", *last, len(r.w.Reboots())-asked, r.runs(), r.state())
+				if last.Result != "stuck" || last.Reason != reason.RevertImpossible || len(r.w.Reboots()) != asked ||
+					r.runs() != "B" || !r.state().Slots["B"].Bootable {
+					t.Errorf("last %+v, %d reboots, slot %s runs, %+v",
+						*last, len(r.w.Reboots())-asked, r.runs(), r.state())
 				}
 			})
 		})

@@ -128,13 +128,17 @@ func TestRefused(t *testing.T) {
 	bubble(t, 5, func(r *rig) {
 		r.play(r.release(5, 2))
 		other, err := author.Build(author.Release{Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: 9,
-			Components: []author.Component{{Name: "rootfs", Images: []author.Image{{Slot: author.AnySlot, Digest: manifest.Digest{Alg: slots.SHA256, Sum: strings.Repeat("x", 32)}, Size: 10, URI: "https://x/y"}}}}})
+			Components: []author.Component{{Name: "rootfs",
+				Images: []author.Image{{Slot: author.AnySlot, Digest: manifest.Digest{Alg: slots.SHA256,
+					Sum: strings.Repeat("x", 32)}, Size: 10, URI: "https://x/y"}}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		tampered := bytes.Clone(r.release(6, 3))
 		tampered[len(tampered)-1] ^= 1
-		foreign := r.release(7, 3, func(m *author.Release) { m.Classes = []manifest.UUID{manifest.ClassUUID(vendor, "toaster")} })
+		foreign := r.release(7, 3, func(m *author.Release) {
+			m.Classes = []manifest.UUID{manifest.ClassUUID(vendor, "toaster")}
+		})
 		older := r.release(4, 3)
 		large := r.release(8, 3, func(m *author.Release) {
 			m.Components[0].Images[0].Size, m.Components[0].Images[0].PayloadSize = 1<<30, 1<<30

@@ -131,7 +131,8 @@ func TestFinalVerdictsHold64(t *testing.T) {
 		in(old[63]) // pushes out the one of the installed release
 		in(old[0])
 		if n := r.refusals(); finals() != 64 || n != 64 {
-			t.Errorf("%d verdicts are kept, %d refusals are on record; want 64 and 64: the first is still known", finals(), n)
+			t.Errorf("%d verdicts are kept, %d refusals are on record; want 64 and 64: the first is still known",
+				finals(), n)
 		}
 		in(r.release(1000, 2)) // already installed, decided again: pushes out the first
 		before := r.refusals()

@@ -38,9 +38,11 @@ func TestRevertAsksTheRoot(t *testing.T) {
 				f := rooted(r)
 				first, second := r.release(4, 2), r.release(7, 3)
 				plan, digest := f.plan(first, 4)
-				r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(first))
+				r.hear(doc(transport.Plan, plan),
+					doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(first))
 				plan, digest = f.plan(second, 7)
-				r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(second))
+				r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)),
+					offered(second))
 				r.is("A", 3)
 				tt.root(&f.spec, f.digest(first))
 				f.root()

@@ -52,7 +52,9 @@ func TestBrick16ConfirmLies(t *testing.T) {
 	t.Run("landed", func(t *testing.T) {
 		bubble(t, 416, func(r *rig) {
 			r.options = func(o *agent.Options) {
-				o.Boot = fakeBoot{Backend: o.Boot, confirm: func(real func() error) error { return errors.Join(real(), errors.New("input/output error")) }}
+				o.Boot = fakeBoot{Backend: o.Boot, confirm: func(real func() error) error {
+					return errors.Join(real(), errors.New("input/output error"))
+				}}
 			}
 			r.play(r.release(2, 2))
 			r.is("B", 2, "result=updated")
@@ -61,7 +63,9 @@ func TestBrick16ConfirmLies(t *testing.T) {
 	t.Run("never", func(t *testing.T) {
 		onBoards(t, 416, func(r *rig) {
 			r.options = func(o *agent.Options) {
-				o.Boot = fakeBoot{Backend: o.Boot, confirm: func(func() error) error { return errors.New("input/output error") }}
+				o.Boot = fakeBoot{Backend: o.Boot, confirm: func(func() error) error {
+					return errors.New("input/output error")
+				}}
 			}
 			if n := r.spend(4*time.Hour, r.release(2, 2)); n > 20 {
 				t.Errorf("%d boots", n)
@@ -85,7 +89,8 @@ func TestBrick17ConfirmedExternally(t *testing.T) {
 			r.play()
 			r.is("B", 2, "confirmed-externally")
 			r.awake(func(ctx context.Context, a *agent.Agent) {
-				if l := a.Console().Status(ctx).Last; l.Reason != reason.ConfirmedExternally || strings.Contains(l.Says, "proven healthy") {
+				if l := a.Console().Status(ctx).Last; l.Reason != reason.ConfirmedExternally ||
+					strings.Contains(l.Says, "proven healthy") {
 					t.Errorf("sick=%v: last is %+v", sick, l)
 				}
 			})
@@ -262,7 +267,8 @@ func TestBrick23AlteredWhileWaiting(t *testing.T) {
 				began := r.w.Ops()
 				poked := false
 				r.boot(nil, func(a *agent.Agent) bool {
-					if d, ok := r.w.NextTimer(); ok && a.Console().Status(context.Background()).Phase == "ready" && !poked {
+					if d, ok := r.w.NextTimer(); ok && a.Console().Status(context.Background()).Phase == "ready" &&
+						!poked {
 						poked = true
 						r.w.Poke("/dev/b", 4096, []byte("altered"))
 						r.w.Advance(d + 2*time.Hour)
@@ -300,7 +306,8 @@ func TestBrick24BrokerOutage(t *testing.T) {
 	})
 	bubble(t, 427, func(r *rig) {
 		r.options = func(o *agent.Options) {
-			o.Health.Checks = append(o.Health.Checks, &health.Broker{Online: func() (bool, time.Time) { return r.runs() == "A", time.Time{} }})
+			o.Health.Checks = append(o.Health.Checks,
+				&health.Broker{Online: func() (bool, time.Time) { return r.runs() == "A", time.Time{} }})
 			o.Online = o.Health.Checks[1].(*health.Broker).Online
 		}
 		r.play(r.release(2, 2))

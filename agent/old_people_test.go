@@ -59,7 +59,8 @@ func oldPeople() []oldStory {
 				return g.idle() && g.has("waiting") && g.has("plan") && g.has("memory") && !g.has("pulse")
 			}},
 			{"rooted-rotated", func(g glance) bool { return g.idle() && g.has("root") }},
-			{"rooted-writing", func(g glance) bool { return g.in("writing") && g.has("check/rootfs") && g.has("pulse") }},
+			{"rooted-writing",
+				func(g glance) bool { return g.in("writing") && g.has("check/rootfs") && g.has("pulse") }},
 			{"rooted-trial", func(g glance) bool { return g.in("trial") && g.has("pulse") }},
 			{"rooted-updated", func(g glance) bool { return g.idle() && g.has("floor") && g.has("pulse") }},
 			{"permit-challenge", func(g glance) bool { return g.idle() && g.has("challenge") }},

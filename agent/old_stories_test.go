@@ -109,7 +109,8 @@ func oldFailures() []oldStory {
 	return []oldStory{
 		{points: []point{
 			{"reverting", func(g glance) bool { return g.in("reverting") }},
-			{"reverting-asked", func(g glance) bool { return g.in("reverting") && g.rec.Ext.Reboots == 1 && g.runs("B") }},
+			{"reverting-asked",
+				func(g glance) bool { return g.in("reverting") && g.rec.Ext.Reboots == 1 && g.runs("B") }},
 			{"reverting-left", func(g glance) bool { return g.in("reverting") && g.runs("A") }},
 			{"idle-quarantined", func(g glance) bool { return g.idle() && g.has("outcome") }},
 		}, play: func(r *rig, h *hand) {
@@ -144,7 +145,8 @@ func oldFailures() []oldStory {
 		{board: bootNext{lose: new(int)}, points: []point{
 			{"checking-never-tried", func(g glance) bool { return g.in("checking") && g.rec.Ext.NeverTried == 1 }},
 			{"arming-again", func(g glance) bool { return g.in("arming") && g.rec.Ext.Arms == 2 }},
-			{"idle-reverted", func(g glance) bool { return g.idle() && g.waiting.Reverts == 1 && g.waiting.Failures == 1 }},
+			{"idle-reverted",
+				func(g glance) bool { return g.idle() && g.waiting.Reverts == 1 && g.waiting.Failures == 1 }},
 			{"idle-reverted-3", func(g glance) bool { return g.idle() && g.waiting.Reverts == 3 }},
 		}, play: func(r *rig, h *hand) {
 			*r.board.(bootNext).lose = 100
@@ -179,7 +181,8 @@ func oldFailures() []oldStory {
 			}},
 		{points: []point{
 			{"synthetic-trial", func(g glance) bool { return g.in("trial") && g.rec.Ext.Synthetic }},
-			{"synthetic-trial-2", func(g glance) bool { return g.in("trial") && g.rec.Ext.Synthetic && g.rec.Boots == 2 }},
+			{"synthetic-trial-2",
+				func(g glance) bool { return g.in("trial") && g.rec.Ext.Synthetic && g.rec.Boots == 2 }},
 			{"synthetic-sealing", func(g glance) bool { return g.in("sealing") && g.rec.Ext.Synthetic }},
 		}, play: func(r *rig, h *hand) {
 			h.retain(transport.Offer, r.release(2, 2))

@@ -93,7 +93,8 @@ func goings(point string) []going {
 			return r.install(h.things["older"])
 		}}}
 	case "rooted-waiting":
-		return []going{well, {name: "pulse", set: func(_ *rig, h *hand) { h.retain(transport.Pulse, h.things["pulse"]) }}}
+		return []going{well,
+			{name: "pulse", set: func(_ *rig, h *hand) { h.retain(transport.Pulse, h.things["pulse"]) }}}
 	case "rooted-withdrawn-ready":
 		return []going{well, {name: "withdrawn", set: func(_ *rig, h *hand) {
 			h.retain(transport.Pulse, h.things["withdrawn"])
@@ -142,7 +143,8 @@ func TestJournalsTakenUp(t *testing.T) {
 		}
 		for _, g := range goings(point) {
 			if again := goOn(t, string(raw), "rewritten", g); !strings.Contains(told.String(), again) {
-				t.Errorf("%s, %s: goes on otherwise where an old agent writes its journal between boots:\n%s", point, g.name, again)
+				t.Errorf("%s, %s: goes on otherwise where an old agent writes its journal between boots:\n%s",
+					point, g.name, again)
 			}
 		}
 		compareStory(t, filepath.Join(journals, point+".goes-on"), told.String())

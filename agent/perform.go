@@ -239,7 +239,8 @@ func (a *Agent) check(ctx context.Context, d *life.Done) error {
 				a.held = map[string]hal.Medium{}
 			}
 			a.held[i.Component] = dev
-			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size}, a.view.Meter(i.Component))
+			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size},
+				a.view.Meter(i.Component))
 		}
 		switch {
 		case err == nil:

@@ -28,13 +28,15 @@ func TestPermitIsUsedByAFailedInstall(t *testing.T) {
 		r.awake(func(ctx context.Context, a *agent.Agent) {
 			c, err := a.Console().Challenge(ctx, "uid 0")
 			if err == nil {
-				_, err = a.Console().Permit(ctx, f.permit(c.Challenge, f.digest(old), reason.SequenceBelowFloor), "uid 0")
+				_, err = a.Console().Permit(ctx, f.permit(c.Challenge, f.digest(old), reason.SequenceBelowFloor),
+					"uid 0")
 			}
 			if err != nil {
 				t.Error(err)
 			}
 			for range 2 { // the file is not there: it begins, and ends
-				_, err := a.Console().Install(ctx, console.LocalInstall{Envelope: old, Name: "old.suit", Actor: "uid 0", Payloads: map[string]slots.Source{}}, func(control.Progress) {})
+				_, err := a.Console().Install(ctx, console.LocalInstall{Envelope: old, Name: "old.suit", Actor: "uid 0",
+					Payloads: map[string]slots.Source{}}, func(control.Progress) {})
 				var no *intake.Refused
 				if !errors.As(err, &no) {
 					t.Errorf("the answer is %v", err)

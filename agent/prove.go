@@ -38,7 +38,8 @@ func (a *Agent) prove(ctx context.Context, do life.Prove) life.Event {
 			}
 			p.feed = a.o.Clock.After(watchdogTimeout / 4)
 		case r := <-p.rounds:
-			a.view.ShowTrial(&view.Trial{Round: r, Soak: a.o.Health.Soak, Boots: a.s.Budget.Boots, MaxBoots: a.o.MaxBoots})
+			a.view.ShowTrial(&view.Trial{Round: r, Soak: a.o.Health.Soak, Boots: a.s.Budget.Boots,
+				MaxBoots: a.o.MaxBoots})
 			a.view.Show(a.s, a.q.List())
 			if r.Changed {
 				return life.Round{Moment: a.moment(), Checks: checks(r)}
@@ -48,7 +49,8 @@ func (a *Agent) prove(ctx context.Context, do life.Prove) life.Event {
 				return e
 			}
 		case v := <-p.verdict:
-			out := life.Verdict{Healthy: v.Healthy, Failed: v.Failed, Text: errText(v.Err), Took: v.Took, Checks: checks(v.Last)}
+			out := life.Verdict{Healthy: v.Healthy, Failed: v.Failed, Text: errText(v.Err), Took: v.Took,
+				Checks: checks(v.Last)}
 			st, err := a.o.Boot.State(ctx)
 			out.Boot, out.BootOK, out.Moment = st, err == nil, a.moment()
 			return out

@@ -63,7 +63,8 @@ func TestQuarantineHolds64(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.w.PutFile("/state/quarantine.1", append(binary.LittleEndian.AppendUint32([]byte("RQ01"), crc32.ChecksumIEEE(body)), body...))
+		r.w.PutFile("/state/quarantine.1",
+			append(binary.LittleEndian.AppendUint32([]byte("RQ01"), crc32.ChecksumIEEE(body)), body...))
 		if n := len(r.barred()); n != 63 {
 			t.Fatalf("%d are quarantined at the beginning", n)
 		}
@@ -71,8 +72,10 @@ func TestQuarantineHolds64(t *testing.T) {
 		has := func(want int, oldest bool, what string) {
 			t.Helper()
 			all := r.barred()
-			if len(all) != want || strings.Contains(strings.Join(all, " "), name(0)) != oldest || !strings.Contains(strings.Join(all, " "), name(1)) {
-				t.Errorf("%s: %d are quarantined, the oldest still: %v; want %d, %v", what, len(all), !oldest, want, oldest)
+			if len(all) != want || strings.Contains(strings.Join(all, " "), name(0)) != oldest ||
+				!strings.Contains(strings.Join(all, " "), name(1)) {
+				t.Errorf("%s: %d are quarantined, the oldest still: %v; want %d, %v",
+					what, len(all), !oldest, want, oldest)
 			}
 		}
 		r.play(r.release(2, 2))

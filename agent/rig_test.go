@@ -72,8 +72,8 @@ func newRig(t testing.TB, seed uint64) *rig { return newRigOn(t, seed, uboot{}) 
 func newRigOn(t testing.TB, seed uint64, b board) *rig {
 	t.Helper()
 	w := sim.New(seed)
-	r := &rig{t: t, w: w, board: b, mem: journal.NewMemory(), inbox: make(chan transport.Message), images: map[string][]byte{},
-		sick: map[byte]bool{}, panics: map[byte]bool{}, online: true}
+	r := &rig{t: t, w: w, board: b, mem: journal.NewMemory(), inbox: make(chan transport.Message),
+		images: map[string][]byte{}, sick: map[byte]bool{}, panics: map[byte]bool{}, online: true}
 	w.AddDisk("/dev/a", slotSize)
 	w.AddDisk("/dev/b", slotSize)
 	b.blank(w)
@@ -124,9 +124,11 @@ func (r *rig) release(seq uint64, n byte, edit ...func(*author.Release)) []byte 
 	sum := sha256.Sum256(img)
 	uri := fmt.Sprintf("https://images.example.com/%d.img", n)
 	r.images[uri] = img
-	rel := author.Release{Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: seq, ReferenceURI: "https://images.example.com/manifest",
+	rel := author.Release{Vendor: vendor, Classes: []manifest.UUID{class}, Sequence: seq,
+		ReferenceURI: "https://images.example.com/manifest",
 		Components: []author.Component{{Name: "rootfs", Images: []author.Image{{Slot: author.AnySlot,
-			Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])}, Size: imageSize, URI: uri, PayloadSize: imageSize}}}}}
+			Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])}, Size: imageSize, URI: uri,
+			PayloadSize: imageSize}}}}}
 	for _, f := range edit {
 		f(&rel)
 	}
@@ -207,14 +209,17 @@ func (r *rig) agent() *agent.Agent {
 	r.t.Helper()
 	o := agent.Options{Device: "dev-1", Version: "test", Running: "1.0.0",
 		Facts: manifest.Device{Vendors: []manifest.UUID{vendor}, Classes: []manifest.UUID{class}, BatteryMWh: -1},
-		Slots: [2]agent.SlotDef{{Name: "A", Index: 0, Parts: map[string]string{"rootfs": "/dev/a"}}, {Name: "B", Index: 1, Parts: map[string]string{"rootfs": "/dev/b"}}},
-		Boot:  r.backend(), Blocks: r.w.Blocks(), FS: r.w.FS(), Counter: r.w.Counter(), Power: r.w.Power(), Clock: r.w.Clock(), Identity: r.w.Identity(),
-		NeedMarker: true, Journal: simJournal{r.w, r.fault, r.mem}, StateDir: "/state", Authority: r.keys, RootVersion: 1, Signer: r.device,
-		Inbox: r, Online: r.isOnline, Checkpoint: checkpoint, ForceAfter: 30 * time.Second,
-		Fetch:  func(urls []string, _ int64) (slots.Source, error) { return simSource{r, urls[0]}, nil },
-		Rules:  policy.Rules{},
-		Health: health.Plan{Checks: []health.Check{healthCheck{r}}, Soak: 20 * time.Second, Deadline: 2 * time.Minute, Interval: 5 * time.Second},
-		Log:    slog.New(slog.DiscardHandler)}
+		Slots: [2]agent.SlotDef{{Name: "A", Index: 0, Parts: map[string]string{"rootfs": "/dev/a"}},
+			{Name: "B", Index: 1, Parts: map[string]string{"rootfs": "/dev/b"}}},
+		Boot: r.backend(), Blocks: r.w.Blocks(), FS: r.w.FS(), Counter: r.w.Counter(), Power: r.w.Power(),
+		Clock: r.w.Clock(), Identity: r.w.Identity(), NeedMarker: true, Journal: simJournal{r.w, r.fault, r.mem},
+		StateDir: "/state", Authority: r.keys, RootVersion: 1, Signer: r.device, Inbox: r, Online: r.isOnline,
+		Checkpoint: checkpoint, ForceAfter: 30 * time.Second,
+		Fetch: func(urls []string, _ int64) (slots.Source, error) { return simSource{r, urls[0]}, nil },
+		Rules: policy.Rules{},
+		Health: health.Plan{Checks: []health.Check{healthCheck{r}}, Soak: 20 * time.Second, Deadline: 2 * time.Minute,
+			Interval: 5 * time.Second},
+		Log: slog.New(slog.DiscardHandler)}
 	if r.options != nil {
 		r.options(&o)
 	}
@@ -284,7 +289,8 @@ func (r *rig) live(envelopes *[][]byte, poke func(*agent.Agent)) bool {
 		}
 		d, ok := r.w.NextTimer()
 		phase := a.Console().Status(context.Background()).Phase
-		return (phase == "idle" || phase == "ready") && (!ok || d > 10*time.Minute) && (envelopes == nil || len(*envelopes) == 0)
+		return (phase == "idle" || phase == "ready") && (!ok || d > 10*time.Minute) &&
+			(envelopes == nil || len(*envelopes) == 0)
 	})
 }
 
@@ -334,7 +340,8 @@ func (r *rig) boot(envelopes *[][]byte, rests func(*agent.Agent) bool) bool {
 		}
 	}
 	stop()
-	r.t.Fatalf("the device does not come to rest in this boot: %+v (seed %d)", a.Console().Status(context.Background()), r.w.Seed())
+	r.t.Fatalf("the device does not come to rest in this boot: %+v (seed %d)",
+		a.Console().Status(context.Background()), r.w.Seed())
 	return false
 }
 
@@ -363,13 +370,15 @@ func (r *rig) story() []string {
 	}
 	_, err = export.Verify(&b, keys, func(rec evidence.Record) error {
 		var d []string
-		for _, k := range []string{"result", "why", "trial-boot", "armed", "resumed-from", "read-back", "confirmed", "origin", "lifted-sequence-below-floor",
+		for _, k := range []string{"result", "why", "trial-boot", "armed", "resumed-from", "read-back", "confirmed",
+			"origin", "lifted-sequence-below-floor",
 			"not-recorded-before"} {
 			if v := rec.Detail[k]; v != "" {
 				d = append(d, k+"="+v)
 			}
 		}
-		line := fmt.Sprintf("%-9s %s", rec.Kind, strings.TrimSpace(fmt.Sprintf("%s>%s slot=%s seq=%d %s %s", rec.From, rec.To, rec.Slot, rec.Sequence, rec.Reason, strings.Join(d, " "))))
+		line := fmt.Sprintf("%-9s %s", rec.Kind, strings.TrimSpace(fmt.Sprintf("%s>%s slot=%s seq=%d %s %s", rec.From,
+			rec.To, rec.Slot, rec.Sequence, rec.Reason, strings.Join(d, " "))))
 		lines = append(lines, line)
 		return nil
 	})

@@ -11,7 +11,8 @@ import (
 // TestRotationVoidsWhatWasSaid: a new root replaces the key of a role. What its former signer said counts no
 // more, at once and after a restart, and what the new one says is taken.
 func TestRotationVoidsWhatWasSaid(t *testing.T) {
-	for role, want := range map[trust.Role]string{trust.RoleCampaign: "plan-missing", trust.RolePulse: "pulse-missing", trust.RoleRecovery: ""} {
+	for role, want := range map[trust.Role]string{trust.RoleCampaign: "plan-missing", trust.RolePulse: "pulse-missing",
+		trust.RoleRecovery: ""} {
 		for _, restart := range []bool{false, true} {
 			t.Run(string(role), func(t *testing.T) {
 				bubble(t, 661, func(r *rig) {
@@ -32,7 +33,8 @@ func TestRotationVoidsWhatWasSaid(t *testing.T) {
 						return
 					}
 					if n != 0 {
-						t.Errorf("restart=%v: what a rotated %s key said made the device boot %d times", restart, role, n)
+						t.Errorf("restart=%v: what a rotated %s key said made the device boot %d times",
+							restart, role, n)
 					}
 					r.is("A", 1, want)
 					plan, digest = f.plan(env, 2)

@@ -19,7 +19,11 @@ func TestArmedThenSafe(t *testing.T) {
 			return nil
 		}
 		r.options = func(o *agent.Options) {
-			o.Boot = fakeBoot{Backend: o.Boot, try: func(real func() error) error { err := real(); tried = true; return err }}
+			o.Boot = fakeBoot{Backend: o.Boot, try: func(real func() error) error {
+				err := real()
+				tried = true
+				return err
+			}}
 		}
 		envs := [][]byte{r.release(2, 2)}
 		r.boot(&envs, func(*agent.Agent) bool { return tried })
@@ -39,7 +43,8 @@ func TestArmedThenSafe(t *testing.T) {
 			r.loader()
 		}
 		if r.runs() != "A" || !r.state().Slots["A"].Confirmed {
-			t.Errorf("two days later slot %s runs after %d reboots, %+v\n%s", r.runs(), boots, r.state().Slots, r.told())
+			t.Errorf("two days later slot %s runs after %d reboots, %+v\n%s",
+				r.runs(), boots, r.state().Slots, r.told())
 		}
 	})
 }

@@ -36,8 +36,9 @@ var fleetTime = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 func rooted(r *rig) *fleet {
 	r.t.Helper()
 	f := &fleet{r: r, keys: map[trust.Role]*trust.Signer{}}
-	f.spec = trust.RootSpec{Version: 1, Name: "fleet", Issued: fleetTime.Add(-time.Hour), Expires: fleetTime.AddDate(2, 0, 0),
-		Algorithms: []int64{trust.Ed25519, trust.ESP256}, Roles: map[trust.Role]trust.RoleSpec{}}
+	f.spec = trust.RootSpec{Version: 1, Name: "fleet", Issued: fleetTime.Add(-time.Hour),
+		Expires: fleetTime.AddDate(2, 0, 0), Algorithms: []int64{trust.Ed25519, trust.ESP256},
+		Roles: map[trust.Role]trust.RoleSpec{}}
 	for _, role := range trust.Roles() {
 		f.rekey(role)
 	}
@@ -69,7 +70,8 @@ func (f *fleet) rekey(role trust.Role) {
 	f.keys[role] = s
 	m := trust.Member{Name: string(role), Keys: []trust.Key{s.Key()}}
 	f.spec.Members = append(f.spec.Members, m)
-	f.spec.Roles[role] = trust.RoleSpec{Generation: f.spec.Version, Grants: []trust.Grant{{Threshold: 1, Members: []trust.Member{m}}}}
+	f.spec.Roles[role] = trust.RoleSpec{Generation: f.spec.Version,
+		Grants: []trust.Grant{{Threshold: 1, Members: []trust.Member{m}}}}
 }
 
 // root signs the next root by the old and the new keys of its role.
@@ -117,8 +119,9 @@ func (f *fleet) digest(env []byte) manifest.Digest {
 func (f *fleet) plan(env []byte, seq uint64) (plan []byte, digest manifest.Digest) {
 	f.r.t.Helper()
 	f.plans++
-	b, err := campaign.BuildPlan(campaign.PlanSpec{Generation: f.trusted.Generation(trust.RoleCampaign), Channel: "stable", Sequence: f.plans,
-		Manifest: f.digest(env), ManifestSequence: seq, Classes: []manifest.UUID{class}, Salt: make([]byte, campaign.SaltSize),
+	b, err := campaign.BuildPlan(campaign.PlanSpec{Generation: f.trusted.Generation(trust.RoleCampaign),
+		Channel: "stable", Sequence: f.plans, Manifest: f.digest(env), ManifestSequence: seq,
+		Classes: []manifest.UUID{class}, Salt: make([]byte, campaign.SaltSize),
 		Phases: []campaign.Phase{{BasisPoints: 10000}}, Issued: fleetTime, ValidUntil: fleetTime.AddDate(0, 6, 0)})
 	if err == nil {
 		b, err = trust.SignDocument("plan", b, f.keys[trust.RoleCampaign])
@@ -136,8 +139,8 @@ func (f *fleet) plan(env []byte, seq uint64) (plan []byte, digest manifest.Diges
 func (f *fleet) pulse(plan manifest.Digest, state campaign.State) []byte {
 	f.r.t.Helper()
 	f.pulses++
-	b, err := campaign.BuildPulse(campaign.PulseSpec{Generation: f.trusted.Generation(trust.RolePulse), Plan: plan, Sequence: f.pulses, State: state,
-		Issued: fleetTime, Expires: fleetTime.AddDate(0, 0, 7)})
+	b, err := campaign.BuildPulse(campaign.PulseSpec{Generation: f.trusted.Generation(trust.RolePulse), Plan: plan,
+		Sequence: f.pulses, State: state, Issued: fleetTime, Expires: fleetTime.AddDate(0, 0, 7)})
 	if err == nil {
 		b, err = trust.SignDocument("pulse", b, f.keys[trust.RolePulse])
 	}
@@ -275,7 +278,8 @@ func TestAmnesia(t *testing.T) {
 		f.root(old)
 		env := r.release(2, 2)
 		plan, digest := f.plan(env, 2)
-		r.hear(doc(transport.Root, f.bundle()), doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env))
+		r.hear(doc(transport.Root, f.bundle()), doc(transport.Plan, plan),
+			doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env))
 		r.is("B", 2)
 		r.mem = journal.NewMemory()
 		next := r.release(3, 3)
@@ -299,8 +303,9 @@ func TestForgedDocuments(t *testing.T) {
 		f.keys[trust.RoleCampaign], f.keys[trust.RolePulse] = f.keys[trust.RolePulse], f.keys[trust.RoleCampaign]
 		forgedPulse := f.pulse(digest, campaign.StateOpen) // signed by the campaign key
 		other := rooted(newRig(t, 46))
-		n := r.hear(doc(transport.Root, other.bundle()), doc(transport.Root, []byte("garbage")), doc(transport.Plan, []byte{0xd8}),
-			doc(transport.Plan, plan), doc(transport.Pulse, forgedPulse), offered(env))
+		n := r.hear(doc(transport.Root, other.bundle()), doc(transport.Root, []byte("garbage")),
+			doc(transport.Plan, []byte{0xd8}), doc(transport.Plan, plan),
+			doc(transport.Pulse, forgedPulse), offered(env))
 		if n != 0 || r.runs() != "A" {
 			t.Errorf("forged documents made the device boot %d times", n)
 		}
@@ -321,7 +326,8 @@ func TestPermit(t *testing.T) {
 		old := r.release(3, 3)
 		install := func(ctx context.Context, a *agent.Agent) error {
 			_, err := a.Console().Install(ctx, console.LocalInstall{Envelope: old, Name: "old.suit", Actor: "uid 0",
-				Payloads: map[string]slots.Source{"3.img": simSource{r, "https://images.example.com/3.img"}}}, func(control.Progress) {})
+				Payloads: map[string]slots.Source{"3.img": simSource{r, "https://images.example.com/3.img"}}},
+				func(control.Progress) {})
 			return err
 		}
 		var refused error
@@ -342,20 +348,23 @@ func TestPermit(t *testing.T) {
 				t.Error(err)
 			}
 			_, voided = a.Console().Permit(ctx, stale, "uid 0")
-			_, permitted = a.Console().Permit(ctx, f.permit(second.Challenge, f.digest(old), reason.SequenceBelowFloor), "uid 0")
+			_, permitted = a.Console().Permit(ctx, f.permit(second.Challenge, f.digest(old), reason.SequenceBelowFloor),
+				"uid 0")
 		})
 		if voided == nil || permitted != nil {
 			t.Fatalf("a permit for a challenge that is void: %v; for the open one: %v", voided, permitted)
 		}
 		// It answers a challenge on the console: the same manifest over the network is as old as before.
 		plan, digest = f.plan(old, 3)
-		if n := r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(old)); n != 0 {
+		if n := r.hear(doc(transport.Plan, plan),
+			doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(old)); n != 0 {
 			t.Errorf("a permit served an offer of the network: %d boots", n)
 		}
 		r.is("B", 2, "refuse slot= seq=3 sequence-below-floor")
 		r.ask(func(ctx context.Context, a *agent.Agent) { _ = install(ctx, a) })
 		// What it lifted is on record with the decision, figures and all.
-		r.is("A", 3, "challenge", "install slot= seq=3 permitted lifted-sequence-below-floor=sequence 3 is lower than 5, which was confirmed")
+		r.is("A", 3, "challenge",
+			"install slot= seq=3 permitted lifted-sequence-below-floor=sequence 3 is lower than 5, which was confirmed")
 		// It was good once: without an open challenge none is taken, and the one that was used is gone, also
 		// after restarts.
 		var again error
@@ -382,7 +391,8 @@ func (f *fleet) permit(challenge string, digest manifest.Digest, lifts ...reason
 	c, err := campaign.ParseChallenge(challenge)
 	var b []byte
 	if err == nil {
-		b, err = campaign.BuildPermit(campaign.PermitSpec{Generation: f.trusted.Generation(trust.RoleRecovery), Challenge: c, Manifest: digest, Lifts: lifts, Issued: fleetTime})
+		b, err = campaign.BuildPermit(campaign.PermitSpec{Generation: f.trusted.Generation(trust.RoleRecovery),
+			Challenge: c, Manifest: digest, Lifts: lifts, Issued: fleetTime})
 	}
 	if err == nil {
 		b, err = trust.SignDocument("permit", b, f.keys[trust.RoleRecovery])

@@ -31,15 +31,18 @@ var verbs = map[string]func(context.Context, *rig, *agent.Agent) error{
 		return err
 	},
 	"approve unknown": func(ctx context.Context, _ *rig, a *agent.Agent) error {
-		_, err := a.Console().Approve(ctx, "sha256:0000000000000000000000000000000000000000000000000000000000000000", "uid 0", "")
+		_, err := a.Console().Approve(ctx, "sha256:0000000000000000000000000000000000000000000000000000000000000000",
+			"uid 0", "")
 		return err
 	},
 	"install garbage": func(ctx context.Context, _ *rig, a *agent.Agent) error {
-		_, err := a.Console().Install(ctx, console.LocalInstall{Envelope: []byte("x"), Name: "x", Actor: "uid 0"}, func(control.Progress) {})
+		_, err := a.Console().Install(ctx, console.LocalInstall{Envelope: []byte("x"), Name: "x", Actor: "uid 0"},
+			func(control.Progress) {})
 		return err
 	},
 	"install without its file": func(ctx context.Context, r *rig, a *agent.Agent) error {
-		_, err := a.Console().Install(ctx, console.LocalInstall{Envelope: r.release(9, 3), Name: "x", Actor: "uid 0", Payloads: map[string]slots.Source{}}, func(control.Progress) {})
+		_, err := a.Console().Install(ctx, console.LocalInstall{Envelope: r.release(9, 3), Name: "x", Actor: "uid 0",
+			Payloads: map[string]slots.Source{}}, func(control.Progress) {})
 		return err
 	},
 }
@@ -54,14 +57,27 @@ func TestVerbs(t *testing.T) {
 		state string
 		want  map[string]reason.Reason
 	}{
-		{"idle", map[string]reason.Reason{"confirm": reason.NothingToDo, "revert": reason.RevertImpossible, "approve": reason.NothingToDo,
-			"approve unknown": reason.NothingToDo, "install garbage": reason.EnvelopeMalformed, "install without its file": reason.Interrupted}},
-		{"writing", map[string]reason.Reason{"confirm": busy, "revert": done, "approve": busy, "approve unknown": busy, "install garbage": busy, "install without its file": busy}},
-		{"ready", map[string]reason.Reason{"confirm": reason.NothingToDo, "revert": done, "approve": done, "approve unknown": reason.NothingToDo, "install garbage": busy, "install without its file": busy}},
-		{"trial", map[string]reason.Reason{"confirm": done, "revert": done, "approve": reason.NothingToDo, "approve unknown": reason.NothingToDo, "install garbage": busy, "install without its file": busy}},
-		{"rebooting", map[string]reason.Reason{"confirm": busy, "revert": busy, "approve": busy, "approve unknown": busy, "install garbage": busy, "install without its file": busy}},
-		{"unproven", map[string]reason.Reason{"confirm": reason.RunningUnproven, "revert": reason.RunningUnproven, "approve": reason.NothingToDo, "approve unknown": reason.NothingToDo, "install garbage": reason.EnvelopeMalformed, "install without its file": reason.RunningUnproven}},
-		{"boot-safe", map[string]reason.Reason{"confirm": reason.NothingToDo, "revert": reason.RunningUnproven, "approve": reason.NothingToDo, "approve unknown": reason.NothingToDo, "install garbage": reason.EnvelopeMalformed, "install without its file": reason.BootSafeMode}},
+		{"idle", map[string]reason.Reason{"confirm": reason.NothingToDo, "revert": reason.RevertImpossible,
+			"approve":         reason.NothingToDo,
+			"approve unknown": reason.NothingToDo, "install garbage": reason.EnvelopeMalformed,
+			"install without its file": reason.Interrupted}},
+		{"writing", map[string]reason.Reason{"confirm": busy, "revert": done, "approve": busy, "approve unknown": busy,
+			"install garbage": busy, "install without its file": busy}},
+		{"ready", map[string]reason.Reason{"confirm": reason.NothingToDo, "revert": done, "approve": done,
+			"approve unknown": reason.NothingToDo, "install garbage": busy, "install without its file": busy}},
+		{"trial", map[string]reason.Reason{"confirm": done, "revert": done, "approve": reason.NothingToDo,
+			"approve unknown": reason.NothingToDo, "install garbage": busy, "install without its file": busy}},
+		{"rebooting",
+			map[string]reason.Reason{"confirm": busy, "revert": busy, "approve": busy, "approve unknown": busy,
+				"install garbage": busy, "install without its file": busy}},
+		{"unproven",
+			map[string]reason.Reason{"confirm": reason.RunningUnproven, "revert": reason.RunningUnproven,
+				"approve": reason.NothingToDo, "approve unknown": reason.NothingToDo,
+				"install garbage": reason.EnvelopeMalformed, "install without its file": reason.RunningUnproven}},
+		{"boot-safe",
+			map[string]reason.Reason{"confirm": reason.NothingToDo, "revert": reason.RunningUnproven,
+				"approve": reason.NothingToDo, "approve unknown": reason.NothingToDo,
+				"install garbage": reason.EnvelopeMalformed, "install without its file": reason.BootSafeMode}},
 	}
 	for _, tt := range tests {
 		for verb, want := range tt.want {
@@ -100,7 +116,8 @@ func TestVerbs(t *testing.T) {
 					got, waited := reason.Reason(""), 0
 					r.boot(&offers, func(a *agent.Agent) bool {
 						s := a.Console().Status(ctx)
-						if answer == nil && s.Phase == phase && s.Evidence.Seq > 1 && (phase != "rebooting" || asked > 0) {
+						if answer == nil && s.Phase == phase && s.Evidence.Seq > 1 &&
+							(phase != "rebooting" || asked > 0) {
 							answer = make(chan error, 1)
 							go func() { answer <- verbs[verb](ctx, r, a) }()
 							time.Sleep(3 * time.Second)

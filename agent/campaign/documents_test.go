@@ -31,7 +31,8 @@ func TestCohort(t *testing.T) {
 	var in [3]int
 	const devices = 20000
 	for i := range devices {
-		p := campaign.Position(salt, "device-"+strings.Repeat("x", i%7)+string(rune('a'+i%26))+time.Unix(int64(i), 0).UTC().String())
+		p := campaign.Position(salt,
+			"device-"+strings.Repeat("x", i%7)+string(rune('a'+i%26))+time.Unix(int64(i), 0).UTC().String())
 		if p < 0 || p > 9999 {
 			t.Fatalf("position %d", p)
 		}
@@ -60,19 +61,27 @@ func TestDocumentsRefuseToBe(t *testing.T) {
 		"a short salt":            func(p *campaign.PlanSpec) { p.Salt = p.Salt[1:] },
 		"for nobody":              func(p *campaign.PlanSpec) { p.Classes = nil },
 		"a class twice":           func(p *campaign.PlanSpec) { p.Classes = []manifest.UUID{class, class} },
-		"too many classes":        func(p *campaign.PlanSpec) { p.Classes = make([]manifest.UUID, campaign.MaxPlanIDs+1) },
-		"devices out of order":    func(p *campaign.PlanSpec) { p.Devices = []string{"b", "a"} },
-		"a device with a space":   func(p *campaign.PlanSpec) { p.Devices = []string{"a b"} },
-		"too many devices":        func(p *campaign.PlanSpec) { p.Devices = make([]string, campaign.MaxDevices+1) },
-		"no phases":               func(p *campaign.PlanSpec) { p.Phases = nil },
-		"too many phases":         func(p *campaign.PlanSpec) { p.Phases = make([]campaign.Phase, campaign.MaxPhases+1) },
-		"an empty phase":          func(p *campaign.PlanSpec) { p.Phases[0].BasisPoints = 0 },
-		"more than everybody":     func(p *campaign.PlanSpec) { p.Phases[0].BasisPoints = 10001 },
-		"a phase that shrinks":    func(p *campaign.PlanSpec) { p.Phases = []campaign.Phase{{BasisPoints: 2}, {BasisPoints: 1}} },
-		"a phase that goes back":  func(p *campaign.PlanSpec) { p.Phases = []campaign.Phase{{1, noon}, {1, noon.Add(-time.Second)}} },
-		"valid until before":      func(p *campaign.PlanSpec) { p.ValidUntil = p.Issued },
-		"never issued":            func(p *campaign.PlanSpec) { p.Issued = time.Time{} },
-		"parts of seconds":        func(p *campaign.PlanSpec) { p.Issued = p.Issued.Add(1) },
+		"too many classes": func(p *campaign.PlanSpec) {
+			p.Classes = make([]manifest.UUID, campaign.MaxPlanIDs+1)
+		},
+		"devices out of order":  func(p *campaign.PlanSpec) { p.Devices = []string{"b", "a"} },
+		"a device with a space": func(p *campaign.PlanSpec) { p.Devices = []string{"a b"} },
+		"too many devices":      func(p *campaign.PlanSpec) { p.Devices = make([]string, campaign.MaxDevices+1) },
+		"no phases":             func(p *campaign.PlanSpec) { p.Phases = nil },
+		"too many phases": func(p *campaign.PlanSpec) {
+			p.Phases = make([]campaign.Phase, campaign.MaxPhases+1)
+		},
+		"an empty phase":      func(p *campaign.PlanSpec) { p.Phases[0].BasisPoints = 0 },
+		"more than everybody": func(p *campaign.PlanSpec) { p.Phases[0].BasisPoints = 10001 },
+		"a phase that shrinks": func(p *campaign.PlanSpec) {
+			p.Phases = []campaign.Phase{{BasisPoints: 2}, {BasisPoints: 1}}
+		},
+		"a phase that goes back": func(p *campaign.PlanSpec) {
+			p.Phases = []campaign.Phase{{1, noon}, {1, noon.Add(-time.Second)}}
+		},
+		"valid until before": func(p *campaign.PlanSpec) { p.ValidUntil = p.Issued },
+		"never issued":       func(p *campaign.PlanSpec) { p.Issued = time.Time{} },
+		"parts of seconds":   func(p *campaign.PlanSpec) { p.Issued = p.Issued.Add(1) },
 	} {
 		s := d.PlanSpec()
 		change(&s)
@@ -89,7 +98,9 @@ func TestDocumentsRefuseToBe(t *testing.T) {
 		"phase -1":         func(p *campaign.PulseSpec) { p.Phase = -1 },
 		"phase 16":         func(p *campaign.PulseSpec) { p.Phase = campaign.MaxPhases },
 		"expired at birth": func(p *campaign.PulseSpec) { p.Expires = p.Issued },
-		"a long life":      func(p *campaign.PulseSpec) { p.Expires = p.Issued.Add(campaign.MaxPulseLife + time.Second) },
+		"a long life": func(p *campaign.PulseSpec) {
+			p.Expires = p.Issued.Add(campaign.MaxPulseLife + time.Second)
+		},
 	} {
 		s := d.PulseSpec(c)
 		change(&s)

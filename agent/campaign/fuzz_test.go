@@ -29,7 +29,8 @@ func FuzzCampaign(f *testing.F) {
 	seed("plan", msg, err)
 	msg, err = campaign.BuildPulse(d.PulseSpec(c))
 	seed("pulse", msg, err)
-	msg, err = campaign.BuildPermit(d.PermitSpec(campaigntest.Challenge(), image("m"), reason.LowBattery, reason.OutsideWindow))
+	msg, err = campaign.BuildPermit(d.PermitSpec(campaigntest.Challenge(), image("m"), reason.LowBattery,
+		reason.OutsideWindow))
 	seed("permit", msg, err)
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		for _, kind := range []string{"plan", "pulse", "permit"} {

@@ -66,20 +66,25 @@ func TestGolden(t *testing.T) {
 		}
 		return msg
 	}
-	msg, err := campaign.BuildPlan(campaign.PlanSpec{Generation: 1, Channel: "stable", Sequence: 3, Manifest: manifest.Sum([]byte("manifest")), ManifestSequence: 7,
-		Classes: []manifest.UUID{class}, Devices: []string{"gw-1", "gw-2"}, Salt: bytes.Repeat([]byte{7}, campaign.SaltSize),
-		Phases: []campaign.Phase{{BasisPoints: 100}, {BasisPoints: 10000, NotBefore: noon.Add(48 * time.Hour)}}, Issued: noon, ValidUntil: noon.AddDate(0, 0, 14)})
+	msg, err := campaign.BuildPlan(campaign.PlanSpec{Generation: 1, Channel: "stable", Sequence: 3,
+		Manifest: manifest.Sum([]byte("manifest")), ManifestSequence: 7, Classes: []manifest.UUID{class},
+		Devices: []string{"gw-1", "gw-2"}, Salt: bytes.Repeat([]byte{7}, campaign.SaltSize),
+		Phases: []campaign.Phase{{BasisPoints: 100}, {BasisPoints: 10000, NotBefore: noon.Add(48 * time.Hour)}},
+		Issued: noon, ValidUntil: noon.AddDate(0, 0, 14)})
 	c, err := campaign.VerifyPlan(r, signed("plan", "campaign", msg, err))
 	if err != nil {
 		t.Fatal(err)
 	}
-	msg, err = campaign.BuildPulse(campaign.PulseSpec{Generation: 1, Plan: c.Digest(), Sequence: 2, State: campaign.StateOpen, Phase: 1, Issued: noon, Expires: noon.Add(time.Hour)})
+	msg, err = campaign.BuildPulse(campaign.PulseSpec{Generation: 1, Plan: c.Digest(), Sequence: 2,
+		State: campaign.StateOpen, Phase: 1, Issued: noon, Expires: noon.Add(time.Hour)})
 	if _, err := campaign.VerifyPulse(r, signed("pulse", "pulse", msg, err)); err != nil {
 		t.Error(err)
 	}
-	msg, err = campaign.BuildPermit(campaign.PermitSpec{Generation: 1, Challenge: campaigntest.Challenge(), Manifest: manifest.Sum([]byte("manifest")),
-		Lifts: []reason.Reason{reason.Quarantined, reason.SequenceBelowFloor}, Issued: noon})
-	if _, err := campaign.VerifyPermit(r, signed("permit", "recovery", msg, err), campaigntest.Challenge()); err != nil {
+	msg, err = campaign.BuildPermit(campaign.PermitSpec{Generation: 1, Challenge: campaigntest.Challenge(),
+		Manifest: manifest.Sum([]byte("manifest")),
+		Lifts:    []reason.Reason{reason.Quarantined, reason.SequenceBelowFloor}, Issued: noon})
+	if _, err := campaign.VerifyPermit(r, signed("permit", "recovery", msg, err),
+		campaigntest.Challenge()); err != nil {
 		t.Error(err)
 	}
 }

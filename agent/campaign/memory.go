@@ -106,7 +106,8 @@ func (m Memory) AcceptPlan(r trust.Root, channel string, c Campaign) (Memory, er
 	case m.IsWithdrawn(digest):
 		return m, refuse(reason.PlanWithdrawn, "plan %d of channel %s", s.Sequence, channel)
 	case s.Generation < seen.Generation, s.Generation == seen.Generation && s.Sequence < seen.Sequence:
-		return m, refuse(reason.PlanVoid, "it is plan %d of generation %d, and plan %d of generation %d was taken before",
+		return m, refuse(reason.PlanVoid,
+			"it is plan %d of generation %d, and plan %d of generation %d was taken before",
 			s.Sequence, s.Generation, seen.Sequence, seen.Generation)
 	case s.Generation == seen.Generation && s.Sequence == seen.Sequence && digest != seen.Plan:
 		return m, refuse(reason.PlanVoid, "another plan with sequence %d was taken before", s.Sequence)
@@ -155,8 +156,10 @@ func (m Memory) AcceptPulse(r trust.Root, c Campaign, p Pulse) (Memory, error) {
 		return m, refuse(reason.PulseVoid, "it names phase %d, and the plan has %d", s.Phase+1, len(c.spec.Phases))
 	case m.IsWithdrawn(plan) && s.State != StateWithdrawn:
 		return m, refuse(reason.PlanWithdrawn, "a withdrawn plan cannot be opened again")
-	case s.Generation < seen.Pulse.Generation, s.Generation == seen.Pulse.Generation && s.Sequence < seen.Pulse.Sequence:
-		return m, refuse(reason.PulseVoid, "it is pulse %d of generation %d, and pulse %d of generation %d was taken before",
+	case s.Generation < seen.Pulse.Generation,
+		s.Generation == seen.Pulse.Generation && s.Sequence < seen.Pulse.Sequence:
+		return m, refuse(reason.PulseVoid,
+			"it is pulse %d of generation %d, and pulse %d of generation %d was taken before",
 			s.Sequence, s.Generation, seen.Pulse.Sequence, seen.Pulse.Generation)
 	case s.Generation == seen.Pulse.Generation && s.Sequence == seen.Pulse.Sequence && digest != seen.Pulse.Pulse:
 		return m, refuse(reason.PulseVoid, "another pulse with sequence %d was taken before", s.Sequence)

@@ -71,8 +71,9 @@ func ParseChallenge(text string) (Challenge, error) {
 	text, ok := strings.CutPrefix(strings.Join(strings.Fields(text), ""), challengePrefix)
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if !ok || err != nil || len(b) < 4 {
-		return Challenge{}, fmt.Errorf("cannot read challenge: want %s and then letters and digits, as the device shows it",
-			challengePrefix)
+		return Challenge{},
+			fmt.Errorf("cannot read challenge: want %s and then letters and digits, as the device shows it",
+				challengePrefix)
 	}
 	sum := sha256.Sum256(b[:len(b)-4])
 	if !bytes.Equal(sum[:4], b[len(b)-4:]) {
@@ -116,8 +117,9 @@ type wirePermit struct {
 // the list, and a new reason is not in it until somebody puts it there.
 func Liftable(r reason.Reason) bool {
 	switch r {
-	case reason.SequenceBelowFloor, reason.SequenceReused, reason.SequenceOutOfRange, reason.Quarantined, reason.AlreadyInstalled,
-		reason.LowBattery, reason.OutsideWindow, reason.ClockUnknown, reason.LinkMetered, reason.ApprovalRequired,
+	case reason.SequenceBelowFloor, reason.SequenceReused, reason.SequenceOutOfRange, reason.Quarantined,
+		reason.AlreadyInstalled, reason.LowBattery, reason.OutsideWindow, reason.ClockUnknown, reason.LinkMetered,
+		reason.ApprovalRequired,
 		reason.PlanWithdrawn, reason.RootExpired:
 		return true
 	}

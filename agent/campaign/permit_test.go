@@ -15,15 +15,17 @@ import (
 // What a permit may never lift, by name; and every other word of the table that is not in the list.
 func TestPermitNeverLifts(t *testing.T) {
 	for _, r := range []reason.Reason{
-		reason.SignatureInvalid, reason.SignerUnknown, reason.SignersInsufficient, reason.DigestMismatch, reason.AlgorithmNotAllowed,
-		reason.Revoked, reason.RootBehind, reason.CounterUnreadable, reason.WrongClass, reason.WrongVendor, reason.WrongDevice, reason.ReadBackMismatch,
-		reason.ImageCorrupt, reason.ImageTooLarge, reason.SlotMissing, reason.RunningUnproven, reason.BootSafeMode, reason.Decommissioned,
-		reason.VersionCondition, reason.Expired, reason.ConditionFailed, reason.EnvelopeMalformed, reason.None, "of-a-newer-version",
+		reason.SignatureInvalid, reason.SignerUnknown, reason.SignersInsufficient, reason.DigestMismatch,
+		reason.AlgorithmNotAllowed, reason.Revoked, reason.RootBehind, reason.CounterUnreadable, reason.WrongClass,
+		reason.WrongVendor, reason.WrongDevice, reason.ReadBackMismatch, reason.ImageCorrupt, reason.ImageTooLarge,
+		reason.SlotMissing, reason.RunningUnproven, reason.BootSafeMode, reason.Decommissioned, reason.VersionCondition,
+		reason.Expired, reason.ConditionFailed, reason.EnvelopeMalformed, reason.None, "of-a-newer-version",
 	} {
 		if campaign.Liftable(r) {
 			t.Errorf("%s can be lifted", r)
 		}
-		if _, err := campaign.BuildPermit(campaigntest.New(t).PermitSpec(campaigntest.Challenge(), image("m"), r)); err == nil {
+		if _, err := campaign.BuildPermit(
+			campaigntest.New(t).PermitSpec(campaigntest.Challenge(), image("m"), r)); err == nil {
 			t.Errorf("a permit that lifts %q was built", r)
 		}
 	}
@@ -64,7 +66,8 @@ func TestAttackPermitReplay(t *testing.T) {
 	old := *d
 	d.Amend(t, func(*trust.RootSpec) {})
 	var r *campaign.Refusal
-	if _, err := campaign.VerifyPermit(d.Root, msg, campaigntest.Challenge()); !errors.As(err, &r) || r.Reason != reason.PermitVoid {
+	if _, err := campaign.VerifyPermit(d.Root, msg, campaigntest.Challenge()); !errors.As(err, &r) ||
+		r.Reason != reason.PermitVoid {
 		t.Errorf("the root moved on: %v", err)
 	}
 	old.Rotate(t, trust.RoleRecovery)
@@ -110,9 +113,11 @@ func TestPermitRefusesToBe(t *testing.T) {
 		"no challenge":  func(p *campaign.PermitSpec) { p.Challenge = campaign.Challenge{} },
 		"no manifest":   func(p *campaign.PermitSpec) { p.Manifest = manifest.Digest{} },
 		"lifts nothing": func(p *campaign.PermitSpec) { p.Lifts = nil },
-		"out of order":  func(p *campaign.PermitSpec) { p.Lifts = []reason.Reason{reason.SequenceReused, reason.LowBattery} },
-		"twice":         func(p *campaign.PermitSpec) { p.Lifts = []reason.Reason{reason.LowBattery, reason.LowBattery} },
-		"too many":      func(p *campaign.PermitSpec) { p.Lifts = make([]reason.Reason, campaign.MaxPermitted+1) },
+		"out of order": func(p *campaign.PermitSpec) {
+			p.Lifts = []reason.Reason{reason.SequenceReused, reason.LowBattery}
+		},
+		"twice":    func(p *campaign.PermitSpec) { p.Lifts = []reason.Reason{reason.LowBattery, reason.LowBattery} },
+		"too many": func(p *campaign.PermitSpec) { p.Lifts = make([]reason.Reason, campaign.MaxPermitted+1) },
 	} {
 		s := d.PermitSpec(campaigntest.Challenge(), image("m"), reason.LowBattery)
 		change(&s)

@@ -177,8 +177,8 @@ func readPlan(payload []byte) (PlanSpec, error) {
 	if err := trust.Decode(payload, &w); err != nil {
 		return PlanSpec{}, err
 	}
-	s := PlanSpec{Generation: w.Generation, Channel: w.Channel, Sequence: w.Sequence, ManifestSequence: w.ManifestSequence,
-		Devices: w.Devices, Salt: w.Salt}
+	s := PlanSpec{Generation: w.Generation, Channel: w.Channel, Sequence: w.Sequence,
+		ManifestSequence: w.ManifestSequence, Devices: w.Devices, Salt: w.Salt}
 	var err error
 	if s.Manifest, err = manifest.ParseDigest(w.Manifest); err != nil {
 		return PlanSpec{}, err
@@ -213,7 +213,8 @@ func (s PlanSpec) validate() error {
 	case s.Generation == 0 || s.Sequence == 0:
 		return fmt.Errorf("generation %d, sequence %d: both start at 1", s.Generation, s.Sequence)
 	case !idOK(s.Channel):
-		return fmt.Errorf("channel %.80q: want 1 to %d of letters, digits, dots, underscores and hyphens", s.Channel, MaxChannel)
+		return fmt.Errorf("channel %.80q: want 1 to %d of letters, digits, dots, underscores and hyphens",
+			s.Channel, MaxChannel)
 	case s.Manifest.IsZero():
 		return fmt.Errorf("it names no manifest")
 	case len(s.Salt) != SaltSize:
@@ -221,7 +222,8 @@ func (s PlanSpec) validate() error {
 	case len(s.Classes) == 0 && len(s.Devices) == 0:
 		return fmt.Errorf("it names neither a class nor a device")
 	case len(s.Classes) > MaxPlanIDs || len(s.Devices) > MaxDevices:
-		return fmt.Errorf("%d classes and %d devices, at most %d and %d", len(s.Classes), len(s.Devices), MaxPlanIDs, MaxDevices)
+		return fmt.Errorf("%d classes and %d devices, at most %d and %d",
+			len(s.Classes), len(s.Devices), MaxPlanIDs, MaxDevices)
 	case len(s.Phases) == 0 || len(s.Phases) > MaxPhases:
 		return fmt.Errorf("%d phases, want 1 to %d", len(s.Phases), MaxPhases)
 	case !timeOK(s.Issued) || !timeOK(s.ValidUntil) || !s.Issued.Before(s.ValidUntil):

@@ -130,7 +130,8 @@ func (s PulseSpec) validate() error {
 	case s.Plan.IsZero() || s.Plan.Alg != manifest.SHA256:
 		return fmt.Errorf("it names no plan")
 	case s.State != StateOpen && s.State != StatePaused && s.State != StateHalted && s.State != StateWithdrawn:
-		return fmt.Errorf("state %.40q: want %s, %s, %s or %s", s.State, StateOpen, StatePaused, StateHalted, StateWithdrawn)
+		return fmt.Errorf("state %.40q: want %s, %s, %s or %s",
+			s.State, StateOpen, StatePaused, StateHalted, StateWithdrawn)
 	case s.Phase < 0 || s.Phase >= MaxPhases:
 		return fmt.Errorf("phase %d", s.Phase)
 	case !timeOK(s.Issued) || !timeOK(s.Expires) || !s.Issued.Before(s.Expires):

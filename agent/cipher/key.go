@@ -142,7 +142,8 @@ func half(id []byte, public *ecdh.PublicKey) (Key, error) {
 
 // parseCOSE reads a COSE_Key.
 func parseCOSE(b []byte) (Key, error) {
-	mode, err := cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, MaxNestedLevels: 4}.DecMode()
+	mode, err := cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF,
+		IndefLength: cbor.IndefLengthForbidden, MaxNestedLevels: 4}.DecMode()
 	if err != nil {
 		return Key{}, err
 	}
@@ -170,7 +171,8 @@ func parseCOSE(b []byte) (Key, error) {
 		}
 		return Key{id: m.ID, kek: kek}, nil
 	case 2:
-		if crv, ok := m.K.(uint64); !ok || crv != 1 || len(m.X) != 32 || len(m.Y) != 32 || m.Alg != 0 && m.Alg != manifest.ECDHA128KW {
+		if crv, ok := m.K.(uint64); !ok || crv != 1 || len(m.X) != 32 || len(m.Y) != 32 ||
+			m.Alg != 0 && m.Alg != manifest.ECDHA128KW {
 			return Key{}, errors.New("an EC2 key is on P-256, with both coordinates, for ECDH-ES + A128KW")
 		}
 		public, err := ecdh.P256().NewPublicKey(bytes.Join([][]byte{{4}, m.X, m.Y}, nil))

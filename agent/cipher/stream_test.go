@@ -22,8 +22,9 @@ func random(n int, seed uint64) []byte {
 }
 
 // sizes are those at which something ends.
-var sizes = []int{1, 15, 16, 17, 100, cipher.Chunk - 17, cipher.Chunk - 16, cipher.Chunk - 1, cipher.Chunk, cipher.Chunk + 1,
-	cipher.Chunk + 15, cipher.Chunk + 16, cipher.Chunk + 17, 3*cipher.Chunk - 16, 3 * cipher.Chunk, 3*cipher.Chunk + 5}
+var sizes = []int{1, 15, 16, 17, 100, cipher.Chunk - 17, cipher.Chunk - 16, cipher.Chunk - 1, cipher.Chunk,
+	cipher.Chunk + 1, cipher.Chunk + 15, cipher.Chunk + 16, cipher.Chunk + 17, 3*cipher.Chunk - 16, 3 * cipher.Chunk,
+	3*cipher.Chunk + 5}
 
 // The streaming GCM agrees with the standard library's for all shapes.
 func TestGCMAgreesWithTheLibrary(t *testing.T) {
@@ -33,7 +34,8 @@ func TestGCMAgreesWithTheLibrary(t *testing.T) {
 				key, nonce, aad, plain := random(keySize, 1), random(12, 2), random(aadSize, 3), random(n, uint64(i))
 				sealed := reference(t, key, nonce, aad, plain)
 				for name, r := range map[string]io.Reader{
-					"whole": bytes.NewReader(sealed), "halves": iotest.HalfReader(bytes.NewReader(sealed)), "with EOF": iotest.DataErrReader(bytes.NewReader(sealed)),
+					"whole": bytes.NewReader(sealed), "halves": iotest.HalfReader(bytes.NewReader(sealed)),
+					"with EOF": iotest.DataErrReader(bytes.NewReader(sealed)),
 				} {
 					g, err := cipher.OpenGCM(r, key, nonce, aad)
 					if err != nil {
@@ -134,7 +136,8 @@ func TestSourceFromEveryOffset(t *testing.T) {
 	plain := random(2*cipher.Chunk+100, 9)
 	for _, alg := range []int64{manifest.A128GCM, manifest.A256GCM, manifest.A128CTR, manifest.A256CTR} {
 		payload, s := sealed(t, alg, plain)
-		for _, off := range []int64{0, 1, 15, 16, 17, 4096, cipher.Chunk - 1, cipher.Chunk, cipher.Chunk + 1, int64(len(plain)) - 1, int64(len(plain))} {
+		for _, off := range []int64{0, 1, 15, 16, 17, 4096, cipher.Chunk - 1, cipher.Chunk, cipher.Chunk + 1,
+			int64(len(plain)) - 1, int64(len(plain))} {
 			src := &source{b: payload, valid: "etag"}
 			r, v, err := s.Source(src).Open(context.Background(), off, "etag")
 			if err != nil || v != "etag" {
@@ -149,7 +152,8 @@ func TestSourceFromEveryOffset(t *testing.T) {
 				want = 0
 			}
 			if err := r.Close(); err != nil || src.closed != 1 || len(src.opened) != 1 || src.opened[0] != want {
-				t.Errorf("algorithm %d from %d: opened at %v, closed %d times, %v", alg, off, src.opened, src.closed, err)
+				t.Errorf("algorithm %d from %d: opened at %v, closed %d times, %v",
+					alg, off, src.opened, src.closed, err)
 			}
 		}
 	}
@@ -198,7 +202,8 @@ func TestSourceErrors(t *testing.T) {
 	if _, _, err := s.Source(&source{b: payload}).Open(context.Background(), -1, ""); err == nil {
 		t.Error("an offset below 0 was taken")
 	}
-	if _, _, err := (cipher.Stream{}).Source(&source{b: payload}).Open(context.Background(), 0, ""); !errors.Is(err, cipher.ErrKey) {
+	if _, _, err := (cipher.Stream{}).Source(&source{b: payload}).Open(context.Background(), 0, ""); !errors.Is(
+		err, cipher.ErrKey) {
 		t.Error(err)
 	}
 	if _, err := (cipher.Stream{}).Reader(bytes.NewReader(payload)); !errors.Is(err, cipher.ErrKey) {
@@ -230,7 +235,8 @@ func TestSlotsDoNotKnow(t *testing.T) {
 	d := manifest.Sum(plain)
 	for _, alg := range []int64{manifest.A128GCM, manifest.A128CTR} {
 		payload, s := sealed(t, alg, plain)
-		img := slots.Image{Alg: d.Alg, Digest: []byte(d.Sum), Size: int64(len(plain)), PayloadSize: s.PlainSize(int64(len(payload)))}
+		img := slots.Image{Alg: d.Alg, Digest: []byte(d.Sum), Size: int64(len(plain)),
+			PayloadSize: s.PlainSize(int64(len(payload)))}
 		slot := make(memory, 1<<20)
 		var at *slots.Checkpoint
 		stop := errors.New("power")
@@ -247,7 +253,8 @@ func TestSlotsDoNotKnow(t *testing.T) {
 			t.Fatal(err)
 		}
 		src := &source{b: payload}
-		res, err := slots.Write(context.Background(), slot, img, s.Source(src), slots.Options{Every: 64 << 10, From: at})
+		res, err := slots.Write(context.Background(), slot, img, s.Source(src),
+			slots.Options{Every: 64 << 10, From: at})
 		if err != nil || !bytes.Equal(slot[:len(plain)], plain) || res.Resumed != at.Written {
 			t.Errorf("algorithm %d: %+v, %v", alg, res, err)
 		}
@@ -279,7 +286,8 @@ func BenchmarkDecrypt(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buf); err != nil || n != int64(len(plain)) {
+				if n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buf); err != nil ||
+					n != int64(len(plain)) {
 					b.Fatal(n, err)
 				}
 			}

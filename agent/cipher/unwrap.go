@@ -30,7 +30,8 @@ func Unwrap(info manifest.Encryption, keys Keys) (Stream, error) {
 			}
 		}
 	}
-	return Stream{}, fmt.Errorf("cannot decrypt payload: %d recipients, %d keys here: %w", len(recipients), len(keys.keys), ErrKey)
+	return Stream{}, fmt.Errorf("cannot decrypt payload: %d recipients, %d keys here: %w",
+		len(recipients), len(keys.keys), ErrKey)
 }
 
 // open unwraps the content key if the recipient is the holder of this key.

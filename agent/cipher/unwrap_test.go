@@ -29,16 +29,17 @@ func TestUnwrapRefusesOtherKeys(t *testing.T) {
 		with []cipher.Key
 		ok   bool
 	}{
-		"nobody":                       {[]cipher.Key{kw}, nil, false},
-		"the right key":                {[]cipher.Key{kw}, []cipher.Key{kw}, true},
-		"another of the same id":       {[]cipher.Key{kw}, []cipher.Key{other}, false},
-		"behind another of its id":     {[]cipher.Key{kw}, []cipher.Key{other, kw}, true},
-		"under another id":             {[]cipher.Key{kw}, []cipher.Key{sharedKey(t, "else")}, true},
-		"of another size":              {[]cipher.Key{kw}, []cipher.Key{long}, false},
-		"a pair for a shared key":      {[]cipher.Key{kw}, []cipher.Key{pair}, false},
-		"a shared key for a pair":      {[]cipher.Key{public}, []cipher.Key{kw, long}, false},
-		"a pair":                       {[]cipher.Key{public}, []cipher.Key{kw, pair}, true},
-		"the last of eight recipients": {[]cipher.Key{other, other, other, other, other, other, other, public}, []cipher.Key{kw, pair}, true},
+		"nobody":                   {[]cipher.Key{kw}, nil, false},
+		"the right key":            {[]cipher.Key{kw}, []cipher.Key{kw}, true},
+		"another of the same id":   {[]cipher.Key{kw}, []cipher.Key{other}, false},
+		"behind another of its id": {[]cipher.Key{kw}, []cipher.Key{other, kw}, true},
+		"under another id":         {[]cipher.Key{kw}, []cipher.Key{sharedKey(t, "else")}, true},
+		"of another size":          {[]cipher.Key{kw}, []cipher.Key{long}, false},
+		"a pair for a shared key":  {[]cipher.Key{kw}, []cipher.Key{pair}, false},
+		"a shared key for a pair":  {[]cipher.Key{public}, []cipher.Key{kw, long}, false},
+		"a pair":                   {[]cipher.Key{public}, []cipher.Key{kw, pair}, true},
+		"the last of eight recipients": {[]cipher.Key{other, other, other, other, other, other, other, public},
+			[]cipher.Key{kw, pair}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			info, err := cipher.Seal(io.Discard, strings.NewReader(text), manifest.A128GCM, tt.to, nil)
@@ -49,7 +50,8 @@ func TestUnwrapRefusesOtherKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err = cipher.Unwrap(e, keys(t, tt.with...)); (err == nil) != tt.ok || err != nil && !errors.Is(err, cipher.ErrKey) {
+			if _, err = cipher.Unwrap(e, keys(t, tt.with...)); (err == nil) != tt.ok ||
+				err != nil && !errors.Is(err, cipher.ErrKey) {
 				t.Errorf("unwrap: %v, want success %t", err, tt.ok)
 			}
 		})
@@ -107,7 +109,8 @@ func TestUnwrapHoldsKeysToTheirAlgorithm(t *testing.T) {
 // RFC 9053 section 5.1: a salt in the header is the salt of the key derivation.
 func TestUnwrapWithSalt(t *testing.T) {
 	d := unhex("60FE6DD6D85D5740A5349B6F91267EEAC5BA81B8CB53EE249E4B4EB102C476B3")
-	pair := parse(t, map[int]any{1: 2, -1: 1, -2: unhex("5886CD61DD875862E5AAA820E7A15274C968A9BC96048DDCACE32F50C3651BA3"),
+	pair := parse(t, map[int]any{1: 2, -1: 1,
+		-2: unhex("5886CD61DD875862E5AAA820E7A15274C968A9BC96048DDCACE32F50C3651BA3"),
 		-3: unhex("9EED8125E932CD60C0EAD3650D0A485CF726D378D1B016ED4298B2961E258F1B"), -4: d})
 	own, err := ecdh.P256().NewPrivateKey(d)
 	if err != nil {
@@ -140,7 +143,8 @@ func TestUnwrapWithSalt(t *testing.T) {
 	p := ephemeral.PublicKey().Bytes()
 	for salt, want := range map[string]error{"salt": nil, "sale": cipher.ErrKey} {
 		header := map[int]any{-1: map[int]any{1: 2, -1: 1, -2: p[1:33], -3: p[33:]}, -20: []byte(salt)}
-		info := enc(cbor.Tag{Number: 96, Content: []any{enc(map[int]any{1: 1}), map[int]any{5: make([]byte, 12)}, nil, []any{[]any{protected, header, wrapped}}}})
+		info := enc(cbor.Tag{Number: 96, Content: []any{enc(map[int]any{1: 1}), map[int]any{5: make([]byte, 12)}, nil,
+			[]any{[]any{protected, header, wrapped}}}})
 		e, err := manifest.ParseEncryption(info)
 		if err != nil {
 			t.Fatal(err)
@@ -163,23 +167,25 @@ func TestParseKeyRefuses(t *testing.T) {
 	k := recipient(t)
 	x := bytes.Repeat([]byte{1}, 32)
 	for name, b := range map[string][]byte{
-		"nothing":         nil,
-		"text":            []byte("hello"),
-		"endless":         make([]byte, cipher.MaxKeyFile+1),
-		"two keys":        append(bytes.Clone(good), good...),
-		"a certificate":   []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
-		"P-384":           file(t, "../../testdata/suit/keys/release-p384.pem"),
-		"Ed25519":         file(t, "../../testdata/suit/keys/release-ed25519.pem"),
-		"17 bytes":        enc(map[int]any{1: 4, -1: make([]byte, 17)}),
-		"24 bytes":        enc(map[int]any{1: 4, -1: make([]byte, 24)}),
-		"another alg":     enc(map[int]any{1: 4, 3: 5, -1: make([]byte, 16)}),
-		"OKP":             enc(map[int]any{1: 1, -1: 4, -2: x}),
-		"beside P-256":    enc(map[int]any{1: 2, -1: 1, -2: x, -3: x}),
-		"P-521":           enc(map[int]any{1: 2, -1: 3, -2: x, -3: x}),
-		"compressed":      enc(map[int]any{1: 2, -1: 1, -2: x, -3: true}),
-		"long id":         enc(map[int]any{1: 4, 2: make([]byte, 65), -1: make([]byte, 16)}),
-		"trailing":        append(enc(map[int]any{1: 4, -1: make([]byte, 16)}), 0),
-		"not the private": enc(map[int]any{1: 2, -1: 1, -2: unhex("5886CD61DD875862E5AAA820E7A15274C968A9BC96048DDCACE32F50C3651BA3"), -3: unhex("9EED8125E932CD60C0EAD3650D0A485CF726D378D1B016ED4298B2961E258F1B"), -4: x}),
+		"nothing":       nil,
+		"text":          []byte("hello"),
+		"endless":       make([]byte, cipher.MaxKeyFile+1),
+		"two keys":      append(bytes.Clone(good), good...),
+		"a certificate": []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+		"P-384":         file(t, "../../testdata/suit/keys/release-p384.pem"),
+		"Ed25519":       file(t, "../../testdata/suit/keys/release-ed25519.pem"),
+		"17 bytes":      enc(map[int]any{1: 4, -1: make([]byte, 17)}),
+		"24 bytes":      enc(map[int]any{1: 4, -1: make([]byte, 24)}),
+		"another alg":   enc(map[int]any{1: 4, 3: 5, -1: make([]byte, 16)}),
+		"OKP":           enc(map[int]any{1: 1, -1: 4, -2: x}),
+		"beside P-256":  enc(map[int]any{1: 2, -1: 1, -2: x, -3: x}),
+		"P-521":         enc(map[int]any{1: 2, -1: 3, -2: x, -3: x}),
+		"compressed":    enc(map[int]any{1: 2, -1: 1, -2: x, -3: true}),
+		"long id":       enc(map[int]any{1: 4, 2: make([]byte, 65), -1: make([]byte, 16)}),
+		"trailing":      append(enc(map[int]any{1: 4, -1: make([]byte, 16)}), 0),
+		"not the private": enc(map[int]any{1: 2, -1: 1,
+			-2: unhex("5886CD61DD875862E5AAA820E7A15274C968A9BC96048DDCACE32F50C3651BA3"),
+			-3: unhex("9EED8125E932CD60C0EAD3650D0A485CF726D378D1B016ED4298B2961E258F1B"), -4: x}),
 	} {
 		if _, err := cipher.ParseKey(b); err == nil || !strings.HasPrefix(err.Error(), "cannot read decryption key: ") {
 			t.Errorf("%s: %v", name, err)
@@ -214,7 +220,8 @@ func TestSealRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := cipher.Seal(writer{broken}, strings.NewReader(text), manifest.A128GCM, []cipher.Key{kw}, nil); !errors.Is(err, broken) {
+	if _, err := cipher.Seal(writer{broken}, strings.NewReader(text), manifest.A128GCM,
+		[]cipher.Key{kw}, nil); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 }
@@ -248,7 +255,8 @@ func FuzzUnwrap(f *testing.F) {
 	for _, n := range names {
 		f.Add(file(f, testdata, n+".info"), file(f, testdata, n+".payload"))
 	}
-	ks := keys(f, sharedKey(f, "kid-1"), recipient(f), parse(f, map[int]any{1: 4, -1: []byte("bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")}))
+	ks := keys(f, sharedKey(f, "kid-1"), recipient(f),
+		parse(f, map[int]any{1: 4, -1: []byte("bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb")}))
 	f.Fuzz(func(t *testing.T, info, payload []byte) {
 		e, err := manifest.ParseEncryption(info)
 		if err != nil {

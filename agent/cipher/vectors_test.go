@@ -112,7 +112,8 @@ func TestPublicVectors(t *testing.T) {
 		-4: unhex("60FE6DD6D85D5740A5349B6F91267EEAC5BA81B8CB53EE249E4B4EB102C476B3")})
 	for _, name := range []string{"aes-kw-aes-ctr", "aes-kw-aes-gcm", "es-ecdh-aes-ctr", "es-ecdh-aes-gcm"} {
 		dir := filepath.Join(vectors, "suit-wg-firmware-encryption")
-		info, payload := file(t, dir, "suit-encryption-info-"+name+".bin"), file(t, dir, "encrypted-payload-"+name+".bin")
+		info, payload := file(t, dir, "suit-encryption-info-"+name+".bin"),
+			file(t, dir, "encrypted-payload-"+name+".bin")
 		if got := decrypt(t, info, payload, keys(t, pem, agreed, sharedKey(t, "kid-1"))); string(got) != text {
 			t.Errorf("%s: %q", name, got)
 		}
@@ -145,7 +146,8 @@ func TestGoldenPayloads(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			if *update {
 				var payload bytes.Buffer
-				info, err := cipher.Seal(&payload, strings.NewReader(text), tt.alg, tt.to, rand.NewChaCha8([32]byte{byte(i)}))
+				info, err := cipher.Seal(&payload, strings.NewReader(text), tt.alg, tt.to,
+					rand.NewChaCha8([32]byte{byte(i)}))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -182,9 +184,13 @@ func recipient(t testing.TB) cipher.Key {
 // RFC 3394 section 4.
 func TestKeyWrapVectors(t *testing.T) {
 	for _, tt := range []struct{ kek, key, wrapped string }{
-		{"000102030405060708090A0B0C0D0E0F", "00112233445566778899AABBCCDDEEFF", "1FA68B0A8112B447AEF34BD8FB5A7B829D3E862371D2CFE5"},
-		{"000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", "00112233445566778899AABBCCDDEEFF", "64E8C3F9CE0F5BA263E9777905818A2A93C8191E7D6E8AE7"},
-		{"000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F", "00112233445566778899AABBCCDDEEFF000102030405060708090A0B0C0D0E0F", "28C9F404C4B810F4CBCCB35CFB87F8263F5786E2D80ED326CBC7F0E71A99F43BFB988B9B7A02DD21"},
+		{"000102030405060708090A0B0C0D0E0F",
+			"00112233445566778899AABBCCDDEEFF", "1FA68B0A8112B447AEF34BD8FB5A7B829D3E862371D2CFE5"},
+		{"000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F",
+			"00112233445566778899AABBCCDDEEFF", "64E8C3F9CE0F5BA263E9777905818A2A93C8191E7D6E8AE7"},
+		{"000102030405060708090A0B0C0D0E0F101112131415161718191A1B1C1D1E1F",
+			"00112233445566778899AABBCCDDEEFF000102030405060708090A0B0C0D0E0F",
+			"28C9F404C4B810F4CBCCB35CFB87F8263F5786E2D80ED326CBC7F0E71A99F43BFB988B9B7A02DD21"},
 	} {
 		got, err := cipher.Wrap(unhex(tt.kek), unhex(tt.key))
 		if err != nil || !bytes.Equal(got, unhex(tt.wrapped)) {

@@ -43,10 +43,12 @@ func (c *Console) Check(ctx context.Context, l LocalInstall) (control.InstallChe
 			if f.Detail != "" {
 				says += " (" + f.Detail + ")"
 			}
-			out.Findings = append(out.Findings, control.Finding{Reason: f.Reason, Says: says, Advice: i.Advice, Final: f.Final})
+			out.Findings = append(out.Findings,
+				control.Finding{Reason: f.Reason, Says: says, Advice: i.Advice, Final: f.Final})
 		}
 		for _, n := range d.Needs {
-			out.Need = append(out.Need, control.Payload{Name: PayloadName(n.URI), Component: n.Component, Bytes: n.Bytes})
+			out.Need = append(out.Need,
+				control.Payload{Name: PayloadName(n.URI), Component: n.Component, Bytes: n.Bytes})
 		}
 		return nil, nil
 	})

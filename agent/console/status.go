@@ -21,7 +21,8 @@ func (c *Console) Status(ctx context.Context) control.Status {
 	wall, q := c.o.Clock.Wall()
 	st := control.Status{Schema: control.Schema, Device: c.o.Device, Agent: c.o.Version,
 		Mode: control.ModeNormal, Phase: string(s.Phase),
-		Time: control.TimeStatus{Wall: wall, Quality: q.String(), UptimeSeconds: int64(c.o.Clock.Uptime() / time.Second)}}
+		Time: control.TimeStatus{Wall: wall, Quality: q.String(),
+			UptimeSeconds: int64(c.o.Clock.Uptime() / time.Second)}}
 	if len(s.Safe) > 0 {
 		st.Mode, st.ModeReason, st.ModeWhy = control.ModeBootSafe, reason.BootSafeMode, strings.Join(s.Safe, "; ")
 	}
@@ -47,7 +48,8 @@ func (c *Console) Status(ctx context.Context) control.Status {
 	free, err := c.o.Store.Free()
 	st.Journal.FreeBytes = free
 	if !c.o.Journal {
-		st.Journal.FreeBytes, st.Journal.Error = -1, "there is no journal; what happens now is lost when the daemon ends"
+		st.Journal.FreeBytes, st.Journal.Error = -1,
+			"there is no journal; what happens now is lost when the daemon ends"
 	} else if err != nil {
 		st.Journal.FreeBytes, st.Journal.Error = -1, err.Error()
 	} else if t := c.o.View.Trouble(); t != nil && t.Journal {
@@ -61,7 +63,8 @@ func (c *Console) Status(ctx context.Context) control.Status {
 func last(o store.Outcome) *control.Outcome {
 	info := o.Reason.Info()
 	l := &control.Outcome{Result: o.Result, Reason: o.Reason, Slot: string(o.Slot), Sequence: o.Sequence,
-		Manifest: o.Manifest, Version: o.Version, When: o.Wall, TimeQuality: o.Quality, Says: info.Says, Advice: info.Advice}
+		Manifest: o.Manifest, Version: o.Version, When: o.Wall, TimeQuality: o.Quality, Says: info.Says,
+		Advice: info.Advice}
 	switch {
 	case o.Reason != reason.None && o.Detail != "":
 		l.Says += " (" + o.Detail + ")"
@@ -150,7 +153,8 @@ func (c *Console) updateStatus(s view.Snapshot) *control.UpdateStatus {
 			SoakLeftSeconds:     int64(t.Round.SoakLeft / time.Second),
 			DeadlineLeftSeconds: int64(t.Round.DeadlineLeft / time.Second)}
 		for _, r := range t.Round.Results {
-			u.Trial.Checks = append(u.Trial.Checks, control.CheckStatus{Name: r.Name, OK: r.Err == nil, Error: errText(r.Err)})
+			u.Trial.Checks = append(u.Trial.Checks,
+				control.CheckStatus{Name: r.Name, OK: r.Err == nil, Error: errText(r.Err)})
 		}
 	}
 	return u

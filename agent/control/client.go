@@ -63,7 +63,8 @@ func (c *Client) Close() error {
 // the verb's result type. onProgress may be nil; it is called between reads. An error of the daemon
 // is an *Error; ErrLost says that the connection ended before the result; when ctx ends, its cause is
 // returned.
-func (c *Client) Do(ctx context.Context, verb Verb, args map[string]string, files []*os.File, onProgress func(json.RawMessage)) (json.RawMessage, error) {
+func (c *Client) Do(ctx context.Context, verb Verb, args map[string]string, files []*os.File,
+	onProgress func(json.RawMessage)) (json.RawMessage, error) {
 	if c.conn == nil {
 		if err := c.connect(); err != nil {
 			return nil, err

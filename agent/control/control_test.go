@@ -80,13 +80,14 @@ func TestExchange(t *testing.T) {
 	}
 	for range 2 { // a client asks again on a new connection
 		var seen []string
-		raw, err := c.Do(t.Context(), control.VerbConfirm, map[string]string{"note": "naïve\n<&>"}, nil, func(p json.RawMessage) {
-			var v control.Progress
-			if err := json.Unmarshal(p, &v); err != nil {
-				t.Error(err)
-			}
-			seen = append(seen, fmt.Sprint(v.Percent))
-		})
+		raw, err := c.Do(t.Context(), control.VerbConfirm, map[string]string{"note": "naïve\n<&>"}, nil,
+			func(p json.RawMessage) {
+				var v control.Progress
+				if err := json.Unmarshal(p, &v); err != nil {
+					t.Error(err)
+				}
+				seen = append(seen, fmt.Sprint(v.Percent))
+			})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +108,8 @@ func TestErrors(t *testing.T) {
 	path, _ := serve(t, access, func(_ context.Context, r control.Request, _ func(any)) (any, error) {
 		switch r.Args["note"] {
 		case "typed":
-			return nil, fmt.Errorf("wrapped: %w", &control.Error{Reason: reason.SignatureInvalid, Message: "the signature is wrong", Advice: "Ask the release desk.", Exit: control.ExitRefused})
+			return nil, fmt.Errorf("wrapped: %w", &control.Error{Reason: reason.SignatureInvalid,
+				Message: "the signature is wrong", Advice: "Ask the release desk.", Exit: control.ExitRefused})
 		case "odd exit":
 			return nil, &control.Error{Message: "x", Exit: 99}
 		case "typed nil":
@@ -152,7 +154,8 @@ func TestErrors(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	var p *control.PanicError
-	if len(reported) != 1 || !errors.As(reported[0], &p) || p.Value != "a defect" || !strings.Contains(string(p.Stack), "control_test.go") {
+	if len(reported) != 1 || !errors.As(reported[0], &p) || p.Value != "a defect" ||
+		!strings.Contains(string(p.Stack), "control_test.go") {
 		t.Errorf("reported %v", reported)
 	}
 }
@@ -193,15 +196,19 @@ func TestBadRequests(t *testing.T) {
 		{"unknown argument", `{"v":1,"verb":"status","args":{"x":"1"}}` + "\n", "no argument"},
 		{"number as argument", `{"v":1,"verb":"history","args":{"n":1}}` + "\n", "not understood"},
 		{"zero byte", `{"v":1,"verb":"confirm","args":{"note":"a\u0000b"}}` + "\n", "zero byte"},
-		{"long note", `{"v":1,"verb":"confirm","args":{"note":"` + strings.Repeat("x", 201) + `"}}` + "\n", "longer than 200"},
-		{"announced descriptors", `{"v":1,"verb":"status","files":1}` + "\n", "1 descriptors were announced and 0 arrived"},
-		{"install without envelope", `{"v":1,"verb":"install","args":{"step":"check"}}` + "\n", "takes 1 to 4 descriptors"},
+		{"long note",
+			`{"v":1,"verb":"confirm","args":{"note":"` + strings.Repeat("x", 201) + `"}}` + "\n", "longer than 200"},
+		{"announced descriptors",
+			`{"v":1,"verb":"status","files":1}` + "\n", "1 descriptors were announced and 0 arrived"},
+		{"install without envelope",
+			`{"v":1,"verb":"install","args":{"step":"check"}}` + "\n", "takes 1 to 4 descriptors"},
 		{"too long", `{"v":1,"verb":"` + strings.Repeat("x", control.MaxRequest) + "\n", "longer than 65536"},
 		{"endless", strings.Repeat("x", 1<<20), "longer than 65536"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := raw(t, path, tt.request)
-			if !strings.HasPrefix(got, `{"error":`) || !strings.Contains(got, tt.want) || !strings.Contains(got, `"exit":2`) {
+			if !strings.HasPrefix(got, `{"error":`) || !strings.Contains(got, tt.want) ||
+				!strings.Contains(got, `"exit":2`) {
 				t.Errorf("answer %q, want an error with %q", got, tt.want)
 			}
 		})
@@ -320,7 +327,8 @@ func TestSlowClient(t *testing.T) {
 	_ = conn.SetDeadline(time.Now().Add(8 * time.Second))
 	b, err := io.ReadAll(conn)
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-	if n := len(lines); err != nil || n < 2 || !strings.Contains(lines[n-2], `"done":19999`) || !strings.Contains(lines[n-1], `"result"`) {
+	if n := len(lines); err != nil || n < 2 || !strings.Contains(lines[n-2], `"done":19999`) ||
+		!strings.Contains(lines[n-1], `"result"`) {
 		t.Errorf("%v, last of %d lines: %.200q", err, len(lines), lines[len(lines)-1])
 	}
 	for _, line := range lines {

@@ -170,19 +170,25 @@ func TestFilesRefused(t *testing.T) {
 		{"directory", control.VerbInstall, check, []*os.File{dir}, "neither a regular file nor a pipe"},
 		{"device", control.VerbInstall, check, []*os.File{null}, "neither a regular file nor a pipe"},
 		{"socket", control.VerbInstall, check, []*os.File{sock}, "neither a regular file nor a pipe"},
-		{"second one is a socket", control.VerbInstall, installArgs("install", `["a"]`), []*os.File{env, sock}, "descriptor 1"},
+		{"second one is a socket",
+			control.VerbInstall, installArgs("install", `["a"]`), []*os.File{env, sock}, "descriptor 1"},
 		{"pipe as an envelope", control.VerbInstall, check, []*os.File{r}, "not a regular file"},
 		{"only for writing", control.VerbInstall, check, []*os.File{wronly}, "not open for reading"},
 		{"only a path", control.VerbInstall, check, []*os.File{opath}, "not open"},
-		{"export into a file open for reading", control.VerbEvidence, evidence, []*os.File{env}, "not open for writing"},
+		{"export into a file open for reading",
+			control.VerbEvidence, evidence, []*os.File{env}, "not open for writing"},
 		{"export into the wrong end", control.VerbEvidence, evidence, []*os.File{r}, "not open for writing"},
 		{"status takes none", control.VerbStatus, nil, []*os.File{env}, "takes 0 to 0"},
 		{"check with a payload", control.VerbInstall, check, []*os.File{env, env}, "do not fit"},
 		{"no step", control.VerbInstall, nil, []*os.File{env}, "no step"},
-		{"a name too many", control.VerbInstall, installArgs("install", `["a","b"]`), []*os.File{env, env}, "do not fit"},
-		{"a name with a path", control.VerbInstall, installArgs("install", `["../a"]`), []*os.File{env, env}, "plain file name"},
-		{"the same name", control.VerbInstall, installArgs("install", `["a","a"]`), []*os.File{env, env, env}, "there twice"},
-		{"names that are none", control.VerbInstall, installArgs("install", `{}`), []*os.File{env, env}, "not a JSON array"},
+		{"a name too many",
+			control.VerbInstall, installArgs("install", `["a","b"]`), []*os.File{env, env}, "do not fit"},
+		{"a name with a path",
+			control.VerbInstall, installArgs("install", `["../a"]`), []*os.File{env, env}, "plain file name"},
+		{"the same name",
+			control.VerbInstall, installArgs("install", `["a","a"]`), []*os.File{env, env, env}, "there twice"},
+		{"names that are none",
+			control.VerbInstall, installArgs("install", `{}`), []*os.File{env, env}, "not a JSON array"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := do(t, path, tt.verb, tt.args, tt.files...)
@@ -224,7 +230,8 @@ func TestDescriptorsDoNotLeak(t *testing.T) {
 		{"a hundred", []part{{fmt.Sprintf(line, 100), 100}}, 0, true},
 		{"one by one", []part{{"{", 1}, {`"v"`, 1}, {":", 1}, {"1}\n", 1}}, 4, false},
 		{"one by one, too many", []part{{"{", 2}, {`"v"`, 2}, {":", 2}, {"1}\n", 2}}, 0, true},
-		{"with a request that is too long", []part{{strings.Repeat("x", 1000), 3}, {strings.Repeat("x", control.MaxRequest), 0}}, 0, true},
+		{"with a request that is too long",
+			[]part{{strings.Repeat("x", 1000), 3}, {strings.Repeat("x", control.MaxRequest), 0}}, 0, true},
 		{"with half a request", []part{{"{", 4}}, 0, true},
 		{"behind the request", []part{{"{}\n", 1}, {"x", 3}}, 1, false},
 		{"with what follows the request", []part{{"{}\n{}", 2}}, 0, true},
@@ -341,7 +348,8 @@ func TestBlockedPipe(t *testing.T) {
 // table does not have.
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte(`{"v":1,"verb":"status"}`), uint8(0))
-	f.Add([]byte(`{"v":1,"verb":"install","args":{"step":"install","envelope":"a.suit","names":"[\"b.img\"]"},"files":2}`), uint8(2))
+	f.Add([]byte(`{"v":1,"verb":"install","args":{"step":"install","envelope":"a.suit","names":"[\"b.img\"]"},`+
+		`"files":2}`), uint8(2))
 	f.Add([]byte(`{"v":1,"verb":"history","args":{"n":"20"}}`), uint8(0))
 	f.Add([]byte(`{"v":1,"verb":"evidence","args":{"from":"1"},"files":1}`), uint8(1))
 	f.Add([]byte("{\"v\":1}\n{}"), uint8(5))
@@ -370,14 +378,17 @@ func FuzzRequest(f *testing.F) {
 // its descriptors are those that were sent, in order, and none is left open. All is sent before it is
 // read, in this goroutine, so that the same input takes the same way and coverage means something.
 func FuzzReceive(f *testing.F) {
-	f.Add([]byte("{}\n"), []byte{0, 1}, uint8(0), uint8(1))                                    // one write, a file and a pipe
-	f.Add([]byte(`{"v":1,"verb":"install","files":2}`+"\n"), []byte{0, 1}, uint8(7), uint8(0)) // in pieces, a descriptor each
-	f.Add([]byte("{}\n{}\n"), []byte{0}, uint8(1), uint8(0))                                   // a second request, behind a descriptor
-	f.Add([]byte("{}\n{}\n"), []byte{}, uint8(0), uint8(0))                                    // and in one write
-	f.Add([]byte("{}\n"), []byte{2}, uint8(0), uint8(0))                                       // a device
-	f.Add([]byte("{}"), []byte{0}, uint8(0), uint8(0))                                         // no end
-	f.Add([]byte("{}\n"), []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, uint8(0), uint8(15))        // too many at once
-	f.Add([]byte("0123456789\n"), bytes.Repeat([]byte{1}, 12), uint8(9), uint8(0))             // too many one by one
+	// one write, a file and a pipe
+	f.Add([]byte("{}\n"), []byte{0, 1}, uint8(0), uint8(1))
+	// in pieces, a descriptor each
+	f.Add([]byte(`{"v":1,"verb":"install","files":2}`+"\n"), []byte{0, 1}, uint8(7), uint8(0))
+	// a second request, behind a descriptor
+	f.Add([]byte("{}\n{}\n"), []byte{0}, uint8(1), uint8(0))
+	f.Add([]byte("{}\n{}\n"), []byte{}, uint8(0), uint8(0))                             // and in one write
+	f.Add([]byte("{}\n"), []byte{2}, uint8(0), uint8(0))                                // a device
+	f.Add([]byte("{}"), []byte{0}, uint8(0), uint8(0))                                  // no end
+	f.Add([]byte("{}\n"), []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, uint8(0), uint8(15)) // too many at once
+	f.Add([]byte("0123456789\n"), bytes.Repeat([]byte{1}, 12), uint8(9), uint8(0))      // too many one by one
 	f.Add(append(bytes.Repeat([]byte("x"), control.MaxRequest-1), '\n'), []byte{}, uint8(3), uint8(0))
 	f.Add(append(bytes.Repeat([]byte("x"), control.MaxRequest), '\n'), []byte{1}, uint8(15), uint8(0))
 	f.Add(bytes.Repeat([]byte("x"), control.MaxRequest+5), []byte{0}, uint8(2), uint8(3))
@@ -419,7 +430,8 @@ func FuzzReceive(f *testing.F) {
 		for i, f := range files {
 			got, err := f.Stat()
 			want, werr := passed[i].Stat()
-			if err != nil || werr != nil || !os.SameFile(got, want) || !got.Mode().IsRegular() && got.Mode()&os.ModeNamedPipe == 0 {
+			if err != nil || werr != nil || !os.SameFile(got, want) ||
+				!got.Mode().IsRegular() && got.Mode()&os.ModeNamedPipe == 0 {
 				t.Errorf("file %d is another one, or of a kind that is not allowed: %v, %v", i, err, werr)
 			}
 		}
@@ -458,7 +470,8 @@ func kindsOfFiles(t *testing.T, kinds []byte) (files []*os.File, drop func()) {
 
 // send writes data in so many pieces, the first ones with each descriptors, and closes its end. passed
 // are the descriptors that went; whole is false when they did not all fit in.
-func send(t *testing.T, client *net.UnixConn, data []byte, files []*os.File, pieces, each int) (whole bool, passed []*os.File) {
+func send(t *testing.T, client *net.UnixConn, data []byte,
+	files []*os.File, pieces, each int) (whole bool, passed []*os.File) {
 	t.Helper()
 	defer client.Close()
 	size := max(1, (len(data)+pieces-1)/pieces)

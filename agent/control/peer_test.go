@@ -39,7 +39,8 @@ func TestMain(m *testing.M) {
 func TestRight(t *testing.T) {
 	me := os.Geteuid()
 	other := me + 4711
-	a := control.Access{Read: []uint32{uint32(other + 1)}, Write: []uint32{uint32(other + 2)}, ReadGroup: []uint32{100}, WriteGroup: []uint32{200}}
+	a := control.Access{Read: []uint32{uint32(other + 1)}, Write: []uint32{uint32(other + 2)}, ReadGroup: []uint32{100},
+		WriteGroup: []uint32{200}}
 	for _, tt := range []struct {
 		name string
 		peer control.Peer
@@ -66,7 +67,8 @@ func TestRight(t *testing.T) {
 }
 
 // stranger lets user 64001 ask at a socket that everybody may reach, in a process of its own.
-func stranger(t *testing.T, path *string) (ask func(verb control.Verb, gid uint32, groups ...uint32) (out string, code int)) {
+func stranger(t *testing.T,
+	path *string) (ask func(verb control.Verb, gid uint32, groups ...uint32) (out string, code int)) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to be somebody else")
@@ -98,14 +100,17 @@ func stranger(t *testing.T, path *string) (ask func(verb control.Verb, gid uint3
 // Real clients of another user, told apart by the kernel.
 func TestOtherUsers(t *testing.T) {
 	const gid, group = 64002, 64003
-	path, _ := serve(t, control.Access{WriteGroup: []uint32{group + 1}}, func(_ context.Context, r control.Request, _ func(any)) (any, error) {
-		return r.Peer, nil
-	})
+	path, _ := serve(t, control.Access{WriteGroup: []uint32{group + 1}},
+		func(_ context.Context, r control.Request, _ func(any)) (any, error) {
+			return r.Peer, nil
+		})
 	ask := stranger(t, &path)
-	if out, code := ask(control.VerbStatus, gid); code != control.ExitNotPermitted || !strings.Contains(out, "uid 64001 may not") {
+	if out, code := ask(control.VerbStatus, gid); code != control.ExitNotPermitted ||
+		!strings.Contains(out, "uid 64001 may not") {
 		t.Errorf("stranger: %q, exit %d", out, code)
 	}
-	if out, code := ask(control.VerbConfirm, gid, group, group+1); code != control.ExitOK || !strings.Contains(out, `"Groups":[64003,64004]`) {
+	if out, code := ask(control.VerbConfirm, gid, group, group+1); code != control.ExitOK ||
+		!strings.Contains(out, `"Groups":[64003,64004]`) {
 		t.Errorf("writer by a supplementary group: %q, exit %d", out, code)
 	}
 
@@ -131,7 +136,8 @@ func TestOtherUsers(t *testing.T) {
 	if out, code := ask(control.VerbStatus, group); code != control.ExitOK {
 		t.Errorf("the socket's group as the primary one: %q, exit %d", out, code)
 	}
-	if out, code := ask(control.VerbConfirm, gid, group); code != control.ExitNotPermitted || !strings.Contains(out, "may not confirm") {
+	if out, code := ask(control.VerbConfirm, gid, group); code != control.ExitNotPermitted ||
+		!strings.Contains(out, "may not confirm") {
 		t.Errorf("the socket's group writes: %q, exit %d", out, code)
 	}
 	if out, code := ask(control.VerbStatus, gid); code != control.ExitNotPermitted {
@@ -234,7 +240,8 @@ func TestListen(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{file, dir, filepath.Join(file, "s"), "", "@abstract", filepath.Join(dir, strings.Repeat("x", 108))} {
+	for _, bad := range []string{file, dir, filepath.Join(file, "s"), "", "@abstract",
+		filepath.Join(dir, strings.Repeat("x", 108))} {
 		if l, err := control.Listen(bad, 0o660); err == nil {
 			l.Close()
 			t.Errorf("listens on %q", bad)

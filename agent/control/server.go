@@ -88,7 +88,8 @@ func (s *server) accept(ctx context.Context, conn *net.UnixConn) {
 	if right == None {
 		no = notPermitted(peer, "use the control socket")
 	} else if !s.enter(peer) {
-		no = &Error{Message: "the daemon serves as many clients as it can", Advice: "Try again in a moment.", Exit: ExitBusy}
+		no = &Error{Message: "the daemon serves as many clients as it can",
+			Advice: "Try again in a moment.", Exit: ExitBusy}
 	}
 	if no != nil {
 		_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
@@ -180,7 +181,8 @@ func (s *server) exchange(ctx context.Context, conn *net.UnixConn, peer Peer, ri
 // request reads a request and holds it against the verb table and the peer's right.
 func (s *server) request(conn *net.UnixConn, peer Peer, right Right) (Request, rule, error) {
 	usage := func(err error) *Error {
-		return &Error{Message: err.Error(), Advice: "Use the command line of the same version as the daemon.", Exit: ExitUsage}
+		return &Error{Message: err.Error(),
+			Advice: "Use the command line of the same version as the daemon.", Exit: ExitUsage}
 	}
 	line, files, err := receive(conn)
 	req := Request{Files: files, Peer: peer}
@@ -250,7 +252,8 @@ func answer(conn *net.UnixConn, result any, err error) {
 		line = encode("error", Error{Message: err.Error(), Exit: ExitFailed})
 	default:
 		if line = encode("result", result); line == nil {
-			line = encode("error", Error{Message: fmt.Sprintf("internal error: result %T cannot be sent", result), Exit: ExitFailed})
+			line = encode("error",
+				Error{Message: fmt.Sprintf("internal error: result %T cannot be sent", result), Exit: ExitFailed})
 		}
 	}
 	_ = conn.SetWriteDeadline(time.Now().Add(writeWithin))

@@ -18,25 +18,26 @@ const (
 
 // Status is the device at one moment: result of VerbStatus. Times are RFC 3339 in UTC, absent when unknown.
 type Status struct {
-	Schema     int            `json:"schema"`                // 1
-	Device     string         `json:"device"`                // device id
-	Agent      string         `json:"agent"`                 // version of the running agent
-	Mode       string         `json:"mode"`                  // "normal" or "boot-safe"
-	ModeReason reason.Reason  `json:"mode_reason,omitempty"` // why boot-safe
-	ModeWhy    string         `json:"mode_why,omitempty"`    // the same as one sentence
-	Running    SlotStatus     `json:"running"`               // the slot behind "/"; an empty name when that is not proven
-	Other      SlotStatus     `json:"other"`                 // the slot that an update goes into
-	Phase      string         `json:"phase"`                 // name of the phase, "idle" when nothing is in progress
-	Update     *UpdateStatus  `json:"update,omitempty"`      // the update in progress or waiting
-	Last       *Outcome       `json:"last,omitempty"`        // how the last one ended
-	Broker     BrokerStatus   `json:"broker"`
-	Boot       BootStatus     `json:"boot"`
-	Floor      FloorStatus    `json:"floor"`
-	Counter    CounterStatus  `json:"counter"`
-	Evidence   EvidenceStatus `json:"evidence"`
-	Journal    JournalStatus  `json:"journal"`
-	Time       TimeStatus     `json:"time"`
-	Advice     []string       `json:"advice,omitempty"` // what to do now, most urgent first
+	Schema     int           `json:"schema"`                // 1
+	Device     string        `json:"device"`                // device id
+	Agent      string        `json:"agent"`                 // version of the running agent
+	Mode       string        `json:"mode"`                  // "normal" or "boot-safe"
+	ModeReason reason.Reason `json:"mode_reason,omitempty"` // why boot-safe
+	ModeWhy    string        `json:"mode_why,omitempty"`    // the same as one sentence
+	// the slot behind "/"; an empty name when that is not proven
+	Running  SlotStatus     `json:"running"`
+	Other    SlotStatus     `json:"other"`            // the slot that an update goes into
+	Phase    string         `json:"phase"`            // name of the phase, "idle" when nothing is in progress
+	Update   *UpdateStatus  `json:"update,omitempty"` // the update in progress or waiting
+	Last     *Outcome       `json:"last,omitempty"`   // how the last one ended
+	Broker   BrokerStatus   `json:"broker"`
+	Boot     BootStatus     `json:"boot"`
+	Floor    FloorStatus    `json:"floor"`
+	Counter  CounterStatus  `json:"counter"`
+	Evidence EvidenceStatus `json:"evidence"`
+	Journal  JournalStatus  `json:"journal"`
+	Time     TimeStatus     `json:"time"`
+	Advice   []string       `json:"advice,omitempty"` // what to do now, most urgent first
 }
 
 // SlotStatus is one slot: in Status, and in the result of VerbSlots.
@@ -48,7 +49,8 @@ type SlotStatus struct {
 	Confirmed bool       `json:"confirmed"`         // not on trial
 	Tries     int        `json:"tries"`             // boot attempts left, -1 when the bootloader keeps no count
 	Holds     *SlotHolds `json:"holds,omitempty"`   // what is in it, absent when unknown
-	State     string     `json:"state"`             // in words: "confirmed", "on trial", "empty", "being written", "failed its trial", ...
+	// in words: "confirmed", "on trial", "empty", "being written", "failed its trial", ...
+	State string `json:"state"`
 }
 
 // SlotHolds is the content of a slot, as far as the agent put or proved it there.
@@ -227,7 +229,8 @@ type InstallCheck struct {
 	Description string    `json:"description,omitempty"` // text of the manifest, sanitised
 	Signers     []string  `json:"signers,omitempty"`     // key ids
 	Target      string    `json:"target,omitempty"`      // slot that it goes into
-	Need        []Payload `json:"need"`                  // payloads that the client must hand over; empty when all are inside
+	// payloads that the client must hand over; empty when all are inside
+	Need []Payload `json:"need"`
 }
 
 // Payload is one file that an update needs.
@@ -241,18 +244,20 @@ type Payload struct {
 type Progress struct {
 	Phase      string `json:"phase"` // name of the phase
 	Component  string `json:"component,omitempty"`
-	Percent    int    `json:"percent"`        // of this phase, 0..100, -1 when it has no measure
-	Done       int64  `json:"done"`           // bytes
-	Size       int64  `json:"size"`           // bytes in all, 0 when unknown
-	RateBytes  int64  `json:"rate_bytes"`     // bytes a second, smoothed
-	ETASeconds int64  `json:"eta_seconds"`    // -1 when unknown
-	Says       string `json:"says,omitempty"` // one sentence, where the phase needs one ("waiting for the window 02:00-04:00")
+	Percent    int    `json:"percent"`     // of this phase, 0..100, -1 when it has no measure
+	Done       int64  `json:"done"`        // bytes
+	Size       int64  `json:"size"`        // bytes in all, 0 when unknown
+	RateBytes  int64  `json:"rate_bytes"`  // bytes a second, smoothed
+	ETASeconds int64  `json:"eta_seconds"` // -1 when unknown
+	// one sentence, where the phase needs one ("waiting for the window 02:00-04:00")
+	Says string `json:"says,omitempty"`
 }
 
 // Done is the result of a verb that changes something, and of VerbInstall with StepInstall.
 type Done struct {
-	Schema  int           `json:"schema"`
-	Result  string        `json:"result,omitempty"` // of an installation: "rebooting", "deferred", "updated" (nothing to do)
+	Schema int `json:"schema"`
+	// of an installation: "rebooting", "deferred", "updated" (nothing to do)
+	Result  string        `json:"result,omitempty"`
 	Reason  reason.Reason `json:"reason,omitempty"`
 	Says    string        `json:"says"`             // what was done and what happens next
 	Advice  string        `json:"advice,omitempty"` // what to do now

@@ -112,7 +112,8 @@ func (r Request) check() (rule, error) {
 	switch step := r.Args["step"]; {
 	case r.Verb == VerbInstall:
 		return row, r.checkInstall()
-	case r.Verb == VerbRecover && !(step == StepChallenge && len(r.Files) == 0 || step == StepPermit && len(r.Files) == 1):
+	case r.Verb == VerbRecover &&
+		!(step == StepChallenge && len(r.Files) == 0 || step == StepPermit && len(r.Files) == 1):
 		return rule{}, fmt.Errorf("recover step %q with %d descriptors does not fit", clip(step), len(r.Files))
 	}
 	return row, nil

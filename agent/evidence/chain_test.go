@@ -18,8 +18,9 @@ import (
 func TestRecordRoundTrip(t *testing.T) {
 	c := evidencetest.Begin(t, "gw-1", 1, "", nil)
 	e := evidence.Event{
-		Kind: evidence.KindVerdict, Reason: reason.HealthFailed, From: "trial", To: "reverting", Slot: "b", Component: "rootfs",
-		Manifest: "sha256:" + strings.Repeat("ab", 32), Image: "sha512:" + strings.Repeat("cd", 64), Sequence: 7, Actor: "network",
+		Kind: evidence.KindVerdict, Reason: reason.HealthFailed, From: "trial", To: "reverting", Slot: "b",
+		Component: "rootfs", Manifest: "sha256:" + strings.Repeat("ab", 32),
+		Image: "sha512:" + strings.Repeat("cd", 64), Sequence: 7, Actor: "network",
 		Detail: map[string]string{"check": "unit sshd.service", "error": "exit status 1"},
 	}
 	c.Add(e)
@@ -27,7 +28,8 @@ func TestRecordRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fmt.Sprint(r.Event) != fmt.Sprint(e) || r.Stamp != evidencetest.Stamp() || r.Device != "gw-1" || r.Seq != 2 || r.Chain != [16]byte{1} {
+	if fmt.Sprint(r.Event) != fmt.Sprint(e) || r.Stamp != evidencetest.Stamp() || r.Device != "gw-1" || r.Seq != 2 ||
+		r.Chain != [16]byte{1} {
 		t.Errorf("decoded %+v", r)
 	}
 	if r.Prev != sha256.Sum256(c.Recs[0]) || c.Head().Hash != sha256.Sum256(c.Recs[1]) {
@@ -41,7 +43,8 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 	last := *c.Head()
 	r, err = evidence.Decode(evidencetest.Begin(t, "gw-1", 2, reason.JournalLost, &last).Recs[0])
-	if err != nil || r.Last == nil || *r.Last != last || r.Reason != reason.JournalLost || r.Kind != evidence.KindChain {
+	if err != nil || r.Last == nil || *r.Last != last || r.Reason != reason.JournalLost ||
+		r.Kind != evidence.KindChain {
 		t.Errorf("first record of a new chain: %+v, %v", r, err)
 	}
 }
@@ -51,15 +54,16 @@ func TestAnyEventFits(t *testing.T) {
 	hostile := strings.Repeat("\x1b[2J\u202eevil\xff\n", 200)
 	e := evidence.Event{
 		Kind: evidence.Kind(strings.Repeat("k", evidence.MaxName)), Reason: reason.Reason(strings.Repeat("r", 48)),
-		From: hostile, To: hostile, Slot: hostile, Component: hostile, Manifest: hostile, Image: hostile, Sequence: 1<<64 - 1,
-		Actor: hostile, Detail: map[string]string{},
+		From: hostile, To: hostile, Slot: hostile, Component: hostile, Manifest: hostile, Image: hostile,
+		Sequence: 1<<64 - 1, Actor: hostile, Detail: map[string]string{},
 	}
 	for i := range 40 {
 		e.Detail[fmt.Sprintf("%02d%s", i, hostile)] = hostile
 	}
 	device := strings.Repeat("d", evidence.MaxName)
 	h := evidence.Head{Chain: [16]byte{0xff}, Seq: 1<<64 - 2, Hash: [32]byte{0xff}}
-	rec, _, err := h.Next(device, e, evidence.Stamp{Wall: time.Unix(1<<40, 0), Quality: hostile, Uptime: 1<<63 - 1, BootID: hostile, Agent: hostile})
+	rec, _, err := h.Next(device, e,
+		evidence.Stamp{Wall: time.Unix(1<<40, 0), Quality: hostile, Uptime: 1<<63 - 1, BootID: hostile, Agent: hostile})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +77,8 @@ func TestAnyEventFits(t *testing.T) {
 	if len(r.Detail) != evidence.MaxDetails || r.Detail["dropped"] != "25" {
 		t.Errorf("%d details, dropped %q", len(r.Detail), r.Detail["dropped"])
 	}
-	if all := fmt.Sprint(r); strings.ContainsAny(all, "\x1b\n\u202e") || !strings.HasSuffix(r.From, "…") || len(r.From) > evidence.MaxText {
+	if all := fmt.Sprint(r); strings.ContainsAny(all, "\x1b\n\u202e") || !strings.HasSuffix(r.From, "…") ||
+		len(r.From) > evidence.MaxText {
 		t.Errorf("not made printable: %q", all)
 	}
 	if !r.Wall.IsZero() {
@@ -131,7 +136,8 @@ func raw(t testing.TB, change func(m map[int]any)) []byte {
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	if _, err := evidence.Decode(raw(t, func(m map[int]any) { m[99] = "of a newer agent"; m[-5] = []int{1} })); err != nil {
+	if _, err := evidence.Decode(raw(t, func(m map[int]any) { m[99] = "of a newer agent"; m[-5] = []int{1} })); err !=
+		nil {
 		t.Errorf("a key of a newer version: %v", err)
 	}
 	many := map[string]string{}
@@ -151,19 +157,25 @@ func TestDecodeRefuses(t *testing.T) {
 		"chain in the middle": raw(t, func(m map[int]any) { m[11] = "chain" }),
 		"no previous":         raw(t, func(m map[int]any) { delete(m, 4) }),
 		"short previous":      raw(t, func(m map[int]any) { m[4] = make([]byte, 31) }),
-		"last in the middle":  raw(t, func(m map[int]any) { m[22] = []any{bytes.Repeat([]byte{7}, 16), 1, make([]byte, 32)} }),
+		"last in the middle": raw(t, func(m map[int]any) {
+			m[22] = []any{bytes.Repeat([]byte{7}, 16), 1, make([]byte, 32)}
+		}),
 		"last of own chain": raw(t, func(m map[int]any) {
 			m[3], m[11] = 1, "chain"
 			delete(m, 4)
 			m[22] = []any{make([]byte, 16), 1, make([]byte, 32)}
 		}),
-		"no device":        raw(t, func(m map[int]any) { m[5] = "" }),
-		"device as topic":  raw(t, func(m map[int]any) { m[5] = "a/+" }),
-		"no kind":          raw(t, func(m map[int]any) { m[11] = "" }),
-		"reason":           raw(t, func(m map[int]any) { m[12] = "Not Kebab" }),
-		"long text":        raw(t, func(m map[int]any) { m[13] = strings.Repeat("x", evidence.MaxText+1) }),
-		"long detail":      raw(t, func(m map[int]any) { m[21] = map[string]string{"k": strings.Repeat("x", evidence.MaxDetail+1)} }),
-		"long detail key":  raw(t, func(m map[int]any) { m[21] = map[string]string{strings.Repeat("x", evidence.MaxName+1): ""} }),
+		"no device":       raw(t, func(m map[int]any) { m[5] = "" }),
+		"device as topic": raw(t, func(m map[int]any) { m[5] = "a/+" }),
+		"no kind":         raw(t, func(m map[int]any) { m[11] = "" }),
+		"reason":          raw(t, func(m map[int]any) { m[12] = "Not Kebab" }),
+		"long text":       raw(t, func(m map[int]any) { m[13] = strings.Repeat("x", evidence.MaxText+1) }),
+		"long detail": raw(t, func(m map[int]any) {
+			m[21] = map[string]string{"k": strings.Repeat("x", evidence.MaxDetail+1)}
+		}),
+		"long detail key": raw(t, func(m map[int]any) {
+			m[21] = map[string]string{strings.Repeat("x", evidence.MaxName+1): ""}
+		}),
 		"many details":     raw(t, func(m map[int]any) { m[21] = many }),
 		"large":            raw(t, func(m map[int]any) { m[98] = make([]byte, evidence.MaxRecord) }),
 		"twice the key":    {0xa2, 0x01, 0x01, 0x01, 0x01},

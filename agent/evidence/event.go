@@ -3,8 +3,8 @@
 // A record is deterministic CBOR and names the SHA-256 of the record before it, so that a chain
 // can be checked offline, record by record, by whoever holds the device's public key. A chain is
 // never continued after a loss: a new one begins, which says why and what the last known head was
-// (invariant I10). An export, which package export verifies, is a CBOR sequence (RFC 8742) of records signed as COSE_Sign1 (RFC
-// 9052 section 4.2), in the order in which they were made.
+// (invariant I10). An export, which package export verifies, is a CBOR sequence (RFC 8742) of records signed as
+// COSE_Sign1 (RFC 9052 section 4.2), in the order in which they were made.
 //
 // Records are data of the journal; this package does no I/O and keeps no state, so nothing of it
 // can be lost with the power.

@@ -13,7 +13,8 @@ import (
 
 func FuzzDecode(f *testing.F) {
 	c := evidencetest.Begin(f, "gw-1", 1, "", nil).Grow(2)
-	c.Add(evidence.Event{Kind: evidence.KindHealth, Reason: reason.HealthFailed, Detail: map[string]string{"check": "tcp", "b": ""}})
+	c.Add(evidence.Event{Kind: evidence.KindHealth, Reason: reason.HealthFailed,
+		Detail: map[string]string{"check": "tcp", "b": ""}})
 	for _, r := range append(c.Recs, evidencetest.Begin(f, "gw-1", 2, reason.JournalLost, c.Head()).Recs...) {
 		f.Add(r)
 	}
@@ -25,7 +26,8 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		for _, s := range []string{r.From, r.To, r.Slot, r.Component, r.Manifest, r.Image, r.Actor, r.Quality, r.BootID, r.Agent} {
+		for _, s := range []string{r.From, r.To, r.Slot, r.Component, r.Manifest, r.Image, r.Actor,
+			r.Quality, r.BootID, r.Agent} {
 			if len(s) > evidence.MaxText || strings.ContainsAny(s, "\x00\x1b\n\r\u202e") {
 				t.Errorf("unbounded or unsafe text %q", s)
 			}

@@ -112,7 +112,8 @@ func (h Head) Next(device string, e Event, s Stamp) (rec []byte, next Head, err 
 // seal encodes a record within the limits.
 func (r Record) seal() ([]byte, Head, error) {
 	if !validDevice(r.Device) || !validKind(r.Kind) || !r.Reason.Valid() {
-		return nil, Head{}, fmt.Errorf("cannot record %q of device %q for %q: not a valid kind, device id and reason", r.Kind, r.Device, r.Reason)
+		return nil, Head{}, fmt.Errorf("cannot record %q of device %q for %q: not a valid kind, device id and reason",
+			r.Kind, r.Device, r.Reason)
 	}
 	for limit := MaxDetail; ; limit /= 2 {
 		b, err := encode(r.wire(limit))
@@ -132,9 +133,10 @@ func (r Record) wire(detail int) wire {
 	text := func(s string) string { return clean(s, MaxText) }
 	w := wire{
 		Format: Format, Chain: r.Chain[:], Seq: r.Seq, Device: r.Device,
-		Wall: toMillis(r.Wall), Quality: text(r.Quality), Uptime: toUptime(r.Uptime), Boot: text(r.BootID), Agent: text(r.Agent),
-		Kind: string(r.Kind), Reason: string(r.Reason), From: text(r.From), To: text(r.To), Slot: text(r.Slot),
-		Component: text(r.Component), Manifest: text(r.Manifest), Image: text(r.Image), Sequence: r.Sequence, Actor: text(r.Actor),
+		Wall: toMillis(r.Wall), Quality: text(r.Quality), Uptime: toUptime(r.Uptime), Boot: text(r.BootID),
+		Agent: text(r.Agent), Kind: string(r.Kind), Reason: string(r.Reason), From: text(r.From), To: text(r.To),
+		Slot: text(r.Slot), Component: text(r.Component), Manifest: text(r.Manifest), Image: text(r.Image),
+		Sequence: r.Sequence, Actor: text(r.Actor),
 		Detail: cleanDetail(r.Detail, detail),
 	}
 	if r.Seq > 1 {
@@ -189,7 +191,8 @@ func decode(b []byte) (Record, error) {
 		text string
 	}{
 		{&r.Quality, w.Quality}, {&r.BootID, w.Boot}, {&r.Agent, w.Agent}, {&r.From, w.From}, {&r.To, w.To},
-		{&r.Slot, w.Slot}, {&r.Component, w.Component}, {&r.Manifest, w.Manifest}, {&r.Image, w.Image}, {&r.Actor, w.Actor},
+		{&r.Slot, w.Slot}, {&r.Component, w.Component}, {&r.Manifest, w.Manifest}, {&r.Image, w.Image},
+		{&r.Actor, w.Actor},
 	} {
 		if len(t.text) > MaxText {
 			return Record{}, fmt.Errorf("text of %d bytes, at most %d are allowed", len(t.text), MaxText)

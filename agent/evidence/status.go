@@ -72,12 +72,13 @@ func SignStatus(st Status, s *trust.Signer) ([]byte, error) {
 	text := func(s string) string { return clean(s, MaxText) }
 	w := wireStatus{
 		Format: Format, Device: st.Device, Running: text(st.Running), Version: text(st.Version), Phase: text(st.Phase),
-		Target: text(st.Target), Manifest: text(st.Manifest), Sequence: st.Sequence, Progress: uint64(min(max(st.Progress, 0), 100)),
-		Problem: string(st.Problem), Wall: toMillis(st.Wall), Quality: text(st.Quality), Uptime: toUptime(st.Uptime),
-		Boot: text(st.BootID), Agent: text(st.Agent),
+		Target: text(st.Target), Manifest: text(st.Manifest), Sequence: st.Sequence,
+		Progress: uint64(min(max(st.Progress, 0), 100)), Problem: string(st.Problem), Wall: toMillis(st.Wall),
+		Quality: text(st.Quality), Uptime: toUptime(st.Uptime), Boot: text(st.BootID), Agent: text(st.Agent),
 	}
 	if l := st.Last; l.Result != "" {
-		w.Last = &wireOutcome{Result: text(l.Result), Reason: string(l.Reason), Sequence: l.Sequence, Time: toMillis(l.Time)}
+		w.Last = &wireOutcome{Result: text(l.Result), Reason: string(l.Reason), Sequence: l.Sequence,
+			Time: toMillis(l.Time)}
 	}
 	if st.Head.Seq != 0 {
 		w.Head = st.Head.wire()
@@ -96,7 +97,8 @@ func SignStatus(st Status, s *trust.Signer) ([]byte, error) {
 // status is of the device under whose topic it was found is for the caller to compare.
 func VerifyStatus(msg []byte, keys trust.Keys) (st Status, signer string, err error) {
 	if len(msg) > MaxSigned {
-		return Status{}, "", fmt.Errorf("cannot read status: %w: %d bytes, at most %d are allowed", ErrMalformed, len(msg), MaxSigned)
+		return Status{}, "", fmt.Errorf("cannot read status: %w: %d bytes, at most %d are allowed",
+			ErrMalformed, len(msg), MaxSigned)
 	}
 	b, signer, err := keys.Verify1(msg, []byte(aadStatus), TypeStatus)
 	if err != nil {
@@ -118,8 +120,8 @@ func decodeStatus(b []byte) (Status, error) {
 		Stamp: Stamp{Wall: fromMillis(w.Wall), Uptime: fromUptime(w.Uptime)},
 	}
 	texts := map[*string]string{
-		&st.Running: w.Running, &st.Version: w.Version, &st.Phase: w.Phase, &st.Target: w.Target, &st.Manifest: w.Manifest,
-		&st.Quality: w.Quality, &st.BootID: w.Boot, &st.Agent: w.Agent,
+		&st.Running: w.Running, &st.Version: w.Version, &st.Phase: w.Phase, &st.Target: w.Target,
+		&st.Manifest: w.Manifest, &st.Quality: w.Quality, &st.BootID: w.Boot, &st.Agent: w.Agent,
 	}
 	if l := w.Last; l != nil {
 		st.Last = Outcome{Reason: reason.Reason(l.Reason), Sequence: l.Sequence, Time: fromMillis(l.Time)}

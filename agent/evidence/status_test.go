@@ -18,7 +18,8 @@ func exampleStatus() evidence.Status {
 	return evidence.Status{
 		Device: "gw-1", Running: "a", Version: "1.4.0", Phase: "writing", Target: "b",
 		Manifest: "sha256:" + strings.Repeat("ab", 32), Sequence: 7, Progress: 42,
-		Last:    evidence.Outcome{Result: "reverted", Reason: reason.HealthFailed, Sequence: 6, Time: time.Date(2026, 11, 20, 1, 2, 3, 4e6, time.UTC)},
+		Last: evidence.Outcome{Result: "reverted", Reason: reason.HealthFailed, Sequence: 6,
+			Time: time.Date(2026, 11, 20, 1, 2, 3, 4e6, time.UTC)},
 		Problem: reason.FloorPending,
 		Head:    evidence.Head{Chain: [16]byte{1}, Seq: 9, Hash: [32]byte{2}}, Stamp: evidencetest.Stamp(),
 	}
@@ -43,7 +44,8 @@ func TestStatusIsMadeSafe(t *testing.T) {
 	hostile := strings.Repeat("\x1b[2J", 100)
 	msg, err := evidence.SignStatus(evidence.Status{
 		Device: "gw-1", Running: hostile, Version: hostile, Phase: hostile, Target: hostile, Manifest: hostile,
-		Progress: 1000, Last: evidence.Outcome{Result: hostile}, Stamp: evidence.Stamp{Quality: hostile, BootID: hostile, Agent: hostile},
+		Progress: 1000, Last: evidence.Outcome{Result: hostile},
+		Stamp: evidence.Stamp{Quality: hostile, BootID: hostile, Agent: hostile},
 	}, s)
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +55,8 @@ func TestStatusIsMadeSafe(t *testing.T) {
 		t.Errorf("%+v, %v", st, err)
 	}
 	for name, bad := range map[string]evidence.Status{
-		"no device": {}, "device": {Device: "a/#"}, "problem": {Device: "a", Problem: "No"}, "reason": {Device: "a", Last: evidence.Outcome{Result: "x", Reason: "No"}},
+		"no device": {}, "device": {Device: "a/#"}, "problem": {Device: "a", Problem: "No"},
+		"reason": {Device: "a", Last: evidence.Outcome{Result: "x", Reason: "No"}},
 	} {
 		if _, err := evidence.SignStatus(bad, s); err == nil {
 			t.Errorf("%s: signed", name)
@@ -83,16 +86,19 @@ func TestVerifyStatusRefuses(t *testing.T) {
 		msg  []byte
 		want error
 	}{
-		"unknown key":    {msg(other, typ, aad, ok), trust.ErrNoSigner},
-		"other typ":      {msg(s, evidence.TypeEvidence, aad, ok), trust.ErrMalformed},
-		"other aad":      {msg(s, typ, "ratchet/evidence/v1", ok), trust.ErrSignature},
-		"newer format":   {msg(s, typ, aad, map[int]any{1: 2, 2: "gw-1"}), evidence.ErrMalformed},
-		"no device":      {msg(s, typ, aad, map[int]any{1: 1}), evidence.ErrMalformed},
-		"reason":         {msg(s, typ, aad, map[int]any{1: 1, 2: "gw-1", 11: "NO"}), evidence.ErrMalformed},
-		"long text":      {msg(s, typ, aad, map[int]any{1: 1, 2: "gw-1", 3: strings.Repeat("x", 145)}), evidence.ErrMalformed},
-		"head":           {msg(s, typ, aad, map[int]any{1: 1, 2: "gw-1", 12: []any{[]byte{1}, 1, []byte{1}}}), evidence.ErrMalformed},
-		"outcome":        {msg(s, typ, aad, map[int]any{1: 1, 2: "gw-1", 10: []any{"x"}}), evidence.ErrMalformed},
-		"large":          {msg(s, typ, aad, map[int]any{1: 1, 2: "gw-1", 99: make([]byte, evidence.MaxSigned)}), evidence.ErrMalformed},
+		"unknown key":  {msg(other, typ, aad, ok), trust.ErrNoSigner},
+		"other typ":    {msg(s, evidence.TypeEvidence, aad, ok), trust.ErrMalformed},
+		"other aad":    {msg(s, typ, "ratchet/evidence/v1", ok), trust.ErrSignature},
+		"newer format": {msg(s, typ, aad, map[int]any{1: 2, 2: "gw-1"}), evidence.ErrMalformed},
+		"no device":    {msg(s, typ, aad, map[int]any{1: 1}), evidence.ErrMalformed},
+		"reason":       {msg(s, typ, aad, map[int]any{1: 1, 2: "gw-1", 11: "NO"}), evidence.ErrMalformed},
+		"long text": {msg(s, typ, aad, map[int]any{1: 1, 2: "gw-1", 3: strings.Repeat("x", 145)}),
+			evidence.ErrMalformed},
+		"head": {msg(s, typ, aad, map[int]any{1: 1, 2: "gw-1", 12: []any{[]byte{1}, 1, []byte{1}}}),
+			evidence.ErrMalformed},
+		"outcome": {msg(s, typ, aad, map[int]any{1: 1, 2: "gw-1", 10: []any{"x"}}), evidence.ErrMalformed},
+		"large": {msg(s, typ, aad, map[int]any{1: 1, 2: "gw-1", 99: make([]byte, evidence.MaxSigned)}),
+			evidence.ErrMalformed},
 		"nothing":        {nil, trust.ErrMalformed},
 		"progress above": {msg(s, typ, aad, map[int]any{1: 1, 2: "gw-1", 9: -1}), evidence.ErrMalformed},
 	} {

@@ -47,14 +47,17 @@ func TestVectors(t *testing.T) {
 	compare(t, "device.pub.pem", pub)
 
 	old := evidencetest.Begin(t, "gw-17", 0xa1, "", nil)
-	old.Add(evidence.Event{Kind: evidence.KindStart, To: "idle", Slot: "a", Detail: map[string]string{"config": "sha256:00"}})
+	old.Add(evidence.Event{Kind: evidence.KindStart, To: "idle", Slot: "a",
+		Detail: map[string]string{"config": "sha256:00"}})
 	old.Add(evidence.Event{
 		Kind: evidence.KindDecision, Reason: reason.LowBattery, Manifest: example("m"), Sequence: 7, Actor: "network",
 		Detail: map[string]string{"battery": "12 %", "outcome": "defer"},
 	})
-	old.Add(evidence.Event{Kind: evidence.KindPhase, From: "idle", To: "preparing", Slot: "b", Component: "rootfs", Manifest: example("m"), Image: example("i"), Sequence: 7})
+	old.Add(evidence.Event{Kind: evidence.KindPhase, From: "idle", To: "preparing", Slot: "b", Component: "rootfs",
+		Manifest: example("m"), Image: example("i"), Sequence: 7})
 	next := evidencetest.Begin(t, "gw-17", 0xb2, reason.JournalLost, old.Head())
-	next.Add(evidence.Event{Kind: evidence.KindVerdict, Reason: reason.HealthFailed, From: "trial", To: "reverting", Slot: "b", Sequence: 7, Detail: map[string]string{"check": "http", "error": "status 503"}})
+	next.Add(evidence.Event{Kind: evidence.KindVerdict, Reason: reason.HealthFailed, From: "trial", To: "reverting",
+		Slot: "b", Sequence: 7, Detail: map[string]string{"check": "http", "error": "status 503"}})
 
 	var text bytes.Buffer
 	all := append(append([][]byte{}, old.Recs...), next.Recs...)
@@ -63,7 +66,8 @@ func TestVectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&text, "chain  %s\nseq    %d\nrecord %s\nsha256 %s\n\n", hex.EncodeToString(h.Chain[:]), h.Seq, hex.EncodeToString(rec), hex.EncodeToString(h.Hash[:]))
+		fmt.Fprintf(&text, "chain  %s\nseq    %d\nrecord %s\nsha256 %s\n\n", hex.EncodeToString(h.Chain[:]), h.Seq,
+			hex.EncodeToString(rec), hex.EncodeToString(h.Hash[:]))
 	}
 	compare(t, "records.txt", text.Bytes())
 	whole := evidencetest.Sign(t, s, all...)
@@ -80,7 +84,8 @@ func TestVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum, err := export.Verify(bytes.NewReader(whole), keys, nil); err != nil || sum.Records != 6 || sum.Missing() != 0 {
+	if sum, err := export.Verify(bytes.NewReader(whole), keys, nil); err != nil || sum.Records != 6 ||
+		sum.Missing() != 0 {
 		t.Errorf("%+v, %v", sum, err)
 	}
 }

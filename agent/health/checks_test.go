@@ -44,12 +44,14 @@ func TestCommand(t *testing.T) {
 	}{
 		{"holds", "exit 0", nil},
 		{"output alone is no failure", "echo broken >&2", nil},
-		{"fails with its last line", "echo first; echo 'database is down' >&2; exit 3", []string{"exit status 3", "database is down"}},
+		{"fails with its last line",
+			"echo first; echo 'database is down' >&2; exit 3", []string{"exit status 3", "database is down"}},
 		{"no environment of the agent's", `test -z "$SECRET" && test "$HOME" = / && test "$LANG" = C`, nil},
 		{"no input", "read line && exit 1; exit 0", nil},
 		{"escapes are dropped", `printf 'a\033[31mb\001\r\n'; exit 1`, []string{": a[31mb"}},
 		{"killed by a signal", "kill -9 $$", []string{"signal: killed"}},
-		{"long output", "i=0; while [ $i -lt 3000 ]; do echo 0123456789abcdef; i=$((i+1)); done; echo end; exit 1", []string{": end"}},
+		{"long output", "i=0; while [ $i -lt 3000 ]; do echo 0123456789abcdef; i=$((i+1)); done; echo end; exit 1",
+			[]string{": end"}},
 		{"one long line", "head -c 100000 /dev/zero | tr '\\0' x; exit 1", []string{strings.Repeat("x", 200)}},
 	}
 	for _, tt := range tests {
@@ -130,7 +132,9 @@ func TestHTTP(t *testing.T) {
 		fmt.Fprint(w, strings.Repeat("x", 70<<10), "state: ready\n")
 	})
 	mux.HandleFunc("/500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
-	mux.HandleFunc("/redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusFound) })
+	mux.HandleFunc("/redirect", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/ok", http.StatusFound)
+	})
 	mux.HandleFunc("/hang", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
 		for r.Context().Err() == nil {
@@ -219,15 +223,19 @@ func TestUnit(t *testing.T) {
 		{"reloading", "echo reloading", health.Unit{Units: []string{"a.service"}}, ""},
 		{"inactive", "echo inactive; exit 3", health.Unit{Units: []string{"a.service"}}, "unit a.service is inactive"},
 		// The exit status is 0 when one of them is active.
-		{"one of two", "echo active; echo failed; exit 0", health.Unit{Units: []string{"a.service", "b.mount"}}, "unit b.mount is failed"},
-		{"no bus", "echo 'Failed to connect to bus: No such file' >&2; exit 1", health.Unit{Units: []string{"a.service"}}, "Failed to connect to bus"},
+		{"one of two", "echo active; echo failed; exit 0",
+			health.Unit{Units: []string{"a.service", "b.mount"}}, "unit b.mount is failed"},
+		{"no bus", "echo 'Failed to connect to bus: No such file' >&2; exit 1",
+			health.Unit{Units: []string{"a.service"}}, "Failed to connect to bus"},
 		{"short answer", "echo active", health.Unit{Units: []string{"a.service", "b.service"}}, "not understood"},
 		{"no answer", "exit 0", health.Unit{Units: []string{"a.service"}}, "not understood"},
 		{"system running", "echo running", health.Unit{NoneFailed: true}, ""},
 		{"system starting", "echo starting; exit 1", health.Unit{NoneFailed: true}, "the system is starting"},
-		{"degraded", `case $1 in is-system-running) echo degraded; exit 1;; *) echo "x.service loaded failed failed X";; esac`,
+		{"degraded",
+			`case $1 in is-system-running) echo degraded; exit 1;; *) echo "x.service loaded failed failed X";; esac`,
 			health.Unit{NoneFailed: true}, "failed units: x.service"},
-		{"both", `case $1 in is-active) echo active;; *) echo running;; esac`, health.Unit{Units: []string{"a.service"}, NoneFailed: true}, ""},
+		{"both", `case $1 in is-active) echo active;; *) echo running;; esac`,
+			health.Unit{Units: []string{"a.service"}, NoneFailed: true}, ""},
 		{"option as a name", "echo active", health.Unit{Units: []string{"--help.service"}}, "not the name"},
 		{"pattern", "echo active", health.Unit{Units: []string{"*.service"}}, "not the name"},
 		{"no type", "echo active", health.Unit{Units: []string{"sshd"}}, "not the name"},

@@ -51,7 +51,8 @@ func run(ctx context.Context, argv, env []string) (string, error) {
 		return "", errors.New("cannot run a program without a name")
 	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "HOME=/"}, env...)
+	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "HOME=/"},
+		env...)
 	cmd.Dir = "/"
 	var out tail
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -202,7 +202,8 @@ func (t *trial) blame() (string, error) {
 	case t.last.SoakLeft > 0:
 		return "soak", held
 	case t.last.At < t.plan.MinUptime:
-		return "uptime", fmt.Errorf("the machine is up for %v, less than %v", t.last.At.Round(time.Second), t.plan.MinUptime)
+		return "uptime", fmt.Errorf("the machine is up for %v, less than %v",
+			t.last.At.Round(time.Second), t.plan.MinUptime)
 	}
 	return "deadline", errors.New("the verdict came after the deadline")
 }

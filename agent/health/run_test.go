@@ -94,7 +94,8 @@ func TestRun(t *testing.T) {
 				p.Checks = []health.Check{at(c, "a", 0, 100*time.Second)}
 				return p
 			}},
-		{name: "the deadline counts from the begin of the trial", began: -110 * time.Second, failed: "soak", took: 2 * minute,
+		{name: "the deadline counts from the begin of the trial",
+			began: -110 * time.Second, failed: "soak", took: 2 * minute,
 			plan: func(c *bubble) health.Plan {
 				p := plan
 				p.Checks = []health.Check{at(c, "a", 0, 0)}
@@ -126,7 +127,8 @@ func TestRun(t *testing.T) {
 			plan: func(*bubble) health.Plan { return health.Plan{} }},
 		{name: "the soak ends exactly at the deadline", want: true, took: 30 * time.Second,
 			plan: func(c *bubble) health.Plan {
-				return health.Plan{Soak: 30 * time.Second, Deadline: 30*time.Second + 1, Checks: []health.Check{at(c, "a", 0, 0)}}
+				return health.Plan{Soak: 30 * time.Second, Deadline: 30*time.Second + 1,
+					Checks: []health.Check{at(c, "a", 0, 0)}}
 			}},
 	}
 	for _, tt := range tests {
@@ -265,9 +267,11 @@ func TestRunDeadlineCutsRound(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newBubble()
-				p := health.Plan{Soak: tt.soak, Deadline: tt.deadline, MinUptime: tt.up, Checks: []health.Check{slow(tt.slow), at(c, "a", 0, 0)}}
+				p := health.Plan{Soak: tt.soak, Deadline: tt.deadline, MinUptime: tt.up,
+					Checks: []health.Check{slow(tt.slow), at(c, "a", 0, 0)}}
 				got := health.Run(t.Context(), c, p, 0, nil)
-				if got.Healthy || got.Took != tt.deadline || got.Failed != tt.failed || !strings.Contains(fmt.Sprint(got.Err), tt.err) {
+				if got.Healthy || got.Took != tt.deadline || got.Failed != tt.failed ||
+					!strings.Contains(fmt.Sprint(got.Err), tt.err) {
 					t.Errorf("verdict %+v", got)
 				}
 			})
@@ -292,7 +296,8 @@ func TestRunContext(t *testing.T) {
 func TestRunReports(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newBubble()
-		p := health.Plan{Soak: 10 * time.Second, Deadline: time.Minute, Checks: []health.Check{at(c, "a", 0, 0), at(c, "b", 4*time.Second, 11*time.Second)}}
+		p := health.Plan{Soak: 10 * time.Second, Deadline: time.Minute,
+			Checks: []health.Check{at(c, "a", 0, 0), at(c, "b", 4*time.Second, 11*time.Second)}}
 		var got []string
 		health.Run(t.Context(), c, p, 0, func(r health.Round) {
 			got = append(got, fmt.Sprintf("%v holds=%v soak=%v deadline=%v b since %v changed=%v",
@@ -314,7 +319,8 @@ func TestRunReports(t *testing.T) {
 
 func TestPlanValidate(t *testing.T) {
 	c := &bubble{}
-	ok := health.Plan{Soak: time.Minute, Deadline: time.Hour, Checks: []health.Check{at(c, "a", 0, 0), at(c, "b", 0, 0)}}
+	ok := health.Plan{Soak: time.Minute, Deadline: time.Hour,
+		Checks: []health.Check{at(c, "a", 0, 0), at(c, "b", 0, 0)}}
 	if err := ok.Validate(); err != nil {
 		t.Error(err)
 	}

@@ -41,14 +41,16 @@ func (u Unit) Validate() error {
 	}
 	for _, name := range u.Units {
 		if !unitName(name) {
-			return fmt.Errorf("health: %q is not the name of a systemd unit: write it in full, like %q", plain(name, maxName), "sshd.service")
+			return fmt.Errorf("health: %q is not the name of a systemd unit: write it in full, like %q",
+				plain(name, maxName), "sshd.service")
 		}
 	}
 	return nil
 }
 
 // unitTypes are the suffixes of systemd.unit(5).
-var unitTypes = []string{"service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "slice", "scope"}
+var unitTypes = []string{"service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer",
+	"slice", "scope"}
 
 // unitName tells whether s is a unit's full name: at most 255 characters, letters, digits and
 // ":-_.\@", with a type. It cannot be taken for an option or a pattern.
@@ -58,7 +60,8 @@ func unitName(s string) bool {
 		return false
 	}
 	return !strings.ContainsFunc(s, func(c rune) bool {
-		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune(`:-_.\@`, c))
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+			strings.ContainsRune(`:-_.\@`, c))
 	})
 }
 

@@ -91,7 +91,8 @@ func (r *reading) refuse(why reason.Reason, err error) {
 		r.change(Change{})
 		return
 	}
-	r.o.Log.Warn("document refused", "kind", r.m.Kind.String(), "reason", string(why), "origin", r.m.Origin, "error", err)
+	r.o.Log.Warn("document refused", "kind", r.m.Kind.String(), "reason", string(why),
+		"origin", r.m.Origin, "error", err)
 	r.state = next
 	e := evidence.Event{Kind: evidence.KindDecision, Reason: why, To: "refuse", Actor: r.m.Origin,
 		Detail: map[string]string{"document": r.m.Kind.String(), "why": err.Error()}}
@@ -147,8 +148,10 @@ func (r *reading) plan() error {
 	}
 	early := r.next.early
 	r.next.Plan, r.next.Pulse, r.next.Memory, r.next.early = c, campaign.Pulse{}, memory, nil
-	detail := map[string]string{"document": "plan", "plan": c.Digest().String(), "sequence": fmt.Sprint(c.Spec().Sequence)}
-	r.take(detail, store.PutDocument{Name: store.Memory, Body: kept}, store.PutDocument{Name: store.Plan, Body: r.m.Body})
+	detail := map[string]string{"document": "plan", "plan": c.Digest().String(),
+		"sequence": fmt.Sprint(c.Spec().Sequence)}
+	r.take(detail, store.PutDocument{Name: store.Memory, Body: kept},
+		store.PutDocument{Name: store.Plan, Body: r.m.Body})
 	if early != nil {
 		return r.pulse(early)
 	}

@@ -47,15 +47,18 @@ func newDevice(t *testing.T) *device {
 func (d *device) start() {
 	d.t.Helper()
 	var err error
-	if d.st, err = store.Open(d.mem, "gw-1", 1<<20, func() evidence.Stamp { return evidence.Stamp{Quality: "synced"} }); err != nil {
+	if d.st, err = store.Open(d.mem, "gw-1", 1<<20,
+		func() evidence.Stamp { return evidence.Stamp{Quality: "synced"} }); err != nil {
 		d.t.Fatal(err)
 	}
 	if err := d.st.Begin("", nil); err != nil {
 		d.t.Fatal(err)
 	}
-	d.in, err = intake.New(intake.Options{Device: "gw-1", Root: d.root, Channel: "stable", Store: d.st, Clock: d.world.Clock(),
-		Facts: manifest.Device{Vendors: []manifest.UUID{campaigntest.Vendor}, Classes: []manifest.UUID{campaigntest.Class}},
-		Log:   slog.New(slog.DiscardHandler)})
+	d.in, err = intake.New(intake.Options{Device: "gw-1", Root: d.root, Channel: "stable", Store: d.st,
+		Clock: d.world.Clock(),
+		Facts: manifest.Device{Vendors: []manifest.UUID{campaigntest.Vendor},
+			Classes: []manifest.UUID{campaigntest.Class}},
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -41,7 +41,8 @@ func (in *Intake) Permit(state life.State, document []byte, actor string) (campa
 	c := Change{State: state, book: in.book}
 	text, ok := in.o.Store.Challenge()
 	if !ok {
-		return campaign.Permit{}, c, &Refused{Reason: reason.PermitVoid, Detail: "no challenge is open; ask for one first"}
+		return campaign.Permit{}, c,
+			&Refused{Reason: reason.PermitVoid, Detail: "no challenge is open; ask for one first"}
 	}
 	p, err := in.verifyPermit(document, text)
 	if err != nil {

@@ -58,7 +58,8 @@ func refusal(err error) reason.Reason {
 func imagesOf(p policy.Plan) []life.SlotImage {
 	var out []life.SlotImage
 	for _, i := range p.Installs() {
-		out = append(out, life.SlotImage{Component: i.Component, Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size})
+		out = append(out,
+			life.SlotImage{Component: i.Component, Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size})
 	}
 	return out
 }

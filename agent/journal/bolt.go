@@ -51,7 +51,8 @@ func (o Options) Validate() (Options, error) {
 		return o, fmt.Errorf("cannot use a journal of %d bytes: %d to %d are allowed", o.Size, MinSize, maxSize)
 	}
 	if o.Reserve < floor || o.Reserve > o.Size/2 {
-		return o, fmt.Errorf("cannot use a reserve of %d bytes: %d to %d (half of the journal) are allowed", o.Reserve, floor, o.Size/2)
+		return o, fmt.Errorf("cannot use a reserve of %d bytes: %d to %d (half of the journal) are allowed",
+			o.Reserve, floor, o.Size/2)
 	}
 	o.Size = (o.Size + pageSize - 1) / pageSize * pageSize
 	return o, nil
@@ -70,8 +71,9 @@ type bolt struct {
 
 // OpenBolt opens the journal at path, and creates it when it is not there. The file is checked as
 // a whole before bbolt sees it, under the lock that is then kept and with plain reads: bbolt panics on
-// damage, and maps the file, so that a medium that fails would be the end of the process. One that is smaller than Options.Size grows, where the disk has room.
-// Errors wrap ErrLocked, ErrCorrupt, ErrFull (no room for a new file), ErrReadOnly, and fs.ErrNotExist when the directory is missing.
+// damage, and maps the file, so that a medium that fails would be the end of the process. One that is smaller than
+// Options.Size grows, where the disk has room. Errors wrap ErrLocked, ErrCorrupt, ErrFull (no room for a new file),
+// ErrReadOnly, and fs.ErrNotExist when the directory is missing.
 //
 // Crash: creating -> no journal or a whole, empty one. Opening -> the meta page that was read is
 // written again, then one empty commit: what was read is durable afterwards. Without it a killed or

@@ -176,11 +176,13 @@ type diskTally struct {
 }
 
 func (s diskTally) String() string {
-	return fmt.Sprintf("%d prefixes, %d variants, %d disks made and mounted, journal opened %d times", s.prefixes, s.cuts, s.disks, s.opens)
+	return fmt.Sprintf("%d prefixes, %d variants, %d disks made and mounted, journal opened %d times",
+		s.prefixes, s.cuts, s.disks, s.opens)
 }
 
 // examine makes the disk after every cut from first to last and returns what is wrong.
-func examine(t *testing.T, d *cutdisk.Disk, marks []cutdisk.Mark, first, last, subsets int, seed uint64, sum *diskTally) (wrong []error) {
+func examine(t *testing.T, d *cutdisk.Disk, marks []cutdisk.Mark, first, last, subsets int,
+	seed uint64, sum *diskTally) (wrong []error) {
 	t.Helper()
 	var cuts []cutdisk.Cut
 	points := map[int]bool{}
@@ -250,7 +252,8 @@ func TestFaultOnDisk(t *testing.T) {
 	t.Run("faults", func(t *testing.T) {
 		for _, role := range []string{"create", "commit", "grow"} {
 			for _, f := range []cutdisk.Fault{
-				{Op: cutdisk.Write, Times: 1, Err: syscall.EIO}, {Op: cutdisk.Write, Err: syscall.EIO}, {Op: cutdisk.Write, Err: syscall.ENOSPC},
+				{Op: cutdisk.Write, Times: 1, Err: syscall.EIO}, {Op: cutdisk.Write, Err: syscall.EIO},
+				{Op: cutdisk.Write, Err: syscall.ENOSPC},
 				{Op: cutdisk.Flush, Times: 1, Err: syscall.EIO}, {Op: cutdisk.Flush, Err: syscall.EIO},
 			} {
 				image := made.Content()
@@ -272,7 +275,8 @@ func TestFaultOnDisk(t *testing.T) {
 					mu.Lock()
 					defer mu.Unlock()
 					faults += sum.faults
-					all.prefixes, all.cuts, all.disks, all.opens = all.prefixes+sum.prefixes, all.cuts+sum.cuts, all.disks+sum.disks, all.opens+sum.opens
+					all.prefixes, all.cuts, all.disks, all.opens = all.prefixes+sum.prefixes, all.cuts+sum.cuts,
+						all.disks+sum.disks, all.opens+sum.opens
 				})
 			}
 		}

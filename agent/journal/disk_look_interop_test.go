@@ -60,7 +60,8 @@ func lookAtJournal(at, question string) (string, error) {
 	case rotten:
 		found = "rotten"
 	}
-	if probe && (errors.Is(probed, os.ErrNotExist) != (info == nil) || errors.Is(probed, journal.ErrCorrupt) != rotten) {
+	if probe &&
+		(errors.Is(probed, os.ErrNotExist) != (info == nil) || errors.Is(probed, journal.ErrCorrupt) != rotten) {
 		return "", fmt.Errorf("a probe says %v, the journal is %s", probed, found)
 	}
 	free, err := s.Free()

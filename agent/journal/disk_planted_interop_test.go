@@ -78,10 +78,16 @@ var planted = []struct {
 	name, file, from, to, sees string
 	fault                      bool
 }{
-	{"bbolt's syncs", "bolt.go", "b.db.AllocSize = 0\n", "b.db.AllocSize = 0\n b.db.NoSync = os.Getenv(%q) == %q\n", "allowed is", false},
-	{"the sync of the directory", "file.go", "return dir.Sync()\n", "if os.Getenv(%q) == %q { return nil }\n return dir.Sync()\n", "allowed is", false},
-	{"the sync of the allocation", "file.go", "from += int64(n)\n\t}\n\treturn f.Sync()\n", "from += int64(n)\n}\n if os.Getenv(%q) == %q { return nil }\n return f.Sync()\n", "the journal has", false},
-	{"the renewal of the meta page", "bolt.go", "if err := renew(b.file, info.Size()); err != nil {", "if os.Getenv(%q) == %q {\n} else if err := renew(b.file, info.Size()); err != nil {", "\"rotten\", allowed is", true},
+	{"bbolt's syncs", "bolt.go", "b.db.AllocSize = 0\n", "b.db.AllocSize = 0\n b.db.NoSync = os.Getenv(%q) == %q\n",
+		"allowed is", false},
+	{"the sync of the directory",
+		"file.go", "return dir.Sync()\n", "if os.Getenv(%q) == %q { return nil }\n return dir.Sync()\n",
+		"allowed is", false},
+	{"the sync of the allocation", "file.go", "from += int64(n)\n\t}\n\treturn f.Sync()\n",
+		"from += int64(n)\n}\n if os.Getenv(%q) == %q { return nil }\n return f.Sync()\n", "the journal has", false},
+	{"the renewal of the meta page",
+		"bolt.go", "if err := renew(b.file, info.Size()); err != nil {", "if os.Getenv(%q) == %q {\n" +
+			"} else if err := renew(b.file, info.Size()); err != nil {", "\"rotten\", allowed is", true},
 }
 
 // plantedProgram builds this test with those changes, without touching the source.
@@ -114,7 +120,8 @@ func plantedProgram(t *testing.T) string {
 	if err := os.WriteFile(config, []byte(`{"Replace": {`+strings.Join(overlay, ", ")+`}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("go", "test", "-c", "-tags", "interop", "-overlay", config, "-o", program, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "test", "-c", "-tags", "interop", "-overlay",
+		config, "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("cannot build the changed journal: %v\n%s", err, out)
 	}
 	return program

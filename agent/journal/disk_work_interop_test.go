@@ -75,7 +75,8 @@ func stateOf(s journal.Store, epoch int) (x state, err error) {
 		var broken error
 		err := tx.Scan(journal.Evidence, "", func(k string, rec []byte) bool {
 			r, err := evidence.Decode(rec)
-			if err == nil && (k != number(next) || r.Seq != uint64(next) || r.Chain != [16]byte{byte(x.epoch + 1)} || last != nil && r.Prev != last.Hash) {
+			if err == nil && (k != number(next) || r.Seq != uint64(next) || r.Chain != [16]byte{byte(x.epoch + 1)} ||
+				last != nil && r.Prev != last.Hash) {
 				err = fmt.Errorf("record %d is not the next of the chain of %v", r.Seq, x)
 			}
 			if err == nil {
@@ -334,7 +335,8 @@ func diskFull(dir string) error {
 	if info, err := os.Stat(path); err != nil || info.Size() != firstSize {
 		return fmt.Errorf("growth on a full disk leaves another size (%v)", err)
 	}
-	if _, err := journal.OpenBolt(filepath.Join(at, "second.db"), journal.Options{Size: firstSize}); !errors.Is(err, journal.ErrFull) {
+	if _, err := journal.OpenBolt(filepath.Join(at, "second.db"),
+		journal.Options{Size: firstSize}); !errors.Is(err, journal.ErrFull) {
 		return fmt.Errorf("creation on a full disk: %v", err)
 	}
 	if s, _, err = start(path, firstSize); err != nil {

@@ -159,7 +159,8 @@ func TestNoJournal(t *testing.T) {
 		t.Errorf("set aside nothing: %v", err)
 	}
 	for name, content := range map[string]string{
-		"empty": "", "short": "x", "text": strings.Repeat("not a journal\n", 10_000), "zero": strings.Repeat("\x00", 1<<20),
+		"empty": "", "short": "x", "text": strings.Repeat("not a journal\n", 10_000),
+		"zero": strings.Repeat("\x00", 1<<20),
 	} {
 		p := filepath.Join(dir, name)
 		if err := os.WriteFile(p, []byte(content), 0o600); err != nil {
@@ -254,7 +255,8 @@ func TestOpeningCommits(t *testing.T) {
 	before := read(t, path)
 	open(t, path, journal.MinSize).Close()
 	after := read(t, path)
-	first, second := string(before[:4096]) != string(after[:4096]), string(before[4096:8192]) != string(after[4096:8192])
+	first, second := string(before[:4096]) != string(after[:4096]),
+		string(before[4096:8192]) != string(after[4096:8192])
 	if first == second {
 		t.Errorf("meta pages changed: %t, %t, want exactly one", first, second)
 	}
@@ -339,7 +341,8 @@ func TestForeignBucket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "j")
 	s := open(t, path, journal.MinSize)
 	long := strings.Repeat("long", 1000)
-	if err := errors.Join(put(s, other, "small", "1"), put(s, other, "large", long), put(s, journal.State, "record", "r")); err != nil {
+	if err := errors.Join(put(s, other, "small", "1"), put(s, other, "large", long),
+		put(s, journal.State, "record", "r")); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(s.Close(), journal.Probe(path)); err != nil {
@@ -347,7 +350,8 @@ func TestForeignBucket(t *testing.T) {
 	}
 	s = open(t, path, journal.MinSize)
 	defer s.Close()
-	if get(t, s, other, "small") != "1" || get(t, s, other, "large") != long || get(t, s, journal.State, "record") != "r" {
+	if get(t, s, other, "small") != "1" || get(t, s, other, "large") != long ||
+		get(t, s, journal.State, "record") != "r" {
 		t.Error("the journal does not hold what it held")
 	}
 }

@@ -27,7 +27,8 @@ const roleEnv = "RATCHET_JOURNAL_ROLE"
 
 func TestMain(m *testing.M) {
 	roles := map[string]func(args []string) error{
-		"commit": roleCommit, "quota": roleQuota, "create": roleCreate, "unplug": roleUnplug, "flip": roleFlip, "readonly": roleReadOnly,
+		"commit": roleCommit, "quota": roleQuota, "create": roleCreate, "unplug": roleUnplug, "flip": roleFlip,
+		"readonly": roleReadOnly,
 	}
 	if role, ok := roles[os.Getenv(roleEnv)]; ok {
 		if err := role(os.Args[1:]); err != nil {
@@ -287,7 +288,8 @@ func TestWornMedium(t *testing.T) {
 		{1, 1, syscall.EACCES, false, false},
 	} {
 		err := journal.WalkForTest(&worn{b, c.page, c.times, c.err}, int64(len(b)))
-		if (err == nil) != c.fine || errors.Is(err, journal.ErrCorrupt) != c.corrupt || !c.fine && !errors.Is(err, c.err) {
+		if (err == nil) != c.fine || errors.Is(err, journal.ErrCorrupt) != c.corrupt ||
+			!c.fine && !errors.Is(err, c.err) {
 			t.Errorf("page %d fails %d times with %v: %v", c.page, c.times, c.err, err)
 		}
 	}

@@ -206,7 +206,8 @@ func (t *tx) room(free, reserve int64) error {
 		keep = floor
 	}
 	if need := t.put + t.put/2 + commitPages*pageSize; free-need < keep {
-		return fmt.Errorf("cannot write %d bytes: %w: %d bytes are free, %d of them are kept back", t.put, ErrFull, free, keep)
+		return fmt.Errorf("cannot write %d bytes: %w: %d bytes are free, %d of them are kept back",
+			t.put, ErrFull, free, keep)
 	}
 	return nil
 }

@@ -115,7 +115,8 @@ func (a *audit) add(bucket, key string, stored []byte) error {
 func (a *audit) end() error {
 	for b, t := range a.got {
 		if a.want[b] != t {
-			return fmt.Errorf("%w: bucket %s does not add up: %d keys, %d were put", ErrCorrupt, b, t.count, a.want[b].count)
+			return fmt.Errorf("%w: bucket %s does not add up: %d keys, %d were put",
+				ErrCorrupt, b, t.count, a.want[b].count)
 		}
 		delete(a.want, b)
 	}

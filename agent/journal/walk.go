@@ -93,10 +93,12 @@ func (w *walker) pickMeta() error {
 		n := binary.NativeEndian
 		h := fnv.New64a()
 		h.Write(b[:56])
-		if n.Uint32(b) != magic || n.Uint32(b[4:]) != version || n.Uint32(b[8:]) != pageSize || n.Uint64(b[56:]) != h.Sum64() {
+		if n.Uint32(b) != magic || n.Uint32(b[4:]) != version || n.Uint32(b[8:]) != pageSize ||
+			n.Uint64(b[56:]) != h.Sum64() {
 			continue
 		}
-		m := meta{root: n.Uint64(b[16:]), freelist: n.Uint64(b[32:]), pages: n.Uint64(b[40:]), txid: n.Uint64(b[48:]), at: i * pageSize}
+		m := meta{root: n.Uint64(b[16:]), freelist: n.Uint64(b[32:]), pages: n.Uint64(b[40:]), txid: n.Uint64(b[48:]),
+			at: i * pageSize}
 		if !found || m.txid > w.m.txid {
 			w.m, found = m, true
 		}

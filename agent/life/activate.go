@@ -29,7 +29,8 @@ func armed(t *turn) bool {
 func toRebooting(t *turn) {
 	tries := t.e.(Done).Do.(Try).Tries
 	t.Rec.Ext.Tries = tries
-	t.move(Rebooting, reason.None, evidence.Event{Kind: evidence.KindBoot, Detail: detail("armed", "yes", "tries", itoa(tries))})
+	t.move(Rebooting, reason.None,
+		evidence.Event{Kind: evidence.KindBoot, Detail: detail("armed", "yes", "tries", itoa(tries))})
 }
 
 // notLanded: what counts is what is there. A target that cannot boot is left as it is; one of which
@@ -114,8 +115,8 @@ func (t *turn) seal(why reason.Reason) {
 	r := t.Rec
 	t.Rec.Ext.Cause = why
 	if !r.Ext.Synthetic {
-		t.Slots[t.index(r.Target)] = Content{Manifest: r.Digest, Sequence: r.Ext.Sequence, Version: cmp.Or(r.Ext.Version, t.Dev.Running),
-			Images: r.Ext.Images, Confirmed: true}
+		t.Slots[t.index(r.Target)] = Content{Manifest: r.Digest, Sequence: r.Ext.Sequence,
+			Version: cmp.Or(r.Ext.Version, t.Dev.Running), Images: r.Ext.Images, Confirmed: true}
 		if !r.Ext.Revert {
 			if r.Ext.Sequence >= t.Floor.Sequence {
 				t.Floor = Floor{Sequence: r.Ext.Sequence, Digest: r.Digest}

@@ -151,7 +151,8 @@ func (s *Stored) budgets() []Budget {
 	if s.Rec.Phase != Idle {
 		out = append(out, s.Budget)
 	}
-	if s.Waiting.Digest != "" && (s.Rec.Phase == Idle || s.Waiting.Digest != s.Rec.Digest) && s.Waiting.Budget.counted() {
+	if s.Waiting.Digest != "" && (s.Rec.Phase == Idle || s.Waiting.Digest != s.Rec.Digest) &&
+		s.Waiting.Budget.counted() {
 		out = append(out, s.Waiting.Budget)
 	}
 	return out
@@ -170,7 +171,8 @@ func (s *Stored) record() Record {
 
 // Budget is what the record itself says of the attempt in progress.
 func (r Record) Budget() Budget {
-	return Budget{Digest: r.Digest, Boots: r.Boots, Rewrites: r.Ext.Restarts, Arms: r.Ext.Arms, Untried: r.Ext.NeverTried, Reboots: r.Ext.Reboots}
+	return Budget{Digest: r.Digest, Boots: r.Boots, Rewrites: r.Ext.Restarts, Arms: r.Ext.Arms,
+		Untried: r.Ext.NeverTried, Reboots: r.Ext.Reboots}
 }
 
 // Open brings record and waiting offer together after they were read: the budget of the record counts
@@ -186,7 +188,8 @@ func (s *Stored) Open() {
 	}
 	if s.Waits() {
 		w := s.Waiting.Budget
-		w.Boots, w.Rewrites, w.Arms, w.Untried, w.Reboots = s.Budget.Boots, s.Budget.Rewrites, s.Budget.Arms, s.Budget.Untried, s.Budget.Reboots
+		w.Boots, w.Rewrites, w.Arms, w.Untried, w.Reboots = s.Budget.Boots, s.Budget.Rewrites, s.Budget.Arms,
+			s.Budget.Untried, s.Budget.Reboots
 		s.Budget = w
 	}
 	for _, b := range r.Ext.Budgets {

@@ -19,7 +19,8 @@ type ending struct {
 // end is the one way from an update to idle: the outcome, the verdict and what is forgotten go in one commit.
 func (t *turn) end(e ending) {
 	r := t.record()
-	out := Ending{Result: e.result, Reason: e.why, Detail: e.detail, Manifest: r.Digest, Sequence: r.Ext.Sequence, Version: r.Ext.Version, Slot: r.Target}
+	out := Ending{Result: e.result, Reason: e.why, Detail: e.detail, Manifest: r.Digest, Sequence: r.Ext.Sequence,
+		Version: r.Ext.Version, Slot: r.Target}
 	if t.Permitted != "" && t.Permitted == r.Digest {
 		t.Permitted = "" // a permit goes with the update that it allowed: it allows once
 	}
@@ -32,7 +33,8 @@ func (t *turn) end(e ending) {
 			t.ops(PutFinal{Digest: r.Digest, Why: e.why})
 		}
 	}
-	if !r.Ext.Synthetic || e.result != "updated" { // a slot that was on trial without an update is confirmed, and nothing is updated
+	// a slot that was on trial without an update is confirmed, and nothing is updated
+	if !r.Ext.Synthetic || e.result != "updated" {
 		t.ops(PutOutcome{out}, KeepReport{Rec: &r, Result: e.result, Why: e.why})
 	}
 	t.TendAt = 0
@@ -42,7 +44,8 @@ func (t *turn) end(e ending) {
 	if e.counter != "" {
 		d["counter"] = e.counter
 	}
-	t.become(r, e.why, evidence.Event{Kind: evidence.KindVerdict, Manifest: r.Digest, Sequence: r.Ext.Sequence, Slot: string(r.Target), Detail: d})
+	t.become(r, e.why, evidence.Event{Kind: evidence.KindVerdict, Manifest: r.Digest, Sequence: r.Ext.Sequence,
+		Slot: string(r.Target), Detail: d})
 }
 
 // isFinal tells whether the way an update ended is final for its digest: trying again cannot help, or

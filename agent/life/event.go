@@ -26,7 +26,8 @@ type On string
 
 // What can happen. The first part is the end of an action, and named for the action.
 const (
-	OnBegin      On = "begin"           // a phase is taken up: it was entered, the daemon has started, or a wait is over
+	// a phase is taken up: it was entered, the daemon has started, or a wait is over
+	OnBegin      On = "begin"
 	OnLooked     On = "looked"          // Look
 	OnDecided    On = "decided"         // Ask
 	OnReached    On = "source answered" // Reach

@@ -82,7 +82,8 @@ func TestEveryCut(t *testing.T) {
 		}
 	}
 	t.Logf("%d states; ends: %v", len(states), ends)
-	for _, never := range []reason.Reason{reason.HealthFailed, reason.ImageCorrupt, reason.ReadBackMismatch, reason.SlotIO, reason.RebootFailed, reason.RevertImpossible, reason.LostAfterConfirm} {
+	for _, never := range []reason.Reason{reason.HealthFailed, reason.ImageCorrupt, reason.ReadBackMismatch,
+		reason.SlotIO, reason.RebootFailed, reason.RevertImpossible, reason.LostAfterConfirm} {
 		for end := range ends {
 			if strings.HasSuffix(end, string(never)) {
 				t.Errorf("an update ended as %q, and nothing but the power was cut", end)
@@ -132,7 +133,8 @@ func line(s life.State, e life.Event, next life.State, eff life.Effects) string 
 		commits = append(commits, "quarantine file: "+strings.TrimPrefix(fmt.Sprintf("%T", op), "life."))
 	}
 	name := func(v any) string { return strings.TrimPrefix(fmt.Sprintf("%T", v), "life.") }
-	return fmt.Sprintf("%-10s %-12s -> %-10s %-55s do %s", s.Rec.Phase, what(e), next.Rec.Phase, strings.Join(commits, ", "), name(eff.Do))
+	return fmt.Sprintf("%-10s %-12s -> %-10s %-55s do %s",
+		s.Rec.Phase, what(e), next.Rec.Phase, strings.Join(commits, ", "), name(eff.Do))
 }
 
 func what(e life.Event) string {

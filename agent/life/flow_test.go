@@ -25,14 +25,18 @@ func TestFlows(t *testing.T) {
 	}{
 		{"update", "a healthy image is installed and confirmed", "", nil},
 		{"sick", "the new system fails its health check, is left and quarantined", "sick", nil},
-		{"broker-away", "the new system does not reach the broker: the old one finds out whose fault it is", "broker", nil},
+		{"broker-away", "the new system does not reach the broker: the old one finds out whose fault it is",
+			"broker", nil},
 		{"wrong-bytes", "the server sends other bytes: once more from zero", "write-corrupt", nil},
 		{"read-back-differs", "the slot does not hold what was written: once more from zero", "check-mismatch", nil},
 		{"source-gone", "the source does not have the image: the offer waits, and is tried again", "reach-gone", nil},
 		{"not-armed", "the loader could not be told: the offer waits, and is tried again", "try", nil},
-		{"counter-fails", "the counter cannot be raised: it is pending, and done by the next look in idle", "raise", nil},
+		{"counter-fails",
+			"the counter cannot be raised: it is pending, and done by the next look in idle", "raise", nil},
 		{"journal-full", "a commit fails: nothing was done, and it is tried again later", "commit", nil},
-		{"cuts", "the power goes in every phase", "", []life.Phase{life.Preparing, life.Writing, life.Checking, life.Ready, life.Arming, life.Rebooting, life.Trial, life.Confirming, life.Sealing}},
+		{"cuts", "the power goes in every phase",
+			"", []life.Phase{life.Preparing, life.Writing, life.Checking, life.Ready, life.Arming, life.Rebooting,
+				life.Trial, life.Confirming, life.Sealing}},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			w := newWorld()
@@ -86,7 +90,8 @@ func slotsOf(w *world) string {
 		case s.Bootable:
 			is = fmt.Sprintf("armed, %d tries left", s.Tries)
 		}
-		out = append(out, fmt.Sprintf("%s is %s and holds %s", n, is, []string{"no whole image", "the old image", "the new image"}[w.holds[n]]))
+		out = append(out, fmt.Sprintf("%s is %s and holds %s", n, is,
+			[]string{"no whole image", "the old image", "the new image"}[w.holds[n]]))
 	}
 	return strings.Join(out, ", ")
 }
@@ -113,9 +118,11 @@ func golden(t *testing.T, path, got string) {
 // TestTable holds docs/life.md, which is made from the table and the budget's rules.
 func TestTable(t *testing.T) {
 	var b strings.Builder
-	b.WriteString("# The life of an update\n\nThis page is made from `agent/life/table.go` and `agent/life/budget.go` by `go test ./agent/life -run TestTable -update`.\n\n" +
-		"In a phase, when something happens, the first row whose condition holds says what is done, and which phase follows. \"begin\" takes a phase up: " +
-		"it was entered, the daemon has started, or a wait is over. A phase and its evidence are durable before the action starts.\n")
+	b.WriteString("# The life of an update\n\nThis page is made from `agent/life/table.go` and " +
+		"`agent/life/budget.go` by `go test ./agent/life -run TestTable -update`.\n\n" +
+		"In a phase, when something happens, the first row whose condition holds says what is done, and which phase " +
+		"follows. \"begin\" takes a phase up: it was entered, the daemon has started, or a wait is over. A phase and " +
+		"its evidence are durable before the action starts.\n")
 	phase := life.Phase("?")
 	for _, r := range life.Table() {
 		if r.Phase != phase {
@@ -132,7 +139,8 @@ func TestTable(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", r.On, r.If, r.Does, strings.Join(next, ", "))
 	}
-	b.WriteString("\n## How often anything is tried\n\nInvariant I8. The counters of one update are durable; they are part of its record.\n\n| what | allowed | then |\n|---|---|---|\n")
+	b.WriteString("\n## How often anything is tried\n\nInvariant I8. The counters of one update are durable; they " +
+		"are part of its record.\n\n| what | allowed | then |\n|---|---|---|\n")
 	for _, r := range life.Rules() {
 		allowed := "without limit"
 		if n := r.Allowed(life.Limits{MaxBoots: 4}); n >= 0 {

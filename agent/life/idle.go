@@ -47,7 +47,8 @@ func tendRefreshed(t *turn) {
 		return
 	}
 	if t.Invalid {
-		t.note(evidence.Event{Kind: evidence.KindBoot, Reason: reason.BootMetadataInvalid, Slot: string(t.Run), Detail: detail("restored", "running bootable, others disabled")})
+		t.note(evidence.Event{Kind: evidence.KindBoot, Reason: reason.BootMetadataInvalid, Slot: string(t.Run),
+			Detail: detail("restored", "running bootable, others disabled")})
 	}
 	other := t.other(t.Run)
 	if s := e.Boot.Slots[other]; s.Bootable && !s.Confirmed {
@@ -63,7 +64,8 @@ func tendDisabled(t *turn) {
 		t.lapse(e.Text)
 		return
 	}
-	t.note(evidence.Event{Kind: evidence.KindBoot, Slot: string(t.other(t.Run)), Detail: detail("disabled", "it was armed outside of a trial")})
+	t.note(evidence.Event{Kind: evidence.KindBoot, Slot: string(t.other(t.Run)),
+		Detail: detail("disabled", "it was armed outside of a trial")})
 	t.tendCounter()
 }
 

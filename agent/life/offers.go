@@ -29,7 +29,8 @@ func unverified(t *turn) {
 	d := t.e.(Decided)
 	r := &d.Ruling
 	if dropped, ok := t.allowGarbage(r.Garbage, t.now()); ok {
-		e := evidence.Event{Kind: evidence.KindDecision, Reason: r.Why, To: string(Refuse), Actor: r.Origin, Detail: detail("why", r.Said)}
+		e := evidence.Event{Kind: evidence.KindDecision, Reason: r.Why, To: string(Refuse), Actor: r.Origin,
+			Detail: detail("why", r.Said)}
 		if dropped > 0 {
 			e.Detail["not-recorded-before"] = itoa(dropped)
 		}
@@ -78,18 +79,20 @@ func early(t *turn) { t.refused(t.e.(Decided).Ruling.Why, "", true) }
 func passed(t *turn) {
 	r := t.e.(Decided).Ruling
 	if _, ok := t.allowGarbage(r.Garbage, t.now()); ok {
-		t.note(evidence.Event{Kind: evidence.KindDecision, Reason: reason.Superseded, To: string(Defer), Manifest: r.Digest, Sequence: r.Sequence, Actor: r.Origin})
+		t.note(evidence.Event{Kind: evidence.KindDecision, Reason: reason.Superseded, To: string(Defer),
+			Manifest: r.Digest, Sequence: r.Sequence, Actor: r.Origin})
 	}
 	t.refused(reason.Superseded, "", true)
 }
 
 func (r Ruling) event() evidence.Event {
-	return evidence.Event{Kind: evidence.KindDecision, Reason: r.Why, To: string(r.Outcome), Manifest: r.Digest, Sequence: r.Sequence,
-		Actor: r.Origin, Detail: r.Detail}
+	return evidence.Event{Kind: evidence.KindDecision, Reason: r.Why, To: string(r.Outcome), Manifest: r.Digest,
+		Sequence: r.Sequence, Actor: r.Origin, Detail: r.Detail}
 }
 
 func (r Ruling) ending(result string) *Ending {
-	return &Ending{Result: result, Reason: r.Why, Detail: r.First, Manifest: r.Digest, Sequence: r.Sequence, Version: r.Version}
+	return &Ending{Result: result, Reason: r.Why, Detail: r.First, Manifest: r.Digest, Sequence: r.Sequence,
+		Version: r.Version}
 }
 
 func decidedInstall(t *turn) {
@@ -117,7 +120,8 @@ func begin(t *turn) {
 	t.Slots[t.index(target)] = Content{}
 	t.ops(PutEnvelope{r.Envelope})
 	t.noted(nil)
-	t.Rec = Record{Phase: Preparing, Target: target, Digest: r.Digest, Ext: Ext{Sequence: r.Sequence, Version: r.Version, Images: r.Images, Local: r.Console}}
+	t.Rec = Record{Phase: Preparing, Target: target, Digest: r.Digest,
+		Ext: Ext{Sequence: r.Sequence, Version: r.Version, Images: r.Images, Local: r.Console}}
 	t.eff.Tell.Answer = &Answer{}
 	t.become(from, reason.None, evidence.Event{Actor: r.Origin})
 }
@@ -138,7 +142,8 @@ func deferOffer(t *turn) {
 	if known && same {
 		return
 	}
-	w.Envelope, w.Digest, w.Sequence, w.Reason, w.Said, w.Rules = r.Envelope, r.Digest, r.Sequence, r.Why, r.Said, r.Rules
+	w.Envelope, w.Digest, w.Sequence, w.Reason, w.Said, w.Rules = r.Envelope, r.Digest, r.Sequence,
+		r.Why, r.Said, r.Rules
 	t.Waiting = w
 	if !known { // the same rules with other figures are no new decision
 		t.note(r.event())

@@ -82,7 +82,8 @@ func goBack(t *turn) {
 		t.says("Slot %s is checked, and then tried like an update.", target)
 		t.eff.Tell.Answer.Reboots = true
 		from := t.Rec
-		t.Rec = Record{Phase: Checking, Target: target, Digest: c.Manifest, Ext: Ext{Sequence: c.Sequence, Version: c.Version, Images: c.Images, Revert: true}}
+		t.Rec = Record{Phase: Checking, Target: target, Digest: c.Manifest,
+			Ext: Ext{Sequence: c.Sequence, Version: c.Version, Images: c.Images, Revert: true}}
 		t.Budget = Budget{Digest: c.Manifest}
 		t.become(from, reason.OperatorRevert, a.event("revert"))
 	}

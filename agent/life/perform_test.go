@@ -10,10 +10,12 @@ import (
 
 // faults are all that can go wrong once: a commit, or the end of an action. Those with "but" have happened
 // and say that they have not; those with "lies" have not and say nothing.
-var faults = []string{"commit", "look", "look-invalid", "reach-gone", "reach-key", "disable", "disable-but", "disable-lies", "disable-nofallback", "write-corrupt", "write-changed",
-	"write-medium", "write-running", "write-busy", "write-gone", "write-notdurable", "check-mismatch", "check-medium", "check-busy", "try", "try-but", "try-lies", "stays",
-	"confirm", "confirm-but", "confirm-lies", "refresh", "raise", "sick", "broker", "soak", "defer", "refuse", "void", "unverified", "restart", "aborted",
-	"person-confirm", "person-revert", "person-approve", "person-approve-it", "document", "newer"}
+var faults = []string{"commit", "look", "look-invalid", "reach-gone", "reach-key", "disable", "disable-but",
+	"disable-lies", "disable-nofallback", "write-corrupt", "write-changed", "write-medium", "write-running",
+	"write-busy", "write-gone", "write-notdurable", "check-mismatch", "check-medium", "check-busy", "try", "try-but",
+	"try-lies", "stays", "confirm", "confirm-but", "confirm-lies", "refresh", "raise", "sick", "broker", "soak",
+	"defer", "refuse", "void", "unverified", "restart", "aborted", "person-confirm", "person-revert", "person-approve",
+	"person-approve-it", "document", "newer"}
 
 // perform does an action.
 func (w *world) perform(do life.Action) life.Event {
@@ -246,9 +248,11 @@ func (w *world) prove() life.Event {
 	v := life.Verdict{Moment: w.moment(), Healthy: true, Took: 20 * time.Second, Boot: w.state(), BootOK: true}
 	switch {
 	case w.fails("sick"):
-		v.Healthy, v.Failed, v.Text, v.Checks = false, "service", "down", []life.HealthCheck{{Name: "service", Err: "down"}}
+		v.Healthy, v.Failed, v.Text, v.Checks = false, "service", "down",
+			[]life.HealthCheck{{Name: "service", Err: "down"}}
 	case w.fails("broker"):
-		v.Healthy, v.Failed, v.Text, v.Checks = false, "broker", "away", []life.HealthCheck{{Name: "service"}, {Name: "broker", Err: "away", Broker: true}}
+		v.Healthy, v.Failed, v.Text, v.Checks = false, "broker", "away",
+			[]life.HealthCheck{{Name: "service"}, {Name: "broker", Err: "away", Broker: true}}
 	case w.fails("soak"):
 		v.Healthy, v.Failed = false, "soak"
 	}
@@ -256,8 +260,9 @@ func (w *world) prove() life.Event {
 }
 
 func (w *world) decide(ask life.Ask) life.Ruling {
-	r := life.Ruling{Digest: offered, Sequence: 2, Version: "2", Origin: "broker", Envelope: []byte("envelope"), Outcome: life.Install, Retry: 15 * time.Minute,
-		Garbage: []byte("0123456789abcdef"), Images: []life.SlotImage{{Component: "rootfs", Alg: -16, Digest: []byte("image 2"), Size: 1}}}
+	r := life.Ruling{Digest: offered, Sequence: 2, Version: "2", Origin: "broker", Envelope: []byte("envelope"),
+		Outcome: life.Install, Retry: 15 * time.Minute, Garbage: []byte("0123456789abcdef"),
+		Images: []life.SlotImage{{Component: "rootfs", Alg: -16, Digest: []byte("image 2"), Size: 1}}}
 	say := func(o life.Outcome, why reason.Reason) life.Ruling {
 		r.Outcome, r.Why, r.Said, r.Rules, r.Images = o, why, string(why), string(why), nil
 		return r

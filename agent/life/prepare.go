@@ -57,7 +57,8 @@ func notDisabled(t *turn) {
 	case !e.BootOK:
 		t.give(metadataReason(e.BootNot), e.BootText, true)
 	default:
-		t.give(reason.BootMetadataIO, fmt.Sprintf("slot %s is still bootable after it was disabled", t.Rec.Target), true)
+		t.give(reason.BootMetadataIO, fmt.Sprintf("slot %s is still bootable after it was disabled", t.Rec.Target),
+			true)
 	}
 }
 
@@ -79,7 +80,8 @@ func wrote(t *turn) {
 	if !e.Skipped {
 		t.note(evidence.Event{Kind: evidence.KindProgress, Slot: string(t.Rec.Target), Component: e.Component,
 			Manifest: t.Rec.Digest, Sequence: t.Rec.Ext.Sequence, Image: e.Image,
-			Detail: detail("written", fmt.Sprint(e.Written), "fetched", fmt.Sprint(e.Fetched), "resumed-from", fmt.Sprint(e.Resumed))})
+			Detail: detail("written", fmt.Sprint(e.Written), "fetched", fmt.Sprint(e.Fetched),
+				"resumed-from", fmt.Sprint(e.Resumed))})
 	}
 	t.do(Write{e.Do.(Write).Part + 1})
 }
@@ -202,7 +204,8 @@ func waitReady(t *turn) {
 	r := t.e.(Decided).Ruling
 	if r.Rules != t.Rules {
 		t.Rules = r.Rules
-		t.note(evidence.Event{Kind: evidence.KindDecision, Reason: r.Why, To: string(Defer), Manifest: t.Rec.Digest, Sequence: t.Rec.Ext.Sequence, Detail: r.Detail})
+		t.note(evidence.Event{Kind: evidence.KindDecision, Reason: r.Why, To: string(Defer), Manifest: t.Rec.Digest,
+			Sequence: t.Rec.Ext.Sequence, Detail: r.Detail})
 	}
 	t.eff.Tell.Waits, t.eff.Tell.WaitFor = r.Why, r.Said
 	t.do(Wait{Until: t.now() + r.Retry, Requests: true, Messages: t.Dev.Inbox && !t.Rec.Ext.Local && !t.Rec.Ext.Revert})

@@ -16,7 +16,8 @@ func slotStates() []bootctl.SlotState {
 		for _, confirmed := range []bool{false, true} {
 			for _, exhausted := range []bool{false, true} {
 				for _, tries := range []int{-1, 0, 1, 3} {
-					out = append(out, bootctl.SlotState{Bootable: bootable, Confirmed: confirmed, Exhausted: exhausted, Tries: tries})
+					out = append(out,
+						bootctl.SlotState{Bootable: bootable, Confirmed: confirmed, Exhausted: exhausted, Tries: tries})
 				}
 			}
 		}
@@ -41,11 +42,14 @@ func views(fn func(life.View)) int {
 				for _, same := range []bool{false, true} {
 					for _, valid := range []bool{false, true} {
 						for _, target := range slotStates() {
-							for _, other := range []bootctl.SlotState{{}, {Bootable: true, Confirmed: true, Tries: 3}, {Bootable: true, Tries: 1}} {
+							for _, other := range []bootctl.SlotState{{}, {Bootable: true, Confirmed: true, Tries: 3},
+								{Bootable: true, Tries: 1}} {
 								for _, boots := range []int{0, 1, 4, 5} {
 									for _, never := range []int{0, 1} {
-										v := life.View{HaveRecord: have, Runs: runs, SameBoot: same, BootValid: valid, MaxBoots: 4}
-										v.Record = life.Record{Phase: p, Target: "B", Digest: "sha256:00", Ext: life.Ext{Tries: 3}}
+										v := life.View{HaveRecord: have, Runs: runs, SameBoot: same,
+											BootValid: valid, MaxBoots: 4}
+										v.Record = life.Record{Phase: p, Target: "B", Digest: "sha256:00",
+											Ext: life.Ext{Tries: 3}}
 										v.Budget = life.Budget{Boots: boots, Untried: never}
 										if !have {
 											v.Record = life.Record{Phase: life.Idle}
@@ -101,7 +105,8 @@ func unsafe(v life.View, s life.Resume) string {
 		return ""
 	case v.HaveRecord && s.To != from && !from.May(s.To):
 		return fmt.Sprintf("transition %s -> %s is not in the table", from, s.To)
-	case v.Runs == life.RunsTarget && (s.To == life.Writing || s.To == life.Checking || s.To == life.Preparing || s.To == life.Arming):
+	case v.Runs == life.RunsTarget &&
+		(s.To == life.Writing || s.To == life.Checking || s.To == life.Preparing || s.To == life.Arming):
 		return "I3: leads to writing or checking the running slot"
 	case s.To == life.Arming && !(s.Same && v.SameBoot):
 		return "I2: arming without a check in the same boot"
@@ -123,7 +128,8 @@ func unsafe(v life.View, s life.Resume) string {
 		return "a restart of the daemon counted as a boot"
 	case s.Cause == reason.TrialBootsExhausted && v.Budget.Boots < v.MaxBoots && !v.Target.Exhausted:
 		return "lie: exhausted, and it is not"
-	case s.Cause == reason.FellBack && s.To == life.Reverting && from == life.Rebooting && v.Runs == life.RunsOther && v.Target.Bootable && v.Target.Tries == 3:
+	case s.Cause == reason.FellBack && s.To == life.Reverting && from == life.Rebooting && v.Runs == life.RunsOther &&
+		v.Target.Bootable && v.Target.Tries == 3:
 		return "lie 15: never tried reported as fell back"
 	case s.Redo && v.Budget.Untried >= 1:
 		return "I8: armed again and again without being tried"
@@ -144,27 +150,49 @@ func TestReconcileStories(t *testing.T) {
 		view life.View
 		want life.Resume
 	}{
-		{"power cut while writing", life.View{HaveRecord: true, Record: life.Record{Phase: life.Writing, Target: "B"}, Runs: life.RunsOther, BootValid: true, Self: good},
+		{"power cut while writing",
+			life.View{HaveRecord: true, Record: life.Record{Phase: life.Writing, Target: "B"}, Runs: life.RunsOther,
+				BootValid: true, Self: good},
 			life.Resume{To: life.Writing, Same: true, Cause: reason.Interrupted}},
-		{"power cut in the middle of arming, not landed", life.View{HaveRecord: true, Record: life.Record{Phase: life.Arming, Target: "B"}, Runs: life.RunsOther, BootValid: true, Self: good},
+		{"power cut in the middle of arming, not landed",
+			life.View{HaveRecord: true, Record: life.Record{Phase: life.Arming, Target: "B"}, Runs: life.RunsOther,
+				BootValid: true, Self: good},
 			life.Resume{To: life.Checking, Cause: reason.Interrupted}},
-		{"power cut right after arming", life.View{HaveRecord: true, Record: life.Record{Phase: life.Arming, Target: "B"}, Runs: life.RunsTarget, BootValid: true, Target: armed, Self: armed, MaxBoots: 4},
+		{"power cut right after arming",
+			life.View{HaveRecord: true, Record: life.Record{Phase: life.Arming, Target: "B"}, Runs: life.RunsTarget,
+				BootValid: true, Target: armed, Self: armed, MaxBoots: 4},
 			life.Resume{To: life.Trial, Count: true}},
-		{"kernel panics until the tries are gone", life.View{HaveRecord: true, Record: life.Record{Phase: life.Rebooting, Target: "B", Ext: life.Ext{Tries: 3}}, Runs: life.RunsOther, BootValid: true, Self: good, Target: bootctl.SlotState{Exhausted: true}},
+		{"kernel panics until the tries are gone",
+			life.View{HaveRecord: true, Record: life.Record{Phase: life.Rebooting, Target: "B",
+				Ext: life.Ext{Tries: 3}}, Runs: life.RunsOther, BootValid: true, Self: good,
+				Target: bootctl.SlotState{Exhausted: true}},
 			life.Resume{To: life.Reverting, Cause: reason.TrialBootsExhausted}},
-		{"BootNext lost", life.View{HaveRecord: true, Record: life.Record{Phase: life.Rebooting, Target: "B", Ext: life.Ext{Tries: 3}}, Runs: life.RunsOther, BootValid: true, Self: good, Target: armed},
+		{"BootNext lost",
+			life.View{HaveRecord: true, Record: life.Record{Phase: life.Rebooting, Target: "B",
+				Ext: life.Ext{Tries: 3}}, Runs: life.RunsOther, BootValid: true, Self: good, Target: armed},
 			life.Resume{To: life.Checking, Redo: true, Cause: reason.NeverTried}},
-		{"BootNext lost again", life.View{HaveRecord: true, Record: life.Record{Phase: life.Rebooting, Target: "B", Ext: life.Ext{Tries: 3}}, Budget: life.Budget{Untried: 1}, Runs: life.RunsOther, BootValid: true, Self: good, Target: armed},
+		{"BootNext lost again",
+			life.View{HaveRecord: true, Record: life.Record{Phase: life.Rebooting, Target: "B",
+				Ext: life.Ext{Tries: 3}}, Budget: life.Budget{Untried: 1}, Runs: life.RunsOther, BootValid: true,
+				Self: good, Target: armed},
 			life.Resume{To: life.Reverting, Cause: reason.NeverTried}},
-		{"initramfs fallback", life.View{HaveRecord: true, Record: life.Record{Phase: life.Trial, Target: "B"}, Runs: life.RunsUnknown, BootValid: true},
+		{"initramfs fallback",
+			life.View{HaveRecord: true, Record: life.Record{Phase: life.Trial, Target: "B"},
+				Runs: life.RunsUnknown, BootValid: true},
 			life.Resume{To: life.Trial, Hold: true, Same: true, Cause: reason.RunningUnproven}},
-		{"journal lost in the trial", life.View{Record: life.Record{Phase: life.Idle}, Runs: life.RunsOther, BootValid: true, Self: armed},
+		{"journal lost in the trial",
+			life.View{Record: life.Record{Phase: life.Idle}, Runs: life.RunsOther, BootValid: true, Self: armed},
 			life.Resume{To: life.Trial, Began: true, Count: true, Cause: reason.JournalLost}},
-		{"first boot", life.View{Record: life.Record{Phase: life.Idle}, Runs: life.RunsOther, BootValid: true, Self: good},
+		{"first boot",
+			life.View{Record: life.Record{Phase: life.Idle}, Runs: life.RunsOther, BootValid: true, Self: good},
 			life.Resume{To: life.Idle}},
-		{"confirm landed, power cut before the record", life.View{HaveRecord: true, Record: life.Record{Phase: life.Confirming, Target: "B"}, Runs: life.RunsTarget, BootValid: true, Target: good, Self: good},
+		{"confirm landed, power cut before the record",
+			life.View{HaveRecord: true, Record: life.Record{Phase: life.Confirming, Target: "B"}, Runs: life.RunsTarget,
+				BootValid: true, Target: good, Self: good},
 			life.Resume{To: life.Confirming, Same: true}},
-		{"confirmed, and the old slot runs", life.View{HaveRecord: true, Record: life.Record{Phase: life.Sealing, Target: "B"}, Runs: life.RunsOther, BootValid: true, Target: good, Self: good},
+		{"confirmed, and the old slot runs",
+			life.View{HaveRecord: true, Record: life.Record{Phase: life.Sealing, Target: "B"}, Runs: life.RunsOther,
+				BootValid: true, Target: good, Self: good},
 			life.Resume{To: life.Idle, Ended: true, Cause: reason.LostAfterConfirm}},
 	}
 	for _, tt := range tests {

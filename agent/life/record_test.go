@@ -46,7 +46,8 @@ func FuzzRecord(f *testing.F) {
 
 // TestNewerRecord: a newer agent's extension is passed over, and the frozen core is read.
 func TestNewerRecord(t *testing.T) {
-	b, err := cbor.Marshal(map[int]any{1: "trial", 2: "B", 3: "sha256:00", 4: 1, 5: map[int]any{1: 7, 99: "new"}, 6: "new"})
+	b, err := cbor.Marshal(map[int]any{1: "trial", 2: "B", 3: "sha256:00", 4: 1,
+		5: map[int]any{1: 7, 99: "new"}, 6: "new"})
 	if err != nil {
 		t.Fatal(err)
 	}

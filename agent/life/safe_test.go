@@ -11,7 +11,8 @@ import (
 func start(phase life.Phase, run bootctl.Slot, safe bool, a, b bootctl.SlotState) (life.State, life.Action) {
 	s := life.State{Dev: dev}
 	s.Have = true
-	s.Rec = life.Record{Phase: phase, Target: "B", Digest: "sha256:22", Ext: life.Ext{BootID: "x", Tries: 3, Images: []life.SlotImage{{Component: "rootfs"}}}}
+	s.Rec = life.Record{Phase: phase, Target: "B", Digest: "sha256:22",
+		Ext: life.Ext{BootID: "x", Tries: 3, Images: []life.SlotImage{{Component: "rootfs"}}}}
 	s.BootID = "y"
 	s.Budget = s.Rec.Budget()
 	if safe {
@@ -43,10 +44,12 @@ func TestSafeStart(t *testing.T) {
 		p    life.Phase
 		run  bootctl.Slot
 		want life.Phase
-	}{{life.Arming, "B", life.Reverting}, {life.Writing, "B", life.Reverting}, {life.Arming, "A", life.Reverting}, {life.Ready, "A", life.Checking}} {
+	}{{life.Arming, "B", life.Reverting}, {life.Writing, "B", life.Reverting}, {life.Arming, "A", life.Reverting},
+		{life.Ready, "A", life.Checking}} {
 		s, do := start(c.p, c.run, true, full, trial)
 		if s.Rec.Phase != c.want || s.Starting {
-			t.Errorf("safe %s, %s runs: old agent ends in %s; new: phase %s starting %v do %#v", c.p, c.run, c.want, s.Rec.Phase, s.Starting, do)
+			t.Errorf("safe %s, %s runs: old agent ends in %s; new: phase %s starting %v do %#v",
+				c.p, c.run, c.want, s.Rec.Phase, s.Starting, do)
 		}
 	}
 }

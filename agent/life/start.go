@@ -53,7 +53,8 @@ func started(t *turn) {
 	}
 	t.note(evidence.Event{Kind: evidence.KindStart, Slot: string(e.Run), Reason: t.Hold, Detail: d})
 	if len(t.Safe) > 0 {
-		t.note(evidence.Event{Kind: evidence.KindSafeMode, Reason: reason.BootSafeMode, Detail: detail("why", t.Safe[0])})
+		t.note(evidence.Event{Kind: evidence.KindSafeMode, Reason: reason.BootSafeMode,
+			Detail: detail("why", t.Safe[0])})
 	}
 	t.eff.Commit.Optional = "cannot record the start"
 	if t.Hold == "" && e.BootOK && e.Boot.Slots[e.Run].Confirmed && t.Rec.Phase != Idle {

@@ -60,7 +60,8 @@ type Waiting struct {
 }
 
 func (w Waiting) same(o Waiting) bool {
-	return w.Digest == o.Digest && w.Sequence == o.Sequence && w.Reason == o.Reason && w.Said == o.Said && w.Rules == o.Rules &&
+	return w.Digest == o.Digest && w.Sequence == o.Sequence && w.Reason == o.Reason && w.Said == o.Said &&
+		w.Rules == o.Rules &&
 		w.Budget == o.Budget && bytes.Equal(w.Envelope, o.Envelope)
 }
 
@@ -93,7 +94,8 @@ func (c Content) known() bool {
 }
 
 func (c Content) same(o Content) bool {
-	return c.Manifest == o.Manifest && c.Sequence == o.Sequence && c.Version == o.Version && c.Confirmed == o.Confirmed &&
+	return c.Manifest == o.Manifest && c.Sequence == o.Sequence && c.Version == o.Version &&
+		c.Confirmed == o.Confirmed &&
 		slices.EqualFunc(c.Images, o.Images, SlotImage.same)
 }
 

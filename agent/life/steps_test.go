@@ -81,15 +81,15 @@ var starts = []func() *world{
 	func() *world { // an offer that has failed often
 		w := newWorld()
 		w.s.Have = true
-		w.s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2, Reason: reason.SlotIO, Said: "slot-io-error",
-			Budget: life.Budget{Digest: offered, Failures: 5, Costly: 3, Fell: 1, Reverts: 3}}
+		w.s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2, Reason: reason.SlotIO,
+			Said: "slot-io-error", Budget: life.Budget{Digest: offered, Failures: 5, Costly: 3, Fell: 1, Reverts: 3}}
 		return w
 	},
 	func() *world { // one that waits for the broker, and is judged
 		w := newWorld()
 		w.s.Have = true
-		w.s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2, Reason: reason.HealthFailed,
-			Budget: life.Budget{Digest: offered, Failures: 1, Reverts: 1, Broker: true}}
+		w.s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2,
+			Reason: reason.HealthFailed, Budget: life.Budget{Digest: offered, Failures: 1, Reverts: 1, Broker: true}}
 		w.s.Judge = life.Judge{Digest: offered, Images: []string{"sha256:99"}, Cause: reason.HealthFailed}
 		return w
 	},
@@ -100,16 +100,20 @@ var starts = []func() *world{
 	},
 	func() *world { // in the middle, at the bounds
 		w := newWorld()
-		w.s = life.Stored{Have: true, Rec: life.Record{Phase: life.Arming, Target: "B", Digest: offered, Ext: life.Ext{Sequence: 2, Images: images, Tries: 3}},
+		w.s = life.Stored{Have: true,
+			Rec: life.Record{Phase: life.Arming, Target: "B", Digest: offered,
+				Ext: life.Ext{Sequence: 2, Images: images, Tries: 3}},
 			Budget: life.Budget{Digest: offered, Arms: 4, Rewrites: 1, Untried: 1, Reboots: 3}}
-		w.s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2, Budget: life.Budget{Digest: offered}}
+		w.s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2,
+			Budget: life.Budget{Digest: offered}}
 		w.boot["B"], w.holds["B"] = bootctl.SlotState{}, 2
 		return w
 	},
 	func() *world { // a technician's install
 		w := newWorld()
-		w.s = life.Stored{Have: true, Rec: life.Record{Phase: life.Preparing, Target: "B", Digest: offered, Ext: life.Ext{Sequence: 2, Images: images, Local: true}},
-			Permitted: offered}
+		w.s = life.Stored{Have: true,
+			Rec: life.Record{Phase: life.Preparing, Target: "B", Digest: offered,
+				Ext: life.Ext{Sequence: 2, Images: images, Local: true}}, Permitted: offered}
 		return w
 	},
 }
@@ -120,15 +124,18 @@ var images = []life.SlotImage{{Component: "rootfs", Alg: -16, Digest: []byte("im
 func onTrial() *world {
 	w := newWorld()
 	w.boot["B"], w.first, w.holds["B"] = bootctl.SlotState{Bootable: true, Tries: 2}, "B", 2
-	w.s = life.Stored{Have: true, Rec: life.Record{Phase: life.Trial, Target: "B", Digest: offered, Ext: life.Ext{Sequence: 2, Images: images, Tries: 3, Version: "2"}},
-		Budget: life.Budget{Digest: offered, Boots: 2}, Tally: life.Tally{Key: offered, Boots: 3}, Floor: life.Floor{Sequence: 1, Digest: "sha256:0000"}}
+	w.s = life.Stored{Have: true,
+		Rec: life.Record{Phase: life.Trial, Target: "B", Digest: offered, Ext: life.Ext{Sequence: 2, Images: images,
+			Tries: 3, Version: "2"}}, Budget: life.Budget{Digest: offered, Boots: 2},
+		Tally: life.Tally{Key: offered, Boots: 3}, Floor: life.Floor{Sequence: 1, Digest: "sha256:0000"}}
 	w.s.Rec.Boots = 2
-	w.s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2, Budget: life.Budget{Digest: offered}}
+	w.s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2,
+		Budget: life.Budget{Digest: offered}}
 	return w
 }
 
-// catalogue holds every kind of step that the plays of TestSteps met against testdata/steps.txt: for each phase, event and
-// next phase, how many kinds there are, and a sum of what they commit, say and do in full. A change of the
+// catalogue holds every kind of step that the plays of TestSteps met against testdata/steps.txt: for each phase, event
+// and next phase, how many kinds there are, and a sum of what they commit, say and do in full. A change of the
 // machine that changes what any of them does changes a sum; -update rewrites them: say in the commit why.
 func catalogue(t *testing.T, steps map[string]bool) {
 	t.Helper()
@@ -145,7 +152,8 @@ func catalogue(t *testing.T, steps map[string]bool) {
 	old, err := os.ReadFile("testdata/steps.txt")
 	if err == nil && !*update {
 		for _, line := range strings.Split(b.String(), "\n") {
-			if head := strings.TrimSpace(line[:min(40, len(line))]); head != "" && !strings.Contains(string(old), line) {
+			if head := strings.TrimSpace(line[:min(40, len(line))]); head != "" &&
+				!strings.Contains(string(old), line) {
 				t.Errorf("%s does otherwise than before; one of its kinds is now\n%s", head, groups[head][0])
 			}
 		}
@@ -164,7 +172,8 @@ func inFull(s life.State, e life.Event, next life.State, eff life.Effects) strin
 		part("record %s", record(*c.Record))
 	}
 	for _, x := range c.Events {
-		part("evidence %s", words(string(x.Kind), string(x.Reason), x.From+">"+x.To, "slot", x.Slot, x.Component, fmt.Sprint(x.Sequence), x.Actor, fmt.Sprint(x.Detail)))
+		part("evidence %s", words(string(x.Kind), string(x.Reason), x.From+">"+x.To, "slot", x.Slot, x.Component,
+			fmt.Sprint(x.Sequence), x.Actor, fmt.Sprint(x.Detail)))
 	}
 	for _, op := range c.Ops {
 		part("%T %s", op, plain(op))
@@ -201,9 +210,11 @@ func inFull(s life.State, e life.Event, next life.State, eff life.Effects) strin
 
 func record(r life.Record) string {
 	x := r.Ext
-	return words(string(r.Phase), string(r.Target), r.Digest, string(x.Cause), string(x.Pending), nonzero("revert", x.Revert), nonzero("local", x.Local),
-		nonzero("synthetic", x.Synthetic), nonzero("boots", r.Boots), nonzero("tries", x.Tries), nonzero("rewrites", x.Restarts), nonzero("untried", x.NeverTried),
-		nonzero("reboots", x.Reboots), nonzero("arms", x.Arms), nonzero("budgets", len(x.Budgets)), x.Version)
+	return words(string(r.Phase), string(r.Target), r.Digest, string(x.Cause), string(x.Pending),
+		nonzero("revert", x.Revert), nonzero("local", x.Local), nonzero("synthetic", x.Synthetic),
+		nonzero("boots", r.Boots), nonzero("tries", x.Tries), nonzero("rewrites", x.Restarts),
+		nonzero("untried", x.NeverTried), nonzero("reboots", x.Reboots), nonzero("arms", x.Arms),
+		nonzero("budgets", len(x.Budgets)), x.Version)
 }
 
 func nonzero(name string, v any) string {

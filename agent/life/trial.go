@@ -21,8 +21,8 @@ func healthRound(t *turn) {
 }
 
 func (t *turn) roundEvent(checks []HealthCheck) evidence.Event {
-	e := evidence.Event{Kind: evidence.KindHealth, Slot: string(t.Rec.Target), Manifest: t.Rec.Digest, Sequence: t.Rec.Ext.Sequence,
-		To: "holds", Detail: map[string]string{}}
+	e := evidence.Event{Kind: evidence.KindHealth, Slot: string(t.Rec.Target), Manifest: t.Rec.Digest,
+		Sequence: t.Rec.Ext.Sequence, To: "holds", Detail: map[string]string{}}
 	for _, c := range checks {
 		if c.Err != "" && len(e.Detail) < evidence.MaxDetails {
 			e.To = "fails"

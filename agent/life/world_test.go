@@ -49,20 +49,23 @@ type fault struct {
 	hit   bool
 }
 
-var dev = life.Device{Slots: [2]bootctl.Slot{"A", "B"}, Running: "1", Tries: 3, MaxBoots: 4, RetryMax: time.Hour, Deadline: 2 * time.Minute, Counter: true, Inbox: true}
+var dev = life.Device{Slots: [2]bootctl.Slot{"A", "B"}, Running: "1", Tries: 3, MaxBoots: 4, RetryMax: time.Hour,
+	Deadline: 2 * time.Minute, Counter: true, Inbox: true}
 
 const offered = "sha256:2222"
 
 func newWorld() *world {
 	full := bootctl.SlotState{Bootable: true, Confirmed: true, Tries: 3}
-	w := &world{boot: map[bootctl.Slot]bootctl.SlotState{"A": full, "B": full}, first: "A", holds: map[bootctl.Slot]int{"A": 1, "B": 1}, final: map[string]reason.Reason{}}
+	w := &world{boot: map[bootctl.Slot]bootctl.SlotState{"A": full, "B": full}, first: "A",
+		holds: map[bootctl.Slot]int{"A": 1, "B": 1}, final: map[string]reason.Reason{}}
 	w.s.Rec.Phase = life.Idle
 	return w
 }
 
 // off is what a power cut leaves.
 func (w *world) off() *world {
-	c := &world{s: w.s, boot: maps.Clone(w.boot), first: w.first, holds: maps.Clone(w.holds), count: w.count, final: maps.Clone(w.final), bars: w.bars, safe: w.safe, nth: w.nth}
+	c := &world{s: w.s, boot: maps.Clone(w.boot), first: w.first, holds: maps.Clone(w.holds), count: w.count,
+		final: maps.Clone(w.final), bars: w.bars, safe: w.safe, nth: w.nth}
 	c.s.Tally.Dirty = false
 	if c.durable = w.durable; c.durable.Phase != "" { // what the next start reads
 		c.s.Rec = c.durable
@@ -249,7 +252,8 @@ func (w *world) commit(next *life.State, eff life.Effects) bool {
 			w.ends = append(w.ends, op.Ending)
 		}
 	}
-	for c, b := range map[life.Counter]int{life.Boots: 4, life.Rewrites: 1, life.Arms: 99, life.Untried: 1, life.Reboots: 7, life.Costly: 3, life.Fell: 2, life.Reverts: 3} {
+	for c, b := range map[life.Counter]int{life.Boots: 4, life.Rewrites: 1, life.Arms: 99, life.Untried: 1,
+		life.Reboots: 7, life.Costly: 3, life.Fell: 2, life.Reverts: 3} {
 		if n := counter(next.Budget, c); n > b {
 			w.wrong("I8: counter %d is %d", c, n)
 		}

@@ -14,7 +14,8 @@ import (
 
 func TestDescription(t *testing.T) {
 	r := release()
-	r.Text = map[string]author.Text{"fr": {Update: "fr"}, "de": {Update: "de"}, "de-CH": {Update: "ch"}, "en-GB": {Description: "gb"}}
+	r.Text = map[string]author.Text{"fr": {Update: "fr"}, "de": {Update: "de"}, "de-CH": {Update: "ch"},
+		"en-GB": {Description: "gb"}}
 	m, err := accept(t, made(r, "release-p256")(t))
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +87,8 @@ func TestVerifyOrder(t *testing.T) {
 	if _, err := manifest.Verify(parse(made(release())(t)), s); !errors.Is(err, manifest.ErrUnsigned) || s.calls != 0 {
 		t.Errorf("unsigned: %v after %d calls", err, s.calls)
 	}
-	if _, err := manifest.Verify(parse(made(release(), "release-p256")(t)), &spy{}); !errors.Is(err, manifest.ErrUnsigned) {
+	if _, err := manifest.Verify(parse(made(release(), "release-p256")(t)), &spy{}); !errors.Is(err,
+		manifest.ErrUnsigned) {
 		t.Errorf("an authority that names nobody: %v", err)
 	}
 	if _, err := manifest.Verify(manifest.Envelope{}, s); err == nil {
@@ -124,7 +126,8 @@ func TestManifestKeepsItsBytes(t *testing.T) {
 		}
 		clear(u.Installs[1].Content)
 	}
-	if !bytes.Equal(m.Envelope(), want) || m.Signers()[0] == "" || m.Components()[0].String() != "rootfs" || m.SetVersion()[0] != 2 {
+	if !bytes.Equal(m.Envelope(), want) || m.Signers()[0] == "" || m.Components()[0].String() != "rootfs" ||
+		m.SetVersion()[0] != 2 {
 		t.Error("the manifest was changed from outside")
 	}
 }
@@ -144,7 +147,8 @@ func TestOffsets(t *testing.T) {
 	}
 	got, err := m.Resolve(device())
 	at := bytes.Index(shared, append(enc(26), 15))
-	if err != nil || len(got.Findings) != 1 || got.Findings[0].Section != manifest.SectionShared || got.Findings[0].Offset != at {
+	if err != nil || len(got.Findings) != 1 || got.Findings[0].Section != manifest.SectionShared ||
+		got.Findings[0].Offset != at {
 		t.Errorf("%v: %+v, want offset %d", err, got.Findings, at)
 	}
 }
@@ -180,7 +184,8 @@ func TestHostileCost(t *testing.T) {
 }
 
 func TestVersionCondition(t *testing.T) {
-	const gt, ge, eq, le, lt = manifest.CompareGreater, manifest.CompareGreaterOrEqual, manifest.CompareEqual, manifest.CompareLesserOrEqual, manifest.CompareLesser
+	const gt, ge, eq, le, lt = manifest.CompareGreater, manifest.CompareGreaterOrEqual, manifest.CompareEqual,
+		manifest.CompareLesserOrEqual, manifest.CompareLesser
 	v := func(n ...int64) []int64 { return n }
 	for _, tt := range []struct {
 		running []int64
@@ -208,10 +213,12 @@ func TestVersionCondition(t *testing.T) {
 		d.Version = tt.running
 		u, err := m.Resolve(d)
 		if err != nil || (len(u.Findings) == 0) != tt.holds {
-			t.Errorf("%v compared (%d) with %v: findings %v, error %v", tt.running, tt.compare, tt.want, u.Findings, err)
+			t.Errorf("%v compared (%d) with %v: findings %v, error %v",
+				tt.running, tt.compare, tt.want, u.Findings, err)
 		}
 	}
-	for s, v := range map[string][]int64{"1.2.3": v(1, 2, 3), "1.2-rc.3": v(1, 2, -1, 3), "1.2-beta": v(1, 2, -2), "1.2.3-alpha.4": v(1, 2, 3, -3, 4), "unknown": nil} {
+	for s, v := range map[string][]int64{"1.2.3": v(1, 2, 3), "1.2-rc.3": v(1, 2, -1, 3), "1.2-beta": v(1, 2, -2),
+		"1.2.3-alpha.4": v(1, 2, 3, -3, 4), "unknown": nil} {
 		if got := manifest.FormatVersion(v); got != s {
 			t.Errorf("%v is written %s, want %s", v, got, s)
 		}

@@ -66,8 +66,10 @@ func TestCapabilityLists(t *testing.T) {
 		can  pars
 		says string
 	}{
-		"one number": {pars{2: numbers(1)}, ""}, "64 numbers": {pars{2: numbers(64)}, ""}, "no number": {pars{2: list{}}, "want 1 to 64"}, "65 numbers": {pars{2: numbers(65)}, "want 1 to 64"},
-		"one part": {pars{1: parts(1)}, ""}, "64 parts": {pars{1: parts(64)}, ""}, "no part": {pars{1: list{}}, "want 1 to 64"}, "65 parts": {pars{1: parts(65)}, "want 1 to 64"},
+		"one number": {pars{2: numbers(1)}, ""}, "64 numbers": {pars{2: numbers(64)}, ""},
+		"no number": {pars{2: list{}}, "want 1 to 64"}, "65 numbers": {pars{2: numbers(65)}, "want 1 to 64"},
+		"one part": {pars{1: parts(1)}, ""}, "64 parts": {pars{1: parts(64)}, ""},
+		"no part": {pars{1: list{}}, "want 1 to 64"}, "65 parts": {pars{1: parts(65)}, "want 1 to 64"},
 		"a word":                         {pars{2: list{"x"}}, "integer expected"},
 		"a word at the end":              {pars{2: list{1, "x"}}, "integer expected"},
 		"a part that is no part":         {pars{1: list{"x"}}, "array expected"},
@@ -75,7 +77,8 @@ func TestCapabilityLists(t *testing.T) {
 		"nothing":                        {pars{}, "want 1 to 16"},
 	} {
 		r, err := ask(tt.can)
-		if tt.says == "" && (err != nil || len(r.Can.Commands) != len(listOf(tt.can[2])) || len(r.Can.Components) != len(listOf(tt.can[1]))) ||
+		if tt.says == "" && (err != nil || len(r.Can.Commands) != len(listOf(tt.can[2])) ||
+			len(r.Can.Components) != len(listOf(tt.can[1]))) ||
 			tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)) {
 			t.Errorf("%s: %+v, %v, want %q", name, r.Can, err, tt.says)
 		}
@@ -85,7 +88,8 @@ func TestCapabilityLists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back, err := manifest.DecodeReport(b); err != nil || !slices.Equal(back.Can.Commands, empty.Commands) || back.Can.Parameters != nil || back.Can.Components != nil {
+	if back, err := manifest.DecodeReport(b); err != nil || !slices.Equal(back.Can.Commands, empty.Commands) ||
+		back.Can.Parameters != nil || back.Can.Components != nil {
 		t.Errorf("%+v, %v", back.Can, err)
 	}
 }
@@ -99,23 +103,26 @@ func listOf(v any) list {
 func TestReportBounds(t *testing.T) {
 	record := func() *manifest.Record { return &manifest.Record{Section: 3, Properties: manifest.Properties{}} }
 	for name, r := range map[string]manifest.Report{
-		"nonce":        {Manifest: digA, Nonce: make([]byte, manifest.MaxNonce)},
-		"dependencies": {Manifest: digA, Entries: []manifest.Entry{&manifest.Record{Manifest: []uint64{1, 2, 3, 4}, Section: 1 << 16, Properties: manifest.Properties{}}}},
-		"section":      {Manifest: digA, Entries: []manifest.Entry{&manifest.Record{Section: -1 << 16, Properties: manifest.Properties{}}}},
-		"reason":       manifest.Report{Manifest: digA}.Fail(manifest.CodeInvokePending, manifest.Place{}, nil),
+		"nonce": {Manifest: digA, Nonce: make([]byte, manifest.MaxNonce)},
+		"dependencies": {Manifest: digA, Entries: []manifest.Entry{&manifest.Record{Manifest: []uint64{1, 2, 3, 4},
+			Section: 1 << 16, Properties: manifest.Properties{}}}},
+		"section": {Manifest: digA,
+			Entries: []manifest.Entry{&manifest.Record{Section: -1 << 16, Properties: manifest.Properties{}}}},
+		"reason": manifest.Report{Manifest: digA}.Fail(manifest.CodeInvokePending, manifest.Place{}, nil),
 		"records": {Manifest: digA, Entries: func() (l []manifest.Entry) {
 			for range manifest.MaxRecords {
 				l = append(l, record())
 			}
 			return l
 		}()},
-		"parameters": {Manifest: digA, Entries: []manifest.Entry{&manifest.Record{Section: 3, Properties: func() manifest.Properties {
-			p := manifest.Properties{}
-			for i := range int64(manifest.MaxParameters) {
-				p[-257-i] = i
-			}
-			return p
-		}()}}},
+		"parameters": {Manifest: digA,
+			Entries: []manifest.Entry{&manifest.Record{Section: 3, Properties: func() manifest.Properties {
+				p := manifest.Properties{}
+				for i := range int64(manifest.MaxParameters) {
+					p[-257-i] = i
+				}
+				return p
+			}()}}},
 	} {
 		b, err := manifest.EncodeReport(r)
 		if err != nil {
@@ -132,10 +139,14 @@ func TestReportBounds(t *testing.T) {
 		}
 	}
 	for name, r := range map[string]manifest.Report{
-		"section":    {Manifest: digA, Entries: []manifest.Entry{&manifest.Record{Section: 1<<16 + 1, Properties: manifest.Properties{}}}},
-		"section 2":  {Manifest: digA, Entries: []manifest.Entry{&manifest.Record{Section: -1<<16 - 1, Properties: manifest.Properties{}}}},
-		"a name":     {Manifest: digA, Entries: []manifest.Entry{&manifest.Record{Section: 3, Properties: manifest.Properties{0: int64(1)}}}},
-		"not theirs": {Manifest: digA, Entries: []manifest.Entry{&manifest.Record{Section: 3, Properties: manifest.Properties{-256: int64(1)}}}},
+		"section": {Manifest: digA,
+			Entries: []manifest.Entry{&manifest.Record{Section: 1<<16 + 1, Properties: manifest.Properties{}}}},
+		"section 2": {Manifest: digA,
+			Entries: []manifest.Entry{&manifest.Record{Section: -1<<16 - 1, Properties: manifest.Properties{}}}},
+		"a name": {Manifest: digA,
+			Entries: []manifest.Entry{&manifest.Record{Section: 3, Properties: manifest.Properties{0: int64(1)}}}},
+		"not theirs": {Manifest: digA,
+			Entries: []manifest.Entry{&manifest.Record{Section: 3, Properties: manifest.Properties{-256: int64(1)}}}},
 	} {
 		if _, err := manifest.EncodeReport(r); err == nil {
 			t.Errorf("%s: it is written", name)
@@ -145,9 +156,11 @@ func TestReportBounds(t *testing.T) {
 	sized := func(n int) manifest.Report {
 		r := manifest.Report{Manifest: digA}
 		for range 7 {
-			r.Entries = append(r.Entries, &manifest.Record{Section: 3, Properties: manifest.Properties{-300: make([]byte, 4096)}})
+			r.Entries = append(r.Entries,
+				&manifest.Record{Section: 3, Properties: manifest.Properties{-300: make([]byte, 4096)}})
 		}
-		r.Entries = append(r.Entries, &manifest.Record{Section: 3, Properties: manifest.Properties{-300: make([]byte, n)}})
+		r.Entries = append(r.Entries,
+			&manifest.Record{Section: 3, Properties: manifest.Properties{-300: make([]byte, n)}})
 		return r
 	}
 	b, err := manifest.EncodeReport(sized(3000))

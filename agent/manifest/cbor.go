@@ -276,7 +276,8 @@ func (r *reader) digest() (Digest, error) {
 	}
 	h, ok := hashes(alg)
 	if !ok {
-		return Digest{}, &Error{Code: CodeAlgorithm, Offset: -1, What: fmt.Sprintf("digest algorithm %d is not supported", alg)}
+		return Digest{},
+			&Error{Code: CodeAlgorithm, Offset: -1, What: fmt.Sprintf("digest algorithm %d is not supported", alg)}
 	}
 	if len(sum) != h.Size() {
 		return Digest{}, at.errorf("digest of %d bytes, algorithm %d has %d", len(sum), alg, h.Size())

@@ -71,7 +71,7 @@ var commands = map[int64]command{
 // the envelope.
 var elements = map[int64]string{
 	1: "manifest-version", 2: "manifest-sequence-number", 3: "common", 4: "reference-uri",
-	suit.KeyComponentID: "manifest-component-id", 6: "set-version", suit.KeyValidate: "validate", 8: "load", 9: "invoke",
-	suit.KeyCoSWID: "coswid", 15: "dependency-resolution", suit.KeyFetch: "payload-fetch",
+	suit.KeyComponentID: "manifest-component-id", 6: "set-version", suit.KeyValidate: "validate",
+	8: "load", 9: "invoke", suit.KeyCoSWID: "coswid", 15: "dependency-resolution", suit.KeyFetch: "payload-fetch",
 	18: "candidate-verification", suit.KeyInstall: "install", suit.KeyText: "text", 24: "uninstall",
 }

@@ -149,7 +149,8 @@ func everything() manifest.Device {
 	d := device()
 	d.Components = map[string]manifest.Target{}
 	for i := range manifest.MaxComponents {
-		d.Components[manifest.ComponentID{[]byte(strings.Repeat("\x00", 60) + fmt.Sprint(i))}.String()] = manifest.Target{Slot: 1}
+		d.Components[manifest.ComponentID{
+			[]byte(strings.Repeat("\x00", 60) + fmt.Sprint(i))}.String()] = manifest.Target{Slot: 1}
 	}
 	return d
 }

@@ -136,7 +136,8 @@ func (e *Encryption) read(r *reader) error {
 	}
 	sizes, known := contentAlgorithms[h.alg]
 	if !known {
-		return &Error{Code: CodeAlgorithm, Offset: -1, What: fmt.Sprintf("content encryption algorithm %d is not supported", h.alg)}
+		return &Error{Code: CodeAlgorithm, Offset: -1,
+			What: fmt.Sprintf("content encryption algorithm %d is not supported", h.alg)}
 	}
 	// RFC 9459 section 4: CTR has nothing to protect a header with. What AEAD protects, it must protect.
 	switch {
@@ -160,7 +161,8 @@ func (e *Encryption) read(r *reader) error {
 		}
 	}
 	if len(e.recipients) == 0 {
-		return &Error{Code: CodeAlgorithm, Offset: -1, What: "no recipient of the encrypted payload has a supported algorithm"}
+		return &Error{Code: CodeAlgorithm, Offset: -1,
+			What: "no recipient of the encrypted payload has a supported algorithm"}
 	}
 	return nil
 }

@@ -75,7 +75,8 @@ func (e Envelope) Parts() Parts {
 // error is an *Error.
 func Parse(b []byte) (Envelope, error) {
 	if len(b) > MaxEnvelope {
-		return Envelope{}, &Error{Code: CodeParse, Offset: -1, What: fmt.Sprintf("envelope is %d bytes, at most %d", len(b), MaxEnvelope)}
+		return Envelope{}, &Error{Code: CodeParse, Offset: -1,
+			What: fmt.Sprintf("envelope is %d bytes, at most %d", len(b), MaxEnvelope)}
 	}
 	e := Envelope{raw: bytes.Clone(b), severable: map[int64]element{}, integrated: map[string]element{}}
 	if err := e.parse(); err != nil {

@@ -61,10 +61,12 @@ func FuzzVerifyResolve(f *testing.F) {
 		f.Add(m[uint64(3)], m[uint64(20)], m["#app"])
 	}
 	for _, c := range []craft{
-		{install: seq{15, list{nest(20, pars{13: false}, 14, 15), nest(3, 15), nil}, 32, nest(20, pars{13: true}, 25, 15, 6, 15)}},
+		{install: seq{15, list{nest(20, pars{13: false}, 14, 15), nest(3, 15), nil}, 32,
+			nest(20, pars{13: true}, 25, 15, 6, 15)}},
 		{install: seq{12, list{0, 0}, 19, pars{21: u}, 20, pars{18: []byte("x"), 12: true}, 18, 15, 21, 2, 3, 15}},
 		{components: staged, shared: twoID, install: opened(info(gcm), pars{14: 23})},
-		{components: two, shared: twoID, install: seq{12, 0, 34, pars{0: pars{12: false, 21: u}, 1: pars{22: 0}}, 32, nest(12, 0, 21, 2, 3, 15), 12, 1, 22, 2}},
+		{components: two, shared: twoID, install: seq{12, 0, 34, pars{0: pars{12: false, 21: u}, 1: pars{22: 0}}, 32,
+			nest(12, 0, 21, 2, 3, 15), 12, 1, 22, 2}},
 		{install: seq{20, pars{18: make([]byte, 23), 19: info(ctr)}, 18, 15, 3, 15}, manifest: pars{14: enc("swid")}},
 	} {
 		var tag cbor.RawTag
@@ -122,7 +124,8 @@ func FuzzVerifyResolve(f *testing.F) {
 				t.Fatalf("installs, findings and error at once: %+v %v", u, err)
 			}
 			for _, i := range u.Installs {
-				if i.Image.IsZero() || i.Size <= 0 || i.PayloadSize < 0 || i.URI == "" && i.Content == nil && i.From == "" ||
+				if i.Image.IsZero() || i.Size <= 0 || i.PayloadSize < 0 ||
+					i.URI == "" && i.Content == nil && i.From == "" ||
 					i.Stored.Section == 0 || i.Matched.Section == 0 {
 					t.Fatalf("install is not complete: %+v", i)
 				}

@@ -140,7 +140,8 @@ func goldens() []golden {
 		found("release-full-severed", severed(made(fullRelease(), "release-p256")), "made for device"),
 		ok("release-encrypted", made(encryptedRelease(), "release-p256")),
 		ok("severable-install", crafted(craft{install: inst, severable: []int64{20}})),
-		resolve("severed-install", crafted(craft{install: inst, severed: []int64{20}}), manifest.CodeSevering, "was severed"),
+		resolve("severed-install", crafted(craft{install: inst, severed: []int64{20}}),
+			manifest.CodeSevering, "was severed"),
 		found("wrong-class", made(func() author.Release {
 			r := release()
 			r.Classes[0] = manifest.ClassUUID(vendor, "toaster")
@@ -170,30 +171,43 @@ func goldens() []golden {
 		}), P, "elements"),
 		parse("hostile-unknown-element", crafted(craft{outer: map[any]any{int64(4): []byte{}}}), P, "envelope key 4"),
 		parse("hostile-delegation", crafted(craft{outer: map[any]any{int64(1): []byte{}}}), P, "envelope key 1"),
-		parse("hostile-no-wrapper", crafted(craft{damage: func(e map[any]any) { delete(e, int64(2)); e["#x"] = []byte{} }}), P, "wrapper is missing"),
-		parse("hostile-no-manifest", crafted(craft{damage: func(e map[any]any) { delete(e, int64(3)); e["#x"] = []byte{} }}), P, "manifest is missing"),
-		parse("hostile-digest-algorithm", crafted(craft{damage: func(e map[any]any) { e[int64(2)] = enc(list{enc(list{-18, make([]byte, 32)})}) }}), manifest.CodeAlgorithm, "digest algorithm -18"),
-		parse("hostile-digest-short", crafted(craft{damage: func(e map[any]any) { e[int64(2)] = enc(list{enc(list{-16, make([]byte, 31)})}) }}), P, "digest of 31 bytes"),
-		parse("hostile-nine-blocks", crafted(craft{install: inst, signers: []string{"release-p256", "release-p256", "release-p256", "release-p256", "release-p256", "release-p256", "release-p256", "release-p256", "release-p256"}}), P, "elements"),
+		parse("hostile-no-wrapper", crafted(
+			craft{damage: func(e map[any]any) { delete(e, int64(2)); e["#x"] = []byte{} }}), P, "wrapper is missing"),
+		parse("hostile-no-manifest", crafted(
+			craft{damage: func(e map[any]any) { delete(e, int64(3)); e["#x"] = []byte{} }}), P, "manifest is missing"),
+		parse("hostile-digest-algorithm", crafted(craft{damage: func(e map[any]any) {
+			e[int64(2)] = enc(list{enc(list{-18, make([]byte, 32)})})
+		}}), manifest.CodeAlgorithm, "digest algorithm -18"),
+		parse("hostile-digest-short", crafted(craft{damage: func(e map[any]any) {
+			e[int64(2)] = enc(list{enc(list{-16, make([]byte, 31)})})
+		}}), P, "digest of 31 bytes"),
+		parse("hostile-nine-blocks",
+			crafted(craft{install: inst, signers: []string{"release-p256", "release-p256", "release-p256",
+				"release-p256", "release-p256", "release-p256", "release-p256", "release-p256", "release-p256"}}), P,
+			"elements"),
 	), under("8.3",
-		verify("hostile-manifest-changed", edit(func(b []byte) []byte { b[len(b)-1] ^= 1; return b }), U, "digest mismatch"),
+		verify("hostile-manifest-changed", edit(func(b []byte) []byte { b[len(b)-1] ^= 1; return b }),
+			U, "digest mismatch"),
 		verify("hostile-digest-without-head", crafted(craft{install: inst, damage: func(e map[any]any) {
 			d := manifest.Sum(e[int64(3)].([]byte))
 			e[int64(2)] = enc(list{pdigest(d)})
 		}}), U, "digest mismatch"),
 		verify("hostile-unsigned", made(release()), U, "not signed"),
 		verify("hostile-foreign-signer", made(release(), "foreign-p256"), U, "no known signer"),
-		verify("hostile-foreign-signer-garbage-manifest", crafted(craft{signers: []string{"foreign-p256"}, content: func(pars) []byte { return []byte{0xff} }}), U, "no known signer"),
+		verify("hostile-foreign-signer-garbage-manifest", crafted(craft{signers: []string{"foreign-p256"},
+			content: func(pars) []byte { return []byte{0xff} }}), U, "no known signer"),
 		verify("hostile-mac", crafted(craft{install: inst, damage: func(e map[any]any) {
 			d := e[int64(3)].([]byte)
 			mac := enc(cbor.Tag{Number: 17, Content: list{enc(pars{1: 5}), pars{}, nil, make([]byte, 32)}})
 			e[int64(2)] = enc(list{pdigest(manifest.Sum(enc(d))), mac})
 		}}), U, "MAC"),
 	), under("8.4",
-		verify("hostile-garbage-manifest", crafted(craft{content: func(pars) []byte { return []byte{0xff} }}), P, "map expected"),
+		verify("hostile-garbage-manifest",
+			crafted(craft{content: func(pars) []byte { return []byte{0xff} }}), P, "map expected"),
 		verify("hostile-version-2", element(1, 2), P, "manifest-version 2"),
 		verify("hostile-no-version", element(1, nil), P, "manifest-version is missing"),
-		verify("hostile-no-sequence", crafted(craft{install: inst, manifest: pars{2: nil}}), P, "manifest-sequence-number"),
+		verify("hostile-no-sequence", crafted(craft{install: inst, manifest: pars{2: nil}}), P,
+			"manifest-sequence-number"),
 		verify("hostile-no-common", crafted(craft{manifest: pars{3: nil, 4: "x"}}), P, "missing"),
 		verify("hostile-unknown-manifest-key", element(17, []byte{}), P, "manifest key 17"),
 		verify("hostile-text-manifest-key", crafted(craft{content: func(m pars) []byte {
@@ -202,20 +216,27 @@ func goldens() []golden {
 		verify("hostile-manifest-keys-unordered", crafted(craft{content: func(m pars) []byte {
 			return bytes.Join([][]byte{{0xa3, 1, 1, 3}, enc(m[3]), {2, 7}}, nil)
 		}}), P, "deterministic order"),
-		verify("hostile-manifest-trailing", crafted(craft{content: func(m pars) []byte { return append(enc(m), 0) }}), P, "too many"),
+		verify("hostile-manifest-trailing",
+			crafted(craft{content: func(m pars) []byte { return append(enc(m), 0) }}), P, "too many"),
 		verify("hostile-float-sequence", element(2, 1.5), P, "unsigned integer expected"),
-		verify("refused-invoke", element(9, nest(23, 2)), C, "invoke is not supported: loading and starting an image is the bootloader's work (section 9, offset 1)"),
+		verify("refused-invoke", element(9, nest(23, 2)), C,
+			"invoke is not supported: loading and starting an image is the bootloader's work (section 9, offset 1)"),
 		verify("refused-load", element(8, nest(3, 15)), C, "(section 8, offset 1)"),
 		verify("refused-uninstall", element(24, nest(3, 15)), C, "(section 24, offset 1)"),
 		verify("refused-dependency-resolution", element(15, nest(3, 15)), C, "(section 15, offset 1)"),
 		verify("refused-candidate-verification", element(18, nest(3, 15)), C, "(section 18, offset 1)"),
 		verify("refused-component-id", element(5, rootfs[0]), manifest.CodeComponent, "manifest-component-id"),
 		verify("hostile-coswid", element(14, []byte{0xff}), P, "coswid"),
-		verify("refused-dependencies", crafted(craft{common: pars{1: pars{0: pars{}}}}), manifest.CodeComponent, "dependencies"),
+		verify("refused-dependencies", crafted(craft{common: pars{1: pars{0: pars{}}}}),
+			manifest.CodeComponent, "dependencies"),
 		verify("hostile-common-key", crafted(craft{common: pars{5: 0}}), P, "key of common"),
 		verify("hostile-no-components", crafted(craft{common: pars{2: list{}}}), manifest.CodeComponent, "components"),
-		verify("hostile-nine-components", crafted(craft{common: pars{2: list{list{[]byte("1")}, list{[]byte("2")}, list{[]byte("3")}, list{[]byte("4")}, list{[]byte("5")}, list{[]byte("6")}, list{[]byte("7")}, list{[]byte("8")}, list{[]byte("9")}}}}), manifest.CodeComponent, "components"),
-		verify("hostile-component-twice", crafted(craft{common: pars{2: list{rootfs[0], rootfs[0]}}}), P, "listed twice"),
+		verify("hostile-nine-components",
+			crafted(craft{common: pars{2: list{list{[]byte("1")}, list{[]byte("2")}, list{[]byte("3")},
+				list{[]byte("4")}, list{[]byte("5")}, list{[]byte("6")}, list{[]byte("7")},
+				list{[]byte("8")}, list{[]byte("9")}}}}), manifest.CodeComponent, "components"),
+		verify("hostile-component-twice",
+			crafted(craft{common: pars{2: list{rootfs[0], rootfs[0]}}}), P, "listed twice"),
 		verify("hostile-component-empty", crafted(craft{common: pars{2: list{list{[]byte{}}}}}), P, "empty"),
 		verify("hostile-reference-uri", element(4, "https://x/\x1b[2J"), P, "not allowed in URIs"),
 		verify("hostile-set-version", element(6, enc(list{1, 2, 3, 4})), P, "release numbers"),
@@ -233,7 +254,8 @@ func goldens() []golden {
 			return s
 		}()}), P, "elements"),
 		verify("hostile-depth-five", with(32, deep(3)), P, "deeper"),
-		verify("hostile-nine-branches", with(15, list{nest(3, 15), nest(3, 15), nest(3, 15), nest(3, 15), nest(3, 15), nest(3, 15), nest(3, 15), nest(3, 15), nest(3, 15)}), P, "elements"),
+		verify("hostile-nine-branches", with(15, list{nest(3, 15), nest(3, 15), nest(3, 15), nest(3, 15), nest(3, 15),
+			nest(3, 15), nest(3, 15), nest(3, 15), nest(3, 15)}), P, "elements"),
 		verify("hostile-nil-branch-first", with(15, list{nil, nest(3, 15)}), P, "byte string expected"),
 		verify("hostile-many-commands", crafted(craft{install: func() (s seq) {
 			var inner list
@@ -246,14 +268,16 @@ func goldens() []golden {
 			return s
 		}()}), P, "more than 1024 commands"),
 		resolve("hostile-step-bomb", crafted(craft{
-			components: list{list{[]byte("rootfs")}, list{[]byte("boot")}, list{[]byte("3")}, list{[]byte("4")}, list{[]byte("5")}, list{[]byte("6")}, list{[]byte("7")}, list{[]byte("8")}},
-			shared:     twoID,
-			install:    seq{12, true, 32, nest(12, true, 32, nest(12, true, 32, nest(12, true, 20, a, 20, a)))},
+			components: list{list{[]byte("rootfs")}, list{[]byte("boot")}, list{[]byte("3")}, list{[]byte("4")},
+				list{[]byte("5")}, list{[]byte("6")}, list{[]byte("7")}, list{[]byte("8")}},
+			shared:  twoID,
+			install: seq{12, true, 32, nest(12, true, 32, nest(12, true, 32, nest(12, true, 20, a, 20, a)))},
 		}), manifest.CodeOperation, "more than 4096"),
 	), under("8.4.8",
 		verify("hostile-unknown-parameter", par(99, 1), Par, "parameter 99"),
 		verify("hostile-custom-parameter", par(-300, 1), Par, "custom parameter -300"),
-		verify("refused-private-enterprise-number", par(1, cbor.Tag{Number: 112, Content: []byte{1}}), Par, "private enterprise"),
+		verify("refused-private-enterprise-number", par(1, cbor.Tag{Number: 112, Content: []byte{1}}), Par,
+			"private enterprise"),
 		verify("hostile-uuid-length", par(1, make([]byte, 15)), P, "UUID of 15 bytes"),
 		verify("hostile-image-size-0", par(14, 0), P, "out of range"),
 		verify("hostile-image-size-64-bit", par(14, ^uint64(0)), P, "out of range"),
@@ -262,22 +286,36 @@ func goldens() []golden {
 		verify("hostile-uri-spaces", par(21, "https://x/a b"), P, "not allowed in URIs"),
 		verify("hostile-uri-empty", par(21, ""), P, "URI is empty"),
 		verify("hostile-uri-long", par(21, "https://x/"+strings.Repeat("a", manifest.MaxURI)), P, "at most 2048"),
-		verify("hostile-nine-mirrors", par(25, enc(pars{1: list{"1", "2", "3", "4", "5", "6", "7", "8", "9"}})), P, "elements"),
+		verify("hostile-nine-mirrors",
+			par(25, enc(pars{1: list{"1", "2", "3", "4", "5", "6", "7", "8", "9"}})), P, "elements"),
 		verify("hostile-source-component", par(22, 1), manifest.CodeComponent, "source component 1"),
 		verify("hostile-encryption-info", par(19, []byte{}), manifest.CodeCOSE, "encryption-info"),
-		verify("hostile-encryption-algorithm", par(19, bytes.Replace(info(gcm), []byte{0xa1, 1, 1}, []byte{0xa1, 1, 2}, 1)), manifest.CodeAlgorithm, "content encryption algorithm 2"),
+		verify("hostile-encryption-algorithm", par(19, bytes.Replace(info(gcm), []byte{0xa1, 1, 1},
+			[]byte{0xa1, 1, 2}, 1)), manifest.CodeAlgorithm, "content encryption algorithm 2"),
 		verify("hostile-version-comparison", par(28, enc(list{6, list{1}})), Par, "comparison 6"),
 	), under("8.4.12",
-		verify("hostile-severable-changed", crafted(craft{install: inst, severable: []int64{20}, damage: func(e map[any]any) { e[int64(20)] = nest(21, 2) }}), U, "install was changed"),
-		verify("hostile-severable-twice", crafted(craft{install: inst, outer: map[any]any{int64(20): nest(21, 2)}}), P, "in the manifest and in the envelope"),
-		verify("hostile-severable-foreign", crafted(craft{outer: map[any]any{int64(15): nest(21, 2)}}), P, "says nothing"),
-		verify("hostile-severable-unannounced", crafted(craft{outer: map[any]any{int64(20): nest(21, 2)}}), P, "says nothing"),
-		verify("hostile-text-changed", crafted(craft{install: inst, manifest: pars{23: enc(map[string]any{"en": pars{1: "x"}})}, severable: []int64{23}, damage: func(e map[any]any) { e[int64(23)] = enc(map[string]any{"en": pars{1: "y"}}) }}), U, "text was changed"),
+		verify("hostile-severable-changed", crafted(craft{install: inst, severable: []int64{20},
+			damage: func(e map[any]any) { e[int64(20)] = nest(21, 2) }}), U, "install was changed"),
+		verify("hostile-severable-twice", crafted(craft{install: inst, outer: map[any]any{int64(20): nest(21, 2)}}), P,
+			"in the manifest and in the envelope"),
+		verify("hostile-severable-foreign",
+			crafted(craft{outer: map[any]any{int64(15): nest(21, 2)}}), P, "says nothing"),
+		verify("hostile-severable-unannounced",
+			crafted(craft{outer: map[any]any{int64(20): nest(21, 2)}}), P, "says nothing"),
+		verify("hostile-text-changed",
+			crafted(craft{install: inst, manifest: pars{23: enc(map[string]any{"en": pars{1: "x"}})},
+				severable: []int64{23}, damage: func(e map[any]any) {
+					e[int64(23)] = enc(map[string]any{"en": pars{1: "y"}})
+				}}), U, "text was changed"),
 		verify("hostile-text-key", element(23, enc(map[string]any{"en": pars{5: "x"}})), P, "text key"),
-		verify("hostile-text-component", element(23, enc(map[string]any{"en": map[any]any{mapKey(enc(list{[]byte("modem")})): pars{1: "x"}}})), P, "about component modem"),
+		verify("hostile-text-component",
+			element(23, enc(map[string]any{"en": map[any]any{mapKey(enc(list{[]byte("modem")})): pars{1: "x"}}})), P,
+			"about component modem"),
 		verify("hostile-text-language", element(23, enc(map[string]any{"e_n": pars{1: "x"}})), P, "language tag"),
-		verify("hostile-text-not-utf8", element(23, enc(map[string]any{"en": map[int]raw{1: {0x61, 0xff}}})), P, "UTF-8"),
-		verify("hostile-payload-unused", crafted(craft{install: inst, payloads: map[string][]byte{"#x": {1}}}), P, "nothing fetches"),
+		verify("hostile-text-not-utf8",
+			element(23, enc(map[string]any{"en": map[int]raw{1: {0x61, 0xff}}})), P, "UTF-8"),
+		verify("hostile-payload-unused", crafted(craft{install: inst, payloads: map[string][]byte{"#x": {1}}}),
+			P, "nothing fetches"),
 	))
 	// What the device profile refuses, each with its place. Elements are above.
 	for _, r := range manifest.Refusals() {
@@ -287,9 +325,11 @@ func goldens() []golden {
 			if r.Key == 35 {
 				arg = pars{0: list{5}}
 			}
-			g = append(g, under("8.4.6", verify(fmt.Sprintf("refused-command-%d", r.Key), with(r.Key, arg), r.Code, r.Name+" is not supported: "+r.Why+" (section 20, offset 20)"))...)
+			g = append(g, under("8.4.6", verify(fmt.Sprintf("refused-command-%d", r.Key), with(r.Key, arg), r.Code,
+				r.Name+" is not supported: "+r.Why+" (section 20, offset 20)"))...)
 		case "parameter":
-			g = append(g, under("8.4.8", verify(fmt.Sprintf("refused-parameter-%d", r.Key), par(r.Key, []byte{}), r.Code, r.Name+" is not supported: "+r.Why+" (section 20, offset 1)"))...)
+			g = append(g, under("8.4.8", verify(fmt.Sprintf("refused-parameter-%d", r.Key), par(r.Key, []byte{}),
+				r.Code, r.Name+" is not supported: "+r.Why+" (section 20, offset 1)"))...)
 		}
 	}
 	return g

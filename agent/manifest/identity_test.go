@@ -21,7 +21,9 @@ func TestUUID(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	for _, bad := range []string{"", "6ba7b810", "6ba7b8109dad11d180b400c04fd430c8", "6ba7b810-9dad-11d1-80b4-00c04fd430cx", "6ba7b810-9dad-11d1-80b4-00c04fd430c8 ", "6ba7-b810-9dad-11d1-80b400c04fd430c8"} {
+	for _, bad := range []string{"", "6ba7b810", "6ba7b8109dad11d180b400c04fd430c8",
+		"6ba7b810-9dad-11d1-80b4-00c04fd430cx", "6ba7b810-9dad-11d1-80b4-00c04fd430c8 ",
+		"6ba7-b810-9dad-11d1-80b400c04fd430c8"} {
 		if u, err := manifest.ParseUUID(bad); err == nil {
 			t.Errorf("%q was read as %s", bad, u)
 		}
@@ -41,7 +43,8 @@ func TestDigest(t *testing.T) {
 			t.Errorf("%s: %v, %v", d, got, err)
 		}
 	}
-	for _, bad := range []string{"", "sha256:", "sha256:ab", "sha256:" + strings.Repeat("AB", 32), "sha256:" + strings.Repeat("ab", 33), "md5:ab", "sha512:" + strings.Repeat("ab", 32)} {
+	for _, bad := range []string{"", "sha256:", "sha256:ab", "sha256:" + strings.Repeat("AB", 32),
+		"sha256:" + strings.Repeat("ab", 33), "md5:ab", "sha512:" + strings.Repeat("ab", 32)} {
 		if d, err := manifest.ParseDigest(bad); err == nil {
 			t.Errorf("%q was read as %s", bad, d)
 		}
@@ -62,11 +65,13 @@ func TestComponentID(t *testing.T) {
 		if id.String() != want {
 			t.Errorf("%x is written %s, want %s", id, id, want)
 		}
-		if got, err := manifest.ParseComponentID(want); err != nil || got.String() != want || string(got[0]) != string(id[0]) {
+		if got, err := manifest.ParseComponentID(want); err != nil || got.String() != want ||
+			string(got[0]) != string(id[0]) {
 			t.Errorf("%s is read as %x: %v", want, got, err)
 		}
 	}
-	for _, bad := range []string{"", "/", "a/", "a//b", "%", "%0", "%zz", "a b", "%41", "%2F", "a/b/c/d/e/f", strings.Repeat("a", 65)} {
+	for _, bad := range []string{"", "/", "a/", "a//b", "%", "%0", "%zz", "a b", "%41", "%2F", "a/b/c/d/e/f",
+		strings.Repeat("a", 65)} {
 		if id, err := manifest.ParseComponentID(bad); err == nil {
 			t.Errorf("%q was read as %x", bad, id)
 		}

@@ -67,12 +67,14 @@ func (p *processor) fetch(o *op, i int) error {
 		return p.abort(o, i, CodeOperation, "uri is not set")
 	}
 	args, _ := get[fetchArguments](c.values, suit.ParameterFetchArgs)
-	in := &Install{Component: c.name, URI: uri, Mirrors: args.mirrors, Encoding: args.encoding, PayloadSize: args.payloadSize, Stored: p.place(o, i)}
+	in := &Install{Component: c.name, URI: uri, Mirrors: args.mirrors, Encoding: args.encoding,
+		PayloadSize: args.payloadSize, Stored: p.place(o, i)}
 	c.content = nil
 	if payload, ok := p.m.env.integrated[uri]; ok {
 		in.Content = payload.content
 		if n := int64(len(in.Content)); in.PayloadSize != 0 && in.PayloadSize != n {
-			return p.abort(o, i, CodeOperation, fmt.Sprintf("integrated payload %s has %d bytes, not %d", uri, n, in.PayloadSize))
+			return p.abort(o, i, CodeOperation,
+				fmt.Sprintf("integrated payload %s has %d bytes, not %d", uri, n, in.PayloadSize))
 		} else if n == 0 {
 			return p.abort(o, i, CodeOperation, fmt.Sprintf("integrated payload %s is empty", uri))
 		}
@@ -136,12 +138,14 @@ func (p *processor) copy(o *op, f *frame, i int) error {
 	case !from.holds.IsZero():
 		in.From, in.Image = from.name, from.holds
 	default:
-		return p.abort(o, i, CodeOperation, "source component "+from.name+" is absent: what it holds was neither fetched nor verified")
+		return p.abort(o, i, CodeOperation,
+			"source component "+from.name+" is absent: what it holds was neither fetched nor verified")
 	}
 	c.content = from.content
 	if e, ok := get[Encryption](c.values, suit.ParameterEncryption); ok {
 		if in.Encoding != EncodingRaw || !in.Encryption.IsZero() {
-			return p.abort(o, i, CodeParameter, "what is copied was encoded or encrypted already; the encoding below the encryption is said by the target's fetch-arguments")
+			return p.abort(o, i, CodeParameter, "what is copied was encoded or encrypted already; the encoding below "+
+				"the encryption is said by the target's fetch-arguments")
 		}
 		args, _ := get[fetchArguments](c.values, suit.ParameterFetchArgs)
 		in.Encoding, in.Encryption, in.Payload = args.encoding, e, in.Image
@@ -168,7 +172,8 @@ func (p *processor) hold(i int, in *Install) {
 func (p *processor) complete() error {
 	for i := range p.components {
 		if c := &p.components[i]; !c.supported && !c.passed {
-			return &Error{Code: CodeComponent, Offset: -1, Component: i, What: fmt.Sprintf("component %s does not exist on this device", c.name)}
+			return &Error{Code: CodeComponent, Offset: -1, Component: i,
+				What: fmt.Sprintf("component %s does not exist on this device", c.name)}
 		}
 	}
 	for _, i := range p.order {
@@ -189,11 +194,13 @@ func (p *processor) complete() error {
 		case payload != 0 && plain <= 0:
 			why = fmt.Sprintf("component %s: an encrypted payload of %d bytes holds nothing", in.Component, payload)
 		case in.Encoding == EncodingRaw && payload != 0 && plain != in.Size:
-			why = fmt.Sprintf("component %s: a raw payload of %d bytes cannot be an image of %d", in.Component, payload, in.Size)
+			why = fmt.Sprintf("component %s: a raw payload of %d bytes cannot be an image of %d",
+				in.Component, payload, in.Size)
 		default:
 			continue
 		}
-		return &Error{Code: CodeOperation, Section: in.Stored.Section, Offset: in.Stored.Offset, Component: i, What: why}
+		return &Error{Code: CodeOperation, Section: in.Stored.Section, Offset: in.Stored.Offset,
+			Component: i, What: why}
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ func signers(n int) []string { return strings.Split(strings.Repeat("release-p256
 // padded is an envelope of exactly size bytes: an integrated payload fills it up.
 func padded(t testing.TB, size int) []byte {
 	at := func(n int) []byte {
-		return craft{install: join(seq{20, pars{21: "#p"}}, seq{21, 2}), payloads: map[string][]byte{"#p": make([]byte, n)}}.build(t)
+		return craft{install: join(seq{20, pars{21: "#p"}}, seq{21, 2}),
+			payloads: map[string][]byte{"#p": make([]byte, n)}}.build(t)
 	}
 	n := size - len(at(1<<15)) + 1<<15
 	return at(n)
@@ -45,7 +46,10 @@ func TestLimits(t *testing.T) {
 		make  func(n int) []byte
 	}{
 		{"MaxEnvelope", manifest.MaxEnvelope, func(n int) []byte { return padded(t, n) }},
-		{"MaxDepth", manifest.MaxDepth, func(n int) []byte { return craft{install: join(seq{32, deep(n - 2)}, inst())}.build(t) }},
+		{"MaxDepth",
+			manifest.MaxDepth, func(n int) []byte {
+				return craft{install: join(seq{32, deep(n - 2)}, inst())}.build(t)
+			}},
 		{"MaxComponents", manifest.MaxComponents, func(n int) []byte {
 			return craft{components: named(n), shared: twoID, install: seq{12, 0, 14, 15}}.build(t)
 		}},
@@ -72,11 +76,16 @@ func TestLimits(t *testing.T) {
 			}
 			return craft{install: seq{15, l}}.build(t)
 		}},
-		{"MaxURI", manifest.MaxURI, func(n int) []byte { return craft{install: seq{20, pars{21: strings.Repeat("u", n)}}}.build(t) }},
+		{"MaxURI",
+			manifest.MaxURI, func(n int) []byte {
+				return craft{install: seq{20, pars{21: strings.Repeat("u", n)}}}.build(t)
+			}},
 		{"MaxMirrors", manifest.MaxMirrors, func(n int) []byte {
-			return craft{install: seq{20, pars{25: enc(pars{1: strings.Split(strings.Repeat("u ", n)[:2*n-1], " ")})}}}.build(t)
+			return craft{
+				install: seq{20, pars{25: enc(pars{1: strings.Split(strings.Repeat("u ", n)[:2*n-1], " ")})}}}.build(t)
 		}},
-		{"MaxBlocks", manifest.MaxBlocks, func(n int) []byte { return craft{install: inst(), signers: signers(n)}.build(t) }},
+		{"MaxBlocks",
+			manifest.MaxBlocks, func(n int) []byte { return craft{install: inst(), signers: signers(n)}.build(t) }},
 		{"MaxIntegrated", manifest.MaxIntegrated, func(n int) []byte {
 			c := craft{payloads: map[string][]byte{}}
 			for i := range n {
@@ -107,7 +116,8 @@ func TestLimits(t *testing.T) {
 			return craft{install: inst(), manifest: pars{6: enc(v)}}.build(t)
 		}},
 		{"MaxText", manifest.MaxText, func(n int) []byte {
-			return craft{install: inst(), manifest: pars{23: enc(map[string]any{"en": pars{1: strings.Repeat("x", n-9)}})}}.build(t)
+			return craft{install: inst(),
+				manifest: pars{23: enc(map[string]any{"en": pars{1: strings.Repeat("x", n-9)}})}}.build(t)
 		}},
 		{"MaxLanguages", manifest.MaxLanguages, func(n int) []byte {
 			m := map[string]any{}
@@ -120,7 +130,8 @@ func TestLimits(t *testing.T) {
 			foreign := list{[]byte{}, pars{1: -6}, make([]byte, n)}
 			size := func(fill int) []byte {
 				foreign[2] = make([]byte, fill)
-				return enc(cborTag(96, list{enc(pars{1: 1}), pars{5: make([]byte, 12)}, nil, list{foreign, list{[]byte{}, pars{1: -3}, make([]byte, 24)}}}))
+				return enc(cborTag(96, list{enc(pars{1: 1}), pars{5: make([]byte, 12)}, nil,
+					list{foreign, list{[]byte{}, pars{1: -3}, make([]byte, 24)}}}))
 			}
 			return craft{install: seq{20, pars{19: size(n - len(size(1024)) + 1024)}, 14, 15}}.build(t)
 		}},
@@ -129,11 +140,13 @@ func TestLimits(t *testing.T) {
 			for range n {
 				to = append(to, list{[]byte{}, pars{1: -3}, make([]byte, 24)})
 			}
-			return craft{install: seq{20, pars{19: enc(cborTag(96, list{enc(pars{1: 1}), pars{5: make([]byte, 12)}, nil, to}))}, 14, 15}}.build(t)
+			return craft{install: seq{20,
+				pars{19: enc(cborTag(96, list{enc(pars{1: 1}), pars{5: make([]byte, 12)}, nil, to}))}, 14, 15}}.build(t)
 		}},
 		{"MaxKeyID", manifest.MaxKeyID, func(n int) []byte {
 			to := list{list{[]byte{}, pars{1: -3, 4: make([]byte, n)}, make([]byte, 24)}}
-			return craft{install: seq{20, pars{19: enc(cborTag(96, list{enc(pars{1: 1}), pars{5: make([]byte, 12)}, nil, to}))}, 14, 15}}.build(t)
+			return craft{install: seq{20,
+				pars{19: enc(cborTag(96, list{enc(pars{1: 1}), pars{5: make([]byte, 12)}, nil, to}))}, 14, 15}}.build(t)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -185,7 +198,8 @@ func TestLimitOfSteps(t *testing.T) {
 
 // However many conditions fail, MaxFindings are told.
 func TestLimitOfFindings(t *testing.T) {
-	m, err := accept(t, craft{install: repeat(manifest.MaxCommands, 14, 15), validate: repeat(manifest.MaxCommands, 14, 15)}.build(t))
+	m, err := accept(t,
+		craft{install: repeat(manifest.MaxCommands, 14, 15), validate: repeat(manifest.MaxCommands, 14, 15)}.build(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -373,7 +373,8 @@ func (m *Manifest) severable(r *reader, key int64) (content []byte, severed bool
 func (r *reader) covers(key int64, el element) error {
 	d, err := r.digest()
 	if err == nil && sum(d.Alg, el.item) != d {
-		err = &Error{Code: CodeUnauthorised, Offset: -1, What: "severable element " + elements[key] + " was changed or damaged", Err: ErrDigest}
+		err = &Error{Code: CodeUnauthorised, Offset: -1,
+			What: "severable element " + elements[key] + " was changed or damaged", Err: ErrDigest}
 	}
 	return err
 }

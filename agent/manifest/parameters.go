@@ -72,7 +72,8 @@ func readSize(r *reader) (any, error) {
 
 func readUUID(r *reader) (any, error) {
 	if r.peek() == suit.MajorTag {
-		return nil, &Error{Code: CodeParameter, Offset: -1, What: "identifiers by private enterprise number are not supported, use a UUID"}
+		return nil, &Error{Code: CodeParameter, Offset: -1,
+			What: "identifiers by private enterprise number are not supported, use a UUID"}
 	}
 	b, err := r.bytes(16)
 	if err != nil {
@@ -172,7 +173,8 @@ func readFetchArguments(r *reader) (any, error) {
 			case suit.ArgumentEncoding:
 				n, err := r.uint()
 				if err == nil && n != EncodingRaw && n != EncodingZstd {
-					return &Error{Code: CodeParameter, Offset: -1, What: fmt.Sprintf("payload encoding %d is not supported", n)}
+					return &Error{Code: CodeParameter, Offset: -1,
+						What: fmt.Sprintf("payload encoding %d is not supported", n)}
 				}
 				a.encoding = int(n)
 				return err
@@ -204,11 +206,14 @@ func (r *reader) parameters(set, nested bool) ([]setting, error) {
 		case !known:
 			return &Error{Code: CodeParameter, Offset: -1, What: "parameter " + itoa(k) + " is unknown"}
 		case p.refused != "":
-			return &Error{Code: CodeParameter, Offset: -1, What: "parameter " + p.name + " is not supported: " + p.refused}
+			return &Error{Code: CodeParameter, Offset: -1,
+				What: "parameter " + p.name + " is not supported: " + p.refused}
 		case k == suit.ParameterSoftFailure && !nested:
-			return &Error{Code: CodeParameter, Offset: -1, What: "soft-failure may be set within try-each and run-sequence only"}
+			return &Error{Code: CodeParameter, Offset: -1,
+				What: "soft-failure may be set within try-each and run-sequence only"}
 		case set && (k == suit.ParameterDigest || k == suit.ParameterStrictOrder || k == suit.ParameterSoftFailure):
-			return &Error{Code: CodeParameter, Offset: -1, What: "parameter " + p.name + " must be set with override-parameters"}
+			return &Error{Code: CodeParameter, Offset: -1,
+				What: "parameter " + p.name + " must be set with override-parameters"}
 		}
 		v, err := p.read(r)
 		if err != nil {

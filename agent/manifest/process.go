@@ -53,7 +53,8 @@ func (p *processor) run(s sequence, f *frame) (*failure, error) {
 			continue
 		}
 		if f.first && i == 0 {
-			return nil, p.abort(o, f.index[0], CodeOperation, "a sequence that may run beside others must begin with set-component-index")
+			return nil, p.abort(o, f.index[0], CodeOperation,
+				"a sequence that may run beside others must begin with set-component-index")
 		}
 		// A command runs once per selected component, try-each and run-sequence as a whole
 		// (draft-ietf-suit-manifest section 6.5).
@@ -92,7 +93,8 @@ func (p *processor) step(o *op, c int) error {
 // set-component-index and override-parameters for each component that it lists, in their order.
 func (p *processor) selects(o *op, f *frame, at int) error {
 	if f.isolated && !(f.first && at == 0) {
-		return p.abort(o, f.index[0], CodeOperation, "a sequence that may run beside others must not change the component index")
+		return p.abort(o, f.index[0], CodeOperation,
+			"a sequence that may run beside others must not change the component index")
 	}
 	if o.code == suit.CommandMultiple {
 		for _, a := range o.multiple {
@@ -118,7 +120,8 @@ func (p *processor) selects(o *op, f *frame, at int) error {
 
 // abort makes the error of a failed directive.
 func (p *processor) abort(o *op, c int, code Code, what string) error {
-	return &Error{Code: code, Section: p.section, Offset: o.offset, Component: c, What: commands[o.code].name + ": " + what}
+	return &Error{Code: code, Section: p.section, Offset: o.offset, Component: c,
+		What: commands[o.code].name + ": " + what}
 }
 
 // execute runs one command for component c.

@@ -41,7 +41,8 @@ func lookup(code int64) (command, *Error) {
 	c, ok := commands[code]
 	switch {
 	case !ok && code <= -256:
-		return command{}, &Error{Code: CodeCommand, Offset: -1, What: "custom command " + itoa(code) + " is not supported"}
+		return command{},
+			&Error{Code: CodeCommand, Offset: -1, What: "custom command " + itoa(code) + " is not supported"}
 	case !ok:
 		return command{}, &Error{Code: CodeCommand, Offset: -1, What: "command " + itoa(code) + " is unknown"}
 	case c.refused != "":

@@ -78,7 +78,8 @@ func (m Manifest) Report(d Device) Report {
 	case len(u.Findings) > 0:
 		f := u.Findings[0]
 		i := slices.IndexFunc(p.components, func(c component) bool { return c.name == f.Component })
-		r = r.Fail(CodeCondition, Place{Section: f.Section, Offset: f.Offset, Index: i}, p.measure(int64(f.Condition), &p.components[i]))
+		r = r.Fail(CodeCondition, Place{Section: f.Section, Offset: f.Offset, Index: i},
+			p.measure(int64(f.Condition), &p.components[i]))
 		r.Failure.Code = int64(f.Condition)
 	case errors.As(err, &e):
 		r = r.Fail(e.Code, Place{Section: e.Section, Offset: e.Offset, Index: e.Component}, nil)
@@ -205,7 +206,8 @@ func (p *processor) measure(code int64, c *component) Properties {
 func ProfileCapabilities(components []ComponentID) Capabilities {
 	c := Capabilities{
 		Components: components,
-		Algorithms: []int64{SHA512, SHA384, SHA256, A128CTR, A256CTR, ECDHA128KW, A256KW, A128KW, A128GCM, A256GCM, -9, -19, -51},
+		Algorithms: []int64{SHA512, SHA384, SHA256, A128CTR, A256CTR, ECDHA128KW, A256KW, A128KW, A128GCM,
+			A256GCM, -9, -19, -51},
 		Envelope: []int64{suit.KeyAuthentication, suit.KeyManifest, suit.KeyCoSWID, suit.KeyFetch, suit.KeyInstall,
 			suit.KeyText},
 		Common: []int64{2, 4}, Text: []int64{1, 2, 3, 4}, ComponentText: []int64{1, 2, 3, 4, 5, 6, 7, 8},
@@ -255,7 +257,8 @@ func EncodeReport(r Report) ([]byte, error) {
 func (r Report) encode() ([]byte, error) {
 	w := &suit.Writer{}
 	if len(r.Entries) > MaxRecords || len(r.Nonce) > MaxNonce {
-		return nil, fmt.Errorf("%d entries and a nonce of %d bytes, at most %d and %d", len(r.Entries), len(r.Nonce), MaxRecords, MaxNonce)
+		return nil, fmt.Errorf("%d entries and a nonce of %d bytes, at most %d and %d",
+			len(r.Entries), len(r.Nonce), MaxRecords, MaxNonce)
 	}
 	if r.Manifest.IsZero() {
 		return nil, errors.New("it names no manifest")
@@ -336,7 +339,8 @@ func (c *Capabilities) lists() map[int64]*[]int64 {
 func (r Report) String() string {
 	s := "completed"
 	if f := r.Failure; f != nil {
-		s = fmt.Sprintf("failed: %s in %s at offset %d, component %d", f.Reason, sectionOr(f.Record.Section), f.Record.Offset, f.Record.Index)
+		s = fmt.Sprintf("failed: %s in %s at offset %d, component %d",
+			f.Reason, sectionOr(f.Record.Section), f.Record.Offset, f.Record.Index)
 	}
 	return fmt.Sprintf("manifest %s %s", r.Manifest, s)
 }

@@ -48,7 +48,8 @@ func told(r manifest.Report) string {
 	}
 	out := strings.Join(s, " ")
 	if f := r.Failure; f != nil {
-		out += fmt.Sprintf(" ! %d %s %d@%d.%d%v", f.Code, f.Reason, f.Record.Section, f.Record.Offset, f.Record.Index, keysOf(f.Record.Properties))
+		out += fmt.Sprintf(" ! %d %s %d@%d.%d%v",
+			f.Code, f.Reason, f.Record.Section, f.Record.Offset, f.Record.Index, keysOf(f.Record.Properties))
 	}
 	return out
 }
@@ -81,27 +82,42 @@ func TestReport(t *testing.T) {
 		want string
 	}{
 		{"nothing is asked for", craft{shared: shared(0), install: join(uri(u), seq{21, 0, 3, 0})}, nil, ""},
-		{"record on success", craft{shared: shared(1), install: join(uri(u), seq{21, 1, 3, 1})}, nil, "3@62.0[1] 20@16.0[] 20@18.0[3]"},
-		{"record on failure asks for nothing when all is well", craft{shared: shared(2), install: join(uri(u), seq{21, 2, 3, 2})}, nil, ""},
-		{"system information on success", craft{shared: shared(4), install: join(uri(u), seq{21, 4, 3, 4})}, nil, "rootfs[1] rootfs[3]"},
-		{"all", craft{shared: shared(15), install: join(uri(u), seq{21, 15, 3, 15})}, nil, "3@62.0[1] rootfs[1] 20@16.0[] 20@18.0[3] rootfs[3]"},
-		{"a failed condition ends it, with what was measured", craft{shared: shared(2), install: join(uri(u), seq{21, 0, 3, 0})},
-			func(d *manifest.Device) { d.Vendors = []manifest.UUID{class} }, "3@62.0[1] ! 1 condition-failed 3@62.0[1]"},
-		{"and nothing that comes behind is recorded", craft{shared: seq{20, pars{1: vendor[:], 2: class[:]}, 1, 2, 2, 1}, install: join(seq{20, a}, uri(u), seq{21, 1, 3, 1})},
+		{"record on success",
+			craft{shared: shared(1), install: join(uri(u), seq{21, 1, 3, 1})}, nil, "3@62.0[1] 20@16.0[] 20@18.0[3]"},
+		{"record on failure asks for nothing when all is well",
+			craft{shared: shared(2), install: join(uri(u), seq{21, 2, 3, 2})}, nil, ""},
+		{"system information on success",
+			craft{shared: shared(4), install: join(uri(u), seq{21, 4, 3, 4})}, nil, "rootfs[1] rootfs[3]"},
+		{"all", craft{shared: shared(15), install: join(uri(u), seq{21, 15, 3, 15})}, nil,
+			"3@62.0[1] rootfs[1] 20@16.0[] 20@18.0[3] rootfs[3]"},
+		{"a failed condition ends it, with what was measured",
+			craft{shared: shared(2), install: join(uri(u), seq{21, 0, 3, 0})},
+			func(d *manifest.Device) { d.Vendors = []manifest.UUID{class} },
+			"3@62.0[1] ! 1 condition-failed 3@62.0[1]"},
+		{"and nothing that comes behind is recorded",
+			craft{shared: seq{20, pars{1: vendor[:], 2: class[:]}, 1, 2, 2, 1},
+				install: join(seq{20, a}, uri(u), seq{21, 1, 3, 1})},
 			func(d *manifest.Device) { d.Vendors = nil }, "3@39.0[] ! 1 condition-failed 3@39.0[]"},
 		{"or with nothing", craft{shared: shared(15), install: join(uri(u), seq{21, 0, 3, 0})},
 			func(d *manifest.Device) { d.Vendors = nil }, "3@62.0[] ! 1 condition-failed 3@62.0[]"},
-		{"a soft failure is recorded and ends nothing", craft{shared: seq{15, list{nest(20, pars{5: 0}, 5, 2), nil}, 20, a}, install: join(uri(u), seq{21, 0, 3, 0})}, nil,
+		{"a soft failure is recorded and ends nothing",
+			craft{shared: seq{15, list{nest(20, pars{5: 0}, 5, 2), nil}, 20, a},
+				install: join(uri(u), seq{21, 0, 3, 0})}, nil,
 			"3@9.0[5]"},
 		{"a failed directive", craft{shared: shared(0), install: seq{21, 15}}, nil, " ! 0 operation-failed 20@1.0[]"},
-		{"of the second component", craft{components: two, shared: twoID, install: seq{12, true, 20, pars{14: 7}, 12, 1, 21, 15}}, nil,
+		{"of the second component",
+			craft{components: two, shared: twoID, install: seq{12, true, 20, pars{14: 7}, 12, 1, 21, 15}}, nil,
 			"3@82.0[1] rootfs[1] 3@84.0[2] rootfs[2] ! 0 operation-failed 20@9.1[]"},
-		{"a severed section", craft{shared: shared(0), install: inst(), severed: []int64{20}}, nil, " ! 0 severing-unsupported 20@0.0[]"},
+		{"a severed section",
+			craft{shared: shared(0), install: inst(), severed: []int64{20}}, nil, " ! 0 severing-unsupported 20@0.0[]"},
 		{"every condition measures something", craft{shared: seq{
-			20, pars{1: vendor[:], 2: class[:], 24: vendor[:], 3: pdigest(digA), 4: noon.Unix() + 9, 5: 1, 26: 10, 27: 1, 28: enc(list{2, list{1}}), 18: []byte("image A")},
-			1, 1, 2, 1, 24, 1, 4, 1, 5, 1, 26, 1, 27, 1, 28, 1, 3, 1, 6, 1}}, func(d *manifest.Device) {
+			20,
+			pars{1: vendor[:], 2: class[:], 24: vendor[:], 3: pdigest(digA), 4: noon.Unix() + 9, 5: 1, 26: 10, 27: 1,
+				28: enc(list{2, list{1}}), 18: []byte("image A")}, 1, 1, 2, 1, 24, 1, 4, 1, 5, 1, 26, 1, 27,
+			1, 28, 1, 3, 1, 6, 1}}, func(d *manifest.Device) {
 			d.Devices, d.Components["rootfs"] = []manifest.UUID{vendor}, manifest.Target{Slot: 1, Holds: digA}
-		}, "3@127.0[1] 3@129.0[2] 3@131.0[24] 3@134.0[4] 3@136.0[5] 3@138.0[26] 3@141.0[] 3@144.0[28] 3@147.0[3] 3@149.0[3]"},
+		}, "3@127.0[1] 3@129.0[2] 3@131.0[24] 3@134.0[4] 3@136.0[5] 3@138.0[26] 3@141.0[] " +
+			"3@144.0[28] 3@147.0[3] 3@149.0[3]"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.c.manifest = pars{4: "https://x/m.suit"}
@@ -130,7 +146,8 @@ func TestReport(t *testing.T) {
 				t.Errorf("encoded again it is something else: %v", err)
 			}
 			var out bytes.Buffer
-			if err := dump.Write(&out, signReport(t, r)); err != nil || !strings.Contains(out.String(), "/ SUIT report, signature not verified here /") {
+			if err := dump.Write(&out, signReport(t, r)); err != nil ||
+				!strings.Contains(out.String(), "/ SUIT report, signature not verified here /") {
 				t.Errorf("dump: %v\n%s", err, out.String())
 			}
 		})
@@ -161,7 +178,8 @@ func TestReportOfAFailedInstall(t *testing.T) {
 		t.Errorf("fetch failed: %s, want %s", told(lost), want)
 	}
 	wrong := r.Fail(manifest.CodeCondition, in.Matched, manifest.Properties{3: digB})
-	if want := "3@80.0[1] rootfs[1] 3@82.0[2] rootfs[2] 20@16.0[] ! 0 condition-failed 20@18.0[3]"; told(wrong) != want {
+	if want := "3@80.0[1] rootfs[1] 3@82.0[2] rootfs[2] 20@16.0[] ! 0 " +
+		"condition-failed 20@18.0[3]"; told(wrong) != want {
 		t.Errorf("image is wrong: %s, want %s", told(wrong), want)
 	}
 	if told(r) != all+rest {
@@ -179,7 +197,8 @@ func TestReportOfAFailedInstall(t *testing.T) {
 // However much is asked to be recorded, MaxRecords are.
 func TestReportIsBounded(t *testing.T) {
 	s := repeat(manifest.MaxCommands, 5, 5)
-	m, err := accept(t, craft{shared: append(identify(20, pars{5: 1}), s[:20]...), install: s, validate: s, fetch: s}.build(t))
+	m, err := accept(t,
+		craft{shared: append(identify(20, pars{5: 1}), s[:20]...), install: s, validate: s, fetch: s}.build(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +246,8 @@ func TestDecodeReportRefuses(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := manifest.DecodeReport(make([]byte, manifest.MaxReport+1)); err == nil || !strings.Contains(err.Error(), "at most") {
+	if _, err := manifest.DecodeReport(make([]byte, manifest.MaxReport+1)); err == nil ||
+		!strings.Contains(err.Error(), "at most") {
 		t.Error(err)
 	}
 }
@@ -246,10 +266,12 @@ func TestReportOfARefusal(t *testing.T) {
 		}
 		r := manifest.Refused(b, err)
 		var x *manifest.Error
-		if !errors.As(err, &x) || r.Failure.Reason != x.Code || int(r.Failure.Record.Offset) != max(x.Offset, 0) || r.Failure.Record.Section != x.Section {
+		if !errors.As(err, &x) || r.Failure.Reason != x.Code || int(r.Failure.Record.Offset) != max(x.Offset, 0) ||
+			r.Failure.Record.Section != x.Section {
 			t.Errorf("%s: %+v does not say %v", g.name, r.Failure, err)
 		}
-		if asked := x.Code == manifest.CodeAlgorithm || x.Code >= manifest.CodeCommand && x.Code <= manifest.CodeSevering; asked != (r.Can != nil) {
+		if asked := x.Code == manifest.CodeAlgorithm ||
+			x.Code >= manifest.CodeCommand && x.Code <= manifest.CodeSevering; asked != (r.Can != nil) {
 			t.Errorf("%s: capabilities %v", g.name, r.Can)
 		}
 		if e.ClaimedDigest() != r.Manifest && !e.ClaimedDigest().IsZero() {
@@ -275,8 +297,10 @@ func TestReportRefusesToEncode(t *testing.T) {
 		"is not supported": func(r *manifest.Report) {
 			r.Entries = []manifest.Entry{&manifest.Record{Properties: manifest.Properties{99: uint64(1)}}}
 		},
-		"reason 13":  func(r *manifest.Report) { *r = r.Fail(13, manifest.Place{}, nil) },
-		"UUID of 15": func(r *manifest.Report) { *r = r.Fail(1, manifest.Place{}, manifest.Properties{1: make([]byte, 15)}) },
+		"reason 13": func(r *manifest.Report) { *r = r.Fail(13, manifest.Place{}, nil) },
+		"UUID of 15": func(r *manifest.Report) {
+			*r = r.Fail(1, manifest.Place{}, manifest.Properties{1: make([]byte, 15)})
+		},
 		"byte string of 4097": func(r *manifest.Report) {
 			*r = r.Fail(1, manifest.Place{}, manifest.Properties{-300: make([]byte, 4<<10+1)})
 		},
@@ -294,13 +318,15 @@ func TestReportRefusesToEncode(t *testing.T) {
 	if b, err := manifest.EncodeReport(r); err != nil || len(b) > manifest.MaxReport || len(b) < manifest.MaxReport/2 {
 		t.Errorf("a long report has %d bytes, %v", len(b), err)
 	}
-	r = good.Fail(manifest.CodeOperation, manifest.Place{}, manifest.Properties{-300: "x", -301: int64(-5), -302: true, -303: []byte{1}, 12: true})
+	r = good.Fail(manifest.CodeOperation, manifest.Place{},
+		manifest.Properties{-300: "x", -301: int64(-5), -302: true, -303: []byte{1}, 12: true})
 	r.Nonce = []byte{1, 2, 3}
 	b, err := manifest.EncodeReport(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if back, err := manifest.DecodeReport(b); err != nil || fmt.Sprint(back.Failure, back.Nonce) != fmt.Sprint(r.Failure, r.Nonce) {
+	if back, err := manifest.DecodeReport(b); err != nil ||
+		fmt.Sprint(back.Failure, back.Nonce) != fmt.Sprint(r.Failure, r.Nonce) {
 		t.Errorf("%v, %v", back.Failure, err)
 	}
 }
@@ -317,12 +343,14 @@ func FuzzReport(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	b, err := manifest.EncodeReport(manifest.Refused(nil, &manifest.Error{Code: manifest.CodeParameter, Section: 20, Offset: 5}))
+	b, err := manifest.EncodeReport(
+		manifest.Refused(nil, &manifest.Error{Code: manifest.CodeParameter, Section: 20, Offset: 5}))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	f.Add(enc(pars{99: list{"https://x", digest(digA)}, 3: list{pars{0: list{[]byte("x")}, 28: enc(list{3, list{1, 2}}), -300: "y"}}, 4: true, 2: []byte("n")}))
+	f.Add(enc(pars{99: list{"https://x", digest(digA)},
+		3: list{pars{0: list{[]byte("x")}, 28: enc(list{3, list{1, 2}}), -300: "y"}}, 4: true, 2: []byte("n")}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := manifest.DecodeReport(b)
 		if err != nil {

@@ -186,7 +186,8 @@ func (p *processor) procedure() error {
 			if p.trace != nil {
 				p.trace(Step{Section: s.key, Offset: -1, Outcome: Needed, Component: p.components[0].name})
 			}
-			return &Error{Code: CodeSevering, Section: s.key, Offset: -1, What: "section " + elements[int64(s.key)] + " is needed, and was severed from the envelope"}
+			return &Error{Code: CodeSevering, Section: s.key, Offset: -1,
+				What: "section " + elements[int64(s.key)] + " is needed, and was severed from the envelope"}
 		}
 		if err := p.top(s.key, s.seq); err != nil {
 			return err

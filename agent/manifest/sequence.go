@@ -55,7 +55,8 @@ func (p *builder) section(key int, content []byte) (sequence, error) {
 	}
 	// draft-ietf-suit-manifest section 6.2: with several components the first command says which.
 	if p.components > 1 && s[0].code != suit.CommandSetIndex {
-		return nil, &Error{Code: CodeParse, Section: key, Offset: 0, What: "with several components a sequence must begin with set-component-index"}
+		return nil, &Error{Code: CodeParse, Section: key, Offset: 0,
+			What: "with several components a sequence must begin with set-component-index"}
 	}
 	return s, nil
 }
@@ -63,7 +64,8 @@ func (p *builder) section(key int, content []byte) (sequence, error) {
 // parse reads a sequence whose first byte lies at base within its section.
 func (p *builder) parse(content []byte, base, depth int, shared bool) (sequence, error) {
 	if depth > MaxDepth {
-		return nil, &Error{Code: CodeParse, Offset: base, What: fmt.Sprintf("sequences are nested deeper than %d", MaxDepth)}
+		return nil,
+			&Error{Code: CodeParse, Offset: base, What: fmt.Sprintf("sequences are nested deeper than %d", MaxDepth)}
 	}
 	r := &reader{b: content}
 	n, err := r.array(2, 2*MaxCommands)
@@ -74,7 +76,8 @@ func (p *builder) parse(content []byte, base, depth int, shared bool) (sequence,
 		return nil, &Error{Code: CodeParse, Offset: base, What: "command sequence has a command without an argument"}
 	}
 	if p.total += n / 2; p.total > MaxTotal {
-		return nil, &Error{Code: CodeParse, Offset: base, What: fmt.Sprintf("more than %d commands in one manifest", MaxTotal)}
+		return nil,
+			&Error{Code: CodeParse, Offset: base, What: fmt.Sprintf("more than %d commands in one manifest", MaxTotal)}
 	}
 	seq := make(sequence, 0, n/2)
 	for range n / 2 {
@@ -217,7 +220,8 @@ func (p *builder) parameters(r *reader, set, nested bool) ([]setting, error) {
 			p.uris[v] = true
 		case uint64:
 			if s.key == suit.ParameterSource && v >= uint64(p.components) {
-				return nil, &Error{Code: CodeComponent, Offset: -1, What: fmt.Sprintf("source component %d, the manifest has %d components", v, p.components)}
+				return nil, &Error{Code: CodeComponent, Offset: -1,
+					What: fmt.Sprintf("source component %d, the manifest has %d components", v, p.components)}
 			}
 		}
 	}
@@ -230,7 +234,8 @@ func (p *builder) number(r *reader) (int, error) {
 		return 0, err
 	}
 	if n >= uint64(p.components) {
-		return 0, &Error{Code: CodeComponent, Offset: -1, What: fmt.Sprintf("component index %d, the manifest has %d components", n, p.components)}
+		return 0, &Error{Code: CodeComponent, Offset: -1,
+			What: fmt.Sprintf("component index %d, the manifest has %d components", n, p.components)}
 	}
 	return int(n), nil
 }

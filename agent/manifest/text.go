@@ -68,7 +68,8 @@ func Printable(s string) string {
 		case c == '\n' || c == '\t' || c == '\r' || c == ' ':
 			space = true
 			continue
-		case !unicode.IsPrint(c) && !unicode.IsSpace(c), unicode.Is(unicode.Zl, c), unicode.Is(unicode.Zp, c), c == 0x85:
+		case !unicode.IsPrint(c) && !unicode.IsSpace(c), unicode.Is(unicode.Zl, c),
+			unicode.Is(unicode.Zp, c), c == 0x85:
 			c = unicode.ReplacementChar
 		case unicode.IsSpace(c):
 			c = ' '

@@ -16,9 +16,11 @@ func worded(t testing.TB, text any) (manifest.Manifest, error) {
 // TestLanguageTags: 1*8ALPHA *("-" 1*8alphanum), and nothing else.
 func TestLanguageTags(t *testing.T) {
 	for tag, ok := range map[string]bool{
-		"en": true, "z": true, "a": true, "A": true, "Z": true, "abcdefgh": true, "de-CH": true, "de-1996": true, "de-0": true, "de-9": true, "sl-rozaj-biske": true, "de-abcdefgh": true,
-		"": false, "abcdefghi": false, "e1": false, "1": false, "de-": false, "-de": false, "de--CH": false, "de-abcdefghi": false, "de_CH": false,
-		"a`": false, "a{": false, "a@": false, "a[": false, "de-/": false, "de-:": false, "de-a`": false, "dé": false, "de CH": false,
+		"en": true, "z": true, "a": true, "A": true, "Z": true, "abcdefgh": true, "de-CH": true, "de-1996": true,
+		"de-0": true, "de-9": true, "sl-rozaj-biske": true, "de-abcdefgh": true, "": false, "abcdefghi": false,
+		"e1": false, "1": false, "de-": false, "-de": false, "de--CH": false, "de-abcdefghi": false, "de_CH": false,
+		"a`": false, "a{": false, "a@": false, "a[": false, "de-/": false, "de-:": false, "de-a`": false,
+		"dé": false, "de CH": false,
 	} {
 		if _, err := worded(t, map[string]any{tag: pars{1: "x"}}); (err == nil) != ok {
 			t.Errorf("%q: %v", tag, err)
@@ -70,7 +72,8 @@ func TestTextBounds(t *testing.T) {
 		text map[string]any
 		ok   bool
 	}{
-		"languages": {languages(manifest.MaxLanguages), true}, "one language more": {languages(manifest.MaxLanguages + 1), false}, "no language": {languages(0), false},
+		"languages":         {languages(manifest.MaxLanguages), true},
+		"one language more": {languages(manifest.MaxLanguages + 1), false}, "no language": {languages(0), false},
 		"bytes": {sized(manifest.MaxText - over), true}, "a byte more": {sized(manifest.MaxText - over + 1), false},
 	} {
 		if _, err := worded(t, tt.text); (err == nil) != tt.ok {
@@ -84,8 +87,10 @@ func TestTextBounds(t *testing.T) {
 func TestLanguageThatFits(t *testing.T) {
 	for _, tt := range []struct{ tags, want, best string }{
 		{"de-AT de-DE", "de-CH", "de-AT"}, {"fr en", "it", "en"}, {"fr es", "it", "es"}, {"de de-AT", "de-AT", "de-AT"},
-		{"de-AT de", "de-CH", "de"}, {"en-GB de-AT", "de", "de-AT"}, {"en-GB de-AT", "de-CH", "de-AT"}, {"en-GB fr", "de", "en-GB"},
-		{"DE en", "de", "DE"}, {"de-at en", "DE-AT", "de-at"}, {"en-GB en-US", "", "en-GB"}, {"zh", "en", "zh"}, {"a b c d", "z", "a"},
+		{"de-AT de", "de-CH", "de"}, {"en-GB de-AT", "de", "de-AT"}, {"en-GB de-AT", "de-CH", "de-AT"},
+		{"en-GB fr", "de", "en-GB"},
+		{"DE en", "de", "DE"}, {"de-at en", "DE-AT", "de-at"}, {"en-GB en-US", "", "en-GB"}, {"zh", "en", "zh"},
+		{"a b c d", "z", "a"},
 	} {
 		text := map[string]any{}
 		for _, tag := range strings.Fields(tt.tags) {
@@ -105,7 +110,8 @@ func TestLanguageThatFits(t *testing.T) {
 
 // TestSpacesOfAllKinds become one that is seen as one.
 func TestSpacesOfAllKinds(t *testing.T) {
-	for in, want := range map[string]string{"a\u2003b": "a b", "a\u00a0b": "a b", "a\u3000b": "a b", "\ta": "a", "a b": "a b"} {
+	for in, want := range map[string]string{"a\u2003b": "a b", "a\u00a0b": "a b", "a\u3000b": "a b",
+		"\ta": "a", "a b": "a b"} {
 		if got := manifest.Printable(in); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
@@ -124,7 +130,8 @@ func TestNamesAreWrittenInOneWay(t *testing.T) {
 			t.Errorf("%s was read", bad)
 		}
 	}
-	for _, bad := range []string{"6ba7b810-9dad-11d1-80b4-00c04fd430c", "6ba7b810-9dad-11d1-80b4-00c04fd430cg", "6ba7b810-9dad-11d1-80b4--0c04fd430c8", uuid + "0"} {
+	for _, bad := range []string{"6ba7b810-9dad-11d1-80b4-00c04fd430c", "6ba7b810-9dad-11d1-80b4-00c04fd430cg",
+		"6ba7b810-9dad-11d1-80b4--0c04fd430c8", uuid + "0"} {
 		if _, err := manifest.ParseUUID(bad); err == nil {
 			t.Errorf("%s was read", bad)
 		}
@@ -136,7 +143,8 @@ func TestNamesAreWrittenInOneWay(t *testing.T) {
 	}
 	long := strings.Repeat("x", manifest.MaxPart)
 	for name, ok := range map[string]bool{
-		long: true, long + "x": false, "a/b/c/d/e": true, "a/b/c/d/e/f": false, "a//b": false, "~": true, "%7f": true, "\x7f": false, "%20": true, "%2": false, "%zz": false, "%41": false,
+		long: true, long + "x": false, "a/b/c/d/e": true, "a/b/c/d/e/f": false, "a//b": false, "~": true, "%7f": true,
+		"\x7f": false, "%20": true, "%2": false, "%zz": false, "%41": false,
 	} {
 		id, err := manifest.ParseComponentID(name)
 		if (err == nil) != ok || err == nil && id.String() != name {
@@ -154,8 +162,10 @@ func TestVersionBounds(t *testing.T) {
 		v  []int64
 		ok bool
 	}{
-		{[]int64{0}, true}, {[]int64{1, 2, 3}, true}, {[]int64{1, 2, 3, 4}, false}, {nil, false}, {[]int64{1, -1}, true}, {[]int64{1, -3, 0}, true}, {[]int64{1, -4}, false},
-		{[]int64{-1}, false}, {[]int64{1, -1, -2}, false}, {[]int64{1, 2, 3, -1, 1, 2, 3, 4}, true}, {[]int64{1, 2, 3, -1, 1, 2, 3, 4, 5}, false}, {[]int64{0, 0, -1}, true},
+		{[]int64{0}, true}, {[]int64{1, 2, 3}, true}, {[]int64{1, 2, 3, 4}, false}, {nil, false},
+		{[]int64{1, -1}, true}, {[]int64{1, -3, 0}, true}, {[]int64{1, -4}, false},
+		{[]int64{-1}, false}, {[]int64{1, -1, -2}, false}, {[]int64{1, 2, 3, -1, 1, 2, 3, 4}, true},
+		{[]int64{1, 2, 3, -1, 1, 2, 3, 4, 5}, false}, {[]int64{0, 0, -1}, true},
 	} {
 		if err := manifest.CheckVersion(tt.v); (err == nil) != tt.ok {
 			t.Errorf("%v: %v", tt.v, err)

@@ -20,7 +20,8 @@ func trace(t *testing.T, env []byte, d manifest.Device) string {
 		if (manifest.CommandName(x.Command) != x.Name) || x.Outcome != manifest.Needed && x.Name == "" {
 			t.Errorf("step without a name: %+v", x)
 		}
-		fmt.Fprintf(&s, "%s%s @%d %s %s %s: %s\n", strings.Repeat("  ", x.Depth), manifest.SectionName(x.Section), x.Offset, x.Name, x.Component, x.Outcome, x.Detail)
+		fmt.Fprintf(&s, "%s%s @%d %s %s %s: %s\n", strings.Repeat("  ", x.Depth), manifest.SectionName(x.Section),
+			x.Offset, x.Name, x.Component, x.Outcome, x.Detail)
 	})
 	again, err2 := m.Resolve(d)
 	if fmt.Sprint(u, err) != fmt.Sprint(again, err2) {
@@ -55,7 +56,8 @@ func TestTrace(t *testing.T) {
 		{"another class, another slot", made(fullRelease(), "release-p256")(t), other},
 		{"soft failures and several components", craft{components: two, shared: twoID, install: seq{
 			12, true, 34, pars{0: pars{21: u}, 1: pars{3: pdigest(digB), 14: 7, 21: u}}, 12, true,
-			32, nest(20, pars{13: true}, 14, 15), 15, list{nest(20, pars{5: 0}, 5, 5), nil}, 21, 2, 3, 15}}.build(t), d},
+			32, nest(20, pars{13: true}, 14, 15), 15, list{nest(20, pars{5: 0}, 5, 5), nil}, 21, 2, 3, 15}}.build(t),
+			d},
 		{"a failed directive", craft{install: seq{15, list{nest(21, 2), nil}}}.build(t), d},
 		{"a severed section", craft{install: inst(), severed: []int64{20}}.build(t), d},
 	} {

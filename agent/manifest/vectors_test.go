@@ -21,18 +21,23 @@ const vectors = "../../../shared/vectors"
 // outcomes says what the device profile makes of the envelopes whose signatures are good, and
 // resolves where it ends on a device that they are for. What is not listed is taken.
 var outcomes = map[string]string{
-	"suit-wg-manifest-spec/*/example0.signed.suit":                   "invoke is not supported: loading and starting an image is the bootloader's work (section 9, offset 1)",
-	"suit-wg-manifest-spec/*/example2.signed-severed.suit":           "(section 9, offset 1)",
-	"suit-wg-manifest-spec/*/example2.signed-unsevered.suit":         "(section 9, offset 1)",
-	"suit-wg-manifest-spec/*/example4.signed.suit":                   "(section 8, offset 1)",
-	"suit-wg-manifest-spec/*/example5.signed.suit":                   "(section 9, offset 3)",
-	"suit-wg-trust-domains/example0_dependent.suit":                  "manifest-component-id",
-	"suit-wg-trust-domains/example1_process.suit":                    "dependencies",
-	"suit-wg-trust-domains/example2_integrated.suit":                 "dependencies",
-	"suit-wg-firmware-encryption/suit-manifest-es-ecdh-content.suit": "component decrypted-firmware is decrypted and never compared with a digest",
-	"suit-wg-firmware-encryption/suit-manifest-aes-kw-content.suit":  "component plaintext-firmware is decrypted and never compared with a digest",
-	"suit-wg-firmware-encryption/suit-manifest-aes-kw-slot.suit":     "component %00 is decrypted and never compared with a digest",
-	"suit-wg-firmware-encryption/suit-manifest-aes-kw.suit":          "component plaintext-firmware is decrypted and never compared with a digest",
+	"suit-wg-manifest-spec/*/example0.signed.suit": "invoke is not supported: loading and starting " +
+		"an image is the bootloader's work (section 9, offset 1)",
+	"suit-wg-manifest-spec/*/example2.signed-severed.suit":   "(section 9, offset 1)",
+	"suit-wg-manifest-spec/*/example2.signed-unsevered.suit": "(section 9, offset 1)",
+	"suit-wg-manifest-spec/*/example4.signed.suit":           "(section 8, offset 1)",
+	"suit-wg-manifest-spec/*/example5.signed.suit":           "(section 9, offset 3)",
+	"suit-wg-trust-domains/example0_dependent.suit":          "manifest-component-id",
+	"suit-wg-trust-domains/example1_process.suit":            "dependencies",
+	"suit-wg-trust-domains/example2_integrated.suit":         "dependencies",
+	"suit-wg-firmware-encryption/suit-manifest-es-ecdh-content.suit": "component decrypted-firmware is decrypted and " +
+		"never compared with a digest",
+	"suit-wg-firmware-encryption/suit-manifest-aes-kw-content.suit": "component plaintext-firmware is decrypted and " +
+		"never compared with a digest",
+	"suit-wg-firmware-encryption/suit-manifest-aes-kw-slot.suit": "component %00 is decrypted and never compared " +
+		"with a digest",
+	"suit-wg-firmware-encryption/suit-manifest-aes-kw.suit": "component plaintext-firmware is decrypted and never " +
+		"compared with a digest",
 }
 
 func outcomeOf(file string) string {
@@ -151,7 +156,8 @@ func profileSays(t *testing.T, file string, e manifest.Envelope, a manifest.Auth
 		return resolveExample(t, file, m)
 	}
 	if err == nil {
-		d := manifest.Device{BatteryMWh: -1, Components: map[string]manifest.Target{"encrypted-firmware": {Passed: true}, "%01": {Passed: true}}}
+		d := manifest.Device{BatteryMWh: -1,
+			Components: map[string]manifest.Target{"encrypted-firmware": {Passed: true}, "%01": {Passed: true}}}
 		for _, id := range m.Components() {
 			if name := id.String(); !d.Components[name].Passed {
 				d.Components[name] = manifest.Target{}
@@ -184,7 +190,8 @@ func resolveExample(t *testing.T, file string, m manifest.Manifest) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, second := "sha256:00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210 34768", "sha256:0123456789abcdeffedcba987654321000112233445566778899aabbccddeeff 76834"
+	first, second := "sha256:00112233445566778899aabbccddeeff0123456789abcdeffedcba9876543210 34768",
+		"sha256:0123456789abcdeffedcba987654321000112233445566778899aabbccddeeff 76834"
 	want := map[string][2]string{
 		"example1.signed.suit": {"http://example.com/file.bin " + first, "http://example.com/file.bin " + first},
 		"example3.signed.suit": {"http://example.com/file1.bin " + first, "http://example.com/file2.bin " + second},

@@ -119,7 +119,8 @@ func CheckVersion(v []int64) error {
 		case n < 0 && n >= -3 && !pre && i > 0:
 			pre = true
 		case n < 0:
-			return fmt.Errorf("version element %d is %d, want a number, or once -1 (rc), -2 (beta) or -3 (alpha) after the first", i+1, n)
+			return fmt.Errorf("version element %d is %d, want a number, or once -1 (rc), -2 (beta) or "+
+				"-3 (alpha) after the first", i+1, n)
 		}
 		if release > 3 {
 			return fmt.Errorf("version has more than three release numbers")
@@ -153,7 +154,8 @@ func FormatVersion(v []int64) string {
 
 // ParseVersion reads "1.2.3" or "1.2-rc.3" (also beta, alpha), exactly as FormatVersion writes it.
 func ParseVersion(s string) ([]int64, error) {
-	bad := fmt.Errorf("%q is not a version: want up to three numbers, as in 1.4.2, and perhaps -rc.1, -beta.1 or -alpha.1", Printable(s))
+	bad := fmt.Errorf("%q is not a version: want up to three numbers, as in 1.4.2, and perhaps "+
+		"-rc.1, -beta.1 or -alpha.1", Printable(s))
 	release, pre, marked := strings.Cut(s, "-")
 	parts := strings.Split(release, ".")
 	if marked {

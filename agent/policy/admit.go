@@ -112,7 +112,8 @@ func (s Standing) rooted(o asked) []Finding {
 		findings = append(findings, found(reason.CounterUnreadable, "%s", s.Unread))
 	}
 	if r.Version() < s.Counter {
-		findings = append(findings, found(reason.RootBehind, "root %d, but the counter says %d", r.Version(), s.Counter))
+		findings = append(findings,
+			found(reason.RootBehind, "root %d, but the counter says %d", r.Version(), s.Counter))
 	}
 	// An unknown time does not stop a device here: it would stop a technician whose device has no
 	// clock. Over the network the pulse asks the same question more sharply.

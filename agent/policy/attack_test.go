@@ -245,7 +245,8 @@ func TestAttackResurrection(t *testing.T) {
 	s := standing(t, d)
 	w := d.PulseSpec(s.Plan)
 	// It may have come late: a stop never comes too late.
-	w.Sequence, w.State, w.Issued, w.Expires = 2, campaign.StateWithdrawn, noon.Add(-9*time.Hour), noon.Add(-8*time.Hour)
+	w.Sequence, w.State, w.Issued, w.Expires = 2, campaign.StateWithdrawn, noon.Add(-9*time.Hour),
+		noon.Add(-8*time.Hour)
 	s.Pulse = d.Pulse(t, w)
 	s.Memory = takePulse(t, s, s.Pulse)
 	for _, gen := range []string{"the same key", "a new key"} {
@@ -384,7 +385,8 @@ func TestAttackDowngradeByLocalInstall(t *testing.T) {
 
 	d.Amend(t, func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"rootfs": {Min: 7, Max: 9}} })
 	decision = c.under(t, policy.Standing{Root: d.Root}, campaign.Permit{})
-	wants(t, "below both floors", decision.Findings, reason.SequenceBelowFloor, reason.SignersInsufficient, reason.SequenceOutOfRange)
+	wants(t, "below both floors", decision.Findings, reason.SequenceBelowFloor, reason.SignersInsufficient,
+		reason.SequenceOutOfRange)
 	if decision.Outcome != policy.Refuse {
 		t.Errorf("outcome %s", decision.Outcome)
 	}
@@ -396,7 +398,8 @@ func TestAttackEndlessPlan(t *testing.T) {
 	p := d.PlanSpec()
 	p.Devices = nil
 	for i := range campaign.MaxDevices {
-		p.Devices = append(p.Devices, strings.Repeat("d", campaign.MaxChannel-4)+string([]rune{'a' + rune(i/64), 'a' + rune(i%64/8), 'a' + rune(i%8), 'a'}))
+		p.Devices = append(p.Devices, strings.Repeat("d",
+			campaign.MaxChannel-4)+string([]rune{'a' + rune(i/64), 'a' + rune(i%64/8), 'a' + rune(i%8), 'a'}))
 	}
 	for i := range campaign.MaxPhases {
 		p.Phases = append(p.Phases[:i:i], campaign.Phase{BasisPoints: 10000})

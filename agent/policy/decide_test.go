@@ -19,12 +19,15 @@ func TestDecideAsksAll(t *testing.T) {
 	rooted := policy.Standing{Root: d.Root, Counter: d.Root.Version() + 1, Unread: "it is gone"}
 	s := good()
 	s.rules.MinBattery, s.facts.Battery, s.facts.Own.Hold = 50, 1, true
-	root := []reason.Reason{reason.LowBattery, reason.SignersInsufficient, reason.SequenceOutOfRange, reason.CounterUnreadable, reason.RootBehind}
-	wants(t, "network", s.under(t, rooted, campaign.Permit{}).Findings, append(root[:5:5], reason.PlanMissing, reason.RunningUnproven)...)
+	root := []reason.Reason{reason.LowBattery, reason.SignersInsufficient, reason.SequenceOutOfRange,
+		reason.CounterUnreadable, reason.RootBehind}
+	wants(t, "network", s.under(t, rooted, campaign.Permit{}).Findings,
+		append(root[:5:5], reason.PlanMissing, reason.RunningUnproven)...)
 	s.local = true
 	wants(t, "console", s.under(t, rooted, campaign.Permit{}).Findings, append(root[:5:5], reason.RunningUnproven)...)
 	s.local = false
-	wants(t, "no root", s.under(t, policy.Standing{Counter: 9, Unread: "gone"}, campaign.Permit{}).Findings, reason.LowBattery, reason.RunningUnproven)
+	wants(t, "no root", s.under(t, policy.Standing{Counter: 9, Unread: "gone"}, campaign.Permit{}).Findings,
+		reason.LowBattery, reason.RunningUnproven)
 }
 
 // TestReleasable: what a root has against a manifest whatever the time is, and whatever the device.
@@ -33,10 +36,12 @@ func TestReleasable(t *testing.T) {
 	s := good()
 	m := s.manifest(t)
 	d.Amend(t, func(r *trust.RootSpec) {
-		r.Revoked, r.Components = []string{m.Digest().String()}, map[string]trust.SequenceRange{"rootfs": {Min: 8, Max: 9}}
+		r.Revoked, r.Components = []string{m.Digest().String()},
+			map[string]trust.SequenceRange{"rootfs": {Min: 8, Max: 9}}
 		r.Issued, r.Expires = noon.AddDate(-3, 0, 0), noon.AddDate(-2, 0, 0)
 	})
-	wants(t, "another's", policy.Releasable(d.Root, m, s.facts.Device), reason.Revoked, reason.SignersInsufficient, reason.SequenceOutOfRange)
+	wants(t, "another's", policy.Releasable(d.Root, m, s.facts.Device), reason.Revoked, reason.SignersInsufficient,
+		reason.SequenceOutOfRange)
 }
 
 // A permit lifts the rules that it names, for the manifest that it names, and nothing else.
@@ -47,7 +52,8 @@ func TestPermitLifts(t *testing.T) {
 	m := c.manifest(t)
 	c.m = &m
 	verified := func(lifts ...reason.Reason) campaign.Permit {
-		p, err := campaign.VerifyPermit(d.Root, d.Permit(t, d.PermitSpec(campaigntest.Challenge(), m.Digest(), lifts...)), campaigntest.Challenge())
+		p, err := campaign.VerifyPermit(d.Root,
+			d.Permit(t, d.PermitSpec(campaigntest.Challenge(), m.Digest(), lifts...)), campaigntest.Challenge())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +97,8 @@ func TestPermitLifts(t *testing.T) {
 
 	lifts := func(what string, p campaign.Permit) {
 		t.Helper()
-		if got := c.under(t, policy.Standing{}, p); got.Outcome != policy.Refuse || len(got.Lifted) > 0 || !got.Plan.IsZero() {
+		if got := c.under(t, policy.Standing{}, p); got.Outcome != policy.Refuse || len(got.Lifted) > 0 ||
+			!got.Plan.IsZero() {
 			t.Errorf("%s: %+v", what, got)
 		}
 	}

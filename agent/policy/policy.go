@@ -80,16 +80,17 @@ type Offer struct {
 
 // Facts is what the device is at this moment.
 type Facts struct {
-	ID             string          // device id, as plans name it
-	Device         manifest.Device // its Now and TimeKnown are taken from Now, below
-	Rules          Rules
-	Now            Now
-	SlotSize       map[string]int64 // bytes of the inactive slot, per component; absent = could not be measured
-	Floor          Floor
-	Bound          func(seq uint64) (manifest.Digest, bool)      // manifest confirmed under a sequence; nil = none
-	Quarantined    func(d manifest.Digest) (reason.Reason, bool) // by manifest or image digest, and its cause; nil = none
-	Running        map[string]manifest.Digest                    // image confirmed in the running slot, per component
-	Battery        int                                           // per cent, -1 unknown
+	ID       string          // device id, as plans name it
+	Device   manifest.Device // its Now and TimeKnown are taken from Now, below
+	Rules    Rules
+	Now      Now
+	SlotSize map[string]int64 // bytes of the inactive slot, per component; absent = could not be measured
+	Floor    Floor
+	Bound    func(seq uint64) (manifest.Digest, bool) // manifest confirmed under a sequence; nil = none
+	// by manifest or image digest, and its cause; nil = none
+	Quarantined    func(d manifest.Digest) (reason.Reason, bool)
+	Running        map[string]manifest.Digest // image confirmed in the running slot, per component
+	Battery        int                        // per cent, -1 unknown
 	Mains          bool
 	SupplyKnown    bool
 	Metered        bool // the link that the image would come over
@@ -253,7 +254,8 @@ func (o Own) against() []Finding {
 		findings = append(findings, found(reason.RunningUnproven, ""))
 	}
 	if o.Stayed {
-		findings = append(findings, found(reason.RunningUnconfirmed, "its trial failed, and there is no slot to go back to"))
+		findings = append(findings,
+			found(reason.RunningUnconfirmed, "its trial failed, and there is no slot to go back to"))
 	}
 	if o.Journal.Free < o.Journal.Needs {
 		findings = append(findings, found(reason.NoSpace, "the journal has %d bytes left", o.Journal.Free))

@@ -196,16 +196,20 @@ func TestRules(t *testing.T) {
 	}{
 		{"nothing is wrong", func(*situation) {}, "", ""},
 		{"vendor", func(s *situation) { s.facts.Device.Vendors = nil }, "wrong-vendor", "wrong-vendor"},
-		{"class", func(s *situation) { s.facts.Device.Classes = []manifest.UUID{vendor} }, "wrong-class", "wrong-class"},
-		{"vendor and class", func(s *situation) { s.facts.Device.Vendors, s.facts.Device.Classes = nil, nil }, "wrong-vendor wrong-class", "wrong-vendor wrong-class"},
+		{"class",
+			func(s *situation) { s.facts.Device.Classes = []manifest.UUID{vendor} }, "wrong-class", "wrong-class"},
+		{"vendor and class", func(s *situation) { s.facts.Device.Vendors, s.facts.Device.Classes = nil, nil },
+			"wrong-vendor wrong-class", "wrong-vendor wrong-class"},
 		{"device", func(s *situation) { s.release.DeviceID = &vendor }, "wrong-device", "wrong-device"},
 		{"this device", func(s *situation) { s.release.DeviceID = &device }, "", ""},
 
 		{"version", func(s *situation) {
-			s.release.Versions = []manifest.VersionCondition{{Compare: manifest.CompareGreaterOrEqual, Version: []int64{1, 5}}}
+			s.release.Versions = []manifest.VersionCondition{{Compare: manifest.CompareGreaterOrEqual,
+				Version: []int64{1, 5}}}
 		}, "version-condition", "version-condition"},
 		{"version holds", func(s *situation) {
-			s.release.Versions = []manifest.VersionCondition{{Compare: manifest.CompareGreaterOrEqual, Version: []int64{1, 4}}}
+			s.release.Versions = []manifest.VersionCondition{{Compare: manifest.CompareGreaterOrEqual,
+				Version: []int64{1, 4}}}
 		}, "", ""},
 		{"version unknown", func(s *situation) {
 			s.facts.Device.Version = nil
@@ -214,7 +218,8 @@ func TestRules(t *testing.T) {
 
 		{"expired", func(s *situation) { s.release.UseBefore = noon }, "expired", "expired"},
 		{"not expired", func(s *situation) { s.release.UseBefore = noon.Add(time.Second) }, "", ""},
-		{"expiry, clock unknown", func(s *situation) { s.release.UseBefore = noon.Add(time.Hour); s.now.Known = false }, "clock-unknown", "clock-unknown"},
+		{"expiry, clock unknown", func(s *situation) { s.release.UseBefore = noon.Add(time.Hour); s.now.Known = false },
+			"clock-unknown", "clock-unknown"},
 		{"expiry, clock unknown, may go on", func(s *situation) {
 			s.release.UseBefore = noon.Add(time.Hour)
 			s.now, s.rules.UnknownTimeWaits = policy.Now{Wall: time.Unix(100, 0)}, false
@@ -225,10 +230,15 @@ func TestRules(t *testing.T) {
 		}, "expired", "expired"},
 		{"no expiry, clock unknown", func(s *situation) { s.now = policy.Now{} }, "", ""},
 
-		{"slot of the other", func(s *situation) { s.release.Components[0].Images[0].Slot = 0 }, "wrong-slot", "wrong-slot"},
-		{"manifest demands charge", func(s *situation) { s.release.MinBatteryMWh = 5001 }, "low-battery", "low-battery"},
-		{"manifest demands charge, mains", func(s *situation) { s.release.MinBatteryMWh = 5001; s.facts.Mains = true }, "low-battery", "low-battery"},
-		{"manifest demands charge, unknown", func(s *situation) { s.release.MinBatteryMWh = 1; s.facts.Device.BatteryMWh = -1 }, "low-battery", "low-battery"},
+		{"slot of the other",
+			func(s *situation) { s.release.Components[0].Images[0].Slot = 0 }, "wrong-slot", "wrong-slot"},
+		{"manifest demands charge",
+			func(s *situation) { s.release.MinBatteryMWh = 5001 }, "low-battery", "low-battery"},
+		{"manifest demands charge, mains",
+			func(s *situation) { s.release.MinBatteryMWh = 5001; s.facts.Mains = true }, "low-battery", "low-battery"},
+		{"manifest demands charge, unknown",
+			func(s *situation) { s.release.MinBatteryMWh = 1; s.facts.Device.BatteryMWh = -1 },
+			"low-battery", "low-battery"},
 		{"manifest demands charge that is there", func(s *situation) { s.release.MinBatteryMWh = 5000 }, "", ""},
 		{"manifest asks", func(s *situation) {
 			s.release.Priority = &priority
@@ -243,13 +253,16 @@ func TestRules(t *testing.T) {
 			s.facts.Device.Authorized, s.local = func(int64) bool { return false }, true
 		}, "", ""},
 
-		{"below the floor", func(s *situation) { s.facts.Floor.Sequence = 8 }, "sequence-below-floor", "sequence-below-floor"},
-		{"at the floor, another", func(s *situation) { s.facts.Floor.Sequence = 7 }, "sequence-reused", "sequence-reused"},
+		{"below the floor",
+			func(s *situation) { s.facts.Floor.Sequence = 8 }, "sequence-below-floor", "sequence-below-floor"},
+		{"at the floor, another",
+			func(s *situation) { s.facts.Floor.Sequence = 7 }, "sequence-reused", "sequence-reused"},
 		{"at the floor, the same", func(s *situation) {
 			m := s.manifest(t)
 			s.m, s.facts.Floor = &m, policy.Floor{Sequence: 7, Manifest: m.Digest()}
 		}, "", ""},
-		{"at the floor, whose manifest is not known", func(s *situation) { s.facts.Floor = policy.Floor{Sequence: 7} }, "", ""},
+		{"at the floor, whose manifest is not known",
+			func(s *situation) { s.facts.Floor = policy.Floor{Sequence: 7} }, "", ""},
 		{"bound to another", func(s *situation) {
 			s.facts.Bound = func(n uint64) (manifest.Digest, bool) { return other, n == 7 }
 		}, "sequence-reused", "sequence-reused"},
@@ -263,17 +276,24 @@ func TestRules(t *testing.T) {
 		{"nothing confirmed yet", func(s *situation) { s.facts.Floor = policy.Floor{}; s.facts.Running = nil }, "", ""},
 
 		{"quarantined image", func(s *situation) {
-			s.facts.Quarantined = func(d manifest.Digest) (reason.Reason, bool) { return reason.HealthFailed, d == image("new") }
+			s.facts.Quarantined = func(d manifest.Digest) (reason.Reason, bool) {
+				return reason.HealthFailed, d == image("new")
+			}
 		}, "quarantined", "quarantined"},
 		{"quarantined manifest", func(s *situation) {
 			m := s.manifest(t)
-			s.m, s.facts.Quarantined = &m, func(d manifest.Digest) (reason.Reason, bool) { return reason.HealthFailed, d == m.Digest() }
+			s.m, s.facts.Quarantined = &m, func(d manifest.Digest) (reason.Reason, bool) {
+				return reason.HealthFailed, d == m.Digest()
+			}
 		}, "quarantined", "quarantined"},
 		{"quarantine of another", func(s *situation) {
-			s.facts.Quarantined = func(d manifest.Digest) (reason.Reason, bool) { return reason.HealthFailed, d == image("old") }
+			s.facts.Quarantined = func(d manifest.Digest) (reason.Reason, bool) {
+				return reason.HealthFailed, d == image("old")
+			}
 		}, "", ""},
 
-		{"already installed", func(s *situation) { s.facts.Running["rootfs"] = image("new") }, "already-installed", "already-installed"},
+		{"already installed",
+			func(s *situation) { s.facts.Running["rootfs"] = image("new") }, "already-installed", "already-installed"},
 		{"one of two installed", func(s *situation) { s.two(); s.facts.Running["rootfs"] = image("new") }, "", ""},
 		{"both installed", func(s *situation) {
 			s.two()
@@ -281,26 +301,37 @@ func TestRules(t *testing.T) {
 		}, "already-installed", "already-installed"},
 
 		{"too large", func(s *situation) { s.facts.SlotSize["rootfs"] = 999 }, "image-too-large", "image-too-large"},
-		{"second too large", func(s *situation) { s.two(); s.facts.SlotSize["app"] = 1 }, "image-too-large", "image-too-large"},
+		{"second too large",
+			func(s *situation) { s.two(); s.facts.SlotSize["app"] = 1 }, "image-too-large", "image-too-large"},
 		{"not measured", func(s *situation) { s.facts.SlotSize = nil }, "slot-busy", "slot-busy"},
-		{"no such component", func(s *situation) { s.facts.Device.Components = map[string]manifest.Target{"boot": {}} }, "slot-missing", "slot-missing"},
+		{"no such component", func(s *situation) { s.facts.Device.Components = map[string]manifest.Target{"boot": {}} },
+			"slot-missing", "slot-missing"},
 
-		{"battery low", func(s *situation) { s.rules.MinBattery, s.facts.Battery = 50, 49 }, "low-battery", "low-battery"},
+		{"battery low",
+			func(s *situation) { s.rules.MinBattery, s.facts.Battery = 50, 49 }, "low-battery", "low-battery"},
 		{"battery enough", func(s *situation) { s.rules.MinBattery, s.facts.Battery = 50, 50 }, "", ""},
-		{"battery low, mains", func(s *situation) { s.rules.MinBattery, s.facts.Battery, s.facts.Mains = 50, 1, true }, "", ""},
-		{"no battery, mains", func(s *situation) { s.rules.MinBattery, s.facts.Battery, s.facts.Mains = 50, -1, true }, "", ""},
-		{"battery unknown", func(s *situation) { s.rules.MinBattery, s.facts.Battery = 50, -1 }, "low-battery", "low-battery"},
-		{"supply unknown", func(s *situation) { s.rules.MinBattery, s.facts.Mains, s.facts.SupplyKnown = 50, true, false }, "low-battery", "low-battery"},
+		{"battery low, mains",
+			func(s *situation) { s.rules.MinBattery, s.facts.Battery, s.facts.Mains = 50, 1, true }, "", ""},
+		{"no battery, mains",
+			func(s *situation) { s.rules.MinBattery, s.facts.Battery, s.facts.Mains = 50, -1, true }, "", ""},
+		{"battery unknown",
+			func(s *situation) { s.rules.MinBattery, s.facts.Battery = 50, -1 }, "low-battery", "low-battery"},
+		{"supply unknown",
+			func(s *situation) { s.rules.MinBattery, s.facts.Mains, s.facts.SupplyKnown = 50, true, false },
+			"low-battery", "low-battery"},
 		{"supply unknown, no rule", func(s *situation) { s.facts.Battery, s.facts.SupplyKnown = -1, false }, "", ""},
-		{"battery low, local", func(s *situation) { s.rules.MinBattery, s.facts.Battery, s.local = 50, 49, true }, "low-battery", "low-battery"},
+		{"battery low, local", func(s *situation) { s.rules.MinBattery, s.facts.Battery, s.local = 50, 49, true },
+			"low-battery", "low-battery"},
 
 		{"outside of the window", func(s *situation) { s.rules.Windows = night }, "", "outside-window"},
-		{"outside, covers download", func(s *situation) { s.rules.Windows, s.rules.WindowCoversDownload = night, true }, "outside-window", "outside-window"},
+		{"outside, covers download", func(s *situation) { s.rules.Windows, s.rules.WindowCoversDownload = night, true },
+			"outside-window", "outside-window"},
 		{"inside", func(s *situation) {
 			s.rules.Windows, s.rules.WindowCoversDownload = night, true
 			s.now.Wall = noon.Add(15 * time.Hour)
 		}, "", ""},
-		{"window, clock unknown", func(s *situation) { s.rules.Windows = night; s.now.Known = false }, "", "clock-unknown"},
+		{"window, clock unknown",
+			func(s *situation) { s.rules.Windows = night; s.now.Known = false }, "", "clock-unknown"},
 		{"window, clock unknown, may go on", func(s *situation) {
 			s.rules.Windows, s.rules.UnknownTimeWaits, s.now.Known = night, false, false
 		}, "", "clock-unknown"},
@@ -317,30 +348,41 @@ func TestRules(t *testing.T) {
 			i.URI, i.Content, i.Size, i.Digest = "#rootfs", []byte("content"), 7, image("content")
 		}, "", ""},
 
-		{"approval for download", func(s *situation) { s.rules.Approval = policy.ApprovalDownload }, "approval-required", ""},
-		{"approval for install", func(s *situation) { s.rules.Approval = policy.ApprovalInstall }, "", "approval-required"},
+		{"approval for download",
+			func(s *situation) { s.rules.Approval = policy.ApprovalDownload }, "approval-required", ""},
+		{"approval for install",
+			func(s *situation) { s.rules.Approval = policy.ApprovalInstall }, "", "approval-required"},
 		{"no approval needed", func(s *situation) { s.rules.Approval = policy.ApprovalNone }, "", ""},
 		{"approved", func(s *situation) { s.rules.Approval, s.facts.Approved = policy.ApprovalInstall, true }, "", ""},
 		{"approval, local", func(s *situation) { s.rules.Approval, s.local = policy.ApprovalDownload, true }, "", ""},
-		{"approval by no known word", func(s *situation) { s.rules.Approval = "sometimes" }, "approval-required", "approval-required"},
+		{"approval by no known word",
+			func(s *situation) { s.rules.Approval = "sometimes" }, "approval-required", "approval-required"},
 
 		{"aborts", func(s *situation) { m := crafted(t, 14, 15); s.m = &m }, "condition-failed", "condition-failed"},
-		{"installs nothing", func(s *situation) { m := crafted(t, 1, 15); s.m = &m }, "manifest-unsupported", "manifest-unsupported"},
+		{"installs nothing",
+			func(s *situation) { m := crafted(t, 1, 15); s.m = &m }, "manifest-unsupported", "manifest-unsupported"},
 
 		{"decommissioned", func(s *situation) { s.facts.Decommissioned = true }, "decommissioned", "decommissioned"},
-		{"decommissioned, local", func(s *situation) { s.facts.Decommissioned, s.local = true, true }, "decommissioned", "decommissioned"},
+		{"decommissioned, local",
+			func(s *situation) { s.facts.Decommissioned, s.local = true, true }, "decommissioned", "decommissioned"},
 
 		{"much at once", func(s *situation) {
 			s.facts.Decommissioned, s.facts.Metered, s.facts.Floor.Sequence = true, true, 9
 			s.facts.SlotSize["rootfs"], s.rules.MinBattery, s.facts.Battery = 1, 50, 3
 			s.rules.Windows, s.rules.WindowCoversDownload, s.rules.Approval = night, true, policy.ApprovalDownload
-		}, "decommissioned sequence-below-floor image-too-large low-battery outside-window link-metered approval-required",
+		},
+			"decommissioned sequence-below-floor image-too-large low-battery outside-window " +
+				"link-metered approval-required",
 			"decommissioned sequence-below-floor image-too-large low-battery outside-window"},
-		{"a final one and one that would pass", func(s *situation) { s.facts.Floor.Sequence, s.facts.Metered = 9, true }, "sequence-below-floor link-metered", "sequence-below-floor"},
+		{"a final one and one that would pass",
+			func(s *situation) { s.facts.Floor.Sequence, s.facts.Metered = 9, true },
+			"sequence-below-floor link-metered", "sequence-below-floor"},
 		{"already installed and outside", func(s *situation) {
 			s.facts.Running["rootfs"], s.rules.Windows = image("new"), night
 		}, "already-installed", "already-installed outside-window"},
-		{"other device, and the rest is still told", func(s *situation) { s.facts.Device.Vendors, s.facts.Metered = nil, true }, "wrong-vendor link-metered", "wrong-vendor"},
+		{"other device, and the rest is still told",
+			func(s *situation) { s.facts.Device.Vendors, s.facts.Metered = nil, true },
+			"wrong-vendor link-metered", "wrong-vendor"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := good()
@@ -383,7 +425,8 @@ func TestPlan(t *testing.T) {
 	d := s.decide(t)
 	var got []string
 	for _, i := range d.Plan.Installs() {
-		got = append(got, fmt.Sprint(i.Component, " ", i.Size, " ", i.Image == image(map[string]string{"rootfs": "new", "app": "app"}[i.Component])))
+		got = append(got, fmt.Sprint(i.Component, " ", i.Size, " ",
+			i.Image == image(map[string]string{"rootfs": "new", "app": "app"}[i.Component])))
 	}
 	if !slices.Equal(got, []string{"rootfs 1000 true", "app 50 true"}) || d.Plan.Manifest().Sequence() != 7 {
 		t.Errorf("plan: %v of sequence %d", got, d.Plan.Manifest().Sequence())
@@ -399,7 +442,8 @@ func TestNoManifest(t *testing.T) {
 	s := good()
 	s.m = &manifest.Manifest{}
 	d := s.under(t, policy.Standing{}, campaign.Permit{})
-	if d.Outcome != policy.Refuse || !d.Plan.IsZero() || !strings.Contains(told(d), "manifest-unsupported") || strings.Contains(fmt.Sprint(d.Findings), "it installs nothing") {
+	if d.Outcome != policy.Refuse || !d.Plan.IsZero() || !strings.Contains(told(d), "manifest-unsupported") ||
+		strings.Contains(fmt.Sprint(d.Findings), "it installs nothing") {
 		t.Errorf("%s: %s", d.Outcome, told(d))
 	}
 }
@@ -452,7 +496,8 @@ func TestNeeds(t *testing.T) {
 }
 
 func TestOutcomeWords(t *testing.T) {
-	for o, want := range map[policy.Outcome]string{policy.Install: "install", policy.Defer: "defer", policy.Refuse: "refuse"} {
+	for o, want := range map[policy.Outcome]string{policy.Install: "install", policy.Defer: "defer",
+		policy.Refuse: "refuse"} {
 		if o.String() != want {
 			t.Errorf("%d is %q", o, o)
 		}
@@ -460,17 +505,20 @@ func TestOutcomeWords(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	for _, ok := range []policy.Rules{{}, {MinBattery: 100, Approval: policy.ApprovalInstall, Windows: []policy.Window{{From: 1439, To: 1440}, {}}}} {
+	for _, ok := range []policy.Rules{{},
+		{MinBattery: 100, Approval: policy.ApprovalInstall, Windows: []policy.Window{{From: 1439, To: 1440}, {}}}} {
 		if err := ok.Validate(); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := (policy.Rules{Windows: []policy.Window{{}, {From: -1}}}).Validate(); err == nil || !strings.Contains(err.Error(), "window 2") {
+	if err := (policy.Rules{Windows: []policy.Window{{}, {From: -1}}}).Validate(); err == nil ||
+		!strings.Contains(err.Error(), "window 2") {
 		t.Errorf("the second window is bad: %v", err)
 	}
 	for _, r := range []policy.Rules{
 		{MinBattery: 101}, {MinBattery: -1}, {Approval: "maybe"},
-		{Windows: []policy.Window{{From: -1}}}, {Windows: []policy.Window{{To: -1}}}, {Windows: []policy.Window{{From: 1440}}}, {Windows: []policy.Window{{To: 1441}}},
+		{Windows: []policy.Window{{From: -1}}}, {Windows: []policy.Window{{To: -1}}},
+		{Windows: []policy.Window{{From: 1440}}}, {Windows: []policy.Window{{To: 1441}}},
 	} {
 		if r.Validate() == nil {
 			t.Errorf("%+v is accepted", r)
@@ -489,7 +537,9 @@ func TestOwn(t *testing.T) {
 		{"nothing", func(*policy.Own) {}, nil},
 		{"boot-safe mode", func(o *policy.Own) { o.Safe = "100% wrong" },
 			[]policy.Finding{{Reason: reason.BootSafeMode, Detail: "100% wrong", Retry: time.Hour}}},
-		{"a hold", func(o *policy.Own) { o.Hold = true }, []policy.Finding{{Reason: reason.RunningUnproven, Retry: time.Hour}}},
+		{"a hold",
+			func(o *policy.Own) { o.Hold = true },
+			[]policy.Finding{{Reason: reason.RunningUnproven, Retry: time.Hour}}},
 		{"stayed", func(o *policy.Own) { o.Stayed = true }, []policy.Finding{{Reason: reason.RunningUnconfirmed,
 			Detail: "its trial failed, and there is no slot to go back to", Retry: time.Hour}}},
 		{"room", func(o *policy.Own) { o.Journal = policy.Room{Free: 9, Needs: 9} }, nil},
@@ -504,7 +554,8 @@ func TestOwn(t *testing.T) {
 			if !slices.Equal(d.Findings, c.want) {
 				t.Errorf("%s, local %t: %+v", c.name, local, d.Findings)
 			}
-			if want := []policy.Payload{{URI: "https://example.com/rootfs.img", Component: "rootfs"}}; !slices.Equal(d.Needs, want) {
+			if want := []policy.Payload{{URI: "https://example.com/rootfs.img", Component: "rootfs"}}; !slices.Equal(
+				d.Needs, want) {
 				t.Errorf("%s, local %t: needs %+v", c.name, local, d.Needs)
 			}
 			s.facts.Battery, s.rules.MinBattery = 1, 2
@@ -529,7 +580,8 @@ func TestJudging(t *testing.T) {
 	s := good()
 	s.facts.Own.Judging = reason.HealthFailed
 	d := s.decide(t)
-	if want := []policy.Finding{{reason.HealthFailed, "waiting to see whether the old system reaches the broker", false, time.Minute}}; !slices.Equal(d.Findings, want) {
+	if want := []policy.Finding{{reason.HealthFailed, "waiting to see whether the old system reaches " +
+		"the broker", false, time.Minute}}; !slices.Equal(d.Findings, want) {
 		t.Errorf("%+v", d.Findings)
 	}
 	s.local = true

@@ -22,17 +22,24 @@ type flaw struct {
 }
 
 var flaws = []flaw{
-	{reason.Decommissioned, func(_ *rand.Rand, s *situation) { s.facts.Decommissioned = true }, false, false, true, true, true},
-	{reason.WrongVendor, func(_ *rand.Rand, s *situation) { s.facts.Device.Vendors = []manifest.UUID{class} }, false, true, true, true, true},
-	{reason.WrongClass, func(_ *rand.Rand, s *situation) { s.facts.Device.Classes = nil }, false, true, true, true, true},
-	{reason.WrongDevice, func(_ *rand.Rand, s *situation) { s.facts.Device.Devices = []manifest.UUID{vendor} }, false, true, true, true, true},
-	{reason.VersionCondition, func(r *rand.Rand, s *situation) { s.facts.Device.Version = []int64{1, r.Int64N(4)} }, false, true, true, true, true},
+	{reason.Decommissioned, func(_ *rand.Rand, s *situation) { s.facts.Decommissioned = true },
+		false, false, true, true, true},
+	{reason.WrongVendor, func(_ *rand.Rand, s *situation) { s.facts.Device.Vendors = []manifest.UUID{class} },
+		false, true, true, true, true},
+	{reason.WrongClass, func(_ *rand.Rand, s *situation) { s.facts.Device.Classes = nil },
+		false, true, true, true, true},
+	{reason.WrongDevice, func(_ *rand.Rand, s *situation) { s.facts.Device.Devices = []manifest.UUID{vendor} },
+		false, true, true, true, true},
+	{reason.VersionCondition, func(r *rand.Rand, s *situation) { s.facts.Device.Version = []int64{1, r.Int64N(4)} },
+		false, true, true, true, true},
 	{reason.Expired, func(r *rand.Rand, s *situation) {
 		s.now.Wall = s.release.UseBefore.Add(time.Duration(r.IntN(1e6)) * time.Second)
 		s.rules.Windows = nil
 	}, false, true, true, true, true},
-	{reason.LowBattery, func(r *rand.Rand, s *situation) { s.facts.Device.BatteryMWh = r.Int64N(1001) - 1 }, false, true, true, true, true},
-	{reason.SequenceBelowFloor, func(r *rand.Rand, s *situation) { s.facts.Floor.Sequence = 8 + r.Uint64N(1e9) }, false, false, true, true, true},
+	{reason.LowBattery, func(r *rand.Rand, s *situation) { s.facts.Device.BatteryMWh = r.Int64N(1001) - 1 },
+		false, true, true, true, true},
+	{reason.SequenceBelowFloor, func(r *rand.Rand, s *situation) { s.facts.Floor.Sequence = 8 + r.Uint64N(1e9) },
+		false, false, true, true, true},
 	{reason.SequenceReused, func(r *rand.Rand, s *situation) {
 		if r.IntN(2) == 0 {
 			s.facts.Floor = policy.Floor{Sequence: 7, Manifest: other}
@@ -42,10 +49,14 @@ var flaws = []flaw{
 		s.facts.Bound = func(uint64) (manifest.Digest, bool) { return other, true }
 	}, false, false, true, true, true},
 	{reason.Quarantined, func(_ *rand.Rand, s *situation) {
-		s.facts.Quarantined = func(d manifest.Digest) (reason.Reason, bool) { return reason.FellBack, d == image("new") }
+		s.facts.Quarantined = func(d manifest.Digest) (reason.Reason, bool) {
+			return reason.FellBack, d == image("new")
+		}
 	}, true, false, true, true, true},
-	{reason.AlreadyInstalled, func(_ *rand.Rand, s *situation) { s.facts.Running["rootfs"] = image("new") }, true, false, true, true, true},
-	{reason.ImageTooLarge, func(r *rand.Rand, s *situation) { s.facts.SlotSize["rootfs"] = r.Int64N(1000) }, true, false, true, true, true},
+	{reason.AlreadyInstalled, func(_ *rand.Rand, s *situation) { s.facts.Running["rootfs"] = image("new") },
+		true, false, true, true, true},
+	{reason.ImageTooLarge, func(r *rand.Rand, s *situation) { s.facts.SlotSize["rootfs"] = r.Int64N(1000) },
+		true, false, true, true, true},
 	{reason.LowBattery, func(r *rand.Rand, s *situation) {
 		s.rules.MinBattery, s.facts.Mains = 40+r.IntN(60), false
 		s.facts.Battery, s.facts.SupplyKnown = r.IntN(41)-1, r.IntN(4) > 0
@@ -54,9 +65,14 @@ var flaws = []flaw{
 		s.now.Wall = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 		s.rules.Windows = []policy.Window{{From: 721 + r.IntN(600), To: r.IntN(720)}}
 	}, false, false, false, true, false},
-	{reason.LinkMetered, func(_ *rand.Rand, s *situation) { s.facts.Metered, s.rules.AllowMetered = true, false }, false, false, true, false, false},
-	{reason.ApprovalRequired, func(_ *rand.Rand, s *situation) { s.rules.Approval, s.facts.Approved = policy.ApprovalDownload, false }, false, false, true, false, false},
-	{reason.ApprovalRequired, func(_ *rand.Rand, s *situation) { s.rules.Approval, s.facts.Approved = policy.ApprovalInstall, false }, false, false, false, true, false},
+	{reason.LinkMetered, func(_ *rand.Rand, s *situation) { s.facts.Metered, s.rules.AllowMetered = true, false },
+		false, false, true, false, false},
+	{reason.ApprovalRequired, func(_ *rand.Rand, s *situation) {
+		s.rules.Approval, s.facts.Approved = policy.ApprovalDownload, false
+	}, false, false, true, false, false},
+	{reason.ApprovalRequired, func(_ *rand.Rand, s *situation) {
+		s.rules.Approval, s.facts.Approved = policy.ApprovalInstall, false
+	}, false, false, false, true, false},
 }
 
 // TestNeverInstallsDespiteAFlaw: whatever else is the case, one bad fact is enough, each is told,
@@ -66,7 +82,8 @@ func TestNeverInstallsDespiteAFlaw(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	demanding := good() // its manifest demands all that a manifest can
 	demanding.release.Versions = []manifest.VersionCondition{{Compare: manifest.CompareGreater, Version: []int64{1, 3}}}
-	demanding.release.UseBefore, demanding.release.MinBatteryMWh, demanding.release.DeviceID = noon.AddDate(1, 0, 0), 1001, &device
+	demanding.release.UseBefore, demanding.release.MinBatteryMWh, demanding.release.DeviceID = noon.AddDate(1, 0, 0),
+		1001, &device
 	m := demanding.manifest(t)
 	for range 4000 {
 		s := good()
@@ -95,7 +112,8 @@ func TestNeverInstallsDespiteAFlaw(t *testing.T) {
 		got := " " + told(d) + " "
 		want := 0
 		for _, f := range applied {
-			if undone(f, applied) || (s.local && !f.console) || (s.stage == policy.Download && !f.download) || (s.stage == policy.Arm && !f.arm) {
+			if undone(f, applied) || (s.local && !f.console) || (s.stage == policy.Download && !f.download) ||
+				(s.stage == policy.Arm && !f.arm) {
 				continue
 			}
 			want++
@@ -113,7 +131,8 @@ func TestNeverInstallsDespiteAFlaw(t *testing.T) {
 // thing about the sequence, the time, or the approval, and the last one counts.
 func undone(f flaw, applied []flaw) bool {
 	groups := [][]reason.Reason{
-		{reason.SequenceBelowFloor, reason.SequenceReused}, {reason.Expired, reason.OutsideWindow}, {reason.ApprovalRequired},
+		{reason.SequenceBelowFloor, reason.SequenceReused}, {reason.Expired, reason.OutsideWindow},
+		{reason.ApprovalRequired},
 		{reason.LowBattery},
 	}
 	last := f

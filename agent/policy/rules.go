@@ -71,8 +71,8 @@ var rules = []rule{
 	{[]reason.Reason{reason.Decommissioned}, notDecommissioned},
 	{[]reason.Reason{reason.SlotMissing, reason.ManifestUnsupported}, supported},
 	{[]reason.Reason{
-		reason.WrongVendor, reason.WrongClass, reason.WrongDevice, reason.VersionCondition, reason.Expired, reason.ClockUnknown,
-		reason.WrongSlot, reason.LowBattery, reason.ApprovalRequired, reason.ConditionFailed,
+		reason.WrongVendor, reason.WrongClass, reason.WrongDevice, reason.VersionCondition, reason.Expired,
+		reason.ClockUnknown, reason.WrongSlot, reason.LowBattery, reason.ApprovalRequired, reason.ConditionFailed,
 	}, conditions},
 	{[]reason.Reason{reason.SequenceBelowFloor, reason.SequenceReused}, sequence},
 	{[]reason.Reason{reason.Quarantined}, notQuarantined},
@@ -211,7 +211,8 @@ func power(q *question, fail fail) {
 	case !f.SupplyKnown || f.Battery < 0:
 		fail(found(reason.LowBattery, "the charge is not known, and %d %% is required", q.facts.Rules.MinBattery))
 	case f.Battery < q.facts.Rules.MinBattery:
-		fail(found(reason.LowBattery, "the charge is %d %%, and %d %% is required", f.Battery, q.facts.Rules.MinBattery))
+		fail(found(reason.LowBattery, "the charge is %d %%, and %d %% is required", f.Battery,
+			q.facts.Rules.MinBattery))
 	}
 }
 

@@ -19,13 +19,16 @@ func TestReleaseGrantedToAScope(t *testing.T) {
 		scope trust.Scope
 		want  []reason.Reason
 	}{
-		"everybody":              {trust.Scope{}, nil},
-		"this vendor":            {trust.Scope{Vendors: [][16]byte{vendor}}, nil},
-		"this class":             {trust.Scope{Classes: [][16]byte{class}}, nil},
-		"this vendor and class":  {trust.Scope{Vendors: [][16]byte{vendor}, Classes: [][16]byte{class}}, nil},
-		"another vendor":         {trust.Scope{Vendors: [][16]byte{stranger}}, []reason.Reason{reason.SignersInsufficient}},
-		"another class":          {trust.Scope{Classes: [][16]byte{stranger}}, []reason.Reason{reason.SignersInsufficient}},
-		"this vendor, not class": {trust.Scope{Vendors: [][16]byte{vendor}, Classes: [][16]byte{stranger}}, []reason.Reason{reason.SignersInsufficient}},
+		"everybody":             {trust.Scope{}, nil},
+		"this vendor":           {trust.Scope{Vendors: [][16]byte{vendor}}, nil},
+		"this class":            {trust.Scope{Classes: [][16]byte{class}}, nil},
+		"this vendor and class": {trust.Scope{Vendors: [][16]byte{vendor}, Classes: [][16]byte{class}}, nil},
+		"another vendor": {trust.Scope{Vendors: [][16]byte{stranger}},
+			[]reason.Reason{reason.SignersInsufficient}},
+		"another class": {trust.Scope{Classes: [][16]byte{stranger}},
+			[]reason.Reason{reason.SignersInsufficient}},
+		"this vendor, not class": {trust.Scope{Vendors: [][16]byte{vendor}, Classes: [][16]byte{stranger}},
+			[]reason.Reason{reason.SignersInsufficient}},
 	} {
 		d := campaigntest.New(t)
 		d.Amend(t, func(s *trust.RootSpec) {
@@ -41,7 +44,8 @@ func TestReleaseGrantedToAScope(t *testing.T) {
 		}
 		wants(t, name+", at the desk", policy.Releasable(d.Root, m, s.facts.Device), tt.want...)
 		s.m, s.local = &m, true
-		wants(t, name+", on the device", s.under(t, policy.Standing{Root: d.Root}, campaign.Permit{}).Findings, tt.want...)
+		wants(t, name+", on the device", s.under(t, policy.Standing{Root: d.Root}, campaign.Permit{}).Findings,
+			tt.want...)
 	}
 }
 
@@ -85,8 +89,9 @@ func TestForeignPulse(t *testing.T) {
 		change func(p *campaign.PulseSpec)
 		want   []reason.Reason
 	}{
-		"honest":            {func(*campaign.PulseSpec) {}, nil},
-		"of another plan":   {func(p *campaign.PulseSpec) { p.Plan = image("another plan") }, []reason.Reason{reason.PulseVoid}},
+		"honest": {func(*campaign.PulseSpec) {}, nil},
+		"of another plan": {func(p *campaign.PulseSpec) { p.Plan = image("another plan") },
+			[]reason.Reason{reason.PulseVoid}},
 		"one phase too far": {func(p *campaign.PulseSpec) { p.Phase = 1 }, []reason.Reason{reason.PulseVoid}},
 	} {
 		d := campaigntest.New(t)

@@ -75,7 +75,8 @@ func TestWindowNext(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 1))
 	zones := []*time.Location{
-		time.UTC, nil, zone(t, "Europe/Berlin"), zone(t, "America/New_York"), zone(t, "Australia/Lord_Howe"), zone(t, "America/Santiago"),
+		time.UTC, nil, zone(t, "Europe/Berlin"), zone(t, "America/New_York"), zone(t, "Australia/Lord_Howe"),
+		zone(t, "America/Santiago"),
 	}
 	changes := []time.Time{ // within a day of a change in one of them
 		time.Date(2026, 3, 29, 1, 0, 0, 0, time.UTC), time.Date(2026, 10, 25, 1, 0, 0, 0, time.UTC),
@@ -142,7 +143,8 @@ func TestWindowSkippedDay(t *testing.T) {
 // TestWindowWait: an open window is not waited for; where none will open, one looks again in a day.
 func TestWindowWait(t *testing.T) {
 	now := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)
-	if wait, open := policy.UntilOpen([]policy.Window{{From: 0, To: 1}, {From: 120, To: 121}}, now); !open || wait != 0 {
+	if wait, open := policy.UntilOpen([]policy.Window{{From: 0, To: 1}, {From: 120, To: 121}}, now); !open ||
+		wait != 0 {
 		t.Errorf("open %t, wait %s", open, wait)
 	}
 	if wait, open := policy.UntilOpen(nil, now); open || wait != 24*time.Hour {

@@ -115,14 +115,17 @@ func TestFates(t *testing.T) {
 func TestBlame(t *testing.T) {
 	type at struct{ tries, fallen int }
 	for b, want := range map[reason.Blame]map[at]bool{
-		reason.NotImage:          {{0, 0}: false, {1, 1}: false, {3, 0}: false, {3, 3}: false},
-		reason.Image:             {{0, 0}: true, {1, 0}: true, {3, 0}: true, {3, 1}: true},
-		reason.ImageIfAgain:      {{0, 0}: false, {1, 0}: false, {3, 0}: false, {0, 1}: true, {3, 1}: true, {3, 2}: true},
-		reason.ImageIfTriedOften: {{0, 0}: false, {1, 0}: false, {2, 0}: true, {3, 0}: true, {1, 1}: true, {0, 1}: true},
+		reason.NotImage: {{0, 0}: false, {1, 1}: false, {3, 0}: false, {3, 3}: false},
+		reason.Image:    {{0, 0}: true, {1, 0}: true, {3, 0}: true, {3, 1}: true},
+		reason.ImageIfAgain: {{0, 0}: false, {1, 0}: false, {3, 0}: false, {0, 1}: true,
+			{3, 1}: true, {3, 2}: true},
+		reason.ImageIfTriedOften: {{0, 0}: false, {1, 0}: false, {2, 0}: true, {3, 0}: true,
+			{1, 1}: true, {0, 1}: true},
 	} {
 		for c, blamed := range want {
 			if got := b.OnImage(c.tries, c.fallen > 0); got != blamed {
-				t.Errorf("blame %d, %d tries armed, fallen back %d times: %t, want %t", b, c.tries, c.fallen, got, blamed)
+				t.Errorf("blame %d, %d tries armed, fallen back %d times: %t, want %t",
+					b, c.tries, c.fallen, got, blamed)
 			}
 		}
 		if got, counts := b.FallsBack(), b == reason.ImageIfAgain || b == reason.ImageIfTriedOften; got != counts {

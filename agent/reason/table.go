@@ -168,8 +168,10 @@ var table = map[Reason]Info{
 		Advice: "Send it the newest root bundle. Look in the history for how it lost the newer root.",
 	},
 	CounterUnreadable: {
-		Says:   "The hardware counter with the trust root's version cannot be read, so an old root could pass for the newest one.",
-		Advice: "Run `ratchet counter` for the fault. If the counter was deleted, find out by whom, then make it again with `ratchet counter init`.",
+		Says: "The hardware counter with the trust root's version cannot be read, so an old root " +
+			"could pass for the newest one.",
+		Advice: "Run `ratchet counter` for the fault. If the counter was deleted, find out by whom, then make it " +
+			"again with `ratchet counter init`.",
 	},
 	PlanMissing: {
 		Ends:   true,
@@ -371,8 +373,10 @@ var table = map[Reason]Info{
 		Advice: "Check the boot metadata. The agent tries again at every start.",
 	},
 	CounterReplaced: {
-		Says:   "The hardware counter is not the one from before: it was deleted and made again, or its TPM was replaced.",
-		Advice: "Find out who did it. If nobody should have, the device may have been given an older root: check what it runs.",
+		Says: "The hardware counter is not the one from before: it was deleted and made " +
+			"again, or its TPM was replaced.",
+		Advice: "Find out who did it. If nobody should have, the device may have been given an older " +
+			"root: check what it runs.",
 	},
 	FloorPending: {
 		Says:   "The update is confirmed, but the rollback counter could not be raised yet.",

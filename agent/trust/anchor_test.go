@@ -38,7 +38,8 @@ func TestAnchorIsSigned(t *testing.T) {
 // TestRootKnowsItsDevice: the device that a root stands for stays when a newer root is taken.
 func TestRootKnowsItsDevice(t *testing.T) {
 	alice, bob, campaign := who(t, "alice", trust.ESP384), who(t, "bob"), who(t, "campaign", trust.Ed25519)
-	for name, scope := range map[string]trust.Scope{"a vendor": {Vendors: [][16]byte{{1}}}, "a class": {Classes: [][16]byte{{1}}}} {
+	for name, scope := range map[string]trust.Scope{"a vendor": {Vendors: [][16]byte{{1}}},
+		"a class": {Classes: [][16]byte{{1}}}} {
 		g := grant(1, campaign)
 		g.Scope = scope
 		v1 := root(t, with(spec(t), trust.RoleCampaign, g), alice, bob)
@@ -108,16 +109,19 @@ func TestGrantsThatAreReached(t *testing.T) {
 		"a part, then another":              {trust.Scope{Component: "app"}, trust.Scope{Component: "boot"}, true},
 		"a part, then one below it":         {trust.Scope{Component: "app"}, trust.Scope{Component: "app/x"}, false},
 		"a part, then one with its letters": {trust.Scope{Component: "app"}, trust.Scope{Component: "apple"}, true},
-		"a class's part, then the part":     {trust.Scope{Classes: one, Component: "app"}, trust.Scope{Component: "app"}, true},
+		"a class's part, then the part": {trust.Scope{Classes: one, Component: "app"},
+			trust.Scope{Component: "app"}, true},
 	} {
 		a, b := grant(1, eve), grant(1, eva)
 		a.Scope, b.Scope = tt.first, tt.second
-		if _, err := trust.BuildRoot(with(spec(t), trust.RoleRelease, a, b)); (err == nil) != tt.ok || err != nil && !strings.Contains(err.Error(), "never reached") {
+		if _, err := trust.BuildRoot(with(spec(t), trust.RoleRelease, a, b)); (err == nil) != tt.ok ||
+			err != nil && !strings.Contains(err.Error(), "never reached") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	nobody := spec(t)
-	nobody.Roles[trust.RoleRelease] = trust.RoleSpec{Generation: 1, Grants: []trust.Grant{{Threshold: 1, Members: []trust.Member{{Name: "nobody"}}}}}
+	nobody.Roles[trust.RoleRelease] = trust.RoleSpec{Generation: 1,
+		Grants: []trust.Grant{{Threshold: 1, Members: []trust.Member{{Name: "nobody"}}}}}
 	if _, err := trust.BuildRoot(nobody); err == nil {
 		t.Error("a signer without a key was taken")
 	}
@@ -127,7 +131,8 @@ func TestGrantsThatAreReached(t *testing.T) {
 func TestSigningOfWhatIsNone(t *testing.T) {
 	s := signer(t, "release-ed25519")
 	plan := document(t, "plan", payload)
-	for name, msg := range map[string][]byte{"nothing": nil, "garbage": []byte("x"), "another kind": document(t, "pulse", payload)} {
+	for name, msg := range map[string][]byte{"nothing": nil, "garbage": []byte("x"),
+		"another kind": document(t, "pulse", payload)} {
 		if _, err := trust.SignDocument("plan", msg, s); err == nil {
 			t.Errorf("%s was signed", name)
 		}
@@ -147,18 +152,21 @@ func TestOlderEdDSA(t *testing.T) {
 	s := with(spec(t), trust.RoleRelease, grant(1, release))
 	older := [][]byte{sign1(t, release.keys[0], map[any]any{1: -8}, nil, false)}
 	team := []person{who(t, "alice", trust.ESP384), who(t, "bob")}
-	if _, err := anchor(t, root(t, s, team...)).Release(trust.Scope{}).Authenticate(payload, older); !errors.Is(err, trust.ErrAlgorithm) {
+	if _, err := anchor(t, root(t, s, team...)).Release(trust.Scope{}).Authenticate(payload, older); !errors.Is(
+		err, trust.ErrAlgorithm) {
 		t.Errorf("not admitted: %v", err)
 	}
 	s.Algorithms = append(s.Algorithms, -8)
-	if ids, err := anchor(t, root(t, s, team...)).Release(trust.Scope{}).Authenticate(payload, older); err != nil || len(ids) != 1 {
+	if ids, err := anchor(t, root(t, s, team...)).Release(trust.Scope{}).Authenticate(payload, older); err != nil ||
+		len(ids) != 1 {
 		t.Errorf("admitted: %v, %v", ids, err)
 	}
 }
 
 // TestOtherFiles: what is in a file that holds no public key is told.
 func TestOtherFiles(t *testing.T) {
-	if _, err := trust.ParsePublic([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")); err == nil || !strings.Contains(err.Error(), "CERTIFICATE") {
+	if _, err := trust.ParsePublic([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")); err ==
+		nil || !strings.Contains(err.Error(), "CERTIFICATE") {
 		t.Errorf("%v", err)
 	}
 }

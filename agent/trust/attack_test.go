@@ -76,12 +76,14 @@ func typOf(kind string) map[any]any { return map[any]any{16: "application/ratche
 func TestAttackArbitrarySoftware(t *testing.T) {
 	a := anchor(t, root(t, spec(t), who(t, "alice", trust.ESP384), who(t, "bob"))).Release(trust.Scope{})
 	release, mallory := who(t, "release"), who(t, "mallory")
-	if got, err := a.Authenticate(payload, envelope(t, release)); err != nil || !slices.Equal(got, []string{release.ID()}) {
+	if got, err := a.Authenticate(payload, envelope(t, release)); err != nil ||
+		!slices.Equal(got, []string{release.ID()}) {
 		t.Fatalf("the honest envelope: %v, %v", got, err)
 	}
 	forged := sign1(t, mallory.keys[0], map[any]any{1: -9}, kidOf(t, release.keys[0]), false)
 	mac := enc(t, cbor.Tag{Number: 17, Content: []any{enc(t, map[int]int{1: 5}), map[int]int{}, nil, make([]byte, 32)}})
-	mac97 := enc(t, cbor.Tag{Number: 97, Content: []any{enc(t, map[int]int{1: 5}), map[int]int{}, nil, make([]byte, 32), []any{}}})
+	mac97 := enc(t,
+		cbor.Tag{Number: 97, Content: []any{enc(t, map[int]int{1: 5}), map[int]int{}, nil, make([]byte, 32), []any{}}})
 	for name, tt := range map[string]struct {
 		payload []byte
 		blocks  [][]byte
@@ -94,17 +96,23 @@ func TestAttackArbitrarySoftware(t *testing.T) {
 		"a MAC":                        {payload, [][]byte{mac}, trust.ErrMalformed},
 		"a MAC with recipients":        {payload, [][]byte{mac97}, trust.ErrMalformed},
 		"a MAC beside the signature":   {payload, append(envelope(t, release), mac), trust.ErrMalformed},
-		"an attached payload":          {payload, [][]byte{sign1(t, release.keys[0], map[any]any{1: -9}, nil, true)}, trust.ErrMalformed},
-		"an unknown critical header":   {payload, [][]byte{sign1(t, release.keys[0], map[any]any{1: -9, 2: []any{900}, 900: 1}, nil, false)}, trust.ErrMalformed},
-		"an unprotected algorithm":     {payload, [][]byte{sign1(t, release.keys[0], nil, map[any]any{1: -9}, false)}, trust.ErrMalformed},
-		"an algorithm of another key":  {payload, [][]byte{sign1(t, release.keys[0], map[any]any{1: -19}, kidOf(t, release.keys[0]), false)}, trust.ErrAlgorithm},
-		"an algorithm not in the root": {payload, [][]byte{sign1(t, release.keys[0], map[any]any{1: -7}, nil, false)}, trust.ErrAlgorithm},
+		"an attached payload": {payload,
+			[][]byte{sign1(t, release.keys[0], map[any]any{1: -9}, nil, true)}, trust.ErrMalformed},
+		"an unknown critical header": {payload, [][]byte{sign1(t, release.keys[0],
+			map[any]any{1: -9, 2: []any{900}, 900: 1}, nil, false)}, trust.ErrMalformed},
+		"an unprotected algorithm": {payload,
+			[][]byte{sign1(t, release.keys[0], nil, map[any]any{1: -9}, false)}, trust.ErrMalformed},
+		"an algorithm of another key": {payload, [][]byte{sign1(t, release.keys[0], map[any]any{1: -19},
+			kidOf(t, release.keys[0]), false)}, trust.ErrAlgorithm},
+		"an algorithm not in the root": {payload,
+			[][]byte{sign1(t, release.keys[0], map[any]any{1: -7}, nil, false)}, trust.ErrAlgorithm},
 	} {
 		if got, err := a.Authenticate(tt.payload, tt.blocks); !errors.Is(err, tt.want) || len(got) > 0 {
 			t.Errorf("%s: %v, %v, want %v", name, got, err, tt.want)
 		}
 	}
-	if _, err := (trust.Root{}).Release(trust.Scope{}).Authenticate(payload, envelope(t, release)); !errors.Is(err, trust.ErrNoSigner) {
+	if _, err := (trust.Root{}).Release(trust.Scope{}).Authenticate(payload,
+		envelope(t, release)); !errors.Is(err, trust.ErrNoSigner) {
 		t.Errorf("no root trusts somebody: %v", err)
 	}
 }
@@ -120,7 +128,8 @@ func TestOlderAlgorithmsAreTheRootsToAdmit(t *testing.T) {
 		t.Error(err)
 	}
 	h := hostile{body: typOf("plan"), payload: payload, aad: "ratchet/plan/v1"}
-	h.sign(t, who(t, "campaign", trust.Ed25519).keys[0], map[any]any{1: -8}, kidOf(t, made(t, "campaign", trust.Ed25519)))
+	h.sign(t, who(t, "campaign", trust.Ed25519).keys[0], map[any]any{1: -8},
+		kidOf(t, made(t, "campaign", trust.Ed25519)))
 	if _, _, err := r.Verify(trust.RoleCampaign, "plan", h.encode(t)); !errors.Is(err, trust.ErrAlgorithm) {
 		t.Errorf("a document signed under -8: %v", err)
 	}
@@ -135,10 +144,12 @@ func TestAttackForgedDocument(t *testing.T) {
 	base := func() hostile { return hostile{body: typOf("plan"), payload: payload, aad: "ratchet/plan/v1"} }
 	good := base()
 	good.sign(t, campaign, alg, kidOf(t, campaign))
-	if p, ids, err := r.Verify(trust.RoleCampaign, "plan", good.encode(t)); err != nil || !bytes.Equal(p, payload) || len(ids) != 1 {
+	if p, ids, err := r.Verify(trust.RoleCampaign, "plan", good.encode(t)); err != nil ||
+		!bytes.Equal(p, payload) || len(ids) != 1 {
 		t.Fatalf("the honest document: %v", err)
 	}
-	if ours := cosign(t, "plan", document(t, "plan", payload), who(t, "campaign", trust.Ed25519)); !bytes.Equal(ours, good.encode(t)) {
+	if ours := cosign(t, "plan", document(t, "plan", payload),
+		who(t, "campaign", trust.Ed25519)); !bytes.Equal(ours, good.encode(t)) {
 		t.Error("the honest document is not the one that the signer makes")
 	}
 	for name, tt := range map[string]struct {
@@ -148,26 +159,30 @@ func TestAttackForgedDocument(t *testing.T) {
 		kid    map[any]any
 		want   error
 	}{
-		"wrong aad":                 {change: func(h *hostile) { h.aad = "ratchet/pulse/v1" }, want: trust.ErrSignature},
-		"aad of a later version":    {change: func(h *hostile) { h.aad = "ratchet/plan/v2" }, want: trust.ErrSignature},
-		"wrong typ":                 {change: func(h *hostile) { h.body = typOf("pulse") }, want: trust.ErrMalformed},
-		"no typ":                    {change: func(h *hostile) { h.body = map[any]any{} }, want: trust.ErrMalformed},
-		"typ and more":              {change: func(h *hostile) { h.body[3] = 0 }, want: trust.ErrMalformed},
-		"unknown crit":              {change: func(h *hostile) { h.body[2], h.body[900] = []any{900}, 1 }, want: trust.ErrMalformed},
-		"unprotected headers":       {change: func(h *hostile) { h.unprotected = map[any]any{3: 0} }, want: trust.ErrMalformed},
+		"wrong aad": {change: func(h *hostile) { h.aad = "ratchet/pulse/v1" },
+			want: trust.ErrSignature},
+		"aad of a later version": {change: func(h *hostile) { h.aad = "ratchet/plan/v2" }, want: trust.ErrSignature},
+		"wrong typ":              {change: func(h *hostile) { h.body = typOf("pulse") }, want: trust.ErrMalformed},
+		"no typ":                 {change: func(h *hostile) { h.body = map[any]any{} }, want: trust.ErrMalformed},
+		"typ and more":           {change: func(h *hostile) { h.body[3] = 0 }, want: trust.ErrMalformed},
+		"unknown crit": {change: func(h *hostile) { h.body[2], h.body[900] = []any{900}, 1 },
+			want: trust.ErrMalformed},
+		"unprotected headers": {change: func(h *hostile) { h.unprotected = map[any]any{3: 0} },
+			want: trust.ErrMalformed},
 		"payload detached":          {change: func(h *hostile) { h.payload = nil }, want: trust.ErrMalformed},
 		"payload empty":             {change: func(h *hostile) { h.payload = []byte{} }, want: trust.ErrMalformed},
 		"signature of a COSE_Sign1": {change: func(h *hostile) { h.context = "Signature1" }, want: trust.ErrSignature},
 		"tag of a MAC":              {change: func(h *hostile) { h.tag = 97 }, want: trust.ErrMalformed},
 		"tag of a COSE_Sign1":       {change: func(h *hostile) { h.tag = 18 }, want: trust.ErrMalformed},
-		"algorithm unprotected":     {alg: map[any]any{}, kid: map[any]any{1: -19, 4: unhex(t, campaign.Key().ID())}, want: trust.ErrMalformed},
-		"algorithm of another key":  {alg: map[any]any{1: -9}, want: trust.ErrAlgorithm},
-		"crit in a signature":       {alg: map[any]any{1: -19, 2: []any{900}, 900: 1}, want: trust.ErrMalformed},
-		"no kid":                    {kid: map[any]any{}, want: trust.ErrMalformed},
-		"a kid that is no hash":     {kid: map[any]any{4: []byte("campaign")}, want: trust.ErrMalformed},
-		"a kid of somebody else":    {kid: kidOf(t, pulse), want: trust.ErrNoSigner},
-		"a key of another role":     {by: pulse, kid: kidOf(t, pulse), want: trust.ErrNoSigner},
-		"a stranger with the kid":   {by: made(t, "mallory", trust.Ed25519), want: trust.ErrSignature},
+		"algorithm unprotected": {alg: map[any]any{}, kid: map[any]any{1: -19, 4: unhex(t, campaign.Key().ID())},
+			want: trust.ErrMalformed},
+		"algorithm of another key": {alg: map[any]any{1: -9}, want: trust.ErrAlgorithm},
+		"crit in a signature":      {alg: map[any]any{1: -19, 2: []any{900}, 900: 1}, want: trust.ErrMalformed},
+		"no kid":                   {kid: map[any]any{}, want: trust.ErrMalformed},
+		"a kid that is no hash":    {kid: map[any]any{4: []byte("campaign")}, want: trust.ErrMalformed},
+		"a kid of somebody else":   {kid: kidOf(t, pulse), want: trust.ErrNoSigner},
+		"a key of another role":    {by: pulse, kid: kidOf(t, pulse), want: trust.ErrNoSigner},
+		"a stranger with the kid":  {by: made(t, "mallory", trust.Ed25519), want: trust.ErrSignature},
 	} {
 		h := base()
 		if tt.change != nil {
@@ -275,9 +290,13 @@ func TestAttackSignerOutOfScope(t *testing.T) {
 		{"the application team at the system", here, "rootfs", []person{app}, trust.ErrThreshold},
 		{"the application team at a name that only begins alike", here, "apparel", []person{app}, trust.ErrThreshold},
 		{"the general team at the application", here, "app", []person{all}, trust.ErrThreshold},
-		{"the application team at another class", trust.Scope{Vendors: here.Vendors, Classes: [][16]byte{sensor}}, "app", []person{app}, trust.ErrNoSigner},
-		{"the general team at another vendor's", trust.Scope{Vendors: [][16]byte{other}, Classes: here.Classes}, "rootfs", []person{all}, trust.ErrThreshold},
-		{"the general team at a device that does not know what it is", trust.Scope{}, "rootfs", []person{all}, trust.ErrThreshold},
+		{"the application team at another class",
+			trust.Scope{Vendors: here.Vendors, Classes: [][16]byte{sensor}}, "app", []person{app}, trust.ErrNoSigner},
+		{"the general team at another vendor's",
+			trust.Scope{Vendors: [][16]byte{other}, Classes: here.Classes}, "rootfs",
+			[]person{all}, trust.ErrThreshold},
+		{"the general team at a device that does not know what it is",
+			trust.Scope{}, "rootfs", []person{all}, trust.ErrThreshold},
 		{"one of two at boot", here, "boot", []person{all}, trust.ErrThreshold},
 		{"two at boot", here, "boot/spl", []person{all, boot1}, nil},
 	} {
@@ -299,7 +318,8 @@ func TestAttackSignerOutOfScope(t *testing.T) {
 		}
 	}
 	// A plan signed by people whose scope is elsewhere.
-	s = with(s, trust.RoleCampaign, scoped(grant(1, who(t, "campaign", trust.Ed25519)), trust.Scope{Classes: [][16]byte{gateway}}))
+	s = with(s, trust.RoleCampaign,
+		scoped(grant(1, who(t, "campaign", trust.Ed25519)), trust.Scope{Classes: [][16]byte{gateway}}))
 	r = anchor(t, root(t, s, who(t, "alice", trust.ESP384), who(t, "bob")))
 	plan := cosign(t, "plan", document(t, "plan", payload), who(t, "campaign", trust.Ed25519))
 	if _, _, err := r.At(here).Verify(trust.RoleCampaign, "plan", plan); err != nil {
@@ -320,7 +340,8 @@ type chain struct {
 }
 
 func newChain(t testing.TB) (c chain) {
-	c.alice, c.bob, c.carol = who(t, "alice", trust.ESP384), who(t, "bob"), who(t, "carol", trust.Ed25519, trust.MLDSA65)
+	c.alice, c.bob, c.carol = who(t, "alice", trust.ESP384), who(t, "bob"),
+		who(t, "carol", trust.Ed25519, trust.MLDSA65)
 	c.dave = who(t, "dave", trust.Ed25519)
 	c.v1 = root(t, spec(t), c.alice, c.bob)
 	c.r1 = anchor(t, c.v1)
@@ -349,7 +370,8 @@ func TestAttackRootRollback(t *testing.T) {
 		}
 	}
 	// The same version again, as the third: signed, and not the trusted one.
-	other := root(t, c.r2.Next(with(c.r2.Spec(), trust.RolePulse, grant(1, who(t, "other", trust.Ed25519)))), c.bob, c.dave)
+	other := root(t, c.r2.Next(with(c.r2.Spec(), trust.RolePulse, grant(1, who(t, "other", trust.Ed25519)))), c.bob,
+		c.dave)
 	r, err := trust.Walk(c.r3, bundleOf(t, c.v1, c.v2, other), noTime)
 	refused(t, c.r3, r, err, trust.ErrFork)
 }
@@ -403,10 +425,11 @@ func TestAttackRootKeyCompromise(t *testing.T) {
 		"the new threshold is not met":      {root(t, wide, c.alice, c.bob), trust.ErrThreshold},
 		"a pair stripped of a lattice half": {root(t, c.r1.Next(c.r1.Spec()), c.alice, half), trust.ErrThreshold},
 		"a pair with a lattice half only":   {root(t, c.r1.Next(c.r1.Spec()), c.alice, lattice), trust.ErrThreshold},
-		"signers of other roles":            {root(t, own, mallory, who(t, "release"), who(t, "campaign", trust.Ed25519)), trust.ErrNoSigner},
-		"another chain":                     {root(t, other, c.alice, c.bob), trust.ErrFork},
-		"a development root":                {root(t, dev, c.alice, c.bob), trust.ErrFork},
-		"a plan in its place":               {cosign(t, "root", document(t, "root", payload), c.alice, c.bob), trust.ErrMalformed},
+		"signers of other roles": {root(t, own, mallory, who(t, "release"),
+			who(t, "campaign", trust.Ed25519)), trust.ErrNoSigner},
+		"another chain":       {root(t, other, c.alice, c.bob), trust.ErrFork},
+		"a development root":  {root(t, dev, c.alice, c.bob), trust.ErrFork},
+		"a plan in its place": {cosign(t, "root", document(t, "root", payload), c.alice, c.bob), trust.ErrMalformed},
 	} {
 		r, err := trust.Walk(c.r1, bundleOf(t, c.v1, tt.next), noTime)
 		if refused(t, c.r1, r, err, tt.want); t.Failed() {
@@ -423,7 +446,8 @@ func TestAttackRootKeyCompromise(t *testing.T) {
 		t.Errorf("a root as a plan: %v", err)
 	}
 	// The two teams that it takes.
-	if r, err := trust.Walk(c.r1, bundleOf(t, c.v1, root(t, own, c.alice, c.bob, mallory)), noTime); err != nil || r.Version() != 2 {
+	if r, err := trust.Walk(c.r1, bundleOf(t, c.v1, root(t, own, c.alice, c.bob, mallory)), noTime); err != nil ||
+		r.Version() != 2 {
 		t.Errorf("the honest rotation: %v", err)
 	}
 }
@@ -451,7 +475,8 @@ func TestAttackStolenKeyAfterRotation(t *testing.T) {
 			t.Errorf("%s: after the rotation: %v", role, err)
 		}
 		if role == trust.RoleRelease {
-			if _, err := r.Release(trust.Scope{}).Authenticate(payload, envelope(t, thief)); !errors.Is(err, trust.ErrNoSigner) {
+			if _, err := r.Release(trust.Scope{}).Authenticate(payload, envelope(t, thief)); !errors.Is(
+				err, trust.ErrNoSigner) {
 				t.Errorf("%s: an envelope after the rotation: %v", role, err)
 			}
 		}
@@ -491,7 +516,8 @@ func TestAttackEndlessData(t *testing.T) {
 		t.Error(err)
 	}
 	// A length that promises what does not follow.
-	if _, err := trust.ParseBundle([]byte{0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}); !errors.Is(err, trust.ErrMalformed) {
+	if _, err := trust.ParseBundle([]byte{0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}); !errors.Is(
+		err, trust.ErrMalformed) {
 		t.Error(err)
 	}
 	r := anchor(t, root(t, spec(t), who(t, "alice", trust.ESP384), who(t, "bob")))
@@ -505,7 +531,8 @@ func TestAttackEndlessData(t *testing.T) {
 	if _, err := trust.BuildDocument("plan", big(trust.MaxMessage)); err == nil {
 		t.Error("built what nobody reads")
 	}
-	if _, err := r.Release(trust.Scope{}).Authenticate(payload, [][]byte{big(trust.MaxBlock + 1)}); !errors.Is(err, trust.ErrMalformed) {
+	if _, err := r.Release(trust.Scope{}).Authenticate(payload,
+		[][]byte{big(trust.MaxBlock + 1)}); !errors.Is(err, trust.ErrMalformed) {
 		t.Error(err)
 	}
 }

@@ -48,7 +48,8 @@ func (r Root) Release(scope Scope) Authority {
 // for this device.
 func (a Authority) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
 	if len(a.grants) == 0 {
-		return nil, fmt.Errorf("cannot authenticate: the root gives nobody the role release for this device: %w", ErrNoSigner)
+		return nil,
+			fmt.Errorf("cannot authenticate: the root gives nobody the role release for this device: %w", ErrNoSigner)
 	}
 	found, worst, err := a.keys.authenticate(payload, blocks)
 	if err != nil {
@@ -98,7 +99,8 @@ func (a Authority) Covers(signers []string, component string) error {
 		}
 	}
 	if n < g.Threshold {
-		return fmt.Errorf("%s is signed by %d of %d who may release it, the threshold is %d: %w", component, n, len(g.Members), g.Threshold, ErrThreshold)
+		return fmt.Errorf("%s is signed by %d of %d who may release it, the threshold is %d: %w",
+			component, n, len(g.Members), g.Threshold, ErrThreshold)
 	}
 	return nil
 }

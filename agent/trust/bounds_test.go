@@ -120,7 +120,9 @@ func TestRootBounds(t *testing.T) {
 		},
 		"name":                      func(s *trust.RootSpec) { s.Name = strings.Repeat("~", trust.MaxName) },
 		"a name with a space in it": func(s *trust.RootSpec) { s.Name = "a fleet" },
-		"a range of one number":     func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"rootfs": {Min: 7, Max: 7}} },
+		"a range of one number": func(s *trust.RootSpec) {
+			s.Components = map[string]trust.SequenceRange{"rootfs": {Min: 7, Max: 7}}
+		},
 		"the longest component": func(s *trust.RootSpec) {
 			s.Components = map[string]trust.SequenceRange{strings.Repeat("!", 964) + "~": {Min: 7, Max: 7}}
 		},
@@ -130,7 +132,8 @@ func TestRootBounds(t *testing.T) {
 			s.Algorithms = []int64{trust.ESP384, trust.MLDSA65, trust.Ed25519, trust.ESP256}
 		},
 		"all kinds of digests": func(s *trust.RootSpec) {
-			s.Revoked = []string{"sha256:" + strings.Repeat("0a", 32), "sha384:" + strings.Repeat("0b", 48), "sha512:" + strings.Repeat("0c", 64)}
+			s.Revoked = []string{"sha256:" + strings.Repeat("0a", 32), "sha384:" + strings.Repeat("0b", 48),
+				"sha512:" + strings.Repeat("0c", 64)}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -141,30 +144,53 @@ func TestRootBounds(t *testing.T) {
 				t.Fatal(err)
 			}
 			v, err := trust.ReviewRoot(msg, trust.Root{})
-			if err != nil || fmt.Sprint(v.Spec.Revoked) != fmt.Sprint(s.Revoked) || len(v.Spec.Members) != len(s.Members) || v.Spec.Name != s.Name || !v.Spec.Expires.Equal(s.Expires) {
+			if err != nil || fmt.Sprint(v.Spec.Revoked) != fmt.Sprint(s.Revoked) ||
+				len(v.Spec.Members) != len(s.Members) || v.Spec.Name != s.Name || !v.Spec.Expires.Equal(s.Expires) {
 				t.Errorf("it reads as %+v, %v", v.Spec, err)
 			}
 		})
 	}
 	for name, change := range map[string]func(s *trust.RootSpec){
-		"a longer name":                             func(s *trust.RootSpec) { s.Name = strings.Repeat("x", trust.MaxName+1) },
+		"a longer name": func(s *trust.RootSpec) {
+			s.Name = strings.Repeat("x", trust.MaxName+1)
+		},
 		"a name behind a space":                     func(s *trust.RootSpec) { s.Name = " fleet" },
 		"a name beyond ASCII":                       func(s *trust.RootSpec) { s.Name = "fleet\x7f" },
 		"a name that begins with what is invisible": func(s *trust.RootSpec) { s.Name = "\x1ffleet" },
 		"a signer's name":                           func(s *trust.RootSpec) { s.Members[0].Name = "a\x1b[2J" },
-		"the second after the last":                 func(s *trust.RootSpec) { s.Expires = time.Unix(253402300800, 0).UTC() },
-		"a component from the root":                 func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"/app": {}} },
-		"a component of nothing":                    func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"app/": {}} },
-		"a component with a space":                  func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"a b": {}} },
-		"a component that begins with a space":      func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{" ab": {}} },
-		"a component beyond ASCII":                  func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"a\x7f": {}} },
-		"a longer component":                        func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{strings.Repeat("x", 966): {}} },
+		"the second after the last": func(s *trust.RootSpec) {
+			s.Expires = time.Unix(253402300800, 0).UTC()
+		},
+		"a component from the root": func(s *trust.RootSpec) {
+			s.Components = map[string]trust.SequenceRange{"/app": {}}
+		},
+		"a component of nothing": func(s *trust.RootSpec) {
+			s.Components = map[string]trust.SequenceRange{"app/": {}}
+		},
+		"a component with a space": func(s *trust.RootSpec) {
+			s.Components = map[string]trust.SequenceRange{"a b": {}}
+		},
+		"a component that begins with a space": func(s *trust.RootSpec) {
+			s.Components = map[string]trust.SequenceRange{" ab": {}}
+		},
+		"a component beyond ASCII": func(s *trust.RootSpec) {
+			s.Components = map[string]trust.SequenceRange{"a\x7f": {}}
+		},
+		"a longer component": func(s *trust.RootSpec) {
+			s.Components = map[string]trust.SequenceRange{strings.Repeat("x", 966): {}}
+		},
 		"a component of a grant": func(s *trust.RootSpec) {
 			*s = with(*s, trust.RoleRelease, scoped(grant(1, who(t, "eve")), trust.Scope{Component: "a b"}))
 		},
-		"digits in capitals":          func(s *trust.RootSpec) { s.Revoked = []string{"sha256:" + strings.Repeat("0A", 32)} },
-		"no digits":                   func(s *trust.RootSpec) { s.Revoked = []string{"sha256:" + strings.Repeat("0z", 32)} },
-		"digits of another algorithm": func(s *trust.RootSpec) { s.Revoked = []string{"sha384:" + strings.Repeat("0a", 32)} },
+		"digits in capitals": func(s *trust.RootSpec) {
+			s.Revoked = []string{"sha256:" + strings.Repeat("0A", 32)}
+		},
+		"no digits": func(s *trust.RootSpec) {
+			s.Revoked = []string{"sha256:" + strings.Repeat("0z", 32)}
+		},
+		"digits of another algorithm": func(s *trust.RootSpec) {
+			s.Revoked = []string{"sha384:" + strings.Repeat("0a", 32)}
+		},
 		"the same algorithm twice": func(s *trust.RootSpec) {
 			s.Algorithms = []int64{trust.ESP384, trust.MLDSA65, trust.Ed25519, trust.Ed25519, trust.ESP256}
 		},
@@ -172,10 +198,12 @@ func TestRootBounds(t *testing.T) {
 			s.Algorithms = []int64{trust.MLDSA65, trust.ESP384, trust.Ed25519, trust.ESP256}
 		},
 		"a vendor twice": func(s *trust.RootSpec) {
-			*s = with(*s, trust.RoleRelease, scoped(grant(1, who(t, "eve")), trust.Scope{Vendors: [][16]byte{{1}, {1}}}))
+			*s = with(*s, trust.RoleRelease,
+				scoped(grant(1, who(t, "eve")), trust.Scope{Vendors: [][16]byte{{1}, {1}}}))
 		},
 		"a root role for a class": func(s *trust.RootSpec) {
-			*s = with(*s, trust.RoleRoot, scoped(grant(1, who(t, "alice", trust.ESP384)), trust.Scope{Classes: [][16]byte{{1}}}))
+			*s = with(*s, trust.RoleRoot,
+				scoped(grant(1, who(t, "alice", trust.ESP384)), trust.Scope{Classes: [][16]byte{{1}}}))
 		},
 		"a signer whose second key is another one": func(s *trust.RootSpec) {
 			for i, m := range s.Members {
@@ -205,8 +233,8 @@ func named(n int) map[string]trust.SequenceRange {
 
 // TestKinds: the kind of a document is a word, and it says something.
 func TestKinds(t *testing.T) {
-	for kind, ok := range map[string]bool{"plan": true, "a-b": true, strings.Repeat("k", 32): true, strings.Repeat("k", 33): false,
-		"": false, "Plan": false, "pl4n": false, "a/b": false, "p\x00": false} {
+	for kind, ok := range map[string]bool{"plan": true, "a-b": true, strings.Repeat("k", 32): true,
+		strings.Repeat("k", 33): false, "": false, "Plan": false, "pl4n": false, "a/b": false, "p\x00": false} {
 		if _, err := trust.BuildDocument(kind, payload); (err == nil) != ok {
 			t.Errorf("kind %q: %v", kind, err)
 		}
@@ -234,7 +262,8 @@ func TestMessageBytes(t *testing.T) {
 	if len(beyond) < trust.MaxMessage {
 		t.Fatalf("%d bytes", len(beyond))
 	}
-	if _, _, err := trust.Payload("pulse", beyond); !errors.Is(err, trust.ErrMalformed) || !strings.Contains(err.Error(), "at most") {
+	if _, _, err := trust.Payload("pulse", beyond); !errors.Is(err, trust.ErrMalformed) ||
+		!strings.Contains(err.Error(), "at most") {
 		t.Errorf("beyond: %v", err)
 	}
 }
@@ -357,7 +386,8 @@ func TestKeyFileBytes(t *testing.T) {
 	}
 	block, _ := pem.Decode(good)
 	block.Headers = map[string]string{"Proc-Type": "4,ENCRYPTED"}
-	if _, err := trust.ParsePublic(pem.EncodeToMemory(block)); err == nil || !strings.Contains(err.Error(), "encrypted") {
+	if _, err := trust.ParsePublic(pem.EncodeToMemory(block)); err == nil ||
+		!strings.Contains(err.Error(), "encrypted") {
 		t.Errorf("a block with headers: %v", err)
 	}
 	if _, err := trust.ParsePublic(append(good, 'x')); err == nil {

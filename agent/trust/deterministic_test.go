@@ -100,11 +100,13 @@ func TestBlockForm(t *testing.T) {
 		{"not tagged", with(0)[1:], false},
 		{"empty", nil, false},
 	} {
-		if _, err := k.Authenticate(payload, [][]byte{tt.b}); (err == nil) != tt.ok || err != nil && !errors.Is(err, trust.ErrMalformed) {
+		if _, err := k.Authenticate(payload, [][]byte{tt.b}); (err == nil) != tt.ok ||
+			err != nil && !errors.Is(err, trust.ErrMalformed) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
-	doubled := enc(t, cbor.Tag{Number: 18, Content: []any{[]byte{0xa1, 0x01, 0x32}, cbor.RawMessage{0xa2, 0x18, 0x21, 0x01, 0x18, 0x21, 0x01}, nil, make([]byte, 64)}})
+	doubled := enc(t, cbor.Tag{Number: 18, Content: []any{[]byte{0xa1, 0x01, 0x32},
+		cbor.RawMessage{0xa2, 0x18, 0x21, 0x01, 0x18, 0x21, 0x01}, nil, make([]byte, 64)}})
 	if _, err := k.Authenticate(payload, [][]byte{doubled}); !errors.Is(err, trust.ErrMalformed) {
 		t.Errorf("a header twice: %v", err)
 	}

@@ -67,7 +67,8 @@ func open(kind string, msg []byte) (document, error) {
 	case len(msg) > MaxMessage:
 		return document{}, fmt.Errorf("%d bytes, at most %d: %w", len(msg), MaxMessage, ErrMalformed)
 	case !bytes.HasPrefix(msg, tagSign):
-		return document{}, fmt.Errorf("want a tagged COSE_Sign; MACs, single signatures and untagged ones are not accepted: %w", ErrMalformed)
+		return document{}, fmt.Errorf("want a tagged COSE_Sign; MACs, single signatures and untagged "+
+			"ones are not accepted: %w", ErrMalformed)
 	}
 	var m coseSign
 	if err := Decode(msg[len(tagSign):], &m); err != nil {
@@ -79,7 +80,8 @@ func open(kind string, msg []byte) (document, error) {
 	}
 	switch {
 	case !bytes.Equal(m.Protected, head) || len(m.Unprotected) > 0:
-		return document{}, fmt.Errorf("header is %.80x, want typ %q and nothing else: %w", m.Protected, mediaType("ratchet-"+kind), ErrMalformed)
+		return document{}, fmt.Errorf("header is %.80x, want typ %q and nothing else: %w",
+			m.Protected, mediaType("ratchet-"+kind), ErrMalformed)
 	case len(m.Payload) == 0:
 		return document{}, fmt.Errorf("payload is missing: %w", ErrMalformed)
 	case len(m.Signatures) > MaxCosigned:
@@ -90,11 +92,13 @@ func open(kind string, msg []byte) (document, error) {
 	for i, s := range m.Signatures {
 		var h algHeader
 		if err := Decode(s.Protected, &h); err != nil {
-			return document{}, fmt.Errorf("signature %d: header is %.40x, want an algorithm and nothing else: %w", i+1, s.Protected, ErrMalformed)
+			return document{}, fmt.Errorf("signature %d: header is %.40x, want an algorithm and nothing else: %w",
+				i+1, s.Protected, ErrMalformed)
 		}
 		kid := hex.EncodeToString(s.Unprotected.Kid)
 		if len(s.Unprotected.Kid) != sha256.Size || i > 0 && kid <= last {
-			return document{}, fmt.Errorf("signature %d: key ids must be thumbprints in their order, each once: %w", i+1, ErrMalformed)
+			return document{}, fmt.Errorf("signature %d: key ids must be thumbprints in their order, each once: %w",
+				i+1, ErrMalformed)
 		}
 		last = kid
 		d.sigs = append(d.sigs, cosignature{protected: s.Protected, alg: h.Alg, kid: kid, sig: s.Signature})
@@ -114,7 +118,8 @@ func (d document) encode() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("internal error: key id %q is not hex", s.kid)
 		}
-		m.Signatures = append(m.Signatures, coseSignature{Protected: s.protected, Unprotected: kidHeader{kid}, Signature: s.sig})
+		m.Signatures = append(m.Signatures,
+			coseSignature{Protected: s.protected, Unprotected: kidHeader{kid}, Signature: s.sig})
 	}
 	b, err := Encode(m)
 	if err != nil {
@@ -236,7 +241,8 @@ func SignDocument(kind string, msg []byte, s *Signer) ([]byte, error) {
 	if err := d.check(mine, s.key); err != nil {
 		return nil, fmt.Errorf("cannot sign %s: the signer gave something else than a signature: %w", kind, err)
 	}
-	at, again := slices.BinarySearchFunc(d.sigs, mine.kid, func(c cosignature, kid string) int { return strings.Compare(c.kid, kid) })
+	at, again := slices.BinarySearchFunc(d.sigs, mine.kid,
+		func(c cosignature, kid string) int { return strings.Compare(c.kid, kid) })
 	if again {
 		d.sigs[at] = mine
 	} else {

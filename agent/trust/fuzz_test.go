@@ -83,7 +83,8 @@ func FuzzDocument(f *testing.F) {
 	f.Add(document(f, "pulse", payload))
 	f.Add(honest[:len(honest)-1])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if p, _, err := r.Verify(trust.RolePulse, "pulse", b); err == nil && (!bytes.Equal(b, honest) || !bytes.Equal(p, payload)) {
+		if p, _, err := r.Verify(trust.RolePulse, "pulse", b); err == nil &&
+			(!bytes.Equal(b, honest) || !bytes.Equal(p, payload)) {
 			t.Fatal("another document verifies")
 		}
 		if _, _, err := r.Verify(trust.RoleRecovery, "never", b); err == nil {
@@ -95,7 +96,8 @@ func FuzzDocument(f *testing.F) {
 
 // Envelopes are authenticated only by honest blocks, and never a payload that nobody signed.
 func FuzzAuthority(f *testing.F) {
-	s := with(spec(f), trust.RoleRelease, grant(2, who(f, "a"), who(f, "b", trust.Ed25519), who(f, "c", trust.ESP384, trust.MLDSA65)))
+	s := with(spec(f), trust.RoleRelease,
+		grant(2, who(f, "a"), who(f, "b", trust.Ed25519), who(f, "c", trust.ESP384, trust.MLDSA65)))
 	auth := anchor(f, root(f, s, who(f, "alice", trust.ESP384), who(f, "bob"))).Release(trust.Scope{})
 	blocks := envelope(f, who(f, "a"), who(f, "c", trust.ESP384, trust.MLDSA65))
 	f.Add(blocks[0], blocks[1], blocks[2])

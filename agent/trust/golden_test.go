@@ -24,7 +24,8 @@ func verdict(err error) string {
 		err  error
 	}{
 		{"threshold", trust.ErrThreshold}, {"no-signer", trust.ErrNoSigner}, {"signature", trust.ErrSignature},
-		{"algorithm", trust.ErrAlgorithm}, {"replay", trust.ErrReplay}, {"fork", trust.ErrFork}, {"version", trust.ErrVersion},
+		{"algorithm", trust.ErrAlgorithm}, {"replay", trust.ErrReplay}, {"fork", trust.ErrFork},
+		{"version", trust.ErrVersion},
 		{"expired", trust.ErrExpired}, {"empty", trust.ErrEmpty}, {"malformed", trust.ErrMalformed},
 	} {
 		if errors.Is(err, v.err) {

@@ -147,7 +147,8 @@ func parseKey(b []byte) (Key, error) {
 		return Key{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if k.cose != string(b) {
-		return Key{}, fmt.Errorf("%w: key is not written in the one allowed way, or bound to another algorithm", ErrMalformed)
+		return Key{},
+			fmt.Errorf("%w: key is not written in the one allowed way, or bound to another algorithm", ErrMalformed)
 	}
 	return k, nil
 }
@@ -161,7 +162,8 @@ func ParsePublic(b []byte) (Key, error) {
 	}
 	if kind != "PUBLIC KEY" {
 		if kind == "PRIVATE KEY" || kind == "EC PRIVATE KEY" {
-			return Key{}, errors.New("cannot read public key: the file holds a private key; keep it where it is signed with and give out its public half")
+			return Key{}, errors.New("cannot read public key: the file holds a private key; keep it where it is " +
+				"signed with and give out its public half")
 		}
 		return Key{}, fmt.Errorf("cannot read public key: PEM block is %.40q, want \"PUBLIC KEY\"", kind)
 	}

@@ -134,8 +134,9 @@ func TestKeyFilesRefused(t *testing.T) {
 		"huge":        bytes.Repeat([]byte("x"), trust.MaxPEM+1),
 		"P-521":       pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}),
 		"certificate": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		"encrypted":   pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED"}, Bytes: der}),
-		"truncated":   pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der[:40]}),
+		"encrypted": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY",
+			Headers: map[string]string{"Proc-Type": "4,ENCRYPTED"}, Bytes: der}),
+		"truncated": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der[:40]}),
 	} {
 		if _, err := trust.ParsePublic(b); err == nil {
 			t.Errorf("%s: accepted", name)

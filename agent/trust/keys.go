@@ -34,7 +34,8 @@ func NewKeys(keys []Key, legacy bool) (Keys, error) {
 			return Keys{}, fmt.Errorf("cannot build trust anchors: key %d is empty", i+1)
 		}
 		if k.alg == MLDSA65 {
-			return Keys{}, fmt.Errorf("cannot build trust anchors: key %.16s is ML-DSA-65, which counts only in a pair, in a root", k.id)
+			return Keys{}, fmt.Errorf("cannot build trust anchors: key %.16s is ML-DSA-65, which counts "+
+				"only in a pair, in a root", k.id)
 		}
 		if seen[k.id] {
 			return Keys{}, fmt.Errorf("cannot build trust anchors: key %.16s is listed twice", k.id)
@@ -108,7 +109,8 @@ func (k Keys) authenticate(payload []byte, blocks [][]byte) (signers []string, w
 // signer's key id. The payload shares memory with msg.
 func (k Keys) Verify1(msg, aad []byte, typ string) (payload []byte, signer string, err error) {
 	if len(msg) > MaxMessage {
-		return nil, "", fmt.Errorf("cannot verify message of %d bytes, at most %d: %w", len(msg), MaxMessage, ErrMalformed)
+		return nil, "", fmt.Errorf("cannot verify message of %d bytes, at most %d: %w",
+			len(msg), MaxMessage, ErrMalformed)
 	}
 	m, err := decode1(msg)
 	if err != nil {
@@ -123,7 +125,8 @@ func (k Keys) Verify1(msg, aad []byte, typ string) (payload []byte, signer strin
 	}
 	got, present := m.Headers.Protected[cose.HeaderLabelType]
 	if s, ok := got.(string); present != (typ != "") || present && (!ok || s != mediaType(typ)) {
-		return nil, "", fmt.Errorf("cannot verify message: typ is %.60q, want %q: %w", fmt.Sprint(got), mediaType(typ), ErrMalformed)
+		return nil, "", fmt.Errorf("cannot verify message: typ is %.60q, want %q: %w",
+			fmt.Sprint(got), mediaType(typ), ErrMalformed)
 	}
 	signer, err = k.check(signature{
 		alg: alg, kid: kid(m.Headers),
@@ -302,7 +305,8 @@ func detachedSign(b, payload []byte) ([]signature, error) {
 // decode1 reads a tagged COSE_Sign1.
 func decode1(b []byte) (*cose.Sign1Message, error) {
 	if len(b) == 0 || b[0] != 0xd2 { // tag 18
-		return nil, fmt.Errorf("want a tagged COSE_Sign1 or COSE_Sign; MACs and untagged blocks are not accepted: %w", ErrMalformed)
+		return nil, fmt.Errorf("want a tagged COSE_Sign1 or COSE_Sign; MACs and untagged blocks are not accepted: %w",
+			ErrMalformed)
 	}
 	if err := wellformed(b); err != nil {
 		return nil, err

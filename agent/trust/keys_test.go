@@ -53,7 +53,8 @@ func rawSign(t testing.TB, s *trust.Signer, tbs []byte) []byte {
 		t.Fatal(err)
 	}
 	priv := parsePKCS8(t, b)
-	alg := map[int64]cose.Algorithm{trust.ESP256: cose.AlgorithmES256, trust.ESP384: cose.AlgorithmES384, trust.Ed25519: cose.AlgorithmEdDSA}
+	alg := map[int64]cose.Algorithm{trust.ESP256: cose.AlgorithmES256, trust.ESP384: cose.AlgorithmES384,
+		trust.Ed25519: cose.AlgorithmEdDSA}
 	cs, err := cose.NewSigner(alg[s.Key().Alg()], priv)
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +77,8 @@ func sign98(t testing.TB, body map[any]any, attach bool, signers ...*trust.Signe
 }
 
 // sign98As writes one protected body header and signs another.
-func sign98As(t testing.TB, written, prot []byte, unprotected map[any]any, attach bool, signers ...*trust.Signer) []byte {
+func sign98As(t testing.TB, written, prot []byte, unprotected map[any]any, attach bool,
+	signers ...*trust.Signer) []byte {
 	t.Helper()
 	var sigs []any
 	for _, s := range signers {
@@ -140,12 +142,17 @@ func TestAuthenticate(t *testing.T) {
 		{"one signer twice counts once", anchors, [][]byte{block(t, p256), block(t, p256)}, id(p256), nil},
 		{"known beside foreign", anchors, [][]byte{block(t, foreign), block(t, p256)}, id(p256), nil},
 		{"COSE_Sign of two", anchors, [][]byte{sign98(t, nil, false, p256, ed)}, id(p256, ed), nil},
-		{"COSE_Sign with a body header", anchors, [][]byte{sign98(t, map[any]any{3: 0}, false, foreign, ed)}, id(ed), nil},
-		{"COSE_Sign with an empty map as body header", anchors, [][]byte{sign98As(t, []byte{0xa0}, []byte{}, map[any]any{}, false, ed)}, id(ed), nil},
+		{"COSE_Sign with a body header",
+			anchors, [][]byte{sign98(t, map[any]any{3: 0}, false, foreign, ed)}, id(ed), nil},
+		{"COSE_Sign with an empty map as body header",
+			anchors, [][]byte{sign98As(t, []byte{0xa0}, []byte{}, map[any]any{}, false, ed)}, id(ed), nil},
 		{"no kid", anchors, [][]byte{sign1(t, p256, algOf(-9), nil, false)}, id(p256), nil},
-		{"kid of another tool", anchors, [][]byte{sign1(t, p256, algOf(-9), map[any]any{4: []byte("11")}, false)}, id(p256), nil},
-		{"protected kid", anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 4: []byte("11")}, nil, false)}, id(p256), nil},
-		{"crit that is understood", anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 2: []any{1}}, nil, false)}, id(p256), nil},
+		{"kid of another tool",
+			anchors, [][]byte{sign1(t, p256, algOf(-9), map[any]any{4: []byte("11")}, false)}, id(p256), nil},
+		{"protected kid",
+			anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 4: []byte("11")}, nil, false)}, id(p256), nil},
+		{"crit that is understood",
+			anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 2: []any{1}}, nil, false)}, id(p256), nil},
 		{"ES256 where legacy is admitted", legacy, [][]byte{sign1(t, p256, algOf(-7), nil, false)}, id(p256), nil},
 		{"EdDSA where legacy is admitted", legacy, [][]byte{sign1(t, ed, algOf(-8), nil, false)}, id(ed), nil},
 
@@ -153,10 +160,13 @@ func TestAuthenticate(t *testing.T) {
 		{"foreign", anchors, [][]byte{block(t, foreign)}, nil, trust.ErrNoSigner},
 		{"foreign without kid", anchors, [][]byte{sign1(t, foreign, algOf(-9), nil, false)}, nil, trust.ErrSignature},
 		{"damaged", anchors, [][]byte{damaged}, nil, trust.ErrSignature},
-		{"kid names another anchor", anchors, [][]byte{sign1(t, p256, algOf(-9), map[any]any{4: unhex(t, p384.Key().ID())}, false)}, nil, trust.ErrAlgorithm},
+		{"kid names another anchor",
+			anchors, [][]byte{sign1(t, p256, algOf(-9), map[any]any{4: unhex(t, p384.Key().ID())}, false)},
+			nil, trust.ErrAlgorithm},
 		{"ES256", anchors, [][]byte{sign1(t, p256, algOf(-7), nil, false)}, nil, trust.ErrAlgorithm},
 		{"EdDSA", anchors, [][]byte{sign1(t, ed, algOf(-8), nil, false)}, nil, trust.ErrAlgorithm},
-		{"ES384 is not a legacy form", legacy, [][]byte{sign1(t, p384, algOf(-35), nil, false)}, nil, trust.ErrAlgorithm},
+		{"ES384 is not a legacy form",
+			legacy, [][]byte{sign1(t, p384, algOf(-35), nil, false)}, nil, trust.ErrAlgorithm},
 		{"ES256 by a P-384 key", legacy, [][]byte{sign1(t, p384, algOf(-7), nil, false)}, nil, trust.ErrSignature},
 		{"MAC", anchors, [][]byte{mac}, nil, trust.ErrMalformed},
 		{"MAC beside a good block", anchors, [][]byte{block(t, p256), mac}, nil, trust.ErrMalformed},
@@ -164,21 +174,35 @@ func TestAuthenticate(t *testing.T) {
 		{"attached payload", anchors, [][]byte{sign1(t, p256, algOf(-9), nil, true)}, nil, trust.ErrMalformed},
 		{"attached payload in COSE_Sign", anchors, [][]byte{sign98(t, nil, true, p256)}, nil, trust.ErrMalformed},
 		{"unprotected algorithm", anchors, [][]byte{sign1(t, p256, nil, algOf(-9), false)}, nil, trust.ErrMalformed},
-		{"algorithm in both headers", anchors, [][]byte{sign1(t, p256, algOf(-9), algOf(-9), false)}, nil, trust.ErrMalformed},
+		{"algorithm in both headers",
+			anchors, [][]byte{sign1(t, p256, algOf(-9), algOf(-9), false)}, nil, trust.ErrMalformed},
 		{"no algorithm", anchors, [][]byte{sign1(t, p256, nil, nil, false)}, nil, trust.ErrMalformed},
 		{"text algorithm", anchors, [][]byte{sign1(t, p256, algOf("ESP256"), nil, false)}, nil, trust.ErrMalformed},
-		{"unknown crit", anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 2: []any{300}, 300: 1}, nil, false)}, nil, trust.ErrMalformed},
-		{"crit without its header", anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 2: []any{16}}, nil, false)}, nil, trust.ErrMalformed},
-		{"crit typ, which no block's reader checks", anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 2: []any{16}, 16: "x"}, nil, false)}, nil, trust.ErrMalformed},
-		{"unknown crit in the body of a COSE_Sign", anchors, [][]byte{sign98(t, map[any]any{2: []any{300}, 300: 1}, false, p256)}, nil, trust.ErrMalformed},
-		{"unprotected algorithm in the body of a COSE_Sign", anchors, [][]byte{sign98As(t, []byte{}, []byte{}, algOf(-9), false, p256)}, nil, trust.ErrMalformed},
-		{"kid in both headers", anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 4: []byte("a")}, map[any]any{4: []byte("b")}, false)}, nil, trust.ErrMalformed},
-		{"deeply nested header", anchors, [][]byte{sign1(t, p256, algOf(-9), map[any]any{99: nested(9)}, false)}, nil, trust.ErrMalformed},
+		{"unknown crit", anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 2: []any{300}, 300: 1}, nil, false)},
+			nil, trust.ErrMalformed},
+		{"crit without its header",
+			anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 2: []any{16}}, nil, false)}, nil, trust.ErrMalformed},
+		{"crit typ, which no block's reader checks",
+			anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 2: []any{16}, 16: "x"}, nil, false)},
+			nil, trust.ErrMalformed},
+		{"unknown crit in the body of a COSE_Sign",
+			anchors, [][]byte{sign98(t, map[any]any{2: []any{300}, 300: 1}, false, p256)}, nil, trust.ErrMalformed},
+		{"unprotected algorithm in the body of a COSE_Sign",
+			anchors, [][]byte{sign98As(t, []byte{}, []byte{}, algOf(-9), false, p256)}, nil, trust.ErrMalformed},
+		{"kid in both headers",
+			anchors, [][]byte{sign1(t, p256, map[any]any{1: -9, 4: []byte("a")}, map[any]any{4: []byte("b")}, false)},
+			nil, trust.ErrMalformed},
+		{"deeply nested header",
+			anchors, [][]byte{sign1(t, p256, algOf(-9), map[any]any{99: nested(9)}, false)}, nil, trust.ErrMalformed},
 		{"trailing byte", anchors, [][]byte{append(block(t, p256), 0)}, nil, trust.ErrMalformed},
 		{"garbage", anchors, [][]byte{{0xff}}, nil, trust.ErrMalformed},
 		{"empty block", anchors, [][]byte{{}}, nil, trust.ErrMalformed},
-		{"too large", anchors, [][]byte{sign1(t, p256, algOf(-9), map[any]any{99: make([]byte, trust.MaxBlock)}, false)}, nil, trust.ErrMalformed},
-		{"too many signatures", anchors, [][]byte{sign98(t, nil, false, p256, p256, p256, p256, p256, p256, p256, p256, p256)}, nil, trust.ErrMalformed},
+		{"too large",
+			anchors, [][]byte{sign1(t, p256, algOf(-9), map[any]any{99: make([]byte, trust.MaxBlock)}, false)},
+			nil, trust.ErrMalformed},
+		{"too many signatures",
+			anchors, [][]byte{sign98(t, nil, false, p256, p256, p256, p256, p256, p256, p256, p256, p256)},
+			nil, trust.ErrMalformed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := tt.keys.Authenticate(payload, tt.blocks)
@@ -263,7 +287,8 @@ func FuzzAuthenticate(f *testing.F) {
 	f.Add(block(f, p256), block(f, ed))
 	f.Add(sign98(f, map[any]any{3: 0}, false, p256, ed), []byte{})
 	f.Add(sign1(f, p256, map[any]any{1: -9, 2: []any{300}, 300: 1}, nil, false), []byte{0xd1})
-	f.Add(sign1(f, p256, map[any]any{1: -9}, map[any]any{7: []any{[]byte{}, map[any]any{}, []byte{1}}}, false), []byte{0xd8, 0x62})
+	f.Add(sign1(f, p256, map[any]any{1: -9}, map[any]any{7: []any{[]byte{}, map[any]any{}, []byte{1}}}, false),
+		[]byte{0xd8, 0x62})
 	anchors := keys(f, true, "release-p256", "release-ed25519", "release-p384")
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		signers, err := anchors.Authenticate(payload, [][]byte{a, b})

@@ -62,7 +62,8 @@ func TestWithoutAKeyID(t *testing.T) {
 		t.Errorf("no anchor has the algorithm: %v", err)
 	}
 	// A protected one counts as much as the other.
-	protected := sign1(t, ours, map[any]any{1: trust.Ed25519, 4: unhex(t, signer(t, "release-p256").Key().ID())}, nil, false)
+	protected := sign1(t, ours, map[any]any{1: trust.Ed25519, 4: unhex(t, signer(t, "release-p256").Key().ID())}, nil,
+		false)
 	if _, err := k.Authenticate(payload, [][]byte{protected}); !errors.Is(err, trust.ErrAlgorithm) {
 		t.Errorf("it names a key of another algorithm: %v", err)
 	}
@@ -103,7 +104,8 @@ func TestGrantsOfOneComponent(t *testing.T) {
 	app, all := who(t, "app-team"), who(t, "release")
 	scoped := grant(1, app)
 	scoped.Scope.Component = "app"
-	r := anchor(t, root(t, with(spec(t), trust.RoleRelease, scoped, grant(1, all)), who(t, "alice", trust.ESP384), who(t, "bob")))
+	r := anchor(t,
+		root(t, with(spec(t), trust.RoleRelease, scoped, grant(1, all)), who(t, "alice", trust.ESP384), who(t, "bob")))
 	one := r.Release(trust.Scope{Component: "app"})
 	if ids, err := one.Authenticate(payload, envelope(t, app)); err != nil || len(ids) != 1 {
 		t.Errorf("who may release it: %v, %v", ids, err)
@@ -124,7 +126,8 @@ func TestGrantsOfOneComponent(t *testing.T) {
 	// One who stands in two grants has signed once.
 	both := grant(1, all)
 	both.Scope.Component = "app"
-	r = anchor(t, root(t, with(spec(t), trust.RoleRelease, both, grant(1, all)), who(t, "alice", trust.ESP384), who(t, "bob")))
+	r = anchor(t,
+		root(t, with(spec(t), trust.RoleRelease, both, grant(1, all)), who(t, "alice", trust.ESP384), who(t, "bob")))
 	if ids, err := r.Release(trust.Scope{}).Authenticate(payload, envelope(t, all)); err != nil || len(ids) != 1 {
 		t.Errorf("one of two grants: %v, %v", ids, err)
 	}
@@ -132,7 +135,8 @@ func TestGrantsOfOneComponent(t *testing.T) {
 
 // TestWhatRenewsARole: a change of threshold or scope gives a role a new generation, as other signers do.
 func TestWhatRenewsARole(t *testing.T) {
-	v1 := root(t, with(spec(t), trust.RoleRelease, grant(1, who(t, "one"), who(t, "two"))), who(t, "alice", trust.ESP384), who(t, "bob"))
+	v1 := root(t, with(spec(t), trust.RoleRelease, grant(1, who(t, "one"), who(t, "two"))),
+		who(t, "alice", trust.ESP384), who(t, "bob"))
 	r := anchor(t, v1)
 	for name, change := range map[string]func(g *trust.Grant){
 		"threshold": func(g *trust.Grant) { g.Threshold = 2 },
@@ -184,7 +188,8 @@ func TestASpecIsACopy(t *testing.T) {
 	got.Roles[trust.RoleRoot].Grants[0].Threshold = 0
 	delete(got.Roles, trust.RolePulse)
 	again := r.Spec()
-	if again.Algorithms[0] == 0 || again.Members[0].Name == "mallory" || again.Revoked[0] == "sha256:ff" || again.Components["rootfs"].Max != 9 ||
+	if again.Algorithms[0] == 0 || again.Members[0].Name == "mallory" || again.Revoked[0] == "sha256:ff" ||
+		again.Components["rootfs"].Max != 9 ||
 		again.Roles[trust.RoleRoot].Grants[0].Threshold != 2 || len(again.Roles[trust.RolePulse].Grants) != 1 {
 		t.Errorf("%+v", again)
 	}
@@ -205,7 +210,8 @@ func TestReviewOfDocuments(t *testing.T) {
 	if err != nil || q.Met() || len(q.Missing) != 1 || q.Threshold != 1 {
 		t.Errorf("unsigned: %+v, %v", q, err)
 	}
-	if q, err = at.ReviewDocument(trust.RoleCampaign, "plan", cosign(t, "plan", msg, campaign)); err != nil || !q.Met() || len(q.Signed) != 1 {
+	if q, err = at.ReviewDocument(trust.RoleCampaign, "plan", cosign(t, "plan", msg, campaign)); err != nil ||
+		!q.Met() || len(q.Signed) != 1 {
 		t.Errorf("signed: %+v, %v", q, err)
 	}
 	if _, err := at.ReviewDocument(trust.RoleCampaign, "plan", []byte("x")); !errors.Is(err, trust.ErrMalformed) {

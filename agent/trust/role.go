@@ -53,9 +53,11 @@ func (s Scope) covers(d Scope) bool { return s.device(d) && s.component(d.Compon
 // contains tells whether s covers everything that t covers.
 func (s Scope) contains(t Scope) bool {
 	all := func(of, sub [][16]byte) bool {
-		return len(of) == 0 || len(sub) > 0 && !slices.ContainsFunc(sub, func(id [16]byte) bool { return !slices.Contains(of, id) })
+		return len(of) == 0 ||
+			len(sub) > 0 && !slices.ContainsFunc(sub, func(id [16]byte) bool { return !slices.Contains(of, id) })
 	}
-	return all(s.Vendors, t.Vendors) && all(s.Classes, t.Classes) && (s.Component == "" || t.Component != "" && s.component(t.Component))
+	return all(s.Vendors, t.Vendors) && all(s.Classes, t.Classes) &&
+		(s.Component == "" || t.Component != "" && s.component(t.Component))
 }
 
 // Member is one signer of a root: a key, or a pair (an ordinary key and an ML-DSA-65 key) of which
@@ -98,7 +100,8 @@ func (g Grant) meet(ids map[string]bool) (signers []string, err error) {
 		}
 	}
 	if len(signers) < g.Threshold {
-		return signers, fmt.Errorf("%d of %d, the threshold is %d: %w", len(signers), len(g.Members), g.Threshold, ErrThreshold)
+		return signers, fmt.Errorf("%d of %d, the threshold is %d: %w",
+			len(signers), len(g.Members), g.Threshold, ErrThreshold)
 	}
 	return signers, nil
 }

@@ -93,7 +93,8 @@ func (r Root) Verify(role Role, kind string, msg []byte) (payload []byte, signer
 	}
 	g, ok := first(r.spec.Roles[role].Grants, r.device)
 	if !ok {
-		return nil, nil, fmt.Errorf("cannot verify %s: root %d gives nobody the role %s for this device: %w", kind, r.Version(), role, ErrNoSigner)
+		return nil, nil, fmt.Errorf("cannot verify %s: root %d gives nobody the role %s for this device: %w",
+			kind, r.Version(), role, ErrNoSigner)
 	}
 	if signers, err = d.meets(g); err != nil {
 		return nil, nil, fmt.Errorf("cannot verify %s: %w", kind, err)
@@ -120,7 +121,8 @@ func (r Root) next(d document) (Root, error) {
 	for _, role := range Roles() {
 		same := sameGrants(r.spec.Roles[role].Grants, n.spec.Roles[role].Grants)
 		if g := n.Generation(role); g != n.Version() && !(same && g == r.Generation(role)) {
-			return Root{}, fmt.Errorf("generation of role %s is %d, which is neither the old one unchanged nor version %d: %w", role, g, n.Version(), ErrMalformed)
+			return Root{}, fmt.Errorf("generation of role %s is %d, which is neither the old one "+
+				"unchanged nor version %d: %w", role, g, n.Version(), ErrMalformed)
 		}
 	}
 	if err := n.own(d); err != nil {

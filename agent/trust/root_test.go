@@ -27,10 +27,12 @@ func TestRootSaysWhatItIs(t *testing.T) {
 		t.Error("signing twice changes the file")
 	}
 	r := anchor(t, msg)
-	if r.Version() != 1 || r.Name() != "example.com" || r.Development() || !r.Issued().Equal(issued) || !r.Expires().Equal(expires) {
+	if r.Version() != 1 || r.Name() != "example.com" || r.Development() || !r.Issued().Equal(issued) ||
+		!r.Expires().Equal(expires) {
 		t.Errorf("%+v", r.Spec())
 	}
-	if g := r.Role(trust.RoleRoot); len(g) != 1 || g[0].Threshold != 2 || len(g[0].Members) != 3 || r.Generation(trust.RoleRoot) != 1 {
+	if g := r.Role(trust.RoleRoot); len(g) != 1 || g[0].Threshold != 2 || len(g[0].Members) != 3 ||
+		r.Generation(trust.RoleRoot) != 1 {
 		t.Errorf("root role %+v", g)
 	}
 	for c, want := range map[string][2]uint64{"rootfs": {7, 900}, "app/x": {0, 5}, "app": {0, math.MaxUint64}} {
@@ -66,31 +68,43 @@ func TestRootRefusesToBe(t *testing.T) {
 		"ends before it begins": {func(s *trust.RootSpec) { s.Expires = s.Issued }, "expires before"},
 		"parts of seconds":      {func(s *trust.RootSpec) { s.Expires = s.Expires.Add(1) }, "whole seconds"},
 		"before 1970":           {func(s *trust.RootSpec) { s.Issued = time.Unix(-1, 0) }, "whole seconds"},
-		"unknown algorithm":     {func(s *trust.RootSpec) { s.Algorithms = append([]int64{-257}, s.Algorithms...) }, "not known"},
+		"unknown algorithm": {func(s *trust.RootSpec) { s.Algorithms = append([]int64{-257}, s.Algorithms...) },
+			"not known"},
 		"algorithms unsorted": {func(s *trust.RootSpec) {
 			s.Algorithms = []int64{trust.ESP256, trust.Ed25519, trust.MLDSA65, trust.ESP384}
 		}, "out of order"},
-		"a key of an algorithm that is not allowed": {func(s *trust.RootSpec) { s.Algorithms = []int64{trust.ESP384, trust.MLDSA65, trust.Ed25519} }, "not among the allowed"},
-		"too many signers":                          {func(s *trust.RootSpec) { s.Members = make([]trust.Member, trust.MaxMembers+1) }, "at most"},
+		"a key of an algorithm that is not allowed": {func(s *trust.RootSpec) {
+			s.Algorithms = []int64{trust.ESP384, trust.MLDSA65, trust.Ed25519}
+		}, "not among the allowed"},
+		"too many signers": {func(s *trust.RootSpec) {
+			s.Members = make([]trust.Member, trust.MaxMembers+1)
+		}, "at most"},
 		"duplicate keys under two ids": {func(s *trust.RootSpec) {
-			twin := trust.Member{Name: "twin", Keys: []trust.Key{made(t, "dora", trust.Ed25519).Key(), made(t, "twin", trust.MLDSA65).Key()}}
-			s.Roles[trust.RoleRoot] = trust.RoleSpec{Generation: 1, Grants: []trust.Grant{{Threshold: 2, Members: []trust.Member{alice.Member, twin, {Name: "dora", Keys: twin.Keys[:1]}}}}}
+			twin := trust.Member{Name: "twin",
+				Keys: []trust.Key{made(t, "dora", trust.Ed25519).Key(), made(t, "twin", trust.MLDSA65).Key()}}
+			s.Roles[trust.RoleRoot] = trust.RoleSpec{Generation: 1, Grants: []trust.Grant{
+				{Threshold: 2, Members: []trust.Member{alice.Member, twin, {Name: "dora", Keys: twin.Keys[:1]}}}}}
 			*s = complete(*s)
 			s.Members = append(s.Members, trust.Member{Name: "dora", Keys: twin.Keys[:1]})
 		}, "listed twice"},
 		"one lattice key in two pairs": {func(s *trust.RootSpec) {
 			half := made(t, "half", trust.MLDSA65).Key()
 			*s = with(*s, trust.RoleRoot, trust.Grant{Threshold: 2, Members: []trust.Member{
-				{Name: "a", Keys: []trust.Key{made(t, "a", trust.ESP256).Key(), half}}, {Name: "b", Keys: []trust.Key{made(t, "b", trust.ESP256).Key(), half}}}})
+				{Name: "a", Keys: []trust.Key{made(t, "a", trust.ESP256).Key(), half}},
+				{Name: "b", Keys: []trust.Key{made(t, "b", trust.ESP256).Key(), half}}}})
 		}, "listed twice"},
-		"a lattice key alone": {func(s *trust.RootSpec) { *s = with(*s, trust.RolePulse, grant(1, who(t, "pulse", trust.MLDSA65))) }, "a pair is"},
+		"a lattice key alone": {func(s *trust.RootSpec) {
+			*s = with(*s, trust.RolePulse, grant(1, who(t, "pulse", trust.MLDSA65)))
+		}, "a pair is"},
 		"two ordinary keys as a pair": {func(s *trust.RootSpec) {
 			*s = with(*s, trust.RolePulse, grant(1, who(t, "pulse", trust.Ed25519, trust.ESP256)))
 		}, "a pair is"},
 		"three keys": {func(s *trust.RootSpec) {
 			*s = with(*s, trust.RolePulse, grant(1, who(t, "pulse", trust.Ed25519, trust.MLDSA65, trust.ESP256)))
 		}, "want one, or a pair"},
-		"a key in two roles": {func(s *trust.RootSpec) { *s = with(*s, trust.RolePulse, grant(1, who(t, "campaign", trust.Ed25519))) }, "one key, one role"},
+		"a key in two roles": {func(s *trust.RootSpec) {
+			*s = with(*s, trust.RolePulse, grant(1, who(t, "campaign", trust.Ed25519)))
+		}, "one key, one role"},
 		"a role nobody knows": {func(s *trust.RootSpec) {
 			s.Roles["admin"] = trust.RoleSpec{Generation: 1, Grants: []trust.Grant{grant(1, bob)}}
 		}, "not known"},
@@ -98,24 +112,34 @@ func TestRootRefusesToBe(t *testing.T) {
 		"root role with a scope": {func(s *trust.RootSpec) {
 			*s = with(*s, trust.RoleRoot, scoped(grant(1, alice), trust.Scope{Vendors: [][16]byte{id(1)}}))
 		}, "role root"},
-		"threshold 0":           {func(s *trust.RootSpec) { *s = with(*s, trust.RolePulse, grant(0, eve)) }, "threshold"},
-		"threshold above n":     {func(s *trust.RootSpec) { *s = with(*s, trust.RolePulse, grant(2, eve)) }, "threshold"},
-		"a signer twice":        {func(s *trust.RootSpec) { *s = with(*s, trust.RolePulse, grant(2, eve, eve)) }, "listed twice"},
+		"threshold 0": {func(s *trust.RootSpec) {
+			*s = with(*s, trust.RolePulse, grant(0, eve))
+		}, "threshold"},
+		"threshold above n": {func(s *trust.RootSpec) {
+			*s = with(*s, trust.RolePulse, grant(2, eve))
+		}, "threshold"},
+		"a signer twice": {func(s *trust.RootSpec) { *s = with(*s, trust.RolePulse, grant(2, eve, eve)) },
+			"listed twice"},
 		"a role without grants": {func(s *trust.RootSpec) { *s = with(*s, trust.RolePulse) }, "0 grants"},
-		"too many grants":       {func(s *trust.RootSpec) { *s = with(*s, trust.RolePulse, make([]trust.Grant, trust.MaxGrants+1)...) }, "grants"},
+		"too many grants": {func(s *trust.RootSpec) {
+			*s = with(*s, trust.RolePulse, make([]trust.Grant, trust.MaxGrants+1)...)
+		}, "grants"},
 		"generation 0": {func(s *trust.RootSpec) {
 			s.Roles[trust.RolePulse] = trust.RoleSpec{Grants: s.Roles[trust.RolePulse].Grants}
 		}, "generation 0"},
 		"generation to come": {func(s *trust.RootSpec) {
 			s.Roles[trust.RolePulse] = trust.RoleSpec{Generation: 2, Grants: s.Roles[trust.RolePulse].Grants}
 		}, "generation 2"},
-		"a signer who is not listed":     {func(s *trust.RootSpec) { s.Members = s.Members[1:] }, "not in the list"},
-		"a listed signer without a role": {func(s *trust.RootSpec) { s.Members = append(s.Members, eve.Member) }, "no role"},
+		"a signer who is not listed": {func(s *trust.RootSpec) { s.Members = s.Members[1:] }, "not in the list"},
+		"a listed signer without a role": {func(s *trust.RootSpec) {
+			s.Members = append(s.Members, eve.Member)
+		}, "no role"},
 		"a grant behind a general one": {func(s *trust.RootSpec) {
 			*s = with(*s, trust.RoleRelease, grant(1, eve), scoped(grant(1, eve), trust.Scope{Component: "boot"}))
 		}, "never reached"},
 		"a grant behind its own class": {func(s *trust.RootSpec) {
-			*s = with(*s, trust.RoleRelease, scoped(grant(1, eve), trust.Scope{Classes: [][16]byte{id(1), id(2)}, Component: "app"}),
+			*s = with(*s, trust.RoleRelease,
+				scoped(grant(1, eve), trust.Scope{Classes: [][16]byte{id(1), id(2)}, Component: "app"}),
 				scoped(grant(1, eve), trust.Scope{Classes: [][16]byte{id(2)}, Component: "app/x"}))
 		}, "never reached"},
 		"a component for another role": {func(s *trust.RootSpec) {
@@ -125,14 +149,23 @@ func TestRootRefusesToBe(t *testing.T) {
 			*s = with(*s, trust.RoleRelease, scoped(grant(1, eve), trust.Scope{Vendors: [][16]byte{id(2), id(1)}}))
 		}, "out of order"},
 		"too many classes": {func(s *trust.RootSpec) {
-			*s = with(*s, trust.RoleRelease, scoped(grant(1, eve), trust.Scope{Classes: make([][16]byte, trust.MaxScope+1)}))
+			*s = with(*s, trust.RoleRelease,
+				scoped(grant(1, eve), trust.Scope{Classes: make([][16]byte, trust.MaxScope+1)}))
 		}, "at most"},
-		"a range upside down":      {func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"rootfs": {Min: 2, Max: 1}} }, "lower number first"},
-		"a component without name": {func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"": {}} }, "component"},
-		"revoked twice":            {func(s *trust.RootSpec) { d := "sha256:" + strings.Repeat("00", 32); s.Revoked = []string{d, d} }, "listed twice"},
+		"a range upside down": {func(s *trust.RootSpec) {
+			s.Components = map[string]trust.SequenceRange{"rootfs": {Min: 2, Max: 1}}
+		}, "lower number first"},
+		"a component without name": {func(s *trust.RootSpec) { s.Components = map[string]trust.SequenceRange{"": {}} },
+			"component"},
+		"revoked twice": {func(s *trust.RootSpec) {
+			d := "sha256:" + strings.Repeat("00", 32)
+			s.Revoked = []string{d, d}
+		}, "listed twice"},
 		"revoked something else":   {func(s *trust.RootSpec) { s.Revoked = []string{"md5:00"} }, "revoked"},
 		"revoked with a short sum": {func(s *trust.RootSpec) { s.Revoked = []string{"sha256:00"} }, "hex digits"},
-		"too many revoked digests": {func(s *trust.RootSpec) { s.Revoked = make([]string, trust.MaxRevoked+1) }, "at most"},
+		"too many revoked digests": {func(s *trust.RootSpec) {
+			s.Revoked = make([]string, trust.MaxRevoked+1)
+		}, "at most"},
 		"too many components": {func(s *trust.RootSpec) {
 			s.Components = map[string]trust.SequenceRange{}
 			for i := range trust.MaxComponents + 1 {
@@ -170,7 +203,8 @@ func TestWalk(t *testing.T) {
 
 	b := bundleOf(t, v1, v2, v3)
 	late := expires.AddDate(1, 0, 0) // 1 and 2 have expired
-	for name, now := range map[string]trust.Time{"no clock": noTime, "late": at(late), "wrong clock": at(time.Unix(0, 0))} {
+	for name, now := range map[string]trust.Time{"no clock": noTime, "late": at(late),
+		"wrong clock": at(time.Unix(0, 0))} {
 		got, err := trust.Walk(r1, b, now)
 		if err != nil || got.Version() != 3 {
 			t.Fatalf("%s: version %d, %v", name, got.Version(), err)
@@ -218,7 +252,8 @@ func TestGeneration(t *testing.T) {
 	walkTo := func(s trust.RootSpec) (trust.Root, error) {
 		return trust.Walk(r1, bundleOf(t, v1, root(t, s, alice, bob)), noTime)
 	}
-	if r, err := walkTo(r1.Next(r1.Spec(), trust.RolePulse)); err != nil || r.Generation(trust.RolePulse) != 2 || r.Generation(trust.RoleCampaign) != 1 {
+	if r, err := walkTo(r1.Next(r1.Spec(), trust.RolePulse)); err != nil || r.Generation(trust.RolePulse) != 2 ||
+		r.Generation(trust.RoleCampaign) != 1 {
 		t.Errorf("renewed: %v", err)
 	}
 	renamed := r1.Next(r1.Spec())
@@ -252,7 +287,8 @@ func TestReview(t *testing.T) {
 	s2 := r1.Next(with(r1.Spec(), trust.RoleRoot, grant(2, alice, bob, who(t, "dave"))))
 	msg := root(t, s2, alice)
 	v, err := trust.ReviewRoot(msg, r1)
-	if err != nil || v.Old.Met() || v.Own.Met() || len(v.Old.Missing) != 2 || v.Old.Signed[0].Name != "alice" || !errors.Is(v.Err, trust.ErrThreshold) {
+	if err != nil || v.Old.Met() || v.Own.Met() || len(v.Old.Missing) != 2 || v.Old.Signed[0].Name != "alice" ||
+		!errors.Is(v.Err, trust.ErrThreshold) {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	half := person{Member: carol.Member, keys: carol.keys[:1]}

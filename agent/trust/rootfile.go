@@ -107,7 +107,8 @@ func (r Root) ReviewDocument(role Role, kind string, msg []byte) (Quorum, error)
 	}
 	g, ok := first(r.spec.Roles[role].Grants, r.device)
 	if !ok {
-		return Quorum{}, fmt.Errorf("cannot read %s: the root gives nobody the role %s for such a device: %w", kind, role, ErrNoSigner)
+		return Quorum{}, fmt.Errorf("cannot read %s: the root gives nobody the role %s for such a device: %w",
+			kind, role, ErrNoSigner)
 	}
 	return d.quorum(g), nil
 }

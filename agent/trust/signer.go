@@ -52,7 +52,8 @@ func Generate(alg int64) (*Signer, error) {
 	case MLDSA65:
 		priv, err = mldsa.GenerateKey(mldsa.MLDSA65())
 	default:
-		return nil, fmt.Errorf("cannot generate a key for algorithm %d: use %d (ESP256), %d (Ed25519), %d (ESP384) or %d (ML-DSA-65): %w",
+		return nil, fmt.Errorf("cannot generate a key for algorithm %d: use %d (ESP256), %d (Ed25519), %d "+
+			"(ESP384) or %d (ML-DSA-65): %w",
 			alg, ESP256, Ed25519, ESP384, MLDSA65, ErrAlgorithm)
 	}
 	if err != nil {

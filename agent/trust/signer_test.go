@@ -103,7 +103,8 @@ func TestHardwareModule(t *testing.T) {
 	}
 	// A signature in form, by another key.
 	s, _ = inModule(t, func([]byte) ([]byte, error) { return der(pair{one, one}), nil })
-	if _, err := trust.SignDocument("plan", document(t, "plan", payload), s); err == nil || !strings.Contains(err.Error(), "something else than a signature") {
+	if _, err := trust.SignDocument("plan", document(t, "plan", payload), s); err == nil ||
+		!strings.Contains(err.Error(), "something else than a signature") {
 		t.Errorf("a signature that does not hold: %v", err)
 	}
 }
@@ -163,7 +164,8 @@ func TestPrivateKeyFiles(t *testing.T) {
 		"a key that signs nothing": {Type: "PRIVATE KEY", Bytes: x},
 		"another block":            {Type: "OPENSSH PRIVATE KEY", Bytes: der},
 	} {
-		if _, err := trust.ParsePrivate(pem.EncodeToMemory(block)); err == nil || !strings.HasPrefix(err.Error(), "cannot read private key") {
+		if _, err := trust.ParsePrivate(pem.EncodeToMemory(block)); err == nil ||
+			!strings.HasPrefix(err.Error(), "cannot read private key") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -225,7 +227,8 @@ func TestTypOfAMessage(t *testing.T) {
 		{"a number", "status", number, false},
 		{"a number, and none is asked for", "", number, false},
 	} {
-		if _, _, err := k.Verify1(tt.msg, nil, tt.typ); (err == nil) != tt.ok || err != nil && !errors.Is(err, trust.ErrMalformed) {
+		if _, _, err := k.Verify1(tt.msg, nil, tt.typ); (err == nil) != tt.ok ||
+			err != nil && !errors.Is(err, trust.ErrMalformed) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}

@@ -150,8 +150,9 @@ func (s RootSpec) encode() ([]byte, error) {
 	if err := s.validate(); err != nil {
 		return nil, err
 	}
-	w := wireRoot{Version: s.Version, Name: s.Name, Development: s.Development, Issued: uint64(s.Issued.Unix()), Expires: uint64(s.Expires.Unix()),
-		Algorithms: s.Algorithms, Roles: map[string]wireRole{}, Components: map[string][2]uint64{}}
+	w := wireRoot{Version: s.Version, Name: s.Name, Development: s.Development, Issued: uint64(s.Issued.Unix()),
+		Expires: uint64(s.Expires.Unix()), Algorithms: s.Algorithms, Roles: map[string]wireRole{},
+		Components: map[string][2]uint64{}}
 	index := map[string]uint64{}
 	for i, m := range s.Members {
 		wm := wireMember{Name: m.Name}
@@ -164,7 +165,8 @@ func (s RootSpec) encode() ([]byte, error) {
 	for role, rs := range s.Roles {
 		wr := wireRole{Generation: rs.Generation}
 		for _, g := range rs.Grants {
-			wg := wireGrant{Threshold: uint64(g.Threshold), Scope: wireScope{ids(g.Scope.Vendors), ids(g.Scope.Classes), g.Scope.Component}}
+			wg := wireGrant{Threshold: uint64(g.Threshold),
+				Scope: wireScope{ids(g.Scope.Vendors), ids(g.Scope.Classes), g.Scope.Component}}
 			for _, m := range g.Members {
 				wg.Members = append(wg.Members, index[m.ID()])
 			}

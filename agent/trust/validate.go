@@ -33,11 +33,13 @@ func (s RootSpec) validate() error {
 	}
 	for c, r := range s.Components {
 		if !componentOK(c) || r.Min > r.Max {
-			return fmt.Errorf("component %.80q from %d to %d: want a component's name, and the lower number first", c, r.Min, r.Max)
+			return fmt.Errorf("component %.80q from %d to %d: want a component's name, and the lower number first",
+				c, r.Min, r.Max)
 		}
 	}
 	if len(s.Revoked) > MaxRevoked {
-		return fmt.Errorf("%d revoked manifests, at most %d: raise the lowest sequence of their component instead", len(s.Revoked), MaxRevoked)
+		return fmt.Errorf("%d revoked manifests, at most %d: raise the lowest sequence of their component instead",
+			len(s.Revoked), MaxRevoked)
 	}
 	for i, d := range s.Revoked {
 		if _, err := digestOf(d); err != nil {
@@ -121,7 +123,8 @@ func (s RootSpec) validateRoles() error {
 					return fmt.Errorf("role %s: signer %s is not in the list of signers", role, m.Name)
 				}
 				if r, ok := serves[m.ID()]; ok && r != role {
-					return fmt.Errorf("signer %s serves the roles %s and %s: one key, one role", m.Name, min(r, role), max(r, role))
+					return fmt.Errorf("signer %s serves the roles %s and %s: one key, one role",
+						m.Name, min(r, role), max(r, role))
 				}
 				serves[m.ID()] = role
 			}

@@ -40,7 +40,8 @@ func BenchmarkWalk(b *testing.B) {
 	bad := cosign(b, "root", document(b, "root", payload), c.alice, c.bob, c.carol)
 	bad[len(bad)-1] ^= 1
 	flood := [][]byte{c.v1}
-	for size := len(c.v1); size+len(bad) < trust.MaxBundle-4096 && len(flood) < trust.MaxVersions; size += len(bad) + 3 {
+	for size := len(c.v1); size+len(bad) < trust.MaxBundle-4096 &&
+		len(flood) < trust.MaxVersions; size += len(bad) + 3 {
 		flood = append(flood, bad)
 	}
 	msg := enc(b, flood)

@@ -30,17 +30,22 @@ func TestRootIsWrittenInOneWay(t *testing.T) {
 	}
 	for name, change := range map[string]func(m fields) []byte{
 		"nothing changed, but for a field that nobody knows": func(m fields) []byte { m[11] = 0; return enc(t, m) },
-		"a field is missing":         func(m fields) []byte { delete(m, 10); return enc(t, m) },
-		"null for an empty list":     func(m fields) []byte { m[10] = nil; return enc(t, m) },
-		"a number as a float":        func(m fields) []byte { m[1] = 1.0; return enc(t, m) },
-		"a number with a tag":        func(m fields) []byte { m[4] = cbor.Tag{Number: 1, Content: m[4]}; return enc(t, m) },
+		"a field is missing":     func(m fields) []byte { delete(m, 10); return enc(t, m) },
+		"null for an empty list": func(m fields) []byte { m[10] = nil; return enc(t, m) },
+		"a number as a float":    func(m fields) []byte { m[1] = 1.0; return enc(t, m) },
+		"a number with a tag": func(m fields) []byte {
+			m[4] = cbor.Tag{Number: 1, Content: m[4]}
+			return enc(t, m)
+		},
 		"a time after the year 9999": func(m fields) []byte { m[5] = uint64(1) << 60; return enc(t, m) },
 		"fields in another order": func(m fields) []byte {
 			return append(append([]byte{honest[0]}, honest[3:]...), honest[1:3]...)
 		},
-		"a number in a longer way": func(m fields) []byte { return append([]byte{honest[0], 1, 0x18, 1}, honest[3:]...) },
-		"a byte after the end":     func(m fields) []byte { return append(append([]byte{}, honest...), 0) },
-		"a signer without a key":   func(m fields) []byte { m[7].([]any)[0].([]any)[1] = []any{}; return enc(t, m) },
+		"a number in a longer way": func(m fields) []byte {
+			return append([]byte{honest[0], 1, 0x18, 1}, honest[3:]...)
+		},
+		"a byte after the end":   func(m fields) []byte { return append(append([]byte{}, honest...), 0) },
+		"a signer without a key": func(m fields) []byte { m[7].([]any)[0].([]any)[1] = []any{}; return enc(t, m) },
 		"a key without algorithm": func(m fields) []byte {
 			key(m, 1, func(k map[any]any) { delete(k, uint64(3)) })
 			return enc(t, m)
@@ -104,7 +109,10 @@ func TestRootIsWrittenInOneWay(t *testing.T) {
 			m[8].(map[any]any)["pulse"].([]any)[1].([]any)[0].([]any)[2] = map[int]any{1: [][]byte{}}
 			return enc(t, m)
 		},
-		"a revoked digest of another length": func(m fields) []byte { m[10] = []any{[]any{-16, make([]byte, 31)}}; return enc(t, m) },
+		"a revoked digest of another length": func(m fields) []byte {
+			m[10] = []any{[]any{-16, make([]byte, 31)}}
+			return enc(t, m)
+		},
 	} {
 		if _, err := trust.ReviewRoot(document(t, "root", change(read())), r); !errors.Is(err, trust.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)

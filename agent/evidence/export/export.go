@@ -156,7 +156,8 @@ func (v *verifier) next() (*evidence.Record, error) {
 		v.s.Device, v.s.Signer = rec.Device, signer
 	}
 	if rec.Device != v.s.Device || signer != v.s.Signer {
-		return nil, fmt.Errorf("%w: %s, key %s, before it %s, key %s", ErrDevice, rec.Device, signer, v.s.Device, v.s.Signer)
+		return nil, fmt.Errorf("%w: %s, key %s, before it %s, key %s",
+			ErrDevice, rec.Device, signer, v.s.Device, v.s.Signer)
 	}
 	again, err := v.link(rec, h)
 	if err != nil {

@@ -35,11 +35,13 @@ func TestExport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum.Device != "gw-1" || sum.Signer != s.Key().ID() || sum.Records != 10 || len(seqs) != 10 || len(sum.Chains) != 1 ||
+	if sum.Device != "gw-1" || sum.Signer != s.Key().ID() || sum.Records != 10 || len(seqs) != 10 ||
+		len(sum.Chains) != 1 ||
 		sum.Reasons[reason.LowBattery] != 1 || len(sum.Reasons) != 1 || sum.Missing() != 0 || sum.Duplicates != 0 {
 		t.Errorf("summary %+v of %v", sum, seqs)
 	}
-	if ch := sum.Chains[0]; ch.First != 1 || ch.Last != 10 || ch.Head != *c.Head() || ch.Records != 10 || ch.Known != nil {
+	if ch := sum.Chains[0]; ch.First != 1 || ch.Last != 10 || ch.Head != *c.Head() || ch.Records != 10 ||
+		ch.Known != nil {
 		t.Errorf("chain %+v", ch)
 	}
 	// Whatever way the bytes arrive in.
@@ -73,7 +75,8 @@ func TestExportSaysWhatIsMissing(t *testing.T) {
 			continue
 		}
 		ch := sum.Chains[0]
-		if ch.First != test.first || !slices.Equal(ch.Gaps, test.gaps) || sum.Missing() != test.missing || sum.Duplicates != test.duplicates {
+		if ch.First != test.first || !slices.Equal(ch.Gaps, test.gaps) || sum.Missing() != test.missing ||
+			sum.Duplicates != test.duplicates {
 			t.Errorf("%s: %+v", test.name, sum)
 		}
 		if len(seqs) != len(test.recs)-test.duplicates || !slices.IsSorted(seqs) {
@@ -106,7 +109,8 @@ func TestNewChain(t *testing.T) {
 		}
 		ch := sum.Chains[len(sum.Chains)-1]
 		if len(sum.Chains) != 2 || ch.Why != reason.JournalLost || ch.First != 1 || ch.Forgot != test.forgot ||
-			sum.Missing() != test.missing || (ch.Known == nil) != (test.known == nil) || ch.Known != nil && *ch.Known != *test.known {
+			sum.Missing() != test.missing || (ch.Known == nil) != (test.known == nil) ||
+			ch.Known != nil && *ch.Known != *test.known {
 			t.Errorf("%s: %+v", test.name, sum)
 		}
 	}
@@ -153,20 +157,35 @@ func TestExportBreaks(t *testing.T) {
 		offset int64
 	}{
 		{"nothing", nil, keys, export.ErrEmpty, 0, 0},
-		{"replaced record", evidencetest.Sign(t, s, slices.Concat(c.Recs[:3], fork.Recs[3:4], c.Recs[4:])...), keys, export.ErrForged, 4, int64(len(evidencetest.Sign(t, s, slices.Concat(c.Recs[:3], fork.Recs[3:4])...)))},
-		{"fork", evidencetest.Sign(t, s, slices.Concat(c.Recs[:4], fork.Recs[3:])...), keys, export.ErrForked, 4, at(4)},
-		{"fork in a new chain", evidencetest.Sign(t, s, slices.Concat(c.Recs, evidencetest.Begin(t, "gw-1", 2, reason.JournalLost, &forkedHead).Recs)...), keys, export.ErrForked, 6, at(6)},
-		{"backwards", evidencetest.Sign(t, s, slices.Concat(c.Recs[:5], c.Recs[2:])...), keys, export.ErrOrder, 5, at(5)},
-		{"back to a chain", evidencetest.Sign(t, s, slices.Concat(c.Recs[:3], evidencetest.Begin(t, "gw-1", 2, "", nil).Recs, c.Recs[3:])...), keys, export.ErrOrder, 1, -1},
-		{"foreign device", evidencetest.Sign(t, s, slices.Concat(c.Recs[:2], foreign.Recs[2:])...), keys, export.ErrDevice, 2, at(2)},
-		{"another known key", append(evidencetest.Sign(t, s, c.Recs[:2]...), evidencetest.Sign(t, other, c.Recs[2:]...)...), both, export.ErrDevice, 2, at(2)},
-		{"unknown key", append(evidencetest.Sign(t, s, c.Recs[:2]...), evidencetest.Sign(t, other, c.Recs[2:]...)...), keys, trust.ErrNoSigner, 2, at(2)},
+		{"replaced record", evidencetest.Sign(t, s, slices.Concat(c.Recs[:3], fork.Recs[3:4], c.Recs[4:])...), keys,
+			export.ErrForged, 4, int64(len(evidencetest.Sign(t, s, slices.Concat(c.Recs[:3], fork.Recs[3:4])...)))},
+		{"fork",
+			evidencetest.Sign(t, s, slices.Concat(c.Recs[:4], fork.Recs[3:])...), keys, export.ErrForked, 4, at(4)},
+		{"fork in a new chain",
+			evidencetest.Sign(t, s, slices.Concat(c.Recs, evidencetest.Begin(t, "gw-1", 2,
+				reason.JournalLost, &forkedHead).Recs)...), keys, export.ErrForked, 6, at(6)},
+		{"backwards",
+			evidencetest.Sign(t, s, slices.Concat(c.Recs[:5], c.Recs[2:])...), keys, export.ErrOrder, 5, at(5)},
+		{"back to a chain",
+			evidencetest.Sign(t, s, slices.Concat(c.Recs[:3],
+				evidencetest.Begin(t, "gw-1", 2, "", nil).Recs, c.Recs[3:])...), keys, export.ErrOrder, 1, -1},
+		{"foreign device",
+			evidencetest.Sign(t, s, slices.Concat(c.Recs[:2], foreign.Recs[2:])...), keys, export.ErrDevice, 2, at(2)},
+		{"another known key",
+			append(evidencetest.Sign(t, s, c.Recs[:2]...), evidencetest.Sign(t, other, c.Recs[2:]...)...), both,
+			export.ErrDevice, 2, at(2)},
+		{"unknown key", append(evidencetest.Sign(t, s, c.Recs[:2]...), evidencetest.Sign(t, other, c.Recs[2:]...)...),
+			keys, trust.ErrNoSigner, 2, at(2)},
 		{"altered", flipped, keys, trust.ErrSignature, 2, at(2)},
-		{"a status among the records", append(evidencetest.Sign(t, s, c.Recs[:2]...), status...), keys, trust.ErrMalformed, 2, at(2)},
-		{"unsigned record", append(evidencetest.Sign(t, s, c.Recs[:2]...), c.Recs[2]...), keys, trust.ErrMalformed, 2, at(2)},
+		{"a status among the records",
+			append(evidencetest.Sign(t, s, c.Recs[:2]...), status...), keys, trust.ErrMalformed, 2, at(2)},
+		{"unsigned record",
+			append(evidencetest.Sign(t, s, c.Recs[:2]...), c.Recs[2]...), keys, trust.ErrMalformed, 2, at(2)},
 		{"cut off", good[:len(good)-1], keys, evidence.ErrMalformed, 5, at(5)},
 		{"garbage", append(bytes.Clone(good[:at(2)]), 0xff, 0xff), keys, evidence.ErrMalformed, 2, at(2)},
-		{"endless item", append(append(bytes.Clone(good[:at(2)]), 0x5a, 0x7f, 0xff, 0xff, 0xff), make([]byte, 1<<20)...), keys, evidence.ErrMalformed, 2, at(2)},
+		{"endless item",
+			append(append(bytes.Clone(good[:at(2)]), 0x5a, 0x7f, 0xff, 0xff, 0xff), make([]byte, 1<<20)...), keys,
+			evidence.ErrMalformed, 2, at(2)},
 	} {
 		sum, seqs, err := verify(test.export, test.keys)
 		var b *export.BreakError
@@ -175,7 +194,8 @@ func TestExportBreaks(t *testing.T) {
 			continue
 		}
 		if b.Seq != test.after || test.offset >= 0 && b.Offset != test.offset {
-			t.Errorf("%s: breaks after %d at byte %d, want %d at %d", test.name, b.Seq, b.Offset, test.after, test.offset)
+			t.Errorf("%s: breaks after %d at byte %d, want %d at %d",
+				test.name, b.Seq, b.Offset, test.after, test.offset)
 		}
 		if sum.Records != len(seqs) || len(seqs) > 0 && seqs[len(seqs)-1] != test.after {
 			t.Errorf("%s: %d records counted, handed over %v", test.name, sum.Records, seqs)
@@ -201,7 +221,8 @@ func TestExportStops(t *testing.T) {
 	if err != mine || n != 3 {
 		t.Errorf("after %d records: %v", n, err)
 	}
-	if _, err := export.Verify(iotest.TimeoutReader(iotest.OneByteReader(bytes.NewReader(whole))), keys, nil); !errors.Is(err, iotest.ErrTimeout) {
+	if _, err := export.Verify(iotest.TimeoutReader(iotest.OneByteReader(bytes.NewReader(whole))), keys,
+		nil); !errors.Is(err, iotest.ErrTimeout) {
 		t.Errorf("error of the reader: %v", err)
 	}
 }

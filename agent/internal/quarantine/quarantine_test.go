@@ -17,7 +17,8 @@ func FuzzQuarantine(f *testing.F) {
 		binary.LittleEndian.PutUint32(b[4:], crc32.ChecksumIEEE(body))
 		return append(b, body...)
 	}
-	body, err := cbor.Marshal(map[int]any{1: 3, 2: []any{map[int]any{1: "sha256:00", 2: []string{"sha256:11"}, 3: "health-failed"}}, 3: map[string]int{"sha256:00": 2}, 5: 7})
+	body, err := cbor.Marshal(map[int]any{1: 3, 2: []any{map[int]any{1: "sha256:00",
+		2: []string{"sha256:11"}, 3: "health-failed"}}, 3: map[string]int{"sha256:00": 2}, 5: 7})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -56,10 +56,12 @@ func TestCommitIsWholeOrNothing(t *testing.T) {
 	before := s.Head().Seq
 	rec := life.Record{Phase: life.Writing, Target: "B", Digest: "sha256:00"}
 	commit := func() error {
-		return s.Commit(&rec, []evidence.Event{{Kind: evidence.KindPhase, From: "preparing", To: "writing"}}, store.PutDocument{Name: store.Envelope, Body: []byte("x")})
+		return s.Commit(&rec, []evidence.Event{{Kind: evidence.KindPhase, From: "preparing", To: "writing"}},
+			store.PutDocument{Name: store.Envelope, Body: []byte("x")})
 	}
 	j.on = true
-	if err := commit(); !errors.Is(err, store.ErrDurable) || s.Head().Seq != before || s.Document(store.Envelope) != nil {
+	if err := commit(); !errors.Is(err, store.ErrDurable) || s.Head().Seq != before ||
+		s.Document(store.Envelope) != nil {
 		t.Errorf("the full journal: %v, head %d after %d", err, s.Head().Seq, before)
 	}
 	j.on = false
@@ -71,7 +73,8 @@ func TestCommitIsWholeOrNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	stored, err := again.Read(life.Device{})
-	if err != nil || stored.Rec.Phase != life.Writing || again.Head().Seq != before+1 || string(again.Document(store.Envelope)) != "x" {
+	if err != nil || stored.Rec.Phase != life.Writing || again.Head().Seq != before+1 ||
+		string(again.Document(store.Envelope)) != "x" {
 		t.Errorf("after a restart: %+v, head %d, %v", stored.Rec, again.Head().Seq, err)
 	}
 }

@@ -61,13 +61,14 @@ type storedOffer struct {
 	Digest   string        `cbor:"2,keyasint"`
 	Sequence uint64        `cbor:"3,keyasint"`
 	Reason   reason.Reason `cbor:"4,keyasint"`
-	Failures int           `cbor:"5,keyasint"`            // updates begun and failed for causes outside the image
-	Said     string        `cbor:"6,keyasint"`            // what it waits for, for people
-	Rules    string        `cbor:"7,keyasint,omitempty"`  // the reasons that are on record
-	Costly   int           `cbor:"8,keyasint,omitempty"`  // failures that loaded or wrote a whole image for nothing
-	Broker   bool          `cbor:"9,keyasint,omitempty"`  // its trial failed for want of the broker: wait for that first
-	Fell     int           `cbor:"10,keyasint,omitempty"` // times that the loader came back from it
-	Reverts  int           `cbor:"11,keyasint,omitempty"` // times that it was armed and left again
+	Failures int           `cbor:"5,keyasint"`           // updates begun and failed for causes outside the image
+	Said     string        `cbor:"6,keyasint"`           // what it waits for, for people
+	Rules    string        `cbor:"7,keyasint,omitempty"` // the reasons that are on record
+	Costly   int           `cbor:"8,keyasint,omitempty"` // failures that loaded or wrote a whole image for nothing
+	// its trial failed for want of the broker: wait for that first
+	Broker  bool `cbor:"9,keyasint,omitempty"`
+	Fell    int  `cbor:"10,keyasint,omitempty"` // times that the loader came back from it
+	Reverts int  `cbor:"11,keyasint,omitempty"` // times that it was armed and left again
 }
 
 type storedVerdict struct {

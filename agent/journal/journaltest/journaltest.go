@@ -81,7 +81,8 @@ func putGetDelete(t *testing.T, s journal.Store, again func() journal.Store) {
 		t.Fatalf("a new journal holds %q", v)
 	}
 	big := strings.Repeat("0123456789abcdef", 4096)
-	values := map[string]string{"a": "1", "empty": "", "big": big, "edge": big[:1023], "edge2": big[:1024], "\xff\x00": "binary key"}
+	values := map[string]string{"a": "1", "empty": "", "big": big, "edge": big[:1023], "edge2": big[:1024],
+		"\xff\x00": "binary key"}
 	for k, v := range values {
 		put(t, s, journal.State, k, v)
 	}
@@ -170,7 +171,10 @@ func scan(t *testing.T, s journal.Store, _ func() journal.Store) {
 				t.Errorf("scan from %x: %v, want %v", c.from, got, c.want)
 			}
 		}
-		return tx.Scan("nothing", "", func(string, []byte) bool { t.Error("a bucket that is not there has keys"); return true })
+		return tx.Scan("nothing", "", func(string, []byte) bool {
+			t.Error("a bucket that is not there has keys")
+			return true
+		})
 	}))
 	err := s.Update(func(tx journal.Tx) error {
 		must(t, tx.Delete(journal.Evidence, seq(255)))

@@ -51,12 +51,15 @@ func TestReleaseReachesDevice(t *testing.T) {
 			t.Fatal(err, u.Findings)
 		}
 		want := manifest.Update{Priority: -1, Installs: []manifest.Install{
-			{Component: "rootfs", URI: "https://updates.ratchet.example/7/a.zst", Mirrors: []string{"https://mirror.example/a.zst"},
+			{Component: "rootfs",
+				URI: "https://updates.ratchet.example/7/a.zst", Mirrors: []string{"https://mirror.example/a.zst"},
 				Encoding: manifest.EncodingZstd, PayloadSize: 5, Image: manifesttest.ImageA(), Size: 7},
-			{Component: "app/x", URI: "#app", Content: []byte("image A"), PayloadSize: 7, Image: manifesttest.ImageA(), Size: 7},
+			{Component: "app/x",
+				URI: "#app", Content: []byte("image A"), PayloadSize: 7, Image: manifesttest.ImageA(), Size: 7},
 		}}
 		if slot == 1 {
-			want.Installs[0] = manifest.Install{Component: "rootfs", URI: "https://updates.ratchet.example/7/b.img", Image: manifesttest.ImageB(), Size: 7}
+			want.Installs[0] = manifest.Install{Component: "rootfs", URI: "https://updates.ratchet.example/7/b.img",
+				Image: manifesttest.ImageB(), Size: 7}
 		}
 		for i := range u.Installs {
 			if u.Installs[i].Stored.Section != 20 || u.Installs[i].Matched.Section != 20 {
@@ -69,7 +72,8 @@ func TestReleaseReachesDevice(t *testing.T) {
 		}
 		if m.Sequence() != 7 || len(m.Signers()) != 2 || m.ReferenceURI() != r.ReferenceURI ||
 			fmt.Sprint(m.SetVersion()) != fmt.Sprint(r.Version) || fmt.Sprint(m.Components()) != "[rootfs app/x]" {
-			t.Errorf("manifest says %d %v %s %v %v", m.Sequence(), m.Signers(), m.ReferenceURI(), m.SetVersion(), m.Components())
+			t.Errorf("manifest says %d %v %s %v %v",
+				m.Sequence(), m.Signers(), m.ReferenceURI(), m.SetVersion(), m.Components())
 		}
 	}
 	// The second class is served too, and the conditions hold for its devices.
@@ -83,7 +87,8 @@ func TestReleaseReachesDevice(t *testing.T) {
 	}
 	// All that fails is told, each once.
 	bad := manifesttest.Device()
-	bad.Vendors, bad.Classes, bad.Version, bad.Now, bad.BatteryMWh = nil, nil, []int64{2, 1}, time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC), 10
+	bad.Vendors, bad.Classes, bad.Version, bad.Now, bad.BatteryMWh = nil, nil, []int64{2, 1},
+		time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC), 10
 	bad.Authorized = func(int64) bool { return false }
 	bad.Components["rootfs"] = manifest.Target{Slot: 7}
 	u, err := m.Resolve(bad)
@@ -106,11 +111,14 @@ func TestReleaseReachesDevice(t *testing.T) {
 func TestEncryptedReleaseReachesDevice(t *testing.T) {
 	r := manifesttest.Release()
 	r.Components[0].Images = []author.Image{
-		{Slot: 0, Digest: manifesttest.ImageA(), Size: 7, URI: "https://x/a", Mirrors: []string{"https://y/a"}, PayloadSize: 40, Encoding: manifest.EncodingZstd, Encryption: info(t, "a128kw-a128gcm")},
-		{Slot: 1, Digest: manifesttest.ImageB(), Size: 7, URI: "https://x/b", PayloadSize: 7, Encryption: info(t, "ecdh-a128ctr")},
+		{Slot: 0, Digest: manifesttest.ImageA(), Size: 7, URI: "https://x/a", Mirrors: []string{"https://y/a"},
+			PayloadSize: 40, Encoding: manifest.EncodingZstd, Encryption: info(t, "a128kw-a128gcm")},
+		{Slot: 1, Digest: manifesttest.ImageB(), Size: 7, URI: "https://x/b", PayloadSize: 7,
+			Encryption: info(t, "ecdh-a128ctr")},
 	}
 	r.Components = append(r.Components, author.Component{Name: "app/x", Images: []author.Image{{
-		Slot: author.AnySlot, Digest: manifesttest.ImageA(), Size: 7, URI: "#app", Content: make([]byte, 23), Encryption: info(t, "a128kw-a128gcm"),
+		Slot: author.AnySlot, Digest: manifesttest.ImageA(), Size: 7, URI: "#app", Content: make([]byte, 23),
+		Encryption: info(t, "a128kw-a128gcm"),
 	}}})
 	m, err := manifesttest.Accept(t, manifesttest.Make(t, r, "release-p256"))
 	if err != nil {
@@ -131,7 +139,8 @@ func TestEncryptedReleaseReachesDevice(t *testing.T) {
 		}
 		got := ""
 		for _, i := range u.Installs {
-			got += fmt.Sprintf("%s %s %v %d %d %.10s %d; ", i.Component, i.URI, i.Mirrors, i.Encoding, i.PayloadSize, i.Image, i.Encryption.Algorithm())
+			got += fmt.Sprintf("%s %s %v %d %d %.10s %d; ",
+				i.Component, i.URI, i.Mirrors, i.Encoding, i.PayloadSize, i.Image, i.Encryption.Algorithm())
 		}
 		if got != want {
 			t.Errorf("slot %d:\n got %s\nwant %s", slot, got, want)
@@ -139,9 +148,13 @@ func TestEncryptedReleaseReachesDevice(t *testing.T) {
 	}
 	// The payload component is of no use by itself.
 	for name, change := range map[string]func(r *author.Release){
-		"either all images of a component are encrypted": func(r *author.Release) { r.Components[0].Images[1].Encryption = nil },
-		"encryption-info is malformed":                   func(r *author.Release) { r.Components[0].Images[1].Encryption = []byte{1} },
-		"payload size is 8, the image's 7":               func(r *author.Release) { r.Components[0].Images[1].PayloadSize = 8 },
+		"either all images of a component are encrypted": func(r *author.Release) {
+			r.Components[0].Images[1].Encryption = nil
+		},
+		"encryption-info is malformed": func(r *author.Release) {
+			r.Components[0].Images[1].Encryption = []byte{1}
+		},
+		"payload size is 8, the image's 7": func(r *author.Release) { r.Components[0].Images[1].PayloadSize = 8 },
 		"an encrypted one counts twice": func(r *author.Release) {
 			for i := range 3 {
 				c := r.Components[1]
@@ -163,7 +176,8 @@ func TestEncryptedReleaseReachesDevice(t *testing.T) {
 func TestBuildIsStable(t *testing.T) {
 	first := manifesttest.Make(t, manifesttest.Full(), "release-p256", "release-ed25519", "release-p384")
 	for range 20 {
-		if !bytes.Equal(manifesttest.Make(t, manifesttest.Full(), "release-p256", "release-ed25519", "release-p384"), first) {
+		if !bytes.Equal(manifesttest.Make(t, manifesttest.Full(), "release-p256",
+			"release-ed25519", "release-p384"), first) {
 			t.Fatal("the same release gave other bytes")
 		}
 	}
@@ -197,7 +211,9 @@ func TestBuildRefuses(t *testing.T) {
 		"version comparison 0":  func(r *author.Release) { r.Versions = make([]manifest.VersionCondition, 1) },
 		"before 1970":           func(r *author.Release) { r.UseBefore = time.Unix(-5, 0) },
 		"minimum battery":       func(r *author.Release) { r.MinBatteryMWh = -1 },
-		"not a language tag":    func(r *author.Release) { r.Text = map[string]author.Text{"english language": {Update: "x"}} },
+		"not a language tag": func(r *author.Release) {
+			r.Text = map[string]author.Text{"english language": {Update: "x"}}
+		},
 		"text of": func(r *author.Release) {
 			r.Text = map[string]author.Text{"en": {Update: strings.Repeat("x", manifest.MaxText)}}
 		},
@@ -207,7 +223,8 @@ func TestBuildRefuses(t *testing.T) {
 			r := manifesttest.Release()
 			change(&r)
 			_, err := author.Build(r)
-			if err == nil || !strings.HasPrefix(err.Error(), "cannot build release: ") || !strings.Contains(err.Error(), name) {
+			if err == nil || !strings.HasPrefix(err.Error(), "cannot build release: ") ||
+				!strings.Contains(err.Error(), name) {
 				t.Errorf("error %v, want it to say %q", err, name)
 			}
 		})
@@ -237,7 +254,8 @@ func TestSign(t *testing.T) {
 		}
 	}
 	// A manifest digest is the same before and after, whoever signs.
-	for _, env := range [][]byte{once, manifesttest.Make(t, manifesttest.Release(), "release-p256", "release-ed25519")} {
+	for _, env := range [][]byte{once,
+		manifesttest.Make(t, manifesttest.Release(), "release-p256", "release-ed25519")} {
 		e, err := manifest.Parse(env)
 		if err != nil {
 			t.Fatal(err)

@@ -11,7 +11,8 @@ import (
 
 // sequences makes the three command sequences, with the components that they count, and adds
 // integrated payloads to the envelope.
-func (r Release) sequences(w *suit.Writer, envelope map[any]any) (ids []manifest.ComponentID, shared, install, validate []any) {
+func (r Release) sequences(w *suit.Writer,
+	envelope map[any]any) (ids []manifest.ComponentID, shared, install, validate []any) {
 	for _, c := range r.Components {
 		id, _ := manifest.ParseComponentID(c.Name) // check has read it
 		if ids = append(ids, id); c.encrypted() {
@@ -104,7 +105,8 @@ func (c Component) encrypted() bool { return len(c.Images) > 0 && c.Images[0].En
 
 // choose sets a component's parameters: directly, or by the slot that is the target. All branches set
 // the same parameters after their condition, so none is left over from another.
-func (c Component) choose(w *suit.Writer, set func(Image, *suit.Writer, int) (p, args map[int64]any), source int) []any {
+func (c Component) choose(w *suit.Writer,
+	set func(Image, *suit.Writer, int) (p, args map[int64]any), source int) []any {
 	several := false
 	for _, i := range c.Images {
 		_, args := set(i, w, source)

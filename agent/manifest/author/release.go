@@ -118,7 +118,8 @@ func (c Component) check() error {
 		case i.Size <= 0:
 			return fmt.Errorf("image size is %d", i.Size)
 		case i.Slot < AnySlot || slots[i.Slot] || i.Slot == AnySlot && len(c.Images) > 1:
-			return fmt.Errorf("image for slot %d: want one image for any slot, or one for each of several slots", i.Slot)
+			return fmt.Errorf("image for slot %d: want one image for any slot, or one for each of several slots",
+				i.Slot)
 		case i.Encoding != manifest.EncodingRaw && i.Encoding != manifest.EncodingZstd:
 			return fmt.Errorf("payload encoding %d is unknown", i.Encoding)
 		case (i.Encryption != nil) != c.encrypted():

@@ -74,7 +74,8 @@ func (d *dumper) verdict(b []byte) {
 	}
 	d.line(len(b), 0, "/ manifest digest %s %s /", e.ClaimedDigest(), state)
 	d.line(len(b), 0, "/ %d signatures, not verified here /", len(e.Parts().Blocks))
-	if err := manifest.Check(e); err != nil && err != manifest.ErrDigest { // said above; within another error it is of an element
+	// said above; within another error it is of an element
+	if err := manifest.Check(e); err != nil && err != manifest.ErrDigest {
 		var refused *manifest.Error
 		if !errors.As(err, &refused) {
 			refused = &manifest.Error{Code: manifest.CodeParse, Offset: -1, What: "manifest is malformed", Err: err}

@@ -134,7 +134,8 @@ func TestDumpIsBounded(t *testing.T) {
 		if err := dump.Write(&out, b); err != nil {
 			t.Fatal(err)
 		}
-		if out.Len() > 5<<20 || !bytes.Contains(out.Bytes(), []byte("refused")) || !bytes.Contains(out.Bytes(), []byte(says)) {
+		if out.Len() > 5<<20 || !bytes.Contains(out.Bytes(), []byte("refused")) ||
+			!bytes.Contains(out.Bytes(), []byte(says)) {
 			t.Errorf("%d bytes of output without a verdict or %q", out.Len(), says)
 		}
 	}

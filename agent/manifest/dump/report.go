@@ -52,7 +52,8 @@ func payload(c *cursor, tag uint64) []byte {
 		}
 	}
 	h, err := c.head()
-	if err != nil || h.major != suit.MajorBytes || h.indefinite() || h.arg > manifest.MaxReport || h.arg > uint64(c.end-c.pos) {
+	if err != nil || h.major != suit.MajorBytes || h.indefinite() || h.arg > manifest.MaxReport ||
+		h.arg > uint64(c.end-c.pos) {
 		return nil
 	}
 	return c.b[c.pos : c.pos+int(h.arg)]
@@ -91,11 +92,13 @@ func shapeReport() shape {
 			return "result", shape{keys: func(k int64) (string, shape) {
 				switch k {
 				case suit.ReportCode:
-					return "code", shape{number: func(h item) string { return manifest.CommandName(int(min(h.arg, 1<<20))) }}
+					return "code",
+						shape{number: func(h item) string { return manifest.CommandName(int(min(h.arg, 1<<20))) }}
 				case suit.ReportRecord:
 					return "record", shapeEntry()
 				case suit.ReportReason:
-					return "reason", shape{number: func(h item) string { return manifest.Code(min(h.arg, 1<<20)).String() }}
+					return "reason",
+						shape{number: func(h item) string { return manifest.Code(min(h.arg, 1<<20)).String() }}
 				}
 				return "", shape{}
 			}}
@@ -104,7 +107,8 @@ func shapeReport() shape {
 				if k < 1 || k > 9 {
 					return "", shape{}
 				}
-				return [...]string{"components", "commands", "parameters", "algorithms", "envelope", "manifest", "common", "text", "component-text"}[k-1], shape{}
+				return [...]string{"components", "commands", "parameters", "algorithms", "envelope", "manifest",
+					"common", "text", "component-text"}[k-1], shape{}
 			}}
 		}
 		return "", shape{}
@@ -117,7 +121,8 @@ func shapeEntry() shape {
 		elements: func(i int) (string, shape) {
 			switch i {
 			case 1:
-				return "/ section / ", shape{number: func(h item) string { return manifest.SectionName(int(min(h.arg, 1<<20))) }}
+				return "/ section / ",
+					shape{number: func(h item) string { return manifest.SectionName(int(min(h.arg, 1<<20))) }}
 			case 4:
 				return "/ measured / ", shape{keys: shapeParameter}
 			}
@@ -136,7 +141,8 @@ func shapeEntry() shape {
 func (d *dumper) reported(at int, b []byte) {
 	r, err := manifest.DecodeReport(b)
 	if err != nil {
-		d.line(at, 0, "/ refused: %s /", manifest.Printable(strings.ReplaceAll(err.Error(), "manifest refused", "report refused")))
+		d.line(at, 0, "/ refused: %s /",
+			manifest.Printable(strings.ReplaceAll(err.Error(), "manifest refused", "report refused")))
 		return
 	}
 	d.line(at, 0, "/ SUIT report, signature not verified here /")

@@ -208,7 +208,8 @@ func shapeHeaders() shape {
 				return map[int64]string{1: "kty", -1: "crv", -2: "x", -3: "y"}[k], shape{}
 			}}
 		}
-		return map[int64]string{2: "crit", 3: "content type", suit.HeaderKeyID: "kid", suit.HeaderIV: "IV", 16: "typ", suit.HeaderSalt: "salt"}[k], shape{}
+		return map[int64]string{2: "crit", 3: "content type", suit.HeaderKeyID: "kid", suit.HeaderIV: "IV", 16: "typ",
+			suit.HeaderSalt: "salt"}[k], shape{}
 	}}
 }
 
@@ -260,7 +261,8 @@ func shapeCommon() shape {
 			return "dependencies", shape{}
 		case 2:
 			return "components", shape{elements: func(i int) (string, shape) {
-				return fmt.Sprintf("/ component %d / ", i), shape{elements: func(int) (string, shape) { return "", shape{content: ascii} }}
+				return fmt.Sprintf("/ component %d / ", i),
+					shape{elements: func(int) (string, shape) { return "", shape{content: ascii} }}
 			}}
 		case 4:
 			return "shared-sequence", wrap(shapeSequence)
@@ -314,7 +316,9 @@ func shapeArgument(code int64) shape {
 	case suit.CommandOverride, suit.CommandSetParams:
 		return shape{keys: shapeParameter}
 	case suit.CommandMultiple:
-		return shape{keys: func(k int64) (string, shape) { return fmt.Sprintf("index %d", k), shape{keys: shapeParameter} }}
+		return shape{keys: func(k int64) (string, shape) {
+			return fmt.Sprintf("index %d", k), shape{keys: shapeParameter}
+		}}
 	}
 	return shape{}
 }
@@ -340,7 +344,8 @@ func shapeParameter(k int64) (string, shape) {
 	case suit.ParameterFetchArgs:
 		return name, wrap(func() shape {
 			return shape{keys: func(k int64) (string, shape) {
-				return map[int64]string{suit.ArgumentMirrors: "mirrors", suit.ArgumentEncoding: "encoding", suit.ArgumentPayloadSize: "payload-size"}[k], shape{}
+				return map[int64]string{suit.ArgumentMirrors: "mirrors", suit.ArgumentEncoding: "encoding",
+					suit.ArgumentPayloadSize: "payload-size"}[k], shape{}
 			}}
 		})
 	}
@@ -356,7 +361,8 @@ func component(b []byte) (id manifest.ComponentID, ok bool) {
 	}
 	for range h.arg {
 		part, err := c.head()
-		if err != nil || part.major != suit.MajorBytes || part.indefinite() || part.arg < 1 || part.arg > manifest.MaxPart ||
+		if err != nil || part.major != suit.MajorBytes || part.indefinite() || part.arg < 1 ||
+			part.arg > manifest.MaxPart ||
 			part.arg > uint64(c.end-c.pos) {
 			return nil, false
 		}

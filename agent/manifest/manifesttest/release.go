@@ -51,21 +51,24 @@ func Full() author.Release {
 	r.DeviceID = &id
 	r.Version = []int64{2, 0, 0, -1, 1}
 	r.Versions = []manifest.VersionCondition{
-		{Compare: manifest.CompareGreaterOrEqual, Version: []int64{1, 2}}, {Compare: manifest.CompareLesser, Version: []int64{2}},
+		{Compare: manifest.CompareGreaterOrEqual, Version: []int64{1, 2}},
+		{Compare: manifest.CompareLesser, Version: []int64{2}},
 	}
 	r.UseBefore = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	r.MinBatteryMWh = 2000
 	r.Priority = &priority
 	r.ReferenceURI = "https://updates.ratchet.example/7/release.suit"
 	r.Components[0].Images = []author.Image{
-		{Slot: 0, Digest: ImageA(), Size: 7, URI: "https://updates.ratchet.example/7/a.zst", Mirrors: []string{"https://mirror.example/a.zst"}, Encoding: manifest.EncodingZstd, PayloadSize: 5},
+		{Slot: 0, Digest: ImageA(), Size: 7, URI: "https://updates.ratchet.example/7/a.zst",
+			Mirrors: []string{"https://mirror.example/a.zst"}, Encoding: manifest.EncodingZstd, PayloadSize: 5},
 		{Slot: 1, Digest: ImageB(), Size: 7, URI: "https://updates.ratchet.example/7/b.img"},
 	}
 	r.Components = append(r.Components, author.Component{Name: "app/x", Images: []author.Image{{
 		Slot: author.AnySlot, Digest: ImageA(), Size: 7, URI: "#app", Content: []byte("image A"),
 	}}})
 	r.Text = map[string]author.Text{
-		"en":    {Description: "Gateway 2.0.0-rc.1", Update: "Fixes the clock.\nSafer \x1b[31mboot\u202e.", Components: map[string]author.ComponentText{"app/x": {VendorName: "Ratchet", Version: "3"}}},
+		"en": {Description: "Gateway 2.0.0-rc.1", Update: "Fixes the clock.\nSafer \x1b[31mboot\u202e.",
+			Components: map[string]author.ComponentText{"app/x": {VendorName: "Ratchet", Version: "3"}}},
 		"de-CH": {Update: "Die Uhr geht richtig."},
 	}
 	return r

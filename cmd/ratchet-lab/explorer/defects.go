@@ -29,41 +29,201 @@ func edit(file, old, now string) []Edit { return []Edit{{file, old, now}} }
 // Defects are all planted defects.
 func Defects() []Defect {
 	return []Defect{
-		{Name: "a checkpoint's bytes are not flushed", Edits: edit("slots/commit.go", "if e := c.w.dev.Sync(); e != nil {", "if e := error(nil); e != nil {"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "a checkpoint is recorded before its bytes are flushed", Edits: edit("slots/commit.go", "	if e := c.w.dev.Sync(); e != nil {", "	if c.w.o.Save != nil {\n		_ = c.w.o.Save(m)\n	}\n	if e := c.w.dev.Sync(); e != nil {"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "the slot is not read back before it is armed", Edits: edit("agent/perform.go", "			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size}, a.view.Meter(i.Component))", "			_, _ = slots.Check, ctx"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "a restart in phase ready arms without another read-back", Edits: []Edit{
-			{"agent/life/reconcile.go", "		return Resume{To: Checking, Cause: reason.Interrupted}\n	default:\n		return Resume{To: v.Record.Phase, Same: true", "		return Resume{To: Ready, Same: true}\n	default:\n		return Resume{To: v.Record.Phase, Same: true"},
-			{"agent/life/table.go", "return !t.Held && len(t.Rec.Ext.Images) > 0", "return false"}}, Scenario: "update", Loader: "uboot-files"},
-		{Name: "a system is confirmed whatever its health is", Edits: edit("agent/life/table.go", "{Trial, OnVerdict, \"healthy\", \"go on\", []Phase{Confirming}, healthy, toConfirming}", "{Trial, OnVerdict, \"healthy\", \"go on\", []Phase{Confirming}, nil, toConfirming}"), Scenario: "sick", Loader: "uboot-files"},
-		{Name: "the counter is raised before the slot is confirmed", Edits: edit("agent/perform.go", "	err := a.o.Boot.Confirm(ctx, slot)\n", "	_ = a.o.Counter.Raise(ctx, a.in.RootVersion())\n	err := a.o.Boot.Confirm(ctx, slot)\n"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "the active copy of the environment is overwritten", Edits: edit("bootctl/ubootenv/copies.go", "target = 1 - r.current", "target = r.current"), Scenario: "update", Loader: "uboot-block"},
-		{Name: "the new copy of the environment gets the old serial", Edits: edit("bootctl/ubootenv/copies.go", "flags = (int(r.env.copies[r.current].flags) + 1) & 0xff", "flags = int(r.env.copies[r.current].flags) & 0xff"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "the environment is not flushed", Edits: edit("bootctl/ubootenv/place.go", "	if _, err := m.WriteAt(raw, off); err != nil {\n		return err\n	}\n	return m.Sync()", "	if _, err := m.WriteAt(raw, off); err != nil {\n		return err\n	}\n	return nil"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "metadata that stands in the cache only is believed", Edits: edit("bootctl/internal/engine/engine.go", "c.Old, c.Again = r.Choice(), !e.sure.Load()", "c.Old, c.Again = r.Choice(), false"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "a verdict about a signature sticks to the manifest", Edits: edit("agent/reason/table.go", "	SignerUnknown: {\n		Final: true, ThisCopy: true,", "	SignerUnknown: {\n		Final: true,"), Scenario: "key-rotation", Loader: "uboot-files"},
-		{Name: "stop points do not ask whether the campaign goes on", Edits: edit("agent/intake/decide.go", "	d := in.decide(o, in.facts(s, m, s.Rec.Target))", "	d := policy.Decide(o, policy.Standing{}, in.book.permit, in.facts(s, m, s.Rec.Target))"), Scenario: "withdrawn", Loader: "uboot-files"},
-		{Name: "the loader's own write is not flushed before the other copy is written", Edits: edit("bootctl/ubootenv/copies.go", "if err := r.place(r.o.Copies[r.current]).flush(); err != nil {", "if err := error(nil); err != nil {"), Scenario: "update", Loader: "uboot-block"},
-		{Name: "grubenv is not flushed", Edits: edit("bootctl/grubenv/place.go", "	if _, err := m.WriteAt(data, 0); err != nil {\n		return err\n	}\n	return m.Sync()", "	if _, err := m.WriteAt(data, 0); err != nil {\n		return err\n	}\n	return nil"), Scenario: "update", Loader: "grub"},
-		{Name: "evidence is committed after the transition", Edits: edit("agent/run.go", "	err := a.st.Commit(c.Record, c.Events, ops...)\n", "	err := a.st.Commit(c.Record, nil, ops...)\n	if err == nil {\n		err = a.st.Commit(nil, c.Events)\n	}\n"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "the head of the evidence is not stored", Edits: edit("agent/internal/store/store.go", "		return put(tx, keyHead, next)\n	})\n	if err != nil {\n		return fmt.Errorf(\"%w: %w\", ErrDurable, err)", "		return nil\n	})\n	if err != nil {\n		return fmt.Errorf(\"%w: %w\", ErrDurable, err)"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "the slot is armed before phase arming is durable", Edits: edit("agent/life/step.go", "	if write && !t.Frozen {", "	if write && !t.Frozen && t.Rec.Phase != Arming {"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "the target is not disabled before its first byte is written", Edits: edit("agent/perform.go", "		a.changeBoot(ctx, &d, a.o.Boot.Disable(ctx, do.Slot))", "		if a.s.Rec.Phase == life.Reverting || a.s.Rec.Phase == life.Idle {\n			a.changeBoot(ctx, &d, a.o.Boot.Disable(ctx, do.Slot))\n		} else {\n			a.look(ctx, &d)\n			d.Boot.Slots[do.Slot], d.Boot.Next = bootctl.SlotState{}, \"\"\n		}"), Scenario: "update", Loader: "uboot-files"},
-		{Name: "a slot that was reverted is never disabled", Edits: edit("agent/perform.go", "		a.changeBoot(ctx, &d, a.o.Boot.Disable(ctx, do.Slot))", "		if a.s.Rec.Phase == life.Reverting || a.s.Rec.Phase == life.Idle {\n			a.look(ctx, &d)\n		} else {\n			a.changeBoot(ctx, &d, a.o.Boot.Disable(ctx, do.Slot))\n		}"), Scenario: "no-reboot", Loader: "uboot-files"},
-		{Name: "the count of reboots is not durable", Edits: edit("agent/life/activate.go", "	t.charge(Reboots)\n	t.move(t.Rec.Phase, t.Rec.Ext.Cause, evidence.Event{Kind: evidence.KindBoot, Detail: detail(\"reboot\", \"asked\")})\n", ""), Scenario: "update", Loader: "uboot-files"},
-		{Name: "a failed trial reboots without recording why", Edits: edit("agent/life/trial.go", "func sick(t *turn) {\n	why, text := t.e.(Verdict).why()\n	t.back(why, text)", "func sick(t *turn) {\n	t.do(Reboot{})"), Scenario: "sick", Loader: "uboot-files"},
-		{Name: "trial boots are not counted", Edits: edit("agent/life/start.go", "	t.Budget.Boots = max(t.Budget.Boots, t.Tally.boots(key))\n", "	t.Budget.Boots = 0\n"), Scenario: "lost-decrement", Loader: "uboot-files"},
-		{Name: "what the loader says it booted is not compared with /", Edits: edit("agent/perform.go", "	case marker != \"\" && bootctl.Slot(marker) != found:", "	case false:"), Scenario: "unproven", Loader: "uboot-files"},
-		{Name: "the tries of the running slot are not refilled", Edits: edit("agent/perform.go", "		a.changeBoot(ctx, &d, a.o.Boot.Refresh(ctx, do.Slot))", "		a.look(ctx, &d)"), Scenario: "tries-drain", Loader: "uboot-rauc"},
-		{Name: "checkpoints are kept after a failed read-back", Edits: []Edit{
-			{"agent/life/prepare.go", "	t.ops(DropCheckpoints{})\n	t.move(Writing, why,", "	t.move(Writing, why,"},
-			{"agent/life/prepare.go", "t.give(reason.ReadBackMismatch, e.Text, true, DropCheckpoints{})", "t.give(reason.ReadBackMismatch, e.Text, true)"}}, Scenario: "lying-medium", Loader: "uboot-files"},
-		{Name: "a confirmation is believed without reading it again", Edits: edit("agent/life/activate.go", "	return e.BootOK && e.Boot.Slots[t.Rec.Target].Confirmed\n}\n\nfunc sealAfter", "	return e.BootOK || e.Boot.Slots[t.Rec.Target].Confirmed\n}\n\nfunc sealAfter"), Scenario: "no-confirm", Loader: "uboot-files"},
-		{Name: "a counter that could not be raised is forgotten", Edits: edit("agent/life/activate.go", "		e.why, e.pending = reason.FloorPending, reason.FloorPending", "		e.why = reason.None"), Scenario: "no-counter", Loader: "uboot-files"},
-		{Name: "a deferred offer is forgotten", Edits: edit("agent/life/step.go", "		ops = append(ops, PutWaiting{next.Waiting})", "		ops = append(ops, PutSeen{next.Seen})"), Scenario: "low-battery", Loader: "uboot-files"},
-		{Name: "an image is blamed for the broker's absence", Edits: edit("agent/life/trial.go", "	return n > 0\n", "	return n > 99\n"), Scenario: "broker-outage", Loader: "uboot-files"},
-		{Name: "a stray armed slot is left armed", Edits: edit("agent/life/idle.go", "	if s := e.Boot.Slots[other]; s.Bootable && !s.Confirmed {", "	if s := e.Boot.Slots[other]; s.Bootable && s.Confirmed && s.Tries < 0 {"), Scenario: "stray-armed", Loader: "uboot-files"},
-		{Name: "a slot that waited long is armed without another read-back", Edits: edit("agent/life/table.go", "t.now()-t.CheckedAt > readyFor", "t.now()-t.CheckedAt < 0"), Scenario: "window-rot", Loader: "uboot-files"},
+		{Name: "a checkpoint's bytes are not flushed",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("slots/commit.go",
+				"if e := c.w.dev.Sync(); e != nil {",
+				"if e := error(nil); e != nil {")},
+		{Name: "a checkpoint is recorded before its bytes are flushed",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("slots/commit.go",
+				`	if e := c.w.dev.Sync(); e != nil {`,
+				`	if c.w.o.Save != nil {
+		_ = c.w.o.Save(m)
+	}
+	if e := c.w.dev.Sync(); e != nil {`)},
+		{Name: "the slot is not read back before it is armed",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("agent/perform.go",
+				`			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size},
+				a.view.Meter(i.Component))`,
+				`			_, _ = slots.Check, ctx`)},
+		{Name: "a restart in phase ready arms without another read-back",
+			Scenario: "update", Loader: "uboot-files", Edits: []Edit{
+				{"agent/life/reconcile.go",
+					`		return Resume{To: Checking, Cause: reason.Interrupted}
+	default:
+		return Resume{To: v.Record.Phase, Same: true`,
+					`		return Resume{To: Ready, Same: true}
+	default:
+		return Resume{To: v.Record.Phase, Same: true`},
+				{"agent/life/table.go",
+					"return !t.Held && len(t.Rec.Ext.Images) > 0",
+					"return false"},
+			}},
+		{Name: "a system is confirmed whatever its health is",
+			Scenario: "sick", Loader: "uboot-files", Edits: edit("agent/life/table.go",
+				`{Trial, OnVerdict, "healthy", "go on", []Phase{Confirming}, healthy, toConfirming}`,
+				`{Trial, OnVerdict, "healthy", "go on", []Phase{Confirming}, nil, toConfirming}`)},
+		{Name: "the counter is raised before the slot is confirmed",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("agent/perform.go",
+				`	err := a.o.Boot.Confirm(ctx, slot)
+`,
+				`	_ = a.o.Counter.Raise(ctx, a.in.RootVersion())
+	err := a.o.Boot.Confirm(ctx, slot)
+`)},
+		{Name: "the active copy of the environment is overwritten",
+			Scenario: "update", Loader: "uboot-block", Edits: edit("bootctl/ubootenv/copies.go",
+				"target = 1 - r.current",
+				"target = r.current")},
+		{Name: "the new copy of the environment gets the old serial",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("bootctl/ubootenv/copies.go",
+				"flags = (int(r.env.copies[r.current].flags) + 1) & 0xff",
+				"flags = int(r.env.copies[r.current].flags) & 0xff")},
+		{Name: "the environment is not flushed",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("bootctl/ubootenv/place.go",
+				`	if _, err := m.WriteAt(raw, off); err != nil {
+		return err
+	}
+	return m.Sync()`,
+				`	if _, err := m.WriteAt(raw, off); err != nil {
+		return err
+	}
+	return nil`)},
+		{Name: "metadata that stands in the cache only is believed",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("bootctl/internal/engine/engine.go",
+				"c.Old, c.Again = r.Choice(), !e.sure.Load()",
+				"c.Old, c.Again = r.Choice(), false")},
+		{Name: "a verdict about a signature sticks to the manifest",
+			Scenario: "key-rotation", Loader: "uboot-files", Edits: edit("agent/reason/table.go",
+				`	SignerUnknown: {
+		Final: true, ThisCopy: true,`,
+				`	SignerUnknown: {
+		Final: true,`)},
+		{Name: "stop points do not ask whether the campaign goes on",
+			Scenario: "withdrawn", Loader: "uboot-files", Edits: edit("agent/intake/decide.go",
+				`	d := in.decide(o, in.facts(s, m, s.Rec.Target))`,
+				`	d := policy.Decide(o, policy.Standing{}, in.book.permit, in.facts(s, m, s.Rec.Target))`)},
+		{Name: "the loader's own write is not flushed before the other copy is written",
+			Scenario: "update", Loader: "uboot-block", Edits: edit("bootctl/ubootenv/copies.go",
+				"if err := r.place(r.o.Copies[r.current]).flush(); err != nil {",
+				"if err := error(nil); err != nil {")},
+		{Name: "grubenv is not flushed",
+			Scenario: "update", Loader: "grub", Edits: edit("bootctl/grubenv/place.go",
+				`	if _, err := m.WriteAt(data, 0); err != nil {
+		return err
+	}
+	return m.Sync()`,
+				`	if _, err := m.WriteAt(data, 0); err != nil {
+		return err
+	}
+	return nil`)},
+		{Name: "evidence is committed after the transition",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("agent/run.go",
+				`	err := a.st.Commit(c.Record, c.Events, ops...)
+`,
+				`	err := a.st.Commit(c.Record, nil, ops...)
+	if err == nil {
+		err = a.st.Commit(nil, c.Events)
+	}
+`)},
+		{Name: "the head of the evidence is not stored",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("agent/internal/store/store.go",
+				`		return put(tx, keyHead, next)
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDurable, err)`,
+				`		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDurable, err)`)},
+		{Name: "the slot is armed before phase arming is durable",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("agent/life/step.go",
+				`	if write && !t.Frozen {`,
+				`	if write && !t.Frozen && t.Rec.Phase != Arming {`)},
+		{Name: "the target is not disabled before its first byte is written",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("agent/perform.go",
+				`		a.changeBoot(ctx, &d, a.o.Boot.Disable(ctx, do.Slot))`,
+				`		if a.s.Rec.Phase == life.Reverting || a.s.Rec.Phase == life.Idle {
+			a.changeBoot(ctx, &d, a.o.Boot.Disable(ctx, do.Slot))
+		} else {
+			a.look(ctx, &d)
+			d.Boot.Slots[do.Slot], d.Boot.Next = bootctl.SlotState{}, ""
+		}`)},
+		{Name: "a slot that was reverted is never disabled",
+			Scenario: "no-reboot", Loader: "uboot-files", Edits: edit("agent/perform.go",
+				`		a.changeBoot(ctx, &d, a.o.Boot.Disable(ctx, do.Slot))`,
+				`		if a.s.Rec.Phase == life.Reverting || a.s.Rec.Phase == life.Idle {
+			a.look(ctx, &d)
+		} else {
+			a.changeBoot(ctx, &d, a.o.Boot.Disable(ctx, do.Slot))
+		}`)},
+		{Name: "the count of reboots is not durable",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("agent/life/activate.go",
+				`	t.charge(Reboots)
+	t.move(t.Rec.Phase, t.Rec.Ext.Cause, evidence.Event{Kind: evidence.KindBoot, Detail: detail("reboot", "asked")})
+`,
+				"")},
+		{Name: "a failed trial reboots without recording why",
+			Scenario: "sick", Loader: "uboot-files", Edits: edit("agent/life/trial.go",
+				`func sick(t *turn) {
+	why, text := t.e.(Verdict).why()
+	t.back(why, text)`,
+				`func sick(t *turn) {
+	t.do(Reboot{})`)},
+		{Name: "trial boots are not counted",
+			Scenario: "lost-decrement", Loader: "uboot-files", Edits: edit("agent/life/start.go",
+				`	t.Budget.Boots = max(t.Budget.Boots, t.Tally.boots(key))
+`,
+				`	t.Budget.Boots = 0
+`)},
+		{Name: "what the loader says it booted is not compared with /",
+			Scenario: "unproven", Loader: "uboot-files", Edits: edit("agent/perform.go",
+				`	case marker != "" && bootctl.Slot(marker) != found:`,
+				`	case false:`)},
+		{Name: "the tries of the running slot are not refilled",
+			Scenario: "tries-drain", Loader: "uboot-rauc", Edits: edit("agent/perform.go",
+				`		a.changeBoot(ctx, &d, a.o.Boot.Refresh(ctx, do.Slot))`,
+				`		a.look(ctx, &d)`)},
+		{Name: "checkpoints are kept after a failed read-back",
+			Scenario: "lying-medium", Loader: "uboot-files", Edits: []Edit{
+				{"agent/life/prepare.go",
+					`	t.ops(DropCheckpoints{})
+	t.move(Writing, why,`,
+					`	t.move(Writing, why,`},
+				{"agent/life/prepare.go",
+					"t.give(reason.ReadBackMismatch, e.Text, true, DropCheckpoints{})",
+					"t.give(reason.ReadBackMismatch, e.Text, true)"},
+			}},
+		{Name: "a confirmation is believed without reading it again",
+			Scenario: "no-confirm", Loader: "uboot-files", Edits: edit("agent/life/activate.go",
+				`	return e.BootOK && e.Boot.Slots[t.Rec.Target].Confirmed
+}
+
+func sealAfter`,
+				`	return e.BootOK || e.Boot.Slots[t.Rec.Target].Confirmed
+}
+
+func sealAfter`)},
+		{Name: "a counter that could not be raised is forgotten",
+			Scenario: "no-counter", Loader: "uboot-files", Edits: edit("agent/life/activate.go",
+				`		e.why, e.pending = reason.FloorPending, reason.FloorPending`,
+				`		e.why = reason.None`)},
+		{Name: "a deferred offer is forgotten",
+			Scenario: "low-battery", Loader: "uboot-files", Edits: edit("agent/life/step.go",
+				`		ops = append(ops, PutWaiting{next.Waiting})`,
+				`		ops = append(ops, PutSeen{next.Seen})`)},
+		{Name: "an image is blamed for the broker's absence",
+			Scenario: "broker-outage", Loader: "uboot-files", Edits: edit("agent/life/trial.go",
+				`	return n > 0
+`,
+				`	return n > 99
+`)},
+		{Name: "a stray armed slot is left armed",
+			Scenario: "stray-armed", Loader: "uboot-files", Edits: edit("agent/life/idle.go",
+				`	if s := e.Boot.Slots[other]; s.Bootable && !s.Confirmed {`,
+				`	if s := e.Boot.Slots[other]; s.Bootable && s.Confirmed && s.Tries < 0 {`)},
+		{Name: "a slot that waited long is armed without another read-back",
+			Scenario: "window-rot", Loader: "uboot-files", Edits: edit("agent/life/table.go",
+				"t.now()-t.CheckedAt > readyFor",
+				"t.now()-t.CheckedAt < 0")},
 	}
 }
 
@@ -86,7 +246,8 @@ func (f Defect) apply(root string) (map[string]string, error) {
 			text = string(b)
 		}
 		if n := strings.Count(text, e.Old); n != 1 {
-			return nil, fmt.Errorf("cannot plant %q: its text stands %d times in %s, not once: correct the table of defects", f.Name, n, e.File)
+			return nil, fmt.Errorf("cannot plant %q: its text stands %d times in %s, not once: "+
+				"correct the table of defects", f.Name, n, e.File)
 		}
 		out[e.File] = strings.Replace(text, e.Old, e.New, 1)
 	}
@@ -118,7 +279,8 @@ func (f Defect) Build(ctx context.Context, root, dir string) (program string, er
 		return "", err
 	}
 	program = filepath.Join(dir, "ratchet-lab")
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-overlay", list, "-o", program, "./cmd/ratchet-lab")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-overlay", list, "-o", program,
+		"./cmd/ratchet-lab")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
