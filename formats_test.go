@@ -162,7 +162,9 @@ func TestFormatsEvidence(t *testing.T) {
 			t.Errorf("docs/formats does not have the phase %q", p)
 		}
 	}
-	for what, n := range map[string]int{"record": evidence.MaxRecord, "signed": evidence.MaxSigned, "text": evidence.MaxText, "detail": evidence.MaxDetail, "name": evidence.MaxName, "details": evidence.MaxDetails} {
+	for what, n := range map[string]int{"record": evidence.MaxRecord, "signed": evidence.MaxSigned,
+		"text": evidence.MaxText, "detail": evidence.MaxDetail, "name": evidence.MaxName,
+		"details": evidence.MaxDetails} {
 		if !strings.Contains(page, fmt.Sprintf(" %d", n)) {
 			t.Errorf("docs/formats does not have the limit %d of a %s", n, what)
 		}
@@ -217,17 +219,20 @@ func TestFormatsControl(t *testing.T) {
 		return false
 	})
 	same(t, "verb with its right", code, doc)
-	for _, v := range []any{control.Error{}, control.Status{}, control.SlotStatus{}, control.SlotHolds{}, control.UpdateStatus{}, control.TrialStatus{},
-		control.CheckStatus{}, control.Outcome{}, control.BrokerStatus{}, control.BootStatus{}, control.FloorStatus{}, control.CounterStatus{},
-		control.EvidenceStatus{}, control.JournalStatus{}, control.TimeStatus{}, control.Slots{}, control.History{}, control.HistoryEntry{},
-		control.InstallCheck{}, control.Finding{}, control.Payload{}, control.Progress{}, control.Done{}, control.Challenge{}, control.EvidenceExport{}} {
+	for _, v := range []any{control.Error{}, control.Status{}, control.SlotStatus{}, control.SlotHolds{},
+		control.UpdateStatus{}, control.TrialStatus{}, control.CheckStatus{}, control.Outcome{}, control.BrokerStatus{},
+		control.BootStatus{}, control.FloorStatus{}, control.CounterStatus{}, control.EvidenceStatus{},
+		control.JournalStatus{}, control.TimeStatus{}, control.Slots{}, control.History{}, control.HistoryEntry{},
+		control.InstallCheck{}, control.Finding{}, control.Payload{}, control.Progress{}, control.Done{},
+		control.Challenge{}, control.EvidenceExport{}} {
 		typ := reflect.TypeOf(v)
 		row := types[strings.ReplaceAll(typ.Name(), "Error", "error")]
 		for i := range typ.NumField() {
 			name, how, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
 			want := "`" + name + "`"
 			if optional := how != ""; !strings.Contains(row, want) || strings.Contains(row, want+"?") != optional {
-				t.Errorf("docs/formats: %s does not have %s as the code has it (optional: %t)", typ.Name(), want, optional)
+				t.Errorf("docs/formats: %s does not have %s as the code has it (optional: %t)",
+					typ.Name(), want, optional)
 			}
 		}
 	}
@@ -249,7 +254,8 @@ func TestFormatsExitCodes(t *testing.T) {
 	}
 	delete(doc, "given by code")
 	code, names := map[string]bool{}, map[string]string{}
-	for program, where := range map[string][2]string{"ratchet": {"agent/control/control.go", "Exit"}, "ratchet-release": {"cmd/internal/cli/exit.go", "Exit"}} {
+	for program, where := range map[string][2]string{"ratchet": {"agent/control/control.go", "Exit"},
+		"ratchet-release": {"cmd/internal/cli/exit.go", "Exit"}} {
 		for _, c := range consts(t, where[0]) {
 			if strings.HasPrefix(c.name, where[1]) {
 				code[program+" "+c.text] = true
@@ -288,7 +294,8 @@ func TestFormatsState(t *testing.T) {
 	}
 	for _, f := range files {
 		for _, c := range consts(t, f) {
-			if !strings.HasSuffix(f, "_test.go") && (strings.HasPrefix(c.name, "key") || strings.HasPrefix(c.name, "prefix")) {
+			if !strings.HasSuffix(f, "_test.go") &&
+				(strings.HasPrefix(c.name, "key") || strings.HasPrefix(c.name, "prefix")) {
 				code[c.text] = true
 			}
 		}
@@ -357,19 +364,20 @@ func TestFormatsEnvelope(t *testing.T) {
 	delete(limits, "limit value")
 	same(t, "limit", map[string]bool{
 		fmt.Sprint("MaxEnvelope ", manifest.MaxEnvelope): true, fmt.Sprint("MaxDepth ", manifest.MaxDepth): true,
-		fmt.Sprint("MaxComponents ", manifest.MaxComponents): true, fmt.Sprint("MaxCommands ", manifest.MaxCommands): true,
-		fmt.Sprint("MaxTotal ", manifest.MaxTotal): true, fmt.Sprint("MaxBranches ", manifest.MaxBranches): true,
-		fmt.Sprint("MaxSteps ", manifest.MaxSteps): true, fmt.Sprint("MaxParameters ", manifest.MaxParameters): true,
-		fmt.Sprint("MaxURI ", manifest.MaxURI): true, fmt.Sprint("MaxMirrors ", manifest.MaxMirrors): true,
-		fmt.Sprint("MaxBlocks ", manifest.MaxBlocks): true, fmt.Sprint("MaxBlock ", manifest.MaxBlock): true,
-		fmt.Sprint("MaxIntegrated ", manifest.MaxIntegrated): true, fmt.Sprint("MaxName ", manifest.MaxName): true,
-		fmt.Sprint("MaxParts ", manifest.MaxParts): true, fmt.Sprint("MaxPart ", manifest.MaxPart): true,
-		fmt.Sprint("MaxVersion ", manifest.MaxVersion): true, fmt.Sprint("MaxText ", manifest.MaxText): true,
-		fmt.Sprint("MaxLanguages ", manifest.MaxLanguages): true, fmt.Sprint("MaxShown ", manifest.MaxShown): true,
-		fmt.Sprint("MaxFindings ", manifest.MaxFindings): true, fmt.Sprint("MaxDigest ", manifest.MaxDigest): true,
-		fmt.Sprint("MaxEncryption ", manifest.MaxEncryption): true, fmt.Sprint("MaxRecipients ", manifest.MaxRecipients): true,
-		fmt.Sprint("MaxKeyID ", manifest.MaxKeyID): true, fmt.Sprint("MaxReport ", manifest.MaxReport): true,
-		fmt.Sprint("MaxRecords ", manifest.MaxRecords): true, fmt.Sprint("MaxNonce ", manifest.MaxNonce): true,
+		fmt.Sprint("MaxComponents ", manifest.MaxComponents): true,
+		fmt.Sprint("MaxCommands ", manifest.MaxCommands):     true, fmt.Sprint("MaxTotal ", manifest.MaxTotal): true,
+		fmt.Sprint("MaxBranches ", manifest.MaxBranches): true, fmt.Sprint("MaxSteps ", manifest.MaxSteps): true,
+		fmt.Sprint("MaxParameters ", manifest.MaxParameters): true, fmt.Sprint("MaxURI ", manifest.MaxURI): true,
+		fmt.Sprint("MaxMirrors ", manifest.MaxMirrors): true, fmt.Sprint("MaxBlocks ", manifest.MaxBlocks): true,
+		fmt.Sprint("MaxBlock ", manifest.MaxBlock): true, fmt.Sprint("MaxIntegrated ", manifest.MaxIntegrated): true,
+		fmt.Sprint("MaxName ", manifest.MaxName): true, fmt.Sprint("MaxParts ", manifest.MaxParts): true,
+		fmt.Sprint("MaxPart ", manifest.MaxPart): true, fmt.Sprint("MaxVersion ", manifest.MaxVersion): true,
+		fmt.Sprint("MaxText ", manifest.MaxText): true, fmt.Sprint("MaxLanguages ", manifest.MaxLanguages): true,
+		fmt.Sprint("MaxShown ", manifest.MaxShown): true, fmt.Sprint("MaxFindings ", manifest.MaxFindings): true,
+		fmt.Sprint("MaxDigest ", manifest.MaxDigest): true, fmt.Sprint("MaxEncryption ", manifest.MaxEncryption): true,
+		fmt.Sprint("MaxRecipients ", manifest.MaxRecipients): true, fmt.Sprint("MaxKeyID ", manifest.MaxKeyID): true,
+		fmt.Sprint("MaxReport ", manifest.MaxReport): true, fmt.Sprint("MaxRecords ", manifest.MaxRecords): true,
+		fmt.Sprint("MaxNonce ", manifest.MaxNonce): true,
 	}, limits)
 }
 

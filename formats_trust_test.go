@@ -63,8 +63,9 @@ func TestFormatsTrust(t *testing.T) {
 			t.Errorf("docs/formats does not have the key %q of a file of the desk", k)
 		}
 	}
-	for _, n := range []int{trust.MaxMessage, trust.MaxCosigned, trust.MaxMembers, trust.MaxName, trust.MaxGrants, trust.MaxComponents, trust.MaxRevoked,
-		trust.MaxScope, trust.MaxVersions, trust.MaxBundle, campaign.MaxPlanIDs, campaign.MaxDevices, campaign.SaltSize, campaign.MaxPhases, campaign.MaxPermitted} {
+	for _, n := range []int{trust.MaxMessage, trust.MaxCosigned, trust.MaxMembers, trust.MaxName, trust.MaxGrants,
+		trust.MaxComponents, trust.MaxRevoked, trust.MaxScope, trust.MaxVersions, trust.MaxBundle, campaign.MaxPlanIDs,
+		campaign.MaxDevices, campaign.SaltSize, campaign.MaxPhases, campaign.MaxPermitted} {
 		if !strings.Contains(chapter, fmt.Sprintf(" %d", n)) {
 			t.Errorf("docs/formats does not have the limit %d", n)
 		}

@@ -39,7 +39,8 @@ func TestGeneratedReasons(t *testing.T) {
 		if i.Reserved {
 			says = "(reserved) " + says
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r, yes[i.Final], yes[i.Blame != reason.NotImage], says, advice)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", r, yes[i.Final],
+			yes[i.Blame != reason.NotImage], says, advice)
 	}
 	if n < 60 {
 		t.Fatalf("found only %d reasons: the test does not read the source as it is written", n)

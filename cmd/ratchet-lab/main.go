@@ -41,7 +41,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return runDevice(args[0], args[1:], stderr)
 		}
 	}
-	p := cli.Program{Name: "ratchet-lab", Version: agent.Version, About: "play a whole device on one machine, and explore what power cuts do to it", Section: 1,
+	p := cli.Program{Name: "ratchet-lab", Version: agent.Version,
+		About: "play a whole device on one machine, and explore what power cuts do to it", Section: 1,
 		Before: "ratchet-lab is the laboratory of Ratchet.\n\nUsage: ratchet-lab VERB [flags] [arguments]\n\n",
 		Exits:  "0 as expected; 1 something differs, or failed; 2 usage.",
 		Verbs:  []cli.Verb{demoVerb(), rigVerb(), exploreVerb(), replayVerb(), defectsVerb()}}

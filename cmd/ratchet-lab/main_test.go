@@ -43,7 +43,8 @@ func TestCommandLine(t *testing.T) {
 	}
 	for _, verb := range []string{"demo", "rig", "explore", "replay", "defects"} {
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), []string{verb, "-h"}, &out, &errs); code != 0 || strings.Contains(out.String(), "\n        \n") {
+		if code := run(t.Context(), []string{verb, "-h"}, &out, &errs); code != 0 ||
+			strings.Contains(out.String(), "\n        \n") {
 			t.Errorf("%s -h: exit %d, or a flag without a text:\n%s", verb, code, out.String())
 		}
 	}

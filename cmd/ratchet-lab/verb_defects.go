@@ -31,7 +31,8 @@ one must be found.`,
 			fs.StringVar(&o.root, "root", ".", "`DIR` of the source")
 			fs.StringVar(&o.only, "only", "", "those whose name contains this `TEXT`")
 			fs.IntVar(&o.workers, "workers", 0, "`NUMBER` at once (default: one for each processor)")
-			fs.BoolVar(&o.everywhere, "everywhere", false, "look in all scenarios and loaders, not where the table says")
+			fs.BoolVar(&o.everywhere, "everywhere", false,
+				"look in all scenarios and loaders, not where the table says")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) > 0 {
 					return cli.Usage("unexpected arguments %q", args)

@@ -28,14 +28,19 @@ Needs no root and no network. Prints a timeline, then a table of what was expect
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o demoOptions
 			fs.BoolVar(&o.keep, "keep", false, "leave everything running afterwards, to play with, until Ctrl-C")
-			fs.StringVar(&o.dir, "dir", "", "where to put it, a `DIR` (default: a new temporary one, removed at the end)")
-			fs.StringVar(&o.bin, "bin", "", "`DIR` of the programs ratchet and ratchet-release (default: beside this one)")
+			fs.StringVar(&o.dir, "dir", "",
+				"where to put it, a `DIR` (default: a new temporary one, removed at the end)")
+			fs.StringVar(&o.bin, "bin", "",
+				"`DIR` of the programs ratchet and ratchet-release (default: beside this one)")
 			fs.BoolVar(&o.verbose, "verbose", false, "show what the desk's commands print")
-			fs.DurationVar(&o.keepAlive, "keep-alive", 30*time.Second, "`TIME` of the device's connection to the broker")
-			fs.StringVar(&o.mosquitto, "mosquitto", "", "use the installed Mosquitto, with the example configuration in `DIR`")
+			fs.DurationVar(&o.keepAlive, "keep-alive", 30*time.Second,
+				"`TIME` of the device's connection to the broker")
+			fs.StringVar(&o.mosquitto, "mosquitto", "",
+				"use the installed Mosquitto, with the example configuration in `DIR`")
 			fs.BoolVar(&o.loop, "loop", false, "put the slots on loop devices (root)")
 			fs.Int64Var(&o.mib, "size", 32, "`MIB` of an image, 32 to 4096")
-			fs.BoolVar(&o.rooted, "root", false, "give the device a trust root, so that each release needs a campaign plan and a pulse")
+			fs.BoolVar(&o.rooted, "root", false,
+				"give the device a trust root, so that each release needs a campaign plan and a pulse")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) > 0 || o.mib < 32 || o.mib > 4096 {
 					return cli.Usage("unexpected arguments %q, or a size that is not 32 to 4096", args)

@@ -16,17 +16,19 @@ import (
 func replayVerb() cli.Verb {
 	return cli.Verb{
 		Name: "replay", Args: "--scenario NAME --loader NAME [flags]",
-		Short:    "one case of explore, operation by operation",
-		Long:     `Plays one case of explore again and tells its story, operation by operation.`,
-		Examples: []string{"ratchet-lab replay --scenario update --loader uboot-files --cut 12:torn --cut 40:after:lost"},
-		Exits:    "1 also when an invariant is broken",
+		Short: "one case of explore, operation by operation",
+		Long:  `Plays one case of explore again and tells its story, operation by operation.`,
+		Examples: []string{"ratchet-lab replay --scenario update --loader uboot-files --cut " +
+			"12:torn --cut 40:after:lost"},
+		Exits: "1 also when an invariant is broken",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var k explorer.Case
 			var cuts cutList
 			fs.StringVar(&k.Scenario, "scenario", "", "`NAME` of the scenario")
 			fs.StringVar(&k.Loader, "loader", "", "`NAME` of the loader")
 			fs.Uint64Var(&k.Seed, "seed", 1, "`NUMBER` of everything random")
-			fs.Var(&cuts, "cut", "`OP:HOW`: the operation, and before, torn or after (with :kept or :lost) or fails; may be given again for a later one")
+			fs.Var(&cuts, "cut", "`OP:HOW`: the operation, and before, torn or after (with :kept or :lost) or fails; "+
+				"may be given again for a later one")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) > 0 {
 					return cli.Usage("unexpected arguments %q", args)

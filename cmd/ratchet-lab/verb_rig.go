@@ -33,8 +33,9 @@ Needs scripts/deps.sh rig (rig-smoke for a smoke test), and neither root nor a n
   look    every cut of the run in --dir again, without QEMU: what this program's agent makes of those disks
   cut     one cut again, of the run in --dir, with its story: --target NAME --point N --variant whole|lost|torn;
           of the sick update with --update sick; one while that cut's recovery went on with --second N`,
-		Examples: []string{"ratchet-lab rig smoke", "ratchet-lab rig all --every 4", "ratchet-lab rig cut --target arm64-uboot --point 20"},
-		Exits:    "1 also when something differs from what is expected",
+		Examples: []string{"ratchet-lab rig smoke", "ratchet-lab rig all --every 4",
+			"ratchet-lab rig cut --target arm64-uboot --point 20"},
+		Exits: "1 also when something differs from what is expected",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o rig.Options
 			rigFlags(fs, &o)
@@ -42,7 +43,8 @@ Needs scripts/deps.sh rig (rig-smoke for a smoke test), and neither root nor a n
 				if len(args) == 1 {
 					o.Mode = args[0]
 				}
-				if !slices.Contains(rig.Modes(), o.Mode) || o.Every < 1 || o.Mode == "cut" && (o.Point < 0 || o.Target == "") {
+				if !slices.Contains(rig.Modes(), o.Mode) || o.Every < 1 ||
+					o.Mode == "cut" && (o.Point < 0 || o.Target == "") {
 					return cli.Usage("unexpected arguments %q, or flags that do not go with them", args)
 				}
 				return cli.Exit(runRig(ctx, o, c.Out, c.Err))
@@ -57,12 +59,16 @@ func rigFlags(fs *flag.FlagSet, o *rig.Options) {
 		names = append(names, t.Name)
 	}
 	fs.StringVar(&o.Dir, "dir", "rig-out", "where to put it, a `DIR` that is kept")
-	fs.StringVar(&o.Bin, "bin", "", "`DIR` of ratchet and ratchet-release (default: beside this one), and of rig/ARCH/ with the guest's")
-	fs.StringVar(&o.Cache, "cache", os.Getenv("RATCHET_RIG_CACHE"), "`DIR` of unpacked kernels (default: $RATCHET_RIG_CACHE or ~/.cache/ratchet-rig)")
+	fs.StringVar(&o.Bin, "bin", "",
+		"`DIR` of ratchet and ratchet-release (default: beside this one), and of rig/ARCH/ with the guest's")
+	fs.StringVar(&o.Cache, "cache", os.Getenv("RATCHET_RIG_CACHE"),
+		"`DIR` of unpacked kernels (default: $RATCHET_RIG_CACHE or ~/.cache/ratchet-rig)")
 	fs.StringVar(&o.Target, "target", "", "only the target `NAME`: "+strings.Join(names, ", "))
 	fs.StringVar(&o.Mosquitto, "mosquitto", "", "use the installed Mosquitto, with the example configuration in `DIR`")
-	fs.StringVar(&o.Scene, "scene", "", "besides the healthy update only scenes with one of these `WORDS` in their names, separated by commas")
-	fs.StringVar(&o.Variant, "variant", string(disk.Whole), "cut: what the power cut leaves of the last write, `WORD` whole, lost or torn")
+	fs.StringVar(&o.Scene, "scene", "",
+		"besides the healthy update only scenes with one of these `WORDS` in their names, separated by commas")
+	fs.StringVar(&o.Variant, "variant", string(disk.Whole),
+		"cut: what the power cut leaves of the last write, `WORD` whole, lost or torn")
 	fs.Int64Var(&o.Seed, "seed", 1, "`NUMBER` that chooses cuts and torn writes")
 	fs.IntVar(&o.Point, "point", -1, "cut: its `NUMBER`")
 	fs.IntVar(&o.Second, "second", -1, "cut: `NUMBER` of the cut while the recovery went on")

@@ -60,7 +60,8 @@ func (a *access) OnACLCheck(_ *mochi.Client, topic string, write bool) bool {
 
 func newServer(t *testing.T, user string, config *tls.Config) *server {
 	t.Helper()
-	s := &server{Server: mochi.New(&mochi.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)}), access: &access{user: user}}
+	s := &server{Server: mochi.New(&mochi.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)}),
+		access: &access{user: user}}
 	if err := s.AddHook(s.access, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,8 @@ func TestPublish(t *testing.T) {
 		t.Error("the broker keeps something else")
 	}
 	images := payloads(t, filepath.Join(dir, "images"))
-	if len(images) != 1 || !bytes.Equal(read(t, filepath.Join(dir, images[0])), read(t, filepath.Join(dir, "images", images[0]))) {
+	if len(images) != 1 ||
+		!bytes.Equal(read(t, filepath.Join(dir, images[0])), read(t, filepath.Join(dir, "images", images[0]))) {
 		t.Errorf("published images: %v", images)
 	}
 
@@ -240,10 +242,12 @@ func TestBrokerTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	caFile, certFile, keyFile := pemFile("ca.pem", "CERTIFICATE", ca.Raw), pemFile("desk.pem", "CERTIFICATE", mine.Raw), pemFile("desk.key", "PRIVATE KEY", der)
+	caFile, certFile, keyFile := pemFile("ca.pem", "CERTIFICATE", ca.Raw), pemFile("desk.pem", "CERTIFICATE", mine.Raw),
+		pemFile("desk.key", "PRIVATE KEY", der)
 	path := released(t, dir, "r", "5")
 	at := []string{"--dir", dir, "--broker", "mqtts://" + s.address}
-	out, _ := do(t, 0, append([]string{"publish", path, "--ca", caFile, "--cert", certFile, "--cert-key", keyFile}, at...)...)
+	out, _ := do(t, 0,
+		append([]string{"publish", path, "--ca", caFile, "--cert", certFile, "--cert-key", keyFile}, at...)...)
 	contains(t, out, "read back")
 	_, stderr := do(t, 1, append([]string{"watch", "--once", "--ca", caFile}, at...)...)
 	contains(t, stderr, "ratchet-release: cannot connect")
@@ -256,7 +260,8 @@ func TestBrokerTLS(t *testing.T) {
 }
 
 // certificate issues a certificate; without a parent, of itself as a CA.
-func certificate(t *testing.T, name string, parent *x509.Certificate, by *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+func certificate(t *testing.T, name string, parent *x509.Certificate,
+	by *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -265,7 +270,8 @@ func certificate(t *testing.T, name string, parent *x509.Certificate, by *ecdsa.
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: parent == nil, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		IsCA: parent == nil, BasicConstraintsValid: true,
+		KeyUsage:    x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}

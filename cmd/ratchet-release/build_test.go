@@ -77,7 +77,8 @@ func workshop(t *testing.T) (dir, file string) {
 func TestBuildIsByteStable(t *testing.T) {
 	dir, file := workshop(t)
 	out, _ := do(t, 0, "build", "-o", filepath.Join(dir, "1.suit"), file)
-	contains(t, out, "sequence  14", "for slot 1", "in the envelope", "https://m2.example/x/", "Next: ratchet-release sign", "publish will not copy it")
+	contains(t, out, "sequence  14", "for slot 1", "in the envelope", "https://m2.example/x/",
+		"Next: ratchet-release sign", "publish will not copy it")
 	if err := os.Mkdir(filepath.Join(dir, "elsewhere"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +166,8 @@ func TestInspectShowsWhatIsRefused(t *testing.T) {
 
 func TestSequenceAuto(t *testing.T) {
 	dir := newDesk(t, "")
-	file := write(t, filepath.Join(dir, "a.toml"), "version = \"1\"\nsequence = \"auto\"\n[[component]]\nname = \"rootfs\"\nfile = \"rootfs.img\"\n")
+	file := write(t, filepath.Join(dir, "a.toml"),
+		"version = \"1\"\nsequence = \"auto\"\n[[component]]\nname = \"rootfs\"\nfile = \"rootfs.img\"\n")
 	t.Setenv("SOURCE_DATE_EPOCH", "1790000000")
 	out, _ := do(t, 0, "build", "--dir", dir, file)
 	contains(t, out, "sequence  1790000000 (auto; build again with --sequence 1790000000")
@@ -242,13 +244,15 @@ func TestBuildBadImages(t *testing.T) {
 		}
 	}
 	os.Remove(filepath.Join(dir, "release.suit"))
-	for magic, name := range map[string]string{"\x28\xb5\x2f\xfd12": "zstd", "\x1f\x8b08": "gzip", "\xfd7zXZ\x00": "xz"} {
+	for magic, name := range map[string]string{"\x28\xb5\x2f\xfd12": "zstd", "\x1f\x8b08": "gzip",
+		"\xfd7zXZ\x00": "xz"} {
 		write(t, filepath.Join(dir, "rootfs.img"), magic+"and so on")
 		out, _ := do(t, 0, "build", "--dir", dir, file)
 		contains(t, out, "warning  the image starts like a "+name)
 	}
 	write(t, filepath.Join(dir, "rootfs.img"), string(testImage(70_000, 3)))
-	write(t, file, "version = \"1\"\nsequence = 1\n[[component]]\nname = \"rootfs\"\nfile = \"rootfs.img\"\nembed = true\n")
+	write(t, file,
+		"version = \"1\"\nsequence = 1\n[[component]]\nname = \"rootfs\"\nfile = \"rootfs.img\"\nembed = true\n")
 	_, err := do(t, 1, "build", "--dir", dir, file)
 	contains(t, err, "cannot embed", "publish the image beside it")
 	if left := payloads(t, dir); len(left) > 4 {

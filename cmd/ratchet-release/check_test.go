@@ -73,20 +73,26 @@ func TestCheckRefuses(t *testing.T) {
 		name, from, to string // a change of the facts
 		want           []string
 	}{
-		{"vendor", `"acme.example"`, `"other.example"`, []string{"reason: wrong-vendor", "SUIT code: 10 (condition-failed)", "section: 3 (shared-sequence)", "refuses"}},
+		{"vendor", `"acme.example"`,
+			`"other.example"`, []string{"reason: wrong-vendor", "SUIT code: 10 (condition-failed)",
+				"section: 3 (shared-sequence)", "refuses"}},
 		{"class", `"gateway-v1"`, `"toaster"`, []string{"reason: wrong-class", "SUIT code: 10", "offset: "}},
 		{"device", "d430c8", "d430c9", []string{"reason: wrong-device", "SUIT code: 10"}},
 		{"version", `"1.3"`, `"2.0"`, []string{"reason: version-condition", "SUIT code: 10"}},
 		{"version as a list", `"1.3"`, `[1, 1]`, []string{"reason: version-condition"}},
 		{"no version", `version = "1.3"`, "", []string{"reason: version-condition"}},
-		{"floor", "floor = 13", "floor = 15", []string{"reason: sequence-below-floor", "SUIT code: 4 (unauthorised)", "offset: none"}},
+		{"floor", "floor = 13", "floor = 15",
+			[]string{"reason: sequence-below-floor", "SUIT code: 4 (unauthorised)", "offset: none"}},
 		{"expired", "2026", "2031", []string{"reason: expired", "SUIT code: 10"}},
 		{"clock", "time = 2026-03-01T12:00:00Z", "", []string{"reason: clock-unknown", "SUIT code: 10"}},
 		{"battery", "battery_mwh = 500", "battery_mwh = 499", []string{"reason: low-battery", "SUIT code: 10"}},
 		{"battery unknown", "battery_mwh = 500", "", []string{"reason: low-battery"}},
-		{"slot size", "1048576", "4096", []string{"reason: image-too-large", "SUIT code: 11 (operation-failed)", "section: 20 (install)"}},
-		{"slot size of one", "slot_size = 1048576", "slot_size = {boot = 15}", []string{"reason: image-too-large", "boot has 16 bytes", "section: 20 (install)"}},
-		{"component", `, ["app", "config"]`, "", []string{"reason: slot-missing", "SUIT code: 6 (component-unsupported)"}},
+		{"slot size", "1048576", "4096",
+			[]string{"reason: image-too-large", "SUIT code: 11 (operation-failed)", "section: 20 (install)"}},
+		{"slot size of one", "slot_size = 1048576", "slot_size = {boot = 15}",
+			[]string{"reason: image-too-large", "boot has 16 bytes", "section: 20 (install)"}},
+		{"component", `, ["app", "config"]`,
+			"", []string{"reason: slot-missing", "SUIT code: 6 (component-unsupported)"}},
 	} {
 		changed := write(t, facts+".changed", strings.Replace(gateway, c.from, c.to, 1))
 		out, _ := do(t, cli.ExitRefused, "check", envelope, "--key", alicePub, "--facts", changed)
@@ -107,11 +113,13 @@ func TestCheckRefuses(t *testing.T) {
 	}
 	key := write(t, facts+".pem", string(golden))
 	for file, want := range map[string][]string{
-		"refused-command-31":       {"reason: manifest-unsupported", "SUIT code: 5 (command-unsupported)", "section: 20 (install)", "offset: 20"},
+		"refused-command-31": {"reason: manifest-unsupported", "SUIT code: 5 (command-unsupported)",
+			"section: 20 (install)", "offset: 20"},
 		"refused-invoke":           {"SUIT code: 5", "section: 9 (invoke)", "offset: 1"},
 		"hostile-garbage-manifest": {"reason: envelope-malformed", "SUIT code: 1 (cbor-parse)"},
-		"severed-install":          {"reason: manifest-unsupported", "SUIT code: 9 (severing-unsupported)", "section: 20 (install)\noffset: none"},
-		"hostile-step-bomb":        {"reason: manifest-unsupported", "SUIT code: 11", "section: 20 (install)", "offset: 67"},
+		"severed-install": {"reason: manifest-unsupported", "SUIT code: 9 (severing-unsupported)",
+			"section: 20 (install)\noffset: none"},
+		"hostile-step-bomb": {"reason: manifest-unsupported", "SUIT code: 11", "section: 20 (install)", "offset: 67"},
 	} {
 		changed := write(t, facts+".changed", `vendor = "ratchet.example"`+"\nclass = \"gateway-1\"\n")
 		out, _ := do(t, cli.ExitRefused, "check", "../../testdata/suit/"+file+".suit", "--key", key, "--facts", changed)
@@ -128,7 +136,8 @@ func TestCheckPayloads(t *testing.T) {
 		contains(t, out+err, parts...)
 	}
 	write(t, filepath.Join(dir, "boot-b"), "boot image for x")
-	run(cli.ExitRefused, "reason: image-corrupt", "SUIT code: 10 (condition-failed)", "section: 20 (install)", "offset: 11")
+	run(cli.ExitRefused, "reason: image-corrupt", "SUIT code: 10 (condition-failed)",
+		"section: 20 (install)", "offset: 11")
 	write(t, filepath.Join(dir, "boot-b"), boot[:5])
 	run(cli.ExitRefused, "reason: image-corrupt", "SUIT code: 11 (operation-failed)", "offset: 9")
 	write(t, filepath.Join(dir, "boot-b"), boot+"x")
@@ -171,9 +180,11 @@ func TestCheckEncrypted(t *testing.T) {
 		t.Fatal(err)
 	}
 	vendor := manifest.VendorUUID("acme.example")
-	env, err := author.Build(author.Release{Vendor: vendor, Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, Sequence: 14,
-		Components: []author.Component{{Name: "rootfs", Images: []author.Image{{Slot: author.AnySlot, Digest: manifest.Sum(image), Size: int64(len(image)),
-			URI: "https://img.example/rootfs.enc", PayloadSize: int64(payload.Len()), Encryption: info}}}}})
+	env, err := author.Build(author.Release{Vendor: vendor,
+		Classes: []manifest.UUID{manifest.ClassUUID(vendor, "gateway-v1")}, Sequence: 14,
+		Components: []author.Component{{Name: "rootfs",
+			Images: []author.Image{{Slot: author.AnySlot, Digest: manifest.Sum(image), Size: int64(len(image)),
+				URI: "https://img.example/rootfs.enc", PayloadSize: int64(payload.Len()), Encryption: info}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +192,8 @@ func TestCheckEncrypted(t *testing.T) {
 	do(t, 0, "sign", "--key", alice, envelope)
 	do(t, 0, "verify", envelope, "--key", alicePub, "--payloads", dir)
 	write(t, filepath.Join(dir, "rootfs.enc"), payload.String())
-	facts := write(t, filepath.Join(dir, "facts.toml"), "vendor = \"acme.example\"\nclass = \"gateway-v1\"\ncomponents = [\"rootfs\"]\n")
+	facts := write(t, filepath.Join(dir, "facts.toml"),
+		"vendor = \"acme.example\"\nclass = \"gateway-v1\"\ncomponents = [\"rootfs\"]\n")
 	args := []string{"check", envelope, "--key", alicePub, "--facts", facts, "--payloads", dir}
 	out, _ := do(t, 0, append(args, "--decrypt-key", key[0])...)
 	contains(t, out, "directive-copy", "decrypted (A128GCM)", "encrypted; written to slot 1 in memory and read back")
@@ -205,7 +217,8 @@ func rootFor(t *testing.T, dir string, threshold int, change func(*trust.RootSpe
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := trust.RootSpec{Version: 1, Name: "fleet", Issued: time.Unix(1, 0).UTC(), Expires: time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC),
+	s := trust.RootSpec{Version: 1, Name: "fleet", Issued: time.Unix(1, 0).UTC(),
+		Expires:    time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC),
 		Algorithms: []int64{trust.ESP384, trust.Ed25519, trust.ESP256}, Roles: map[trust.Role]trust.RoleSpec{}}
 	give := func(role trust.Role, threshold int, keys ...*trust.Signer) {
 		g := trust.Grant{Threshold: threshold}
@@ -259,7 +272,8 @@ func TestCheckAgainstARoot(t *testing.T) {
 		}
 		s.Revoked = []string{e.ClaimedDigest().String()}
 	}), "reason: revoked", "SUIT code: 4 (unauthorised)")
-	run(cli.ExitRefused, rootFor(t, dir, 1, func(s *trust.RootSpec) { s.Expires = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }), "reason: root-expired")
+	run(cli.ExitRefused, rootFor(t, dir, 1,
+		func(s *trust.RootSpec) { s.Expires = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }), "reason: root-expired")
 	run(cli.ExitRefused, envelope, "reason: root-refused")
 	do(t, 0, "sign", "--key", bob, envelope)
 	run(0, rootFor(t, dir, 2, nil), "accepted")
@@ -297,7 +311,8 @@ func TestFactsRefused(t *testing.T) {
 	f := write(t, filepath.Join(dir, "facts.toml"), "")
 	_, err := do(t, cli.ExitFailed, "check", filepath.Join(dir, "nowhere"), "--key", alicePub, "--facts", f)
 	contains(t, err, "cannot read envelope")
-	_, err = do(t, cli.ExitUsage, "check", envelope, "--key", alicePub, "--facts", f, "--payloads", filepath.Join(dir, "nowhere"))
+	_, err = do(t, cli.ExitUsage, "check", envelope, "--key", alicePub, "--facts", f, "--payloads",
+		filepath.Join(dir, "nowhere"))
 	contains(t, err, "not a directory")
 	_, err = do(t, cli.ExitFailed, "check", envelope, "--key", alicePub, "--facts", filepath.Join(dir, "nowhere"))
 	contains(t, err, "cannot read facts")
@@ -372,10 +387,13 @@ func TestVerifyWithCOSEKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	do(t, 0, "verify", envelope, "--key", enc(map[int]any{1: 2, 2: []byte("alice"), 3: -9, -1: 1, -2: point[1:33], -3: point[33:]}))
-	do(t, 0, "verify", envelope, "--key", enc(map[int]any{1: 1, -1: 6, -2: []byte(signerOf(t, bob).Key().Public().(ed25519.PublicKey))}))
+	do(t, 0, "verify", envelope, "--key",
+		enc(map[int]any{1: 2, 2: []byte("alice"), 3: -9, -1: 1, -2: point[1:33], -3: point[33:]}))
+	do(t, 0, "verify", envelope, "--key",
+		enc(map[int]any{1: 1, -1: 6, -2: []byte(signerOf(t, bob).Key().Public().(ed25519.PublicKey))}))
 	for _, bad := range []map[int]any{
-		{1: 2, -1: 1, -2: point[1:33], -3: point[1:33]}, {1: 2, -1: 3, -2: point[1:33], -3: point[33:]}, {1: 4, -1: []byte("secret")}, {1: 1, -1: 6, -2: []byte{1}},
+		{1: 2, -1: 1, -2: point[1:33], -3: point[1:33]}, {1: 2, -1: 3, -2: point[1:33], -3: point[33:]},
+		{1: 4, -1: []byte("secret")}, {1: 1, -1: 6, -2: []byte{1}},
 	} {
 		_, stderr := do(t, cli.ExitFailed, "verify", envelope, "--key", enc(bad))
 		contains(t, stderr, "cannot read public key")
@@ -393,7 +411,8 @@ func TestVerifyOutsideOfTheProfile(t *testing.T) {
 	}
 	key := write(t, filepath.Join(dir, "golden.pem"), string(golden))
 	out, _ := do(t, 0, "verify", "../../testdata/suit/refused-invoke.suit", "--key", key)
-	contains(t, out, "digests and signatures are good", "note        devices refuse it: manifest refused (command-unsupported): invoke is not supported")
+	contains(t, out, "digests and signatures are good",
+		"note        devices refuse it: manifest refused (command-unsupported): invoke is not supported")
 	do(t, cli.ExitFailed, "verify", "../../testdata/suit/refused-invoke.suit", "--key", key, "--payloads", dir)
 	do(t, cli.ExitRefused, "verify", "../../testdata/suit/hostile-severable-changed.suit", "--key", key)
 	do(t, cli.ExitRefused, "verify", "../../testdata/suit/hostile-unknown-manifest-key.suit", "--key", key)
@@ -402,5 +421,6 @@ func TestVerifyOutsideOfTheProfile(t *testing.T) {
 // Signed reports of devices are shown like envelopes.
 func TestInspectReport(t *testing.T) {
 	out, _ := do(t, 0, "inspect", "../../testdata/suit/report-failed.cbor")
-	contains(t, out, "COSE_Sign1", "application/suit-report+cose", "/ reason / 7: 10 / condition-failed /", "/ SUIT report, signature not verified here /")
+	contains(t, out, "COSE_Sign1", "application/suit-report+cose", "/ reason / 7: 10 / condition-failed /",
+		"/ SUIT report, signature not verified here /")
 }

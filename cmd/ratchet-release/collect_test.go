@@ -88,7 +88,8 @@ func TestEvidenceVerify(t *testing.T) {
 	out, _ = doWith(t, string(bytes.Join(g.Records, nil)), 0, "evidence", "verify", "-", "--key", key, "--history")
 	contains(t, out, "     1  2026-03-01T12:00:00Z   chain", "    10  2026")
 
-	out, err := do(t, cli.ExitIncomplete, "evidence", "verify", export(append(g.Records[:3:3], g.Records[5:]...)...), "--key", key)
+	out, err := do(t, cli.ExitIncomplete, "evidence", "verify",
+		export(append(g.Records[:3:3], g.Records[5:]...)...), "--key", key)
 	contains(t, out, "MISSING  4 to 5")
 	contains(t, err, "2 records are missing")
 	out, _ = do(t, cli.ExitIncomplete, "evidence", "verify", export(g.Records[4:]...), "--key", key)
@@ -122,7 +123,8 @@ func altered(b []byte) []byte {
 
 func TestEnroll(t *testing.T) {
 	dir := newDesk(t, "")
-	a, b := filepath.Join(keyDir(t, fleettest.New(t, "x")), "k.pem"), filepath.Join(keyDir(t, fleettest.New(t, "x")), "k.pem")
+	a, b := filepath.Join(keyDir(t, fleettest.New(t, "x")), "k.pem"),
+		filepath.Join(keyDir(t, fleettest.New(t, "x")), "k.pem")
 	do(t, 0, "enroll", "--dir", dir, "gw-1", a)
 	out, _ := do(t, 0, "enroll", "--dir", dir, "gw-1", a)
 	contains(t, out, "already")
@@ -143,10 +145,12 @@ func TestEnroll(t *testing.T) {
 
 func TestInit(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "desk")
-	out, _ := do(t, 0, "init", "--alg", "ed25519", "--vendor", "acme.example", "--class", "a", "--class", "b \"quoted\"", dir)
+	out, _ := do(t, 0, "init", "--alg", "ed25519", "--vendor", "acme.example", "--class", "a", "--class",
+		"b \"quoted\"", dir)
 	contains(t, out, "Next:", "release.pub.pem to each device", `vendor = ["acme.example"], class = ["a"]`, "Ed25519")
 	for name, mode := range map[string]os.FileMode{
-		"keys": 0o700, "keys/release.pem": 0o600, "keys/release.pub.pem": 0o644, "ratchet-release.toml": 0o644, "release.toml": 0o644, "images": 0o755, "devices": 0o755,
+		"keys": 0o700, "keys/release.pem": 0o600, "keys/release.pub.pem": 0o644, "ratchet-release.toml": 0o644,
+		"release.toml": 0o644, "images": 0o755, "devices": 0o755,
 	} {
 		if st, err := os.Stat(filepath.Join(dir, name)); err != nil || st.Mode().Perm() != mode {
 			t.Errorf("%s: %v, %v", name, st, err)
@@ -158,11 +162,13 @@ func TestInit(t *testing.T) {
 	}
 	key := read(t, filepath.Join(dir, "keys/release.pem"))
 	_, stderr := do(t, 1, "init", dir)
-	if contains(t, stderr, "exists already and is not overwritten"); !bytes.Equal(key, read(t, filepath.Join(dir, "keys/release.pem"))) {
+	if contains(t, stderr,
+		"exists already and is not overwritten"); !bytes.Equal(key, read(t, filepath.Join(dir, "keys/release.pem"))) {
 		t.Error("the key was overwritten")
 	}
 	for _, bad := range [][]string{
-		{"--vendor", "Acme"}, {"--channel", "a/b"}, {"--broker", "http://x"}, {"--broker", "mqtt://x"}, {"--base-url", "x"}, {"--class", " x"}, {"--alg", "rsa"},
+		{"--vendor", "Acme"}, {"--channel", "a/b"}, {"--broker", "http://x"}, {"--broker", "mqtt://x"},
+		{"--base-url", "x"}, {"--class", " x"}, {"--alg", "rsa"},
 	} {
 		dir := filepath.Join(t.TempDir(), "x")
 		do(t, 2, append(append([]string{"init"}, bad...), dir)...)

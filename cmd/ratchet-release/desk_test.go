@@ -34,7 +34,8 @@ func doWith(t *testing.T, stdin string, code int, args ...string) (stdout, stder
 	var out, err bytes.Buffer
 	got := run(context.Background(), args, strings.NewReader(stdin), &out, &err)
 	if got != code {
-		t.Fatalf("ratchet-release %s: exit %d, want %d\n%s%s", strings.Join(args, " "), got, code, out.String(), err.String())
+		t.Fatalf("ratchet-release %s: exit %d, want %d\n%s%s",
+			strings.Join(args, " "), got, code, out.String(), err.String())
 	}
 	return out.String(), err.String()
 }
@@ -102,7 +103,8 @@ func contains(t *testing.T, text string, parts ...string) {
 func released(t *testing.T, dir, name string, sequence string) (envelope string) {
 	t.Helper()
 	file := write(t, filepath.Join(dir, name+".toml"),
-		"version = \"1.4.0\"\nsequence = "+sequence+"\n[[component]]\nname = \"rootfs\"\nfile = \"rootfs.img\"\ncompress = \"zstd\"\n[text.en]\nupdate = \"Better.\"\n")
+		"version = \"1.4.0\"\nsequence = "+sequence+"\n[[component]]\nname = \"rootfs\"\nfile = \"rootfs.img\"\n"+
+			"compress = \"zstd\"\n[text.en]\nupdate = \"Better.\"\n")
 	do(t, 0, "build", "--dir", dir, file)
 	envelope = filepath.Join(dir, name+".suit")
 	do(t, 0, "sign", "--dir", dir, envelope)

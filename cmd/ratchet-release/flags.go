@@ -18,7 +18,8 @@ func brokerFlags(fs *flag.FlagSet) func(broker.Options) broker.Options {
 	fs.StringVar(&f.Password, "password-file", "", "`FILE` that holds the password")
 	return func(o broker.Options) broker.Options {
 		for _, v := range []struct{ to, from *string }{
-			{&o.URL, &f.URL}, {&o.CA, &f.CA}, {&o.Cert, &f.Cert}, {&o.Key, &f.Key}, {&o.Username, &f.Username}, {&o.Password, &f.Password},
+			{&o.URL, &f.URL}, {&o.CA, &f.CA}, {&o.Cert, &f.Cert}, {&o.Key, &f.Key}, {&o.Username, &f.Username},
+			{&o.Password, &f.Password},
 		} {
 			if *v.from != "" {
 				*v.to = *v.from

@@ -23,8 +23,11 @@ func TestInteropMosquitto(t *testing.T) {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	l.Close()
 	broker := t.TempDir()
-	write(t, filepath.Join(broker, "acl"), "topic readwrite ratchet/v1/offer/stable\ntopic read ratchet/v1/offer/+\ntopic read ratchet/v1/device/+/status\ntopic read ratchet/v1/device/+/presence\ntopic read ratchet/v1/device/+/evidence\n")
-	conf := write(t, filepath.Join(broker, "conf"), "listener "+port+" 127.0.0.1\nallow_anonymous true\nuser root\nacl_file "+filepath.Join(broker, "acl")+"\n")
+	write(t, filepath.Join(broker, "acl"), "topic readwrite ratchet/v1/offer/stable\ntopic read ratchet/v1/offer/+\n"+
+		"topic read ratchet/v1/device/+/status\ntopic read ratchet/v1/device/+/presence\n"+
+		"topic read ratchet/v1/device/+/evidence\n")
+	conf := write(t, filepath.Join(broker, "conf"),
+		"listener "+port+" 127.0.0.1\nallow_anonymous true\nuser root\nacl_file "+filepath.Join(broker, "acl")+"\n")
 	path, err := exec.LookPath("mosquitto")
 	if err != nil {
 		path = "/usr/sbin/mosquitto" // not in every PATH

@@ -19,7 +19,8 @@ func TestRootInit(t *testing.T) {
 	dir := newDesk(t, "")
 	release := read(t, filepath.Join(dir, "keys/release.pub.pem"))
 	out, _ := do(t, 0, "root", "init", "--dir", dir, "--hybrid", "--development")
-	contains(t, out, "Root 1 of acme.example, for development", "root       1 of root (", "pair), generation 1", "ML-DSA-65", "ends at version 1 now")
+	contains(t, out, "Root 1 of acme.example, for development", "root       1 of root (", "pair), generation 1",
+		"ML-DSA-65", "ends at version 1 now")
 	if !bytes.Equal(release, read(t, filepath.Join(dir, "keys/release.pub.pem"))) {
 		t.Error("the release key was replaced")
 	}
@@ -42,27 +43,32 @@ func TestRootInit(t *testing.T) {
 func TestTeamRotatesTheRoot(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
-	for name, alg := range map[string]string{"alice": "esp384", "bob": "esp256", "carol": "ed25519", "carol-ml-dsa": "ml-dsa-65", "dave": "esp256", "ship": "esp256", "plan": "esp256"} {
+	for name, alg := range map[string]string{"alice": "esp384", "bob": "esp256", "carol": "ed25519",
+		"carol-ml-dsa": "ml-dsa-65", "dave": "esp256", "ship": "esp256", "plan": "esp256"} {
 		do(t, 0, "keys", "new", "--alg", alg, in(name))
 	}
 	_, errs := do(t, cli.ExitFailed, "keys", "new", in("alice"))
 	contains(t, errs, "file exists")
 	file := func(signers, threshold, more string) {
-		text := "name = \"acme\"\nexpires = 2099-01-01T00:00:00Z\nalgorithms = [\"esp256\", \"ed25519\", \"esp384\", \"ml-dsa-65\"]\n" + more
+		text := "name = \"acme\"\nexpires = 2099-01-01T00:00:00Z\n" +
+			"algorithms = [\"esp256\", \"ed25519\", \"esp384\", \"ml-dsa-65\"]\n" + more
 		for _, s := range strings.Split(signers+" ship plan", " ") {
 			text += "[signer." + s + "]\nkey = \"" + s + ".pub.pem\"\n"
 			if s == "carol" {
 				text += "ml-dsa = \"carol-ml-dsa.pub.pem\"\n"
 			}
 		}
-		text += "[[role]]\nname = \"root\"\nthreshold = " + threshold + "\nsigners = [\"" + strings.ReplaceAll(signers, " ", "\", \"") + "\"]\n"
-		text += "[[role]]\nname = \"release\"\nthreshold = 1\nsigners = [\"ship\"]\nvendors = [\"acme.example\"]\nclasses = [\"gateway-v1\"]\n"
+		text += "[[role]]\nname = \"root\"\nthreshold = " + threshold + "\nsigners = [\"" +
+			strings.ReplaceAll(signers, " ", "\", \"") + "\"]\n"
+		text += "[[role]]\nname = \"release\"\nthreshold = 1\nsigners = [\"ship\"]\nvendors = [\"acme.example\"]\n" +
+			"classes = [\"gateway-v1\"]\n"
 		text += "[[role]]\nname = \"campaign\"\nthreshold = 1\nsigners = [\"plan\"]\n[component.rootfs]\nmin = 3\n"
 		write(t, in(root.FileName), text)
 	}
 	file("alice bob carol", "2", "")
 	out, _ := do(t, 0, "root", "rotate", "--dir", dir)
-	contains(t, out, "Root 1 of acme", "0 of 2 needed; not yet: alice", "rootfs: 3 to 18446744073709551615", "for class ")
+	contains(t, out, "Root 1 of acme", "0 of 2 needed; not yet: alice",
+		"rootfs: 3 to 18446744073709551615", "for class ")
 	out, _ = do(t, 0, "root", "sign", "--key", in("alice.pem"), in("root-1.cbor"))
 	contains(t, out, "1 of 2 needed; not yet: bob")
 	if _, err := os.Stat(in(root.BundleName)); err == nil {
@@ -82,7 +88,8 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 	// The second version: carol leaves for dave, campaign begins anew.
 	file("alice bob dave", "2", "renew = [\"campaign\"]\n")
 	out, _ = do(t, 0, "root", "rotate", "--dir", dir)
-	contains(t, out, "Other people sign the root", "campaign begins generation 2", "Root 2 of acme", "by signers of version 1: 0 of 2", "by its own signers: 0 of 2")
+	contains(t, out, "Other people sign the root", "campaign begins generation 2", "Root 2 of acme",
+		"by signers of version 1: 0 of 2", "by its own signers: 0 of 2")
 	do(t, 0, "root", "sign", "--key", in("carol.pem"), in("root-2.cbor"))
 	do(t, 0, "root", "sign", "--key", in("carol-ml-dsa.pem"), in("root-2.cbor"))
 	out, _ = do(t, 0, "root", "sign", "--key", in("dave.pem"), in("root-2.cbor"))
@@ -104,7 +111,8 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 	file("alice", "2", "")
 	out, _ = do(t, cli.ExitRefused, "root", "rotate", "--dir", dir, "--replace")
 	contains(t, out, "reason: root-refused")
-	write(t, in(root.FileName), strings.Replace(string(read(t, in(root.FileName))), "name = \"acme\"", "name = \"evil\"", 1))
+	write(t, in(root.FileName),
+		strings.Replace(string(read(t, in(root.FileName))), "name = \"acme\"", "name = \"evil\"", 1))
 	_, errs = do(t, cli.ExitFailed, "root", "rotate", "--dir", dir)
 	contains(t, errs, "root.toml:1: name: this chain is named \"acme\"")
 	write(t, in("x.cbor"), "\xd8\x62nonsense")
@@ -129,16 +137,19 @@ func TestRootFileErrors(t *testing.T) {
 		"name = \"acme\"\n":                   "expires: is missing",
 		head + "[signer.a]\n":                 "signer.a.key: is missing",
 		head + "[signer.a]\nkey = \"none\"\n": "cannot read public key",
-		"algorithms = [\"rsa\"]\nexpires = 2099-01-01T00:00:00Z\n":                           "algorithms: \"rsa\" is not one of",
-		head + signer + "[[role]]\nname = \"rot\"\n":                                         "root.toml:7: role[1].name: \"rot\"",
-		head + signer + "[[role]]\nname = \"root\"\nsigners = [\"b\"]\n":                     "root.toml:8: role[1].signers: there is no [signer.b]",
+		"algorithms = [\"rsa\"]\nexpires = 2099-01-01T00:00:00Z\n": "algorithms: \"rsa\" is not one of",
+		head + signer +
+			"[[role]]\nname = \"rot\"\n": "root.toml:7: role[1].name: \"rot\"",
+		head + signer + "[[role]]\nname = \"root\"\nsigners = [\"b\"]\n": "root.toml:8: " +
+			"role[1].signers: there is no [signer.b]",
 		head + signer + "[[role]]\nname = \"release\"\nclasses = [\"gateway\"]\n":            "role[1].classes",
 		head + signer + "[[role]]\nname = \"release\"\nvendors = [\"Not A Domain\"]\n":       "role[1].vendors",
 		head + signer + "[[role]]\nname = \"root\"\nthreshold = 1\nsigners = [\"a\", \"a\"]": "listed twice",
 	} {
 		write(t, filepath.Join(dir, root.FileName), text)
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), []string{"root", "rotate", "--dir", dir}, strings.NewReader(""), &out, &errs); code == 0 {
+		if code := run(t.Context(), []string{"root", "rotate", "--dir", dir},
+			strings.NewReader(""), &out, &errs); code == 0 {
 			t.Errorf("%q was taken", text)
 		}
 		contains(t, errs.String(), says)
@@ -150,17 +161,20 @@ func TestCampaignAndPermit(t *testing.T) {
 	dir := newDesk(t, "")
 	suit := released(t, dir, "r", "5")
 	in := func(name string) string { return filepath.Join(dir, name) }
-	write(t, in("plan.toml"), "manifest = \"r.suit\"\nvalid-until = 2099-01-01T00:00:00Z\nsequence = 7\n[[phase]]\npercent = 0.07\n[[phase]]\npercent = 100.0\nnot-before = 2098-01-01T00:00:00Z\n")
+	write(t, in("plan.toml"), "manifest = \"r.suit\"\nvalid-until = 2099-01-01T00:00:00Z\nsequence = 7\n[[phase]]\n"+
+		"percent = 0.07\n[[phase]]\npercent = 100.0\nnot-before = 2098-01-01T00:00:00Z\n")
 	_, errs := do(t, cli.ExitFailed, "campaign", "plan", "--dir", dir, in("plan.toml"))
 	contains(t, errs, "make one with `ratchet-release root init`")
 	do(t, 0, "root", "init", "--dir", dir)
 	key := func(role string) string { return in("keys/" + role + ".pem") }
 
 	out, _ := do(t, 0, "campaign", "plan", "--dir", dir, in("plan.toml"))
-	contains(t, out, "Plan 7 of channel stable, generation 1, until 2099-01-01", "sequence 5", "0.07 % of the devices", "100 % of the devices, not before 2098", "signed by 0 of 1 needed; not yet: campaign")
+	contains(t, out, "Plan 7 of channel stable, generation 1, until 2099-01-01", "sequence 5", "0.07 % of the devices",
+		"100 % of the devices, not before 2098", "signed by 0 of 1 needed; not yet: campaign")
 	out, _ = do(t, 0, "sign", "--key", key("campaign"), in("plan.cbor"))
 	contains(t, out, "signed by enough of the role campaign")
-	out, _ = do(t, 0, "campaign", "pulse", "--dir", dir, "--key", key("pulse"), "--phase", "2", "--state", "paused", "-o", in("pulse.cbor"), in("plan.cbor"))
+	out, _ = do(t, 0, "campaign", "pulse", "--dir", dir, "--key", key("pulse"), "--phase", "2", "--state", "paused",
+		"-o", in("pulse.cbor"), in("plan.cbor"))
 	contains(t, out, "paused, phase 2", "signed by enough of the role pulse")
 
 	trusted, err := root.ReadTrusted(in(root.BundleName))
@@ -176,7 +190,8 @@ func TestCampaignAndPermit(t *testing.T) {
 		t.Fatalf("%+v, %v", pulse.Spec(), err)
 	}
 	// The wrong key: it signs, and the desk says that it does not count.
-	out, _ = do(t, 0, "campaign", "pulse", "--dir", dir, "--key", key("campaign"), "-o", in("wrong.cbor"), in("plan.cbor"))
+	out, _ = do(t, 0, "campaign", "pulse", "--dir", dir, "--key", key("campaign"), "-o", in("wrong.cbor"),
+		in("plan.cbor"))
 	contains(t, out, "signed by 0 of 1 needed")
 	_, errs = do(t, cli.ExitUsage, "campaign", "pulse", "--dir", dir, "--phase", "3", in("plan.cbor"))
 	contains(t, errs, "the plan has 2 phases")
@@ -187,20 +202,23 @@ func TestCampaignAndPermit(t *testing.T) {
 
 	// A plan for an envelope that no device under this root takes.
 	write(t, in("revoked.toml"), string(read(t, in("plan.toml"))))
-	write(t, in(root.FileName), strings.Replace(string(read(t, in(root.FileName))), "revoked = []", "revoked = [\""+plan.Spec().Manifest.String()+"\"]", 1))
+	write(t, in(root.FileName), strings.Replace(string(read(t, in(root.FileName))), "revoked = []",
+		"revoked = [\""+plan.Spec().Manifest.String()+"\"]", 1))
 	do(t, 0, "root", "rotate", "--dir", dir)
 	do(t, 0, "root", "sign", "--key", key("root"), in("root-2.cbor"))
 	out, _ = do(t, cli.ExitRefused, "campaign", "plan", "--dir", dir, in("revoked.toml"))
 	contains(t, out, "reason: revoked")
 
 	// A permit for a device that shows its challenge.
-	challenge, err := campaign.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 2, Journal: [16]byte{2}}.Text()
+	challenge, err := campaign.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 2,
+		Journal: [16]byte{2}}.Text()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, _ = doWith(t, challenge[:30]+"\n"+challenge[30:], 0, "permit", "--dir", dir, "--challenge", "-", "--lift", "sequence-below-floor", "--lift", "quarantined",
-		"--key", key("recovery"), "-o", in("permit.cbor"), suit)
-	contains(t, out, "Permit for gw-1, under root 2", "lifts       quarantined", "signed by enough of the role recovery")
+	out, _ = doWith(t, challenge[:30]+"\n"+challenge[30:], 0, "permit", "--dir", dir, "--challenge", "-", "--lift",
+		"sequence-below-floor", "--lift", "quarantined", "--key", key("recovery"), "-o", in("permit.cbor"), suit)
+	contains(t, out, "Permit for gw-1, under root 2", "lifts       quarantined",
+		"signed by enough of the role recovery")
 	if trusted, err = root.ReadTrusted(in(root.BundleName)); err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +261,8 @@ func TestPlanFileErrors(t *testing.T) {
 		contains(t, errs, want.says)
 	}
 	// Signed by a stranger.
-	write(t, filepath.Join(dir, "s.toml"), strings.Replace(string(read(t, filepath.Join(dir, "r.toml"))), "sequence = 5", "sequence = 6", 1))
+	write(t, filepath.Join(dir, "s.toml"),
+		strings.Replace(string(read(t, filepath.Join(dir, "r.toml"))), "sequence = 5", "sequence = 6", 1))
 	do(t, 0, "build", "--dir", dir, filepath.Join(dir, "s.toml"))
 	do(t, 0, "sign", "--key", alice, filepath.Join(dir, "s.suit"))
 	write(t, filepath.Join(dir, "plan.toml"), strings.Replace(head, "r.suit", "s.suit", 1)+all)

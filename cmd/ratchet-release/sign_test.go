@@ -20,7 +20,8 @@ func TestTwoPeopleSign(t *testing.T) {
 	do(t, 0, "build", file)
 	unsigned := read(t, path)
 	out, _ := do(t, 0, "sign", "--key", alice, path)
-	contains(t, out, "(ESP256), 1 signature.", "sequence    14", "components  rootfs, boot, app/config", "says        Better radio.")
+	contains(t, out, "(ESP256), 1 signature.", "sequence    14", "components  rootfs, boot, app/config",
+		"says        Better radio.")
 	one := read(t, path)
 	out, _ = do(t, 0, "sign", "--key", alice, path)
 	if contains(t, out, "already"); !bytes.Equal(one, read(t, path)) {
@@ -113,7 +114,8 @@ func TestVerifyReasons(t *testing.T) {
 		{"cut", string(good[:300]), "envelope-malformed", "1 (cbor-parse)"},
 		{"trailing", string(good) + "\x00", "envelope-malformed", "1 (cbor-parse)"},
 		{"garbage", "\xff\xff", "envelope-malformed", "1 (cbor-parse)"},
-		{"foreign signer", string(read(t, "../../testdata/suit/hostile-foreign-signer.suit")), "signer-unknown", "4 (unauthorised)"},
+		{"foreign signer",
+			string(read(t, "../../testdata/suit/hostile-foreign-signer.suit")), "signer-unknown", "4 (unauthorised)"},
 	} {
 		f := write(t, filepath.Join(dir, "bad.suit"), c.content)
 		args := []string{"verify", f, "--key", alicePub}
@@ -210,7 +212,8 @@ func TestSignWithCommand(t *testing.T) {
 		`"false"`: cli.ExitFailed,
 		`"sh", "-c", "head -c 64 /dev/zero | base64"`: cli.ExitRefused, // the envelope with that signature would be
 	} {
-		file := write(t, filepath.Join(t.TempDir(), "k.toml"), "public = "+conf.Quote(public)+"\ncommand = ["+command+"]\n")
+		file := write(t, filepath.Join(t.TempDir(), "k.toml"),
+			"public = "+conf.Quote(public)+"\ncommand = ["+command+"]\n")
 		do(t, want, "sign", "--key", file, suit)
 		if !bytes.Equal(read(t, suit), before) {
 			t.Fatalf("%s: the envelope changed", command)

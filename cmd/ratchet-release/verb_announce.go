@@ -27,7 +27,8 @@ document that is announced again changes nothing.`,
 		},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
-			channel := fs.String("channel", "", "channel `NAME` of pulses (default: broker.channel); a plan names its own")
+			channel := fs.String("channel", "",
+				"channel `NAME` of pulses (default: broker.channel); a plan names its own")
 			override := brokerFlags(fs)
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) == 0 {

@@ -43,7 +43,8 @@ A plan does nothing without a pulse; see "campaign pulse".`,
 		Exits:    "3 the envelope is refused, or a device would refuse such a plan",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
-			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
+			bundle := fs.String("bundle", "",
+				"trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
 			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
 			out := fs.String("o", "", "write the plan to `FILE` (default: as PLAN.toml, .cbor)")
 			return func(_ context.Context, c cli.Console, args []string) error {
@@ -81,7 +82,8 @@ none comes any more, devices stop. It can hold or hasten what the plan allows, a
 		Exits: "3 a device would refuse such a pulse",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
-			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
+			bundle := fs.String("bundle", "",
+				"trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
 			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
 			out := fs.String("o", "pulse.cbor", "write the pulse to `FILE`")
 			state := fs.String("state", "open", "`STATE` of the plan: open, paused, halted or withdrawn")
@@ -92,7 +94,8 @@ none comes any more, devices stop. It can hold or hasten what the plan allows, a
 				if len(args) != 1 {
 					return cli.Usage("want one plan")
 				}
-				return campaign.Pulse(c, args[0], orBundle(*bundle, *dir), *key, *out, *state, *phase, *life, *sequence, time.Now())
+				return campaign.Pulse(c, args[0], orBundle(*bundle, *dir), *key, *out, *state, *phase, *life,
+					*sequence, time.Now())
 			}
 		},
 	}
@@ -114,7 +117,8 @@ genuine, made for that class of device, not revoked, and correctly written can n
 		Exits: "3 a device would refuse such a permit",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
-			bundle := fs.String("bundle", "", "trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
+			bundle := fs.String("bundle", "",
+				"trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
 			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
 			out := fs.String("o", "permit.cbor", "write the permit to `FILE`")
 			challenge := fs.String("challenge", "", "`TEXT` that the device shows; \"-\" reads it from standard input")

@@ -17,14 +17,16 @@ func checkVerb() cli.Verb {
 			"ratchet-release check release.suit --key release.pub.pem --facts gateway.toml",
 			"ratchet-release check release.suit --root root-bundle.cbor --facts gateway.toml --payloads .",
 		},
-		Exits: "3 the device would not take it now, with \"reason: <word>\", the SUIT code, the section and the\noffset of the command on standard output",
+		Exits: "3 the device would not take it now, with \"reason: <word>\", the SUIT code, the section and the\n" +
+			"offset of the command on standard output",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o check.Options
 			fs.StringVar(&o.Root, "root", "", "trust root `FILE`: a signed root, or the bundle")
 			keys := cli.Repeated(fs, "key", "public key `FILE` instead of a root, PEM or COSE_Key; may be repeated")
 			fs.StringVar(&o.Facts, "facts", "", "`FILE` that says what the device is")
 			fs.StringVar(&o.Payloads, "payloads", "", "answer fetches from `DIR`, by the last part of their addresses")
-			decrypt := cli.Repeated(fs, "decrypt-key", "the device's decryption key `FILE`, PEM or COSE_Key; may be repeated")
+			decrypt := cli.Repeated(fs, "decrypt-key",
+				"the device's decryption key `FILE`, PEM or COSE_Key; may be repeated")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				o.Keys, o.Decrypt = *keys, *decrypt
 				switch {

@@ -41,7 +41,8 @@ restored from a copy, or its key is used elsewhere.`,
 				if err != nil {
 					return err
 				}
-				return evidence.Collect(ctx, c, evidence.Options{Broker: override(d.BrokerOptions()), Keys: d.DeviceKeys, Dir: *out, Limit: *limit})
+				return evidence.Collect(ctx, c,
+					evidence.Options{Broker: override(d.BrokerOptions()), Keys: d.DeviceKeys, Dir: *out, Limit: *limit})
 			}
 		},
 	}
@@ -60,7 +61,8 @@ often each reason occurs. What is missing is never passed over in silence, but i
 			"ratchet-release evidence verify gw-0001.evidence --key devices/gw-0001.pem",
 			"ratchet-release evidence verify --history --key gw-0001.pem export.cbor | less",
 		},
-		Exits: "3 a record is forged, altered, out of order or unreadable; what stands before it is good;\n8 all records are genuine, and some are missing",
+		Exits: "3 a record is forged, altered, out of order or unreadable; what stands before it is good;\n" +
+			"8 all records are genuine, and some are missing",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			names := cli.Repeated(fs, "key", "public key `PEM` of the device; may be repeated")
 			history := fs.Bool("history", false, "print every record")

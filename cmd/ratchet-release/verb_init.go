@@ -30,7 +30,8 @@ release can read it, and back it up; devices accept nothing that it has not sign
 			fs.StringVar(&o.Broker, "broker", "mqtts://broker.example.com:8883", "MQTT broker `URL`")
 			fs.BoolVar(&o.AllowPlain, "allow-plain", false, "allow a broker without TLS (mqtt://)")
 			fs.StringVar(&o.Channel, "channel", "stable", "offer channel `NAME`")
-			fs.StringVar(&o.BaseURL, "base-url", "https://updates.example.com/images", "public `URL` of the image directory")
+			fs.StringVar(&o.BaseURL, "base-url", "https://updates.example.com/images",
+				"public `URL` of the image directory")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) > 1 {
 					return cli.Usage("want one directory")

@@ -42,7 +42,8 @@ that has not seen it never will.`,
 			fs.StringVar(&o.Payloads, "payloads", "", "payloads are in `DIR` (default: beside each envelope)")
 			fs.StringVar(&o.Images, "images", "", "image directory `DIR` (default: images.directory)")
 			fs.BoolVar(&o.ImagesOnly, "images-only", false, "copy images, offer nothing")
-			fs.BoolVar(&o.OfferOnly, "offer-only", false, "copy nothing: the images are already where the manifest says")
+			fs.BoolVar(&o.OfferOnly, "offer-only", false,
+				"copy nothing: the images are already where the manifest says")
 			fs.BoolVar(&o.Sever, "sever-text", false, "leave the texts out of what is sent")
 			fs.BoolVar(&o.Force, "force", false, "replace a newer offer")
 			withdraw := fs.Bool("withdraw", false, "clear the offer of the channel or device")

@@ -52,8 +52,9 @@ func rootSignVerb() cli.Verb {
 Shows the root FILE and adds a signature. Several people sign the same file, in any order; both keys
 of a pair sign, one after the other. When enough have signed, the root is added to the bundle, which
 is first walked as a device would walk it.`,
-		Examples: []string{"ratchet-release root sign --key /media/alice/alice.pem root-2.cbor", "ratchet-release root sign --key hsm.toml root-2.cbor"},
-		Exits:    "3 a device would refuse the root",
+		Examples: []string{"ratchet-release root sign --key /media/alice/alice.pem root-2.cbor",
+			"ratchet-release root sign --key hsm.toml root-2.cbor"},
+		Exits: "3 a device would refuse the root",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			bundle := bundleFlag(fs)
 			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
@@ -89,7 +90,8 @@ the version before it, from the bundle given with --bundle.`,
 }
 
 func bundleFlag(fs *flag.FlagSet) *string {
-	return fs.String("bundle", "", "the bundle `FILE` with the versions before (default: root-bundle.cbor beside the file)")
+	return fs.String("bundle", "",
+		"the bundle `FILE` with the versions before (default: root-bundle.cbor beside the file)")
 }
 
 func rootInitVerb() cli.Verb {
@@ -102,7 +104,8 @@ keys/release.pem takes the role release), root.toml, and version 1, signed, in r
 That is enough for a try, and for development: use --development there, so that devices and
 evidence say which root they are under. For production, let each person make a key where it will
 live (keys new), name them in root.toml with a threshold, and begin with "root rotate" instead.`,
-		Examples: []string{"ratchet-release root init --name example.com --development", "ratchet-release root init --dir desk --hybrid"},
+		Examples: []string{"ratchet-release root init --name example.com --development",
+			"ratchet-release root init --dir desk --hybrid"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			name := fs.String("name", "", "`NAME` of the chain of roots, which never changes (default: vendor.domain)")

@@ -32,7 +32,8 @@ directory. One known signer suffices unless --min says otherwise.`,
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
 			names := cli.Repeated(fs, "key", "public key `FILE`, PEM or COSE_Key; may be repeated")
-			allow := cli.Repeated(fs, "allow-alg", "also accept the older `ALGORITHM` ES256 (-7) or EdDSA (-8); may be repeated")
+			allow := cli.Repeated(fs, "allow-alg",
+				"also accept the older `ALGORITHM` ES256 (-7) or EdDSA (-8); may be repeated")
 			legacy := fs.Bool("legacy", false, "also accept both ES256 and EdDSA")
 			least := fs.Int("min", 1, "`NUMBER` of distinct signers that are needed")
 			payloads := fs.String("payloads", "", "check the payload files in `DIR` too")

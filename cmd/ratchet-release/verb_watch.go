@@ -39,7 +39,8 @@ says, and is never signed. A silent device is one that is not online.`,
 				if err != nil {
 					return err
 				}
-				return watch.Run(ctx, c, watch.Options{Broker: override(d.BrokerOptions()), Keys: d.DeviceKeys, Once: *once, Json: *asJSON})
+				return watch.Run(ctx, c,
+					watch.Options{Broker: override(d.BrokerOptions()), Keys: d.DeviceKeys, Once: *once, Json: *asJSON})
 			}
 		},
 	}

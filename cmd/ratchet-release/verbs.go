@@ -38,7 +38,8 @@ func verbs() []cli.Verb {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := cli.Program{Name: "ratchet-release", Version: cli.Version(agent.Version), About: "make, sign and publish releases for devices that run ratchet", Section: 1,
-		Before: before, After: after, Exits: exits, Verbs: verbs()}
+	p := cli.Program{Name: "ratchet-release", Version: cli.Version(agent.Version),
+		About: "make, sign and publish releases for devices that run ratchet", Section: 1, Before: before, After: after,
+		Exits: exits, Verbs: verbs()}
 	return p.Run(ctx, args, stdin, stdout, stderr)
 }

@@ -116,7 +116,8 @@ func TestErrorsCannotDrive(t *testing.T) {
 		{"watch", "--broker", hostile}, {"init", "--vendor", hostile, "x"}, {"init", "--alg", hostile, "x"},
 	} {
 		var out, err bytes.Buffer
-		if code := run(context.Background(), args, strings.NewReader(""), &out, &err); code != cli.ExitFailed && code != cli.ExitUsage {
+		if code := run(context.Background(), args, strings.NewReader(""), &out, &err); code != cli.ExitFailed &&
+			code != cli.ExitUsage {
 			t.Errorf("%q: exit %d", args, code)
 		}
 		if s := out.String() + err.String(); strings.ContainsAny(s, "\x1b\x07\u202e") {

@@ -15,8 +15,10 @@ import (
 )
 
 // town is a fleet of enrolled gadgets and strangers.
-func town(t *testing.T, dir string) (good, busy, stranger, liar *fleettest.Device, say func(f func(topic string, body []byte))) {
-	good, busy, stranger, liar = fleettest.New(t, "gw-good"), fleettest.New(t, "gw-busy"), fleettest.New(t, "gw-stranger"), fleettest.New(t, "gw-liar")
+func town(t *testing.T, dir string) (good, busy, stranger, liar *fleettest.Device,
+	say func(f func(topic string, body []byte))) {
+	good, busy, stranger, liar = fleettest.New(t, "gw-good"), fleettest.New(t, "gw-busy"),
+		fleettest.New(t, "gw-stranger"), fleettest.New(t, "gw-liar")
 	enroll(t, good, dir)
 	enroll(t, busy, dir)
 	enroll(t, fleettest.New(t, "gw-liar"), dir) // another key
@@ -66,10 +68,12 @@ gw-stranger  a     1.3.0    idle              -                           -     
 		Devices []fleet.View
 		Totals  fleet.Totals
 	}
-	if err := json.Unmarshal([]byte(out), &all); err != nil || all.Schema != 1 || len(all.Devices) != 5 || all.Totals.InProgress != 1 {
+	if err := json.Unmarshal([]byte(out), &all); err != nil || all.Schema != 1 || len(all.Devices) != 5 ||
+		all.Totals.InProgress != 1 {
 		t.Errorf("JSON: %v\n%s", err, out)
 	}
-	if v := all.Devices[2]; v.Device != "gw-good" || v.Last.Sequence != 14 || v.Trust != fleet.TrustVerified || v.Evidence != 5 || v.Presence != "online" {
+	if v := all.Devices[2]; v.Device != "gw-good" || v.Last.Sequence != 14 || v.Trust != fleet.TrustVerified ||
+		v.Evidence != 5 || v.Presence != "online" {
 		t.Errorf("gw-good is %+v", v)
 	}
 }

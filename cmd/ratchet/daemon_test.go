@@ -50,8 +50,9 @@ func newBox(t *testing.T) *box {
 	b.write("cmdline", []byte("ro ratchet.slot=A\n"))
 	b.write("root", []byte(b.path("a.img")+"\n"))
 	b.write("boot_id", []byte("11111111-2222-3333-4444-555555555555\n"))
-	env, err := ubootenv.New(linux.FS{}, ubootenv.Options{Copies: []ubootenv.Location{{Path: b.path("env0"), Size: 8192}, {Path: b.path("env1"), Size: 8192}},
-		Locks: []string{}, Defaults: []string{"bootcmd=x"}, Slots: []bootctl.Slot{"A", "B"}})
+	env, err := ubootenv.New(linux.FS{}, ubootenv.Options{
+		Copies: []ubootenv.Location{{Path: b.path("env0"), Size: 8192}, {Path: b.path("env1"), Size: 8192}},
+		Locks:  []string{}, Defaults: []string{"bootcmd=x"}, Slots: []bootctl.Slot{"A", "B"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +199,8 @@ func TestDaemonBadConfig(t *testing.T) {
 	b.write("ratchet.toml", []byte(b.config()+"[policy]\nmin-batery-percent = 3\n"))
 	b.start()
 	st := b.status()
-	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "min-batery-percent") || !strings.Contains(st.ModeWhy, "ratchet.toml:") {
+	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "min-batery-percent") ||
+		!strings.Contains(st.ModeWhy, "ratchet.toml:") {
 		t.Errorf("mode %s, why %q", st.Mode, st.ModeWhy)
 	}
 	if st.Running.Name != "A" || !st.Running.Confirmed {
@@ -233,7 +235,8 @@ func TestDaemonUnusableConfig(t *testing.T) {
 	b.write("ratchet.toml", []byte(strings.Replace(b.config(), "[boot]", "[boot]\nmax-trial-boots = 3\ntries = 77", 1)))
 	b.start()
 	st := b.status()
-	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "77") || st.Running.Name != "A" || !st.Running.Confirmed {
+	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "77") || st.Running.Name != "A" ||
+		!st.Running.Confirmed {
 		t.Errorf("mode %s, why %q, running %+v", st.Mode, st.ModeWhy, st.Running)
 	}
 }
@@ -294,7 +297,8 @@ func TestDaemonCorruptJournal(t *testing.T) {
 		t.Errorf("the corrupt journal was not set aside: %v", m)
 	}
 	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"history", "--socket", b.path("s")}, nil, &out, &errs); code != 0 || !strings.Contains(out.String(), "journal-lost") {
+	if code := run(context.Background(), []string{"history", "--socket", b.path("s")}, nil, &out, &errs); code != 0 ||
+		!strings.Contains(out.String(), "journal-lost") {
 		t.Errorf("history: %d %s%s", code, out.String(), errs.String())
 	}
 }
@@ -334,12 +338,20 @@ func TestCheckConfig(t *testing.T) {
 		{"unknown key", b.config() + "[log]\nlevle = \"info\"\n", `unknown key "log.levle"`, 1},
 		{"wrong type", strings.Replace(b.config(), `id = "box"`, "id = 7", 1), "c.toml:2:6: device.id", 1},
 		{"no key", strings.Replace(b.config(), "release.pem", "nothing.pem", 1), "nothing.pem", 1},
-		{"bad backend", strings.Replace(b.config(), `"u-boot"`, `"lilo"`, 1), "u-boot, grub, systemd-boot, uefi, hook", 1},
-		{"systemd-boot", strings.Replace(b.config(), `"u-boot"`, "\"systemd-boot\"\nentries = \"/efi/loader/entries\"", 1), "is good", 0},
-		{"relative entries", strings.Replace(b.config(), `"u-boot"`, "\"systemd-boot\"\nentries = \"entries\"", 1), "absolute", 1},
-		{"uefi", strings.Replace(b.config(), `"u-boot"`, "\"uefi\"\nload-options = { A = \"0010\", B = \"001A\" }", 1), "is good", 0},
-		{"bad load option", strings.Replace(b.config(), `"u-boot"`, "\"uefi\"\nload-options = { A = \"Boot0010\" }", 1), "boot.load-options.A", 1},
-		{"load option of no slot", strings.Replace(b.config(), `"u-boot"`, "\"uefi\"\nload-options = { C = \"0010\" }", 1), "no slot", 1},
+		{"bad backend",
+			strings.Replace(b.config(), `"u-boot"`, `"lilo"`, 1), "u-boot, grub, systemd-boot, uefi, hook", 1},
+		{"systemd-boot",
+			strings.Replace(b.config(), `"u-boot"`, "\"systemd-boot\"\nentries = \"/efi/loader/entries\"", 1),
+			"is good", 0},
+		{"relative entries",
+			strings.Replace(b.config(), `"u-boot"`, "\"systemd-boot\"\nentries = \"entries\"", 1), "absolute", 1},
+		{"uefi",
+			strings.Replace(b.config(), `"u-boot"`, "\"uefi\"\nload-options = { A = \"0010\", B = \"001A\" }", 1),
+			"is good", 0},
+		{"bad load option", strings.Replace(b.config(), `"u-boot"`, "\"uefi\"\nload-options = { A = \"Boot0010\" }", 1),
+			"boot.load-options.A", 1},
+		{"load option of no slot",
+			strings.Replace(b.config(), `"u-boot"`, "\"uefi\"\nload-options = { C = \"0010\" }", 1), "no slot", 1},
 		{"relative slot", strings.Replace(b.config(), b.path("b.img"), "b.img", 1), "absolute", 1},
 		{"bad id", strings.Replace(b.config(), `id = "box"`, `id = "a/b"`, 1), "device.id", 1},
 		{"bad window", b.config() + "[policy]\nwindows = [{from = \"2\", to = \"04:00\"}]\n", "time of day", 1},
@@ -349,7 +361,8 @@ func TestCheckConfig(t *testing.T) {
 	for _, tt := range tests {
 		b.write("c.toml", []byte(tt.config))
 		var out, errs bytes.Buffer
-		code := run(context.Background(), []string{"daemon", "--check-config", "--config", b.path("c.toml")}, nil, &out, &errs)
+		code := run(context.Background(), []string{"daemon", "--check-config", "--config", b.path("c.toml")},
+			nil, &out, &errs)
 		if all := out.String() + errs.String(); code != tt.code || !strings.Contains(all, tt.want) {
 			t.Errorf("%s: exit %d, %q; want %d and %q", tt.name, code, all, tt.code, tt.want)
 		}

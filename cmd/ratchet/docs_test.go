@@ -63,7 +63,8 @@ func TestIntegrationSample(t *testing.T) {
 	put("ratchet.toml", []byte(sample))
 
 	var out, errs bytes.Buffer
-	code := run(context.Background(), []string{"daemon", "--check-config", "--config", filepath.Join(dir, "ratchet.toml")}, nil, &out, &errs)
+	code := run(context.Background(),
+		[]string{"daemon", "--check-config", "--config", filepath.Join(dir, "ratchet.toml")}, nil, &out, &errs)
 	if code != 0 || !strings.Contains(out.String(), "is good: device gw-0001") {
 		t.Fatalf("exit %d: %s%s", code, out.String(), errs.String())
 	}
@@ -73,10 +74,12 @@ func TestIntegrationSample(t *testing.T) {
 		t.Fatal(err)
 	}
 	rules, err := c.Rules()
-	if err != nil || len(rules.Windows) != 1 || rules.MinBattery != 30 || rules.Windows[0].From != 120 || rules.Windows[0].To != 270 {
+	if err != nil || len(rules.Windows) != 1 || rules.MinBattery != 30 || rules.Windows[0].From != 120 ||
+		rules.Windows[0].To != 270 {
 		t.Errorf("rules %+v, %v", rules, err)
 	}
-	if c.Device.Version != "1.4.0" || len(c.Health.HTTP) != 1 || len(c.Health.Command) != 1 || len(c.Health.Units) != 1 || !c.Health.Broker {
+	if c.Device.Version != "1.4.0" || len(c.Health.HTTP) != 1 || len(c.Health.Command) != 1 ||
+		len(c.Health.Units) != 1 || !c.Health.Broker {
 		t.Errorf("configuration %+v", c)
 	}
 }
@@ -88,8 +91,8 @@ func certificate(t *testing.T) (cert, key []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, k.Public(), k)
 	if err != nil {
 		t.Fatal(err)
@@ -98,5 +101,6 @@ func certificate(t *testing.T) (cert, key []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }

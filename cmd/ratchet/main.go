@@ -21,9 +21,10 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := cli.Program{Name: "ratchet", Version: agent.Version, About: "the update agent of a device, and the technician's verbs", Section: 8,
-		Before: "ratchet keeps an embedded Linux device with two slots up to date, and never lets go of a system that boots.\n\n" +
-			"Usage: ratchet VERB [flags] [arguments]\n\n",
+	p := cli.Program{Name: "ratchet", Version: agent.Version,
+		About: "the update agent of a device, and the technician's verbs", Section: 8,
+		Before: "ratchet keeps an embedded Linux device with two slots up to date, and never lets go " +
+			"of a system that boots.\n\nUsage: ratchet VERB [flags] [arguments]\n\n",
 		Exits: "0 done; 1 failed; 2 usage; 3 refused; 4 deferred; 5 daemon not reachable;\n6 not permitted; 7 busy.",
 		Verbs: verbs()}
 	return p.Run(ctx, args, stdin, stdout, stderr)

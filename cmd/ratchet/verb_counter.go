@@ -46,9 +46,12 @@ is, so that it may be run again after a power cut.`,
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var how tpm.Provision
 			path := fs.String("config", defaultConfig, "configuration `FILE`")
-			auth := fs.String("auth-file", "", "`FILE` with the hierarchy's password, without a line break; none: it is empty")
-			fs.BoolVar(&how.Platform, "platform", false, "let the platform hierarchy own it: then neither the TPM's owner nor a clear deletes it")
-			fs.Uint64Var(&how.Version, "version", 0, "`NUMBER` where it begins; on a board with a new TPM the device's root version")
+			auth := fs.String("auth-file", "",
+				"`FILE` with the hierarchy's password, without a line break; none: it is empty")
+			fs.BoolVar(&how.Platform, "platform", false,
+				"let the platform hierarchy own it: then neither the TPM's owner nor a clear deletes it")
+			fs.Uint64Var(&how.Version, "version", 0,
+				"`NUMBER` where it begins; on a board with a new TPM the device's root version")
 			fs.BoolVar(&how.Replace, "replace", false, "delete the one that is there first, which turns it back")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if err := none(args); err != nil {

@@ -18,7 +18,8 @@ func TestCounterVerb(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		code := run(context.Background(), append(append([]string{"counter"}, args...), "--config", path), strings.NewReader(""), &out, &out)
+		code := run(context.Background(), append(append([]string{"counter"}, args...), "--config", path),
+			strings.NewReader(""), &out, &out)
 		return code, out.String()
 	}
 	tpm := "\n[counter]\nkind = \"tpm2\"\ndevice = \"" + b.path("no-tpm") + "\"\n"

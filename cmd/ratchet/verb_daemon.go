@@ -24,8 +24,10 @@ directory ends, with exit code 1.`,
 		Examples: []string{"ratchet daemon", "ratchet daemon --check-config --config ratchet.toml"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			path := fs.String("config", "/etc/ratchet/ratchet.toml", "configuration `FILE`")
-			state := fs.String("state", "/var/lib/ratchet", "`DIR` of the last good configuration, for when FILE is bad")
-			check := fs.Bool("check-config", false, "check the configuration and the files that it names, and exit: 0 good, 1 bad")
+			state := fs.String("state", "/var/lib/ratchet",
+				"`DIR` of the last good configuration, for when FILE is bad")
+			check := fs.Bool("check-config", false,
+				"check the configuration and the files that it names, and exit: 0 good, 1 bad")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if err := none(args); err != nil {
 					return err

@@ -11,7 +11,8 @@ import (
 func TestVerbHelpFits(t *testing.T) {
 	for _, v := range verbs() {
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), append(strings.Fields(v.Name), "-h"), nil, &out, &errs); code != 0 || errs.Len() > 0 {
+		if code := run(t.Context(), append(strings.Fields(v.Name), "-h"), nil, &out, &errs); code != 0 ||
+			errs.Len() > 0 {
 			t.Errorf("%s -h: exit %d, %s", v.Name, code, errs.String())
 		}
 		text := out.String()

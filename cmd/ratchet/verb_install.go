@@ -109,10 +109,12 @@ func openPayloads(b *file.Bundle, need []control.Payload, given cli.List) (files
 		if path := pick(given, p.Name, len(need) == 1); path != "" {
 			used[path] = true
 			f, err = openPayload(path)
-		} else if f, err = b.Payload([]string{"/" + url.PathEscape(p.Name), "/" + p.Name}); errors.Is(err, fs.ErrNotExist) {
+		} else if f, err = b.Payload([]string{"/" + url.PathEscape(p.Name), "/" + p.Name}); errors.Is(
+			err, fs.ErrNotExist) {
 			err = &control.Error{
-				Message: fmt.Sprintf("the update needs %s for %s, which is not beside the envelope", p.Name, p.Component),
-				Advice:  "Put it there, or say where it is with --payload FILE.", Exit: control.ExitFailed}
+				Message: fmt.Sprintf("the update needs %s for %s, which is not beside the envelope",
+					p.Name, p.Component),
+				Advice: "Put it there, or say where it is with --payload FILE.", Exit: control.ExitFailed}
 		}
 		if err != nil {
 			return files, err
@@ -188,8 +190,9 @@ func (c *call) follow(ctx context.Context, client *control.Client, request map[s
 			"\"ratchet status --watch\" shows it, \"ratchet revert\" ends it.", screen.Width(c.stderr)))
 		return errShown{control.ExitFailed}
 	case errors.Is(err, control.ErrLost) && (phase == "arming" || phase == "rebooting"):
-		_, _ = io.WriteString(c.stdout, "The daemon has ended, as it does when the machine reboots into the new system. "+
-			"Then: ratchet status\n")
+		_, _ = io.WriteString(c.stdout,
+			"The daemon has ended, as it does when the machine reboots into the new system. "+
+				"Then: ratchet status\n")
 		return nil
 	}
 	return err

@@ -79,27 +79,45 @@ func TestVerbInstall(t *testing.T) {
 		got   string
 		want  string // on stderr
 	}{
-		{name: "beside the envelope", files: []string{"rootfs.img"}, check: control.InstallCheck{Outcome: "install", Need: need("rootfs.img")},
+		{name: "beside the envelope",
+			files: []string{"rootfs.img"}, check: control.InstallCheck{Outcome: "install", Need: need("rootfs.img")},
 			got: "u.suit[rootfs.img][<u.suit> <rootfs.img>]", want: "writing rootfs   50 %"},
-		{name: "nothing needed", check: control.InstallCheck{Outcome: "install", Need: need()}, got: "u.suit[][<u.suit>]"},
-		{name: "two of them", files: []string{"a.img", "b.img"}, check: control.InstallCheck{Outcome: "install", Need: need("b.img", "a.img")},
-			got: "u.suit[b.img a.img][<u.suit> <b.img> <a.img>]"},
-		{name: "an encoded name", files: []string{"root fs.img"}, check: control.InstallCheck{Outcome: "install", Need: need("root%20fs.img")},
-			got: "u.suit[root%20fs.img][<u.suit> <root fs.img>]"},
-		{name: "somewhere else", args: []string{"--payload", elsewhere}, check: control.InstallCheck{Outcome: "install", Need: need("rootfs.img")},
-			got: "u.suit[rootfs.img][<u.suit> <other.img>]"},
-		{name: "missing", check: control.InstallCheck{Outcome: "install", Need: need("rootfs.img")}, code: control.ExitFailed, want: "--payload"},
-		{name: "of another size", files: []string{"rootfs.img"}, check: control.InstallCheck{Outcome: "install", Need: []control.Payload{{Name: "rootfs.img", Bytes: 5000}}},
-			code: control.ExitFailed, want: "12 bytes, and the update needs a file of 5000 bytes"},
-		{name: "one too many", files: []string{"rootfs.img", "b.img"}, args: []string{"--payload", elsewhere, "--payload", elsewhere + "2"},
-			check: control.InstallCheck{Outcome: "install", Need: need("rootfs.img", "b.img")}, code: control.ExitUsage, want: "does not need"},
-		{name: "a name with a path", check: control.InstallCheck{Outcome: "install", Need: need("../../etc/shadow")}, code: control.ExitFailed, want: "not a plain file name"},
-		{name: "refused", check: control.InstallCheck{Outcome: "refuse", Findings: []control.Finding{{Reason: "wrong-class", Says: "It is for another class."}}},
+		{name: "nothing needed",
+			check: control.InstallCheck{Outcome: "install", Need: need()}, got: "u.suit[][<u.suit>]"},
+		{name: "two of them",
+			files: []string{"a.img", "b.img"},
+			check: control.InstallCheck{Outcome: "install", Need: need("b.img", "a.img")},
+			got:   "u.suit[b.img a.img][<u.suit> <b.img> <a.img>]"},
+		{name: "an encoded name",
+			files: []string{"root fs.img"},
+			check: control.InstallCheck{Outcome: "install", Need: need("root%20fs.img")},
+			got:   "u.suit[root%20fs.img][<u.suit> <root fs.img>]"},
+		{name: "somewhere else",
+			args:  []string{"--payload", elsewhere},
+			check: control.InstallCheck{Outcome: "install", Need: need("rootfs.img")},
+			got:   "u.suit[rootfs.img][<u.suit> <other.img>]"},
+		{name: "missing", check: control.InstallCheck{Outcome: "install", Need: need("rootfs.img")},
+			code: control.ExitFailed, want: "--payload"},
+		{name: "of another size", files: []string{"rootfs.img"},
+			check: control.InstallCheck{Outcome: "install", Need: []control.Payload{{Name: "rootfs.img", Bytes: 5000}}},
+			code:  control.ExitFailed, want: "12 bytes, and the update needs a file of 5000 bytes"},
+		{name: "one too many",
+			files: []string{"rootfs.img", "b.img"},
+			args:  []string{"--payload", elsewhere, "--payload", elsewhere + "2"}, check: control.InstallCheck{
+				Outcome: "install", Need: need("rootfs.img", "b.img")}, code: control.ExitUsage, want: "does not need"},
+		{name: "a name with a path", check: control.InstallCheck{Outcome: "install", Need: need("../../etc/shadow")},
+			code: control.ExitFailed, want: "not a plain file name"},
+		{name: "refused",
+			check: control.InstallCheck{Outcome: "refuse",
+				Findings: []control.Finding{{Reason: "wrong-class", Says: "It is for another class."}}},
 			code: control.ExitRefused, want: "[wrong-class]"},
-		{name: "deferred", check: control.InstallCheck{Outcome: "defer", Findings: []control.Finding{{Reason: "low-battery", Says: "Too low."}}},
+		{name: "deferred",
+			check: control.InstallCheck{Outcome: "defer",
+				Findings: []control.Finding{{Reason: "low-battery", Says: "Too low."}}},
 			code: control.ExitDeferred, want: "[low-battery]"},
 		{name: "fails", check: control.InstallCheck{Outcome: "install", Need: need()},
-			end:  &control.Error{Reason: "image-corrupt", Message: "the image is damaged", Advice: "Copy it again.", Exit: control.ExitFailed},
+			end: &control.Error{Reason: "image-corrupt", Message: "the image is damaged", Advice: "Copy it again.",
+				Exit: control.ExitFailed},
 			code: control.ExitFailed, want: "the image is damaged [image-corrupt]\n  Copy it again."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -127,7 +145,8 @@ func TestVerbInstallBadFile(t *testing.T) {
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for file, want := range map[string]string{"/nonexistent": "no such file", t.TempDir(): "", big: "is this the payload?", fifo: "", "/dev/null": ""} {
+	for file, want := range map[string]string{"/nonexistent": "no such file", t.TempDir(): "",
+		big: "is this the payload?", fifo: "", "/dev/null": ""} {
 		_, errs, code := verb(t, socket, "install", file, "--yes")
 		if code != control.ExitFailed || !strings.Contains(errs, want) {
 			t.Errorf("%s: exit %d, %q", file, code, errs)
@@ -144,7 +163,8 @@ func TestVerbInstallLost(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() {
-			for _, line := range []string{`{"result":{"outcome":"install","need":[]}}`, `{"progress":{"phase":"` + phase + `","percent":-1}}`} {
+			for _, line := range []string{`{"result":{"outcome":"install","need":[]}}`,
+				`{"progress":{"phase":"` + phase + `","percent":-1}}`} {
 				conn, err := l.Accept()
 				if err != nil {
 					return
@@ -230,7 +250,8 @@ func TestVerbOnTerminal(t *testing.T) {
 		}
 	}
 	_, program := pty(t)
-	if code := run(t.Context(), []string{"evidence", "export"}, program, program, io.Discard); code != control.ExitUsage {
+	if code := run(t.Context(), []string{"evidence", "export"}, program,
+		program, io.Discard); code != control.ExitUsage {
 		t.Errorf("binary on a terminal: exit %d", code)
 	}
 }
@@ -247,7 +268,8 @@ func TestVerbInstallLeft(t *testing.T) {
 		return nil, ctx.Err()
 	}))
 	var errs bytes.Buffer
-	if code := run(ctx, []string{"install", bundle(t, "u.suit")}, nil, io.Discard, &errs); code != control.ExitFailed || !strings.Contains(errs.String(), "goes on in the daemon") {
+	if code := run(ctx, []string{"install", bundle(t, "u.suit")}, nil, io.Discard, &errs); code != control.ExitFailed ||
+		!strings.Contains(errs.String(), "goes on in the daemon") {
 		t.Errorf("exit %d, %q", code, errs.String())
 	}
 }

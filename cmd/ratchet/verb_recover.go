@@ -19,7 +19,8 @@ func (c *call) recover() func(context.Context, []string) error {
 		}
 		if *permit == "" {
 			var ch control.Challenge
-			if _, err := c.ask(ctx, control.VerbRecover, map[string]string{"step": control.StepChallenge}, &ch); err != nil {
+			if _, err := c.ask(ctx, control.VerbRecover,
+				map[string]string{"step": control.StepChallenge}, &ch); err != nil {
 				return err
 			}
 			_, err := io.WriteString(c.stdout, screen.Plain(ch.Challenge)+"\n")
@@ -38,7 +39,8 @@ func (c *call) recover() func(context.Context, []string) error {
 			return err
 		}
 		defer func() { _ = client.Close() }()
-		raw, err := client.Do(ctx, control.VerbRecover, map[string]string{"step": control.StepPermit}, []*os.File{f}, nil)
+		raw, err := client.Do(ctx, control.VerbRecover, map[string]string{"step": control.StepPermit},
+			[]*os.File{f}, nil)
 		if err != nil {
 			return err
 		}

@@ -32,13 +32,14 @@ type errShown struct{ exit int }
 
 func (e errShown) Error() string { return "" }
 
-// technician makes a verb that talks to the daemon. set defines its flags and returns what it does. Results go to stdout;
-// errors, questions and the progress of an installation to stderr.
+// technician makes a verb that talks to the daemon. set defines its flags and returns what it does. Results go to
+// stdout; errors, questions and the progress of an installation to stderr.
 func technician(v cli.Verb, set func(*call) func(context.Context, []string) error) cli.Verb {
 	v.Exits = "3 refused by policy or signature; 4 deferred; 5 daemon not reachable; 6 not permitted; 7 busy"
 	v.Setup = func(fs *flag.FlagSet) cli.Action {
 		k := &call{name: v.Name, flags: fs}
-		fs.StringVar(&k.socket, "socket", "", "`PATH` of the daemon's socket (default $RATCHET_SOCKET, or "+control.DefaultSocket+")")
+		fs.StringVar(&k.socket, "socket", "",
+			"`PATH` of the daemon's socket (default $RATCHET_SOCKET, or "+control.DefaultSocket+")")
 		act := set(k)
 		return func(ctx context.Context, c cli.Console, args []string) error {
 			k.stdin, k.stdout, k.stderr = c.In, c.Out, c.Err

@@ -75,9 +75,10 @@ func answer(v any) control.Handler {
 // quiet is the status of a device on which nothing happens.
 func quiet() control.Status {
 	return control.Status{Schema: 1, Device: "gw-0042", Phase: "idle", Mode: control.ModeNormal,
-		Running: control.SlotStatus{Name: "A", Running: true, Bootable: true, Confirmed: true, Holds: &control.SlotHolds{Version: "2.4.1", Sequence: 17}},
-		Other:   control.SlotStatus{Name: "B", Bootable: true, Confirmed: true},
-		Boot:    control.BootStatus{Backend: "u-boot", PowerSafe: true, Next: "A"}}
+		Running: control.SlotStatus{Name: "A", Running: true, Bootable: true, Confirmed: true,
+			Holds: &control.SlotHolds{Version: "2.4.1", Sequence: 17}},
+		Other: control.SlotStatus{Name: "B", Bootable: true, Confirmed: true},
+		Boot:  control.BootStatus{Backend: "u-boot", PowerSafe: true, Next: "A"}}
 }
 
 func digest(c string) string { return "sha256:" + strings.Repeat(c, 64) }
@@ -90,7 +91,8 @@ func TestVerbStatus(t *testing.T) {
 	}
 	out, _, code = verb(t, socket, "status", "--json")
 	var s control.Status
-	if err := json.Unmarshal([]byte(out), &s); code != 0 || err != nil || s.Device != "gw-0042" || s.Running.Holds.Sequence != 17 {
+	if err := json.Unmarshal([]byte(out), &s); code != 0 || err != nil || s.Device != "gw-0042" ||
+		s.Running.Holds.Sequence != 17 {
 		t.Errorf("exit %d, %v, %s", code, err, out)
 	}
 }
@@ -100,7 +102,8 @@ func TestVerbJSONAsItIs(t *testing.T) {
 	socket := fakeDaemon(t, answer(map[string]any{"schema": 1, "device": "a\u009b2J\u202eb\x1b", "new": []int{1}}))
 	out, _, code := verb(t, socket, "status", "--json")
 	var v map[string]any
-	if err := json.Unmarshal([]byte(out), &v); code != 0 || err != nil || v["device"] != "a\u009b2J\u202eb\x1b" || v["new"] == nil {
+	if err := json.Unmarshal([]byte(out), &v); code != 0 || err != nil || v["device"] != "a\u009b2J\u202eb\x1b" ||
+		v["new"] == nil {
 		t.Errorf("exit %d, %v, %q", code, err, out)
 	}
 	if strings.ContainsAny(out, "\u009b\u202e\x1b") {
@@ -122,7 +125,8 @@ func TestVerbWatch(t *testing.T) {
 	t.Setenv("RATCHET_SOCKET", socket)
 	var out, errs bytes.Buffer
 	code := run(ctx, []string{"status", "--watch"}, nil, &out, &errs)
-	if code != 0 || errs.Len() > 0 || !strings.HasPrefix(out.String(), "gw-0042: in order\n") || strings.Count(out.String(), "in order") != 1 {
+	if code != 0 || errs.Len() > 0 || !strings.HasPrefix(out.String(), "gw-0042: in order\n") ||
+		strings.Count(out.String(), "in order") != 1 {
 		t.Errorf("exit %d, %q, %q", code, out.String(), errs.String())
 	}
 }
@@ -135,7 +139,8 @@ func TestVerbSlotsAndHistory(t *testing.T) {
 			return control.Slots{Slots: []control.SlotStatus{s.Running, s.Other}, Boot: s.Boot}, nil
 		}
 		rec.with(func() { rec.asked = append(rec.asked, r.Args["n"]) })
-		return control.History{Entries: []control.HistoryEntry{{Seq: 1, Kind: "start", Text: "hello", Quality: "unknown"}}}, nil
+		return control.History{
+			Entries: []control.HistoryEntry{{Seq: 1, Kind: "start", Text: "hello", Quality: "unknown"}}}, nil
 	})
 	if out, _, code := verb(t, socket, "slots"); code != 0 || !strings.HasPrefix(out, "Slot A, running\n") {
 		t.Errorf("exit %d, %q", code, out)
@@ -183,18 +188,21 @@ func TestVerbUsage(t *testing.T) {
 
 func TestVerbNoDaemon(t *testing.T) {
 	out, errs, code := verb(t, filepath.Join(t.TempDir(), "none"), "status")
-	if code != control.ExitUnreachable || out != "" || !strings.Contains(errs, "does not answer") || !strings.Contains(errs, "systemctl status ratchet") {
+	if code != control.ExitUnreachable || out != "" || !strings.Contains(errs, "does not answer") ||
+		!strings.Contains(errs, "systemctl status ratchet") {
 		t.Errorf("exit %d, %q, %q", code, out, errs)
 	}
 }
 
 func TestVerbErrors(t *testing.T) {
 	socket := fakeDaemon(t, func(context.Context, control.Request, func(any)) (any, error) {
-		return nil, &control.Error{Reason: "update-in-progress", Message: "an update is in progress\x1b[2J", Advice: "Wait for it.", Exit: control.ExitBusy}
+		return nil, &control.Error{Reason: "update-in-progress", Message: "an update is in progress\x1b[2J",
+			Advice: "Wait for it.", Exit: control.ExitBusy}
 	})
 	for _, name := range []string{"status", "slots", "history", "confirm", "revert", "approve"} {
 		_, errs, code := verb(t, socket, name)
-		if want := "ratchet " + name + ": an update is in progress?[2J [update-in-progress]\n  Wait for it.\n"; code != control.ExitBusy || errs != want {
+		if want := "ratchet " + name + ": an update is in progress?[2J [update-in-progress]\n" +
+			"  Wait for it.\n"; code != control.ExitBusy || errs != want {
 			t.Errorf("%s: exit %d, %q", name, code, errs)
 		}
 	}
@@ -214,19 +222,22 @@ func TestVerbOperate(t *testing.T) {
 		})
 		return out, nil
 	})
-	for _, args := range [][]string{{"confirm", "--note", "by hand"}, {"revert"}, {"approve"}, {"approve", "sha256:ff", "--note", "x"}} {
+	for _, args := range [][]string{{"confirm", "--note", "by hand"}, {"revert"}, {"approve"},
+		{"approve", "sha256:ff", "--note", "x"}} {
 		if out, errs, code := verb(t, socket, args...); code != 0 || out != "so be it\n" {
 			t.Errorf("%q: exit %d, %q, %q", args, code, out, errs)
 		}
 	}
-	want := []string{"confirm map[note:by hand]", "revert map[]", "approve map[manifest:" + digest("d") + "]", "approve map[manifest:sha256:ff note:x]"}
+	want := []string{"confirm map[note:by hand]", "revert map[]", "approve map[manifest:" + digest("d") + "]",
+		"approve map[manifest:sha256:ff note:x]"}
 	rec.with(func() {
 		if fmt.Sprint(rec.asked) != fmt.Sprint(want) {
 			t.Errorf("asked %q, want %q", rec.asked, want)
 		}
 		rec.status.Update = nil
 	})
-	if _, errs, code := verb(t, socket, "approve"); code != control.ExitFailed || !strings.Contains(errs, "no update waits") {
+	if _, errs, code := verb(t, socket, "approve"); code != control.ExitFailed ||
+		!strings.Contains(errs, "no update waits") {
 		t.Errorf("exit %d, %q", code, errs)
 	}
 }
@@ -262,7 +273,8 @@ func TestVerbEvidence(t *testing.T) {
 	}
 	// What fails leaves the file that was there.
 	rec.with(func() { rec.fail = true })
-	if _, errs, code = verb(t, socket, "evidence", "export", "-o", file); code != control.ExitFailed || !strings.Contains(errs, "journal is gone") {
+	if _, errs, code = verb(t, socket, "evidence", "export", "-o", file); code != control.ExitFailed ||
+		!strings.Contains(errs, "journal is gone") {
 		t.Errorf("exit %d, %q", code, errs)
 	}
 	if b, err := os.ReadFile(file); err != nil || !bytes.Equal(b, payload) {
@@ -273,7 +285,8 @@ func TestVerbEvidence(t *testing.T) {
 	}
 	rec.with(func() { rec.fail = false })
 	begin := time.Now()
-	if _, errs, code = verb(t, socket, "evidence", "export", "-o", "/dev/full"); code != control.ExitFailed || !strings.Contains(errs, "no space left") {
+	if _, errs, code = verb(t, socket, "evidence", "export", "-o", "/dev/full"); code != control.ExitFailed ||
+		!strings.Contains(errs, "no space left") {
 		t.Errorf("full disk: exit %d, %q", code, errs)
 	}
 	if d := time.Since(begin); d > 4*time.Second {

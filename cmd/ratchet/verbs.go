@@ -37,7 +37,8 @@ Installs an update from a file, without the network. FILE is the signed envelope
 needs are looked for beside it. The daemon verifies the signature and decides by its rules; a
 window, a metered link and approval do not count for somebody at the console. The installation
 goes on in the daemon when this command is left with Ctrl-C.`,
-			Examples: []string{`ratchet install /mnt/usb/gateway-1.4.0.suit`, `ratchet install update.suit --payload /tmp/rootfs.img --yes`},
+			Examples: []string{`ratchet install /mnt/usb/gateway-1.4.0.suit`,
+				`ratchet install update.suit --payload /tmp/rootfs.img --yes`},
 		}, (*call).install),
 		technician(cli.Verb{
 			Name: "approve", Args: "[DIGEST] [--note TEXT] [--yes]",
@@ -78,7 +79,8 @@ revocation, the device class or the read-back.`,
 			Short: "the signed record of everything, for an auditor",
 			Long: `
 Writes the device's signed records, for "ratchet-release evidence verify" or an auditor's own tool.`,
-			Examples: []string{`ratchet evidence export -o gw-0042.evidence`, `ratchet evidence export | ssh desk "cat >gw-0042.evidence"`},
+			Examples: []string{`ratchet evidence export -o gw-0042.evidence`,
+				`ratchet evidence export | ssh desk "cat >gw-0042.evidence"`},
 		}, (*call).evidence),
 		counterVerb(), counterInitVerb(),
 	}

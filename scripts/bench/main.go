@@ -47,7 +47,8 @@ var jobs = []job{
 	{Name: "http ratchet", Ours: true, HTTP: true, Versus: "http overlapped + read-back"},
 	{Name: "zstd overlapped + read-back", Overlap: true, Readback: true, Zstd: true, Versus: "plain pass"},
 	{Name: "zstd ratchet", Ours: true, Zstd: true, Versus: "zstd overlapped + read-back"},
-	{Name: "http zstd overlapped + read-back", Overlap: true, Readback: true, Zstd: true, HTTP: true, Versus: "plain pass"},
+	{Name: "http zstd overlapped + read-back",
+		Overlap: true, Readback: true, Zstd: true, HTTP: true, Versus: "plain pass"},
 	{Name: "http zstd ratchet", Ours: true, Zstd: true, HTTP: true, Versus: "http zstd overlapped + read-back"},
 }
 
@@ -76,7 +77,8 @@ func main() {
 	}
 	runs := flag.Int("runs", 5, "measurements of each kind")
 	size := flag.Int64("size", 256, "image size in MiB")
-	dir := flag.String("dir", "", "work folder on the disk to measure; default: a new one in the system's temporary folder")
+	dir := flag.String("dir", "",
+		"work folder on the disk to measure; default: a new one in the system's temporary folder")
 	only := flag.String("only", "", "measure only kinds whose name contains this")
 	flag.Parse()
 	if flag.NArg() > 0 || *runs < 1 || *size < 1 {
@@ -121,7 +123,8 @@ func run(runs int, size int64, dir, only string) (err error) {
 			if !strings.Contains(j.Name, only) {
 				continue
 			}
-			o := order{job: j, Slot: slot, Journal: filepath.Join(dir, "journal"), Size: size, Payload: size, Digest: img.digest}
+			o := order{job: j, Slot: slot, Journal: filepath.Join(dir, "journal"), Size: size, Payload: size,
+				Digest: img.digest}
 			name := "image"
 			if j.Zstd {
 				name, o.Payload = "image.zst", img.packed
@@ -136,7 +139,8 @@ func run(runs int, size int64, dir, only string) (err error) {
 			samples[j.Name] = append(samples[j.Name], s)
 		}
 	}
-	fmt.Printf("Image %d MiB, zstd %.1f MiB; slot %s; %d runs, medians.\n\n", size>>20, float64(img.packed)/(1<<20), filepath.Base(slot), runs)
+	fmt.Printf("Image %d MiB, zstd %.1f MiB; slot %s; %d runs, medians.\n\n",
+		size>>20, float64(img.packed)/(1<<20), filepath.Base(slot), runs)
 	table(samples)
 	return nil
 }
@@ -211,10 +215,12 @@ func table(samples map[string][]sample) {
 		if j.Ours {
 			versus = j.Versus
 		}
-		fmt.Printf("| %s | %.3f | %s | %.3f | %s | %s | %s | %s | %.1f |\n", j.Name, median(j.Name, wall), ratio(j.Name, "plain pass", wall),
-			median(j.Name, cpu), ratio(j.Name, "plain pass", cpu), versus, ratio(j.Name, versus, wall), ratio(j.Name, versus, cpu), float64(rss)/1024)
+		fmt.Printf("| %s | %.3f | %s | %.3f | %s | %s | %s | %s | %.1f |\n",
+			j.Name, median(j.Name, wall), ratio(j.Name, "plain pass", wall), median(j.Name, cpu), ratio(j.Name,
+				"plain pass", cpu), versus, ratio(j.Name, versus, wall), ratio(j.Name, versus, cpu), float64(rss)/1024)
 	}
-	fmt.Println("\nWall and CPU are medians; ratios are medians over the turns; RSS is the highest. CPU is the process's, not the kernel's loop and flush threads'.")
+	fmt.Println("\nWall and CPU are medians; ratios are medians over the turns; RSS is the highest. CPU is the " +
+		"process's, not the kernel's loop and flush threads'.")
 	fmt.Println(time.Now().UTC().Format("2006-01-02"), kernel())
 }
 

@@ -69,8 +69,10 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 	match := flag.String("match", "", "only changes whose name matches the regular `EXPRESSION`")
 	flag.IntVar(&o.jobs, "j", 2, "changes that are tried at a time")
 	flag.BoolVar(&o.list, "list", false, "list the changes and try none")
-	users := flag.String("users", ".", "ask the tests of packages that import the package, too, whose path matches the regular `EXPRESSION`; \"\": of none")
-	equivalent := flag.String("equivalent", "scripts/mutants/equivalent.txt", "`FILE` of survivors that nothing can kill")
+	users := flag.String("users", ".", "ask the tests of packages that import the package, too, whose path matches "+
+		"the regular `EXPRESSION`; \"\": of none")
+	equivalent := flag.String("equivalent", "scripts/mutants/equivalent.txt",
+		"`FILE` of survivors that nothing can kill")
 	err := flag.Parse(args)
 	if err != nil {
 		return 0, err
@@ -145,7 +147,8 @@ func choose(ctx context.Context, args []string) (out []choice, err error) {
 }
 
 // one tries the changes of one package, and returns its line of the table.
-func (o options) one(ctx context.Context, module *module, c choice, dir string, allowed map[string]string) (low bool, line string, err error) {
+func (o options) one(ctx context.Context, module *module, c choice, dir string,
+	allowed map[string]string) (low bool, line string, err error) {
 	p, err := module.plan(c.name, c.files)
 	if err != nil || len(p.mutants) == 0 {
 		return false, "", err
@@ -183,7 +186,8 @@ func (o options) one(ctx context.Context, module *module, c choice, dir string, 
 				mu.Lock()
 				results[i] = killer
 				if done++; done%100 == 0 {
-					fmt.Fprintf(os.Stderr, "%s: %d of %d, %v\n", p.short, done, len(drawn), time.Since(began).Round(time.Second))
+					fmt.Fprintf(os.Stderr, "%s: %d of %d, %v\n", p.short, done, len(drawn),
+						time.Since(began).Round(time.Second))
 				}
 				mu.Unlock()
 			}
@@ -209,7 +213,8 @@ func (o options) one(ctx context.Context, module *module, c choice, dir string, 
 		}
 	}
 	for name := range allowed {
-		if o.sample == 0 && o.match.String() == "" && strings.HasPrefix(name, p.short+"/") && !slices.ContainsFunc(p.mutants, func(m *mutant) bool { return m.name() == name }) &&
+		if o.sample == 0 && o.match.String() == "" && strings.HasPrefix(name, p.short+"/") &&
+			!slices.ContainsFunc(p.mutants, func(m *mutant) bool { return m.name() == name }) &&
 			!strings.Contains(strings.TrimPrefix(strings.Fields(name)[0], p.short+"/"), "/") {
 			fmt.Fprintf(o.out, "%s\n\tis said to be equivalent, and is no change any more\n", name)
 		}
@@ -218,8 +223,9 @@ func (o options) one(ctx context.Context, module *module, c choice, dir string, 
 	if n := len(drawn) - equivalent; n > 0 {
 		score = 100 * float64(killed) / float64(n)
 	}
-	line = fmt.Sprintf("%-34s %5d changes %5d killed %4d equivalent %4d survive  %5.1f %%  %v", p.short, len(drawn), killed, equivalent,
-		len(drawn)-killed-equivalent, score, time.Since(began).Round(time.Second))
+	line = fmt.Sprintf("%-34s %5d changes %5d killed %4d equivalent %4d survive  %5.1f %%  %v",
+		p.short, len(drawn), killed, equivalent, len(drawn)-killed-equivalent, score,
+		time.Since(began).Round(time.Second))
 	fmt.Fprintln(o.out, line)
 	return score < o.least, line, nil
 }

@@ -134,7 +134,8 @@ func TestSurvivors(t *testing.T) {
 		t.Errorf("%d survive, exit %d, want 5 and 1:\n%s", n, code, out)
 	}
 	out, code = try("-equivalent", "flag.txt", "-least", "60", "./...")
-	if code != 0 || !strings.Contains(out, " 1 equivalent") || !strings.Contains(out, " 4 survive") || strings.Contains(out, "is left out") {
+	if code != 0 || !strings.Contains(out, " 1 equivalent") || !strings.Contains(out, " 4 survive") ||
+		strings.Contains(out, "is left out") {
 		t.Errorf("exit %d with one that is equivalent:\n%s", code, out)
 	}
 	out, _ = try("-equivalent", "none.txt", "-sample", "3", "-seed", "2", "./...")
@@ -159,7 +160,8 @@ func TestEquivalentIsArgued(t *testing.T) {
 		t.Error(err)
 	}
 	path := filepath.Join(t.TempDir(), "x")
-	for _, bad := range []string{"a.go F: x\n", "a.go F: x\nb.go F: y\n\tbecause\n", "\tbecause\n", "a.go F: x\n\twhy\na.go F: x\n\twhy\n"} {
+	for _, bad := range []string{"a.go F: x\n", "a.go F: x\nb.go F: y\n\tbecause\n", "\tbecause\n",
+		"a.go F: x\n\twhy\na.go F: x\n\twhy\n"} {
 		if err := os.WriteFile(path, []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,9 @@ type module struct {
 }
 
 func listPackages(ctx context.Context) (*module, error) {
-	raw, err := output(ctx, "go", "list", "-export", "-deps", "-json=ImportPath,Dir,Export,Standard,GoFiles,Imports,TestImports,XTestImports,TestGoFiles,XTestGoFiles,Module", "./...")
+	raw, err := output(ctx, "go", "list", "-export", "-deps",
+		"-json=ImportPath,Dir,Export,Standard,GoFiles,Imports,TestImports,XTestImports,TestGoFiles,XTestGoFiles,Module",
+		"./...")
 	if err != nil {
 		return nil, err
 	}
@@ -74,10 +76,12 @@ func (m *module) testers(name string, users *regexp.Regexp) []*pack {
 	}
 	var rest []*pack
 	for _, p := range m.packs {
-		if users == nil || !users.MatchString(p.ImportPath) || p.ImportPath == name || p.Module == nil || !p.Module.Main || len(p.TestGoFiles)+len(p.XTestGoFiles) == 0 {
+		if users == nil || !users.MatchString(p.ImportPath) || p.ImportPath == name || p.Module == nil ||
+			!p.Module.Main || len(p.TestGoFiles)+len(p.XTestGoFiles) == 0 {
 			continue
 		}
-		if slices.Contains(p.Imports, name) || slices.Contains(p.TestImports, name) || slices.Contains(p.XTestImports, name) {
+		if slices.Contains(p.Imports, name) || slices.Contains(p.TestImports, name) ||
+			slices.Contains(p.XTestImports, name) {
 			rest = append(rest, p)
 		}
 	}

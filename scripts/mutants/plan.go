@@ -68,7 +68,8 @@ func (m *module) plan(name string, only *regexp.Regexp) (*plan, error) {
 	if p == nil {
 		return nil, fmt.Errorf("is not a package of this module")
 	}
-	out := &plan{pack: p, short: m.relative(p.Dir), files: map[string][]edit{}, source: map[string][]byte{}, lost: map[int]bool{}}
+	out := &plan{pack: p, short: m.relative(p.Dir), files: map[string][]edit{}, source: map[string][]byte{},
+		lost: map[int]bool{}}
 	var parsed []*ast.File
 	for _, f := range p.GoFiles {
 		path := filepath.Join(p.Dir, f)
@@ -84,7 +85,8 @@ func (m *module) plan(name string, only *regexp.Regexp) (*plan, error) {
 		parsed = append(parsed, file)
 		out.name = file.Name.Name
 	}
-	info := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{}}
+	info := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{},
+		Defs: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{}}
 	conf := types.Config{Importer: m.types}
 	pkg, err := conf.Check(name, m.fset, parsed, info)
 	if err != nil {
@@ -92,7 +94,8 @@ func (m *module) plan(name string, only *regexp.Regexp) (*plan, error) {
 	}
 	for i, file := range parsed {
 		if path := filepath.Join(p.Dir, p.GoFiles[i]); only.MatchString(filepath.Base(path)) && !ast.IsGenerated(file) {
-			v := &visitor{plan: out, pkg: pkg, info: info, fset: m.fset, path: path, file: m.relative(path), src: out.source[path], imports: map[string]string{}}
+			v := &visitor{plan: out, pkg: pkg, info: info, fset: m.fset, path: path, file: m.relative(path),
+				src: out.source[path], imports: map[string]string{}}
 			v.visit(file)
 		}
 	}

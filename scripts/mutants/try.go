@@ -81,7 +81,8 @@ func (p *plan) build(ctx context.Context, m *module, dir string, users *regexp.R
 	var out []*binary
 	for _, t := range m.testers(p.pack.ImportPath, users) {
 		b := &binary{pack: t, path: filepath.Join(dir, fmt.Sprintf("%d.test", len(out)))}
-		if _, err := output(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", b.path, t.ImportPath); err != nil {
+		if _, err := output(ctx, "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o",
+			b.path, t.ImportPath); err != nil {
 			return nil, err
 		}
 		out = append(out, b)
@@ -101,7 +102,8 @@ func (p *plan) dismiss(m *module, text, overlay string) (some bool) {
 	for _, e := range compileError.FindAllStringSubmatch(text, -1) {
 		line, _ := strconv.Atoi(e[2])
 		for path, to := range over.Replace {
-			if e[1] == to || e[1] == path || strings.HasSuffix(path, "/"+strings.TrimPrefix(e[1], "./")) || m.relative(path) == e[1] {
+			if e[1] == to || e[1] == path || strings.HasSuffix(path, "/"+strings.TrimPrefix(e[1], "./")) ||
+				m.relative(path) == e[1] {
 				ids = append(ids, p.onLine(path, line)...)
 			}
 		}
@@ -117,7 +119,8 @@ func (p *plan) dismiss(m *module, text, overlay string) (some bool) {
 
 // command runs a test binary where its package is, with a bound on its memory: a change can make it endless.
 func command(ctx context.Context, b *binary, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", `ulimit -v 8000000; exec "$0" "$@"`, b.path, "-test.short"}, args...)...)
+	cmd := exec.CommandContext(ctx, "sh",
+		append([]string{"-c", `ulimit -v 8000000; exec "$0" "$@"`, b.path, "-test.short"}, args...)...)
 	cmd.Dir = b.pack.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -149,7 +152,8 @@ func watch(ctx context.Context, binaries []*binary, p *plan, dir string) error {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				fmt.Fprintf(os.Stderr, "%s: %s fails without any change, and is left out: %v\n%.2000s\n", m(b), name, err, out)
+				fmt.Fprintf(os.Stderr, "%s: %s fails without any change, and is left out: %v\n%.2000s\n",
+					m(b), name, err, out)
 				continue
 			}
 			t := &test{name: name, took: time.Since(began)}
@@ -182,7 +186,8 @@ func kill(ctx context.Context, binaries []*binary, mu *mutant) string {
 			}
 			limit := 5*took + 10*time.Second
 			run, cancel := context.WithTimeout(ctx, limit)
-			cmd := command(run, b, "-test.failfast", "-test.timeout", limit.String(), "-test.run", "^("+strings.Join(names, "|")+")$")
+			cmd := command(run, b, "-test.failfast", "-test.timeout", limit.String(), "-test.run",
+				"^("+strings.Join(names, "|")+")$")
 			cmd.Env = append(os.Environ(), "MUTANT="+strconv.Itoa(mu.id))
 			out, err := cmd.CombinedOutput()
 			cancel()

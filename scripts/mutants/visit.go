@@ -102,7 +102,8 @@ func (v *visitor) parent() ast.Node {
 
 // add makes a change.
 func (v *visitor) add(n ast.Node, format string, args ...any) int {
-	m := &mutant{id: len(v.plan.mutants) + 1, file: v.file, line: v.fset.Position(n.Pos()).Line, in: v.in, what: fmt.Sprintf(format, args...)}
+	m := &mutant{id: len(v.plan.mutants) + 1, file: v.file, line: v.fset.Position(n.Pos()).Line, in: v.in,
+		what: fmt.Sprintf(format, args...)}
 	v.plan.mutants = append(v.plan.mutants, m)
 	return m.id
 }
@@ -232,7 +233,8 @@ func (v *visitor) binary(x *ast.BinaryExpr) {
 			v.negate(x)
 		}
 	case token.LSS, token.LEQ, token.GTR, token.GEQ:
-		names := map[token.Token][2]string{token.LSS: {"zzLess", "<="}, token.LEQ: {"zzAtMost", "<"}, token.GTR: {"zzMore", ">="}, token.GEQ: {"zzAtLeast", ">"}}
+		names := map[token.Token][2]string{token.LSS: {"zzLess", "<="}, token.LEQ: {"zzAtMost", "<"},
+			token.GTR: {"zzMore", ">="}, token.GEQ: {"zzAtLeast", ">"}}
 		v.replace(x, names[x.Op][0], "`%s` has "+names[x.Op][1])
 		if v.standsAlone() {
 			v.negate(x)
@@ -269,7 +271,8 @@ func (v *visitor) statements(list []ast.Stmt) {
 				continue
 			}
 		case *ast.DeferStmt:
-			if sel, ok := s.Call.Fun.(*ast.SelectorExpr); ok && (sel.Sel.Name == "Unlock" || sel.Sel.Name == "RUnlock") {
+			if sel, ok := s.Call.Fun.(*ast.SelectorExpr); ok &&
+				(sel.Sel.Name == "Unlock" || sel.Sel.Name == "RUnlock") {
 				continue // waiting for ever is seen for certain, and takes long
 			}
 		case *ast.AssignStmt:
@@ -381,7 +384,8 @@ func (v *visitor) typeText(t types.Type) (string, bool) {
 		return v.typeText(types.Unalias(t))
 	case *types.Named:
 		o := t.Obj()
-		if t.TypeArgs().Len() > 0 || o.Parent() != nil && o.Parent() != types.Universe && o.Pkg() != nil && o.Parent() != o.Pkg().Scope() {
+		if t.TypeArgs().Len() > 0 || o.Parent() != nil && o.Parent() != types.Universe && o.Pkg() != nil &&
+			o.Parent() != o.Pkg().Scope() {
 			return "", false
 		}
 		if o.Pkg() == nil || o.Pkg() == v.pkg {
@@ -439,7 +443,8 @@ func (v *visitor) besideError() bool {
 func (v *visitor) around() string {
 	for i := len(v.stack) - 1; i >= 0; i-- {
 		switch n := v.stack[i].(type) {
-		case *ast.BinaryExpr, *ast.CallExpr, *ast.AssignStmt, *ast.ReturnStmt, *ast.KeyValueExpr, *ast.SliceExpr, *ast.IndexExpr:
+		case *ast.BinaryExpr, *ast.CallExpr, *ast.AssignStmt, *ast.ReturnStmt, *ast.KeyValueExpr,
+			*ast.SliceExpr, *ast.IndexExpr:
 			return v.snippet(n)
 		}
 	}
@@ -475,7 +480,8 @@ func (v *visitor) ident(x *ast.Ident) {
 		}
 		return // the members of an enumeration have no order
 	}
-	more, less := v.add(x, "%s is one more in `%s`", x.Name, v.around()), v.add(x, "%s is one less in `%s`", x.Name, v.around())
+	more, less := v.add(x, "%s is one more in `%s`", x.Name, v.around()),
+		v.add(x, "%s is one less in `%s`", x.Name, v.around())
 	v.wrap(x, more, fmt.Sprintf("zzMoreBy[%s](%d, %d, ", text, more, less), ")")
 }
 

@@ -200,7 +200,8 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 func admission(err error) error {
 	switch {
 	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
-		return errors.New("the broker refuses this desk; check certificate, user name and password, and the broker's access list")
+		return errors.New("the broker refuses this desk; check certificate, user name and password, " +
+			"and the broker's access list")
 	case errors.Is(err, packets.ErrorRefusedIDRejected):
 		return errors.New("the broker rejects the client id; set broker.client-id")
 	}
@@ -241,7 +242,8 @@ func (b *Conn) Subscribe(ctx context.Context, got func(Post), topics ...string) 
 	}
 	for topic, code := range t.Result() {
 		if code > 1 {
-			return fmt.Errorf("cannot subscribe to %s: the broker's access list does not let this desk read there; allow it (publish reads offers back, watch and collect read what devices send)", topic)
+			return fmt.Errorf("cannot subscribe to %s: the broker's access list does not let this desk read there; "+
+				"allow it (publish reads offers back, watch and collect read what devices send)", topic)
 		}
 	}
 	return nil
@@ -252,7 +254,8 @@ func (b *Conn) Subscribe(ctx context.Context, got func(Post), topics ...string) 
 func (b *Conn) Publish(ctx context.Context, got func(Post), topic string, retain bool, body []byte) error {
 	err := b.serve(ctx, got, func() error { return b.wait(ctx, b.paho.Publish(topic, 1, retain, body), "message") })
 	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("cannot publish on %s: %w; some brokers close the connection when their access list forbids a message", topic, err)
+		return fmt.Errorf("cannot publish on %s: %w; some brokers close the connection when their "+
+			"access list forbids a message", topic, err)
 	}
 	return err
 }

@@ -12,7 +12,8 @@ import (
 // Follow keeps a connection to the broker, hands messages to take, and calls tick in between. It
 // connects again when the connection is lost; the first connection must succeed. An end of ctx is
 // the normal end.
-func Follow(ctx context.Context, c cli.Console, o Options, topics []string, every time.Duration, take func(Post), tick func(*Conn) error) error {
+func Follow(ctx context.Context, c cli.Console, o Options, topics []string, every time.Duration, take func(Post),
+	tick func(*Conn) error) error {
 	backoff := transport.Backoff{Min: time.Second, Max: 30 * time.Second}
 	for attempt, first := 0, true; ; attempt++ {
 		err := hold(ctx, o, topics, every, take, tick, func() {
@@ -50,7 +51,8 @@ func isFinal(err error) bool {
 }
 
 // hold is one connection of follow.
-func hold(ctx context.Context, o Options, topics []string, every time.Duration, take func(Post), tick func(*Conn) error, up func()) error {
+func hold(ctx context.Context, o Options, topics []string, every time.Duration, take func(Post),
+	tick func(*Conn) error, up func()) error {
 	b, err := Connect(ctx, o)
 	if err != nil {
 		return err

@@ -23,7 +23,8 @@ func tool(act func(keys []string, args []string) error) cli.Program {
 		}
 	}
 	return cli.Program{Name: "tool", Version: "1.2.3", Before: "before\n", After: "after\n", Verbs: []cli.Verb{
-		{Name: "look", Args: "[flags] FILE", Short: "looks", Long: "\nLooks at it.", Examples: []string{"tool look x"}, Exits: "2 refused", Setup: setup},
+		{Name: "look", Args: "[flags] FILE", Short: "looks", Long: "\nLooks at it.", Examples: []string{"tool look x"},
+			Exits: "2 refused", Setup: setup},
 		{Name: "key new", Args: "NAME", Short: "makes", Long: "Makes one.", Setup: setup},
 		{Name: "key show", Args: "NAME", Short: "shows", Long: "Shows one.", Setup: setup},
 		{Name: "count", Short: "counts", Long: "Counts.", Setup: setup},
@@ -66,9 +67,11 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{nil, cli.ExitOK, "done\n", ""},
 		{errors.New("cannot\x1b[2J do it"), cli.ExitFailed, "done\n", "tool: cannot"},
-		{cli.Usage("want one file"), cli.ExitUsage, "done\n", "tool: want one file\ntool: usage: tool look [flags] FILE; see `tool help look`\n"},
+		{cli.Usage("want one file"), cli.ExitUsage, "done\n",
+			"tool: want one file\ntool: usage: tool look [flags] FILE; see `tool help look`\n"},
 		{context.Canceled, cli.ExitFailed, "done\n", "tool: interrupted: context canceled\n"},
-		{&cli.Refusal{What: "x", Reason: reason.DigestMismatch, Err: errors.New("nobody")}, cli.ExitRefused, "done\nreason: digest-mismatch\n", "tool: x is refused: nobody\n"},
+		{&cli.Refusal{What: "x", Reason: reason.DigestMismatch, Err: errors.New("nobody")}, cli.ExitRefused,
+			"done\nreason: digest-mismatch\n", "tool: x is refused: nobody\n"},
 		{cli.Exit(5), 5, "done\n", ""},
 		{cli.ErrIncomplete, cli.ExitIncomplete, "done\n", "tool: evidence is incomplete\n"},
 	} {
@@ -90,7 +93,9 @@ func TestHelp(t *testing.T) {
 		{"help", cli.ExitOK, "after\n", ""},
 		{"-h", cli.ExitOK, "after\n", ""},
 		{"version", cli.ExitOK, "tool 1.2.3\n", ""},
-		{"look -h", cli.ExitOK, "Usage: tool look [flags] FILE\n\nLooks at it.\n\nFlags:\n  --key FILE\n        a FILE\n  -n int\n        a number (default 20)\n", ""},
+		{"look -h",
+			cli.ExitOK, "Usage: tool look [flags] FILE\n\nLooks at it.\n\nFlags:\n  --key FILE\n        a FILE\n" +
+				"  -n int\n        a number (default 20)\n", ""},
 		{"help look", cli.ExitOK, ";\n2 refused.\n", ""},
 		{"help key", cli.ExitOK, "Shows one.", ""},
 		{"help key new", cli.ExitOK, "Makes one.", ""},

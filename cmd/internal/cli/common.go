@@ -9,13 +9,16 @@ func (p Program) common() []Verb {
 		{Name: "help", Args: "[VERB | --man]", Short: "flags, examples and exit codes of a verb (also VERB -h)",
 			Long: "Explains VERB, or all verbs of a group. Without VERB it lists all verbs.\n" +
 				"--man writes the manual page.",
-			Examples: []string{p.Name + " help", p.Name + " help " + p.Verbs[0].Name, p.Name + " help --man | man -l -"},
-			Setup:    none},
+			Examples: []string{p.Name + " help", p.Name + " help " + p.Verbs[0].Name,
+				p.Name + " help --man | man -l -"},
+			Setup: none},
 		{Name: "completion", Args: "bash|zsh|fish", Short: "a script that completes verbs and flags in a shell",
 			Long:     "Writes a script for the shell that it names. The shell then completes verbs, flags and files.",
-			Examples: []string{"source <(" + p.Name + " completion bash)", p.Name + " completion fish | source"}, Setup: none},
+			Examples: []string{"source <(" + p.Name + " completion bash)", p.Name + " completion fish | source"},
+			Setup:    none},
 		{Name: "version", Short: "the version of this program (also --version)",
-			Long: "Shows the name and the version of this program.", Examples: []string{p.Name + " version"}, Setup: none},
+			Long:     "Shows the name and the version of this program.",
+			Examples: []string{p.Name + " version"}, Setup: none},
 	}
 }
 

@@ -46,7 +46,8 @@ func (p Program) bash() string {
 	var b strings.Builder
 	name := "_" + strings.ReplaceAll(p.Name, "-", "_")
 	fmt.Fprintf(&b, "# Completion of %s; made by `%s completion`.\n%s() {\n", p.Name, p.Name, name)
-	b.WriteString("  local cur=\"${COMP_WORDS[COMP_CWORD]}\" said=\"${COMP_WORDS[*]:1:COMP_CWORD-1}\" words=\"\"\n  case \"$said\" in\n")
+	b.WriteString("  local cur=\"${COMP_WORDS[COMP_CWORD]}\" said=\"${COMP_WORDS[*]:1:COMP_CWORD-1}\" words=\"\"\n" +
+		"  case \"$said\" in\n")
 	next := p.next()
 	for _, said := range sorted(next) {
 		fmt.Fprintf(&b, "  %q) words=%q ;;\n", said, strings.Join(next[said], " "))
@@ -57,9 +58,11 @@ func (p Program) bash() string {
 	for _, v := range verbs {
 		var flags []string
 		v.flags().VisitAll(func(f *flag.Flag) { flags = append(flags, dashed(f)) })
-		fmt.Fprintf(&b, "  %q|%q*) [[ $cur == -* ]] && words=%q ;;\n", v.Name, v.Name+" ", strings.Join(append(flags, "-h"), " "))
+		fmt.Fprintf(&b, "  %q|%q*) [[ $cur == -* ]] && words=%q ;;\n", v.Name, v.Name+" ",
+			strings.Join(append(flags, "-h"), " "))
 	}
-	b.WriteString("  esac\n  if [[ -n $words ]]; then COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); else COMPREPLY=($(compgen -f -- \"$cur\")); fi\n}\n")
+	b.WriteString("  esac\n  if [[ -n $words ]]; then COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); else " +
+		"COMPREPLY=($(compgen -f -- \"$cur\")); fi\n}\n")
 	fmt.Fprintf(&b, "complete -o filenames -F %s %s\n", name, p.Name)
 	return b.String()
 }
@@ -77,7 +80,8 @@ func (p Program) fish() string {
 		}
 		when := "__fish_use_subcommand"
 		if said != "" {
-			when = "__fish_seen_subcommand_from " + said + "; and not __fish_seen_subcommand_from " + strings.Join(next[said], " ")
+			when = "__fish_seen_subcommand_from " + said + "; and not __fish_seen_subcommand_from " +
+				strings.Join(next[said], " ")
 		}
 		for _, word := range next[said] {
 			about := ""
@@ -91,7 +95,8 @@ func (p Program) fish() string {
 	}
 	fmt.Fprintf(&b, "complete -c %s -n '__fish_seen_subcommand_from help version completion' -f\n", p.Name)
 	for _, v := range p.Verbs {
-		when := "__fish_seen_subcommand_from " + strings.Join(strings.Fields(v.Name), "; and __fish_seen_subcommand_from ")
+		when := "__fish_seen_subcommand_from " +
+			strings.Join(strings.Fields(v.Name), "; and __fish_seen_subcommand_from ")
 		v.flags().VisitAll(func(f *flag.Flag) {
 			value, text := flag.UnquoteUsage(f)
 			kind, needs := "-l", ""
@@ -101,7 +106,8 @@ func (p Program) fish() string {
 			if value != "" {
 				needs = " -r"
 			}
-			fmt.Fprintf(&b, "complete -c %s -n %s %s %s%s -d %s\n", p.Name, quote(when), kind, f.Name, needs, quote(text))
+			fmt.Fprintf(&b, "complete -c %s -n %s %s %s%s -d %s\n", p.Name, quote(when), kind, f.Name,
+				needs, quote(text))
 		})
 	}
 	return b.String()

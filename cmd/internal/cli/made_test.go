@@ -12,7 +12,8 @@ import (
 // TestCompletion plays the script in a shell: what follows what was typed.
 func TestCompletion(t *testing.T) {
 	p := tool(nil)
-	for shell, want := range map[string]string{"bash": "complete -o filenames -F _tool tool\n", "zsh": "#compdef tool\n", "fish": "complete -c tool -n '__fish_use_subcommand' -f -a look -d 'looks'\n"} {
+	for shell, want := range map[string]string{"bash": "complete -o filenames -F _tool tool\n",
+		"zsh": "#compdef tool\n", "fish": "complete -c tool -n '__fish_use_subcommand' -f -a look -d 'looks'\n"} {
 		if code, out, _ := run(p, "completion", shell); code != cli.ExitOK || !strings.Contains(out, want) {
 			t.Errorf("%s: exit %d\n%s", shell, code, out)
 		}
@@ -63,8 +64,9 @@ func TestManual(t *testing.T) {
 	if code != cli.ExitOK {
 		t.Fatalf("exit %d", code)
 	}
-	for _, part := range []string{".TH TOOL 8 \"\" \"tool 1.2.3\" Ratchet\n", "tool \\- looks at things\n", ".SS look [flags] FILE\n", ".SS key new NAME\n",
-		"\\fB\\-\\-key\\fR \\fIFILE\\fR\na FILE\n", "a number (default 20)\n", "\\&.SH not a heading\n", ".nf\n  as it is\n.fi\n", "\\&'neither\\ethis\n",
+	for _, part := range []string{".TH TOOL 8 \"\" \"tool 1.2.3\" Ratchet\n", "tool \\- looks at things\n",
+		".SS look [flags] FILE\n", ".SS key new NAME\n", "\\fB\\-\\-key\\fR \\fIFILE\\fR\na FILE\n",
+		"a number (default 20)\n", "\\&.SH not a heading\n", ".nf\n  as it is\n.fi\n", "\\&'neither\\ethis\n",
 		"Exit codes besides 0, 1 and 2: 2 refused.\n", ".SH EXIT STATUS\n0 done; 2 usage.\n"} {
 		if !strings.Contains(out, part) {
 			t.Errorf("%q is missing in:\n%s", part, out)

@@ -9,7 +9,8 @@ import (
 // man is the program's page of the manual, in the language of man(7).
 func (p Program) man() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, ".TH %s %d \"\" \"%s %s\" Ratchet\n", roff(strings.ToUpper(p.Name)), p.Section, roff(p.Name), roff(firstWord(p.Version)))
+	fmt.Fprintf(&b, ".TH %s %d \"\" \"%s %s\" Ratchet\n", roff(strings.ToUpper(p.Name)), p.Section, roff(p.Name),
+		roff(firstWord(p.Version)))
 	fmt.Fprintf(&b, ".SH NAME\n%s \\- %s\n", roff(p.Name), roff(p.About))
 	fmt.Fprintf(&b, ".SH SYNOPSIS\n.B %s\n.I VERB\n[flags] [arguments]\n", roff(p.Name))
 	b.WriteString(".SH VERBS\n")
@@ -18,7 +19,8 @@ func (p Program) man() string {
 		prose(&b, v.Long)
 		v.flags().VisitAll(func(f *flag.Flag) {
 			name, text := flag.UnquoteUsage(f)
-			fmt.Fprintf(&b, ".TP\n\\fB%s\\fR \\fI%s\\fR\n%s%s\n", roff(dashed(f)), roff(name), roff(text), roff(byDefault(f)))
+			fmt.Fprintf(&b, ".TP\n\\fB%s\\fR \\fI%s\\fR\n%s%s\n", roff(dashed(f)), roff(name), roff(text),
+				roff(byDefault(f)))
 		})
 		if len(v.Examples) > 0 {
 			b.WriteString(".PP\nExamples:\n.PP\n.nf\n")

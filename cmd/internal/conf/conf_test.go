@@ -29,7 +29,8 @@ func TestStrict(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"syntax", "name = = 1\n", "x.toml:1:8: "},
 		{"unknown key", "name = \"a\"\ncolour = 1\n", "x.toml:2:1: unknown key \"colour\""},
-		{"two unknown keys", "a = 1\n[table]\nb = 1\n", "x.toml:1:1: unknown key \"a\"\nx.toml:3:1: unknown key \"table.b\""},
+		{"two unknown keys",
+			"a = 1\n[table]\nb = 1\n", "x.toml:1:1: unknown key \"a\"\nx.toml:3:1: unknown key \"table.b\""},
 		{"wrong type", "[table]\nsize = \"big\"\n", "x.toml:2:8: table.size: "},
 		{"key twice", "name = \"a\"\nname = \"b\"\n", "x.toml:2"},
 		{"too large", strings.Repeat("#", conf.MaxSize+1), "x.toml: larger than 1048576 bytes"},
@@ -47,7 +48,8 @@ func TestStrict(t *testing.T) {
 
 // TestPlace: an error about a value has the line of its key, or of the nearest table that is there.
 func TestPlace(t *testing.T) {
-	const text = "name = \"a\"\n[table]\nsize = 1\n[[list]]\nfile = \"f\"\n[[list]]\n\nfile = \"g\"\n[[list.sub]]\nslot = 1\n"
+	const text = "name = \"a\"\n[table]\nsize = 1\n[[list]]\nfile = \"f\"\n[[list]]\n\nfile = \"g\"\n[[list.sub]]\n" +
+		"slot = 1\n"
 	path := filepath.Join(t.TempDir(), "x.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -58,8 +60,10 @@ func TestPlace(t *testing.T) {
 		t.Fatalf("%+v, %v", v, err)
 	}
 	for key, want := range map[string]string{
-		"name": ":1: name: no", "table.size": ":3: table.size: no", "table.other": ":2: table.other: no", "list.0.file": ":5: list[1].file: no",
-		"list.1.file": ":8: list[2].file: no", "list.1.level": ":6: list[2].level: no", "list.1.sub.0.slot": ":10: list[2].sub[1].slot: no", "other": ": other: no",
+		"name": ":1: name: no", "table.size": ":3: table.size: no", "table.other": ":2: table.other: no",
+		"list.0.file": ":5: list[1].file: no", "list.1.file": ":8: list[2].file: no",
+		"list.1.level": ":6: list[2].level: no", "list.1.sub.0.slot": ":10: list[2].sub[1].slot: no",
+		"other": ": other: no",
 	} {
 		if got := doc.Errorf(key, "%s", "no").Error(); got != path+want {
 			t.Errorf("%s: %s, want %s", key, got, path+want)
@@ -84,8 +88,9 @@ func TestQuote(t *testing.T) {
 // TestOneSpelling: identifiers are made from names, so that two spellings would be two vendors.
 func TestOneSpelling(t *testing.T) {
 	want := manifest.VendorUUID("acme.example")
-	for s, good := range map[string]bool{"acme.example": true, want.String(): true, "Acme.example": false, "acme": false, "": false,
-		"acme.example.": false, "-acme.example": false, "ac me.example": false, strings.Repeat("a", 64) + ".example": false,
+	for s, good := range map[string]bool{"acme.example": true, want.String(): true, "Acme.example": false,
+		"acme": false, "": false, "acme.example.": false, "-acme.example": false, "ac me.example": false,
+		strings.Repeat("a", 64) + ".example": false,
 		strings.Repeat("a", 63) + ".example": true, strings.Repeat("a.", 127): false} {
 		if _, err := conf.VendorUUID(s); (err == nil) != good {
 			t.Errorf("vendor %q: %v", s, err)
@@ -94,7 +99,8 @@ func TestOneSpelling(t *testing.T) {
 	if u, err := conf.VendorUUID("acme.example"); err != nil || u != want {
 		t.Errorf("%v, %v", u, err)
 	}
-	for s, good := range map[string]bool{"gateway": true, "two words": true, " gateway": false, "": false, "a\x1bb": false, want.String(): true} {
+	for s, good := range map[string]bool{"gateway": true, "two words": true, " gateway": false, "": false,
+		"a\x1bb": false, want.String(): true} {
 		if _, err := conf.ClassUUID(want, s); (err == nil) != good {
 			t.Errorf("class %q: %v", s, err)
 		}
@@ -103,8 +109,9 @@ func TestOneSpelling(t *testing.T) {
 
 func TestCheckURL(t *testing.T) {
 	long := "https://x/" + strings.Repeat("a", manifest.MaxURI-len("https://x/"))
-	for s, good := range map[string]bool{"https://x/y": true, "http://x": true, "ftp://x": false, "x": false, "https://u:p@x": false,
-		"https://x#y": false, "https://x/a b": false, "https://x/é": false, long: true, long + "a": false} {
+	for s, good := range map[string]bool{"https://x/y": true, "http://x": true, "ftp://x": false, "x": false,
+		"https://u:p@x": false, "https://x#y": false, "https://x/a b": false, "https://x/é": false,
+		long: true, long + "a": false} {
 		if err := conf.CheckURL(s); (err == nil) != good {
 			t.Errorf("%.40q: %v", s, err)
 		}
@@ -113,7 +120,8 @@ func TestCheckURL(t *testing.T) {
 
 // FuzzDecode: any document is decoded or refused, and one that is decoded knows its places.
 func FuzzDecode(f *testing.F) {
-	f.Add([]byte("component = [{name = \"a\", file = \"b\", image = [{slot = 0}]}]\na.b.c.\"d e\" = 1\n[[component]]\n[component.x]\n"))
+	f.Add([]byte("component = [{name = \"a\", file = \"b\", image = [{slot = 0}]}]\na.b.c.\"d e\" = 1\n" +
+		"[[component]]\n[component.x]\n"))
 	f.Add([]byte("[a]\n[[a.b]]\n[a.b.c]\n[[a.b.d]]\n'' = 1\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var v map[string]any
@@ -122,7 +130,8 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for key := range v {
-			if !strings.Contains(key, ".") && key != "" && !strings.HasPrefix(doc.Errorf(key, "no").Error(), "x.toml:") {
+			if !strings.Contains(key, ".") && key != "" &&
+				!strings.HasPrefix(doc.Errorf(key, "no").Error(), "x.toml:") {
 				t.Errorf("the place of %q is not known", key)
 			}
 		}
@@ -130,7 +139,8 @@ func FuzzDecode(f *testing.F) {
 }
 
 func TestZoneless(t *testing.T) {
-	for text, want := range map[string]bool{"2030-01-01T00:00:00Z": false, "2030-01-01T00:00:00": true, "2030-01-01": true, "12:00:00": true, "1": false, "\"2030-01-01\"": false} {
+	for text, want := range map[string]bool{"2030-01-01T00:00:00Z": false, "2030-01-01T00:00:00": true,
+		"2030-01-01": true, "12:00:00": true, "1": false, "\"2030-01-01\"": false} {
 		var v map[string]any
 		if _, err := conf.Decode("x.toml", []byte("at = "+text), &v); err != nil || conf.Zoneless(v["at"]) != want {
 			t.Errorf("%s: %v, %v", text, v["at"], err)

@@ -33,7 +33,8 @@ func ClassUUID(vendor manifest.UUID, s string) (manifest.UUID, error) {
 		return u, nil
 	}
 	if s == "" || s != strings.TrimSpace(s) || s != manifest.Printable(s) {
-		return manifest.UUID{}, fmt.Errorf("%q is not a class name: want visible characters without space around them, or a UUID", manifest.Printable(s))
+		return manifest.UUID{}, fmt.Errorf("%q is not a class name: want visible characters without "+
+			"space around them, or a UUID", manifest.Printable(s))
 	}
 	return manifest.ClassUUID(vendor, s), nil
 }

@@ -136,7 +136,8 @@ func readAtMost(r io.Reader, name string, limit int64, what string) ([]byte, err
 	case err != nil:
 		return nil, fmt.Errorf("cannot read %s from %s: %w", what, name, err)
 	case int64(len(b)) > limit:
-		return nil, fmt.Errorf("cannot read %s from %s: it has more than %d bytes, so it is something else", what, name, limit)
+		return nil, fmt.Errorf("cannot read %s from %s: it has more than %d bytes, so it is something else",
+			what, name, limit)
 	case len(b) == 0:
 		return nil, fmt.Errorf("cannot read %s from %s: it is empty", what, name)
 	}

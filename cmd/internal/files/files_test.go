@@ -98,7 +98,8 @@ func TestLimit(t *testing.T) {
 		}
 		check := func(b []byte, err error) {
 			t.Helper()
-			if want == "" && (err != nil || string(b) != content) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			if want == "" && (err != nil || string(b) != content) ||
+				want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 				t.Errorf("%q: %q, %v", content, b, err)
 			}
 		}
@@ -106,7 +107,8 @@ func TestLimit(t *testing.T) {
 		check(files.ReadInput(nil, path, 4, "thing"))
 		check(files.ReadInput(strings.NewReader(content), "-", 4, "thing"))
 	}
-	if _, err := files.Read(path+"y", 4, "thing"); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "cannot read thing: ") {
+	if _, err := files.Read(path+"y", 4, "thing"); !errors.Is(err, fs.ErrNotExist) ||
+		!strings.HasPrefix(err.Error(), "cannot read thing: ") {
 		t.Errorf("%v", err)
 	}
 }

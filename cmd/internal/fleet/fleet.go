@@ -199,15 +199,16 @@ func (d *device) view(id string) View {
 	st := d.status
 	v := View{
 		Device: id, Presence: cmp.Or(d.presence, "unknown"), Trust: d.trust,
-		Running: st.Running, Version: st.Version, Phase: st.Phase, Progress: st.Progress, Target: st.Target, Sequence: st.Sequence,
-		Manifest: st.Manifest, Problem: string(st.Problem), Evidence: st.Head.Seq, Event: d.event, Agent: st.Agent,
-		Time: optional(st.Wall), Quality: st.Quality, Rejected: d.rejected,
+		Running: st.Running, Version: st.Version, Phase: st.Phase, Progress: st.Progress, Target: st.Target,
+		Sequence: st.Sequence, Manifest: st.Manifest, Problem: string(st.Problem), Evidence: st.Head.Seq,
+		Event: d.event, Agent: st.Agent, Time: optional(st.Wall), Quality: st.Quality, Rejected: d.rejected,
 	}
 	if d.head.Chain == st.Head.Chain || st.Head.Seq == 0 {
 		v.Evidence = max(v.Evidence, d.head.Seq)
 	}
 	if st.Last.Result != "" {
-		v.Last = &OutcomeView{Result: st.Last.Result, Reason: string(st.Last.Reason), Sequence: st.Last.Sequence, Time: optional(st.Last.Time)}
+		v.Last = &OutcomeView{Result: st.Last.Result, Reason: string(st.Last.Reason), Sequence: st.Last.Sequence,
+			Time: optional(st.Last.Time)}
 	}
 	return v
 }

@@ -34,7 +34,8 @@ func TestFleetKeepsTheNewest(t *testing.T) {
 	g.Live(t, 3)
 	f.Take(broker.Post{Topic: g.Topic("status"), Body: g.Status(t, nil)})
 	f.Take(broker.Post{Topic: g.Topic("status"), Body: old}) // replayed
-	f.Take(broker.Post{Topic: g.Topic("status"), Body: g.Status(t, func(s *evidence.Status) { s.Uptime, s.Version = time.Second, "0.1.0" })})
+	f.Take(broker.Post{Topic: g.Topic("status"),
+		Body: g.Status(t, func(s *evidence.Status) { s.Uptime, s.Version = time.Second, "0.1.0" })})
 	// Of another device, which has the same key.
 	f.Take(broker.Post{Topic: "ratchet/v1/device/gw-2/status", Body: old})
 	f.Take(broker.Post{Topic: "ratchet/v1/device/gw-2/evidence", Body: g.Records[1]})
@@ -85,7 +86,8 @@ func FuzzFleet(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	st, err := evidence.SignStatus(evidence.Status{Device: "gw-1", Phase: "idle", Last: evidence.Outcome{Result: "updated"}, Head: evidence.Head{Seq: 3}}, signer)
+	st, err := evidence.SignStatus(evidence.Status{Device: "gw-1", Phase: "idle",
+		Last: evidence.Outcome{Result: "updated"}, Head: evidence.Head{Seq: 3}}, signer)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -50,7 +50,8 @@ func content(msg []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mode.Unmarshal(msg, &tag) != nil || tag.Number != 18 || mode.Unmarshal(tag.Content, &m) != nil || m.Payload == nil {
+	if mode.Unmarshal(msg, &tag) != nil || tag.Number != 18 || mode.Unmarshal(tag.Content, &m) != nil ||
+		m.Payload == nil {
 		return nil, errNoMessage
 	}
 	return m.Payload, nil
@@ -110,8 +111,9 @@ func unverifiedStatus(msg []byte) (evidence.Status, error) {
 	}
 	text := func(s string) string { return screen.Cut(manifest.Printable(s), evidence.MaxText) }
 	st := evidence.Status{
-		Device: text(w.Device), Running: text(w.Running), Version: text(w.Version), Phase: text(w.Phase), Target: text(w.Target),
-		Manifest: text(w.Manifest), Sequence: w.Sequence, Progress: int(min(w.Progress, 100)), Problem: reason.Reason(text(w.Problem)),
+		Device: text(w.Device), Running: text(w.Running), Version: text(w.Version), Phase: text(w.Phase),
+		Target: text(w.Target), Manifest: text(w.Manifest), Sequence: w.Sequence, Progress: int(min(w.Progress, 100)),
+		Problem: reason.Reason(text(w.Problem)),
 	}
 	st.Wall, st.Quality, st.Agent = millis(w.Wall), text(w.Quality), text(w.Agent)
 	var last struct {
@@ -122,7 +124,8 @@ func unverifiedStatus(msg []byte) (evidence.Status, error) {
 		Time     uint64
 	}
 	if w.Last != nil && mode.Unmarshal(w.Last, &last) == nil {
-		st.Last = evidence.Outcome{Result: text(last.Result), Reason: reason.Reason(text(last.Reason)), Sequence: last.Sequence, Time: millis(last.Time)}
+		st.Last = evidence.Outcome{Result: text(last.Result), Reason: reason.Reason(text(last.Reason)),
+			Sequence: last.Sequence, Time: millis(last.Time)}
 	}
 	var head struct {
 		_     struct{} `cbor:",toarray"`

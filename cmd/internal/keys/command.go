@@ -129,7 +129,8 @@ func asDER(sig []byte, width int) ([]byte, error) {
 		return sig, nil
 	}
 	if len(sig) != 2*width {
-		return nil, fmt.Errorf("%w: signature of %d bytes is neither DER nor r || s of %d", ErrSigner, len(sig), 2*width)
+		return nil, fmt.Errorf("%w: signature of %d bytes is neither DER nor r || s of %d",
+			ErrSigner, len(sig), 2*width)
 	}
 	return asn1.Marshal(pair{new(big.Int).SetBytes(sig[:width]), new(big.Int).SetBytes(sig[width:])})
 }

@@ -118,7 +118,8 @@ func commandKey(t *testing.T, mode, alg string) (keyFile, private string) {
 		t.Fatal(err)
 	}
 	keyFile = filepath.Join(dir, "k.toml")
-	if err := os.WriteFile(keyFile, []byte("public = \"k.pub.pem\"\ncommand = ["+conf.Quote(self)+", \"k.pem\"]\n"), 0o600); err != nil {
+	if err := os.WriteFile(keyFile,
+		[]byte("public = \"k.pub.pem\"\ncommand = ["+conf.Quote(self)+", \"k.pem\"]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return keyFile, name + ".pem"
@@ -154,7 +155,8 @@ func TestSigningCommandFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	for mode, says := range map[string]string{
-		"wrong": "", "garbage": "neither DER nor r || s", "silent": "wrote no signature", "flood": "writes more output than a signature can have", "fails": "exit status 1",
+		"wrong": "", "garbage": "neither DER nor r || s", "silent": "wrote no signature",
+		"flood": "writes more output than a signature can have", "fails": "exit status 1",
 	} {
 		file, _ := commandKey(t, mode, "esp256")
 		s, err := keys.Private(file)

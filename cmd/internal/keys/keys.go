@@ -72,8 +72,8 @@ func Algorithm(alg int64) string {
 
 // Algorithms are the words of root.toml and of --alg.
 func Algorithms() map[string]int64 {
-	return map[string]int64{"esp256": trust.ESP256, "ed25519": trust.Ed25519, "esp384": trust.ESP384, "ml-dsa-65": trust.MLDSA65,
-		"es256": -7, "eddsa": -8}
+	return map[string]int64{"esp256": trust.ESP256, "ed25519": trust.Ed25519, "esp384": trust.ESP384,
+		"ml-dsa-65": trust.MLDSA65, "es256": -7, "eddsa": -8}
 }
 
 // NewPair makes NAME.pem and NAME.pub.pem, of an algorithm by its word. It overwrites nothing.

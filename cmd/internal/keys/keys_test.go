@@ -38,7 +38,8 @@ func TestNewPair(t *testing.T) {
 }
 
 func TestAllowed(t *testing.T) {
-	for words, want := range map[string][2]bool{"": {}, "ES256": {true, false}, "-8": {false, true}, "eddsa -7": {true, true}, "esp256 ed25519": {}} {
+	for words, want := range map[string][2]bool{"": {}, "ES256": {true, false}, "-8": {false, true},
+		"eddsa -7": {true, true}, "esp256 ed25519": {}} {
 		a, b, err := keys.Allowed(strings.Fields(words))
 		if err != nil || [2]bool{a, b} != want {
 			t.Errorf("%q: %v, %v, %v", words, a, b, err)

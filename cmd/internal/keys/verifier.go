@@ -37,7 +37,8 @@ func Allowed(words []string) (es256, eddsa bool, err error) {
 			eddsa = true
 		case "esp256", "ed25519", "esp384", "-9", "-19", "-51":
 		default:
-			return false, false, fmt.Errorf("%q is not an algorithm: want ES256 (-7) or EdDSA (-8); ESP256, ESP384 and Ed25519 are always allowed", manifest.Printable(w))
+			return false, false, fmt.Errorf("%q is not an algorithm: want ES256 (-7) or EdDSA (-8); ESP256, ESP384 "+
+				"and Ed25519 are always allowed", manifest.Printable(w))
 		}
 	}
 	return es256, eddsa, nil
@@ -129,7 +130,8 @@ func parseVerifier(b []byte) (trust.Key, error) {
 // coseKey reads a COSE_Key (RFC 9052 section 7): EC2 on P-256 or P-384 with both coordinates, or OKP
 // on Ed25519.
 func coseKey(b []byte) (crypto.PublicKey, error) {
-	mode, err := cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, MaxNestedLevels: 4}.DecMode()
+	mode, err := cbor.DecOptions{DupMapKey: cbor.DupMapKeyEnforcedAPF,
+		IndefLength: cbor.IndefLengthForbidden, MaxNestedLevels: 4}.DecMode()
 	if err != nil {
 		return nil, err
 	}

@@ -13,19 +13,21 @@ import (
 
 func TestWords(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "0 s", 400 * time.Millisecond: "0 s", 59 * time.Second: "59 s", 61 * time.Second: "1 min 1 s", time.Hour: "1 h",
-		25*time.Hour + 30*time.Minute: "1 d 1 h", -time.Hour: "0 s", time.Hour + 5*time.Second: "1 h",
+		0: "0 s", 400 * time.Millisecond: "0 s", 59 * time.Second: "59 s", 61 * time.Second: "1 min 1 s",
+		time.Hour: "1 h", 25*time.Hour + 30*time.Minute: "1 d 1 h", -time.Hour: "0 s", time.Hour + 5*time.Second: "1 h",
 	} {
 		if got := screen.Lasting(d); got != want {
 			t.Errorf("Lasting(%v) = %q, want %q", d, got, want)
 		}
 	}
-	for n, want := range map[int64]string{0: "0 bytes", 1023: "1023 bytes", 1536: "1.5 KiB", 256 << 20: "256.0 MiB", 3 << 30: "3.00 GiB", -1: "unknown size"} {
+	for n, want := range map[int64]string{0: "0 bytes", 1023: "1023 bytes", 1536: "1.5 KiB", 256 << 20: "256.0 MiB",
+		3 << 30: "3.00 GiB", -1: "unknown size"} {
 		if got := screen.Size(n); got != want {
 			t.Errorf("Size(%d) = %q, want %q", n, got, want)
 		}
 	}
-	if got := screen.Wrap("- ", "  ", "aa bb  cc\ndd eeeeeeeeeeeeee ff", 8); got != "- aa bb\n  cc dd\n  eeeeeeeeeeeeee\n  ff\n" {
+	if got := screen.Wrap("- ", "  ", "aa bb  cc\ndd eeeeeeeeeeeeee ff", 8); got != "- aa bb\n  cc dd\n"+
+		"  eeeeeeeeeeeeee\n  ff\n" {
 		t.Errorf("Wrap: %q", got)
 	}
 }
@@ -49,8 +51,8 @@ func TestSafe(t *testing.T) {
 
 func TestNumbers(t *testing.T) {
 	for got, want := range map[string]string{
-		screen.Plural(1, "device"): "1 device", screen.Plural(0, "device"): "0 devices", screen.Plural(12, "device"): "12 devices",
-		screen.Cut("äöü", 3): "äöü", screen.Cut("äöüx", 3): "äöü…",
+		screen.Plural(1, "device"): "1 device", screen.Plural(0, "device"): "0 devices",
+		screen.Plural(12, "device"): "12 devices", screen.Cut("äöü", 3): "äöü", screen.Cut("äöüx", 3): "äöü…",
 		screen.Exact(1000): "1000 bytes", screen.Exact(2048): "2048 bytes (2.0 KiB)",
 		screen.Upper("étage"): "Étage", screen.Join(", ", "a", "", "b"): "a, b",
 		screen.ShortDigest("sha256:0123456789abcdef"): "sha256:0123456789ab...",
@@ -86,7 +88,8 @@ func TestNoTerminal(t *testing.T) {
 	defer null.Close()
 	t.Setenv("TERM", "xterm")
 	for _, w := range []io.Writer{f, null, &bytes.Buffer{}} {
-		if screen.Terminal(w) || screen.Drawable(w) || screen.Colours(w) || screen.Width(w) != 80 || screen.Height(w) != 0 {
+		if screen.Terminal(w) || screen.Drawable(w) || screen.Colours(w) || screen.Width(w) != 80 ||
+			screen.Height(w) != 0 {
 			t.Errorf("%T is taken for a terminal", w)
 		}
 	}

@@ -118,11 +118,13 @@ func (d *Device) faulty() bool {
 func (d *Device) checkEnd(n byte) {
 	o := d.outcome()
 	for _, e := range d.s.Ends {
-		if e.Image == n && e.Result == o.Result && e.Reason == o.Reason && (!e.Cut || len(d.cuts) > 0) && (!e.Faulty || d.faulty()) && (!e.OneTry || d.l.Tries == 1) {
+		if e.Image == n && e.Result == o.Result && e.Reason == o.Reason && (!e.Cut || len(d.cuts) > 0) &&
+			(!e.Faulty || d.faulty()) && (!e.OneTry || d.l.Tries == 1) {
 			return
 		}
 	}
-	if d.faulty() && o.Result == "updated" && o.Reason == reason.FloorPending && slices.ContainsFunc(d.s.Ends, func(e End) bool { return e.Image == n && e.Result == "updated" }) {
+	if d.faulty() && o.Result == "updated" && o.Reason == reason.FloorPending &&
+		slices.ContainsFunc(d.s.Ends, func(e End) bool { return e.Image == n && e.Result == "updated" }) {
 		return // raising the counter failed; it is retried at the next start
 	}
 	if o.Result != "updated" && d.ghosts.excuse(o.Reason) && n > 0 && d.proven[d.Runs()] == n {
@@ -131,13 +133,15 @@ func (d *Device) checkEnd(n byte) {
 	if d.blamedTwice() || d.faulty() && n > 0 && d.proven[d.Runs()] == n && !d.s.sick(n) {
 		return // an operation that failed may end the update; what runs is proven
 	}
-	d.breach("end", "image %d runs and the last update ended as %q for %q (%s); allowed are %v", n, o.Result, o.Reason, o.Detail, d.s.Ends)
+	d.breach("end", "image %d runs and the last update ended as %q for %q (%s); allowed are %v", n, o.Result, o.Reason,
+		o.Detail, d.s.Ends)
 }
 
 // blamedTwice is the known limit of loaders that count one try: a cut in the only trial boot looks like a
 // crash of the image, and the second time the image is blamed.
 func (d *Device) blamedTwice() bool {
-	return d.l.Tries == 1 && len(d.cuts) > 1 && !d.faulty() && (d.outcome().Reason == reason.FellBack || d.outcome().Reason == reason.TrialBootsExhausted)
+	return d.l.Tries == 1 && len(d.cuts) > 1 && !d.faulty() &&
+		(d.outcome().Reason == reason.FellBack || d.outcome().Reason == reason.TrialBootsExhausted)
 }
 
 // excused: with one try and a cut in it the tries are used up, which is true, and says nothing yet about
@@ -146,13 +150,15 @@ func (d *Device) excused(why reason.Reason) bool {
 	if d.ghosts.excuse(why) {
 		return true
 	}
-	return d.l.Tries == 1 && len(d.cuts) > 0 && why == reason.TrialBootsExhausted || why == reason.Quarantined && d.blamedTwice()
+	return d.l.Tries == 1 && len(d.cuts) > 0 && why == reason.TrialBootsExhausted ||
+		why == reason.Quarantined && d.blamedTwice()
 }
 
 // blames are the reasons that accuse an image, a server or a medium.
-var blames = []reason.Reason{reason.HealthFailed, reason.HealthTimeout, reason.ImageCorrupt, reason.ReadBackMismatch, reason.SlotIO,
-	reason.TrialBootsExhausted, reason.Quarantined, reason.SourceChanged, reason.BootMetadataInvalid, reason.JournalLost,
-	reason.RevertImpossible, reason.RebootFailed, reason.ArmNotLanded, reason.NeverTried, reason.RecordUnknown, reason.LostAfterConfirm}
+var blames = []reason.Reason{reason.HealthFailed, reason.HealthTimeout, reason.ImageCorrupt,
+	reason.ReadBackMismatch, reason.SlotIO, reason.TrialBootsExhausted, reason.Quarantined, reason.SourceChanged,
+	reason.BootMetadataInvalid, reason.JournalLost, reason.RevertImpossible, reason.RebootFailed, reason.ArmNotLanded,
+	reason.NeverTried, reason.RecordUnknown, reason.LostAfterConfirm}
 
 func (d *Device) checkEvidence(n byte) {
 	var recs []evidence.Record
@@ -176,7 +182,8 @@ func (d *Device) checkEvidence(n byte) {
 			}
 		}
 		recs = append(recs, r)
-		if slices.Contains(blames, r.Reason) && !slices.Contains(d.s.Blames, r.Reason) && !d.faulty() && !d.excused(r.Reason) {
+		if slices.Contains(blames, r.Reason) && !slices.Contains(d.s.Blames, r.Reason) && !d.faulty() &&
+			!d.excused(r.Reason) {
 			d.breach("lie", "record %d says %s, and nothing but the power was cut: %s", r.Seq, r.Reason, line(r))
 		}
 		if r.From != "" && r.To != "" {
@@ -205,7 +212,8 @@ func (d *Device) checkEvidence(n byte) {
 		d.breach("I10", "the newest record is %d, the head says %d", seq, d.seq)
 	}
 	last := slices.IndexFunc(recs, func(r evidence.Record) bool { return r.Detail["confirmed"] != "" })
-	if n > 1 && d.Runs() == "B" && n != oldImage && last < 0 && d.lost == "" && !d.s.Unwritable && first.Seq == 1 && d.fired["external"] == 0 && d.outcome().Result != "stuck" {
+	if n > 1 && d.Runs() == "B" && n != oldImage && last < 0 && d.lost == "" && !d.s.Unwritable && first.Seq == 1 &&
+		d.fired["external"] == 0 && d.outcome().Result != "stuck" {
 		d.breach("lie", "image %d runs and no record says that it was confirmed", n)
 	}
 	d.checkExport(len(recs))
@@ -226,14 +234,18 @@ func (d *Device) checkExport(want int) {
 		b.Write(msg)
 	}
 	got := 0
-	if _, err := export.Verify(&b, d.p.deviceKeys, func(evidence.Record) error { got++; return nil }); err != nil || got != want {
+	if _, err := export.Verify(&b, d.p.deviceKeys, func(evidence.Record) error { got++; return nil }); err != nil ||
+		got != want {
 		d.breach("I10", "the exported evidence does not verify: %v, %d of %d records", err, got, want)
 	}
 }
 
 func (d *Device) raw() (out [][]byte) {
 	_ = d.mem.View(func(tx journal.Tx) error {
-		return tx.Scan(journal.Evidence, "", func(_ string, v []byte) bool { out = append(out, bytes.Clone(v)); return true })
+		return tx.Scan(journal.Evidence, "", func(_ string, v []byte) bool {
+			out = append(out, bytes.Clone(v))
+			return true
+		})
 	})
 	return out
 }
@@ -241,7 +253,8 @@ func (d *Device) raw() (out [][]byte) {
 // line is one record for people.
 func line(r evidence.Record) string {
 	var details []string
-	for _, k := range []string{"result", "why", "trial-boot", "armed", "reboot", "resumed-from", "read-back", "confirmed", "disabled", "restored", "running", "phase"} {
+	for _, k := range []string{"result", "why", "trial-boot", "armed", "reboot", "resumed-from", "read-back",
+		"confirmed", "disabled", "restored", "running", "phase"} {
 		if v := r.Detail[k]; v != "" {
 			details = append(details, k+"="+v)
 		}
@@ -250,7 +263,8 @@ func line(r evidence.Record) string {
 	if r.From != "" || r.To != "" {
 		step = r.From + " -> " + r.To
 	}
-	return strings.Join(strings.Fields(fmt.Sprintf("%d %s %s slot %s sequence %d %s %s", r.Seq, r.Kind, step, r.Slot, r.Sequence, r.Reason, strings.Join(details, " "))), " ")
+	return strings.Join(strings.Fields(fmt.Sprintf("%d %s %s slot %s sequence %d %s %s", r.Seq, r.Kind, step, r.Slot,
+		r.Sequence, r.Reason, strings.Join(details, " "))), " ")
 }
 
 // Evidence is the whole evidence for people.

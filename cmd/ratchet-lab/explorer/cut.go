@@ -42,7 +42,8 @@ var caches = []string{sim.LosePart.String(), sim.Keep.String(), sim.LoseAll.Stri
 
 // ParseCut reads what String writes.
 func ParseCut(s string) (Cut, error) {
-	bad := fmt.Errorf("cannot read the cut %q: OPERATION:before|torn|after[:kept|:lost|:part[:N]] or OPERATION:fails is wanted", s)
+	bad := fmt.Errorf("cannot read the cut %q: OPERATION:before|torn|after[:kept|:lost|:part[:N]] or "+
+		"OPERATION:fails is wanted", s)
 	parts := strings.Split(s, ":")
 	if len(parts) < 2 || len(parts) > 4 {
 		return Cut{}, bad

@@ -12,12 +12,15 @@ func TestStatesGoOnAlike(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range [][2]string{{"update", "uboot-files"}, {"sick", "grub"}, {"panic", "uefi"}, {"window", "sdboot"}} {
-		y, err := lab.Explore(explorer.Task{Scenario: row[0], Loader: row[1], Seed: 1, Deep: &explorer.Depth{Cuts: 2, Limit: 200, Twice: 7}})
+	for _, row := range [][2]string{{"update", "uboot-files"}, {"sick", "grub"}, {"panic", "uefi"},
+		{"window", "sdboot"}} {
+		y, err := lab.Explore(explorer.Task{Scenario: row[0], Loader: row[1], Seed: 1,
+			Deep: &explorer.Depth{Cuts: 2, Limit: 200, Twice: 7}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%s on %s: states %v, stories %v, %d plays, %d again, %.1f s", row[0], row[1], y.Deep.States, y.Deep.Stories, y.Deep.Plays, y.Deep.Again, y.Seconds)
+		t.Logf("%s on %s: states %v, stories %v, %d plays, %d again, %.1f s",
+			row[0], row[1], y.Deep.States, y.Deep.Stories, y.Deep.Plays, y.Deep.Again, y.Seconds)
 		for _, f := range y.Fails {
 			t.Errorf("%s: %s\n%s", f.What, f.Says, f.Replay)
 		}

@@ -100,8 +100,9 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 		own := *l
 		own.builtIn, l = true, &own
 	}
-	d := &Device{W: w, s: s, l: l, p: p, seed: seed, mem: journal.NewMemory().(*journal.Memory), fired: map[string]int{}, Online: true,
-		cuts: cuts, proven: map[string]byte{"A": 1}, read: map[string]int64{}, notes: map[int64]string{}, rec: life.Record{Phase: life.Idle}}
+	d := &Device{W: w, s: s, l: l, p: p, seed: seed, mem: journal.NewMemory().(*journal.Memory),
+		fired: map[string]int{}, Online: true, cuts: cuts, proven: map[string]byte{"A": 1}, read: map[string]int64{},
+		notes: map[int64]string{}, rec: life.Record{Phase: life.Idle}}
 	if l.Sector > 0 {
 		w.SetSector(l.Sector)
 	}
@@ -143,7 +144,8 @@ func (d *Device) twin(w *sim.World) *Device {
 	c := *d
 	c.W, c.mem = w, d.mem.Clone()
 	c.branch, c.forking = nil, nil
-	c.fired, c.proven, c.read, c.notes = maps.Clone(d.fired), maps.Clone(d.proven), maps.Clone(d.read), maps.Clone(d.notes)
+	c.fired, c.proven, c.read, c.notes = maps.Clone(d.fired), maps.Clone(d.proven), maps.Clone(d.read),
+		maps.Clone(d.notes)
 	c.opened, c.breaches, c.cuts = slices.Clone(d.opened), slices.Clone(d.breaches), slices.Clone(d.cuts)
 	c.inbox, c.agent, c.life, c.onReboot = nil, nil, nil, nil
 	return &c
@@ -211,14 +213,16 @@ func (d *Device) options() (agent.Options, error) {
 	o := agent.Options{Device: "dev-1", Version: "lab", Running: fmt.Sprintf("%d.0.0", root),
 		Facts: manifest.Device{Vendors: []manifest.UUID{vendor()}, Classes: []manifest.UUID{class()}, BatteryMWh: -1},
 		Slots: [2]agent.SlotDef{{Name: "A", Index: 0, Parts: d.parts("A")}, {Name: "B", Index: 1, Parts: d.parts("B")}},
-		Boot:  watchedBoot{boot, d}, Blocks: watchedBlocks{d.W.Blocks(), d}, FS: watchedFS{d.W.FS(), d}, Counter: watchedCounter{d.W.Counter(), d},
-		Watchdog: d.W.Watchdog(), Power: watchedPower{d.W.Power(), d}, Clock: d.W.Clock(), Identity: d.W.Identity(), NeedMarker: true,
-		Journal: &watchedJournal{Memory: d.mem, d: d}, JournalLost: d.lost, StateDir: "/state", Authority: d.p, RootVersion: root, Signer: d.p.device,
-		Inbox: d, Online: func() (bool, time.Time) { return d.Online, time.Time{} },
-		Tries: d.l.Tries, MaxBoots: 4, Checkpoint: checkpoint, Serial: true, ForceAfter: 30 * time.Second,
-		Fetch:  func(urls []string, _ int64) (slots.Source, error) { return source{d, urls[0]}, nil },
-		Health: health.Plan{Checks: []health.Check{service{d}}, Soak: 10 * time.Second, Deadline: time.Minute, Interval: 5 * time.Second},
-		Log:    slog.New(slog.DiscardHandler)}
+		Boot:  watchedBoot{boot, d}, Blocks: watchedBlocks{d.W.Blocks(), d}, FS: watchedFS{d.W.FS(), d},
+		Counter: watchedCounter{d.W.Counter(), d}, Watchdog: d.W.Watchdog(), Power: watchedPower{d.W.Power(), d},
+		Clock: d.W.Clock(), Identity: d.W.Identity(), NeedMarker: true, Journal: &watchedJournal{Memory: d.mem, d: d},
+		JournalLost: d.lost, StateDir: "/state", Authority: d.p, RootVersion: root, Signer: d.p.device, Inbox: d,
+		Online: func() (bool, time.Time) { return d.Online, time.Time{} }, Tries: d.l.Tries, MaxBoots: 4,
+		Checkpoint: checkpoint, Serial: true, ForceAfter: 30 * time.Second,
+		Fetch: func(urls []string, _ int64) (slots.Source, error) { return source{d, urls[0]}, nil },
+		Health: health.Plan{Checks: []health.Check{service{d}}, Soak: 10 * time.Second, Deadline: time.Minute,
+			Interval: 5 * time.Second},
+		Log: slog.New(slog.DiscardHandler)}
 	if d.s.Broker {
 		o.Health.Checks = append(o.Health.Checks, &health.Broker{Online: o.Online})
 	}

@@ -58,7 +58,8 @@ func TestCutNames(t *testing.T) {
 			t.Errorf("%s: %v, %v", s, c, err)
 		}
 	}
-	for _, s := range []string{"", "17", "0:torn", "x:torn", "17:half", "17:torn:", "17:fails:kept", "1:torn:kept:kept", "1:torn:kept:2", "1:torn:part:x"} {
+	for _, s := range []string{"", "17", "0:torn", "x:torn", "17:half", "17:torn:", "17:fails:kept", "1:torn:kept:kept",
+		"1:torn:kept:2", "1:torn:part:x"} {
 		if _, err := explorer.ParseCut(s); err == nil {
 			t.Errorf("%q was taken", s)
 		}

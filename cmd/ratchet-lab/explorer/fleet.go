@@ -45,8 +45,8 @@ func (p *pki) theFleet() (*fleet, error) {
 }
 
 func (f *fleet) make(p *pki) error {
-	spec := trust.RootSpec{Version: 1, Name: "lab", Issued: fleetTime.Add(-time.Hour), Expires: fleetTime.AddDate(10, 0, 0),
-		Algorithms: []int64{trust.ESP256}, Roles: map[trust.Role]trust.RoleSpec{}}
+	spec := trust.RootSpec{Version: 1, Name: "lab", Issued: fleetTime.Add(-time.Hour),
+		Expires: fleetTime.AddDate(10, 0, 0), Algorithms: []int64{trust.ESP256}, Roles: map[trust.Role]trust.RoleSpec{}}
 	for _, role := range trust.Roles() {
 		if err := f.rekey(&spec, role); err != nil {
 			return err
@@ -103,7 +103,8 @@ func (f *fleet) rekey(spec *trust.RootSpec, role trust.Role) error {
 	f.keys[role] = s
 	m := trust.Member{Name: fmt.Sprintf("%s-%d", role, spec.Version), Keys: []trust.Key{s.Key()}}
 	spec.Members = append(members, m)
-	spec.Roles[role] = trust.RoleSpec{Generation: spec.Version, Grants: []trust.Grant{{Threshold: 1, Members: []trust.Member{m}}}}
+	spec.Roles[role] = trust.RoleSpec{Generation: spec.Version,
+		Grants: []trust.Grant{{Threshold: 1, Members: []trust.Member{m}}}}
 	return nil
 }
 
@@ -120,8 +121,9 @@ func (f *fleet) campaign(root trust.Root) error {
 	if err != nil {
 		return err
 	}
-	b, err := campaign.BuildPlan(campaign.PlanSpec{Generation: root.Generation(trust.RoleCampaign), Channel: channel, Sequence: 1,
-		Manifest: e.ClaimedDigest(), ManifestSequence: 2, Classes: []manifest.UUID{class()}, Salt: make([]byte, campaign.SaltSize),
+	b, err := campaign.BuildPlan(campaign.PlanSpec{Generation: root.Generation(trust.RoleCampaign),
+		Channel: channel, Sequence: 1, Manifest: e.ClaimedDigest(), ManifestSequence: 2,
+		Classes: []manifest.UUID{class()}, Salt: make([]byte, campaign.SaltSize),
 		Phases: []campaign.Phase{{BasisPoints: 10000}}, Issued: fleetTime, ValidUntil: fleetTime.AddDate(0, 6, 0)})
 	if err != nil {
 		return err
@@ -133,9 +135,10 @@ func (f *fleet) campaign(root trust.Root) error {
 	if err != nil {
 		return err
 	}
-	for seq, state := range []campaign.State{campaign.StateOpen, campaign.StatePaused, campaign.StateOpen, campaign.StateWithdrawn} {
-		b, err := campaign.BuildPulse(campaign.PulseSpec{Generation: root.Generation(trust.RolePulse), Plan: c.Digest(), Sequence: uint64(seq + 1), State: state,
-			Issued: fleetTime, Expires: fleetTime.AddDate(0, 0, 7)})
+	for seq, state := range []campaign.State{campaign.StateOpen, campaign.StatePaused, campaign.StateOpen,
+		campaign.StateWithdrawn} {
+		b, err := campaign.BuildPulse(campaign.PulseSpec{Generation: root.Generation(trust.RolePulse), Plan: c.Digest(),
+			Sequence: uint64(seq + 1), State: state, Issued: fleetTime, Expires: fleetTime.AddDate(0, 0, 7)})
 		if err != nil {
 			return err
 		}
@@ -157,7 +160,8 @@ func (d *Device) retained() []transport.Message {
 	if d.fired[rotated] > 0 {
 		root, offer = f.roots[1], f.offers[1]
 	}
-	list := []transport.Message{{Kind: transport.Root, Body: root}, {Kind: transport.Plan, Body: f.plan}, {Kind: transport.Pulse, Body: d.pulse()}, {Kind: transport.Offer, Body: offer}}
+	list := []transport.Message{{Kind: transport.Root, Body: root}, {Kind: transport.Plan, Body: f.plan},
+		{Kind: transport.Pulse, Body: d.pulse()}, {Kind: transport.Offer, Body: offer}}
 	for i := range list {
 		list[i].Origin = "broker"
 	}

@@ -68,7 +68,8 @@ func (p *pki) sum(n byte) [32]byte {
 }
 
 func newPKI() (*pki, error) {
-	p := &pki{images: map[string][]byte{}, sums: map[byte][32]byte{}, envelopes: map[string][]byte{}, said: map[string]said{}, held: map[string]byte{}}
+	p := &pki{images: map[string][]byte{}, sums: map[byte][32]byte{}, envelopes: map[string][]byte{},
+		said: map[string]said{}, held: map[string]byte{}}
 	var err error
 	if p.release, err = trust.Generate(trust.ESP256); err != nil {
 		return nil, err
@@ -155,7 +156,8 @@ func (p *pki) envelope(r Release) ([]byte, error) {
 
 // unsigned is the envelope of r without a signature.
 func (p *pki) unsigned(r Release) ([]byte, error) {
-	m := author.Release{Vendor: vendor(), Classes: []manifest.UUID{class()}, Sequence: r.Sequence, ReferenceURI: "https://images.example.com/manifest"}
+	m := author.Release{Vendor: vendor(), Classes: []manifest.UUID{class()}, Sequence: r.Sequence,
+		ReferenceURI: "https://images.example.com/manifest"}
 	if r.Foreign {
 		m.Classes = []manifest.UUID{manifest.ClassUUID(vendor(), "toaster")}
 	}
@@ -168,7 +170,8 @@ func (p *pki) unsigned(r Release) ([]byte, error) {
 		sum := sha256.Sum256(img)
 		size := int64(len(img))
 		m.Components = append(m.Components, author.Component{Name: name, Images: []author.Image{{Slot: author.AnySlot,
-			Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])}, Size: size, URI: uri(name, r.Image), PayloadSize: size}}})
+			Digest: manifest.Digest{Alg: slots.SHA256, Sum: string(sum[:])}, Size: size,
+			URI: uri(name, r.Image), PayloadSize: size}}})
 	}
 	return author.Build(m)
 }

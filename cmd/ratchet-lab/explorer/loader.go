@@ -64,18 +64,31 @@ func Loaders() []Loader {
 	rauc.CountsConfirmed = true
 	other := "kernelopts=" + strings.Repeat("x", 442) // of another program: pushes ours into the second sector
 	return append([]Loader{
-		{Name: "uboot-files", Main: true, Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: files(2)},
-		{Name: "uboot-block", Main: true, Layout: "U-Boot, two copies on a block device, sectors of 512 bytes", PowerSafe: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
-		{Name: "uboot-block-4k", Layout: "U-Boot, two copies on a block device, sectors of 4096 bytes", PowerSafe: true, Tries: 3, Sector: 4096, uboot: block(8192, -8192), disk: envDisk},
-		{Name: "uboot-block-torn", Layout: "U-Boot, two copies on a block device that tears sectors", PowerSafe: true, Tears: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
-		{Name: "uboot-rauc", Main: true, Layout: "U-Boot with RAUC's script, which counts every boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: rauc, rauc: true},
-		{Name: "grub", Main: true, Layout: "GRUB, all variables in the first sector of grubenv", PowerSafe: true, Tries: 1, grub: &grubenv.Options{}},
-		{Name: "grub-4k", Layout: "GRUB, a medium with sectors of 4096 bytes, variables in all of grubenv", PowerSafe: true, Tries: 1, Sector: 4096, grub: &grubenv.Options{}, files: grubFile(other)},
+		{Name: "uboot-files",
+			Main: true, Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: files(2)},
+		{Name: "uboot-block", Main: true, Layout: "U-Boot, two copies on a block device, sectors of 512 bytes",
+			PowerSafe: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
+		{Name: "uboot-block-4k", Layout: "U-Boot, two copies on a block device, sectors of 4096 bytes", PowerSafe: true,
+			Tries: 3, Sector: 4096, uboot: block(8192, -8192), disk: envDisk},
+		{Name: "uboot-block-torn", Layout: "U-Boot, two copies on a block device that tears sectors", PowerSafe: true,
+			Tears: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
+		{Name: "uboot-rauc",
+			Main: true, Layout: "U-Boot with RAUC's script, which counts every boot, two copies in two files",
+			PowerSafe: true, Tries: 3, uboot: rauc, rauc: true},
+		{Name: "grub", Main: true, Layout: "GRUB, all variables in the first sector of grubenv", PowerSafe: true,
+			Tries: 1, grub: &grubenv.Options{}},
+		{Name: "grub-4k", Layout: "GRUB, a medium with sectors of 4096 bytes, variables in all of grubenv",
+			PowerSafe: true, Tries: 1, Sector: 4096, grub: &grubenv.Options{}, files: grubFile(other)},
 		{Name: "uboot-one-file", Layout: "U-Boot, one copy in a file", Breaks: "update", Tries: 3, uboot: files(1)},
-		{Name: "uboot-one-block", Layout: "U-Boot, one copy on a block device", Breaks: "update", Tries: 3, uboot: block(8192), disk: envDisk},
-		{Name: "grub-two-sectors", Layout: "GRUB, variables reach into the second sector of grubenv", Breaks: "panic", Tries: 1, grub: &grubenv.Options{}, files: grubFile(other)},
-		{Name: "grub-torn", Layout: "GRUB on a medium that tears sectors", Breaks: "sick", Tears: true, Tries: 1, grub: &grubenv.Options{}},
-		{Name: "grub-rauc", Layout: "GRUB with RAUC's sample, which counts every boot", Breaks: "panic", Tries: 1, grub: &grubenv.Options{CountsConfirmed: true}, rauc: true},
+		{Name: "uboot-one-block",
+			Layout: "U-Boot, one copy on a block device", Breaks: "update", Tries: 3,
+			uboot: block(8192), disk: envDisk},
+		{Name: "grub-two-sectors", Layout: "GRUB, variables reach into the second sector of grubenv", Breaks: "panic",
+			Tries: 1, grub: &grubenv.Options{}, files: grubFile(other)},
+		{Name: "grub-torn", Layout: "GRUB on a medium that tears sectors", Breaks: "sick", Tears: true, Tries: 1,
+			grub: &grubenv.Options{}},
+		{Name: "grub-rauc", Layout: "GRUB with RAUC's sample, which counts every boot", Breaks: "panic", Tries: 1,
+			grub: &grubenv.Options{CountsConfirmed: true}, rauc: true},
 	}, efiLoaders()...)
 }
 
@@ -150,7 +163,8 @@ func (l Loader) backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, err
 		return ubootenv.New(fsys, o)
 	}
 	o := *l.grub
-	o.Path, o.Slots, o.Locks, o.Shadow, o.Watchdog = grubenvPath, slots, []string{"/run/lock/grubenv.lock"}, shadowFile, true
+	o.Path, o.Slots, o.Locks, o.Shadow, o.Watchdog = grubenvPath, slots, []string{"/run/lock/grubenv.lock"},
+		shadowFile, true
 	return grubenv.New(fsys, o)
 }
 

@@ -30,9 +30,12 @@ type firmware interface {
 
 func efiLoaders() []Loader {
 	return []Loader{
-		{Name: "sdboot", Main: true, Layout: "systemd-boot counting boots, loader/entries in one sector", PowerSafe: true, Tries: 3, efi: entries{}},
-		{Name: "uefi", Main: true, Layout: "UEFI's BootOrder and BootNext", PowerSafe: true, Tries: 1, efi: variables{}},
-		{Name: "sdboot-apart", Layout: "systemd-boot counting boots, loader/entries over several sectors", Breaks: "panic", Tries: 3, efi: entries{apart: true}},
+		{Name: "sdboot", Main: true, Layout: "systemd-boot counting boots, loader/entries in one sector",
+			PowerSafe: true, Tries: 3, efi: entries{}},
+		{Name: "uefi",
+			Main: true, Layout: "UEFI's BootOrder and BootNext", PowerSafe: true, Tries: 1, efi: variables{}},
+		{Name: "sdboot-apart", Layout: "systemd-boot counting boots, loader/entries over several sectors",
+			Breaks: "panic", Tries: 3, efi: entries{apart: true}},
 	}
 }
 
@@ -86,7 +89,8 @@ func (e entries) put(w *sim.World, file, slot string, version int64, on bool) {
 }
 
 func (e entries) backend(fsys hal.Tree, _ hal.Variables) (bootctl.Backend, error) {
-	return sdboot.New(fsys, sdboot.Options{Folder: entriesDir, Slots: []bootctl.Slot{"A", "B"}, Locks: []string{"/run/lock/ratchet-entries.lock"}, Shadow: shadowFile, Watchdog: true})
+	return sdboot.New(fsys, sdboot.Options{Folder: entriesDir, Slots: []bootctl.Slot{"A", "B"},
+		Locks: []string{"/run/lock/ratchet-entries.lock"}, Shadow: shadowFile, Watchdog: true})
 }
 
 func (e entries) boot(w *sim.World) (string, error) {

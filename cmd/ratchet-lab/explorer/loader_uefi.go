@@ -22,7 +22,8 @@ const globalGUID = "-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 func bootNumber(slot string) uint16 { return map[string]uint16{"A": 0x10, "B": 0x11}[slot] }
 
 func (variables) factory(w *sim.World) {
-	for title, n := range map[string]uint16{"UEFI Shell": 0, "ratchet A": bootNumber("A"), "ratchet B": bootNumber("B")} {
+	for title, n := range map[string]uint16{"UEFI Shell": 0, "ratchet A": bootNumber("A"),
+		"ratchet B": bootNumber("B")} {
 		b := []byte{1, 0, 0, 0, 4, 0}
 		for _, c := range append(utf16.Encode([]rune(title)), 0) {
 			b = binary.LittleEndian.AppendUint16(b, c)
@@ -54,7 +55,8 @@ func (variables) without(w *sim.World, slot string) (rest []uint16) {
 }
 
 func (variables) backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, error) {
-	return efi.New(vars, fsys, efi.Options{Slots: []bootctl.Slot{"A", "B"}, Locks: []string{"/run/lock/ratchet-efi.lock"}, Shadow: shadowFile, Watchdog: true})
+	return efi.New(vars, fsys, efi.Options{Slots: []bootctl.Slot{"A", "B"},
+		Locks: []string{"/run/lock/ratchet-efi.lock"}, Shadow: shadowFile, Watchdog: true})
 }
 
 func (variables) boot(w *sim.World) (string, error) {

@@ -100,10 +100,12 @@ func (d *Device) somebodyArms(slot string) {
 	}
 	other := map[string]string{"A": "B", "B": "A"}[slot]
 	if d.l.uboot != nil {
-		d.somebodySets(map[string]string{"BOOT_ORDER": slot + " " + other, "BOOT_" + slot + "_LEFT": "3", "BOOT_" + slot + "_GOOD": "0"})
+		d.somebodySets(map[string]string{"BOOT_ORDER": slot + " " + other, "BOOT_" + slot + "_LEFT": "3",
+			"BOOT_" + slot + "_GOOD": "0"})
 		return
 	}
-	d.somebodySets(map[string]string{"ORDER": slot + " " + other, slot + "_OK": "1", slot + "_TRY": "0", slot + "_GOOD": "0"})
+	d.somebodySets(map[string]string{"ORDER": slot + " " + other, slot + "_OK": "1", slot + "_TRY": "0",
+		slot + "_GOOD": "0"})
 }
 
 // somebodyConfirms confirms a slot.
@@ -127,7 +129,8 @@ func (d *Device) somebodyDisables(slot string) {
 	}
 	other := map[string]string{"A": "B", "B": "A"}[slot]
 	if d.l.uboot != nil {
-		d.somebodySets(map[string]string{"BOOT_ORDER": other, "BOOT_" + slot + "_LEFT": "0", "BOOT_" + slot + "_GOOD": "0"})
+		d.somebodySets(map[string]string{"BOOT_ORDER": other, "BOOT_" + slot + "_LEFT": "0",
+			"BOOT_" + slot + "_GOOD": "0"})
 		return
 	}
 	d.somebodySets(map[string]string{"ORDER": other, slot + "_OK": "0", slot + "_TRY": "0", slot + "_GOOD": "0"})

@@ -68,7 +68,8 @@ func (d *Device) stateKey(w *sim.World) string {
 	if d.s.Clocked {
 		fmt.Fprintf(&b, " at=%v", wall)
 	}
-	fmt.Fprintf(&b, " online=%v broken=%d opened=%d lost=%s proven=%d,%d", d.Online, min(d.broken, 10), min(len(d.opened), 2), d.lost, d.proven["A"], d.proven["B"])
+	fmt.Fprintf(&b, " online=%v broken=%d opened=%d lost=%s proven=%d,%d", d.Online, min(d.broken, 10),
+		min(len(d.opened), 2), d.lost, d.proven["A"], d.proven["B"])
 	fired := make([]string, 0, len(d.fired))
 	for k, n := range d.fired {
 		if k != patient.Name && k != "armed" && k != "rebooted" {
@@ -140,7 +141,8 @@ func generation(b []byte) (gen uint64, rest []byte, ok bool) {
 		Entries cbor.RawMessage `cbor:"2,keyasint"`
 		Boots   map[string]int  `cbor:"3,keyasint"`
 	}
-	if len(b) < 8 || crc32.ChecksumIEEE(b[8:]) != binary.LittleEndian.Uint32(b[4:8]) || cbor.Unmarshal(b[8:], &f) != nil {
+	if len(b) < 8 || crc32.ChecksumIEEE(b[8:]) != binary.LittleEndian.Uint32(b[4:8]) ||
+		cbor.Unmarshal(b[8:], &f) != nil {
 		return 0, nil, false
 	}
 	return f.Gen, fmt.Appendf(nil, "%x %v", []byte(f.Entries), f.Boots), true
@@ -292,7 +294,8 @@ func (d *Device) signature(at *Device) string {
 		fmt.Fprintf(&b, "%s %s\n", op.Kind, what)
 	}
 	o := d.outcome()
-	fmt.Fprintf(&b, "runs %s, image %d, %s, %s %s, counter %d\n", d.Runs(), d.Image(), d.rec.Phase, o.Result, o.Reason, d.W.CounterValue())
+	fmt.Fprintf(&b, "runs %s, image %d, %s, %s %s, counter %d\n", d.Runs(), d.Image(), d.rec.Phase, o.Result, o.Reason,
+		d.W.CounterValue())
 	return b.String()
 }
 
@@ -300,7 +303,8 @@ func firstDifference(a, b string) string {
 	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
 	for i := range x {
 		if i >= len(y) || x[i] != y[i] {
-			return fmt.Sprintf("step %d was %q, and is %q", i+1, x[i], strings.Join(y[min(i, len(y)):min(i+1, len(y))], ""))
+			return fmt.Sprintf("step %d was %q, and is %q",
+				i+1, x[i], strings.Join(y[min(i, len(y)):min(i+1, len(y))], ""))
 		}
 	}
 	return fmt.Sprintf("step %d is new", len(x)+1)

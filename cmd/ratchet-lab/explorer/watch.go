@@ -68,7 +68,8 @@ func (b watchedBoot) Try(ctx context.Context, target bootctl.Slot, tries int) er
 		}
 		for c, dev := range d.parts(string(target)) {
 			if want := int64(len(d.p.image(c, n))); d.read[dev] < want {
-				d.breach("I2", "slot %s is armed after %d of %d bytes of %s were read back in this boot", target, d.read[dev], want, c)
+				d.breach("I2", "slot %s is armed after %d of %d bytes of %s were read back in this boot", target,
+					d.read[dev], want, c)
 			}
 		}
 	}
@@ -116,7 +117,8 @@ func (b watchedBlocks) OpenTarget(path string, running hal.DeviceID) (hal.Medium
 		w := d.W.Fork()
 		w.SetCache(c)
 		w.PowerOn()
-		if st, err := d.state(w); err == nil && (st.Slots[bootctl.Slot(slot)].Bootable || st.Next == bootctl.Slot(slot)) {
+		if st, err := d.state(w); err == nil &&
+			(st.Slots[bootctl.Slot(slot)].Bootable || st.Next == bootctl.Slot(slot)) {
 			d.breach("I1", "%s is opened for writing while slot %s is bootable (cache %v)", path, slot, c)
 			break
 		}
@@ -345,7 +347,8 @@ func (d *Device) checkCheckpoint(raw []byte) {
 		if c.Done {
 			at = int64(len(img))
 		}
-		if got := d.W.Durable(d.parts(string(d.rec.Target))["rootfs"], 0, at); !bytes.Equal(got, img[:at]) && !d.s.Rots {
+		if got := d.W.Durable(d.parts(string(d.rec.Target))["rootfs"], 0, at); !bytes.Equal(got, img[:at]) &&
+			!d.s.Rots {
 			d.breach("I5", "a checkpoint at byte %d is durable, and the bytes before it are not", at)
 		}
 		return
@@ -355,11 +358,12 @@ func (d *Device) checkCheckpoint(raw []byte) {
 // says tells whether the evidence behind seq has the transition.
 func (d *Device) says(seq uint64, from, to life.Phase) (found bool) {
 	_ = d.mem.View(func(tx journal.Tx) error {
-		return tx.Scan(journal.Evidence, string(binary.BigEndian.AppendUint64(nil, seq+1)), func(_ string, v []byte) bool {
-			r, err := evidence.Decode(v)
-			found = found || err == nil && r.From == string(from) && r.To == string(to)
-			return true
-		})
+		return tx.Scan(journal.Evidence, string(binary.BigEndian.AppendUint64(nil, seq+1)),
+			func(_ string, v []byte) bool {
+				r, err := evidence.Decode(v)
+				found = found || err == nil && r.From == string(from) && r.To == string(to)
+				return true
+			})
 	})
 	return found
 }

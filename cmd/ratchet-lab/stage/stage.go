@@ -73,8 +73,9 @@ func (s *Stage) Table() bool {
 	return good
 }
 
-// SetUp makes the certificates, starts the servers anywhere on loopback, and makes the desk; rooted gives it a trust root
-// for development. host is this machine as the device calls it, "" for what the image server's URL says. Close the Net.
+// SetUp makes the certificates, starts the servers anywhere on loopback, and makes the desk; rooted gives it a trust
+// root for development. host is this machine as the device calls it, "" for what the image server's URL says. Close the
+// Net.
 func (s *Stage) SetUp(ctx context.Context, rooted bool, host string) error {
 	var err error
 	if s.PKI, err = NewPKI(filepath.Join(s.Dir, "pki")); err != nil {

@@ -58,8 +58,9 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 	if err != nil {
 		return fmt.Errorf("cannot read plan file: %w", err)
 	}
-	s := campaign.PlanSpec{Generation: trusted.Generation(trust.RoleCampaign), Channel: f.Channel, Devices: slices.Sorted(slices.Values(f.Devices)),
-		Salt: make([]byte, campaign.SaltSize), Issued: now.UTC().Truncate(time.Second), ValidUntil: f.ValidUntil.UTC()}
+	s := campaign.PlanSpec{Generation: trusted.Generation(trust.RoleCampaign), Channel: f.Channel,
+		Devices: slices.Sorted(slices.Values(f.Devices)), Salt: make([]byte, campaign.SaltSize),
+		Issued: now.UTC().Truncate(time.Second), ValidUntil: f.ValidUntil.UTC()}
 	if s.Generation == 0 {
 		return documentRefused("plan", fmt.Errorf("the root gives nobody the role campaign: %w", trust.ErrNoSigner))
 	}
@@ -89,7 +90,8 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 			id, err = conf.ClassUUID(vendors[0], name)
 		}
 		if err != nil {
-			return doc.Errorf("classes", "%q: give its UUID, or name vendor.domain in %s", manifest.Printable(name), workspace.FileName)
+			return doc.Errorf("classes", "%q: give its UUID, or name vendor.domain in %s", manifest.Printable(name),
+				workspace.FileName)
 		}
 		s.Classes = append(s.Classes, id)
 	}
@@ -97,7 +99,8 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 	for i, p := range f.Phase {
 		bp := math.Round(p.Percent * 100)
 		if math.Abs(p.Percent*100-bp) > 1e-6 || bp < 1 || bp > 10000 {
-			return doc.Errorf(fmt.Sprintf("phase.%d.percent", i), "%g: want 0.01 to 100, two decimals at most", p.Percent)
+			return doc.Errorf(fmt.Sprintf("phase.%d.percent", i),
+				"%g: want 0.01 to 100, two decimals at most", p.Percent)
 		}
 		phase := campaign.Phase{BasisPoints: int(bp)}
 		if !p.NotBefore.IsZero() {
@@ -128,7 +131,8 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 
 // releasable verifies an envelope as a device of these classes under this root would: signatures,
 // thresholds for each component, revocation and the range of sequences.
-func releasable(c cli.Console, path string, root trust.Root, vendors, classes []manifest.UUID) (manifest.Manifest, error) {
+func releasable(c cli.Console, path string, root trust.Root,
+	vendors, classes []manifest.UUID) (manifest.Manifest, error) {
 	e, err := release.Read(c, path)
 	if err != nil {
 		return manifest.Manifest{}, err
@@ -145,7 +149,8 @@ func releasable(c cli.Console, path string, root trust.Root, vendors, classes []
 }
 
 // Pulse makes a pulse for the plan path: its state, the phase from 1 on, and how long it holds.
-func Pulse(c cli.Console, path, bundle, key, out, state string, phase int, life time.Duration, sequence string, now time.Time) error {
+func Pulse(c cli.Console, path, bundle, key, out, state string, phase int, life time.Duration,
+	sequence string, now time.Time) error {
 	trusted, err := root.ReadTrusted(bundle)
 	if err != nil {
 		return err
@@ -159,8 +164,8 @@ func Pulse(c cli.Console, path, bundle, key, out, state string, phase int, life 
 		return documentRefused("plan", err)
 	}
 	now = now.UTC().Truncate(time.Second)
-	s := campaign.PulseSpec{Generation: trusted.Generation(trust.RolePulse), Plan: digest, Sequence: uint64(now.Unix()), State: campaign.State(state),
-		Phase: phase - 1, Issued: now, Expires: now.Add(life.Truncate(time.Second))}
+	s := campaign.PulseSpec{Generation: trusted.Generation(trust.RolePulse), Plan: digest, Sequence: uint64(now.Unix()),
+		State: campaign.State(state), Phase: phase - 1, Issued: now, Expires: now.Add(life.Truncate(time.Second))}
 	if sequence != "" {
 		if s.Sequence, err = strconv.ParseUint(sequence, 10, 64); err != nil {
 			return cli.Usage("--sequence %q is not a number", sequence)
@@ -172,7 +177,8 @@ func Pulse(c cli.Console, path, bundle, key, out, state string, phase int, life 
 	case phase < 1 || phase > len(plan.Phases):
 		return cli.Usage("--phase %d: the plan has %s", phase, screen.Plural(len(plan.Phases), "phase"))
 	case plan.Generation != trusted.Generation(trust.RoleCampaign):
-		return documentRefused("plan", fmt.Errorf("it is of generation %d, the role campaign is at %d: make the plan again", plan.Generation, trusted.Generation(trust.RoleCampaign)))
+		return documentRefused("plan", fmt.Errorf("it is of generation %d, the role campaign is at %d: make the "+
+			"plan again", plan.Generation, trusted.Generation(trust.RoleCampaign)))
 	}
 	if msg, err = campaign.BuildPulse(s); err != nil {
 		return documentRefused("pulse", err)
@@ -194,7 +200,8 @@ func Permit(c cli.Console, what, bundle, key, out, challenge string, lifts []str
 		}
 		challenge = string(b)
 	}
-	s := campaign.PermitSpec{Generation: trusted.Generation(trust.RoleRecovery), Issued: now.UTC().Truncate(time.Second)}
+	s := campaign.PermitSpec{Generation: trusted.Generation(trust.RoleRecovery),
+		Issued: now.UTC().Truncate(time.Second)}
 	if s.Challenge, err = campaign.ParseChallenge(challenge); err != nil {
 		return cli.Usage("%v", err)
 	}
@@ -202,7 +209,8 @@ func Permit(c cli.Console, what, bundle, key, out, challenge string, lifts []str
 	case s.Generation == 0:
 		return documentRefused("permit", fmt.Errorf("the root gives nobody the role recovery: %w", trust.ErrNoSigner))
 	case s.Challenge.RootVersion != trusted.Version():
-		return documentRefused("permit", fmt.Errorf("the device is at root %d, the bundle ends at %d: give the device the bundle, or use that of its root", s.Challenge.RootVersion, trusted.Version()))
+		return documentRefused("permit", fmt.Errorf("the device is at root %d, the bundle ends at %d: give the "+
+			"device the bundle, or use that of its root", s.Challenge.RootVersion, trusted.Version()))
 	}
 	if s.Manifest, err = manifest.ParseDigest(what); err != nil {
 		e, err := release.Read(c, what)

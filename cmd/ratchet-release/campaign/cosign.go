@@ -23,7 +23,8 @@ import (
 
 // kindRole says which role signs which kind of document.
 func kindRole() map[string]trust.Role {
-	return map[string]trust.Role{"root": trust.RoleRoot, "plan": trust.RoleCampaign, "pulse": trust.RolePulse, "permit": trust.RoleRecovery}
+	return map[string]trust.Role{"root": trust.RoleRoot, "plan": trust.RoleCampaign, "pulse": trust.RolePulse,
+		"permit": trust.RoleRecovery}
 }
 
 // Kind tells whether a file is a document of ours (a tagged COSE_Sign), and of which kind.
@@ -154,7 +155,8 @@ func describePlan(c cli.Console, s campaign.PlanSpec, digest manifest.Digest) {
 
 // documentRefused is a plan, a pulse or a permit that a device would refuse.
 func documentRefused(kind string, err error) error {
-	why := map[string]reason.Reason{"plan": reason.PlanVoid, "pulse": reason.PulseVoid, "permit": reason.PermitVoid}[kind]
+	why := map[string]reason.Reason{"plan": reason.PlanVoid, "pulse": reason.PulseVoid,
+		"permit": reason.PermitVoid}[kind]
 	return &cli.Refusal{What: "the " + kind, Reason: why, Err: err}
 }
 

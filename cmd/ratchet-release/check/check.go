@@ -72,7 +72,8 @@ func Run(ctx context.Context, c cli.Console, path string, o Options) error {
 	d := f.Device
 	d.Now, d.TimeKnown = f.Now.Wall, f.Now.Known
 	u, err := m.Trace(d, narrate(c))
-	decision := policy.Decide(policy.Offer{Manifest: m, Stage: policy.Arm, Local: true}, standing, campaign.Permit{}, f.Facts)
+	decision := policy.Decide(policy.Offer{Manifest: m, Stage: policy.Arm, Local: true}, standing,
+		campaign.Permit{}, f.Facts)
 	if decision.Outcome != policy.Install {
 		return against(c, path, decision, u, err)
 	}
@@ -135,7 +136,8 @@ func narrate(c cli.Console) func(manifest.Step) {
 			return
 		}
 		line := fmt.Sprintf("  %5d  %s%s", s.Offset, strings.Repeat("  ", s.Depth), s.Name)
-		c.Say("%s", strings.TrimRight(fmt.Sprintf("%-48s %-12s %-7s %s", line, s.Component, s.Outcome, manifest.Printable(s.Detail)), " "))
+		c.Say("%s", strings.TrimRight(fmt.Sprintf("%-48s %-12s %-7s %s", line, s.Component, s.Outcome,
+			manifest.Printable(s.Detail)), " "))
 	}
 }
 
@@ -185,7 +187,8 @@ func placeOf(x policy.Finding, u manifest.Update) *manifest.Error {
 func (f *facts) install(ctx context.Context, c cli.Console, in manifest.Install, dir string, keys cipher.Keys) error {
 	at := func(code manifest.Code, p manifest.Place, why reason.Reason, err error) error {
 		return &cli.Refusal{What: "the image of " + in.Component, Reason: why,
-			Err: &manifest.Error{Code: code, Section: p.Section, Offset: p.Offset, Component: p.Index, What: "cannot install " + in.Component, Err: err}}
+			Err: &manifest.Error{Code: code, Section: p.Section, Offset: p.Offset, Component: p.Index,
+				What: "cannot install " + in.Component, Err: err}}
 	}
 	what := fmt.Sprintf("%s: %s, %d bytes", in.Component, in.Image, in.Size)
 	src, err := payloadSource(in, dir)
@@ -195,7 +198,8 @@ func (f *facts) install(ctx context.Context, c cli.Console, in manifest.Install,
 	if err != nil {
 		return err
 	}
-	img := slots.Image{Alg: in.Image.Alg, Digest: []byte(in.Image.Sum), Size: in.Size, Encoding: slots.Encoding(in.Encoding), PayloadSize: in.PayloadSize}
+	img := slots.Image{Alg: in.Image.Alg, Digest: []byte(in.Image.Sum), Size: in.Size,
+		Encoding: slots.Encoding(in.Encoding), PayloadSize: in.PayloadSize}
 	if !in.Encryption.IsZero() {
 		what += ", encrypted"
 		stream, err := cipher.Unwrap(in.Encryption, keys)

@@ -133,7 +133,8 @@ func (k *collector) store(id string, s *source, r signed) {
 			s.gone, s.asked = max(s.gone, r.Head.Seq-1), 0
 		}
 	case isForked:
-		k.c.Warn("%s: FORKED: two different records have number %d of chain %s", id, r.Head.Seq, hex.EncodeToString(r.Head.Chain[:4]))
+		k.c.Warn("%s: FORKED: two different records have number %d of chain %s",
+			id, r.Head.Seq, hex.EncodeToString(r.Head.Chain[:4]))
 		other := &shelf{path: filepath.Join(k.dir, id+".forked")}
 		if st, err := os.Stat(other.path); err == nil {
 			other.size = st.Size()
@@ -269,7 +270,8 @@ func (k *collector) missing(id string, s *source) uint64 {
 		if to == 0 {
 			return 0 // the newest ones: the device may be off; its next status starts anew
 		}
-		k.c.Warn("%s: the device does not send records %d to %d of chain %s; they are considered lost", id, from, to, hex.EncodeToString(c.id[:4]))
+		k.c.Warn("%s: the device does not send records %d to %d of chain %s; they are considered lost",
+			id, from, to, hex.EncodeToString(c.id[:4]))
 		s.gone, s.asked = to, 0
 		return 0
 	}

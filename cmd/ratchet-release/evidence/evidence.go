@@ -107,7 +107,8 @@ func report(c cli.Console, s export.Summary) {
 			c.Say("  MISSING  %d more, in further gaps", ch.Missing-told)
 		}
 		if k := ch.Known; k != nil {
-			c.Say("  follows  chain %s; the last record that the device knew is %d", hex.EncodeToString(k.Chain[:]), k.Seq)
+			c.Say("  follows  chain %s; the last record that the device knew is %d",
+				hex.EncodeToString(k.Chain[:]), k.Seq)
 		}
 		if ch.Forgot > 0 {
 			c.Say("  lost     %d records of the chain before; this file has them", ch.Forgot)

@@ -75,7 +75,8 @@ func openShelf(path string) (*shelf, error) {
 				continue
 			}
 		}
-		return nil, fmt.Errorf("cannot go on with %s: no record at byte %d (%w); move the file away, or give another directory", path, s.size, err)
+		return nil, fmt.Errorf("cannot go on with %s: no record at byte %d (%w); move the file away, "+
+			"or give another directory", path, s.size, err)
 	}
 }
 

@@ -52,7 +52,8 @@ func judge(t *testing.T, b *bench, history bool) (text string, err error) {
 	t.Helper()
 	var out bytes.Buffer
 	name := filepath.Join(b.dir, b.g.ID+".evidence")
-	err = Verify(t.Context(), cli.Console{Out: &out, Err: &out}, name, bytes.NewReader(load(t, name)), keysOf(t, b.g), history)
+	err = Verify(t.Context(), cli.Console{Out: &out, Err: &out}, name, bytes.NewReader(load(t, name)),
+		keysOf(t, b.g), history)
 	return out.String(), err
 }
 

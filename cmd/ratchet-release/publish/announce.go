@@ -28,7 +28,8 @@ func Document(name, channel string) (broker.Post, error) {
 		return broker.Post{}, fmt.Errorf("cannot read %s: %w", name, err)
 	}
 	if len(b) > transport.MaxMessage {
-		return broker.Post{}, fmt.Errorf("cannot announce %s: it has more than %d bytes, which devices take over MQTT; a larger root bundle travels with the image", name, transport.MaxMessage)
+		return broker.Post{}, fmt.Errorf("cannot announce %s: it has more than %d bytes, which devices take over "+
+			"MQTT; a larger root bundle travels with the image", name, transport.MaxMessage)
 	}
 	if _, err := trust.Anchor(b); err == nil {
 		return broker.Post{Topic: wire.RootTopic(), Body: b}, nil
@@ -38,11 +39,13 @@ func Document(name, channel string) (broker.Post, error) {
 	}
 	if _, err := campaign.ReadPulse(b); err == nil {
 		if err := wire.CheckID(channel); err != nil {
-			return broker.Post{}, cli.Usage("a pulse needs a channel: give --channel, or name broker.channel in %s: it %v", workspace.FileName, err)
+			return broker.Post{}, cli.Usage("a pulse needs a channel: give --channel, or name broker.channel in "+
+				"%s: it %v", workspace.FileName, err)
 		}
 		return broker.Post{Topic: wire.PulseTopic(channel), Body: b}, nil
 	}
-	return broker.Post{}, fmt.Errorf("cannot announce %s: it is neither a complete root bundle nor a signed plan or pulse", name)
+	return broker.Post{},
+		fmt.Errorf("cannot announce %s: it is neither a complete root bundle nor a signed plan or pulse", name)
 }
 
 // Announce publishes documents, retained, and reads each back.
@@ -61,7 +64,8 @@ func Announce(ctx context.Context, c cli.Console, o broker.Options, posts []brok
 			return fmt.Errorf("cannot read %s back: %w", p.Topic, err)
 		}
 		if !bytes.Equal(now, p.Body) {
-			return fmt.Errorf("the broker acknowledged the document, but does not keep it on %s: its access list may not let this desk write or read there", p.Topic)
+			return fmt.Errorf("the broker acknowledged the document, but does not keep it on %s: its access list may "+
+				"not let this desk write or read there", p.Topic)
 		}
 		c.Say("%s: announced, acknowledged and read back, %d bytes", p.Topic, len(p.Body))
 	}

@@ -114,7 +114,8 @@ func severed(envelope []byte, anchors trust.Keys) ([]byte, error) {
 }
 
 // offer publishes one envelope on one topic and proves that it is there.
-func offer(ctx context.Context, c cli.Console, b *broker.Conn, topic string, m manifest.Manifest, envelope []byte, o Options) error {
+func offer(ctx context.Context, c cli.Console, b *broker.Conn, topic string, m manifest.Manifest,
+	envelope []byte, o Options) error {
 	old, err := b.Retained(ctx, topic, broker.Settle)
 	if err != nil {
 		return err
@@ -134,9 +135,11 @@ func offer(ctx context.Context, c cli.Console, b *broker.Conn, topic string, m m
 		return fmt.Errorf("cannot read the offer back: %w", err)
 	}
 	if !bytes.Equal(now, envelope) {
-		return fmt.Errorf("the broker acknowledged the offer, but does not keep it on %s: its access list may not let this desk write or read there, or it does not keep messages of %d bytes", topic, len(envelope))
+		return fmt.Errorf("the broker acknowledged the offer, but does not keep it on %s: its access list may not "+
+			"let this desk write or read there, or it does not keep messages of %d bytes", topic, len(envelope))
 	}
-	c.Say("%s: offered, acknowledged and read back: sequence %d, %d bytes, %s", topic, m.Sequence(), len(envelope), m.Digest())
+	c.Say("%s: offered, acknowledged and read back: sequence %d, %d bytes, %s",
+		topic, m.Sequence(), len(envelope), m.Digest())
 	return nil
 }
 
@@ -154,9 +157,11 @@ func supersedes(m manifest.Manifest, old []byte, anchors trust.Keys) error {
 	case err != nil || present.Digest() == m.Digest():
 		return nil
 	case present.Sequence() > m.Sequence():
-		return fmt.Errorf("sequence %d is offered there, which is newer than %d; devices that took it refuse this one; build it with a higher sequence, or use --force", present.Sequence(), m.Sequence())
+		return fmt.Errorf("sequence %d is offered there, which is newer than %d; devices that took it refuse this "+
+			"one; build it with a higher sequence, or use --force", present.Sequence(), m.Sequence())
 	case present.Sequence() == m.Sequence():
-		return fmt.Errorf("another manifest with the same sequence %d is offered there (%s); devices that took it refuse this one; build it with a higher sequence, or use --force", m.Sequence(), present.Digest())
+		return fmt.Errorf("another manifest with the same sequence %d is offered there (%s); devices that took it "+
+			"refuse this one; build it with a higher sequence, or use --force", m.Sequence(), present.Digest())
 	}
 	return nil
 }
@@ -185,7 +190,8 @@ func Withdraw(ctx context.Context, c cli.Console, o broker.Options, topics []str
 			return fmt.Errorf("cannot read back: %w", err)
 		}
 		if len(now) > 0 {
-			return errors.New("the broker acknowledged, but still has the offer: its access list may not let this desk write there")
+			return errors.New("the broker acknowledged, but still has the offer: its access list may not " +
+				"let this desk write there")
 		}
 		c.Say("%s: cleared. Devices that have seen the offer may still install it.", topic)
 	}

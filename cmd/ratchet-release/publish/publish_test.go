@@ -40,10 +40,12 @@ func TestAnnouncement(t *testing.T) {
 	}
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	digest := manifest.Sum([]byte("x"))
-	plan, err := campaign.BuildPlan(campaign.PlanSpec{Generation: 1, Channel: "beta", Sequence: 1, Manifest: digest, ManifestSequence: 1, Devices: []string{"d"},
-		Salt: make([]byte, campaign.SaltSize), Phases: []campaign.Phase{{BasisPoints: 1}}, Issued: now, ValidUntil: now.Add(time.Hour)})
+	plan, err := campaign.BuildPlan(campaign.PlanSpec{Generation: 1, Channel: "beta", Sequence: 1, Manifest: digest,
+		ManifestSequence: 1, Devices: []string{"d"}, Salt: make([]byte, campaign.SaltSize),
+		Phases: []campaign.Phase{{BasisPoints: 1}}, Issued: now, ValidUntil: now.Add(time.Hour)})
 	plan = sign("plan", plan, err)
-	pulse, err := campaign.BuildPulse(campaign.PulseSpec{Generation: 1, Plan: digest, Sequence: 1, State: campaign.StateOpen, Issued: now, Expires: now.Add(time.Hour)})
+	pulse, err := campaign.BuildPulse(campaign.PulseSpec{Generation: 1, Plan: digest, Sequence: 1,
+		State: campaign.StateOpen, Issued: now, Expires: now.Add(time.Hour)})
 	pulse = sign("pulse", pulse, err)
 	tests := []struct {
 		name    string

@@ -16,7 +16,8 @@ func offerTopic(channel, device string) (string, error) {
 		return wire.DeviceTopic(device, wire.Offer), nil
 	}
 	if channel == "" {
-		return "", cli.Usage("where to? give --channel NAME or --device ID, or name broker.channel in %s", workspace.FileName)
+		return "", cli.Usage("where to? give --channel NAME or --device ID, or name broker.channel in %s",
+			workspace.FileName)
 	}
 	if err := wire.CheckID(channel); err != nil {
 		return "", cli.Usage("channel %q %v", manifest.Printable(channel), err)

@@ -89,7 +89,8 @@ func Build(ctx context.Context, c cli.Console, d workspace.Folder, o BuildOption
 	c.Say("%s: %d bytes", o.Out, len(envelope))
 	c.Say("  version   %s", manifest.FormatVersion(p.release.Version))
 	if p.auto && o.Sequence == 0 {
-		c.Say("  sequence  %d (auto; build again with --sequence %d for the same bytes)", p.release.Sequence, p.release.Sequence)
+		c.Say("  sequence  %d (auto; build again with --sequence %d for the same bytes)",
+			p.release.Sequence, p.release.Sequence)
 	} else {
 		c.Say("  sequence  %d", p.release.Sequence)
 	}
@@ -116,7 +117,8 @@ func autoSequence(epoch string, now time.Time) (uint64, error) {
 	}
 	n, err := strconv.ParseUint(epoch, 10, 62)
 	if err != nil || n == 0 {
-		return 0, fmt.Errorf("cannot choose a sequence number: SOURCE_DATE_EPOCH is %.40q, want seconds since 1970", epoch)
+		return 0,
+			fmt.Errorf("cannot choose a sequence number: SOURCE_DATE_EPOCH is %.40q, want seconds since 1970", epoch)
 	}
 	return n, nil
 }
@@ -136,7 +138,8 @@ func makeImage(ctx context.Context, im imagePlan, component, dir string) (author
 	if err != nil {
 		return author.Image{}, "", err
 	}
-	image := author.Image{Slot: im.slot, Digest: p.image, Size: p.size, Encoding: p.encoding, Content: content, URI: im.uri}
+	image := author.Image{Slot: im.slot, Digest: p.image, Size: p.size, Encoding: p.encoding,
+		Content: content, URI: im.uri}
 	if p.encoding != manifest.EncodingRaw {
 		image.PayloadSize = p.payloadSize
 	}
@@ -164,7 +167,8 @@ func makeImage(ctx context.Context, im imagePlan, component, dir string) (author
 	}
 	fmt.Fprintf(line, "\n    image    %s, %d bytes\n    payload  %s", p.image, p.size, where)
 	if p.encoding == manifest.EncodingZstd {
-		fmt.Fprintf(line, "\n             %d bytes, %.1f%% of the image", p.payloadSize, 100*float64(p.payloadSize)/float64(p.size))
+		fmt.Fprintf(line, "\n             %d bytes, %.1f%% of the image", p.payloadSize,
+			100*float64(p.payloadSize)/float64(p.size))
 	}
 	for _, u := range append([]string{image.URI}, image.Mirrors...) {
 		if !im.embed {
@@ -173,7 +177,8 @@ func makeImage(ctx context.Context, im imagePlan, component, dir string) (author
 	}
 	if im.uri != "" {
 		if name, ok := PayloadName(im.uri); !ok || name != p.name {
-			fmt.Fprintf(line, "\n    note     the uri does not end in the payload's name: publish will not copy it; put it there yourself, and never replace it")
+			fmt.Fprintf(line, "\n    note     the uri does not end in the payload's name: publish will not copy it; "+
+				"put it there yourself, and never replace it")
 		}
 	}
 	if p.warning != "" {
@@ -228,13 +233,15 @@ func keepSigned(path string, built manifest.Envelope, force bool) (keep bool, er
 		if force {
 			return false, nil
 		}
-		return false, fmt.Errorf("cannot write %s: a file that is no envelope is there; remove it, or use --force", path)
+		return false,
+			fmt.Errorf("cannot write %s: a file that is no envelope is there; remove it, or use --force", path)
 	}
 	if signatures(old) == 0 || force {
 		return false, nil
 	}
 	if old.ClaimedDigest() != built.ClaimedDigest() {
-		return false, fmt.Errorf("cannot write %s: it is signed and says something else (%s); choose another file with -o, or use --force", path, old.ClaimedDigest())
+		return false, fmt.Errorf("cannot write %s: it is signed and says something else (%s); choose another "+
+			"file with -o, or use --force", path, old.ClaimedDigest())
 	}
 	return true, nil
 }

@@ -102,7 +102,8 @@ func Parse(name string, b []byte, d workspace.Folder) (Plan, error) {
 		return Plan{}, err
 	}
 	p := Plan{severText: f.SeverText}
-	for _, step := range []func(conf.Document, releaseFile, workspace.Folder) error{p.identity, p.conditions, p.components, p.texts} {
+	for _, step := range []func(conf.Document, releaseFile, workspace.Folder) error{p.identity, p.conditions,
+		p.components, p.texts} {
 		if err := step(doc, f, d); err != nil {
 			return Plan{}, err
 		}
@@ -196,12 +197,14 @@ func (p *Plan) conditions(doc conf.Document, f releaseFile, _ workspace.Folder) 
 	case string:
 		at, err := time.Parse(time.RFC3339, t)
 		if err != nil {
-			return doc.Errorf("conditions.use-before", "%q: want a time such as 2030-01-31T12:00:00Z", manifest.Printable(t))
+			return doc.Errorf("conditions.use-before", "%q: want a time such as 2030-01-31T12:00:00Z",
+				manifest.Printable(t))
 		}
 		r.UseBefore = at
 	default:
 		if conf.Zoneless(t) {
-			return doc.Errorf("conditions.use-before", "%v has no time zone: want a time such as 2030-01-31T12:00:00Z", t)
+			return doc.Errorf("conditions.use-before", "%v has no time zone: want a time such as 2030-01-31T12:00:00Z",
+				t)
 		}
 		return doc.Errorf("conditions.use-before", "want a time such as 2030-01-31T12:00:00Z")
 	}
@@ -247,7 +250,8 @@ func componentImages(doc conf.Document, key string, c componentFile) ([]imagePla
 	case c.File == "" && len(c.Images) == 0:
 		return nil, doc.Errorf(key+".file", "is missing; name the image, or one [[component.image]] for each slot")
 	case len(c.Images) > 0 && (c.File != "" || c.URI != ""):
-		return nil, doc.Errorf(key, "an image for every slot (file, uri) and images for single slots (component.image) cannot be used together")
+		return nil, doc.Errorf(key,
+			"an image for every slot (file, uri) and images for single slots (component.image) cannot be used together")
 	case c.File != "":
 		list = []imagePlan{{key: key, slot: author.AnySlot, file: c.File, uri: c.URI}}
 	}
@@ -255,7 +259,8 @@ func componentImages(doc conf.Document, key string, c componentFile) ([]imagePla
 		key := fmt.Sprintf("%s.image.%d", key, j)
 		switch {
 		case i.Slot == nil || *i.Slot < 0 || *i.Slot > 255:
-			return nil, doc.Errorf(key+".slot", "want the number of the slot that this image is made for, 0 for the first")
+			return nil,
+				doc.Errorf(key+".slot", "want the number of the slot that this image is made for, 0 for the first")
 		case i.File == "":
 			return nil, doc.Errorf(key+".file", "is missing")
 		}
@@ -304,13 +309,15 @@ func (i *imagePlan) locate(doc conf.Document, dir string, f releaseFile, c compo
 	}
 	if i.embed {
 		if i.uri != "" || c.BaseURL != "" || len(c.Mirrors) > 0 {
-			return doc.Errorf(i.key, "an embedded payload is carried in the envelope: it has no uri, base-url or mirrors")
+			return doc.Errorf(i.key,
+				"an embedded payload is carried in the envelope: it has no uri, base-url or mirrors")
 		}
 		i.base, i.mirrors = "", nil
 		return nil
 	}
 	if i.base == "" && i.uri == "" {
-		return doc.Errorf(i.key, "no uri, and no base-url here or in %s: say where devices find the image", workspace.FileName)
+		return doc.Errorf(i.key, "no uri, and no base-url here or in %s: say where devices find the image",
+			workspace.FileName)
 	}
 	for _, u := range append([]string{first(i.uri, i.base)}, i.mirrors...) {
 		if err := conf.CheckURL(u); err != nil {

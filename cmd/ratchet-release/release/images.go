@@ -39,7 +39,8 @@ func CopyImages(ctx context.Context, c cli.Console, m manifest.Manifest, from, t
 			continue
 		}
 		if to == "" {
-			return cli.Usage("no image directory: give --images DIR, name images.directory in %s, or give --offer-only", workspace.FileName)
+			return cli.Usage("no image directory: give --images DIR, name images.directory in %s, or give --offer-only",
+				workspace.FileName)
 		}
 		path, err := findPayload(name, from, to)
 		if err != nil {
@@ -72,7 +73,8 @@ func findPayload(name, from, to string) (string, error) {
 			return "", err
 		}
 	}
-	return "", fmt.Errorf("%s is neither in %s nor in %s; build the release again, or name its directory with --payloads", name, from, to)
+	return "", fmt.Errorf("%s is neither in %s nor in %s; build the release again, or name its "+
+		"directory with --payloads", name, from, to)
 }
 
 // publishPayload copies a payload to its public place, which may be its present one. A payload that
@@ -135,7 +137,8 @@ func namedRight(ctx context.Context, path string) (size int64, err error) {
 // named compares a digest with the name of a payload.
 func named(path string, sum []byte) error {
 	if got := hex.EncodeToString(sum); !strings.HasPrefix(filepath.Base(path), got+".") {
-		return fmt.Errorf("%s holds other bytes than its name says (SHA-256 is %s); find out who changed it, then remove it", path, got)
+		return fmt.Errorf("%s holds other bytes than its name says (SHA-256 is %s); find out who "+
+			"changed it, then remove it", path, got)
 	}
 	return nil
 }

@@ -56,7 +56,8 @@ func Installs(m manifest.Manifest) ([]manifest.Install, error) {
 			if len(u.Findings) > 0 {
 				for _, f := range u.Findings {
 					if f.Condition == conditionImageMatch {
-						return nil, &manifest.Error{Code: manifest.CodeCondition, Section: f.Section, Offset: f.Offset, What: f.Detail}
+						return nil, &manifest.Error{Code: manifest.CodeCondition, Section: f.Section,
+							Offset: f.Offset, What: f.Detail}
 					}
 				}
 				fail(u.Findings[0].Detail)

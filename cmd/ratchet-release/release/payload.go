@@ -64,7 +64,8 @@ func makePayload(ctx context.Context, file, dir string, compress bool, level int
 }
 
 // encode copies an image into a payload; sum is the payload's SHA-256.
-func encode(ctx context.Context, dst io.Writer, src io.Reader, compress bool, level int) (p payload, sum []byte, err error) {
+func encode(ctx context.Context, dst io.Writer, src io.Reader,
+	compress bool, level int) (p payload, sum []byte, err error) {
 	image, out := sha256.New(), sha256.New()
 	read, written := &counter{}, &counter{}
 	in := io.TeeReader(files.Interruptible(ctx, src), io.MultiWriter(image, read))
@@ -104,7 +105,8 @@ func (c *counter) Write(p []byte) (int, error) {
 func (c *counter) packed() string {
 	for magic, name := range map[string]string{"\x28\xb5\x2f\xfd": "zstd", "\x1f\x8b": "gzip", "\xfd7zXZ\x00": "xz"} {
 		if strings.HasPrefix(string(c.head), magic) {
-			return fmt.Sprintf("the image starts like a %s file; a slot gets it byte for byte: give the uncompressed image, and let compress do the rest", name)
+			return fmt.Sprintf("the image starts like a %s file; a slot gets it byte for byte: give the uncompressed "+
+				"image, and let compress do the rest", name)
 		}
 	}
 	return ""

@@ -45,7 +45,8 @@ func Sign(c cli.Console, path, out, keyPath string) error {
 	if err := files.Write(out, signed.Raw(), 0o644); err != nil {
 		return err
 	}
-	c.Say("%s: signed by %s (%s), %s.", out, keys.Short(id), keys.Algorithm(signer.Key().Alg()), screen.Plural(signatures(signed), "signature"))
+	c.Say("%s: signed by %s (%s), %s.",
+		out, keys.Short(id), keys.Algorithm(signer.Key().Alg()), screen.Plural(signatures(signed), "signature"))
 	Describe(c, m)
 	return nil
 }

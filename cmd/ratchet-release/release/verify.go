@@ -15,7 +15,8 @@ import (
 
 // Verify checks the envelope path: digests, at least that many distinct signers of anchors, what it embeds, and
 // with payloads, a folder, the payload files.
-func Verify(ctx context.Context, c cli.Console, path string, anchors manifest.Authority, least int, payloads string) error {
+func Verify(ctx context.Context, c cli.Console, path string, anchors manifest.Authority,
+	least int, payloads string) error {
 	e, err := Read(c, path)
 	if err != nil {
 		return err

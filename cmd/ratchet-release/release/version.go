@@ -12,7 +12,8 @@ import (
 
 // parseVersion reads "1.2.3" or "1.2-rc.3" (also beta, alpha) as SUIT writes versions.
 func parseVersion(s string) ([]int64, error) {
-	bad := fmt.Errorf("%q is not a version: want up to three numbers, as in 1.4.2, and perhaps -rc.1, -beta.1 or -alpha.1", manifest.Printable(s))
+	bad := fmt.Errorf("%q is not a version: want up to three numbers, as in 1.4.2, and perhaps "+
+		"-rc.1, -beta.1 or -alpha.1", manifest.Printable(s))
 	release, pre, marked := strings.Cut(s, "-")
 	var v []int64
 	for _, part := range strings.Split(release, ".") {
@@ -59,7 +60,8 @@ func parseCondition(s string) (manifest.VersionCondition, error) {
 		"<=": manifest.CompareLesserOrEqual, "<": manifest.CompareLesser,
 	}[op]
 	if !ok {
-		return manifest.VersionCondition{}, fmt.Errorf("%q: want a comparison such as \">= 1.2\", with >, >=, =, <= or <", manifest.Printable(s))
+		return manifest.VersionCondition{},
+			fmt.Errorf("%q: want a comparison such as \">= 1.2\", with >, >=, =, <= or <", manifest.Printable(s))
 	}
 	v, err := parseVersion(strings.TrimSpace(s[len(op):]))
 	if err != nil {

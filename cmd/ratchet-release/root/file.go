@@ -61,15 +61,17 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 	if err != nil {
 		return trust.RootSpec{}, fmt.Errorf("cannot read root file: %w", err)
 	}
-	s := trust.RootSpec{Version: 1, Name: f.Name, Development: f.Development, Issued: now.UTC().Truncate(time.Second), Expires: f.Expires.UTC(),
-		Roles: map[trust.Role]trust.RoleSpec{}, Components: map[string]trust.SequenceRange{}, Revoked: slices.Clone(f.Revoked)}
+	s := trust.RootSpec{Version: 1, Name: f.Name, Development: f.Development, Issued: now.UTC().Truncate(time.Second),
+		Expires: f.Expires.UTC(), Roles: map[trust.Role]trust.RoleSpec{}, Components: map[string]trust.SequenceRange{},
+		Revoked: slices.Clone(f.Revoked)}
 	if f.Expires.IsZero() {
 		return s, doc.Errorf("expires", "is missing: name the day by which devices must have a newer root")
 	}
 	for i, word := range f.Algorithms {
 		alg, ok := keys.Algorithms()[strings.ToLower(word)]
 		if !ok {
-			return s, doc.Errorf("algorithms", "%q is not one of esp256, ed25519, esp384, ml-dsa-65, es256, eddsa", manifest.Printable(f.Algorithms[i]))
+			return s, doc.Errorf("algorithms", "%q is not one of esp256, ed25519, esp384, ml-dsa-65, es256, eddsa",
+				manifest.Printable(f.Algorithms[i]))
 		}
 		s.Algorithms = append(s.Algorithms, alg)
 	}
@@ -105,7 +107,8 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 				id, err = conf.ClassUUID(g.Scope.Vendors[0], class)
 			}
 			if err != nil {
-				return s, doc.Errorf(at+".classes", "%q: give its UUID, or its name together with one vendor", manifest.Printable(class))
+				return s, doc.Errorf(at+".classes", "%q: give its UUID, or its name together with one vendor",
+					manifest.Printable(class))
 			}
 			g.Scope.Classes = append(g.Scope.Classes, id)
 		}
@@ -114,7 +117,8 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 		slices.SortFunc(g.Scope.Classes, order)
 		role := trust.Role(r.Name)
 		if !slices.Contains(trust.Roles(), role) {
-			return s, doc.Errorf(at+".name", "%q is not one of root, release, campaign, pulse, recovery", manifest.Printable(r.Name))
+			return s, doc.Errorf(at+".name", "%q is not one of root, release, campaign, pulse, recovery",
+				manifest.Printable(r.Name))
 		}
 		slices.SortFunc(g.Members, func(a, b trust.Member) int { return strings.Compare(a.Name, b.Name) })
 		s.Roles[role] = trust.RoleSpec{Generation: 1, Grants: append(s.Roles[role].Grants, g)}
@@ -130,7 +134,8 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 		return s, nil
 	}
 	if f.Name != old.Name() || f.Development != old.Development() {
-		return s, doc.Errorf("name", "this chain is named %q and cannot be renamed: another name means another root, and devices built for it", old.Name())
+		return s, doc.Errorf("name", "this chain is named %q and cannot be renamed: another name means another "+
+			"root, and devices built for it", old.Name())
 	}
 	var renew []trust.Role
 	for _, r := range f.Renew {

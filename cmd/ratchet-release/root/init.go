@@ -30,7 +30,8 @@ func Init(c cli.Console, dir, name string, development, hybrid bool, years int) 
 	if err := os.MkdirAll(filepath.Join(dir, "keys"), 0o700); err != nil {
 		return fmt.Errorf("cannot begin a root in %s: %w", dir, err)
 	}
-	algs := map[trust.Role]string{trust.RoleRoot: "esp384", trust.RoleRelease: "esp256", trust.RoleCampaign: "esp256", trust.RolePulse: "ed25519", trust.RoleRecovery: "esp256"}
+	algs := map[trust.Role]string{trust.RoleRoot: "esp384", trust.RoleRelease: "esp256", trust.RoleCampaign: "esp256",
+		trust.RolePulse: "ed25519", trust.RoleRecovery: "esp256"}
 	for _, role := range trust.Roles() {
 		_, err := keys.NewPair(filepath.Join(dir, "keys", string(role)), algs[role])
 		if err != nil && !(role == trust.RoleRelease && errors.Is(err, fs.ErrExist)) {
@@ -43,7 +44,8 @@ func Init(c cli.Console, dir, name string, development, hybrid bool, years int) 
 		}
 	}
 	now := time.Now()
-	if err := files.Create(filepath.Join(dir, FileName), rootTOML(name, development, hybrid, now.AddDate(years, 0, 0)), 0o644); err != nil {
+	if err := files.Create(filepath.Join(dir, FileName),
+		rootTOML(name, development, hybrid, now.AddDate(years, 0, 0)), 0o644); err != nil {
 		return fmt.Errorf("cannot begin a root in %s: %w", dir, err)
 	}
 	if err := Next(cli.Console{Out: discard{}, Err: c.Err}, dir, false, now); err != nil {
@@ -63,7 +65,8 @@ func Init(c cli.Console, dir, name string, development, hybrid bool, years int) 
 		}
 	}
 	c.Say("Build devices with it: copy %s into the image and name it as trust.root in the configuration.", BundleName)
-	c.Say("Keep the private keys in keys/ apart: the root key and the recovery key offline, the pulse key where it is used.")
+	c.Say("Keep the private keys in keys/ apart: the root key and the recovery key offline, the " +
+		"pulse key where it is used.")
 	return nil
 }
 
@@ -78,7 +81,8 @@ func rootTOML(name string, development, hybrid bool, expires time.Time) []byte {
 	if hybrid {
 		lattice, algs = "\nml-dsa = \"keys/root-ml-dsa.pub.pem\"", `["esp256", "ed25519", "esp384", "ml-dsa-65"]`
 	}
-	return fmt.Appendf(nil, `# The trust root: who may say what to the devices. After a change run: ratchet-release root rotate
+	return fmt.Appendf(nil,
+		`# The trust root: who may say what to the devices. After a change run: ratchet-release root rotate
 # Paths are relative to this file. Order counts among roles of one name: the first that covers a
 # device and a component decides for it.
 

@@ -90,7 +90,8 @@ func Next(c cli.Console, dir string, replace bool, now time.Time) error {
 				return Show(c, path, ch.path)
 			}
 		}
-		return fmt.Errorf("cannot write %s: there is one that says something else; --replace drops it with its signatures", path)
+		return fmt.Errorf("cannot write %s: there is one that says something else; --replace "+
+			"drops it with its signatures", path)
 	}
 	if err := files.Write(path, msg, 0o644); err != nil {
 		return err
@@ -122,7 +123,8 @@ func changes(old trust.Root, s trust.RootSpec) (lines []string) {
 		case now.Generation == s.Version && role == trust.RoleRelease:
 			lines = append(lines, "Other people release from now on: let them sign the current releases again.")
 		case now.Generation == s.Version:
-			lines = append(lines, fmt.Sprintf("The role %s begins generation %d: what it signed before is void.", role, s.Version))
+			lines = append(lines,
+				fmt.Sprintf("The role %s begins generation %d: what it signed before is void.", role, s.Version))
 		}
 	}
 	return lines
@@ -255,7 +257,8 @@ func describeRoot(c cli.Console, v trust.Review) {
 	c.Say("Root %d of %s%s, from %s until %s", s.Version, s.Name, kind, day(s.Issued), day(s.Expires))
 	for _, role := range trust.Roles() {
 		for _, g := range s.Roles[role].Grants {
-			c.Say("  %-10s %d of %s%s, generation %d", role, g.Threshold, people(g.Members), scopeText(g.Scope), s.Roles[role].Generation)
+			c.Say("  %-10s %d of %s%s, generation %d",
+				role, g.Threshold, people(g.Members), scopeText(g.Scope), s.Roles[role].Generation)
 		}
 	}
 	var algs []string

@@ -96,7 +96,8 @@ func TestNextKeepsSignatures(t *testing.T) {
 	if err := os.WriteFile(in(root.FileName), []byte(other), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := root.Next(c, in(""), false, now); err == nil || !strings.Contains(err.Error(), "--replace drops it with its signatures") {
+	if err := root.Next(c, in(""), false, now); err == nil ||
+		!strings.Contains(err.Error(), "--replace drops it with its signatures") {
 		t.Errorf("%v", err)
 	}
 	if now, err := os.ReadFile(in("root-1.cbor")); err != nil || !bytes.Equal(now, signed) {

@@ -91,9 +91,11 @@ func tint(row, column int, cell string) string {
 		return screen.EscDim
 	case column == 4 && strings.HasPrefix(cell, "updated"), column == 7 && cell == fleet.TrustVerified:
 		return screen.EscGreen
-	case column == 4 && strings.HasPrefix(cell, "deferred"), column == 7 && cell == fleet.TrustUnverified, column == 5 && cell == "no":
+	case column == 4 && strings.HasPrefix(cell, "deferred"), column == 7 && cell == fleet.TrustUnverified,
+		column == 5 && cell == "no":
 		return screen.EscYellow
-	case column == 4 && cell != "-", column == 7 && cell == fleet.TrustBad, column == 3 && strings.Contains(cell, " ! "):
+	case column == 4 && cell != "-", column == 7 && cell == fleet.TrustBad,
+		column == 3 && strings.Contains(cell, " ! "):
 		return screen.EscRed
 	}
 	return ""
@@ -102,7 +104,8 @@ func tint(row, column int, cell string) string {
 // summary is the last line.
 func summary(t fleet.Totals) string {
 	s := fmt.Sprintf("%s: %d updated, %d failed, %d reverted, %d in progress, %d waiting; %d silent, %d unverified",
-		screen.Plural(t.Devices, "device"), t.Updated, t.Failed, t.Reverted, t.InProgress, t.Waiting, t.Silent, t.Unverified)
+		screen.Plural(t.Devices, "device"), t.Updated, t.Failed, t.Reverted, t.InProgress, t.Waiting,
+		t.Silent, t.Unverified)
 	if t.Garbage > 0 {
 		s += fmt.Sprintf("; %s ignored", screen.Plural(t.Garbage, "message"))
 	}

@@ -28,7 +28,8 @@ type Options struct {
 
 // Run shows devices until ctx ends.
 func Run(ctx context.Context, c cli.Console, o Options) error {
-	w := &watcher{c: c, fleet: fleet.New(o.Keys), json: o.Json, live: screen.Drawable(c.Out) && !o.Json, colour: screen.Colours(c.Out)}
+	w := &watcher{c: c, fleet: fleet.New(o.Keys), json: o.Json, live: screen.Drawable(c.Out) && !o.Json,
+		colour: screen.Colours(c.Out)}
 	if o.Once {
 		return w.once(ctx, o.Broker)
 	}
@@ -82,7 +83,8 @@ func (w *watcher) draw(*broker.Conn) error {
 	}
 	w.drawn = true
 	if w.live {
-		_, err := io.WriteString(w.c.Out, screen.EscHome+table(w.fleet.Views(), w.fleet.Totals(), screen.Height(w.c.Out), w.colour))
+		_, err := io.WriteString(w.c.Out,
+			screen.EscHome+table(w.fleet.Views(), w.fleet.Totals(), screen.Height(w.c.Out), w.colour))
 		return err
 	}
 	for _, v := range news {

@@ -35,7 +35,8 @@ func Enroll(c cli.Console, d Folder, id, path string, replace bool) error {
 		c.Say("%s is enrolled with this key already (%s).", id, keys.Short(key.ID()))
 		return nil
 	case err == nil && !replace:
-		return fmt.Errorf("cannot enroll %s: it is enrolled with another key (%s); if the device really has a new one, use --replace", id, keys.Short(old.ID()))
+		return fmt.Errorf("cannot enroll %s: it is enrolled with another key (%s); if the device really "+
+			"has a new one, use --replace", id, keys.Short(old.ID()))
 	case err != nil && !errors.Is(err, fs.ErrNotExist) && !replace:
 		return fmt.Errorf("cannot enroll %s: %w; use --replace", id, err)
 	}

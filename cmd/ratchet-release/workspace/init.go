@@ -60,7 +60,8 @@ func Init(c cli.Console, dir string, o InitOptions, check func(name string, b []
 		}
 	}
 	if len(there) > 0 {
-		return fmt.Errorf("cannot init %s: %s exists already and is not overwritten; choose another directory", dir, strings.Join(there, ", "))
+		return fmt.Errorf("cannot init %s: %s exists already and is not overwritten; choose another directory",
+			dir, strings.Join(there, ", "))
 	}
 	for _, sub := range []struct {
 		name string
@@ -150,7 +151,8 @@ key = ""                             # its key, PEM
 username = ""
 password-file = ""
 client-id = ""                       # empty = a new one for each connection
-`, conf.Quote(o.Vendor), strings.Join(classes, ", "), conf.Quote(o.BaseURL), conf.Quote(o.Broker), o.AllowPlain, conf.Quote(o.Channel))
+`, conf.Quote(o.Vendor), strings.Join(classes, ", "), conf.Quote(o.BaseURL), conf.Quote(o.Broker), o.AllowPlain,
+		conf.Quote(o.Channel))
 }
 
 // Example is the release file that init lays down.

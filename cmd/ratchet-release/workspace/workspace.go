@@ -68,7 +68,8 @@ func Load(dir string) (Folder, error) {
 	d := Folder{dir: dir}
 	doc, err := conf.Read(path, &d.File)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Folder{}, fmt.Errorf("%s is not a release directory: it has no %s; make one with `ratchet-release init`, or name it with --dir", dir, FileName)
+		return Folder{}, fmt.Errorf("%s is not a release directory: it has no %s; make one with `ratchet-release "+
+			"init`, or name it with --dir", dir, FileName)
 	}
 	if err != nil {
 		return Folder{}, err
@@ -101,7 +102,8 @@ func (d Folder) check(doc conf.Document) error {
 			return doc.Errorf("broker", "%v", err)
 		}
 	}
-	for key, list := range map[string][]string{"images.base-url": conf.NonEmpty(d.Images.BaseURL), "images.mirrors": d.Images.Mirrors} {
+	for key, list := range map[string][]string{"images.base-url": conf.NonEmpty(d.Images.BaseURL),
+		"images.mirrors": d.Images.Mirrors} {
 		for _, u := range list {
 			if err := conf.CheckURL(u); err != nil {
 				return doc.Errorf(key, "%v", err)
@@ -151,6 +153,7 @@ func (d Folder) DeviceKeys(id string) (own trust.Keys, ok bool, err error) {
 // BrokerOptions say how the configuration reaches the broker; paths are resolved.
 func (d Folder) BrokerOptions() broker.Options {
 	b := d.Broker
-	return broker.Options{URL: b.URL, AllowPlain: b.AllowPlain, CA: d.Path(b.CA), Cert: d.Path(b.Certificate), Key: d.Path(b.Key),
-		Username: b.Username, Password: d.Path(b.PasswordFile), ClientID: b.ClientID, Fallback: FileName}
+	return broker.Options{URL: b.URL, AllowPlain: b.AllowPlain, CA: d.Path(b.CA), Cert: d.Path(b.Certificate),
+		Key: d.Path(b.Key), Username: b.Username, Password: d.Path(b.PasswordFile), ClientID: b.ClientID,
+		Fallback: FileName}
 }

@@ -14,7 +14,8 @@ import (
 )
 
 func options() workspace.InitOptions {
-	return workspace.InitOptions{Alg: "esp256", Vendor: "acme.example", Broker: "mqtts://b", Channel: "stable", BaseURL: "https://img.example", Classes: []string{"gw"}}
+	return workspace.InitOptions{Alg: "esp256", Vendor: "acme.example", Broker: "mqtts://b", Channel: "stable",
+		BaseURL: "https://img.example", Classes: []string{"gw"}}
 }
 
 func good(string, []byte, workspace.Folder) error { return nil }
@@ -36,7 +37,8 @@ func made(t *testing.T) workspace.Folder {
 
 func TestInit(t *testing.T) {
 	f := made(t)
-	if f.Vendor.Domain != "acme.example" || f.Broker.Channel != "stable" || f.BrokerOptions().URL != "mqtts://b" || f.ImageDir() != f.Path("images") {
+	if f.Vendor.Domain != "acme.example" || f.Broker.Channel != "stable" || f.BrokerOptions().URL != "mqtts://b" ||
+		f.ImageDir() != f.Path("images") {
 		t.Errorf("%+v", f)
 	}
 	if k, err := f.Anchors(); err != nil || len(k.IDs()) != 1 {
@@ -46,7 +48,8 @@ func TestInit(t *testing.T) {
 		t.Errorf("the private key: %v", err)
 	}
 	var out bytes.Buffer
-	if err := workspace.Init(cli.Console{Out: &out, Err: &out}, f.Path("."), options(), good); err == nil || !strings.Contains(err.Error(), "not overwritten") {
+	if err := workspace.Init(cli.Console{Out: &out, Err: &out}, f.Path("."), options(), good); err == nil ||
+		!strings.Contains(err.Error(), "not overwritten") {
 		t.Errorf("a second time: %v", err)
 	}
 }
@@ -55,7 +58,8 @@ func TestInit(t *testing.T) {
 func TestInitWritesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "desk")
 	var out bytes.Buffer
-	err := workspace.Init(cli.Console{Out: &out, Err: &out}, dir, options(), func(string, []byte, workspace.Folder) error { return errors.New("no") })
+	err := workspace.Init(cli.Console{Out: &out, Err: &out}, dir, options(),
+		func(string, []byte, workspace.Folder) error { return errors.New("no") })
 	if _, st := os.Stat(dir); err == nil || !errors.Is(st, os.ErrNotExist) {
 		t.Errorf("%v, %v", err, st)
 	}
@@ -75,9 +79,10 @@ func TestFind(t *testing.T) {
 		"[broker]\nurl = \"mqtt://b\"\n":               "ratchet-release.toml:1: broker: ",
 		"[images]\nbase-url = \"x\"\n":                 "ratchet-release.toml:2: images.base-url: ",
 		"[images]\nmirrors = [\"https://x\", \"y\"]\n": "ratchet-release.toml:2: images.mirrors: ",
-		"[broker]\nurl = \"mqtts://b\"\nkey = \"k\"\n": "ratchet-release.toml:1: broker: set both the client certificate and its key, or neither",
-		"[keys]\nrelase = \"x\"\n":                     "ratchet-release.toml:2:1: unknown key \"keys.relase\"",
-		"[imagse]\n":                                   "ratchet-release.toml:1:",
+		"[broker]\nurl = \"mqtts://b\"\nkey = \"k\"\n": "ratchet-release.toml:1: broker: set both the client " +
+			"certificate and its key, or neither",
+		"[keys]\nrelase = \"x\"\n": "ratchet-release.toml:2:1: unknown key \"keys.relase\"",
+		"[imagse]\n":               "ratchet-release.toml:1:",
 	} {
 		if err := os.WriteFile(workspace.FileName, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -108,9 +113,11 @@ func TestEnroll(t *testing.T) {
 		path    string
 		replace bool
 		want    string
-	}{{paths[0], false, ""}, {paths[0], false, ""}, {paths[1], false, "is enrolled with another key"}, {paths[1], true, ""}} {
+	}{{paths[0], false, ""}, {paths[0], false, ""}, {paths[1], false, "is enrolled with another key"},
+		{paths[1], true, ""}} {
 		err := workspace.Enroll(c, f, "gw-1", step.path, step.replace)
-		if step.want == "" && err != nil || step.want != "" && (err == nil || !strings.Contains(err.Error(), step.want)) {
+		if step.want == "" && err != nil ||
+			step.want != "" && (err == nil || !strings.Contains(err.Error(), step.want)) {
 			t.Errorf("%+v: %v", step, err)
 		}
 	}

@@ -52,7 +52,8 @@ func (c *Config) check() error {
 	errorf := c.doc.Errorf
 	switch {
 	case c.Device.ID == "":
-		return errorf("device.id", "the name of this device is missing: 1 to 64 letters, digits, dots, underscores or hyphens")
+		return errorf("device.id",
+			"the name of this device is missing: 1 to 64 letters, digits, dots, underscores or hyphens")
 	case len(c.Device.Vendor) == 0:
 		return errorf("device.vendor", "missing: without a vendor no update is for this device")
 	case len(c.Device.Class) == 0:
@@ -62,7 +63,8 @@ func (c *Config) check() error {
 	case !filepath.IsAbs(c.State.Directory):
 		return errorf("state.directory", "%q is not an absolute path", c.State.Directory)
 	case len(c.Trust.Keys) == 0 && c.Trust.Root == "":
-		return errorf("trust", "keys and root are missing: without a release key or a trust root no update can be verified")
+		return errorf("trust",
+			"keys and root are missing: without a release key or a trust root no update can be verified")
 	case len(c.Trust.Keys) > 0 && c.Trust.Root != "":
 		return errorf("trust", "keys and root are both set: a device with a trust root takes no flat keys")
 	case !slices.Contains(backends, c.Boot.Backend):
@@ -167,8 +169,8 @@ func (c *Config) Facts() (manifest.Device, error) {
 // Rules are the local rules of the policy. A window without a zone is in the system's.
 func (c *Config) Rules() (policy.Rules, error) {
 	p := c.Policy
-	r := policy.Rules{MinBattery: p.MinBattery, WindowCoversDownload: p.WindowCoversDownload, AllowMetered: p.AllowMetered,
-		Approval: p.Approval, UnknownTimeWaits: true}
+	r := policy.Rules{MinBattery: p.MinBattery, WindowCoversDownload: p.WindowCoversDownload,
+		AllowMetered: p.AllowMetered, Approval: p.Approval, UnknownTimeWaits: true}
 	switch p.Approval {
 	case "", policy.ApprovalNone, policy.ApprovalDownload, policy.ApprovalInstall:
 	default:

@@ -26,7 +26,8 @@ func TestExampleBoards(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := t.TempDir()
-			for name, text := range map[string]string{"machine-id": "0123456789abcdef\n", "release-version": "1.4.0\n"} {
+			for name, text := range map[string]string{"machine-id": "0123456789abcdef\n",
+				"release-version": "1.4.0\n"} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}

@@ -221,7 +221,8 @@ func TestLastGoodIsGood(t *testing.T) {
 		"unknown key":   {b.good() + "[log]\nlevle = \"info\"\n", "levle"},
 		"unknown tries": {strings.Replace(b.good(), "[boot]", "[boot]\ntries = 77", 1), "77"},
 		// Found when the journal is open already.
-		"no such part":   {strings.Replace(b.good(), "[running]", "[running]\nroot-component = \"system\"", 1), "system"},
+		"no such part": {strings.Replace(b.good(), "[running]", "[running]\nroot-component = \"system\"", 1),
+			"system"},
 		"no release key": {strings.Replace(b.good(), "release.pem", "nothing.pem", 1), "nothing.pem"},
 		"a bad check":    {b.good() + "[health]\ncommand = [{run = [\"true\"]}]\n", "absolute path"},
 	} {

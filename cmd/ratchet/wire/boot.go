@@ -93,8 +93,9 @@ func backend(c *config.Config, fsys hal.Tree, names []bootctl.Slot) (bootctl.Bac
 		for slot, digits := range b.Options {
 			n, ok := efi.ParseNumber(digits)
 			if !ok {
-				return nil, fmt.Errorf("boot.load-options.%s: %q is not four capital hexadecimal digits, as in Boot0010",
-					slot, digits)
+				return nil,
+					fmt.Errorf("boot.load-options.%s: %q is not four capital hexadecimal digits, as in Boot0010",
+						slot, digits)
 			}
 			o.Numbers[bootctl.Slot(slot)] = n
 		}

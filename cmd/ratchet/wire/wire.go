@@ -30,9 +30,10 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 	fsys := linux.FS{}
 	o = agent.Options{Device: c.Device.ID, Version: agent.Version, Running: c.Device.Version,
 		RootComponent: c.Running.RootComponent, NeedMarker: !c.Running.NoMarker, Blocks: linux.Blocks{}, FS: fsys,
-		StateDir: c.State.Directory, RootVersion: c.Trust.RootVersion, EvidenceMax: c.Evidence.Bytes, Tries: c.Boot.Tries,
-		MaxBoots: c.Boot.MaxBoots, Checkpoint: c.Policy.Checkpoint, RetryMax: time.Duration(c.HTTP.RetryMax),
-		ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: metered(c), Safe: safe, Log: log}
+		StateDir: c.State.Directory, RootVersion: c.Trust.RootVersion, EvidenceMax: c.Evidence.Bytes,
+		Tries: c.Boot.Tries, MaxBoots: c.Boot.MaxBoots, Checkpoint: c.Policy.Checkpoint,
+		RetryMax: time.Duration(c.HTTP.RetryMax), ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: metered(c),
+		Safe: safe, Log: log}
 	o.Identity, o.Power, o.Clock = machine(c)
 	if o.Slots, err = slotDefs(c); err != nil {
 		return o, nil, err

@@ -89,7 +89,8 @@ func goToSlot() error {
 		return err
 	}
 	if parameter("rig.loader") == "mute" {
-		fmt.Println("Ratchet: booting slot " + parameter("ratchet.slot")) // as the reference scripts of other loaders do
+		// as the reference scripts of other loaders do
+		fmt.Println("Ratchet: booting slot " + parameter("ratchet.slot"))
 	}
 	if err := loadModules(); err != nil {
 		return err
@@ -469,7 +470,8 @@ func line(s control.Status) string {
 			last += "/" + string(s.Last.Reason)
 		}
 	}
-	return fmt.Sprintf("status mode=%s phase=%s running=%s confirmed=%v tries=%d other=%v/%v last=%s seq=%d unsent=%d next=%s counter=%s/%d time=%s", s.Mode, s.Phase, s.Running.Name, s.Running.Confirmed,
-		s.Running.Tries, s.Other.Bootable, s.Other.Confirmed, last, s.Evidence.Seq, s.Evidence.Seq-s.Evidence.Sent, s.Boot.Next,
-		s.Counter.Kind, s.Counter.Value, s.Time.Quality)
+	return fmt.Sprintf("status mode=%s phase=%s running=%s confirmed=%v tries=%d other=%v/%v last=%s seq=%d "+
+		"unsent=%d next=%s counter=%s/%d time=%s", s.Mode, s.Phase, s.Running.Name, s.Running.Confirmed,
+		s.Running.Tries, s.Other.Bootable, s.Other.Confirmed, last, s.Evidence.Seq,
+		s.Evidence.Seq-s.Evidence.Sent, s.Boot.Next, s.Counter.Kind, s.Counter.Value, s.Time.Quality)
 }

@@ -41,7 +41,8 @@ func Twin(t *testing.T, id string, s *trust.Signer, chain byte, why reason.Reaso
 }
 
 func stamp(uptime time.Duration) evidence.Stamp {
-	return evidence.Stamp{Wall: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(uptime), Quality: "synced", Uptime: uptime, BootID: "boot-1", Agent: "1.0"}
+	return evidence.Stamp{Wall: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Add(uptime), Quality: "synced",
+		Uptime: uptime, BootID: "boot-1", Agent: "1.0"}
 }
 
 // Begin begins another chain; last is the head of the one before, or nil.
@@ -71,7 +72,8 @@ func (g *Device) add(t *testing.T, rec []byte, head evidence.Head) {
 func (g *Device) Live(t *testing.T, n int) {
 	t.Helper()
 	for range n {
-		rec, head, err := g.Head.Next(g.ID, evidence.Event{Kind: evidence.KindPhase, From: "idle", To: "preparing", Slot: "b"}, stamp(time.Duration(len(g.Records))*time.Second))
+		rec, head, err := g.Head.Next(g.ID, evidence.Event{Kind: evidence.KindPhase, From: "idle",
+			To: "preparing", Slot: "b"}, stamp(time.Duration(len(g.Records))*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +84,8 @@ func (g *Device) Live(t *testing.T, n int) {
 // Status is a signed status.
 func (g *Device) Status(t *testing.T, change func(*evidence.Status)) []byte {
 	t.Helper()
-	st := evidence.Status{Device: g.ID, Running: "a", Version: "1.3.0", Phase: "idle", Head: g.Head, Stamp: stamp(time.Minute)}
+	st := evidence.Status{Device: g.ID, Running: "a", Version: "1.3.0", Phase: "idle", Head: g.Head,
+		Stamp: stamp(time.Minute)}
 	if change != nil {
 		change(&st)
 	}

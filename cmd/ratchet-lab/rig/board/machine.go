@@ -63,7 +63,8 @@ func (t Kind) Power(ctx context.Context, p Supply) (*Machine, error) {
 		}
 		args = append(args, "-blockdev", disk0,
 			"-blockdev", "driver=file,cache.no-flush=on,node-name=l0,filename="+p.Log,
-			"-blockdev", "driver=blklogwrites,node-name=d0,file=f0,log=l0,log-sector-size=512,log-super-update-interval=1")
+			"-blockdev",
+			"driver=blklogwrites,node-name=d0,file=f0,log=l0,log-sector-size=512,log-super-update-interval=1")
 	}
 	args = append(args, "-device", "virtio-blk-pci,drive=d0")
 	path, ok := image.Find(t.qemu)

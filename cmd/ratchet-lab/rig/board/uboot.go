@@ -45,7 +45,8 @@ var boardLines = [][2]string{
 	{"root=/dev/mmcblk0p${rt_part}", "root=/dev/vda${rt_part}"},
 	{"panic=10", "panic=1"},
 	{"load mmc 0:${rt_part} ${kernel_addr_r} boot/Image",
-		"load virtio 0:${rt_part} ${kernel_addr_r} boot/Image && load virtio 0:${rt_part} ${ramdisk_addr_r} boot/initrd"},
+		"load virtio 0:${rt_part} ${kernel_addr_r} boot/Image && load virtio 0:${rt_part} " +
+			"${ramdisk_addr_r} boot/initrd"},
 	{"booti ${kernel_addr_r} - ${fdt_addr}", "booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdt_addr}"},
 }
 
