@@ -149,7 +149,7 @@ var allowed = map[string]map[string]string{
 		"bootctl/efi": "", "bootctl/hook": "", "slots": "a source of images",
 		"transport": "back-off, and what is forbidden", "transport/http": "images", "transport/mqtt": "the fleet",
 		"transport/secure": "TLS", "hal": "contracts", "hal/linux": "the machine", "hal/linux/tpm": "a counter"},
-	"cmd/ratchet/config": {"cmd/internal/conf": "reads TOML", "agent/manifest": "who the device is",
+	"cmd/ratchet/config": {"cmd/internal/conf": "reads TOML", "hal": "alignment", "agent/manifest": "who the device is",
 		"agent/policy": "its rules", "transport/wire": "what an id may be"},
 	"cmd/ratchet/render": {"agent/control": "the daemon's answers",
 		"cmd/internal/screen": "safe texts and a terminal's width"},

@@ -31,7 +31,10 @@ func TestStrict(t *testing.T) {
 		{"unknown key", "name = \"a\"\ncolour = 1\n", "x.toml:2:1: unknown key \"colour\""},
 		{"two unknown keys",
 			"a = 1\n[table]\nb = 1\n", "x.toml:1:1: unknown key \"a\"\nx.toml:3:1: unknown key \"table.b\""},
-		{"wrong type", "[table]\nsize = \"big\"\n", "x.toml:2:8: table.size: "},
+		{"wrong type", "[table]\nsize = \"big\"\n", "x.toml:2:8: table.size: want a whole number, found a string"},
+		{"wrong type in an array", "[[list]]\nfile = [1]\n", "x.toml:2:8: list.file: want text in quotes, found an array"},
+		{"a table for text", "[name]\n", "x.toml:1:2: name: "},
+		{"too large a number", "[table]\nsize = 0x7fffffffffffffffff\n", "x.toml:2:8: "},
 		{"key twice", "name = \"a\"\nname = \"b\"\n", "x.toml:2"},
 		{"too large", strings.Repeat("#", conf.MaxSize+1), "x.toml: larger than 1048576 bytes"},
 	} {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,7 +105,7 @@ func Decode(name string, b []byte, into any) (Document, error) {
 		return Document{}, errors.New(strings.Join(all, "\n"))
 	case errors.As(err, &bad):
 		line, column := bad.Position()
-		what := strings.TrimPrefix(bad.Error(), "toml: ")
+		what := plain(strings.TrimPrefix(bad.Error(), "toml: "))
 		if key := strings.Join(bad.Key(), "."); key != "" {
 			what = key + ": " + what
 		}
@@ -113,6 +114,42 @@ func Decode(name string, b []byte, into any) (Document, error) {
 		return Document{}, fmt.Errorf("%s: %w", name, err)
 	}
 	return Document{Name: name, keys: keyLines(b)}, nil
+}
+
+var (
+	wrongType = regexp.MustCompile(`^cannot decode TOML (\S+(?: \S+)?) into (?:struct field .* of type )?(\S+)$`)
+	wrongSize = regexp.MustCompile(`^(?:negative )?integer value (\S+) cannot be stored in .*$`)
+)
+
+// plain says what the decoder says about a value in the words of somebody who edits the file.
+func plain(what string) string {
+	if m := wrongSize.FindStringSubmatch(what); m != nil {
+		return m[1] + " is out of range"
+	}
+	m := wrongType.FindStringSubmatch(what)
+	if m == nil {
+		return what
+	}
+	want := "a table"
+	switch t := m[2]; {
+	case t == "string":
+		want = "text in quotes"
+	case t == "bool":
+		want = "true or false"
+	case strings.HasPrefix(t, "int") || strings.HasPrefix(t, "uint"):
+		want = "a whole number"
+	case strings.HasPrefix(t, "float"):
+		want = "a number"
+	case strings.HasPrefix(t, "["):
+		want = "an array"
+	case strings.HasSuffix(t, ".Duration"):
+		want = `a duration such as "90s"`
+	}
+	article := "a"
+	if strings.ContainsAny(m[1][:1], "ai") {
+		article = "an"
+	}
+	return fmt.Sprintf("want %s, found %s %s", want, article, m[1])
 }
 
 // keyLines finds the line of each table and key of a valid document. Keys inside of inline tables

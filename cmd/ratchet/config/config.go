@@ -12,6 +12,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
+	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -175,6 +176,9 @@ func (c *Config) Rules() (policy.Rules, error) {
 	case "", policy.ApprovalNone, policy.ApprovalDownload, policy.ApprovalInstall:
 	default:
 		return r, c.doc.Errorf("policy.approval", "%q is not one of none, download, install", p.Approval)
+	}
+	if p.Checkpoint < 0 || p.Checkpoint%hal.Align != 0 {
+		return r, c.doc.Errorf("policy.checkpoint-bytes", "%d is not a multiple of %d", p.Checkpoint, hal.Align)
 	}
 	if p.MinBattery < 0 || p.MinBattery > 100 {
 		return r, c.doc.Errorf("policy.min-battery-percent", "%d is not 0 to 100", p.MinBattery)

@@ -35,7 +35,7 @@ func TestParse(t *testing.T) {
 		{"least", least, ""},
 		{"unknown keys", least + "[log]\nlevle = 1\n[lgo]\n",
 			"x.toml:14:1: unknown key \"log.levle\"\nx.toml:15:2: unknown key \"lgo\""},
-		{"wrong type", strings.Replace(least, `"box"`, "7", 1), "x.toml:2:6: device.id: "},
+		{"wrong type", strings.Replace(least, `"box"`, "7", 1), "x.toml:2:6: device.id: want text in quotes, found an integer"},
 		{"no id", strings.Replace(least, `"box"`, `""`, 1), "x.toml:2: device.id: the name of this device is missing"},
 		{"bad id", strings.Replace(least, `"box"`, `"a/b"`, 1), `x.toml:2: device.id: "a/b"`},
 		{"no vendor", strings.Replace(least, `"example.com"`, "", 1), "x.toml:3: device.vendor: missing"},
@@ -69,6 +69,10 @@ func TestParse(t *testing.T) {
 			`x.toml:14: policy.windows[1].days: "monday" is not a day`},
 		{"no zone", least + "[policy]\nwindows = [{from = \"02:00\", to = \"04:00\", zone = \"Mars/Base\"}]\n",
 			"x.toml:14: policy.windows[1].zone: "},
+		{"checkpoint of 5 bytes", least + "[policy]\n\ncheckpoint-bytes = 5\n",
+			"x.toml:15: policy.checkpoint-bytes: 5 is not a multiple of 4096"},
+		{"negative checkpoint", least + "[policy]\ncheckpoint-bytes = -4096\n", "x.toml:14: policy.checkpoint-bytes: "},
+		{"checkpoint of 4096 bytes", least + "[policy]\ncheckpoint-bytes = 4096\n", ""},
 		{"negative duration", least + "[health]\nsoak = \"-1s\"\n", "x.toml:14:8: health.soak: "},
 	} {
 		_, err := config.Parse("x.toml", []byte(tt.config))

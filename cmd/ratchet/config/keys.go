@@ -235,7 +235,8 @@ type Policy struct {
 	MeteredFile string `toml:"metered-file"`
 	// text (default `none`): What a person must approve first: `none`, `download` or `install`.
 	Approval string `toml:"approval"`
-	// bytes (default 8388608): How much of a download a power cut may cost. A multiple of 4096.
+	// bytes (default 8388608): How much of a download a power cut may cost. A multiple of 4096; less than 65536 counts
+	// as 65536.
 	Checkpoint int64 `toml:"checkpoint-bytes"`
 }
 
