@@ -32,8 +32,8 @@ man: build ## manual pages of the programs and of the configuration files, into 
 	$(BIN)/ratchet-release help --man >$(BIN)/man/ratchet-release.1
 	$(BIN)/ratchet-lab help --man >$(BIN)/man/ratchet-lab.1
 	$(BIN)/ratchet help --man >$(BIN)/man/ratchet.8
-	(echo '% RATCHET.TOML 5'; cat docs/formats/configuration.md) | $(MD2MAN) -out $(BIN)/man/ratchet.toml.5
-	(echo '% RATCHET-RELEASE.TOML 5'; cat docs/formats/workspace.md) | $(MD2MAN) -out $(BIN)/man/ratchet-release.toml.5
+	awk -v name=ratchet.toml -f scripts/man5.awk docs/formats/configuration.md | $(MD2MAN) -out $(BIN)/man/ratchet.toml.5
+	awk -v name=ratchet-release.toml -f scripts/man5.awk docs/formats/workspace.md | $(MD2MAN) -out $(BIN)/man/ratchet-release.toml.5
 
 demo: build ## the whole main job on this machine, in less than a minute
 	$(BIN)/ratchet-lab demo

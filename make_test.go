@@ -84,3 +84,35 @@ func TestMakeInProse(t *testing.T) {
 		}
 	}
 }
+
+// TestManualPages: the pages of section 5 have a NAME that apropos finds, a term for each row and no table, which
+// would be wider than a terminal.
+func TestManualPages(t *testing.T) {
+	if _, err := exec.LookPath("awk"); err != nil {
+		t.Skip("needs awk")
+	}
+	for name, doc := range map[string]string{"ratchet.toml": "configuration", "ratchet-release.toml": "workspace"} {
+		doc = "docs/formats/" + doc + ".md"
+		out, err := exec.Command("awk", "-v", "name="+name, "-f", "scripts/man5.awk", doc).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", doc, err, out)
+		}
+		page := string(out)
+		if !strings.HasPrefix(page, "% "+strings.ToUpper(name)+" 5\n\n# NAME\n\n"+name+" - ") {
+			t.Errorf("%s: the page begins with %.80q", doc, page)
+		}
+		if strings.Contains(page, "\n|") || strings.Contains(page, "](") || strings.Contains(page, "<!--") {
+			t.Errorf("%s: the page has a table, a link or a comment left", doc)
+		}
+		if strings.Contains(page, "\n: \n") {
+			t.Errorf("%s: a row has no meaning", doc)
+		}
+		for _, r := range rows(document(t, doc)) {
+			term := "\n" + r[0]
+			if r[0] != "key" && len(words(r[0])) > 0 && r[0] != "`"+name+"`" && !strings.HasSuffix(r[0], ".toml`") &&
+				!strings.Contains(page, term+" (") && !strings.Contains(page, term+"\n: ") {
+				t.Errorf("%s: the page lacks %s", doc, r[0])
+			}
+		}
+	}
+}
