@@ -119,8 +119,9 @@ func (r Root) next(d document) (Root, error) {
 		return Root{}, fmt.Errorf("it is of %q, not of %q: %w", n.Name(), r.Name(), ErrFork)
 	}
 	for _, role := range Roles() {
-		same := sameGrants(r.spec.Roles[role].Grants, n.spec.Roles[role].Grants)
-		if g := n.Generation(role); g != n.Version() && !(same && g == r.Generation(role)) {
+		now, there := n.spec.Roles[role] // one that is not there was taken from everybody
+		same := sameGrants(r.spec.Roles[role].Grants, now.Grants)
+		if g := now.Generation; there && g != n.Version() && !(same && g == r.Generation(role)) {
 			return Root{}, fmt.Errorf("generation of role %s is %d, which is neither the old one "+
 				"unchanged nor version %d: %w", role, g, n.Version(), ErrMalformed)
 		}

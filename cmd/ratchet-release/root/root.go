@@ -165,8 +165,11 @@ func Sign(c cli.Console, path, bundle, keyPath string) error {
 		return nil
 	}
 	describeRoot(c, v)
-	if v.Err != nil {
-		return nil
+	switch {
+	case errors.Is(v.Err, trust.ErrNoSigner):
+		return nil // others sign it, too
+	case v.Err != nil:
+		return refused(path, v.Err)
 	}
 	b, err := trust.BuildBundle(append(slices.Clone(ch.roots), msg)...)
 	if err != nil {

@@ -2,12 +2,14 @@ package root_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
@@ -122,5 +124,44 @@ func TestStranger(t *testing.T) {
 	}
 	if _, err := root.ReadTrusted(in(root.BundleName)); err == nil {
 		t.Error("a stranger's signature made the root complete")
+	}
+}
+
+// TestSignedAndRefused: a root that has its signatures, and that devices refuse all the same, is not added to the
+// bundle, and whoever signs it is told.
+func TestSignedAndRefused(t *testing.T) {
+	in, c, _ := desk(t)
+	sign := func(name string) (err error) {
+		for _, key := range []string{"alice.pem", "bob.pem"} {
+			err = root.Sign(c, in(name), "", in(key))
+		}
+		return err
+	}
+	if err := errors.Join(root.Next(c, in(""), false, time.Now()), sign("root-1.cbor")); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(in(root.BundleName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := root.ReadTrusted(in(root.BundleName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := r.Next(r.Spec())
+	s.Version = 3
+	msg, err := trust.BuildRoot(s)
+	if err == nil {
+		err = os.WriteFile(in("root-3.cbor"), msg, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused *cli.Refusal
+	if err := sign("root-3.cbor"); !errors.As(err, &refused) || refused.Reason != reason.RootRefused || !errors.Is(err, trust.ErrVersion) {
+		t.Errorf("version 3 after 1: %v", err)
+	}
+	if after, err := os.ReadFile(in(root.BundleName)); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the bundle was changed: %v", err)
 	}
 }
