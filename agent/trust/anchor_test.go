@@ -101,20 +101,23 @@ func TestRoleTakenFromEverybody(t *testing.T) {
 	gone := r.Next(r.Spec())
 	pulse := gone.Roles[trust.RolePulse]
 	delete(gone.Roles, trust.RolePulse)
-	gone.Members = slices.DeleteFunc(gone.Members, func(m trust.Member) bool { return m.ID() == pulse.Grants[0].Members[0].ID() })
+	gone.Members = slices.DeleteFunc(gone.Members,
+		func(m trust.Member) bool { return m.ID() == pulse.Grants[0].Members[0].ID() })
 	v2 := root(t, gone, alice, bob)
 	r, err := trust.Walk(r, bundleOf(t, v1, v2), noTime)
 	if err != nil || r.Version() != 2 || r.Generation(trust.RolePulse) != 0 || r.Generation(trust.RoleRelease) != 1 {
 		t.Fatalf("version %d, generation %d of pulse: %v", r.Version(), r.Generation(trust.RolePulse), err)
 	}
 	before, back := r, r.Next(spec(t))
-	if r, err = trust.Walk(r, bundleOf(t, v1, v2, root(t, back, alice, bob)), noTime); err != nil || r.Generation(trust.RolePulse) != 3 {
+	if r, err = trust.Walk(r, bundleOf(t, v1, v2, root(t, back, alice, bob)), noTime); err != nil ||
+		r.Generation(trust.RolePulse) != 3 {
 		t.Errorf("back again: generation %d: %v", r.Generation(trust.RolePulse), err)
 	}
 	old := back
 	old.Roles = maps.Clone(back.Roles)
 	old.Roles[trust.RolePulse] = pulse
-	if _, err := trust.Walk(before, bundleOf(t, v1, v2, root(t, old, alice, bob)), noTime); !errors.Is(err, trust.ErrMalformed) {
+	if _, err := trust.Walk(before, bundleOf(t, v1, v2, root(t, old, alice, bob)), noTime); !errors.Is(err,
+		trust.ErrMalformed) {
 		t.Errorf("back in its old generation: %v", err)
 	}
 }

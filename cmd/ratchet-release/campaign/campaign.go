@@ -86,7 +86,7 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 	}
 	for _, name := range f.Classes {
 		id, err := manifest.ParseUUID(name)
-		if err != nil && len(vendors) > 0 {
+		if len(vendors) > 0 {
 			id, err = conf.ClassUUID(vendors[0], name)
 		}
 		if err != nil {
@@ -102,11 +102,7 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 			return doc.Errorf(fmt.Sprintf("phase.%d.percent", i),
 				"%g: want 0.01 to 100, two decimals at most", p.Percent)
 		}
-		phase := campaign.Phase{BasisPoints: int(bp)}
-		if !p.NotBefore.IsZero() {
-			phase.NotBefore = p.NotBefore.UTC()
-		}
-		s.Phases = append(s.Phases, phase)
+		s.Phases = append(s.Phases, campaign.Phase{BasisPoints: int(bp), NotBefore: p.NotBefore.UTC()})
 	}
 	if f.Manifest == "" {
 		return doc.Errorf("manifest", "is missing: name a signed envelope")
@@ -119,9 +115,7 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 		return err
 	}
 	s.Manifest, s.ManifestSequence = m.Digest(), m.Sequence()
-	if _, err := rand.Read(s.Salt); err != nil {
-		return err
-	}
+	_, _ = rand.Read(s.Salt) // never fails
 	msg, err := campaign.BuildPlan(s)
 	if err != nil {
 		return documentRefused("plan", err)

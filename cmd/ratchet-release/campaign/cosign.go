@@ -1,11 +1,8 @@
 package campaign
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -29,15 +26,7 @@ func kindRole() map[string]trust.Role {
 
 // Kind tells whether a file is a document of ours (a tagged COSE_Sign), and of which kind.
 func Kind(path string) (kind string, ok bool) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", false
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, trust.MaxMessage+1))
-	if err != nil || !bytes.HasPrefix(b, []byte{0xd8, 0x62}) {
-		return "", false
-	}
+	b, _ := files.Read(path, trust.MaxMessage, "document") // of nothing there is no payload
 	for kind := range kindRole() {
 		if _, _, err := trust.Payload(kind, b); err == nil {
 			return kind, true
@@ -97,7 +86,11 @@ func finishDocument(c cli.Console, kind string, msg []byte, out, keyPath, bundle
 		c.Say("%s: %s written, signed by %d of %d needed%s.", out, what, len(q.Signed), q.Threshold, root.Missing(q))
 		return nil
 	}
-	c.Say("%s: %s written, signed by enough of the role %s. Publish it.", out, what, role)
+	then := "Publish it."
+	if kind == "permit" {
+		then = "Take it to the device."
+	}
+	c.Say("%s: %s written, signed by enough of the role %s. %s", out, what, role, then)
 	return nil
 }
 

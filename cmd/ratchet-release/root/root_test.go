@@ -158,7 +158,8 @@ func TestSignedAndRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	var refused *cli.Refusal
-	if err := sign("root-3.cbor"); !errors.As(err, &refused) || refused.Reason != reason.RootRefused || !errors.Is(err, trust.ErrVersion) {
+	if err := sign("root-3.cbor"); !errors.As(err, &refused) || refused.Reason != reason.RootRefused || !errors.Is(err,
+		trust.ErrVersion) {
 		t.Errorf("version 3 after 1: %v", err)
 	}
 	if after, err := os.ReadFile(in(root.BundleName)); err != nil || !bytes.Equal(before, after) {
