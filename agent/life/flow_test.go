@@ -111,7 +111,7 @@ func golden(t *testing.T, path, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s is another story now; -update rewrites it. It is\n%s", path, got)
+		t.Errorf("%s is another story now; -update rewrites it. It is\n%.4000s", path, got)
 	}
 }
 
