@@ -2,6 +2,9 @@ package life_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent/life"
@@ -45,12 +48,13 @@ func views(fn func(life.View)) int {
 							for _, other := range []bootctl.SlotState{{}, {Bootable: true, Confirmed: true, Tries: 3},
 								{Bootable: true, Tries: 1}} {
 								for _, boots := range []int{0, 1, 4, 5} {
-									for _, never := range []int{0, 1} {
-										v := life.View{HaveRecord: have, Runs: runs, SameBoot: same,
-											BootValid: valid, MaxBoots: 4}
+									for _, c := range []struct{ never, arms, tries int }{{0, 3, 3}, {1, 4, 3},
+										{0, 0, 1}, {0, 0, 2}} {
+										v := life.View{HaveRecord: have, Runs: runs, SameBoot: same, BootValid: valid,
+											MaxBoots: 4}
 										v.Record = life.Record{Phase: p, Target: "B", Digest: "sha256:00",
-											Ext: life.Ext{Tries: 3}}
-										v.Budget = life.Budget{Boots: boots, Untried: never}
+											Ext: life.Ext{Tries: c.tries, Cause: reason.HealthFailed}}
+										v.Budget = life.Budget{Boots: boots, Untried: c.never, Arms: c.arms}
 										if !have {
 											v.Record = life.Record{Phase: life.Idle}
 										}
@@ -77,11 +81,18 @@ func views(fn func(life.View)) int {
 	return n
 }
 
-// TestReconcileTotal walks the product and holds every answer against what must never happen.
+// TestReconcileTotal walks the product and holds every answer against what must never happen. testdata/reconcile.txt
+// has the answers to read: for each phase, what runs and what is known, how many of the views have which answer.
 func TestReconcileTotal(t *testing.T) {
 	failed := 0
+	answers := map[string]map[string]int{}
 	n := views(func(v life.View) {
 		s := life.Reconcile(v)
+		q := question(v)
+		if answers[q] == nil {
+			answers[q] = map[string]int{}
+		}
+		answers[q][answer(s)]++
 		if why := unsafe(v, s); why != "" {
 			if failed++; failed <= 10 {
 				t.Errorf("%s\n  view %+v\n  step %+v", why, v, s)
@@ -89,6 +100,47 @@ func TestReconcileTotal(t *testing.T) {
 		}
 	})
 	t.Logf("%d views", n)
+	var b strings.Builder
+	for _, q := range slices.Sorted(maps.Keys(answers)) {
+		b.WriteString(q + "\n")
+		for _, a := range slices.Sorted(maps.Keys(answers[q])) {
+			fmt.Fprintf(&b, "%8d  %s\n", answers[q][a], a)
+		}
+	}
+	golden(t, "testdata/reconcile.txt", b.String())
+}
+
+func question(v life.View) string {
+	phase := string(v.Record.Phase)
+	if !v.HaveRecord {
+		phase = "no record"
+	}
+	runs := [...]string{"it is not known what runs", "the target runs", "the other slot runs"}[v.Runs]
+	boot, valid := "another boot", "metadata invalid"
+	if v.SameBoot {
+		boot = "same boot"
+	}
+	if v.BootValid {
+		valid = "metadata valid"
+	}
+	return strings.Join([]string{phase, runs, boot, valid}, ", ")
+}
+
+func answer(r life.Resume) string {
+	out := string(r.To)
+	for _, x := range []struct {
+		is   bool
+		name string
+	}{{r.Same, "as it was"}, {r.Hold, "hold"}, {r.Count, "count the boot"}, {r.Began, "a trial begins"},
+		{r.Ended, "the update is over"}, {r.Redo, "once more"}} {
+		if x.is {
+			out += ", " + x.name
+		}
+	}
+	if r.Cause != "" {
+		out += " (" + string(r.Cause) + ")"
+	}
+	return out
 }
 
 // unsafe says which rule a step breaks.

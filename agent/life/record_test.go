@@ -1,6 +1,7 @@
 package life_test
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 
@@ -61,5 +62,38 @@ func TestNewerRecord(t *testing.T) {
 	}
 	if _, err := life.DecodeRecord(b); err == nil {
 		t.Error("a phase that nobody knows is taken")
+	}
+}
+
+// TestRecordIsRefused: what is no record of a version that this one knows leads into boot-safe mode, at the bounds,
+// too.
+func TestRecordIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		rec  map[int]any
+		want bool
+	}{
+		{"a trial", map[int]any{1: "trial", 2: "B", 3: "", 4: 0}, true},
+		{"no target", map[int]any{1: "trial", 2: "", 3: "", 4: 0}, false},
+		{"idle without a target", map[int]any{1: "idle", 2: "", 3: "", 4: 0}, true},
+		{"boots below zero", map[int]any{1: "idle", 2: "", 3: "", 4: -1}, false},
+		{"no phase", map[int]any{2: "B"}, false},
+		{"as large as a record may be", map[int]any{1: "idle", 6: make([]byte, 8<<10-11)}, true},
+		{"larger", map[int]any{1: "idle", 6: make([]byte, 8<<10-10)}, false},
+	} {
+		b, err := cbor.Marshal(c.rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = life.DecodeRecord(b)
+		if (err == nil) != c.want || err != nil && !errors.Is(err, life.ErrRecord) {
+			t.Errorf("%s (%d bytes): %v", c.name, len(b), err)
+		}
+	}
+	if _, err := life.DecodeRecord([]byte("no CBOR")); !errors.Is(err, life.ErrRecord) {
+		t.Errorf("no CBOR: %v", err)
+	}
+	if got := images[0].Text(); got != "sha256:696d6167652032" {
+		t.Errorf("an image is spelled %s", got)
 	}
 }

@@ -1,0 +1,190 @@
+package life_test
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/reason"
+)
+
+// TestBudgetIsBounded: each counter counts what is allowed, and not once more (I8).
+func TestBudgetIsBounded(t *testing.T) {
+	limits := life.Limits{MaxBoots: 4}
+	for _, r := range life.Rules() {
+		b := life.Budget{Digest: offered}
+		allowed, ok := r.Allowed(limits), true
+		if allowed < 0 {
+			allowed = 100
+		}
+		for n := 1; n <= allowed; n++ {
+			if b, ok = b.Charge(r.Counter, limits); !ok || b.Over(r.Counter, limits) || counter(b, r.Counter) != n {
+				t.Errorf("%s: the %dth of %d is counted as %+v, %v", r.Name, n, allowed, b, ok)
+			}
+		}
+		if r.Allowed(limits) < 0 {
+			continue
+		}
+		if same, ok := b.Charge(r.Counter, limits); ok || same != b {
+			t.Errorf("%s: %d are allowed, and one more is counted: %+v", r.Name, allowed, same)
+		}
+	}
+	// While reverting the loader may have to use up the tries of a slot that cannot be disabled.
+	if n := life.Rules()[life.Reboots].Allowed(life.Limits{MaxBoots: 4, Reverting: true}); n != 7 {
+		t.Errorf("%d reboots while reverting", n)
+	}
+}
+
+// TestBackoff: a failed attempt is repeated after one minute, two, four and so on up to the limit, however often it
+// failed.
+func TestBackoff(t *testing.T) {
+	for _, c := range []struct {
+		failures int // before
+		limit    time.Duration
+		want     time.Duration
+	}{
+		{0, time.Hour, time.Minute}, {1, time.Hour, 2 * time.Minute}, {2, time.Hour, 4 * time.Minute},
+		{5, time.Hour, 32 * time.Minute},
+		{6, time.Hour, time.Hour}, {100, time.Hour, time.Hour}, {0, 30 * time.Second, 30 * time.Second},
+		{11, 1e4 * time.Hour, 2048 * time.Minute}, {12, 1e4 * time.Hour, 4096 * time.Minute},
+		{100, 1e4 * time.Hour, 4096 * time.Minute},
+	} {
+		s := usual(life.Preparing)
+		s.Budget.Failures, s.Waiting.Budget.Failures, s.Dev.RetryMax = c.failures, c.failures, c.limit
+		next, _ := life.Step(s, life.Done{Moment: moment, Do: life.Reach{}, Class: life.Gone})
+		if got := next.RetryAt - now; got != c.want || next.Waiting.Budget.Failures != c.failures+1 {
+			t.Errorf("after %d failures, at most %v: again in %v, want %v; counted %d", c.failures, c.limit, got,
+				c.want, next.Waiting.Budget.Failures)
+		}
+	}
+}
+
+// TestBudgetOverAPowerCut: what was counted is counted after a power cut, in the record that another version of the
+// agent wrote, too.
+func TestBudgetOverAPowerCut(t *testing.T) {
+	all := life.Budget{Digest: offered, Boots: 1, Rewrites: 5, Arms: 2, Untried: 6, Reboots: 3, Failures: 4, Costly: 2,
+		Fell: 1, Reverts: 2, Broker: true}
+	copies := life.Record{Phase: life.Trial, Target: "B", Digest: offered, Boots: 1,
+		Ext: life.Ext{Restarts: 5, Arms: 2, NeverTried: 6, Reboots: 3}}
+	with := func(r life.Record, b ...life.Budget) life.Record { r.Ext.Budgets = b; return r }
+	attempt := life.Budget{Digest: offered, Boots: 1, Rewrites: 5, Arms: 2, Untried: 6, Reboots: 3}
+	update := life.Budget{Digest: offered, Failures: 4, Costly: 2, Fell: 1, Reverts: 2, Broker: true}
+	merged := all
+	offer := life.Waiting{Digest: offered, Budget: life.Budget{Digest: offered}}
+	other := life.Waiting{Digest: "sha256:5555"}
+	otherCount := life.Budget{Digest: "sha256:5555", Failures: 7}
+	boots := all
+	boots.Boots = 3
+	more := with(copies, all)
+	more.Boots = 3
+	idle := life.Record{Phase: life.Idle}
+	for _, c := range []struct {
+		name    string
+		rec     life.Record
+		waiting life.Waiting
+		budget  life.Budget
+		waits   life.Budget
+	}{
+		{"this version's record", with(copies, all), offer, all, update},
+		{"of the version before, nothing waits", copies, life.Waiting{}, attempt, life.Budget{}},
+		{"of the version before, the offer waits", copies, life.Waiting{Digest: offered, Budget: update}, merged,
+			update},
+		{"the core counts a boot more", more, offer, boots, update},
+		{"a technician's install before an offer that waits", with(copies, all, otherCount), other, all, otherCount},
+		{"the offer's alone", with(copies, otherCount), other, attempt, otherCount},
+		{"idle, an offer waits", with(idle, update), offer, life.Budget{}, update},
+		{"idle, another's count is left", with(idle, update), other, life.Budget{}, life.Budget{}},
+		{"idle, nothing waits", with(idle, life.Budget{Failures: 3}), life.Waiting{}, life.Budget{}, life.Budget{}},
+	} {
+		b, err := c.rec.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := life.Stored{Have: true, Waiting: c.waiting}
+		if s.Rec, err = life.DecodeRecord(b); err != nil {
+			t.Fatal(err)
+		}
+		s.Open()
+		if s.Budget != c.budget || s.Waiting.Budget != c.waits || s.Rec.Ext.Budgets != nil {
+			t.Errorf("%s: counts\n%+v, want\n%+v, and for the offer\n%+v, want\n%+v", c.name, s.Budget, c.budget,
+				s.Waiting.Budget, c.waits)
+		}
+	}
+}
+
+// TestRecordSaysWhatIsCounted: each commit of a record has the budget of the update, that of the offer that waits
+// where there is another, and the copies for an agent of the version before.
+func TestRecordSaysWhatIsCounted(t *testing.T) {
+	all := life.Budget{Digest: offered, Boots: 1, Rewrites: 5, Arms: 2, Untried: 6, Reboots: 1, Failures: 4}
+	other := life.Budget{Digest: "sha256:5555", Failures: 7}
+	for _, c := range []struct {
+		name    string
+		waiting life.Waiting
+		want    []life.Budget
+	}{
+		{"the same offer waits", life.Waiting{Digest: offered, Budget: life.Budget{Digest: offered, Failures: 4}},
+			[]life.Budget{all}},
+		{"another one waits", life.Waiting{Digest: other.Digest, Budget: other}, []life.Budget{all, other}},
+		{"another one waits that never failed", life.Waiting{Digest: other.Digest,
+			Budget: life.Budget{Digest: other.Digest}}, []life.Budget{all}},
+		{"nothing waits", life.Waiting{}, []life.Budget{all}},
+	} {
+		s := usual(life.Reverting)
+		s.Budget, s.Waiting = all, c.waiting
+		_, eff := life.Step(s, life.Done{Moment: moment, Do: life.Disable{Slot: "B"}, Boot: metadata(full, off, "A"),
+			BootOK: true})
+		r := eff.Commit.Record
+		want := slices.Clone(c.want)
+		want[0].Reboots++
+		if r == nil || !reflect.DeepEqual(r.Ext.Budgets, want) {
+			t.Errorf("%s: %+v, want %+v", c.name, r, want)
+			continue
+		}
+		if r.Boots != 1 || r.Ext.Restarts != 5 || r.Ext.Arms != 2 || r.Ext.NeverTried != 6 || r.Ext.Reboots != 2 {
+			t.Errorf("%s: the copies are %+v", c.name, r)
+		}
+	}
+}
+
+// TestNextAttemptBeginsAtZero: the counters of one attempt begin at zero with the next one, those of the update stay.
+func TestNextAttemptBeginsAtZero(t *testing.T) {
+	s := usual(life.Idle)
+	s.Waiting.Budget = life.Budget{Digest: offered, Boots: 2, Rewrites: 1, Arms: 2, Untried: 1, Reboots: 3, Failures: 4,
+		Costly: 2, Fell: 1, Reverts: 2, Broker: true}
+	want := life.Budget{Digest: offered, Failures: 4, Costly: 2, Fell: 1, Reverts: 2, Broker: true}
+	next, _ := life.Step(s, life.Taken{Moment: moment, Ruling: ruling()})
+	if next.Budget != want || next.Rec.Phase != life.Preparing {
+		t.Errorf("phase %s, %+v", next.Rec.Phase, next.Budget)
+	}
+	r := ruling()
+	r.Digest = "sha256:3333"
+	if next, _ := life.Step(s, life.Taken{Moment: moment,
+		Ruling: r}); next.Budget != (life.Budget{Digest: "sha256:3333"}) {
+		t.Errorf("another update begins with %+v", next.Budget)
+	}
+}
+
+// TestCostlyFailuresEnd: a server that sends other bytes than the manifest names, and a slot that wears out, are tried
+// again three times, and then the update has a final verdict that a person can lift.
+func TestCostlyFailuresEnd(t *testing.T) {
+	for failed := range 5 {
+		s := usual(life.Writing)
+		s.Budget.Costly, s.Waiting.Budget.Costly = failed, failed
+		next, eff := life.Step(s, life.Done{Moment: moment, Do: life.Write{}, Class: life.Medium, Text: "worn out"})
+		final, waits := finalOf(eff), next.Waiting.Digest == offered
+		if last := failed >= 3; waits == last || (final == reason.SlotIO) != last {
+			t.Errorf("after %d costly failures: waits %v, final verdict %q", failed, waits, final)
+		}
+	}
+}
+
+func finalOf(eff life.Effects) reason.Reason {
+	for _, op := range eff.Commit.Ops {
+		if f, ok := op.(life.PutFinal); ok {
+			return f.Why
+		}
+	}
+	return ""
+}
