@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -153,6 +154,7 @@ func (w *world) awake(at func(*world)) bool {
 		if w.log != nil {
 			w.log(line(s, e, next, eff))
 		}
+		w.told(s, next, eff)
 		if w.seen != nil {
 			w.seen[inFull(s, e, next, eff)] = true
 		}
@@ -185,6 +187,64 @@ func (w *world) awake(at func(*world)) bool {
 		w.wrong("the machine does not come to rest in phase %s", w.s.Rec.Phase)
 	}
 	return false
+}
+
+// told holds what a step puts on record against what it changes (I5, I6): a phase is entered with its record and one
+// piece of evidence that names the way and the update; what is left behind is named by how it ended; and an update that
+// is over leaves nothing of itself in the record.
+func (w *world) told(s, next life.State, eff life.Effects) {
+	r, from, to := eff.Commit.Record, s.Rec.Phase, next.Rec.Phase
+	var ways []evidence.Event
+	for _, e := range eff.Commit.Events {
+		if e.To == string(to) && (e.Kind == evidence.KindPhase || e.From != "") {
+			ways = append(ways, e)
+		}
+	}
+	switch {
+	case !eff.Tell.Entered:
+		if from != to || len(ways) > 0 {
+			w.wrong("I6: %s -> %s with %+v, and it is not entered", from, to, ways)
+		}
+		return
+	case len(ways) != 1 || ways[0].From != string(from):
+		w.wrong("I6: %s -> %s is on record as %+v", from, to, ways)
+		return
+	case r == nil && !s.Frozen || r != nil && (r.Phase != to || r.Target != next.Rec.Target ||
+		r.Digest != next.Rec.Digest || r.Ext.BootID != s.BootID):
+		w.wrong("I5: %s is entered with the record %+v", to, r)
+	}
+	is := next.Rec
+	if to == life.Idle {
+		is = s.Rec
+		if n := next.Rec; n.Target != "" || n.Digest != "" || n.Boots != 0 || len(n.Ext.Images) > 0 || n.Ext.Revert ||
+			n.Ext.Local || n.Ext.Synthetic || next.Budget != (life.Budget{}) {
+			w.wrong("an update that is over leaves %+v and %+v", n, next.Budget)
+		}
+	}
+	e := ways[0]
+	if e.Slot != string(is.Target) || e.Manifest != is.Digest || e.Sequence != is.Ext.Sequence {
+		w.wrong("%s -> %s of slot %s and %s is on record as %+v", from, to, is.Target, is.Digest, e)
+	}
+	if to == life.Reverting && (e.Reason == "" || e.Reason != next.Rec.Ext.Cause) {
+		w.wrong("the way back for %q is on record as %+v", next.Rec.Ext.Cause, e)
+	}
+	if to != life.Idle || from == life.Idle {
+		return
+	}
+	synthetic := is.Ext.Synthetic && e.Detail["result"] == "updated"
+	var end *life.Ending
+	for _, op := range eff.Commit.Ops {
+		if o, ok := op.(life.PutOutcome); ok {
+			end = &o.Ending
+		}
+	}
+	if (end == nil) != synthetic {
+		w.wrong("the end of %+v is kept as %+v", is, end)
+	}
+	if end != nil && (end.Reason != e.Reason || end.Result != e.Detail["result"] || end.Slot != is.Target ||
+		end.Manifest != is.Digest || end.Sequence != is.Ext.Sequence || next.Rec.Ext.Cause != e.Reason) {
+		w.wrong("the end is kept as %+v, and is on record as %+v", end, e)
+	}
 }
 
 func (w *world) moment() life.Moment {
