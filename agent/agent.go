@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/report"
+	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -46,6 +47,7 @@ type Agent struct {
 	requests chan request
 	abort    abort
 	counter  atomic.Pointer[control.CounterStatus] // as it was read last
+	trusts   atomic.Pointer[control.TrustStatus]   // whom the device trusts now
 }
 
 // New wires the parts of one device and opens its memory. The daemon, the laboratory and the tests have no other
@@ -81,7 +83,8 @@ func New(o Options) (*Agent, error) {
 			{Name: o.Slots[1].Name, Parts: o.Slots[1].Parts},
 		},
 		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online,
-		Signer: o.Signer, Counter: a.counterNow, Store: a.st, View: a.view, Intake: a.in, Ask: a.ask, Adopt: a.adopt,
+		Signer: o.Signer, Counter: a.counterNow,
+		Trust: func() control.TrustStatus { return *a.trusts.Load() }, Store: a.st, View: a.view, Intake: a.in, Ask: a.ask, Adopt: a.adopt,
 		Abort: a.abort.fire})
 	return a, nil
 }
@@ -112,9 +115,21 @@ func (a *Agent) openIntake() {
 		a.addSafe(err.Error())
 	}
 	a.s.Permitted = a.in.Permitted()
+	a.noteTrust()
 	if !a.in.Trusts() {
 		a.addSafe("no trust anchors")
 	}
+}
+
+// noteTrust keeps for status whom the device trusts now.
+func (a *Agent) noteTrust() {
+	var t control.TrustStatus
+	if r := a.in.Root(); !r.IsZero() {
+		t.Root, t.Version = r.Name(), r.Version()
+	} else if k, ok := a.o.Authority.(trust.Keys); ok {
+		t.Keys = k.IDs()
+	}
+	a.trusts.Store(&t)
 }
 
 // Reporter tells the fleet about this device. Its Run is a goroutine beside the agent's.

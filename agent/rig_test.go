@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/evidence/export"
 	"github.com/ratchet-ota/ratchet/agent/health"
@@ -38,6 +39,7 @@ const (
 // rig is one device: the real agent, boot control and slot writer on the simulated machine, with
 // the model of its loader booting the same bytes.
 type rig struct {
+	seen    control.Status // at the last look of hear
 	t       testing.TB
 	w       *sim.World
 	board   board

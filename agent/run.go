@@ -144,6 +144,7 @@ func (a *Agent) adopt(c intake.Change) error {
 	}
 	a.s = c.State
 	a.in.Adopt(c)
+	a.noteTrust()
 	if c.Taken {
 		e := c.Events[0]
 		a.log.Info("document taken", "document", e.Detail["document"], "origin", e.Actor)

@@ -230,8 +230,15 @@ func TestRootRotation(t *testing.T) {
 		good := r.release(4, 4)
 		plan, digest := f.plan(good, 4)
 		r.hear(doc(transport.Root, f.bundle()))
+		if got := r.seen.Trust; got.Root != "fleet" || got.Version != 2 || got.Keys != nil {
+			t.Errorf("status names %+v, want version 2 of the root fleet", got)
+		}
 		if n := r.hear(offered(first), offered(stolen)); n != 0 {
 			t.Errorf("a rotated key made the device boot %d times", n)
+		}
+		advice := strings.Join(r.seen.Advice, "\n")
+		if !strings.Contains(advice, reason.SignerUnknown.Info().Advice) {
+			t.Errorf("status does not say what to do about a key that is not trusted:\n%s", advice)
 		}
 		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(good))
 		if r.runs() != "B" || !r.holds("/dev/b", 4) {
@@ -417,8 +424,8 @@ func (r *rig) hear(msgs ...transport.Message) (boots int) {
 			return false
 		}
 		d, ok := r.w.NextTimer()
-		phase := a.Console().Status(context.Background()).Phase
-		return (phase == "idle" || phase == "ready") && (!ok || d > 10*time.Minute)
+		r.seen = a.Console().Status(context.Background())
+		return (r.seen.Phase == "idle" || r.seen.Phase == "ready") && (!ok || d > 10*time.Minute)
 	}
 	for r.boot(nil, rests) {
 		boots++

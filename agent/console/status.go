@@ -43,6 +43,7 @@ func (c *Console) Status(ctx context.Context) control.Status {
 	st.Broker = control.BrokerStatus{Configured: c.o.Network, Online: online, Since: since}
 	st.Floor.Sequence = c.o.Store.Floor().Sequence
 	st.Counter = c.o.Counter(ctx)
+	st.Trust = c.o.Trust()
 	head := c.o.Store.Head()
 	st.Evidence = control.EvidenceStatus{Seq: head.Seq, Chain: fmt.Sprintf("%x", head.Chain), Sent: c.o.Store.Sent()}
 	free, err := c.o.Store.Free()
@@ -196,7 +197,7 @@ func (c *Console) advice(s view.Snapshot, st control.Status) []string {
 		if o.Sequence > 0 {
 			what = "the offer with sequence " + seq(o.Sequence)
 		}
-		out = append(out, "The device has refused "+what+": "+last(o).Says)
+		out = append(out, "The device has refused "+what+": "+last(o).Says+" "+last(o).Advice)
 	}
 	if st.Last != nil && st.Last.Result == "stuck" {
 		out = append(out, st.Last.Advice)

@@ -34,6 +34,7 @@ type Status struct {
 	Boot     BootStatus     `json:"boot"`
 	Floor    FloorStatus    `json:"floor"`
 	Counter  CounterStatus  `json:"counter"`
+	Trust    TrustStatus    `json:"trust"`
 	Evidence EvidenceStatus `json:"evidence"`
 	Journal  JournalStatus  `json:"journal"`
 	Time     TimeStatus     `json:"time"`
@@ -148,6 +149,13 @@ type CounterStatus struct {
 	Value uint64 `json:"value"`
 	Weak  bool   `json:"weak"` // whoever holds the disk can turn it back
 	Error string `json:"error,omitempty"`
+}
+
+// TrustStatus is whose releases the device installs: those of a trust root, or those of flat keys.
+type TrustStatus struct {
+	Root    string   `json:"root,omitempty"`    // name of the trust root
+	Version uint64   `json:"version,omitempty"` // of the trust root
+	Keys    []string `json:"keys,omitempty"`    // ids of the flat keys
 }
 
 // EvidenceStatus is the chain of records.

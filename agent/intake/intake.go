@@ -113,6 +113,9 @@ func (in *Intake) wall() (policy.Now, trust.Time) {
 // Rooted tells whether the device has a trust root.
 func (in *Intake) Rooted() bool { return !in.book.Root.IsZero() }
 
+// Root is the trust root; the zero value on a device with flat anchors.
+func (in *Intake) Root() trust.Root { return in.book.Root }
+
 // Trusts tells whether anybody can release for this device.
 func (in *Intake) Trusts() bool { return in.Rooted() || in.o.Authority != nil }
 

@@ -253,8 +253,8 @@ var table = map[Reason]Info{
 	},
 	SignerUnknown: {
 		Final: true, ThisCopy: true,
-		Says:   "Nobody whom this device trusts has signed the manifest.",
-		Advice: "Sign it with a key from the device's trust root, or with one of its trust anchors.",
+		Says:   "No key that this device trusts has signed the manifest.",
+		Advice: "Sign it with a key that the device trusts: `ratchet status` shows its keys, or its trust root.",
 	},
 	DigestMismatch: {
 		Final:  true,

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
@@ -186,6 +187,28 @@ func TestDaemonNormal(t *testing.T) {
 		if _, err := os.Stat(b.path(f)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestSignerUnknownAdvice: ratchet status shows whom the device trusts, as the advice of this reason promises.
+func TestSignerUnknownAdvice(t *testing.T) {
+	if advice := reason.SignerUnknown.Info().Advice; !strings.Contains(advice, "`ratchet status` shows its keys") {
+		t.Errorf("signer-unknown advises %q", advice)
+	}
+	b := newBox(t)
+	pem, err := os.ReadFile(b.path("release.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := trust.ParsePublic(pem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	b.status()
+	out, errs, code := verb(t, b.path("s"), "status")
+	if want := "Trusts      1 release key: " + key.ID()[:16] + "\n"; code != 0 || !strings.Contains(out, want) {
+		t.Errorf("status: exit %d, %s, without %q:\n%s", code, errs, want, out)
 	}
 }
 

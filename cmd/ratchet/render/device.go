@@ -71,6 +71,21 @@ func floorLine(s control.Status) string {
 	return text
 }
 
+// trustLine names the keys by the start of their ids, as ratchet-release does.
+func trustLine(t control.TrustStatus) string {
+	if t.Root != "" {
+		return fmt.Sprintf("trust root %s, version %d", screen.Plain(t.Root), t.Version)
+	}
+	var keys []string
+	for _, id := range t.Keys {
+		keys = append(keys, fmt.Sprintf("%.16s", screen.Plain(id)))
+	}
+	if len(keys) == 0 {
+		return "nobody: there is no usable release key and no trust root"
+	}
+	return screen.Plural(len(keys), "release key") + ": " + strings.Join(keys, ", ")
+}
+
 func journalLine(j control.JournalStatus) string {
 	switch {
 	case j.Error != "":

@@ -59,6 +59,7 @@ func quiet() control.Status {
 		Boot:     control.BootStatus{Backend: "u-boot", Layout: "redundant environment", PowerSafe: true, Next: "A"},
 		Floor:    control.FloorStatus{Sequence: 17},
 		Counter:  control.CounterStatus{Kind: "tpm2-nv", Value: 1},
+		Trust:    control.TrustStatus{Keys: []string{strings.Repeat("3fa7", 16), strings.Repeat("91c0", 16)}},
 		Evidence: control.EvidenceStatus{Seq: 412, Sent: 412},
 		Journal:  control.JournalStatus{FreeBytes: 3 << 20},
 		Time:     control.TimeStatus{Wall: at("2026-11-22 10:00:00"), Quality: "synced", UptimeSeconds: 5460},
@@ -163,6 +164,7 @@ func TestStatusText(t *testing.T) {
 			s.Boot = control.BootStatus{Backend: "grub", Layout: "environment block",
 				Weakness: "GRUB writes the block in two sectors without a checksum", Next: ""}
 			s.Counter = control.CounterStatus{Kind: "file", Value: 1, Weak: true}
+			s.Trust = control.TrustStatus{Root: "acme.example", Version: 3}
 			s.Broker = control.BrokerStatus{}
 			s.Evidence = control.EvidenceStatus{Seq: 3}
 			s.Journal = control.JournalStatus{FreeBytes: -1, Error: "no space left on device"}

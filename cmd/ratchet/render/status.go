@@ -47,6 +47,7 @@ func Status(s control.Status, width int) string {
 	p.line("Broker", brokerLine(s))
 	p.line("Evidence", evidenceLine(s.Evidence))
 	p.line("Floor", floorLine(s))
+	p.line("Trusts", trustLine(s.Trust))
 	p.line("Journal", journalLine(s.Journal))
 	p.line("Clock", clockLine(s.Time))
 	p.line("Agent", screen.Plain(s.Agent))
