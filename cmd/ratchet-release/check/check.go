@@ -249,9 +249,6 @@ func payloadSource(in manifest.Install, dir string) (slots.Source, error) {
 	for _, uri := range append([]string{in.URI}, in.Mirrors...) {
 		name := uri[strings.LastIndexByte(uri, '/')+1:]
 		name, _, _ = strings.Cut(name, "?")
-		if name == "" || name == "." || name == ".." {
-			continue
-		}
 		path := filepath.Join(dir, name)
 		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() {
 			return release.FileSource(path), nil
