@@ -28,8 +28,8 @@ func TestPermitIsUsedByAFailedInstall(t *testing.T) {
 		r.awake(func(ctx context.Context, a *agent.Agent) {
 			c, err := a.Console().Challenge(ctx, "uid 0")
 			if err == nil {
-				_, err = a.Console().Permit(ctx, f.permit(c.Challenge, f.digest(old), reason.SequenceBelowFloor),
-					"uid 0")
+				_, err = a.Console().Permit(ctx,
+					f.permit(c.Challenge, f.digest(old), reason.SequenceBelowFloor), "uid 0")
 			}
 			if err != nil {
 				t.Error(err)

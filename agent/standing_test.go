@@ -355,8 +355,8 @@ func TestPermit(t *testing.T) {
 				t.Error(err)
 			}
 			_, voided = a.Console().Permit(ctx, stale, "uid 0")
-			_, permitted = a.Console().Permit(ctx, f.permit(second.Challenge, f.digest(old), reason.SequenceBelowFloor),
-				"uid 0")
+			_, permitted = a.Console().Permit(ctx,
+				f.permit(second.Challenge, f.digest(old), reason.SequenceBelowFloor), "uid 0")
 		})
 		if voided == nil || permitted != nil {
 			t.Fatalf("a permit for a challenge that is void: %v; for the open one: %v", voided, permitted)

@@ -202,8 +202,8 @@ func TestSourceErrors(t *testing.T) {
 	if _, _, err := s.Source(&source{b: payload}).Open(context.Background(), -1, ""); err == nil {
 		t.Error("an offset below 0 was taken")
 	}
-	if _, _, err := (cipher.Stream{}).Source(&source{b: payload}).Open(context.Background(), 0, ""); !errors.Is(
-		err, cipher.ErrKey) {
+	none := cipher.Stream{}
+	if _, _, err := none.Source(&source{b: payload}).Open(t.Context(), 0, ""); !errors.Is(err, cipher.ErrKey) {
 		t.Error(err)
 	}
 	if _, err := (cipher.Stream{}).Reader(bytes.NewReader(payload)); !errors.Is(err, cipher.ErrKey) {

@@ -136,8 +136,8 @@ func raw(t testing.TB, change func(m map[int]any)) []byte {
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	if _, err := evidence.Decode(raw(t, func(m map[int]any) { m[99] = "of a newer agent"; m[-5] = []int{1} })); err !=
-		nil {
+	newer := raw(t, func(m map[int]any) { m[99] = "of a newer agent"; m[-5] = []int{1} })
+	if _, err := evidence.Decode(newer); err != nil {
 		t.Errorf("a key of a newer version: %v", err)
 	}
 	many := map[string]string{}

@@ -57,8 +57,8 @@ func notDisabled(t *turn) {
 	case !e.BootOK:
 		t.give(metadataReason(e.BootNot), e.BootText, true)
 	default:
-		t.give(reason.BootMetadataIO, fmt.Sprintf("slot %s is still bootable after it was disabled", t.Rec.Target),
-			true)
+		t.give(reason.BootMetadataIO,
+			fmt.Sprintf("slot %s is still bootable after it was disabled", t.Rec.Target), true)
 	}
 }
 

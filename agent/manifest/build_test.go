@@ -87,8 +87,8 @@ func TestVerifyOrder(t *testing.T) {
 	if _, err := manifest.Verify(parse(made(release())(t)), s); !errors.Is(err, manifest.ErrUnsigned) || s.calls != 0 {
 		t.Errorf("unsigned: %v after %d calls", err, s.calls)
 	}
-	if _, err := manifest.Verify(parse(made(release(), "release-p256")(t)), &spy{}); !errors.Is(err,
-		manifest.ErrUnsigned) {
+	signed := parse(made(release(), "release-p256")(t))
+	if _, err := manifest.Verify(signed, &spy{}); !errors.Is(err, manifest.ErrUnsigned) {
 		t.Errorf("an authority that names nobody: %v", err)
 	}
 	if _, err := manifest.Verify(manifest.Envelope{}, s); err == nil {

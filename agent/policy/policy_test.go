@@ -554,8 +554,8 @@ func TestOwn(t *testing.T) {
 			if !slices.Equal(d.Findings, c.want) {
 				t.Errorf("%s, local %t: %+v", c.name, local, d.Findings)
 			}
-			if want := []policy.Payload{{URI: "https://example.com/rootfs.img", Component: "rootfs"}}; !slices.Equal(
-				d.Needs, want) {
+			needs := []policy.Payload{{URI: "https://example.com/rootfs.img", Component: "rootfs"}}
+			if !slices.Equal(d.Needs, needs) {
 				t.Errorf("%s, local %t: needs %+v", c.name, local, d.Needs)
 			}
 			s.facts.Battery, s.rules.MinBattery = 1, 2

@@ -370,8 +370,8 @@ func TestAttackRootRollback(t *testing.T) {
 		}
 	}
 	// The same version again, as the third: signed, and not the trusted one.
-	other := root(t, c.r2.Next(with(c.r2.Spec(), trust.RolePulse, grant(1, who(t, "other", trust.Ed25519)))), c.bob,
-		c.dave)
+	other := root(t, c.r2.Next(with(c.r2.Spec(), trust.RolePulse, grant(1, who(t, "other", trust.Ed25519)))),
+		c.bob, c.dave)
 	r, err := trust.Walk(c.r3, bundleOf(t, c.v1, c.v2, other), noTime)
 	refused(t, c.r3, r, err, trust.ErrFork)
 }
@@ -475,8 +475,8 @@ func TestAttackStolenKeyAfterRotation(t *testing.T) {
 			t.Errorf("%s: after the rotation: %v", role, err)
 		}
 		if role == trust.RoleRelease {
-			if _, err := r.Release(trust.Scope{}).Authenticate(payload, envelope(t, thief)); !errors.Is(
-				err, trust.ErrNoSigner) {
+			_, err := r.Release(trust.Scope{}).Authenticate(payload, envelope(t, thief))
+			if !errors.Is(err, trust.ErrNoSigner) {
 				t.Errorf("%s: an envelope after the rotation: %v", role, err)
 			}
 		}
@@ -516,8 +516,8 @@ func TestAttackEndlessData(t *testing.T) {
 		t.Error(err)
 	}
 	// A length that promises what does not follow.
-	if _, err := trust.ParseBundle([]byte{0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}); !errors.Is(
-		err, trust.ErrMalformed) {
+	endless := []byte{0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	if _, err := trust.ParseBundle(endless); !errors.Is(err, trust.ErrMalformed) {
 		t.Error(err)
 	}
 	r := anchor(t, root(t, spec(t), who(t, "alice", trust.ESP384), who(t, "bob")))

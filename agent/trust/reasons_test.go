@@ -62,8 +62,8 @@ func TestWithoutAKeyID(t *testing.T) {
 		t.Errorf("no anchor has the algorithm: %v", err)
 	}
 	// A protected one counts as much as the other.
-	protected := sign1(t, ours, map[any]any{1: trust.Ed25519, 4: unhex(t, signer(t, "release-p256").Key().ID())}, nil,
-		false)
+	protected := sign1(t, ours,
+		map[any]any{1: trust.Ed25519, 4: unhex(t, signer(t, "release-p256").Key().ID())}, nil, false)
 	if _, err := k.Authenticate(payload, [][]byte{protected}); !errors.Is(err, trust.ErrAlgorithm) {
 		t.Errorf("it names a key of another algorithm: %v", err)
 	}

@@ -162,8 +162,8 @@ func TestInit(t *testing.T) {
 	}
 	key := read(t, filepath.Join(dir, "keys/release.pem"))
 	_, stderr := do(t, 1, "init", dir)
-	if contains(t, stderr,
-		"exists already and is not overwritten"); !bytes.Equal(key, read(t, filepath.Join(dir, "keys/release.pem"))) {
+	contains(t, stderr, "exists already and is not overwritten")
+	if !bytes.Equal(key, read(t, filepath.Join(dir, "keys/release.pem"))) {
 		t.Error("the key was overwritten")
 	}
 	for _, bad := range [][]string{

@@ -109,12 +109,8 @@ func openPayloads(b *file.Bundle, need []control.Payload, given cli.List) (files
 		if path := pick(given, p.Name, len(need) == 1); path != "" {
 			used[path] = true
 			f, err = openPayload(path)
-		} else if f, err = b.Payload([]string{"/" + url.PathEscape(p.Name), "/" + p.Name}); errors.Is(
-			err, fs.ErrNotExist) {
-			err = &control.Error{
-				Message: fmt.Sprintf("the update needs %s for %s, which is not beside the envelope",
-					p.Name, p.Component),
-				Advice: "Put it there, or say where it is with --payload FILE.", Exit: control.ExitFailed}
+		} else {
+			f, err = beside(b, p)
 		}
 		if err != nil {
 			return files, err
@@ -147,6 +143,17 @@ func pick(given cli.List, name string, only bool) string {
 		}
 	}
 	return ""
+}
+
+// beside opens a payload that lies beside the envelope.
+func beside(b *file.Bundle, p control.Payload) (*os.File, error) {
+	f, err := b.Payload([]string{"/" + url.PathEscape(p.Name), "/" + p.Name})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &control.Error{
+			Message: fmt.Sprintf("the update needs %s for %s, which is not beside the envelope", p.Name, p.Component),
+			Advice:  "Put it there, or say where it is with --payload FILE.", Exit: control.ExitFailed}
+	}
+	return f, err
 }
 
 func openPayload(path string) (*os.File, error) {

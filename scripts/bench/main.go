@@ -216,8 +216,9 @@ func table(samples map[string][]sample) {
 			versus = j.Versus
 		}
 		fmt.Printf("| %s | %.3f | %s | %.3f | %s | %s | %s | %s | %.1f |\n",
-			j.Name, median(j.Name, wall), ratio(j.Name, "plain pass", wall), median(j.Name, cpu), ratio(j.Name,
-				"plain pass", cpu), versus, ratio(j.Name, versus, wall), ratio(j.Name, versus, cpu), float64(rss)/1024)
+			j.Name, median(j.Name, wall), ratio(j.Name, "plain pass", wall),
+			median(j.Name, cpu), ratio(j.Name, "plain pass", cpu),
+			versus, ratio(j.Name, versus, wall), ratio(j.Name, versus, cpu), float64(rss)/1024)
 	}
 	fmt.Println("\nWall and CPU are medians; ratios are medians over the turns; RSS is the highest. CPU is the " +
 		"process's, not the kernel's loop and flush threads'.")

@@ -172,8 +172,8 @@ func TestTLS(t *testing.T) {
 	defer down.Close()
 	roots.AddCert(down.Certificate())
 	f := newFetcher(t, http.Options{Backoff: fast, TLS: &tls.Config{RootCAs: roots}, AllowPlain: []string{plain.URL}})
-	if _, _, err := fetch(t.Context(), f.Source([]string{down.URL + "/x"}, 1000), 0, ""); !errors.Is(err,
-		transport.ErrForbidden) || len(w.served()) > 0 {
+	src := f.Source([]string{down.URL + "/x"}, 1000)
+	if _, _, err := fetch(t.Context(), src, 0, ""); !errors.Is(err, transport.ErrForbidden) || len(w.served()) > 0 {
 		t.Errorf("from https to http: %v", err)
 	}
 }

@@ -340,8 +340,8 @@ func TestRandomServers(t *testing.T) {
 			off, v = int64(r.IntN(size)), `"v1"`
 		}
 		want := content
-		got, newV, err := fetch(t.Context(), newFetcher(t, w.options()).Source([]string{payloadURL}, int64(size)), off,
-			v)
+		got, newV, err := fetch(t.Context(),
+			newFetcher(t, w.options()).Source([]string{payloadURL}, int64(size)), off, v)
 		if newV == `"other"` {
 			want = other // it was served that from the start
 		}

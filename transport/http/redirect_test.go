@@ -256,8 +256,8 @@ func TestAddresses(t *testing.T) {
 	if _, _, err := fetch(t.Context(), f.Source(nil, 0), 0, ""); !errors.Is(err, transport.ErrForbidden) {
 		t.Errorf("no address at all: %v", err)
 	}
-	if _, _, err := fetch(t.Context(), f.Source([]string{"file:///etc/passwd"}, 0), 0, ""); !errors.Is(err,
-		transport.ErrForbidden) {
+	local := f.Source([]string{"file:///etc/passwd"}, 0)
+	if _, _, err := fetch(t.Context(), local, 0, ""); !errors.Is(err, transport.ErrForbidden) {
 		t.Errorf("file: %v", err)
 	}
 }

@@ -200,8 +200,8 @@ func TestMirrors(t *testing.T) {
 		w.down("a.example:80", true)
 		s["b"].breakAfter(70_000, 70_000)
 		whole(t, src, 0, "")
-		if d := w.dialled(); !slices.Equal(d,
-			[]string{"a.example:80", "b.example:80", "b.example:80", "b.example:80"}) {
+		want := []string{"a.example:80", "b.example:80", "b.example:80", "b.example:80"}
+		if d := w.dialled(); !slices.Equal(d, want) {
 			t.Errorf("dialled %v", d)
 		}
 	})

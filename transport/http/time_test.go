@@ -73,8 +73,8 @@ func TestSlowLoris(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				w.serve("updates.example:80", "192.0.2.1", serve)
 				began := time.Now()
-				got, _, err := fetch(t.Context(), newFetcher(t, w.defaults()).Source([]string{payloadURL}, 200_000), 0,
-					"")
+				got, _, err := fetch(t.Context(),
+					newFetcher(t, w.defaults()).Source([]string{payloadURL}, 200_000), 0, "")
 				if kind(err) != errLater {
 					t.Errorf("%d bytes, %v", len(got), err)
 				}

@@ -128,8 +128,8 @@ func TestPresence(t *testing.T) {
 	if on, _ := c.Online(); on {
 		t.Error("online after Run ended")
 	}
-	if err := c.Send(t.Context(), transport.Message{Kind: transport.Status, Body: []byte("x")}); !errors.Is(err,
-		transport.ErrOffline) {
+	status := transport.Message{Kind: transport.Status, Body: []byte("x")}
+	if err := c.Send(t.Context(), status); !errors.Is(err, transport.ErrOffline) {
 		t.Errorf("send after Run ended: %v", err)
 	}
 }

@@ -142,8 +142,8 @@ func Link(t *testing.T, open func(t *testing.T) LinkRig) {
 		online(t, r, false)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := r.Outbox.Send(ctx, transport.Message{Kind: transport.Status, Body: []byte("x")}); !errors.Is(err,
-			transport.ErrOffline) {
+		status := transport.Message{Kind: transport.Status, Body: []byte("x")}
+		if err := r.Outbox.Send(ctx, status); !errors.Is(err, transport.ErrOffline) {
 			t.Errorf("send while offline: %v, want ErrOffline", err)
 		}
 		r.Mend()

@@ -221,8 +221,8 @@ func TestExportStops(t *testing.T) {
 	if err != mine || n != 3 {
 		t.Errorf("after %d records: %v", n, err)
 	}
-	if _, err := export.Verify(iotest.TimeoutReader(iotest.OneByteReader(bytes.NewReader(whole))), keys,
-		nil); !errors.Is(err, iotest.ErrTimeout) {
+	slow := iotest.TimeoutReader(iotest.OneByteReader(bytes.NewReader(whole)))
+	if _, err := export.Verify(slow, keys, nil); !errors.Is(err, iotest.ErrTimeout) {
 		t.Errorf("error of the reader: %v", err)
 	}
 }

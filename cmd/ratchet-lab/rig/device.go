@@ -107,8 +107,8 @@ func (r *rig) makeVersion(ctx context.Context, v board.Version) error {
 	if err != nil {
 		return err
 	}
-	guest, agent := filepath.Join(r.Bin, "rig", r.target.Arch, "guest"), filepath.Join(r.Bin, "rig", r.target.Arch,
-		"ratchet")
+	programs := filepath.Join(r.Bin, "rig", r.target.Arch)
+	guest, agent := filepath.Join(programs, "guest"), filepath.Join(programs, "ratchet")
 	initrd, err := r.target.Initrd(r.o.Cache, guest, v.Sickness)
 	if err != nil {
 		return err

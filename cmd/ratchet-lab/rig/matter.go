@@ -51,8 +51,8 @@ func (r *rig) offerRooted(ctx context.Context, version string) error {
 		return err
 	}
 	r.plans++
-	return r.Campaign(ctx, fmt.Sprintf("%s-%d", version, r.plans), r.path("release-"+version+".suit"), "gateway-v1",
-		r.plans)
+	return r.Campaign(ctx, fmt.Sprintf("%s-%d", version, r.plans),
+		r.path("release-"+version+".suit"), "gateway-v1", r.plans)
 }
 
 // playKills kills QEMU in each phase of an update, a seeded while after the device has told of it. The

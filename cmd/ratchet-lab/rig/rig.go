@@ -117,8 +117,8 @@ func Run(ctx context.Context, o Options, out io.Writer) (bool, error) {
 			continue
 		}
 		if m := t.Missing(o.Cache); m != "" && o.Target == "" {
-			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n", t.Name, m,
-				o.Cache)
+			fmt.Fprintf(out, "%s is left out: there is no %s in %s (scripts/deps.sh rig makes it)\n",
+				t.Name, m, o.Cache)
 			continue
 		}
 		r := &rig{Stage: &stage.Stage{Dir: filepath.Join(o.Dir, t.Name), Bin: o.Bin, Out: out, Verbose: o.Verbose,

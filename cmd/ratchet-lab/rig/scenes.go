@@ -235,8 +235,8 @@ func (r *rig) chain(ctx context.Context) string {
 		case err == nil && chains == 1 && last >= head && s.Missing() == 0:
 			return "verified, nothing missing"
 		case time.Now().After(end) || ctx.Err() != nil:
-			return fmt.Sprintf("%d records of %d in %d chains, %d missing (%v)", s.Records, head, chains, s.Missing(),
-				err)
+			return fmt.Sprintf("%d records of %d in %d chains, %d missing (%v)",
+				s.Records, head, chains, s.Missing(), err)
 		}
 	}
 }

@@ -100,8 +100,7 @@ func TestStatusText(t *testing.T) {
 			s.Boot.Next = "B"
 			s.Update.Trial = &control.TrialStatus{Boots: 1, MaxBoots: 3, SoakSeconds: 60, SoakLeftSeconds: 42,
 				DeadlineLeftSeconds: 560,
-				Checks: []control.CheckStatus{{Name: "unit app.service", OK: true},
-					{Name: "broker", OK: true}}}
+				Checks:              []control.CheckStatus{{Name: "unit app.service", OK: true}, {Name: "broker", OK: true}}}
 		}},
 		{"trial-failing", 80, func(s *control.Status) {
 			s.Phase, s.Update = "trial", update()
@@ -110,9 +109,11 @@ func TestStatusText(t *testing.T) {
 				false, 1, "on trial"
 			s.Update.Trial = &control.TrialStatus{Boots: 2, MaxBoots: 3, SoakSeconds: 60, SoakLeftSeconds: 60,
 				DeadlineLeftSeconds: 95,
-				Checks: []control.CheckStatus{{Name: "unit app.service",
-					Error: "unit app.service is failed"}, {Name: "http 127.0.0.1:8080", Error: "connection refused " +
-					"by the machine at the other end of the wire, which is rather long"}, {Name: "broker"}}}
+				Checks: []control.CheckStatus{
+					{Name: "unit app.service", Error: "unit app.service is failed"},
+					{Name: "http 127.0.0.1:8080",
+						Error: "connection refused by the machine at the other end of the wire, which is rather long"},
+					{Name: "broker"}}}
 		}},
 		{"reverting", 80, func(s *control.Status) {
 			s.Phase, s.Update = "reverting", update()
@@ -127,8 +128,9 @@ func TestStatusText(t *testing.T) {
 		}},
 		{"refused", 80, func(s *control.Status) {
 			s.Last = &control.Outcome{Result: control.ResultRefused, Reason: "signer-unknown",
-				Says: "No key that this device trusts has signed the envelope.", Advice: "Sign it with a key that " +
-					"the device trusts.", Manifest: digest("e"), When: at("2026-11-22 09:59:58"), TimeQuality: "local"}
+				Says:     "No key that this device trusts has signed the envelope.",
+				Advice:   "Sign it with a key that the device trusts.",
+				Manifest: digest("e"), When: at("2026-11-22 09:59:58"), TimeQuality: "local"}
 		}},
 		{"waiting", 80, func(s *control.Status) {
 			s.Update = &control.UpdateStatus{Manifest: digest("d"), Sequence: 18, Reason: "approval-required",

@@ -211,8 +211,8 @@ func wrongStart(v life.View, s life.Resume, seen []life.Record) string {
 	}
 	if len(seen) < 2 {
 		if s.To != v.Record.Phase {
-			return fmt.Sprintf("Reconcile leads from %s to %s (%s), and the agent goes nowhere", v.Record.Phase, s.To,
-				s.Cause)
+			return fmt.Sprintf("Reconcile leads from %s to %s (%s), and the agent goes nowhere",
+				v.Record.Phase, s.To, s.Cause)
 		}
 		return ""
 	}

@@ -60,8 +60,8 @@ func grubFill(ctx context.Context, t Kind, dir, disk string) error {
 		return err
 	}
 	esp := fmt.Sprintf("%s@@%d", disk, bootStart*image.Sector)
-	if _, err := image.Tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee01", "-T", fmt.Sprint(bootSize/image.Sector),
-		"::"); err != nil {
+	sectors := fmt.Sprint(bootSize / image.Sector)
+	if _, err := image.Tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee01", "-T", sectors, "::"); err != nil {
 		return err
 	}
 	if _, err := image.Tool(ctx, "", "mmd", "-i", esp, "::EFI", "::EFI/BOOT"); err != nil {

@@ -215,8 +215,8 @@ func (t Kind) MakeDisk(ctx context.Context, out, system string, state map[string
 		}
 		args = append(args, "-n", fmt.Sprintf("%d:%d:%d", p.Number, p.Start, p.Start+p.Size-1),
 			"-c", fmt.Sprintf("%d:%s", p.Number, p.Name),
-			"-t", fmt.Sprintf("%d:%s", p.Number, kind), "-u", fmt.Sprintf("%d:c0ffee00-0000-4000-8000-%012x", p.Number,
-				p.Number))
+			"-t", fmt.Sprintf("%d:%s", p.Number, kind), "-u",
+			fmt.Sprintf("%d:c0ffee00-0000-4000-8000-%012x", p.Number, p.Number))
 	}
 	if _, err := image.Tool(ctx, "", "sgdisk", append(args, out)...); err != nil {
 		return err

@@ -154,8 +154,8 @@ func kernelFill(ctx context.Context, dir, disk string, from [][2]string, texts m
 		from = append(from, [2]string{path, name})
 	}
 	esp := fmt.Sprintf("%s@@%d", disk, EnvAt*image.Sector)
-	if _, err := image.Tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee05", "-T", fmt.Sprint(kernelSize/image.Sector),
-		"::"); err != nil {
+	sectors := fmt.Sprint(kernelSize / image.Sector)
+	if _, err := image.Tool(ctx, "", "mformat", "-i", esp, "-N", "c0ffee05", "-T", sectors, "::"); err != nil {
 		return err
 	}
 	made := map[string]bool{".": true}

@@ -123,8 +123,9 @@ func fillUBoot(ctx context.Context, t Kind, dir, disk string, vars []string) err
 	if err := os.WriteFile(cmd, []byte(script), 0o644); err != nil {
 		return err
 	}
-	if _, err := image.Tool(ctx, "", "mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-n", "ratchet", "-d", cmd,
-		scr); err != nil {
+	_, err = image.Tool(ctx, "", "mkimage",
+		"-A", "arm64", "-T", "script", "-C", "none", "-n", "ratchet", "-d", cmd, scr)
+	if err != nil {
 		return err
 	}
 	if err := image.Ext4(ctx, fs, bootSize, 1, false, nil, map[string]image.File{"boot.scr": {From: scr}}); err != nil {
