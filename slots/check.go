@@ -15,18 +15,12 @@ const checkBuffers = 2
 // when it cannot be read. It proves what is on the medium if dev reads from there, as what
 // hal.Blocks opens does. progress may be nil; it is called by the goroutine that called Check.
 func Check(ctx context.Context, dev hal.Medium, img Image, progress func(Progress)) error {
-	slot := dev.Size()
-	if err := img.fits(slot); err != nil {
+	if err := img.fits(dev.Size()); err != nil {
 		return fmt.Errorf("cannot check slot: %w", err)
 	}
 	h, err := newHash(img.Alg)
 	if err != nil {
 		return fmt.Errorf("cannot check slot: %w", err)
-	}
-	type chunk struct {
-		buf []byte
-		n   int // image bytes
-		err error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	free, full := make(chan []byte, checkBuffers), make(chan chunk, checkBuffers+1)
@@ -39,27 +33,7 @@ func Check(ctx context.Context, dev hal.Medium, img Image, progress func(Progres
 	for range checkBuffers {
 		free <- hal.AlignedBuffer(int(size))
 	}
-	go func() {
-		defer close(full)
-		for off := int64(0); off < img.Size; off += size {
-			var c chunk
-			select {
-			case c.buf = <-free:
-			case <-ctx.Done():
-				full <- chunk{err: fmt.Errorf("cannot check slot: interrupted at byte %d: %w", off, ctx.Err())}
-				return
-			}
-			c.n = int(min(size, img.Size-off))
-			for _, s := range spans(slot, off, c.n) {
-				from := int(s.off - off)
-				if _, err := dev.ReadAt(c.buf[from:from+s.n], s.off); err != nil {
-					full <- chunk{err: &MediumError{Op: "read", Off: s.off, Err: err}}
-					return
-				}
-			}
-			full <- c
-		}
-	}()
+	go readChunks(ctx, dev, img, size, free, full)
 	var done int64
 	var told time.Time
 	for c := range full {
@@ -78,4 +52,36 @@ func Check(ctx context.Context, dev hal.Medium, img Image, progress func(Progres
 		}
 	}
 	return digest(h, img)
+}
+
+// chunk is a part of the image as it stands in the slot.
+type chunk struct {
+	buf []byte
+	n   int // image bytes
+	err error
+}
+
+// readChunks reads the image in pieces of size bytes into the buffers of free, and closes full behind the last one or
+// the first error.
+func readChunks(ctx context.Context, dev hal.Medium, img Image, size int64, free <-chan []byte, full chan<- chunk) {
+	defer close(full)
+	slot := dev.Size()
+	for off := int64(0); off < img.Size; off += size {
+		var c chunk
+		select {
+		case c.buf = <-free:
+		case <-ctx.Done():
+			full <- chunk{err: fmt.Errorf("cannot check slot: interrupted at byte %d: %w", off, ctx.Err())}
+			return
+		}
+		c.n = int(min(size, img.Size-off))
+		for _, s := range spans(slot, off, c.n) {
+			from := int(s.off - off)
+			if _, err := dev.ReadAt(c.buf[from:from+s.n], s.off); err != nil {
+				full <- chunk{err: &MediumError{Op: "read", Off: s.off, Err: err}}
+				return
+			}
+		}
+		full <- c
+	}
 }

@@ -185,21 +185,12 @@ func (m *Manifest) parse() error {
 		case 4:
 			m.uri, err = r.uri()
 		case 6:
-			var content []byte
-			if content, err = r.bytes(MaxBlock); err == nil {
-				err = wrapped(content, func(r *reader) (err error) {
-					m.setVersion, err = r.version()
-					return err
-				})
-			}
+			err = m.readSetVersion(r)
 		case suit.KeyValidate, suit.KeyFetch, suit.KeyInstall:
 			if !seen[3] {
 				return errors.New("common is missing")
 			}
-			var s section
-			if s, err = m.section(r, b, int(k)); err == nil {
-				sections[int(k)] = s
-			}
+			sections[int(k)], err = m.section(r, b, int(k))
 		case suit.KeyText:
 			err = m.readText(r)
 		case suit.KeyCoSWID:
@@ -221,6 +212,22 @@ func (m *Manifest) parse() error {
 	if err := r.end(); err != nil {
 		return err
 	}
+	return m.complete(b, seen, sections)
+}
+
+func (m *Manifest) readSetVersion(r *reader) error {
+	content, err := r.bytes(MaxBlock)
+	if err != nil {
+		return err
+	}
+	return wrapped(content, func(r *reader) (err error) {
+		m.setVersion, err = r.version()
+		return err
+	})
+}
+
+// complete checks that nothing is missing and nothing is left over, and puts the sections in their order.
+func (m *Manifest) complete(b *builder, seen map[int64]bool, sections map[int]section) error {
 	if !seen[2] || b.components == 0 {
 		return errors.New("manifest-sequence-number or the components are missing")
 	}

@@ -135,15 +135,9 @@ func (x *explorer) step(from *Disk, op operation, path string) *Disk {
 		// lose both; package ubootenv says so. Explored is one write that was not flushed.
 		from = from.PowerOn()
 	}
-	// What the loader wrote may still be lost: each disk that a cut leaves of from is old.
-	var old []outcome
-	for _, image := range from.Cut() {
-		o := x.outcome(image)
-		if o.err != nil || o.invalid && x.Atomic {
-			x.t.Errorf("%s: the loader left %v", path, o)
-			return nil
-		}
-		old = append(old, o)
+	old, ok := x.before(from, path)
+	if !ok {
+		return nil
 	}
 	var cuts []*Disk
 	var where []string
@@ -192,6 +186,21 @@ func (x *explorer) step(from *Disk, op operation, path string) *Disk {
 		}
 	}
 	return d
+}
+
+// before returns what there may be when an operation begins on from.
+func (x *explorer) before(from *Disk, path string) (old []outcome, ok bool) {
+	x.t.Helper()
+	// What the loader wrote may still be lost: each disk that a cut leaves of from is old.
+	for _, image := range from.Cut() {
+		o := x.outcome(image)
+		if o.err != nil || o.invalid && x.Atomic {
+			x.t.Errorf("%s: the loader left %v", path, o)
+			return nil, false
+		}
+		old = append(old, o)
+	}
+	return old, true
 }
 
 func (x *explorer) perform(d *Disk, op operation) error {

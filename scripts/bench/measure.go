@@ -173,14 +173,7 @@ func baseline(o order) error {
 	if o.Overlap {
 		err = overlapped(fill, write)
 	} else {
-		b := hal.AlignedBuffer(blockSize)
-		for n := 0; err == nil; {
-			if n, err = fill(b); n > 0 {
-				if e := write(b[:n]); e != nil {
-					return e
-				}
-			}
-		}
+		err = inTurn(fill, write)
 	}
 	if err != io.EOF {
 		return err
@@ -194,25 +187,20 @@ func baseline(o order) error {
 	if !o.Readback {
 		return nil
 	}
-	f, err := os.OpenFile(o.Slot, os.O_RDONLY|syscall.O_DIRECT, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	again, b := sha256.New(), hal.AlignedBuffer(blockSize)
-	for left := o.Size; left > 0; {
-		n, err := f.Read(b)
-		if err != nil {
-			return err
+	return readBack(o)
+}
+
+// inTurn fills a buffer and writes it, again and again; io.EOF at the end.
+func inTurn(fill func([]byte) (int, error), write func([]byte) error) (err error) {
+	b := hal.AlignedBuffer(blockSize)
+	for n := 0; err == nil; {
+		if n, err = fill(b); n > 0 {
+			if e := write(b[:n]); e != nil {
+				return e
+			}
 		}
-		n = int(min(int64(n), left))
-		again.Write(b[:n])
-		left -= int64(n)
 	}
-	if !bytes.Equal(again.Sum(nil), o.Digest) {
-		return fmt.Errorf("wrong digest read back")
-	}
-	return nil
+	return err
 }
 
 // overlapped fills one buffer while the other is written; io.EOF at the end.
@@ -244,6 +232,29 @@ func overlapped(fill func([]byte) (int, error), write func([]byte) error) error 
 			return f.err
 		}
 		free <- f.b
+	}
+	return nil
+}
+
+// readBack hashes what the slot holds.
+func readBack(o order) error {
+	f, err := os.OpenFile(o.Slot, os.O_RDONLY|syscall.O_DIRECT, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	again, b := sha256.New(), hal.AlignedBuffer(blockSize)
+	for left := o.Size; left > 0; {
+		n, err := f.Read(b)
+		if err != nil {
+			return err
+		}
+		n = int(min(int64(n), left))
+		again.Write(b[:n])
+		left -= int64(n)
+	}
+	if !bytes.Equal(again.Sum(nil), o.Digest) {
+		return fmt.Errorf("wrong digest read back")
 	}
 	return nil
 }

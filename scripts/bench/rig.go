@@ -31,12 +31,39 @@ func makeImages(dir string, size int64) (images, error) {
 		return images{}, err
 	}
 	defer f.Close()
-	root, err := goRoot()
+	h := sha256.New()
+	if err := fill(io.MultiWriter(f, h), size); err != nil {
+		return images{}, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return images{}, err
+	}
+	z, err := os.Create(filepath.Join(dir, "image.zst"))
 	if err != nil {
 		return images{}, err
 	}
-	h, left := sha256.New(), size
-	w := io.MultiWriter(f, h)
+	defer z.Close()
+	out := bufio.NewWriter(z)
+	if err := slots.Compress(out, f, 0, 5); err != nil {
+		return images{}, err
+	}
+	if err := out.Flush(); err != nil {
+		return images{}, err
+	}
+	packed, err := z.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return images{}, err
+	}
+	return images{h.Sum(nil), packed}, errors.Join(f.Sync(), z.Sync())
+}
+
+// fill writes size bytes of Go's own source: it compresses as an image does.
+func fill(w io.Writer, size int64) error {
+	root, err := goRoot()
+	if err != nil {
+		return err
+	}
+	left := size
 	for left > 0 {
 		before := left
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -59,32 +86,13 @@ func makeImages(dir string, size int64) (images, error) {
 			return err
 		})
 		if err != nil {
-			return images{}, err
+			return err
 		}
 		if left == before {
-			return images{}, fmt.Errorf("cannot make an image: nothing to read in %s", root)
+			return fmt.Errorf("cannot make an image: nothing to read in %s", root)
 		}
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return images{}, err
-	}
-	z, err := os.Create(filepath.Join(dir, "image.zst"))
-	if err != nil {
-		return images{}, err
-	}
-	defer z.Close()
-	out := bufio.NewWriter(z)
-	if err := slots.Compress(out, f, 0, 5); err != nil {
-		return images{}, err
-	}
-	if err := out.Flush(); err != nil {
-		return images{}, err
-	}
-	packed, err := z.Seek(0, io.SeekCurrent)
-	if err != nil {
-		return images{}, err
-	}
-	return images{h.Sum(nil), packed}, errors.Join(f.Sync(), z.Sync())
+	return nil
 }
 
 func goRoot() (string, error) {

@@ -61,31 +61,7 @@ type options struct {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (int, error) {
-	o := options{out: out}
-	flag := flag.NewFlagSet("mutants", flag.ContinueOnError)
-	flag.IntVar(&o.sample, "sample", 0, "try `N` changes of each package, drawn by the seed; 0 is all of them")
-	flag.Uint64Var(&o.seed, "seed", 1, "seed of the sample")
-	flag.Float64Var(&o.least, "least", 0, "exit with 1 where the score of a package is lower than `PERCENT`")
-	match := flag.String("match", "", "only changes whose name matches the regular `EXPRESSION`")
-	flag.IntVar(&o.jobs, "j", 2, "changes that are tried at a time")
-	flag.BoolVar(&o.list, "list", false, "list the changes and try none")
-	users := flag.String("users", ".", "ask the tests of packages that import the package, too, whose path matches "+
-		"the regular `EXPRESSION`; \"\": of none")
-	equivalent := flag.String("equivalent", "scripts/mutants/equivalent.txt",
-		"`FILE` of survivors that nothing can kill")
-	err := flag.Parse(args)
-	if err != nil {
-		return 0, err
-	}
-	if *users != "" {
-		if o.users, err = regexp.Compile(*users); err != nil {
-			return 0, err
-		}
-	}
-	if o.match, err = regexp.Compile(*match); err != nil {
-		return 0, err
-	}
-	allowed, err := readEquivalent(*equivalent)
+	o, packages, allowed, err := parse(args, out)
 	if err != nil {
 		return 0, err
 	}
@@ -93,7 +69,7 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	chosen, err := choose(ctx, flag.Args())
+	chosen, err := choose(ctx, packages)
 	if err != nil {
 		return 0, err
 	}
@@ -120,6 +96,36 @@ func run(ctx context.Context, args []string, out io.Writer) (int, error) {
 		fmt.Fprintf(out, "\n%s\n", strings.Join(table, "\n"))
 	}
 	return code, nil
+}
+
+// parse reads the command line: the options, the packages that are named, and the changes that are known to be
+// equivalent.
+func parse(args []string, out io.Writer) (o options, packages []string, allowed map[string]string, err error) {
+	o.out = out
+	flag := flag.NewFlagSet("mutants", flag.ContinueOnError)
+	flag.IntVar(&o.sample, "sample", 0, "try `N` changes of each package, drawn by the seed; 0 is all of them")
+	flag.Uint64Var(&o.seed, "seed", 1, "seed of the sample")
+	flag.Float64Var(&o.least, "least", 0, "exit with 1 where the score of a package is lower than `PERCENT`")
+	match := flag.String("match", "", "only changes whose name matches the regular `EXPRESSION`")
+	flag.IntVar(&o.jobs, "j", 2, "changes that are tried at a time")
+	flag.BoolVar(&o.list, "list", false, "list the changes and try none")
+	users := flag.String("users", ".", "ask the tests of packages that import the package, too, whose path matches "+
+		"the regular `EXPRESSION`; \"\": of none")
+	equivalent := flag.String("equivalent", "scripts/mutants/equivalent.txt",
+		"`FILE` of survivors that nothing can kill")
+	if err := flag.Parse(args); err != nil {
+		return o, nil, nil, err
+	}
+	if *users != "" {
+		if o.users, err = regexp.Compile(*users); err != nil {
+			return o, nil, nil, err
+		}
+	}
+	if o.match, err = regexp.Compile(*match); err != nil {
+		return o, nil, nil, err
+	}
+	allowed, err = readEquivalent(*equivalent)
+	return o, flag.Args(), allowed, err
 }
 
 // choice is a package, and which of its files are changed.
@@ -168,6 +174,51 @@ func (o options) one(ctx context.Context, module *module, c choice, dir string,
 		return false, "", err
 	}
 	drawn := o.draw(p.mutants)
+	results := o.tryAll(ctx, p, binaries, drawn)
+	if ctx.Err() != nil {
+		return false, "", ctx.Err()
+	}
+	killed, equivalent := 0, 0
+	for i, m := range drawn {
+		why, known := allowed[m.name()]
+		switch {
+		case results[i] != "" && known:
+			fmt.Fprintf(o.out, "%s\n\tis said to be equivalent (%s), and %s kills it\n", m, why, results[i])
+			killed++
+		case results[i] != "":
+			killed++
+		case known:
+			equivalent++
+		default:
+			fmt.Fprintln(o.out, m)
+		}
+	}
+	o.tellObsolete(p, allowed)
+	score := 100.0
+	if n := len(drawn) - equivalent; n > 0 {
+		score = 100 * float64(killed) / float64(n)
+	}
+	line = fmt.Sprintf("%-34s %5d changes %5d killed %4d equivalent %4d survive  %5.1f %%  %v",
+		p.short, len(drawn), killed, equivalent, len(drawn)-killed-equivalent, score,
+		time.Since(began).Round(time.Second))
+	fmt.Fprintln(o.out, line)
+	return score < o.least, line, nil
+}
+
+// tellObsolete names what is said to be equivalent and is no change of the package any more.
+func (o options) tellObsolete(p *plan, allowed map[string]string) {
+	for name := range allowed {
+		if o.sample == 0 && o.match.String() == "" && strings.HasPrefix(name, p.short+"/") &&
+			!slices.ContainsFunc(p.mutants, func(m *mutant) bool { return m.name() == name }) &&
+			!strings.Contains(strings.TrimPrefix(strings.Fields(name)[0], p.short+"/"), "/") {
+			fmt.Fprintf(o.out, "%s\n\tis said to be equivalent, and is no change any more\n", name)
+		}
+	}
+}
+
+// tryAll returns who kills each change, "" for one that survives. It ends early with ctx.
+func (o options) tryAll(ctx context.Context, p *plan, binaries []*binary, drawn []*mutant) []string {
+	began := time.Now()
 	results := make([]string, len(drawn)) // "": survived
 	var next, done int
 	var mu sync.Mutex
@@ -194,40 +245,7 @@ func (o options) one(ctx context.Context, module *module, c choice, dir string,
 		})
 	}
 	wait.Wait()
-	if ctx.Err() != nil {
-		return false, "", ctx.Err()
-	}
-	killed, equivalent := 0, 0
-	for i, m := range drawn {
-		why, known := allowed[m.name()]
-		switch {
-		case results[i] != "" && known:
-			fmt.Fprintf(o.out, "%s\n\tis said to be equivalent (%s), and %s kills it\n", m, why, results[i])
-			killed++
-		case results[i] != "":
-			killed++
-		case known:
-			equivalent++
-		default:
-			fmt.Fprintln(o.out, m)
-		}
-	}
-	for name := range allowed {
-		if o.sample == 0 && o.match.String() == "" && strings.HasPrefix(name, p.short+"/") &&
-			!slices.ContainsFunc(p.mutants, func(m *mutant) bool { return m.name() == name }) &&
-			!strings.Contains(strings.TrimPrefix(strings.Fields(name)[0], p.short+"/"), "/") {
-			fmt.Fprintf(o.out, "%s\n\tis said to be equivalent, and is no change any more\n", name)
-		}
-	}
-	score := 100.0
-	if n := len(drawn) - equivalent; n > 0 {
-		score = 100 * float64(killed) / float64(n)
-	}
-	line = fmt.Sprintf("%-34s %5d changes %5d killed %4d equivalent %4d survive  %5.1f %%  %v",
-		p.short, len(drawn), killed, equivalent, len(drawn)-killed-equivalent, score,
-		time.Since(began).Round(time.Second))
-	fmt.Fprintln(o.out, line)
-	return score < o.least, line, nil
+	return results
 }
 
 // draw returns the sample, in the order of the source.

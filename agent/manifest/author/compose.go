@@ -23,42 +23,7 @@ func (r Release) sequences(w *suit.Writer,
 	if several {
 		shared = append(shared, suit.CommandSetIndex, 0)
 	}
-	identity := map[int64]any{suit.ParameterVendor: r.Vendor[:]}
-	if len(r.Classes) == 1 {
-		identity[suit.ParameterClass] = r.Classes[0][:]
-	}
-	if r.DeviceID != nil {
-		identity[suit.ParameterDevice] = r.DeviceID[:]
-	}
-	shared = append(shared, suit.CommandOverride, identity, suit.CommandVendor, reportAll)
-	if len(r.Classes) == 1 {
-		shared = append(shared, suit.CommandClass, reportAll)
-	} else {
-		var branches []any
-		for _, c := range r.Classes {
-			branches = append(branches, w.Wrap([]any{suit.CommandOverride, map[int64]any{suit.ParameterClass: c[:]},
-				suit.CommandClass, reportAll}))
-		}
-		shared = append(shared, suit.CommandTryEach, branches)
-	}
-	if r.DeviceID != nil {
-		shared = append(shared, suit.CommandDevice, reportAll)
-	}
-	ask := func(key int64, value any, code int64) {
-		shared = append(shared, suit.CommandOverride, map[int64]any{key: value}, code, reportAll)
-	}
-	for _, v := range r.Versions {
-		ask(suit.ParameterVersion, w.Wrap([]any{v.Compare, v.Version}), suit.CommandVersion)
-	}
-	if !r.UseBefore.IsZero() {
-		ask(suit.ParameterUseBefore, uint64(r.UseBefore.Unix()), suit.CommandUseBefore)
-	}
-	if r.MinBatteryMWh > 0 {
-		ask(suit.ParameterBattery, r.MinBatteryMWh, suit.CommandBattery)
-	}
-	if r.Priority != nil {
-		ask(suit.ParameterPriority, *r.Priority, suit.CommandAuthorized)
-	}
+	shared = append(shared, r.conditions(w)...)
 	at := 0
 	to := func(s *[]any, i int) {
 		if several && (i > 0 || s != &shared) {
@@ -98,6 +63,47 @@ func (r Release) sequences(w *suit.Writer,
 		}
 	}
 	return ids, shared, install, validate
+}
+
+// conditions ask who the device is, and for what else the release demands.
+func (r Release) conditions(w *suit.Writer) (shared []any) {
+	identity := map[int64]any{suit.ParameterVendor: r.Vendor[:]}
+	if len(r.Classes) == 1 {
+		identity[suit.ParameterClass] = r.Classes[0][:]
+	}
+	if r.DeviceID != nil {
+		identity[suit.ParameterDevice] = r.DeviceID[:]
+	}
+	shared = append(shared, suit.CommandOverride, identity, suit.CommandVendor, reportAll)
+	if len(r.Classes) == 1 {
+		shared = append(shared, suit.CommandClass, reportAll)
+	} else {
+		var branches []any
+		for _, c := range r.Classes {
+			branches = append(branches, w.Wrap([]any{suit.CommandOverride, map[int64]any{suit.ParameterClass: c[:]},
+				suit.CommandClass, reportAll}))
+		}
+		shared = append(shared, suit.CommandTryEach, branches)
+	}
+	if r.DeviceID != nil {
+		shared = append(shared, suit.CommandDevice, reportAll)
+	}
+	ask := func(key int64, value any, code int64) {
+		shared = append(shared, suit.CommandOverride, map[int64]any{key: value}, code, reportAll)
+	}
+	for _, v := range r.Versions {
+		ask(suit.ParameterVersion, w.Wrap([]any{v.Compare, v.Version}), suit.CommandVersion)
+	}
+	if !r.UseBefore.IsZero() {
+		ask(suit.ParameterUseBefore, uint64(r.UseBefore.Unix()), suit.CommandUseBefore)
+	}
+	if r.MinBatteryMWh > 0 {
+		ask(suit.ParameterBattery, r.MinBatteryMWh, suit.CommandBattery)
+	}
+	if r.Priority != nil {
+		ask(suit.ParameterPriority, *r.Priority, suit.CommandAuthorized)
+	}
+	return shared
 }
 
 // encrypted reports whether the component's payloads are encrypted: all are, or none.

@@ -258,18 +258,15 @@ func (d *dumper) bytes(c *cursor, h item, content []byte, indent int, lead strin
 
 // container writes an array or a map.
 func (d *dumper) container(c *cursor, h item, indent int, lead string, s shape, base int) error {
-	opening, closing := "[", "]"
-	if h.major == suit.MajorMap {
-		opening, closing = "{", "}"
-	}
+	opening, closing := h.brackets()
 	if h.arg == 0 && !h.indefinite() {
 		return d.line(h.offset, indent, "%s%s%s%s", lead, opening, closing, h.notes)
 	}
 	if err := d.line(h.offset, indent, "%s%s%s", lead, opening, h.notes); err != nil {
 		return err
 	}
-	var last []byte
 	var (
+		last    []byte // the key before
 		code    int64
 		command string // waits for its argument
 		at      int
@@ -283,16 +280,9 @@ func (d *dumper) container(c *cursor, h item, indent int, lead string, s shape, 
 		var sub shape
 		switch {
 		case h.major == suit.MajorMap:
-			start := c.pos
-			if err := c.skip(maxDepth); err != nil {
-				c.pos = start
+			key, err := d.key(c, indent, last)
+			if err != nil {
 				return err
-			}
-			key := c.b[start:c.pos]
-			if last != nil && string(last) >= string(key) {
-				if err := d.line(start, indent+1, "/ ! key out of deterministic order, or twice /"); err != nil {
-					return err
-				}
 			}
 			last = key
 			label, sub = s.pair(key)
@@ -308,11 +298,7 @@ func (d *dumper) container(c *cursor, h item, indent int, lead string, s shape, 
 				continue
 			}
 			code, at = n, start
-			name := manifest.CommandName(int(n))
-			if name == "" {
-				name = "unknown command"
-			}
-			command = fmt.Sprintf("/ @%d %s / %d, ", start-base, name, n)
+			command = commandLabel(n, start-base)
 			continue
 		case s.sequence:
 			label, sub, d.at = command, shapeArgument(code), at
@@ -330,6 +316,36 @@ func (d *dumper) container(c *cursor, h item, indent int, lead string, s shape, 
 		}
 	}
 	return d.line(c.pos, indent, "%s", closing)
+}
+
+func (h item) brackets() (opening, closing string) {
+	if h.major == suit.MajorMap {
+		return "{", "}"
+	}
+	return "[", "]"
+}
+
+// key reads a key of a map and says so where it must not come behind last.
+func (d *dumper) key(c *cursor, indent int, last []byte) ([]byte, error) {
+	start := c.pos
+	if err := c.skip(maxDepth); err != nil {
+		c.pos = start
+		return nil, err
+	}
+	key := c.b[start:c.pos]
+	if last != nil && string(last) >= string(key) {
+		return key, d.line(start, indent+1, "/ ! key out of deterministic order, or twice /")
+	}
+	return key, nil
+}
+
+// commandLabel names a command of a sequence, before its argument.
+func commandLabel(n int64, offset int) string {
+	name := manifest.CommandName(int(n))
+	if name == "" {
+		name = "unknown command"
+	}
+	return fmt.Sprintf("/ @%d %s / %d, ", offset, name, n)
 }
 
 // integer reads an integer that fits 63 bits.

@@ -116,50 +116,19 @@ func (d *Device) play(running bool) {
 // when the machine boots again, false when it is at rest.
 func (d *Device) live() (again bool, err error) {
 	asked := len(d.W.Reboots())
-	d.inbox = make(chan transport.Message)
-	if d.s.Rooted {
-		d.inbox = make(chan transport.Message, 8) // what comes while the agent writes is there at its next stop point
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	retained, err := d.messages()
+	retained, err := d.connect()
 	if err != nil {
 		return false, err
 	}
-	for len(d.inbox) < cap(d.inbox) && len(retained) > 0 {
-		d.inbox <- retained[0]
-		retained = retained[1:]
-	}
-	o, err := d.options()
+	ended, err := d.run(ctx)
 	if err != nil {
 		return false, err
-	}
-	a, err := agent.New(o)
-	if err != nil {
-		return false, err
-	}
-	d.agent, d.life = a, ctx
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		defer func() {
-			if r := recover(); r != nil {
-				d.breach("panic", "the agent panics: %v", r)
-			}
-		}()
-		_ = a.Run(ctx)
-	}()
-	if d.s.Report {
-		go a.Reporter().Run(ctx, nil)
 	}
 	stop := func() error {
 		cancel()
-		select {
-		case <-ended:
-			return nil
-		case <-time.After(24 * time.Hour):
-			return errors.New("the agent does not stop")
-		}
+		return stopped(ended)
 	}
 	for range maxSteps {
 		synctest.Wait()
@@ -195,26 +164,86 @@ func (d *Device) live() (again bool, err error) {
 			default:
 			}
 		}
-		wait, ok := d.W.NextTimer()
-		switch {
-		case ok && (wait <= restful || d.patience > 0 && wait <= 3*time.Hour):
-			if wait > restful {
-				d.patience--
-			}
-			d.W.Advance(wait)
-		case !ok && d.rec.Phase != life.Idle && d.patience > 0:
-			d.patience--
-			time.Sleep(time.Second) // the bubble's own time: somebody waits for a request to be taken
-		default:
-			d.look()
-			d.W.Advance(5 * time.Minute) // nothing is due: a watchdog that was left armed is
-			if down, why := d.W.Down(); down {
-				d.breach("rest", "the idle machine was reset: %s", why)
-			}
+		if !d.wait() {
 			return false, stop()
 		}
 	}
 	return false, errors.Join(fmt.Errorf("the device does not come to rest in phase %s", d.rec.Phase), stop())
+}
+
+// connect makes the inbox, and returns the retained messages that are not in it yet.
+func (d *Device) connect() (retained []transport.Message, err error) {
+	d.inbox = make(chan transport.Message)
+	if d.s.Rooted {
+		d.inbox = make(chan transport.Message, 8) // what comes while the agent writes is there at its next stop point
+	}
+	if retained, err = d.messages(); err != nil {
+		return nil, err
+	}
+	for len(d.inbox) < cap(d.inbox) && len(retained) > 0 {
+		d.inbox <- retained[0]
+		retained = retained[1:]
+	}
+	return retained, nil
+}
+
+// run starts the agent; ended is closed when it ends.
+func (d *Device) run(ctx context.Context) (ended chan struct{}, err error) {
+	o, err := d.options()
+	if err != nil {
+		return nil, err
+	}
+	a, err := agent.New(o)
+	if err != nil {
+		return nil, err
+	}
+	d.agent, d.life = a, ctx
+	ended = make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() {
+			if r := recover(); r != nil {
+				d.breach("panic", "the agent panics: %v", r)
+			}
+		}()
+		_ = a.Run(ctx)
+	}()
+	if d.s.Report {
+		go a.Reporter().Run(ctx, nil)
+	}
+	return ended, nil
+}
+
+func stopped(ended chan struct{}) error {
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(24 * time.Hour):
+		return errors.New("the agent does not stop")
+	}
+}
+
+// wait lets the time pass until something is due, and tells false where the device has come to rest.
+func (d *Device) wait() bool {
+	wait, ok := d.W.NextTimer()
+	switch {
+	case ok && (wait <= restful || d.patience > 0 && wait <= 3*time.Hour):
+		if wait > restful {
+			d.patience--
+		}
+		d.W.Advance(wait)
+	case !ok && d.rec.Phase != life.Idle && d.patience > 0:
+		d.patience--
+		time.Sleep(time.Second) // the bubble's own time: somebody waits for a request to be taken
+	default:
+		d.look()
+		d.W.Advance(5 * time.Minute) // nothing is due: a watchdog that was left armed is
+		if down, why := d.W.Down(); down {
+			d.breach("rest", "the idle machine was reset: %s", why)
+		}
+		return false
+	}
+	return true
 }
 
 // happen lets one event of the scenario happen that is due.

@@ -58,51 +58,9 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 	if err != nil {
 		return fmt.Errorf("cannot read plan file: %w", err)
 	}
-	s := campaign.PlanSpec{Generation: trusted.Generation(trust.RoleCampaign), Channel: f.Channel,
-		Devices: slices.Sorted(slices.Values(f.Devices)), Salt: make([]byte, campaign.SaltSize),
-		Issued: now.UTC().Truncate(time.Second), ValidUntil: f.ValidUntil.UTC()}
-	if s.Generation == 0 {
-		return documentRefused("plan", fmt.Errorf("the root gives nobody the role campaign: %w", trust.ErrNoSigner))
-	}
-	if s.Channel == "" {
-		s.Channel = d.Broker.Channel
-	}
-	if s.Sequence = uint64(s.Issued.Unix()); f.Sequence != nil {
-		s.Sequence = *f.Sequence
-	}
-	if f.ValidUntil.IsZero() {
-		return doc.Errorf("valid-until", "is missing: name the time at which the plan ends")
-	}
-	if len(f.Classes) == 0 && len(f.Devices) == 0 {
-		f.Classes = d.Vendor.Classes
-	}
-	var vendors []manifest.UUID
-	if d.Vendor.Domain != "" {
-		v, err := conf.VendorUUID(d.Vendor.Domain)
-		if err != nil {
-			return err
-		}
-		vendors = append(vendors, v)
-	}
-	for _, name := range f.Classes {
-		id, err := manifest.ParseUUID(name)
-		if len(vendors) > 0 {
-			id, err = conf.ClassUUID(vendors[0], name)
-		}
-		if err != nil {
-			return doc.Errorf("classes", "%q: give its UUID, or name vendor.domain in %s", manifest.Printable(name),
-				workspace.FileName)
-		}
-		s.Classes = append(s.Classes, id)
-	}
-	slices.SortFunc(s.Classes, func(a, b manifest.UUID) int { return bytes.Compare(a[:], b[:]) })
-	for i, p := range f.Phase {
-		bp := math.Round(p.Percent * 100)
-		if math.Abs(p.Percent*100-bp) > 1e-6 || bp < 1 || bp > 10000 {
-			return doc.Errorf(fmt.Sprintf("phase.%d.percent", i),
-				"%g: want 0.01 to 100, two decimals at most", p.Percent)
-		}
-		s.Phases = append(s.Phases, campaign.Phase{BasisPoints: int(bp), NotBefore: p.NotBefore.UTC()})
+	s, vendors, err := f.spec(doc, d, trusted.Generation(trust.RoleCampaign), now)
+	if err != nil {
+		return err
 	}
 	if f.Manifest == "" {
 		return doc.Errorf("manifest", "is missing: name a signed envelope")
@@ -121,6 +79,72 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 		return documentRefused("plan", err)
 	}
 	return finishDocument(c, "plan", msg, out, key, bundle)
+}
+
+// spec makes the plan without its manifest, and returns the vendor of the desk, if it has one.
+func (f planFile) spec(doc conf.Document, d workspace.Folder, generation uint64,
+	now time.Time) (s campaign.PlanSpec, vendors []manifest.UUID, err error) {
+	s = campaign.PlanSpec{Generation: generation, Channel: f.Channel,
+		Devices: slices.Sorted(slices.Values(f.Devices)), Salt: make([]byte, campaign.SaltSize),
+		Issued: now.UTC().Truncate(time.Second), ValidUntil: f.ValidUntil.UTC()}
+	if s.Generation == 0 {
+		return s, nil, documentRefused("plan", fmt.Errorf("the root gives nobody the role campaign: %w", trust.ErrNoSigner))
+	}
+	if s.Channel == "" {
+		s.Channel = d.Broker.Channel
+	}
+	if s.Sequence = uint64(s.Issued.Unix()); f.Sequence != nil {
+		s.Sequence = *f.Sequence
+	}
+	if f.ValidUntil.IsZero() {
+		return s, nil, doc.Errorf("valid-until", "is missing: name the time at which the plan ends")
+	}
+	if len(f.Classes) == 0 && len(f.Devices) == 0 {
+		f.Classes = d.Vendor.Classes
+	}
+	if d.Vendor.Domain != "" {
+		v, err := conf.VendorUUID(d.Vendor.Domain)
+		if err != nil {
+			return s, nil, err
+		}
+		vendors = append(vendors, v)
+	}
+	if s.Classes, err = f.classes(doc, vendors); err != nil {
+		return s, nil, err
+	}
+	if s.Phases, err = f.phases(doc); err != nil {
+		return s, nil, err
+	}
+	return s, vendors, nil
+}
+
+// classes are the ids of the classes that the plan is for. A class has a name only where its vendor is known.
+func (f planFile) classes(doc conf.Document, vendors []manifest.UUID) (ids []manifest.UUID, err error) {
+	for _, name := range f.Classes {
+		id, err := manifest.ParseUUID(name)
+		if len(vendors) > 0 {
+			id, err = conf.ClassUUID(vendors[0], name)
+		}
+		if err != nil {
+			return nil, doc.Errorf("classes", "%q: give its UUID, or name vendor.domain in %s",
+				manifest.Printable(name), workspace.FileName)
+		}
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b manifest.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return ids, nil
+}
+
+func (f planFile) phases(doc conf.Document) (phases []campaign.Phase, err error) {
+	for i, p := range f.Phase {
+		bp := math.Round(p.Percent * 100)
+		if math.Abs(p.Percent*100-bp) > 1e-6 || bp < 1 || bp > 10000 {
+			return nil, doc.Errorf(fmt.Sprintf("phase.%d.percent", i),
+				"%g: want 0.01 to 100, two decimals at most", p.Percent)
+		}
+		phases = append(phases, campaign.Phase{BasisPoints: int(bp), NotBefore: p.NotBefore.UTC()})
+	}
+	return phases, nil
 }
 
 // releasable verifies an envelope as a device of these classes under this root would: signatures,

@@ -50,25 +50,8 @@ func readFacts(path string) (facts, error) {
 	if err := out.identity(doc, f); err != nil {
 		return facts{}, err
 	}
-	switch v := f.Version.(type) {
-	case nil:
-	case string:
-		if d.Version, err = manifest.ParseVersion(v); err != nil {
-			return facts{}, doc.Errorf("version", "%v", err)
-		}
-	case []any:
-		for _, x := range v {
-			n, ok := x.(int64)
-			if !ok {
-				return facts{}, doc.Errorf("version", `want "1.4.2" or [1, 4, 2]`)
-			}
-			d.Version = append(d.Version, n)
-		}
-		if err := manifest.CheckVersion(d.Version); err != nil {
-			return facts{}, doc.Errorf("version", "%v", err)
-		}
-	default:
-		return facts{}, doc.Errorf("version", `want "1.4.2" or [1, 4, 2]`)
+	if d.Version, err = readVersion(doc, f.Version); err != nil {
+		return facts{}, err
 	}
 	for key, n := range map[string]*int64{"floor": f.Floor, "battery_mwh": f.BatteryMWh} {
 		if n != nil && *n < 0 {
@@ -98,6 +81,31 @@ func readFacts(path string) (facts, error) {
 		return facts{}, doc.Errorf("allow_algs", "%v", err)
 	}
 	return out, out.slots(doc, f)
+}
+
+// readVersion reads the running version: a text or its numbers; nil where there is none.
+func readVersion(doc conf.Document, field any) (version []int64, err error) {
+	switch v := field.(type) {
+	case nil:
+	case string:
+		if version, err = manifest.ParseVersion(v); err != nil {
+			return nil, doc.Errorf("version", "%v", err)
+		}
+	case []any:
+		for _, x := range v {
+			n, ok := x.(int64)
+			if !ok {
+				return nil, doc.Errorf("version", `want "1.4.2" or [1, 4, 2]`)
+			}
+			version = append(version, n)
+		}
+		if err := manifest.CheckVersion(version); err != nil {
+			return nil, doc.Errorf("version", "%v", err)
+		}
+	default:
+		return nil, doc.Errorf("version", `want "1.4.2" or [1, 4, 2]`)
+	}
+	return version, nil
 }
 
 // identity reads who the device is.

@@ -39,12 +39,8 @@ func Build(ctx context.Context, c cli.Console, d workspace.Folder, o BuildOption
 	if err != nil {
 		return err
 	}
-	if o.Sequence > 0 {
-		p.release.Sequence = o.Sequence
-	} else if p.auto {
-		if p.release.Sequence, err = autoSequence(os.Getenv("SOURCE_DATE_EPOCH"), time.Now()); err != nil {
-			return err
-		}
+	if err := p.number(o.Sequence); err != nil {
+		return err
 	}
 	if o.Out == "" {
 		o.Out = strings.TrimSuffix(o.Release, ".toml") + ".suit"
@@ -52,17 +48,9 @@ func Build(ctx context.Context, c cli.Console, d workspace.Folder, o BuildOption
 	if o.Payloads == "" {
 		o.Payloads = filepath.Dir(o.Out)
 	}
-	var lines []string
-	for i, list := range p.images {
-		component := &p.release.Components[i]
-		for _, im := range list {
-			image, line, err := makeImage(ctx, im, component.Name, o.Payloads)
-			if err != nil {
-				return err
-			}
-			component.Images = append(component.Images, image)
-			lines = append(lines, line)
-		}
+	lines, err := p.makeImages(ctx, o.Payloads)
+	if err != nil {
+		return err
 	}
 	envelope, err := author.Build(p.release)
 	if err != nil {
@@ -87,8 +75,45 @@ func Build(ctx context.Context, c cli.Console, d workspace.Folder, o BuildOption
 		}
 	}
 	c.Say("%s: %d bytes", o.Out, len(envelope))
+	p.tell(c, p.auto && o.Sequence == 0, e.ClaimedDigest(), lines)
+	if kept {
+		c.Say("The file already has this content. It was left as it is, with its signatures.")
+	} else {
+		c.Say("Next: ratchet-release sign %s", o.Out)
+	}
+	return nil
+}
+
+// makeImages makes the payloads of all components, in dir, and returns what is to be said of them.
+func (p *Plan) makeImages(ctx context.Context, dir string) (lines []string, err error) {
+	for i, list := range p.images {
+		component := &p.release.Components[i]
+		for _, im := range list {
+			image, line, err := makeImage(ctx, im, component.Name, dir)
+			if err != nil {
+				return nil, err
+			}
+			component.Images = append(component.Images, image)
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
+}
+
+// number sets the sequence number where the command line gives one, or the release file leaves it open.
+func (p *Plan) number(given uint64) (err error) {
+	if given > 0 {
+		p.release.Sequence = given
+	} else if p.auto {
+		p.release.Sequence, err = autoSequence(os.Getenv("SOURCE_DATE_EPOCH"), time.Now())
+	}
+	return err
+}
+
+// tell says what was built; lines describe the images. A sequence number that was chosen is to be repeated.
+func (p Plan) tell(c cli.Console, chosen bool, digest manifest.Digest, lines []string) {
 	c.Say("  version   %s", manifest.FormatVersion(p.release.Version))
-	if p.auto && o.Sequence == 0 {
+	if chosen {
 		c.Say("  sequence  %d (auto; build again with --sequence %d for the same bytes)",
 			p.release.Sequence, p.release.Sequence)
 	} else {
@@ -98,16 +123,10 @@ func Build(ctx context.Context, c cli.Console, d workspace.Folder, o BuildOption
 	for _, u := range p.release.Classes {
 		c.Say("  class     %s", u)
 	}
-	c.Say("  manifest  %s", e.ClaimedDigest())
+	c.Say("  manifest  %s", digest)
 	for _, l := range lines {
 		c.Say("%s", l)
 	}
-	if kept {
-		c.Say("The file already has this content. It was left as it is, with its signatures.")
-	} else {
-		c.Say("Next: ratchet-release sign %s", o.Out)
-	}
-	return nil
 }
 
 // autoSequence chooses a sequence number by the clock.
@@ -144,14 +163,13 @@ func makeImage(ctx context.Context, im imagePlan, component, dir string) (author
 		image.PayloadSize = p.payloadSize
 	}
 	where := ""
-	switch {
-	case im.embed:
+	if im.embed {
 		image.URI = "#" + component
 		if im.slot != author.AnySlot {
 			image.URI += "." + strconv.Itoa(im.slot)
 		}
 		where = "in the envelope"
-	default:
+	} else {
 		if image.URI == "" {
 			image.URI = join(im.base, p.name)
 		}
@@ -160,6 +178,11 @@ func makeImage(ctx context.Context, im imagePlan, component, dir string) (author
 		}
 		where = filepath.Join(dir, p.name)
 	}
+	return image, im.said(component, where, p, image), nil
+}
+
+// said describes an image as it was built, for a person.
+func (im imagePlan) said(component, where string, p payload, image author.Image) string {
 	line := &strings.Builder{}
 	fmt.Fprintf(line, "  %s", component)
 	if im.slot != author.AnySlot {
@@ -184,7 +207,7 @@ func makeImage(ctx context.Context, im imagePlan, component, dir string) (author
 	if p.warning != "" {
 		fmt.Fprintf(line, "\n    warning  %s", p.warning)
 	}
-	return image, line.String(), nil
+	return line.String()
 }
 
 // embed makes a payload in memory.

@@ -120,20 +120,8 @@ func (p *Plan) identity(doc conf.Document, f releaseFile, d workspace.Folder) (e
 	if r.Version, err = parseVersion(f.Version); err != nil {
 		return doc.Errorf("version", "%v", err)
 	}
-	switch s := f.Sequence.(type) {
-	case int64:
-		if s < 1 {
-			return doc.Errorf("sequence", "%d is not a sequence number: they start at 1", s)
-		}
-		r.Sequence = uint64(s)
-	case string:
-		if p.auto = s == "auto"; !p.auto {
-			return doc.Errorf("sequence", `%q: want a number, or "auto"`, manifest.Printable(s))
-		}
-	case nil:
-		return doc.Errorf("sequence", `is missing; write a number higher than that of every release before, or "auto"`)
-	default:
-		return doc.Errorf("sequence", `want a number, or "auto"`)
+	if err := p.sequence(doc, f); err != nil {
+		return err
 	}
 	vendor := f.Vendor
 	if vendor == "" {
@@ -177,6 +165,25 @@ func (p *Plan) identity(doc conf.Document, f releaseFile, d workspace.Folder) (e
 		}
 	}
 	r.Priority, r.ReferenceURI = f.Priority, f.ReferenceURI
+	return nil
+}
+
+func (p *Plan) sequence(doc conf.Document, f releaseFile) error {
+	switch s := f.Sequence.(type) {
+	case int64:
+		if s < 1 {
+			return doc.Errorf("sequence", "%d is not a sequence number: they start at 1", s)
+		}
+		p.release.Sequence = uint64(s)
+	case string:
+		if p.auto = s == "auto"; !p.auto {
+			return doc.Errorf("sequence", `%q: want a number, or "auto"`, manifest.Printable(s))
+		}
+	case nil:
+		return doc.Errorf("sequence", `is missing; write a number higher than that of every release before, or "auto"`)
+	default:
+		return doc.Errorf("sequence", `want a number, or "auto"`)
+	}
 	return nil
 }
 

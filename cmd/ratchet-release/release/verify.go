@@ -35,12 +35,7 @@ func Verify(ctx context.Context, c cli.Console, path string, anchors manifest.Au
 		return &cli.Refusal{What: path, Reason: reason.SignerUnknown, Err: err}
 	}
 	if outside != nil {
-		c.Say("%s: digests and signatures are good.", path)
-		c.Say("  manifest    %s", e.ClaimedDigest())
-		for _, id := range signers {
-			c.Say("  signed by   %s", id)
-		}
-		c.Say("  note        devices refuse it: %s", manifest.Printable(outside.Error()))
+		tellRefused(c, path, e, signers, outside)
 		if payloads != "" {
 			return fmt.Errorf("cannot check the payloads of a manifest that devices refuse")
 		}
@@ -76,6 +71,16 @@ func Verify(ctx context.Context, c cli.Console, path string, anchors manifest.Au
 		}
 	}
 	return nil
+}
+
+// tellRefused describes an envelope that is genuine, and that devices refuse for what is outside of their profile.
+func tellRefused(c cli.Console, path string, e manifest.Envelope, signers []string, outside error) {
+	c.Say("%s: digests and signatures are good.", path)
+	c.Say("  manifest    %s", e.ClaimedDigest())
+	for _, id := range signers {
+		c.Say("  signed by   %s", id)
+	}
+	c.Say("  note        devices refuse it: %s", manifest.Printable(outside.Error()))
 }
 
 // ReadVerified reads an envelope and verifies it.

@@ -85,42 +85,11 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 		s.Members = append(s.Members, members[name])
 	}
 	for i, r := range f.Role {
-		at := fmt.Sprintf("role.%d", i)
-		g := trust.Grant{Threshold: r.Threshold, Scope: trust.Scope{Component: r.Component}}
-		for _, name := range r.Signers {
-			m, ok := members[name]
-			if !ok {
-				return s, doc.Errorf(at+".signers", "there is no [signer.%s]", manifest.Printable(name))
-			}
-			g.Members = append(g.Members, m)
-		}
-		for _, v := range r.Vendors {
-			id, err := conf.VendorUUID(v)
-			if err != nil {
-				return s, doc.Errorf(at+".vendors", "%v", err)
-			}
-			g.Scope.Vendors = append(g.Scope.Vendors, id)
-		}
-		for _, class := range r.Classes {
-			id, err := manifest.ParseUUID(class)
-			if err != nil && len(g.Scope.Vendors) == 1 {
-				id, err = conf.ClassUUID(g.Scope.Vendors[0], class)
-			}
-			if err != nil {
-				return s, doc.Errorf(at+".classes", "%q: give its UUID, or its name together with one vendor",
-					manifest.Printable(class))
-			}
-			g.Scope.Classes = append(g.Scope.Classes, id)
-		}
-		order := func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) }
-		slices.SortFunc(g.Scope.Vendors, order)
-		slices.SortFunc(g.Scope.Classes, order)
 		role := trust.Role(r.Name)
-		if !slices.Contains(trust.Roles(), role) {
-			return s, doc.Errorf(at+".name", "%q is not one of root, release, campaign, pulse, recovery",
-				manifest.Printable(r.Name))
+		g, err := r.grant(doc, fmt.Sprintf("role.%d", i), members)
+		if err != nil {
+			return s, err
 		}
-		slices.SortFunc(g.Members, func(a, b trust.Member) int { return strings.Compare(a.Name, b.Name) })
 		s.Roles[role] = trust.RoleSpec{Generation: 1, Grants: append(s.Roles[role].Grants, g)}
 	}
 	for name, r := range f.Component {
@@ -145,6 +114,45 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 		renew = append(renew, trust.Role(r))
 	}
 	return old.Next(s, renew...), nil
+}
+
+// grant reads one entry of a role; at is its place in the file.
+func (r roleFile) grant(doc conf.Document, at string, members map[string]trust.Member) (trust.Grant, error) {
+	g := trust.Grant{Threshold: r.Threshold, Scope: trust.Scope{Component: r.Component}}
+	for _, name := range r.Signers {
+		m, ok := members[name]
+		if !ok {
+			return g, doc.Errorf(at+".signers", "there is no [signer.%s]", manifest.Printable(name))
+		}
+		g.Members = append(g.Members, m)
+	}
+	for _, v := range r.Vendors {
+		id, err := conf.VendorUUID(v)
+		if err != nil {
+			return g, doc.Errorf(at+".vendors", "%v", err)
+		}
+		g.Scope.Vendors = append(g.Scope.Vendors, id)
+	}
+	for _, class := range r.Classes {
+		id, err := manifest.ParseUUID(class)
+		if err != nil && len(g.Scope.Vendors) == 1 {
+			id, err = conf.ClassUUID(g.Scope.Vendors[0], class)
+		}
+		if err != nil {
+			return g, doc.Errorf(at+".classes", "%q: give its UUID, or its name together with one vendor",
+				manifest.Printable(class))
+		}
+		g.Scope.Classes = append(g.Scope.Classes, id)
+	}
+	order := func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) }
+	slices.SortFunc(g.Scope.Vendors, order)
+	slices.SortFunc(g.Scope.Classes, order)
+	if !slices.Contains(trust.Roles(), trust.Role(r.Name)) {
+		return g, doc.Errorf(at+".name", "%q is not one of root, release, campaign, pulse, recovery",
+			manifest.Printable(r.Name))
+	}
+	slices.SortFunc(g.Members, func(a, b trust.Member) int { return strings.Compare(a.Name, b.Name) })
+	return g, nil
 }
 
 // members reads the keys of all signers.

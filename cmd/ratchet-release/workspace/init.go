@@ -53,15 +53,8 @@ func Init(c cli.Console, dir string, o InitOptions, check func(name string, b []
 	if err := check(exampleName, []byte(Example), d); err != nil {
 		return cli.Usage("%v", err)
 	}
-	var there []string
-	for _, name := range []string{FileName, privateName, publicName} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
-			there = append(there, filepath.Join(dir, name))
-		}
-	}
-	if len(there) > 0 {
-		return fmt.Errorf("cannot init %s: %s exists already and is not overwritten; choose another directory",
-			dir, strings.Join(there, ", "))
+	if err := vacant(dir); err != nil {
+		return err
 	}
 	for _, sub := range []struct {
 		name string
@@ -99,10 +92,31 @@ func Init(c cli.Console, dir string, o InitOptions, check func(name string, b []
 			return fmt.Errorf("cannot init %s: %w", dir, err)
 		}
 	}
+	welcome(c, dir, o, signer.Key())
+	return nil
+}
+
+// vacant tells whether dir has none of the files that are not overwritten.
+func vacant(dir string) error {
+	var there []string
+	for _, name := range []string{FileName, privateName, publicName} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			there = append(there, filepath.Join(dir, name))
+		}
+	}
+	if len(there) > 0 {
+		return fmt.Errorf("cannot init %s: %s exists already and is not overwritten; choose another directory",
+			dir, strings.Join(there, ", "))
+	}
+	return nil
+}
+
+// welcome says what is in a new release directory, and what comes next.
+func welcome(c cli.Console, dir string, o InitOptions, key trust.Key) {
 	c.Say("Release directory %s is ready.", dir)
 	c.Say("")
-	c.Say("  %-22s the release key (%s). Private: guard it and back it up.", privateName, keys.Algorithm(alg))
-	c.Say("  %-22s its public half, id %s", publicName, signer.Key().ID())
+	c.Say("  %-22s the release key (%s). Private: guard it and back it up.", privateName, keys.Algorithm(key.Alg()))
+	c.Say("  %-22s its public half, id %s", publicName, key.ID())
 	c.Say("  %-22s configuration of this desk", FileName)
 	c.Say("  %-22s a release file to start from", exampleName)
 	c.Say("  %-22s public keys of devices go here (`ratchet-release enroll`)", devicesDir+"/")
@@ -116,7 +130,6 @@ func Init(c cli.Console, dir string, o InitOptions, check func(name string, b []
 	c.Say("       [trust]   keys = [\"/etc/ratchet/release.pub.pem\"]")
 	c.Say("  3. Enroll each device's evidence key: ratchet-release enroll ID DEVICE.pem")
 	c.Say("  4. Release: build %s, sign, publish, watch.", exampleName)
-	return nil
 }
 
 // deskTOML is a new ratchet-release.toml.

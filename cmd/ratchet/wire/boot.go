@@ -47,30 +47,9 @@ func backend(c *config.Config, fsys hal.Tree, names []bootctl.Slot) (bootctl.Bac
 	shadow := filepath.Join(c.State.Directory, "boot-shadow")
 	switch b.Backend {
 	case "u-boot":
-		o := ubootenv.Options{Shadow: shadow, Slots: names, FullTries: b.Tries,
-			CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks}
-		for _, x := range b.Copies {
-			o.Copies = append(o.Copies, ubootenv.Location{Path: x.Path, Offset: x.Offset, Size: x.Size})
-		}
-		if len(o.Copies) == 0 {
-			path := b.FwEnvConfig
-			if path == "" {
-				path = "/etc/fw_env.config"
-			}
-			raw, err := os.ReadFile(path)
-			if err != nil {
-				return nil, fmt.Errorf("boot.fw-env-config: %w", err)
-			}
-			if o.Copies, err = ubootenv.ParseConfig(raw); err != nil {
-				return nil, fmt.Errorf("boot.fw-env-config %s: %w", path, err)
-			}
-		}
-		if b.Defaults != "" {
-			raw, err := os.ReadFile(b.Defaults)
-			if err != nil {
-				return nil, fmt.Errorf("boot.default-environment: %w", err)
-			}
-			o.Defaults = strings.Split(strings.TrimRight(string(raw), "\n"), "\n")
+		o, err := ubootOptions(b, names, shadow)
+		if err != nil {
+			return nil, err
 		}
 		return ubootenv.New(fsys, o)
 	case "grub":
@@ -104,4 +83,34 @@ func backend(c *config.Config, fsys hal.Tree, names []bootctl.Slot) (bootctl.Bac
 		return hook.New(hook.Options{Command: b.Hook, Slots: names, FullTries: b.Tries})
 	}
 	return nil, fmt.Errorf("boot.backend %q is not known", b.Backend)
+}
+
+// ubootOptions reads what the configuration names: fw_env.config and the default environment.
+func ubootOptions(b config.Boot, names []bootctl.Slot, shadow string) (o ubootenv.Options, err error) {
+	o = ubootenv.Options{Shadow: shadow, Slots: names, FullTries: b.Tries,
+		CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks}
+	for _, x := range b.Copies {
+		o.Copies = append(o.Copies, ubootenv.Location{Path: x.Path, Offset: x.Offset, Size: x.Size})
+	}
+	if len(o.Copies) == 0 {
+		path := b.FwEnvConfig
+		if path == "" {
+			path = "/etc/fw_env.config"
+		}
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return o, fmt.Errorf("boot.fw-env-config: %w", err)
+		}
+		if o.Copies, err = ubootenv.ParseConfig(raw); err != nil {
+			return o, fmt.Errorf("boot.fw-env-config %s: %w", path, err)
+		}
+	}
+	if b.Defaults != "" {
+		raw, err := os.ReadFile(b.Defaults)
+		if err != nil {
+			return o, fmt.Errorf("boot.default-environment: %w", err)
+		}
+		o.Defaults = strings.Split(strings.TrimRight(string(raw), "\n"), "\n")
+	}
+	return o, nil
 }

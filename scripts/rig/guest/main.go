@@ -79,11 +79,8 @@ func fail(what string, err error) {
 
 // goToSlot is the initramfs.
 func goToSlot() error {
-	for _, m := range []string{"dev devtmpfs", "proc proc", "sys sysfs"} {
-		dir, kind, _ := strings.Cut(m, " ")
-		if err := unix.Mount(kind, "/"+dir, kind, 0, ""); err != nil {
-			return fmt.Errorf("cannot mount /%s: %w", dir, err)
-		}
+	if err := mountKernel(); err != nil {
+		return err
 	}
 	if err := console(); err != nil {
 		return err
@@ -138,6 +135,16 @@ func goToSlot() error {
 		env = append(env, fmt.Sprintf("%s=%d", watchdogFD, fd))
 	}
 	return unix.Exec("/sbin/init", []string{"/sbin/init"}, env)
+}
+
+func mountKernel() error {
+	for _, m := range []string{"dev devtmpfs", "proc proc", "sys sysfs"} {
+		dir, kind, _ := strings.Cut(m, " ")
+		if err := unix.Mount(kind, "/"+dir, kind, 0, ""); err != nil {
+			return fmt.Errorf("cannot mount /%s: %w", dir, err)
+		}
+	}
+	return nil
 }
 
 // writeVariables makes the EFI variables that the initramfs holds, each in one write.
@@ -301,19 +308,7 @@ func runSystem() error {
 			return fmt.Errorf("cannot start the agent: %w", err)
 		}
 		process.Store(int64(agent.Process.Pid))
-		if sickness("freeze") {
-			time.AfterFunc(freezeAfter, func() {
-				say("everything hangs")
-				close(hung)
-				_ = agent.Process.Signal(unix.SIGSTOP)
-			})
-		}
-		if sickness("orphan") {
-			time.AfterFunc(freezeAfter, func() {
-				say("somebody kills the agent; all else goes on")
-				_ = agent.Process.Kill()
-			})
-		}
+		fallSick(agent, hung)
 		done := make(chan error, 1)
 		go func() { done <- agent.Wait() }()
 		select {
@@ -334,6 +329,23 @@ func runSystem() error {
 			}
 			return restart()
 		}
+	}
+}
+
+// fallSick makes the system do after a while what its sickness is.
+func fallSick(agent *exec.Cmd, hung chan struct{}) {
+	if sickness("freeze") {
+		time.AfterFunc(freezeAfter, func() {
+			say("everything hangs")
+			close(hung)
+			_ = agent.Process.Signal(unix.SIGSTOP)
+		})
+	}
+	if sickness("orphan") {
+		time.AfterFunc(freezeAfter, func() {
+			say("somebody kills the agent; all else goes on")
+			_ = agent.Process.Kill()
+		})
 	}
 }
 

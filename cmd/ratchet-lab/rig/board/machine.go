@@ -35,16 +35,8 @@ type Supply struct {
 // Power switches a board on, with a second bank of flash as the factory made it where there is none yet. Cut takes the
 // power away; so does the end of ctx.
 func (t Kind) Power(ctx context.Context, p Supply) (*Machine, error) {
-	flash := filepath.Join(p.Dir, flashFile)
-	if _, err := os.Stat(flash); err != nil && t.flash != nil {
-		b, err := t.flash(t)
-		if err != nil {
-			return nil, err
-		}
-		if err := errors.Join(os.WriteFile(flash, nil, 0o644), os.Truncate(flash, int64(len(b))),
-			image.WriteAt(flash, b, 0)); err != nil {
-			return nil, err
-		}
+	if err := t.makeFlash(p.Dir); err != nil {
+		return nil, err
 	}
 	accel := "tcg"
 	if p.KVM {
@@ -94,6 +86,22 @@ func (t Kind) Power(ctx context.Context, p Supply) (*Machine, error) {
 	}
 	go func() { m.done <- m.cmd.Wait() }()
 	return m, nil
+}
+
+// makeFlash makes the firmware's flash where the machine has one and it is not there yet.
+func (t Kind) makeFlash(dir string) error {
+	flash := filepath.Join(dir, flashFile)
+	if _, err := os.Stat(flash); err != nil && t.flash != nil {
+		b, err := t.flash(t)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(os.WriteFile(flash, nil, 0o644), os.Truncate(flash, int64(len(b))),
+			image.WriteAt(flash, b, 0)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Cut takes the power away.
