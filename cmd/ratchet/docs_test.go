@@ -20,17 +20,17 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 )
 
-// TestIntegrationSample: the configuration in INTEGRATION.md is one that the program takes. Only its
+// TestIntegrationSample: the configuration in docs/integration/system.md is one that the program takes. Only its
 // paths are changed, and the files that it names are made.
 func TestIntegrationSample(t *testing.T) {
-	doc, err := os.ReadFile("../../INTEGRATION.md")
+	doc, err := os.ReadFile("../../docs/integration/system.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, sample, ok := strings.Cut(string(doc), "```toml\n")
 	sample, _, ok2 := strings.Cut(sample, "```")
 	if !ok || !ok2 {
-		t.Fatal("INTEGRATION.md has no TOML sample")
+		t.Fatal("docs/integration/system.md has no TOML sample")
 	}
 	dir := t.TempDir()
 	sample = regexp.MustCompile(`"/(etc|var)/`).ReplaceAllString(sample, `"`+dir+"/")

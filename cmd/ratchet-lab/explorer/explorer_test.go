@@ -113,9 +113,9 @@ func TestWeakLayouts(t *testing.T) {
 	}
 }
 
-// TestIntegration: each layout stands in INTEGRATION.md where it belongs, with the scenario that breaks it.
+// TestIntegration: each layout stands in docs/integration/bootloader.md where it belongs, with the scenario that breaks it.
 func TestIntegration(t *testing.T) {
-	b, err := os.ReadFile("../../../INTEGRATION.md")
+	b, err := os.ReadFile("../../../docs/integration/bootloader.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestIntegration(t *testing.T) {
 	safe, weak, found := strings.Cut(text, "**Not power-safe**")
 	weak, _, end := strings.Cut(weak, "\n## ")
 	if !found || !end {
-		t.Fatal("the two lists of INTEGRATION.md, section 2, are not there")
+		t.Fatal("the two lists of docs/integration/bootloader.md are not there")
 	}
 	for _, l := range explorer.Loaders() {
 		switch {

@@ -17,7 +17,7 @@ import (
 // Loader is a bootloader with a layout of its metadata on a medium.
 type Loader struct {
 	Name string
-	// Layout is the line of INTEGRATION.md, section 2.
+	// Layout is the line of docs/integration/bootloader.md.
 	Layout string
 	// PowerSafe: no brick is allowed. Of the others the explorer shows how they fail.
 	PowerSafe bool
