@@ -207,3 +207,15 @@ func TestOptions(t *testing.T) {
 		t.Errorf("%04X", n)
 	}
 }
+
+// TestFaults: an error of the firmware is told, and the verb can be called again.
+func TestFaults(t *testing.T) {
+	boottest.Faults(t, boottest.Board{
+		Slots: [2]bootctl.Slot{"A", "B"}, Factory: disk(t),
+		Backend: func(d *boottest.Disk) bootctl.Backend { return backend(t, d) },
+	}, func(d *boottest.Disk) {
+		d.Variables().Put(order, 7, append(words(0, 1, 0x77), 0x10))
+		d.Variables().Put(boot(0x10), 7, nil)
+		d.Variables().Put(next, 7, nil) // with it an armed slot stays armed where the last write fails
+	})
+}

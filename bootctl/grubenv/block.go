@@ -64,19 +64,16 @@ func nextLine(b []byte) int {
 	return -1
 }
 
-// cut splits a line into name and raw value; ok is false for a comment.
-func cut(line []byte) (name string, value []byte, ok bool) {
-	if line[0] == '#' {
-		return "", nil, false
-	}
+// cut splits a line into name and raw value. A comment has no name of ours.
+func cut(line []byte) (name string, value []byte) {
 	n, v, _ := bytes.Cut(line, []byte("="))
-	return string(n), bytes.TrimSuffix(v, []byte("\n")), true
+	return string(n), bytes.TrimSuffix(v, []byte("\n"))
 }
 
 // get returns the unescaped value of a variable. Of a name that stands twice the last counts, as in load_env.
 func (b block) get(name string) (value string, found bool) {
 	for _, line := range b {
-		if n, v, ok := cut(line); ok && n == name {
+		if n, v := cut(line); n == name {
 			value, found = unescape(v), true
 		}
 	}
@@ -86,8 +83,8 @@ func (b block) get(name string) (value string, found bool) {
 func unescape(v []byte) string {
 	var s strings.Builder
 	for i := 0; i < len(v); i++ {
-		if v[i] == '\\' && i+1 < len(v) {
-			i++
+		if v[i] == '\\' {
+			i++ // a line does not end within an escape
 		}
 		s.WriteByte(v[i])
 	}
@@ -101,9 +98,10 @@ func escape(v string) string {
 // set puts name=value where the variable stands first, or at the end, and removes its other lines.
 func (b block) set(name, value string) block {
 	line := []byte(name + "=" + escape(value) + "\n")
-	out, done := make(block, 0, len(b)+1), false
+	var out block
+	done := false
 	for _, l := range b {
-		if n, _, ok := cut(l); !ok || n != name {
+		if n, _ := cut(l); n != name {
 			out = append(out, l)
 		} else if !done {
 			out, done = append(out, line), true
@@ -118,8 +116,8 @@ func (b block) set(name, value string) block {
 // without returns the lines whose names are not among names.
 func (b block) without(names []string) block {
 	return slices.DeleteFunc(slices.Clone(b), func(l []byte) bool {
-		n, _, ok := cut(l)
-		return ok && slices.Contains(names, n)
+		n, _ := cut(l)
+		return slices.Contains(names, n)
 	})
 }
 
@@ -137,8 +135,7 @@ func (b block) encode() ([]byte, error) {
 	if n := b.used(); n > Size {
 		return nil, fmt.Errorf("the variables need %d bytes, the environment block has %d", n, Size)
 	}
-	out := make([]byte, 0, Size)
-	out = append(out, signature...)
+	out := []byte(signature)
 	for _, l := range b {
 		out = append(out, l...)
 	}
@@ -171,7 +168,8 @@ func Decode(b []byte) ([]string, error) {
 	}
 	var vars []string
 	for _, l := range lines {
-		if n, v, ok := cut(l); ok {
+		if l[0] != '#' {
+			n, v := cut(l)
 			vars = append(vars, n+"="+unescape(v))
 		}
 	}

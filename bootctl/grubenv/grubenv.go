@@ -88,7 +88,7 @@ func New(fsys hal.FS, o Options) (*Backend, error) {
 		return nil, fmt.Errorf("cannot use the GRUB environment: %w", err)
 	}
 	for _, s := range o.Slots {
-		if s[0] >= '0' && s[0] <= '9' {
+		if s[0] <= '9' { // a digit: no other byte of a name is as low
 			return nil, fmt.Errorf("cannot use the GRUB environment: a variable of GRUB cannot begin like slot %s", s)
 		}
 	}
@@ -150,9 +150,8 @@ func (c codec) record(lines block, old, next choice.Choice) block {
 		lines = lines.set(orderVar, strings.Join(next.Order, " "))
 	}
 	for _, s := range c.o.Slots {
-		was, known := old.Entries[string(s)]
 		e := next.Entries[string(s)]
-		if known && was == e {
+		if old.Entries[string(s)] == e {
 			continue
 		}
 		ok := "0"
@@ -186,9 +185,7 @@ func (r *reading) Choice() choice.Choice {
 		if !found {
 			c.Order = append(c.Order, string(s))
 		}
-		if !slices.Contains(names, string(s)) {
-			names = append(names, string(s))
-		}
+		names = append(names, string(s))
 	}
 	for _, name := range names {
 		var e choice.Entry

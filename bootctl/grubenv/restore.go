@@ -1,8 +1,6 @@
 package grubenv
 
 import (
-	"fmt"
-
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 )
@@ -10,11 +8,9 @@ import (
 // Restore implements engine.Reading. GRUB itself needs no variable but ours, so that it does without a
 // shadow copy, too.
 func (r *reading) Restore(c engine.Change) error {
-	var lines block
-	if kept, err := r.loadShadow(); err == nil {
-		lines = kept.without(r.ours())
-	}
-	return r.write(r.record(lines, c.Old, c.Next))
+	raw, _ := r.shadow().Load()
+	kept, _ := parseBlock(raw)
+	return r.write(r.record(kept.without(r.ours()), c.Old, c.Next))
 }
 
 // ours are the names of all variables that this package writes.
@@ -28,18 +24,6 @@ func (c codec) ours() []string {
 
 func (c codec) shadow() engine.Shadow {
 	return engine.Shadow{FS: c.fs, Path: c.o.Shadow, Limit: Size, Of: "the environment block"}
-}
-
-func (c codec) loadShadow() (block, error) {
-	raw, err := c.shadow().Load()
-	if err != nil {
-		return nil, err
-	}
-	lines, err := parseBlock(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", engine.ErrShadow, err)
-	}
-	return lines, nil
 }
 
 // Tidy implements engine.Reading: the lines of other programs are the shadow copy.

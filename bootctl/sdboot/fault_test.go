@@ -213,3 +213,18 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestFaults: an error of the file system is told, and the verb can be called again.
+func TestFaults(t *testing.T) {
+	boottest.Faults(t, boottest.Board{
+		Slots: [2]bootctl.Slot{"A", "B"}, Factory: disk(t),
+		Backend: func(d *boottest.Disk) bootctl.Backend { return backend(t, d) },
+	}, func(d *boottest.Disk) {
+		names, _ := d.List(folder)
+		for _, n := range names {
+			if strings.HasPrefix(n, "ratchet-") {
+				d.Put(folder+"/"+n, make([]byte, sdboot.Size))
+			}
+		}
+	})
+}

@@ -21,15 +21,12 @@ type one struct {
 	fault error // why the copy does not validate
 }
 
+// parseCopy reads a copy of minSize bytes or more.
 func parseCopy(raw []byte, redundant bool) one {
 	c := one{raw: raw}
 	head := headerSingle
 	if redundant {
 		head = headerRedundant
-	}
-	if len(raw) < minSize || len(raw) > maxSize {
-		c.fault = fmt.Errorf("%d bytes are no environment", len(raw))
-		return c
 	}
 	if redundant {
 		c.flags = raw[crcLen]

@@ -30,14 +30,14 @@ var errStructure = errors.New("not a list of variables")
 // parseList splits the data of a valid copy as U-Boot's himport_r does: entries end with a NUL, the
 // list ends with an empty entry, or with the data. What comes after is of no meaning.
 func parseList(data []byte) (list, error) {
-	if len(data) > 1 && data[0] == 0 && data[1] != 0 {
+	if data[0] == 0 && data[1] != 0 {
 		// U-Boot deletes the variable without a name and reads on; fw_printenv sees an empty list.
 		return nil, fmt.Errorf("%w: it starts with an empty entry that is not the last", errStructure)
 	}
 	var l list
 	for len(data) > 0 && data[0] != 0 {
 		entry, rest, _ := bytes.Cut(data, []byte{0})
-		if name, value, found := cut(entry); found && name == "" && len(value) > 0 {
+		if name, value := cut(entry); name == "" && len(value) > 0 {
 			// himport_r gives the whole import up here and U-Boot takes its built-in defaults.
 			return nil, fmt.Errorf("%w: a value without a name", errStructure)
 		}
@@ -47,28 +47,19 @@ func parseList(data []byte) (list, error) {
 	return l, nil
 }
 
-// cut splits an entry into name and value as U-Boot does: blanks before the name do not count, and
-// what then begins with '#' is a comment. found is false for entries without '='.
-func cut(entry []byte) (name string, value []byte, found bool) {
-	entry = bytes.TrimLeft(entry, " \t")
-	if len(entry) > 0 && entry[0] == '#' {
-		return "", nil, false
-	}
-	n, v, found := bytes.Cut(entry, []byte("="))
-	return string(n), v, found
+// cut splits an entry into name and value as U-Boot does: blanks before the name do not count. What begins
+// with '#' is a comment to U-Boot, and has no name of ours.
+func cut(entry []byte) (name string, value []byte) {
+	n, v, _ := bytes.Cut(bytes.TrimLeft(entry, " \t"), []byte("="))
+	return string(n), v
 }
 
 // get returns the value of a variable as U-Boot imports it: the last entry of a name counts, one
 // without a value deletes it, and a backslash takes the next byte as it is.
 func (l list) get(name string) (value string, found bool) {
 	for _, entry := range l {
-		n, v, eq := cut(entry)
-		switch {
-		case n != name || len(n) == 0:
-		case !eq || len(v) == 0:
-			value, found = "", false
-		default:
-			value, found = unescape(v), true
+		if n, v := cut(entry); n == name {
+			value, found = unescape(v), len(v) > 0
 		}
 	}
 	return value, found
@@ -89,9 +80,10 @@ func unescape(v []byte) string {
 // The value must hold nothing that needs an escape.
 func (l list) set(name, value string) list {
 	entry := []byte(name + "=" + value)
-	out, done := make(list, 0, len(l)+1), false
+	var out list
+	done := false
 	for _, e := range l {
-		if n, _, _ := cut(e); n != name {
+		if n, _ := cut(e); n != name {
 			out = append(out, e)
 		} else if !done {
 			out, done = append(out, entry), true
@@ -106,7 +98,7 @@ func (l list) set(name, value string) list {
 // without returns the entries whose names are not among names.
 func (l list) without(names []string) list {
 	return slices.DeleteFunc(slices.Clone(l), func(e []byte) bool {
-		n, _, _ := cut(e)
+		n, _ := cut(e)
 		return slices.Contains(names, n)
 	})
 }

@@ -3,6 +3,9 @@ package ubootenv
 // Decode gives tests the entries of one copy of an environment, as they stand. redundant says whether
 // the copy has a flags byte. The error says what does not validate.
 func Decode(b []byte, redundant bool) ([]string, error) {
+	if len(b) < minSize {
+		return nil, errStructure
+	}
 	c := parseCopy(b, redundant)
 	if c.fault != nil {
 		return nil, c.fault

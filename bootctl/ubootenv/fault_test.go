@@ -358,3 +358,19 @@ func TestRAUC(t *testing.T) {
 		}
 	}
 }
+
+// TestFaults: an error of the medium is told, and the verb can be called again.
+func TestFaults(t *testing.T) {
+	for _, l := range layouts {
+		boottest.Faults(t, boottest.Board{
+			Slots: [2]bootctl.Slot{"A", "B"}, Factory: l.disk(t, factory...),
+			Backend: func(d *boottest.Disk) bootctl.Backend { return l.backend(t, d) },
+		}, func(d *boottest.Disk) {
+			for _, c := range l.copies {
+				f := d.Get(c.Path)
+				f[c.Offset+int64(len(f))*b2i(c.Offset < 0)+c.Size/2] ^= 1
+				d.Put(c.Path, f)
+			}
+		})
+	}
+}

@@ -38,6 +38,7 @@ func TestChoose(t *testing.T) {
 		{a: 1, b: 2, want: "B", serial: 3, copy: 0},
 		{a: 7, b: 7, want: "A", serial: 8, copy: 1},
 		{a: 0, b: 0, want: "A", serial: 1, copy: 1},
+		{a: 0, b: 1, want: "B", serial: 2, copy: 0},
 		{a: 255, b: 255, want: "A", serial: 0, copy: 1},
 		{a: 255, b: 0, want: "B", serial: 1, copy: 0},
 		{a: 0, b: 255, want: "A", serial: 1, copy: 1},

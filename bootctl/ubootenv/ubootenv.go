@@ -182,9 +182,8 @@ func (c codec) record(l list, old, next choice.Choice) list {
 		l = l.set(orderVar, strings.Join(next.Order, " "))
 	}
 	for _, s := range c.o.Slots {
-		was, known := old.Entries[string(s)]
 		e := next.Entries[string(s)]
-		if known && was == e {
+		if old.Entries[string(s)] == e {
 			continue
 		}
 		l = l.set(leftVar(s), strconv.Itoa(min(e.Tries, bootctl.MaxTries)))
@@ -213,9 +212,7 @@ func (r *reading) Choice() choice.Choice {
 		if order == "" {
 			c.Order = append(c.Order, string(s))
 		}
-		if !slices.Contains(names, string(s)) {
-			names = append(names, string(s))
-		}
+		names = append(names, string(s))
 	}
 	for _, name := range names {
 		e := choice.Entry{Tries: r.o.FullTries}
