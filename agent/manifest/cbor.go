@@ -194,7 +194,7 @@ func (r *reader) pairs(least, most int, fn func(key []byte) error) error {
 		return err
 	}
 	var last []byte
-	var all [][]byte
+	var all [][]byte // keys so far, where they are unordered
 	for range n {
 		start := r.pos
 		if err := r.key(); err != nil {
@@ -202,10 +202,10 @@ func (r *reader) pairs(least, most int, fn func(key []byte) error) error {
 		}
 		key := r.b[start:r.pos:r.pos]
 		switch {
-		case !r.unordered && last != nil && bytes.Compare(last, key) >= 0:
+		case !r.unordered && bytes.Compare(last, key) >= 0:
 			r.pos = start
 			return r.errorf("map keys are not in deterministic order, or one appears twice")
-		case r.unordered && slices.ContainsFunc(all, func(k []byte) bool { return bytes.Equal(k, key) }):
+		case slices.ContainsFunc(all, func(k []byte) bool { return bytes.Equal(k, key) }):
 			r.pos = start
 			return r.errorf("map key appears twice")
 		case r.unordered:
@@ -235,11 +235,18 @@ func (r *reader) key() error {
 	return r.errorf("integer, text or component identifier expected as a map key")
 }
 
-// intKey returns an integer key; text and other keys give ok = false.
+// intKey returns an integer key; text and other keys give 0 and ok = false.
 func intKey(key []byte) (k int64, ok bool) {
 	r := reader{b: key}
 	k, err := r.int()
 	return k, err == nil
+}
+
+// textKey returns a text as a key; others give "" and ok = false.
+func textKey(key []byte) (s string, ok bool) {
+	r := reader{b: key}
+	s, err := r.text(len(key))
+	return s, err == nil
 }
 
 // component reads a component identifier: an array of byte strings.

@@ -158,7 +158,6 @@ func (p *processor) imageMatch(c *component) verdict {
 			return fails("content is %s, must be %s", got, want)
 		}
 	case c.unbound():
-		c.install.Size = size
 		v.binds = true
 	case c.holds != want:
 		if c.holds.IsZero() {

@@ -145,7 +145,7 @@ func (e *Encryption) read(r *reader) error {
 		return r.errorf("algorithm %s is in the wrong header", sizes.name)
 	case len(h.iv) != sizes.iv:
 		return r.errorf("IV of %d bytes, %s has %d", len(h.iv), sizes.name, sizes.iv)
-	case h.ephemeral != nil || h.salt != nil:
+	case h.salt != nil:
 		return r.errorf("headers of a recipient stand in the content's layer")
 	case !r.null():
 		return r.errorf("ciphertext must be nil: it is elsewhere")
@@ -194,8 +194,8 @@ func (e *Encryption) recipient(r *reader, keySize int) error {
 		return r.errorf("algorithm %d is in the wrong header", h.alg)
 	case h.iv != nil:
 		return r.errorf("IV in a recipient")
-	case !agreed && (h.ephemeral != nil || h.salt != nil):
-		return r.errorf("ephemeral key or salt without key agreement")
+	case !agreed && h.salt != nil:
+		return r.errorf("salt without key agreement")
 	case agreed && h.ephemeral == nil:
 		return r.errorf("ephemeral key is missing")
 	case agreed:
@@ -231,7 +231,7 @@ func (r *reader) headers() (h encryptionHeaders, err error) {
 	if len(h.protected) > 0 {
 		err = unordered(h.protected, func(r *reader) error {
 			return r.pairs(0, 8, func(key []byte) error {
-				if k, ok := intKey(key); ok && k == suit.HeaderAlg {
+				if k, _ := intKey(key); k == suit.HeaderAlg {
 					h.algProtected = true
 					h.alg, err = r.int()
 					return err
@@ -245,17 +245,17 @@ func (r *reader) headers() (h encryptionHeaders, err error) {
 		}
 	}
 	err = r.pairs(0, 8, func(key []byte) (err error) {
-		k, ok := intKey(key)
+		k, _ := intKey(key)
 		switch {
-		case ok && k == suit.HeaderAlg && !h.algProtected:
+		case k == suit.HeaderAlg && !h.algProtected:
 			h.alg, err = r.int()
-		case ok && k == suit.HeaderKeyID:
+		case k == suit.HeaderKeyID:
 			h.kid, err = r.bytes(MaxKeyID)
-		case ok && k == suit.HeaderIV:
+		case k == suit.HeaderIV:
 			h.iv, err = r.bytes(16)
-		case ok && k == suit.HeaderSalt:
+		case k == suit.HeaderSalt:
 			h.salt, err = r.bytes(64)
-		case ok && k == suit.HeaderEphemeral && h.algProtected && h.alg == ECDHA128KW:
+		case k == suit.HeaderEphemeral && h.algProtected && h.alg == ECDHA128KW:
 			h.ephemeral, err = r.point()
 		default:
 			unknown = r.errorf("unprotected header %s is not understood", suit.Brief(key))

@@ -102,12 +102,9 @@ func (e *Envelope) parse() error {
 		if k, ok := intKey(key); ok {
 			return e.element(k, el)
 		}
-		if key[0]>>5 != suit.MajorText {
+		name, ok := textKey(key)
+		if !ok {
 			return errors.New("envelope key is neither an integer nor a text")
-		}
-		name, err := (&reader{b: key}).text(MaxName)
-		if err != nil {
-			return err
 		}
 		if len(e.integrated) == MaxIntegrated {
 			return fmt.Errorf("more than %d integrated payloads", MaxIntegrated)

@@ -131,9 +131,8 @@ func (p *processor) copy(o *op, f *frame, i int) error {
 	switch {
 	case from.install != nil:
 		*in = *from.install
-		if size, ok := get[int64](from.values, suit.ParameterSize); ok && in.PayloadSize == 0 &&
-			in.Encoding == EncodingRaw && in.Encryption.IsZero() {
-			in.PayloadSize = size
+		if in.PayloadSize == 0 && in.Encoding == EncodingRaw && in.Encryption.IsZero() {
+			in.PayloadSize, _ = get[int64](from.values, suit.ParameterSize)
 		}
 	case !from.holds.IsZero():
 		in.From, in.Image = from.name, from.holds

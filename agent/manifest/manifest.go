@@ -187,9 +187,6 @@ func (m *Manifest) parse() error {
 		case 6:
 			err = m.readSetVersion(r)
 		case suit.KeyValidate, suit.KeyFetch, suit.KeyInstall:
-			if !seen[3] {
-				return errors.New("common is missing")
-			}
 			sections[int(k)], err = m.section(r, b, int(k))
 		case suit.KeyText:
 			err = m.readText(r)
@@ -271,7 +268,7 @@ func unsupported(r *reader, key int64) error {
 	for range n / 2 {
 		at := seq.pos
 		code, err := seq.int()
-		if err == nil && commands[code].refused != "" {
+		if commands[code].refused != "" {
 			e.Offset = at
 			break
 		}

@@ -201,7 +201,7 @@ func (r *reader) parameters(set, nested bool) ([]setting, error) {
 		}
 		p, known := parameters[k]
 		switch {
-		case !known && k <= -256:
+		case k <= -256:
 			return &Error{Code: CodeParameter, Offset: -1, What: "custom parameter " + itoa(k) + " is not supported"}
 		case !known:
 			return &Error{Code: CodeParameter, Offset: -1, What: "parameter " + itoa(k) + " is unknown"}

@@ -109,7 +109,6 @@ func (p *processor) selects(o *op, f *frame, at int) error {
 	}
 	f.index, f.single = o.index.list, o.index.single
 	if o.index.all {
-		f.index = nil
 		for i := range p.components {
 			f.index = append(f.index, i)
 		}
@@ -227,7 +226,7 @@ func (p *processor) tryEach(o *op, f *frame, c int) (*failure, error) {
 		inner := f.nested(c)
 		inner.soft = true
 		fail, err := p.run(branch, inner)
-		if err != nil || fail == nil || !inner.soft {
+		if fail == nil || !inner.soft {
 			return fail, err
 		}
 		failures = append(failures, fail)

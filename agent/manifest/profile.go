@@ -40,7 +40,7 @@ func elementCode(key int64) Code {
 func lookup(code int64) (command, *Error) {
 	c, ok := commands[code]
 	switch {
-	case !ok && code <= -256:
+	case code <= -256:
 		return command{},
 			&Error{Code: CodeCommand, Offset: -1, What: "custom command " + itoa(code) + " is not supported"}
 	case !ok:

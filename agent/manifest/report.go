@@ -113,9 +113,6 @@ func (r Report) Fail(why Code, at Place, measured Properties) Report {
 		n, _ := slices.BinarySearch(r.steps, at.step)
 		r.Entries, r.steps = r.Entries[:n:n], r.steps[:n:n]
 	}
-	if measured == nil {
-		measured = Properties{}
-	}
 	r.Failure = &Failure{Reason: why, Record: Record{
 		Section: at.Section, Offset: uint64(max(at.Offset, 0)), Index: uint64(max(at.Index, 0)), Properties: measured,
 	}}
@@ -159,8 +156,7 @@ func (p *processor) record(o *op, c int, ok bool) {
 // measure is the actual value that a condition compared, as far as it is known.
 func (p *processor) measure(code int64, c *component) Properties {
 	own := func(key int64, have []UUID) Properties {
-		want, _ := get[UUID](c.values, key)
-		if i := slices.Index(have, want); i >= 0 {
+		if want, _ := get[UUID](c.values, key); slices.Contains(have, want) {
 			return Properties{key: want}
 		} else if len(have) > 0 {
 			return Properties{key: have[0]}
@@ -239,7 +235,7 @@ func ProfileCapabilities(components []ComponentID) Capabilities {
 // must not keep the outcome from being told.
 func EncodeReport(r Report) ([]byte, error) {
 	b, err := r.encode()
-	for err == nil && len(b) > MaxReport && len(r.Entries) > 0 {
+	for len(b) > MaxReport && len(r.Entries) > 0 {
 		r.Entries = r.Entries[:len(r.Entries)*3/4]
 		b, err = r.encode()
 	}
@@ -282,7 +278,8 @@ func (r Report) encode() ([]byte, error) {
 	if r.Can != nil {
 		m[suit.ReportCapability] = r.Can.encode()
 	}
-	return w.Wrap(m), w.Err
+	b := w.Wrap(m)
+	return b, w.Err
 }
 
 func (r *Record) encode(w *suit.Writer) any {

@@ -102,8 +102,7 @@ func (r *Report) result(in *reader) error {
 	}
 	f := &Failure{}
 	r.Failure = f
-	n := 0
-	err := in.pairs(3, 3, func(key []byte) (err error) {
+	return in.pairs(3, 3, func(key []byte) (err error) {
 		k, _ := intKey(key)
 		switch k {
 		case suit.ReportCode:
@@ -113,16 +112,14 @@ func (r *Report) result(in *reader) error {
 		case suit.ReportReason:
 			var code uint64
 			code, err = in.uint()
-			if f.Reason = Code(code); err == nil && code > uint64(CodeInvokePending) {
+			if f.Reason = Code(code); code > uint64(CodeInvokePending) {
 				err = in.errorf("reason %d is unknown", code)
 			}
 		default:
 			err = in.errorf("result has an unknown key")
 		}
-		n++
 		return err
 	})
-	return err
 }
 
 func (r *Record) read(in *reader) error {
@@ -173,11 +170,11 @@ func (c *Claim) read(in *reader) error {
 
 // read reads one parameter. A private one may hold what the CDDL lets custom parameters hold.
 func (p Properties) read(in *reader, key []byte) error {
-	k, ok := intKey(key)
-	if !ok || k == 0 {
+	k, _ := intKey(key)
+	if k == 0 {
 		return in.errorf("parameter is not an integer above or below 0")
 	}
-	if row, known := parameters[k]; known && row.read != nil {
+	if row := parameters[k]; row.read != nil {
 		v, err := row.read(in)
 		if err != nil {
 			return fmt.Errorf("parameter %s: %w", row.name, err)
@@ -212,8 +209,8 @@ func (p Properties) read(in *reader, key []byte) error {
 func (c *Capabilities) read(in *reader) error {
 	lists := c.lists()
 	return in.pairs(1, 16, func(key []byte) error {
-		k, ok := intKey(key)
-		if ok && k == 1 {
+		k, _ := intKey(key)
+		if k == 1 {
 			n, err := in.array(1, 64)
 			for i := 0; i < n && err == nil; i++ {
 				var id ComponentID
@@ -223,7 +220,7 @@ func (c *Capabilities) read(in *reader) error {
 			return err
 		}
 		list, known := lists[k]
-		if !ok || !known {
+		if !known {
 			return in.errorf("capability is unknown")
 		}
 		n, err := in.array(1, 64)

@@ -83,10 +83,8 @@ func (m Manifest) process(d Device, listen func(*processor)) (*processor, error)
 	for _, id := range m.components {
 		name := id.String()
 		target, ok := d.Components[name]
-		if parent, found := strings.CutSuffix(name, "/"+PayloadPart); !ok && found {
-			if to, exists := d.Components[parent]; exists {
-				target = Target{Slot: to.Slot, Passed: true}
-			}
+		if to, exists := d.Components[strings.TrimSuffix(name, "/"+PayloadPart)]; !ok && exists {
+			target = Target{Slot: to.Slot, Passed: true}
 		}
 		p.components = append(p.components, component{
 			name: name, supported: ok, passed: target.Passed, slot: target.Slot, holds: target.Holds, values: values{},
@@ -176,7 +174,7 @@ func (c *component) unbound() bool { return c.install != nil && c.install.Image.
 func (p *processor) procedure() error {
 	sections := p.m.sections
 	if len(sections) == 0 {
-		sections = []section{{key: SectionShared}} // its conditions are asked all the same
+		sections = []section{{}} // the conditions of the shared sequence are asked all the same
 	}
 	for _, s := range sections {
 		if err := p.top(SectionShared, p.m.shared); err != nil {

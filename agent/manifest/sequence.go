@@ -132,10 +132,7 @@ func (p *builder) op(r *reader, base, depth int, shared bool) (op, error) {
 		panic(fmt.Sprintf("internal error: no reader for the argument of %s", c.name))
 	}
 	if err != nil {
-		if _, ok := err.(*Error); !ok {
-			err = fmt.Errorf("%s: %w", c.name, err)
-		}
-		return op{}, err
+		return op{}, fmt.Errorf("%s: %w", c.name, err)
 	}
 	return o, nil
 }

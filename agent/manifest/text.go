@@ -100,14 +100,12 @@ func (m *Manifest) readText(r *reader) error {
 	m.text = map[string]texts{}
 	return wrapped(content, func(r *reader) error {
 		return r.pairs(1, MaxLanguages, func(key []byte) error {
-			tag, err := (&reader{b: key}).text(MaxName)
-			if err != nil {
-				return err
-			}
+			tag, _ := textKey(key)
 			if !languageTag(tag) {
 				return fmt.Errorf("%.40q is not a language tag", tag)
 			}
-			m.text[tag], err = m.texts(r, 4, true)
+			t, err := m.texts(r, 4, true)
+			m.text[tag] = t
 			return err
 		})
 	})
@@ -121,7 +119,7 @@ func (m *Manifest) texts(r *reader, known int64, top bool) (texts, error) {
 	err := r.pairs(1, 64, func(key []byte) error {
 		if top && key[0]>>5 == suit.MajorArray {
 			id, err := (&reader{b: key}).component()
-			if err == nil && !slices.ContainsFunc(m.components, id.equal) {
+			if !slices.ContainsFunc(m.components, id.equal) {
 				err = fmt.Errorf("text is about component %s, which the manifest does not have", id)
 			}
 			if err == nil {
@@ -129,8 +127,8 @@ func (m *Manifest) texts(r *reader, known int64, top bool) (texts, error) {
 			}
 			return err
 		}
-		k, ok := intKey(key)
-		if !ok || k == 0 || k > known || k < 0 && k > -257 {
+		k, _ := intKey(key)
+		if k > known || k < 1 && k > -257 {
 			return r.errorf("text key is unknown")
 		}
 		s, err := r.text(MaxText)

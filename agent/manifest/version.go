@@ -116,7 +116,7 @@ func CheckVersion(v []int64) error {
 		switch {
 		case n >= 0 && !pre:
 			release++
-		case n < 0 && n >= -3 && !pre && i > 0:
+		case n >= -3 && !pre && i > 0:
 			pre = true
 		case n < 0:
 			return fmt.Errorf("version element %d is %d, want a number, or once -1 (rc), -2 (beta) or "+
@@ -167,10 +167,7 @@ func ParseVersion(s string) ([]int64, error) {
 	}
 	var v []int64
 	for _, p := range parts {
-		n, err := strconv.ParseInt(p, 10, 64)
-		if err != nil {
-			return nil, bad
-		}
+		n, _ := strconv.ParseInt(p, 10, 64) // what is no number is not written so
 		v = append(v, n)
 	}
 	if CheckVersion(v) != nil || FormatVersion(v) != s {

@@ -21,14 +21,11 @@ type Writer struct{ Err error }
 // Wrap encodes v; within another value the result becomes a byte string.
 func (w *Writer) Wrap(v any) []byte {
 	mode, err := cbor.CoreDetEncOptions().EncMode()
-	if err != nil {
-		w.Err = errors.Join(w.Err, err)
-		return nil
+	var b []byte
+	if err == nil {
+		b, err = mode.Marshal(v)
 	}
-	b, err := mode.Marshal(v)
-	if err != nil {
-		w.Err = errors.Join(w.Err, err)
-	}
+	w.Err = errors.Join(w.Err, err)
 	return b
 }
 
