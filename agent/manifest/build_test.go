@@ -196,7 +196,8 @@ func TestVersionCondition(t *testing.T) {
 		{v(1, 2, 3), eq, v(1), true}, {v(1, 2, 3), eq, v(1, 2), true}, {v(1, 2, 3), eq, v(1, 3), false},
 		{v(1, 2, 3), ge, v(1, 2, 3), true}, {v(1, 2, 3), gt, v(1, 2, 3), false}, {v(1, 2, 3), gt, v(1, 2, 2), true},
 		{v(1, 2, 3), le, v(1, 2, 3), true}, {v(1, 2, 3), lt, v(1, 2, 3), false}, {v(1, 2, 3), lt, v(1, 2, 4), true},
-		{v(1, 2, 3), gt, v(1), false}, {v(2), gt, v(1), true}, {v(1, 10), gt, v(1, 9), true},
+		{v(1, 2, 3), gt, v(1), false}, {v(1, 2, 3), le, v(1, 2, 2), false}, {v(1, 2, 3), ge, v(1, 2, 4), false},
+		{v(1, 2, 3), eq, v(1, 2, 4), false}, {v(2), gt, v(1), true}, {v(1, 10), gt, v(1, 9), true},
 		// A release is newer than its candidates, and rc > beta > alpha.
 		{v(1, 2), gt, v(1, 2, -1, 3), true}, {v(1, 2, -1, 3), lt, v(1, 2, 0), true},
 		{v(1, 2, -1, 3), gt, v(1, 2, -2, 9), true}, {v(1, 2, -2), gt, v(1, 2, -3), true},

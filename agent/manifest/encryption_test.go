@@ -150,6 +150,16 @@ func TestAuthenticate(t *testing.T) {
 		return err
 	}
 	swid := pars{14: enc(pars{0: "x"})}
+	nested := func(n int) raw { return append(bytes.Repeat([]byte{0x81}, n), 0) }
+	numbered := func(n int) []byte {
+		return craft{content: func(pars) []byte {
+			m := pars{}
+			for i := range n {
+				m[int64(100+i)] = 1
+			}
+			return enc(m)
+		}}.build(t)
+	}
 	for name, tt := range map[string]struct {
 		env  []byte
 		says string // "" = good
@@ -171,8 +181,20 @@ func TestAuthenticate(t *testing.T) {
 			"in the manifest and in the envelope"},
 		"a changed manifest": {edit(func(b []byte) []byte { b[len(b)-1] ^= 1; return b })(t),
 			"digest mismatch"},
-		"nobody's signature":   {made(release())(t), "not signed"},
-		"somebody's signature": {made(release(), "foreign-p256")(t), "no known signer"},
+		"nobody's signature":           {made(release())(t), "not signed"},
+		"somebody's signature":         {made(release(), "foreign-p256")(t), "no known signer"},
+		"a manifest of nothing":        {craft{content: func(pars) []byte { return []byte{0xa0} }}.build(t), ""},
+		"as many elements as are read": {numbered(32), ""},
+		"more":                         {numbered(33), "map of 33 elements, want 0 to 32"},
+		"an element that is nested": {craft{content: func(pars) []byte { return enc(pars{1: nested(15)}) }}.build(t),
+			""},
+		"nested too deep": {craft{content: func(pars) []byte { return enc(pars{1: nested(16)}) }}.build(t),
+			"nested too deep"},
+		"payload-fetch outside": {craft{fetch: inst(), severable: []int64{16}}.build(t), ""},
+		"candidate-verification outside": {craft{install: inst(), manifest: pars{18: nest(3, 15)},
+			severable: []int64{18}}.build(t), ""},
+		"what nobody signed, and a manifest that is none": {craft{outer: map[any]any{int64(14): enc("x")},
+			content: func(pars) []byte { return []byte{0xff} }}.build(t), "map expected"},
 		"a manifest that is none": {craft{content: func(pars) []byte { return []byte{0xff} }}.build(t),
 			"map expected"},
 		"a manifest with something more": {craft{content: func(m pars) []byte { return append(enc(m), 0) }}.build(t),
@@ -196,6 +218,7 @@ func TestIdentified(t *testing.T) {
 	}{
 		"both":         {identify(), true},
 		"neither":      {seq{20, a}, false},
+		"class alone":  {seq{20, pars{2: class[:]}, 2, 15}, false},
 		"vendor alone": {seq{20, pars{1: vendor[:]}, 1, 15}, false},
 		"class in a choice": {seq{20, pars{1: vendor[:]}, 1, 15, 15,
 			list{nest(20, pars{2: class[:]}, 2, 15), nest(14, 15)}}, true},
@@ -233,6 +256,49 @@ func TestInstallKnowsItsPlaces(t *testing.T) {
 			in.Stored.Index != 0 {
 			t.Errorf("%s: stored at %+v, matched at %+v, want %d and %d",
 				name, in.Stored, in.Matched, tt.stored, tt.matched)
+		}
+	}
+}
+
+// TestEncryptionBounds: what is as long as may be, for a recipient of another sort too.
+func TestEncryptionBounds(t *testing.T) {
+	kw := list{[]byte{}, pars{1: -3}, make([]byte, 24)}
+	box := func(to ...any) []byte {
+		return enc(cborTag(96, list{enc(pars{1: 1}), pars{5: make([]byte, 12)}, nil, list(to)}))
+	}
+	protected := func(n int) []byte { return box(list{enc(pars{99: make([]byte, n-6)}), pars{1: -6}, []byte{}}, kw) }
+	headers := func(n int) []byte {
+		p, q := pars{1: -6}, pars{}
+		for i := range n {
+			q[int64(100+i)] = 1
+			if i > 0 {
+				p[int64(200+i)] = 1
+			}
+		}
+		return box(list{enc(q), p, []byte{}}, kw)
+	}
+	salt := func(n int) []byte {
+		return box(list{enc(pars{1: -29}), pars{-1: point(nil), -20: make([]byte, n)}, make([]byte, 24)})
+	}
+	for name, tt := range map[string]struct {
+		b  []byte
+		ok bool
+	}{
+		"a protected header": {protected(manifest.MaxEncryption), true},
+		"a byte more":        {protected(manifest.MaxEncryption + 1), false},
+		"headers":            {headers(8), true}, "a header more": {headers(9), false},
+		"salt": {salt(64), true}, "a byte of salt more": {salt(65), false},
+		"a map with many keys": {box(list{[]byte{},
+			pars{1: -6, 99: raw(append([]byte{0xb8, 100}, make([]byte, 200)...))}, []byte{}}, kw), true},
+	} {
+		if _, err := manifest.ParseEncryption(tt.b); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	whole := box(kw)
+	for n := range whole {
+		if _, err := manifest.ParseEncryption(whole[:n:n]); err == nil {
+			t.Errorf("%d of %d bytes are read", n, len(whole))
 		}
 	}
 }

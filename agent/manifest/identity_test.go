@@ -49,6 +49,9 @@ func TestDigest(t *testing.T) {
 			t.Errorf("%q was read as %s", bad, d)
 		}
 	}
+	if d, err := manifest.ParseDigest(digA.String() + "0"); err == nil {
+		t.Errorf("65 digits were read as %s", d)
+	}
 	if !(manifest.Digest{}).IsZero() || digA.IsZero() || (manifest.Digest{}).String() != "" {
 		t.Error("zero digest")
 	}

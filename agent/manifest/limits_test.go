@@ -60,6 +60,13 @@ func TestLimits(t *testing.T) {
 			}
 			return craft{install: seq{12, l, 14, 15}}.build(t)
 		}},
+		{"MaxComponents in override-multiple", manifest.MaxComponents, func(n int) []byte {
+			p := pars{}
+			for i := range n {
+				p[int64(i)] = pars{5: 1}
+			}
+			return craft{components: named(manifest.MaxComponents), shared: twoID, install: seq{12, 0, 34, p}}.build(t)
+		}},
 		{"MaxCommands", manifest.MaxCommands, func(n int) []byte { return craft{install: repeat(n, 14, 15)}.build(t) }},
 		{"MaxTotal", manifest.MaxTotal, func(n int) []byte {
 			// identify is 3, install has 16 run-sequences, 15 of them full.
@@ -193,6 +200,28 @@ func TestLimitOfSteps(t *testing.T) {
 	}
 	if err := run(manifest.MaxSteps + 1); err == nil || !strings.Contains(err.Error(), "more than 4096 commands") {
 		t.Error(err)
+	}
+}
+
+// Each component of an override-multiple counts as a command.
+func TestLimitOfStepsOfOverrideMultiple(t *testing.T) {
+	every := pars{}
+	for i := range int64(8) {
+		every[i] = pars{5: 1}
+	}
+	run := func(steps int) *manifest.Error {
+		// 1 in shared, 8 x (1 + 63 x 8) and the last here; the rest is filled up.
+		s := seq{12, list{0, 0, 0, 0, 0, 0, 0, 0}, 32, nest(repeat(63, 34, every)...), 12, 0}
+		s = append(s, repeat(steps-1-8*(1+63*8)-1, 20, pars{5: 1})...)
+		return refused(t, craft{components: named(8), shared: seq{12, 0, 20, pars{5: 1}},
+			install: append(s, 34, pars{0: pars{5: 1}})}.build(t), device())
+	}
+	if e := run(manifest.MaxSteps); e == nil || e.Code != manifest.CodeComponent {
+		t.Errorf("at the bound: %v, want that the device lacks the components", e)
+	}
+	if e := run(manifest.MaxSteps + 1); e == nil ||
+		e.What != "directive-override-multiple: more than 4096 commands to execute" {
+		t.Errorf("beyond: %v", e)
 	}
 }
 

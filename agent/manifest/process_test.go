@@ -96,6 +96,9 @@ func processRules() []rule {
 		{"6.4", "but one that fails otherwise does",
 			craft{shared: seq{20, pars{1: class[:]}, 1, 15, 15, list{nest(24, 15), nest(14, 15)}}}, nil,
 			findings("rootfs 1", "rootfs 15")},
+		{"6.4", "whichever alternative it was",
+			craft{shared: seq{20, pars{1: class[:]}, 1, 15, 15, list{nest(14, 15), nest(24, 15)}}}, nil,
+			findings("rootfs 1", "rootfs 15")},
 		{"6.4", "failed directive",
 			craft{install: seq{21, 2, 3, 15}}, nil, refuses(manifest.CodeOperation, "uri is not set")},
 		{"6.4", "failed directive in try-each aborts",
@@ -268,6 +271,31 @@ func processRules() []rule {
 			12, list{0}, 20, pars{12: false, 21: u}, 32, nest(12, 0, 21, 2)}}, nil,
 			refuses(manifest.CodeOperation, "must not change the component index")},
 
+		{"6.7", "what was stored with order before is no race",
+			craft{components: two, shared: append(twoID, 12, 1, 20, a), install: seq{
+				12, 0, 20, pars{21: u}, 21, 2, 3, 15, 12, 1, 20, pars{12: false, 22: 0}, 22, 2, 3, 15}}, nil,
+			installs("rootfs "+u+" A", "boot "+u+" A")},
+		{"6.7", "nor is what was read", craft{components: two, shared: append(twoID, 12, 1, 20, a), install: seq{
+			12, 0, 20, pars{21: u}, 21, 2, 3, 15, 12, 1, 20, pars{22: 0}, 22, 2, 3, 15, 12, 0, 20, pars{12: false}, 21,
+			2, 3, 15}}, nil, installs("rootfs "+u+" A", "boot "+u+" A")},
+		{"6.7", "strict-order false again forgets nothing", craft{components: two, shared: twoID, install: seq{
+			12, 0, 20, pars{12: false, 21: u}, 21, 2, 20, pars{12: false}, 12, 1, 20, pars{22: 0}, 22, 2}}, nil,
+			refuses(manifest.CodeOperation, "target and source while strict-order is false")},
+		{"6.7", "what was read may be stored again after strict-order true",
+			craft{components: two, shared: append(twoID, 12, 1, 20, a), install: seq{
+				12, 0, 20, pars{21: u}, 21, 2, 3, 15, 12, 1, 20, pars{12: false, 22: 0}, 22, 2, 3, 15, 20,
+				pars{12: true},
+				20, pars{12: false}, 12, 0, 21, 2, 3, 15}}, nil, installs("rootfs "+u+" A", "boot "+u+" A")},
+		{"6.7", "of one component too, run-sequence must begin with set-component-index", craft{install: seq{
+			20, pars{12: false}, 32, nest(20, pars{21: u})}}, nil,
+			refuses(manifest.CodeOperation, "must begin with set-component-index")},
+		{"6.7", "in a sequence within a sequence too", craft{install: seq{
+			32, nest(20, pars{12: false}, 32, nest(20, pars{21: u}))}}, nil,
+			refuses(manifest.CodeOperation, "must begin with set-component-index")},
+		{"6.7", "and after override-multiple", craft{components: two, shared: twoID, install: seq{
+			12, true, 20, pars{12: false}, 34, pars{0: pars{21: u}}, 32, nest(21, 2)}}, nil,
+			refuses(manifest.CodeOperation, "must begin with set-component-index")},
+
 		{"8.4.8.15", "soft-failure outside, with override-multiple",
 			craft{install: seq{34, pars{0: pars{13: true}}, 14, 15}}, nil,
 			refuses(manifest.CodeParameter, "soft-failure")},
@@ -294,6 +322,10 @@ func processRules() []rule {
 			installs("boot https://x/b B")},
 		{"U5.7", "which does not leave its sequence", craft{components: two, shared: twoID, install: seq{
 			12, 0, 20, pars{21: u}, 32, nest(34, pars{1: pars{21: "https://x/b"}}), 21, 2, 3, 15}}, nil, fetched},
+		{"U5.7", "override-multiple overrides",
+			craft{install: seq{20, pars{21: "https://x/old"}, 34, pars{0: pars{21: u}}, 21, 2, 3, 15}}, nil, fetched},
+		{"U5.7", "in a sequence it may set soft-failure",
+			craft{install: join(seq{32, nest(34, pars{0: pars{13: true}}, 14, 15)}, inst())}, nil, fetched},
 		{"U5.7", "out of range",
 			craft{install: seq{34, pars{1: pars{21: u}}, 21, 2}}, nil,
 			refuses(manifest.CodeComponent, "component index 1")},

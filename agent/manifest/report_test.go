@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/manifest/dump"
@@ -108,8 +109,11 @@ func TestReport(t *testing.T) {
 		{"of the second component",
 			craft{components: two, shared: twoID, install: seq{12, true, 20, pars{14: 7}, 12, 1, 21, 15}}, nil,
 			"3@82.0[1] rootfs[1] 3@84.0[2] rootfs[2] ! 0 operation-failed 20@9.1[]"},
-		{"a severed section",
-			craft{shared: shared(0), install: inst(), severed: []int64{20}}, nil, " ! 0 severing-unsupported 20@0.0[]"},
+		{"a condition of the second component",
+			craft{components: two, shared: twoID, install: seq{12, 1, 20, pars{5: 1}, 5, 1, 20, pars{5: 0}, 5, 2}}, nil,
+			"3@82.0[1] rootfs[1] 3@84.0[2] rootfs[2] 20@7.1[5] 20@13.1[5] ! 5 condition-failed 20@13.1[5]"},
+		{"a severed section", craft{shared: shared(0), install: inst(), severed: []int64{20}}, nil,
+			" ! 0 severing-unsupported 20@0.0[]"},
 		{"every condition measures something", craft{shared: seq{
 			20,
 			pars{1: vendor[:], 2: class[:], 24: vendor[:], 3: pdigest(digA), 4: noon.Unix() + 9, 5: 1, 26: 10, 27: 1,
@@ -151,6 +155,72 @@ func TestReport(t *testing.T) {
 				t.Errorf("dump: %v\n%s", err, out.String())
 			}
 		})
+	}
+}
+
+// TestReportMeasures: what a failed condition found on the device; nothing where that is unknown.
+func TestReportMeasures(t *testing.T) {
+	other := manifest.UUIDv5(vendor, "other")
+	before := func(now int64) func(*manifest.Device) {
+		return func(d *manifest.Device) { d.Now = time.Unix(now, 0) }
+	}
+	failing := func(p pars, condition int) craft { return craft{shared: seq{20, p, condition, 2}} }
+	integrated := func(s string, c int) craft {
+		return craft{install: join(uri("#p"), seq{21, 0, c, 2}), payloads: map[string][]byte{"#p": []byte(s)}}
+	}
+	passes := func(p pars, condition int) craft { return craft{shared: seq{20, p, condition, 1, 14, 0}} }
+	for name, tt := range map[string]struct {
+		c    craft
+		dev  func(*manifest.Device)
+		want string
+	}{
+		"one of two vendors": {passes(pars{1: vendor[:]}, 1),
+			func(d *manifest.Device) { d.Vendors = []manifest.UUID{other, vendor} }, fmt.Sprint("map[1:", vendor, "]")},
+		"neither of two": {failing(pars{1: class[:]}, 1),
+			func(d *manifest.Device) { d.Vendors = []manifest.UUID{other, vendor} }, fmt.Sprint("map[1:", other, "]")},
+		"no device": {failing(pars{24: class[:]}, 24), nil, "map[]"},
+		"image": {failing(a, 3),
+			func(d *manifest.Device) { d.Components["rootfs"] = manifest.Target{Holds: digB} },
+			fmt.Sprint("map[3:", digB, "]")},
+		"unknown image":        {failing(a, 3), nil, "map[]"},
+		"integrated image":     {integrated("image B", 3), nil, fmt.Sprint("map[3:", digB, "]")},
+		"the same image":       {failing(a, 25), holdsA, fmt.Sprint("map[3:", digA, "]")},
+		"the same, integrated": {integrated("image A", 25), nil, fmt.Sprint("map[3:", digA, "]")},
+		"content":              {failing(pars{18: []byte("image B")}, 6), holdsA, fmt.Sprint("map[3:", digA, "]")},
+		"slot":                 {failing(pars{5: 0}, 5), nil, "map[5:1]"},
+		"slot 0": {failing(pars{5: 1}, 5),
+			func(d *manifest.Device) { d.Components["rootfs"] = manifest.Target{} }, "map[5:0]"},
+		"no slot": {failing(pars{5: 1}, 5),
+			func(d *manifest.Device) { d.Components["rootfs"] = manifest.Target{Slot: -1} }, "map[]"},
+		"time":                 {failing(pars{4: 0}, 4), before(0), "map[4:0]"},
+		"before its beginning": {passes(pars{4: 0}, 4), before(-1), "map[]"},
+		"no time":              {failing(pars{4: 0}, 4), func(d *manifest.Device) { d.TimeKnown = false }, "map[]"},
+		"battery":              {failing(pars{26: 1}, 26), func(d *manifest.Device) { d.BatteryMWh = 0 }, "map[26:0]"},
+		"no battery":           {failing(pars{26: 1}, 26), func(d *manifest.Device) { d.BatteryMWh = -1 }, "map[]"},
+		"version":              {failing(pars{28: enc(list{1, list{9}})}, 28), nil, "map[28:{3 [1 4 2]}]"},
+		"no version": {failing(pars{28: enc(list{1, list{9}})}, 28),
+			func(d *manifest.Device) { d.Version = nil }, "map[]"},
+		"priority": {failing(pars{27: 1}, 27),
+			func(d *manifest.Device) { d.Authorized = func(int64) bool { return false } }, "map[]"},
+	} {
+		m, err := accept(t, tt.c.build(t))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		d := device()
+		if tt.dev != nil {
+			tt.dev(&d)
+		}
+		r := m.Report(d)
+		var record *manifest.Record
+		for _, e := range r.Entries {
+			if r, ok := e.(*manifest.Record); ok {
+				record = r
+			}
+		}
+		if record == nil || fmt.Sprint(record.Properties) != tt.want {
+			t.Errorf("%s: %+v, want %s", name, record, tt.want)
+		}
 	}
 }
 
@@ -281,6 +351,52 @@ func TestReportOfARefusal(t *testing.T) {
 	}
 }
 
+// TestReportOfARefusalOfAnother: the place of an error is that of the report, and what a severed envelope lacks is
+// something that this device cannot do.
+func TestReportOfARefusalOfAnother(t *testing.T) {
+	r := manifest.Refused([]byte("x"),
+		&manifest.Error{Code: manifest.CodeSevering, Section: 20, Offset: 5, Component: 2})
+	if want := " ! 0 severing-unsupported 20@5.2[]"; told(r) != want || r.Can == nil ||
+		r.Manifest != manifest.Sum([]byte("x")) {
+		t.Errorf("%s, %v, want %s", told(r), r.Can, want)
+	}
+	if r := manifest.Refused(nil, errors.New("x")); told(r) != " ! 0 cbor-parse 0@0.0[]" || r.Can != nil {
+		t.Errorf("%s, %v", told(r), r.Can)
+	}
+	for want, section := range map[string]int{"shared-sequence": 3, "install": 20, "section 0": 0, "section 17": 17} {
+		r := manifest.Report{Manifest: digA}.Fail(manifest.CodeOperation,
+			manifest.Place{Section: section, Offset: 4, Index: 1}, nil)
+		if want := "manifest " + digA.String() + " failed: operation-failed in " + want +
+			" at offset 4, component 1"; r.String() != want {
+			t.Errorf("%s, want %s", r, want)
+		}
+	}
+}
+
+// TestReportKeepsWhatItDoesNotKnowTheTimeOf: entries of a report that was read stay when it is made one of a failure.
+func TestReportKeepsWhatItDoesNotKnowTheTimeOf(t *testing.T) {
+	m, err := accept(t, craft{install: join(uri(u), seq{21, 1, 3, 1})}.build(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := m.Resolve(device())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := m.Report(device())
+	b, err := manifest.EncodeReport(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := manifest.DecodeReport(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := back.Fail(manifest.CodeOperation, u.Installs[0].Stored, nil); len(got.Entries) != len(r.Entries) {
+		t.Errorf("%s of %s", told(got), told(r))
+	}
+}
+
 func TestReportRefusesToEncode(t *testing.T) {
 	good := manifest.Report{Manifest: digA}
 	for name, change := range map[string]func(r *manifest.Report){
@@ -310,6 +426,25 @@ func TestReportRefusesToEncode(t *testing.T) {
 		if _, err := manifest.EncodeReport(r); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// Of what a failure says nothing can be left out.
+	long := manifest.Properties{}
+	for i := range int64(9) {
+		long[-300-i] = make([]byte, 4<<10)
+	}
+	if _, err := manifest.EncodeReport(good.Fail(manifest.CodeOperation, manifest.Place{}, long)); err == nil ||
+		!strings.Contains(err.Error(), "nobody could read it: ") {
+		t.Errorf("a report that is too long without an entry: %v", err)
+	}
+	one := good
+	one.Entries = []manifest.Entry{&manifest.Record{Properties: long}}
+	if b, err := manifest.EncodeReport(one); err != nil || len(b) > 100 {
+		t.Errorf("a report whose only entry is too long has %d bytes, %v", len(b), err)
+	}
+	if _, err := manifest.EncodeReport(good.Fail(manifest.CodeOperation, manifest.Place{},
+		manifest.Properties{-300: make(chan int)})); err == nil ||
+		!strings.Contains(err.Error(), "unsupported type: chan int") {
+		t.Errorf("a value that is none: %v", err)
 	}
 	r := good
 	for range 16 {

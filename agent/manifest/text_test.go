@@ -31,6 +31,13 @@ func TestLanguageTags(t *testing.T) {
 // TestTextKeys: of a manifest four kinds of text are known, of a component eight, and private ones besides.
 func TestTextKeys(t *testing.T) {
 	part := mapKey(enc(list{[]byte("rootfs")}))
+	private := func(n int) map[any]any {
+		m := map[any]any{}
+		for i := range n {
+			m[-257-i] = "x"
+		}
+		return m
+	}
 	for name, tt := range map[string]struct {
 		texts map[any]any
 		ok    bool
@@ -43,6 +50,8 @@ func TestTextKeys(t *testing.T) {
 		"the last reserved one":         {map[any]any{-256: "x"}, false},
 		"the first reserved one":        {map[any]any{-1: "x"}, false},
 		"a word":                        {map[any]any{"x": "x"}, false},
+		"as many as are read":           {private(64), true},
+		"more":                          {private(65), false},
 		"a number as text":              {map[any]any{1: 7}, false},
 		"nothing":                       {map[any]any{}, false},
 		"of a component, the last":      {map[any]any{1: "x", part: pars{8: "x"}}, true},
@@ -89,8 +98,8 @@ func TestLanguageThatFits(t *testing.T) {
 		{"de-AT de-DE", "de-CH", "de-AT"}, {"fr en", "it", "en"}, {"fr es", "it", "es"}, {"de de-AT", "de-AT", "de-AT"},
 		{"de-AT de", "de-CH", "de"}, {"en-GB de-AT", "de", "de-AT"}, {"en-GB de-AT", "de-CH", "de-AT"},
 		{"en-GB fr", "de", "en-GB"},
-		{"DE en", "de", "DE"}, {"de-at en", "DE-AT", "de-at"}, {"en-GB en-US", "", "en-GB"}, {"zh", "en", "zh"},
-		{"a b c d", "z", "a"},
+		{"DE en", "de", "DE"}, {"DE-AT de", "de-CH", "de"}, {"en fr-FR", "fr-CA", "fr-FR"},
+		{"de-at en", "DE-AT", "de-at"}, {"en-GB en-US", "", "en-GB"}, {"zh", "en", "zh"}, {"a b c d", "z", "a"},
 	} {
 		text := map[string]any{}
 		for _, tag := range strings.Fields(tt.tags) {
@@ -125,13 +134,14 @@ func TestNamesAreWrittenInOneWay(t *testing.T) {
 		t.Errorf("%v, %v", u, err)
 	}
 	for _, at := range []int{8, 13, 18, 23} {
-		bad := uuid[:at] + "0" + uuid[at+1:]
-		if _, err := manifest.ParseUUID(bad); err == nil {
-			t.Errorf("%s was read", bad)
+		for _, bad := range []string{uuid[:at] + "0" + uuid[at+1:], uuid[:at] + uuid[at+1:at+2] + "-" + uuid[at+2:]} {
+			if _, err := manifest.ParseUUID(bad); err == nil {
+				t.Errorf("%s was read", bad)
+			}
 		}
 	}
 	for _, bad := range []string{"6ba7b810-9dad-11d1-80b4-00c04fd430c", "6ba7b810-9dad-11d1-80b4-00c04fd430cg",
-		"6ba7b810-9dad-11d1-80b4--0c04fd430c8", uuid + "0"} {
+		"6ba7b810-9dad-11d1-80b4--0c04fd430c8", "6ba7b810-9dad-11d1-80b4-00c04fd4--c8", uuid + "0"} {
 		if _, err := manifest.ParseUUID(bad); err == nil {
 			t.Errorf("%s was read", bad)
 		}
@@ -162,8 +172,9 @@ func TestVersionBounds(t *testing.T) {
 		v  []int64
 		ok bool
 	}{
-		{[]int64{0}, true}, {[]int64{1, 2, 3}, true}, {[]int64{1, 2, 3, 4}, false}, {nil, false},
-		{[]int64{1, -1}, true}, {[]int64{1, -3, 0}, true}, {[]int64{1, -4}, false},
+		{[]int64{0}, true}, {[]int64{1, 2, 3}, true}, {[]int64{1, 2, 3, 4}, false}, {[]int64{0, 0, 0}, true},
+		{[]int64{0, 0, 0, 0}, false}, {[]int64{1, 0, 0, 0}, false}, {nil, false}, {[]int64{1, -1}, true},
+		{[]int64{1, -3, 0}, true}, {[]int64{1, -4}, false},
 		{[]int64{-1}, false}, {[]int64{1, -1, -2}, false}, {[]int64{1, 2, 3, -1, 1, 2, 3, 4}, true},
 		{[]int64{1, 2, 3, -1, 1, 2, 3, 4, 5}, false}, {[]int64{0, 0, -1}, true},
 	} {

@@ -20,6 +20,9 @@ func trace(t *testing.T, env []byte, d manifest.Device) string {
 		if (manifest.CommandName(x.Command) != x.Name) || x.Outcome != manifest.Needed && x.Name == "" {
 			t.Errorf("step without a name: %+v", x)
 		}
+		if got := m.Components()[x.Index].String(); got != x.Component {
+			t.Errorf("component %d is %s, not %s", x.Index, got, x.Component)
+		}
 		fmt.Fprintf(&s, "%s%s @%d %s %s %s: %s\n", strings.Repeat("  ", x.Depth), manifest.SectionName(x.Section),
 			x.Offset, x.Name, x.Component, x.Outcome, x.Detail)
 	})
@@ -45,6 +48,8 @@ func TestTrace(t *testing.T) {
 	d.Devices = []manifest.UUID{manifest.UUIDv5(vendor, "serial 42")}
 	other := device()
 	other.Classes, other.Components["rootfs"] = nil, manifest.Target{Slot: 9}
+	known := device()
+	holdsA(&known)
 	var s strings.Builder
 	for _, tt := range []struct {
 		title string
@@ -58,6 +63,9 @@ func TestTrace(t *testing.T) {
 			12, true, 34, pars{0: pars{21: u}, 1: pars{3: pdigest(digB), 14: 7, 21: u}}, 12, true,
 			32, nest(20, pars{13: true}, 14, 15), 15, list{nest(20, pars{5: 0}, 5, 5), nil}, 21, 2, 3, 15}}.build(t),
 			d},
+		{"content of the manifest, and what is known of another component",
+			craft{components: two, shared: append(twoID, 12, 1, 20, a), install: seq{
+				12, 1, 20, pars{22: 0}, 22, 2, 3, 15, 12, 0, 20, pars{18: []byte("image B")}, 18, 15}}.build(t), known},
 		{"a failed directive", craft{install: seq{15, list{nest(21, 2), nil}}}.build(t), d},
 		{"a severed section", craft{install: inst(), severed: []int64{20}}.build(t), d},
 	} {
