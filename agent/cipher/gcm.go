@@ -71,8 +71,7 @@ func (g *gcmReader) next() {
 	switch err {
 	case nil:
 		// A byte beyond chunk and tag is here: the chunk is not the end.
-		if g.total += chunk; g.total > maxGCM {
-			g.err = ErrTooLong
+		if g.total, g.err = longer(g.total, chunk); g.err != nil {
 			return
 		}
 		g.mac.update(g.buf[:chunk])
@@ -92,8 +91,10 @@ func (g *gcmReader) end() {
 		return
 	}
 	last, tag := g.buf[:g.n-tagSize], g.buf[g.n-tagSize:g.n]
+	if g.total, g.err = longer(g.total, len(last)); g.err != nil {
+		return
+	}
 	g.mac.update(pad(last))
-	g.total += uint64(len(last))
 	if subtle.ConstantTimeCompare(g.mac.tag(g.aad, g.total), tag) != 1 {
 		g.err = ErrTag
 		return
@@ -101,6 +102,14 @@ func (g *gcmReader) end() {
 	g.plain = g.out[:len(last)]
 	g.ctr.XORKeyStream(g.plain, last)
 	g.err = io.EOF
+}
+
+// longer adds n bytes of ciphertext to total, as far as one nonce allows.
+func longer(total uint64, n int) (uint64, error) {
+	if total += uint64(n); total > maxGCM {
+		return total, ErrTooLong
+	}
+	return total, nil
 }
 
 // pad fills b up with zeros to whole blocks.
@@ -141,14 +150,13 @@ func newGHASH(block cipher.Block, nonce []byte) (*ghash, error) {
 
 // update takes whole blocks.
 func (g *ghash) update(b []byte) {
-	for len(b) > 0 {
-		n := min(len(b), chunk)
-		g.in = append(g.in[:0], b[:n]...)
-		subtle.XORBytes(g.in[:aes.BlockSize], g.in[:aes.BlockSize], g.state.store())
-		tag := load(g.aead.Seal(g.sum[:0], g.nonce, nil, g.in))
-		g.state = tag.xor(g.mask).mul(g.inverse).xor(element{uint64(n) * 8, 0})
-		b = b[n:]
+	if len(b) == 0 {
+		return
 	}
+	g.in = append(g.in[:0], b...)
+	subtle.XORBytes(g.in[:aes.BlockSize], g.in[:aes.BlockSize], g.state.store())
+	tag := load(g.aead.Seal(g.sum[:0], g.nonce, nil, g.in))
+	g.state = tag.xor(g.mask).mul(g.inverse).xor(element{uint64(len(b)) * 8, 0})
 }
 
 // tag ends the message of aad and text bytes.

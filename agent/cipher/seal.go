@@ -154,8 +154,9 @@ func sealGCM(dst io.Writer, src io.Reader, key, nonce, aad []byte) error {
 		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 			return err
 		}
-		if total += uint64(n); total > maxGCM {
-			return ErrTooLong
+		var long error
+		if total, long = longer(total, n); long != nil {
+			return long
 		}
 		ctr.XORKeyStream(buf[:n], buf[:n])
 		mac.update(pad(buf[:n]))

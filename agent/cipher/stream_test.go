@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/fxamacker/cbor/v2"
+
 	"github.com/ratchet-ota/ratchet/agent/cipher"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -84,6 +86,64 @@ func TestGCMNeverHandsOutAChangedImage(t *testing.T) {
 	}
 }
 
+// TestGCMEndsWithItsNonce: NIST SP 800-38D section 5.2.1.1; the last byte that one nonce allows, and one more.
+func TestGCMEndsWithItsNonce(t *testing.T) {
+	key, nonce := random(16, 1), random(12, 2)
+	// A tag that was made for the rest alone is wrong behind so many bytes: that far it is read.
+	for _, tt := range []struct {
+		before uint64
+		n      int
+		want   error
+	}{
+		{cipher.MaxGCM - 100, 100, cipher.ErrTag}, {cipher.MaxGCM - 100, 101, cipher.ErrTooLong},
+		{cipher.MaxGCM - cipher.Chunk, cipher.Chunk, cipher.ErrTag}, {cipher.MaxGCM - cipher.Chunk, cipher.Chunk + 1, cipher.ErrTooLong},
+		{cipher.MaxGCM - cipher.Chunk + 1, cipher.Chunk + 1, cipher.ErrTooLong},
+	} {
+		g, err := cipher.OpenGCMAfter(tt.before, bytes.NewReader(reference(t, key, nonce, nil, random(tt.n, 3))), key, nonce)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(g); err != tt.want || tt.n < cipher.Chunk && len(got) > 0 {
+			t.Errorf("%d bytes behind %d: %d bytes, %v, want %v", tt.n, tt.before, len(got), err, tt.want)
+		}
+	}
+	if n, err := cipher.Longer(cipher.MaxGCM-1, 1); n != cipher.MaxGCM || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	if _, err := cipher.Longer(cipher.MaxGCM, 1); err != cipher.ErrTooLong {
+		t.Error(err)
+	}
+	if _, err := cipher.OpenGCM(bytes.NewReader(nil), key[:15], nonce, nil); err == nil {
+		t.Error("a key of 15 bytes is one")
+	}
+}
+
+// TestPlainSize: what is left of a payload without its tag, never less than nothing.
+func TestPlainSize(t *testing.T) {
+	for alg, want := range map[int64][]int64{manifest.A128GCM: {0, 0, 0, 1, 84}, manifest.A128CTR: {0, 1, 16, 17, 100}} {
+		_, s := sealed(t, alg, nil)
+		for i, n := range []int64{0, 1, 16, 17, 100} {
+			if got := s.PlainSize(n); got != want[i] {
+				t.Errorf("algorithm %d: %d of %d bytes", alg, got, n)
+			}
+		}
+	}
+}
+
+// TestEncStructure: RFC 9052 section 5.3, as the CBOR library writes it.
+func TestEncStructure(t *testing.T) {
+	for _, n := range []int{0, 1, 23, 24, 25, 255, 256, 257, 4096} {
+		protected := random(n, 1)
+		want, err := cbor.Marshal([]any{"Encrypt", protected, []byte{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cipher.EncStructure(protected); !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: %.20x, want %.20x", n, got, want)
+		}
+	}
+}
+
 // sealed is a payload and the stream that opens it.
 func sealed(t testing.TB, alg int64, plain []byte) ([]byte, cipher.Stream) {
 	t.Helper()
@@ -129,6 +189,20 @@ type body struct {
 	s *source
 }
 
+// steady wants that each Read gives something.
+type steady struct {
+	t *testing.T
+	io.Reader
+}
+
+func (s steady) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if n == 0 && err == nil {
+		s.t.Error("nothing was read, and no error given")
+	}
+	return n, err
+}
+
 func (b *body) Close() error { b.s.closed++; return nil }
 
 // draft-ietf-suit-firmware-encryption, "AES-CTR": random access; section "AES-GCM": none.
@@ -143,7 +217,7 @@ func TestSourceFromEveryOffset(t *testing.T) {
 			if err != nil || v != "etag" {
 				t.Fatal(v, err)
 			}
-			got, err := io.ReadAll(r)
+			got, err := io.ReadAll(steady{t, r})
 			if err != nil || !bytes.Equal(got, plain[off:]) {
 				t.Fatalf("algorithm %d from %d: %d bytes, %v", alg, off, len(got), err)
 			}
@@ -209,6 +283,16 @@ func TestSourceErrors(t *testing.T) {
 	if _, err := (cipher.Stream{}).Reader(bytes.NewReader(payload)); !errors.Is(err, cipher.ErrKey) {
 		t.Error(err)
 	}
+	// A payload that is changed before the offset gives nothing from there on.
+	payload[0] ^= 1
+	body, _, err := s.Source(&source{b: payload}).Open(context.Background(), 50, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(body); err != cipher.ErrTag || len(got) != 0 {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	payload[0] ^= 1
 	// A broken connection is passed on, not taken for the end.
 	r, err := s.Reader(io.MultiReader(bytes.NewReader(payload[:50]), iotest.ErrReader(gone)))
 	if err != nil {
