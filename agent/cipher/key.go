@@ -164,15 +164,15 @@ func parseCOSE(b []byte) (Key, error) {
 	}
 	switch m.Kty {
 	case 4:
-		kek, ok := m.K.([]byte)
+		kek, _ := m.K.([]byte)
 		alg := map[int]int64{16: manifest.A128KW, 32: manifest.A256KW}[len(kek)]
-		if !ok || alg == 0 || m.Alg != 0 && m.Alg != alg {
+		if alg == 0 || m.Alg != 0 && m.Alg != alg {
 			return Key{}, errors.New("a symmetric key has 16 bytes (A128KW) or 32 (A256KW)")
 		}
 		return Key{id: m.ID, kek: kek}, nil
 	case 2:
-		if crv, ok := m.K.(uint64); !ok || crv != 1 || len(m.X) != 32 || len(m.Y) != 32 ||
-			m.Alg != 0 && m.Alg != manifest.ECDHA128KW {
+		// That both coordinates are there and whole is seen by the length of the point.
+		if crv, _ := m.K.(uint64); crv != 1 || len(m.X) != 32 || m.Alg != 0 && m.Alg != manifest.ECDHA128KW {
 			return Key{}, errors.New("an EC2 key is on P-256, with both coordinates, for ECDH-ES + A128KW")
 		}
 		public, err := ecdh.P256().NewPublicKey(bytes.Join([][]byte{{4}, m.X, m.Y}, nil))

@@ -96,10 +96,12 @@ func TestGCMEndsWithItsNonce(t *testing.T) {
 		want   error
 	}{
 		{cipher.MaxGCM - 100, 100, cipher.ErrTag}, {cipher.MaxGCM - 100, 101, cipher.ErrTooLong},
-		{cipher.MaxGCM - cipher.Chunk, cipher.Chunk, cipher.ErrTag}, {cipher.MaxGCM - cipher.Chunk, cipher.Chunk + 1, cipher.ErrTooLong},
+		{cipher.MaxGCM - cipher.Chunk, cipher.Chunk, cipher.ErrTag},
+		{cipher.MaxGCM - cipher.Chunk, cipher.Chunk + 1, cipher.ErrTooLong},
 		{cipher.MaxGCM - cipher.Chunk + 1, cipher.Chunk + 1, cipher.ErrTooLong},
 	} {
-		g, err := cipher.OpenGCMAfter(tt.before, bytes.NewReader(reference(t, key, nonce, nil, random(tt.n, 3))), key, nonce)
+		g, err := cipher.OpenGCMAfter(tt.before, bytes.NewReader(reference(t, key, nonce, nil, random(tt.n, 3))), key,
+			nonce)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,7 +122,8 @@ func TestGCMEndsWithItsNonce(t *testing.T) {
 
 // TestPlainSize: what is left of a payload without its tag, never less than nothing.
 func TestPlainSize(t *testing.T) {
-	for alg, want := range map[int64][]int64{manifest.A128GCM: {0, 0, 0, 1, 84}, manifest.A128CTR: {0, 1, 16, 17, 100}} {
+	for alg, want := range map[int64][]int64{manifest.A128GCM: {0, 0, 0, 1, 84},
+		manifest.A128CTR: {0, 1, 16, 17, 100}} {
 		_, s := sealed(t, alg, nil)
 		for i, n := range []int64{0, 1, 16, 17, 100} {
 			if got := s.PlainSize(n); got != want[i] {

@@ -213,6 +213,24 @@ func TestKeyWrapVectors(t *testing.T) {
 			t.Errorf("%d bytes were unwrapped", n)
 		}
 	}
+	good, err := cipher.Wrap(make([]byte, 16), make([]byte, 16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := cipher.Unwrapped(make([]byte, 16), append(good, 0)); ok {
+		t.Error("a wrapped key with a byte behind it was unwrapped")
+	}
+	if _, ok := cipher.Unwrapped(make([]byte, 15), good); ok {
+		t.Error("a key of 15 bytes unwraps")
+	}
+	for _, n := range []int{0, 8, 15, 17} {
+		if b, err := cipher.Wrap(make([]byte, 16), make([]byte, n)); err == nil {
+			t.Errorf("a key of %d bytes was wrapped: %x", n, b)
+		}
+	}
+	if _, err := cipher.Wrap(make([]byte, 15), make([]byte, 16)); err == nil {
+		t.Error("a key of 15 bytes wraps")
+	}
 }
 
 // reference seals with the standard library.

@@ -25,10 +25,10 @@ func wrap(kek, key []byte) ([]byte, error) {
 	var b [16]byte
 	for t := range uint64(6 * len(key) / 8) {
 		r := out[8*(t%uint64(len(key)/8)+1):][:8]
-		copy(b[:8], out[:8])
+		copy(b[:8], out)
 		copy(b[8:], r)
 		c.Encrypt(b[:], b[:])
-		binary.BigEndian.PutUint64(out[:8], binary.BigEndian.Uint64(b[:8])^(t+1))
+		binary.BigEndian.PutUint64(out, binary.BigEndian.Uint64(b[:])^(t+1))
 		copy(r, b[8:])
 	}
 	return out, nil
@@ -46,10 +46,10 @@ func unwrap(kek, wrapped []byte) (key []byte, ok bool) {
 	var b [16]byte
 	for t := 6*n - 1; ; t-- {
 		r := out[8*(t%n+1):][:8]
-		binary.BigEndian.PutUint64(b[:8], binary.BigEndian.Uint64(out[:8])^(t+1))
+		binary.BigEndian.PutUint64(b[:], binary.BigEndian.Uint64(out)^(t+1))
 		copy(b[8:], r)
 		c.Decrypt(b[:], b[:])
-		copy(out[:8], b[:8])
+		copy(out, b[:8])
 		copy(r, b[8:])
 		if t == 0 {
 			break
