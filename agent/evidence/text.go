@@ -33,7 +33,7 @@ func clean(s string, limit int) string {
 	}
 	const mark = "…"
 	cut := limit - len(mark)
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
+	for !utf8.RuneStart(s[cut]) { // s is valid: at most three bytes back
 		cut--
 	}
 	return s[:cut] + mark
@@ -54,7 +54,7 @@ func cleanDetail(d map[string]string, limit int) map[string]string {
 		}
 		out[name] = clean(d[k], limit)
 	}
-	if dropped > 0 && len(out) < MaxDetails {
+	if dropped > 0 { // there is room: at most MaxDetails-1 are kept
 		out["dropped"] = strconv.Itoa(dropped)
 	}
 	return out
