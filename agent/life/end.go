@@ -21,7 +21,7 @@ func (t *turn) end(e ending) {
 	r := t.record()
 	out := Ending{Result: e.result, Reason: e.why, Detail: e.detail, Manifest: r.Digest, Sequence: r.Ext.Sequence,
 		Version: r.Ext.Version, Slot: r.Target}
-	if t.Permitted != "" && t.Permitted == r.Digest {
+	if t.Permitted == r.Digest {
 		t.Permitted = "" // a permit goes with the update that it allowed: it allows once
 	}
 	if !e.keep {
@@ -44,8 +44,7 @@ func (t *turn) end(e ending) {
 	if e.counter != "" {
 		d["counter"] = e.counter
 	}
-	t.become(r, e.why, evidence.Event{Kind: evidence.KindVerdict, Manifest: r.Digest, Sequence: r.Ext.Sequence,
-		Slot: string(r.Target), Detail: d})
+	t.become(r, e.why, evidence.Event{Kind: evidence.KindVerdict, Detail: d})
 }
 
 // isFinal tells whether the way an update ended is final for its digest: trying again cannot help, or

@@ -2,6 +2,7 @@ package life
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -68,7 +69,7 @@ func goBack(t *turn) {
 	c := t.Slots[t.index(target)]
 	s := a.Boot.Slots[target]
 	switch {
-	case c.known() && !c.Confirmed:
+	case !c.Confirmed && !reflect.DeepEqual(c, Content{}):
 		t.refused(reason.RevertImpossible, "what slot "+string(target)+" holds was never confirmed here", false)
 	case !a.BootOK:
 		t.refused(reason.BootMetadataInvalid, a.BootText, false)
@@ -109,7 +110,7 @@ func approve(t *turn) {
 		t.refused(reason.NothingToDo, "what is in progress has no manifest to approve", false)
 		return
 	}
-	if digest != t.Rec.Digest && !(waits && digest == t.Waiting.Digest) && !a.Final {
+	if digest != t.Rec.Digest && digest != t.Waiting.Digest && !a.Final {
 		t.refused(reason.NothingToDo, "no update with this digest was offered here", false)
 		return
 	}

@@ -12,7 +12,7 @@ func ask(t *turn) { t.do(Ask{Stage: Download}) }
 // stop ends the update at a stop point whose decision is not to install.
 func stop(t *turn) {
 	r := t.e.(Decided).Ruling
-	if r.Outcome == Defer && !t.Rec.Ext.Local {
+	if r.Outcome == Defer {
 		t.give(r.Why, r.Said, false)
 		return
 	}
@@ -167,9 +167,8 @@ func checked(t *turn) {
 		// bootable and confirmed before, which goBack has made sure of.
 		readBack = "unknown content"
 	}
-	t.CheckedAt = t.now()
+	t.CheckedAt, t.Held = t.now(), true
 	t.move(Ready, reason.None, evidence.Event{Detail: detail("read-back", readBack)})
-	t.Held = true
 }
 
 // checkAgain: a restart gave up the exclusive hold on the target (loss 23).

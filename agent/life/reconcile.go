@@ -54,7 +54,7 @@ type Resume struct {
 func Reconcile(v View) Resume {
 	if v.Runs == RunsUnknown {
 		// Brick 5: metadata says A, an initramfs runs. Whatever was in progress waits for a proven boot.
-		return Resume{To: v.Record.phase(v.HaveRecord), Hold: true, Same: true, Cause: reason.RunningUnproven}
+		return Resume{To: v.Record.Phase, Hold: true, Same: true, Cause: reason.RunningUnproven}
 	}
 	if !v.HaveRecord {
 		return reconcileIdle(v, reason.JournalLost)
@@ -75,13 +75,6 @@ func Reconcile(v View) Resume {
 	default: // Idle
 		return reconcileIdle(v, reason.RunningUnconfirmed)
 	}
-}
-
-func (r Record) phase(have bool) Phase {
-	if !have {
-		return Idle
-	}
-	return r.Phase
 }
 
 // reconcileIdle: nothing was in progress that we know of. A running slot that the metadata holds

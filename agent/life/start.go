@@ -34,7 +34,7 @@ func (s *State) view() View {
 // resume is what Reconcile says of this start.
 func (s *State) resume() Resume {
 	r := Reconcile(s.view())
-	if r.Began && !s.Have && !s.Frozen && s.Found.Lost == "" {
+	if r.Began && s.Found.Lost == "" {
 		r.Cause = reason.RunningUnconfirmed // nothing was lost: there was nothing yet
 	}
 	return r
@@ -57,7 +57,7 @@ func started(t *turn) {
 			Detail: detail("why", t.Safe[0])})
 	}
 	t.eff.Commit.Optional = "cannot record the start"
-	if t.Hold == "" && e.BootOK && e.Boot.Slots[e.Run].Confirmed && t.Rec.Phase != Idle {
+	if e.BootOK && e.Boot.Slots[e.Run].Confirmed && t.Rec.Phase != Idle {
 		// Idle looks after more than this. A download that outlives many boots, or boot-safe mode in the
 		// middle of one, must not drain the tries of a loader that counts every boot (brick 1).
 		t.do(Refresh{e.Run})
@@ -80,9 +80,9 @@ func resumed(t *turn) {
 		t.fail(r.Cause, found)
 	case r.Began:
 		t.synthetic(r.Cause)
-	case r.To == Trial && r.Count:
+	case r.Count:
 		t.countBoot()
-	case r.Same && r.To == t.Rec.Phase, r.To == Idle:
+	case r.Same, r.To == Idle:
 	case r.To == Reverting:
 		t.back(r.Cause, found)
 	default:
@@ -101,7 +101,7 @@ func startNotTaken(t *turn) {
 	if r.Began || v.Runs == RunsTarget && (r.To == Trial || r.To == Reverting) {
 		t.bail(v, e.Text)
 	}
-	t.Starting, t.Hold, t.Retake = false, reason.JournalUnwritable, !r.Began && !r.Count
+	t.Starting, t.Hold, t.Retake = false, reason.JournalUnwritable, !r.Count
 	t.RetakeAt = t.now() + retakeEvery
 }
 

@@ -59,12 +59,6 @@ type Waiting struct {
 	Budget   Budget
 }
 
-func (w Waiting) same(o Waiting) bool {
-	return w.Digest == o.Digest && w.Sequence == o.Sequence && w.Reason == o.Reason && w.Said == o.Said &&
-		w.Rules == o.Rules &&
-		w.Budget == o.Budget && bytes.Equal(w.Envelope, o.Envelope)
-}
-
 // Judge is an open question: a trial failed because the broker was out of reach. Whether the image is
 // to blame is known once the old system reaches the broker, or cannot reach it either.
 type Judge struct {
@@ -87,20 +81,6 @@ type Content struct {
 	Version   string      `cbor:"3,keyasint"`
 	Images    []SlotImage `cbor:"4,keyasint"`
 	Confirmed bool        `cbor:"5,keyasint"`
-}
-
-func (c Content) known() bool {
-	return c.Manifest != "" || c.Sequence != 0 || c.Version != "" || len(c.Images) > 0 || c.Confirmed
-}
-
-func (c Content) same(o Content) bool {
-	return c.Manifest == o.Manifest && c.Sequence == o.Sequence && c.Version == o.Version &&
-		c.Confirmed == o.Confirmed &&
-		slices.EqualFunc(c.Images, o.Images, SlotImage.same)
-}
-
-func (i SlotImage) same(o SlotImage) bool {
-	return i.Component == o.Component && i.Alg == o.Alg && i.Size == o.Size && bytes.Equal(i.Digest, o.Digest)
 }
 
 // Tally is what the quarantine file counts: the boots of one trial.

@@ -90,10 +90,12 @@ var others = func() []otherwise {
 		{"a technician's install", func(s *life.State) { s.Rec.Ext.Local = true }},
 		{"an operator goes back", func(s *life.State) { s.Rec.Ext.Revert = true }},
 		{"an operator goes back to the factory's system", func(s *life.State) {
-			s.Rec.Ext.Revert, s.Rec.Ext.Images, s.Rec.Digest, s.Budget.Digest, s.Rec.Ext.Version, s.Rec.Ext.Sequence = true, nil, "", "", "", 0
+			s.Rec.Digest, s.Budget.Digest = "", ""
+			s.Rec.Ext.Revert, s.Rec.Ext.Images, s.Rec.Ext.Version, s.Rec.Ext.Sequence = true, nil, "", 0
 		}},
 		{"synthetic", func(s *life.State) {
-			s.Rec.Ext.Synthetic, s.Rec.Digest, s.Budget.Digest, s.Rec.Ext.Images, s.Rec.Ext.Version, s.Rec.Ext.Sequence = true, "", "", nil, "", 0
+			s.Rec.Digest, s.Budget.Digest = "", ""
+			s.Rec.Ext.Synthetic, s.Rec.Ext.Images, s.Rec.Ext.Version, s.Rec.Ext.Sequence = true, nil, "", 0
 		}},
 		{"an extension was lost", func(s *life.State) { s.Rec.Ext = life.Ext{} }},
 		{"another boot", func(s *life.State) { s.BootID = "boot2" }},
@@ -141,7 +143,9 @@ var others = func() []otherwise {
 		{"it failed often, and may wait long", func(s *life.State) {
 			s.Budget.Failures, s.Waiting.Budget.Failures, s.Dev.RetryMax = 70, 70, 1000*time.Hour
 		}},
-		{"it waits for the broker", func(s *life.State) { s.Budget.Broker, s.Waiting.Budget.Broker = true, true }},
+		{"it waits for the broker", func(s *life.State) {
+			s.Budget.Broker, s.Waiting.Budget.Broker, s.RetryAt = true, true, now
+		}},
 		{"nothing waits", func(s *life.State) { s.Waiting = life.Waiting{} }},
 		{"another offer waits", func(s *life.State) {
 			s.Waiting.Digest, s.Waiting.Budget.Digest = "sha256:5555", "sha256:5555"
@@ -231,6 +235,10 @@ var others = func() []otherwise {
 		{"many looks failed", func(s *life.State) { s.Lapses = 70 }},
 		{"one commit failed", func(s *life.State) { s.Failed = 1 }},
 		{"many commits failed", func(s *life.State) { s.Failed = 70 }},
+		{"many commits failed, and it may wait long", func(s *life.State) {
+			s.Failed, s.Dev.RetryMax = 70,
+				1000*time.Hour
+		}},
 		{"one try failed", func(s *life.State) { s.Tried = 1 }},
 		{"two tries failed", func(s *life.State) { s.Tried = 2 }},
 		{"the target is not held", func(s *life.State) { s.Held = false }},
@@ -362,6 +370,8 @@ var events = func() []happening {
 					Boot: metadata(full, off, "A"), BootOK: true})
 				done(c.name+", B is on trial", life.Done{Class: c.class, Text: "no such device",
 					Boot: metadata(full, tried, "B"), BootOK: true, Run: "B"})
+				done(c.name+", and it cannot be validated", life.Done{Class: c.class, Text: "no such device",
+					BootText: "bad CRC", Boot: metadata(full, full, "B")})
 				done(c.name+", nothing is known", life.Done{Class: c.class, Text: "no such device",
 					BootText: "cannot be read", Run: "B"})
 			}
@@ -428,7 +438,9 @@ var events = func() []happening {
 			v.v.Boot, v.v.BootOK = boots[b].boot, true
 			add(life.OnVerdict, v.name+", "+boots[b].name, v.v)
 		}
-		v.v.Boot, v.v.BootOK = bootctl.State{}, false
+		v.v.Boot, v.v.BootOK = metadata(full, full, "B"), false
+		add(life.OnVerdict, v.name+", metadata that cannot be validated", v.v)
+		v.v.Boot = bootctl.State{}
 		add(life.OnVerdict, v.name+", no metadata", v.v)
 	}
 
@@ -442,6 +454,13 @@ var events = func() []happening {
 		}},
 		{"defer for other rules", func(r *life.Ruling) {
 			r.Outcome, r.Why, r.Said, r.Rules = life.Defer, reason.OutsideWindow, "until 02:00", "outside-window"
+		}},
+		{"defer as before, signed anew", func(r *life.Ruling) {
+			r.Outcome, r.Why, r.Said, r.Rules = life.Defer, reason.LowBattery, "19 %", "low-battery"
+			r.Envelope = []byte("signed anew")
+		}},
+		{"defer for other rules in the same words", func(r *life.Ruling) {
+			r.Outcome, r.Why, r.Said, r.Rules = life.Defer, reason.OutsideWindow, "19 %", "outside-window"
 		}},
 		{"the plan is over", func(r *life.Ruling) {
 			r.Outcome, r.Why, r.Said, r.Rules, r.Ends = life.Defer, reason.PlanMissing, "none", "plan-missing",

@@ -2,7 +2,9 @@ package life
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -93,7 +95,7 @@ func (t *turn) finish(old *State) {
 // changes are what differs in Stored, as the journal keeps it.
 func changes(old, next *State) []Op {
 	var ops []Op
-	if !old.Waiting.same(next.Waiting) {
+	if !reflect.DeepEqual(old.Waiting, next.Waiting) {
 		ops = append(ops, PutWaiting{next.Waiting})
 	}
 	if old.Judge.Digest != next.Judge.Digest || old.Judge.Cause != next.Judge.Cause {
@@ -104,11 +106,11 @@ func changes(old, next *State) []Op {
 	}
 	for i, c := range next.Slots {
 		switch {
-		case c.same(old.Slots[i]):
-		case c.known():
-			ops = append(ops, PutContent{next.Dev.Slots[i], &c})
-		default:
+		case reflect.DeepEqual(c, old.Slots[i]):
+		case reflect.DeepEqual(c, Content{}):
 			ops = append(ops, PutContent{next.Dev.Slots[i], nil})
+		default:
+			ops = append(ops, PutContent{next.Dev.Slots[i], &c})
 		}
 	}
 	if old.Counter != next.Counter {
@@ -142,17 +144,11 @@ func (t *turn) become(from Record, why reason.Reason, e evidence.Event) {
 		e.Kind = evidence.KindPhase
 	}
 	e.From, e.To, e.Reason = string(from.Phase), string(to.Phase), why
-	if e.Manifest == "" {
-		e.Manifest, e.Sequence = from.Digest, from.Ext.Sequence
-		if to.Digest != "" {
-			e.Manifest, e.Sequence = to.Digest, to.Ext.Sequence
-		}
+	e.Manifest, e.Sequence = from.Digest, from.Ext.Sequence
+	if to.Digest != "" {
+		e.Manifest, e.Sequence = to.Digest, to.Ext.Sequence
 	}
-	if e.Slot == "" {
-		if e.Slot = string(to.Target); e.Slot == "" {
-			e.Slot = string(from.Target)
-		}
-	}
+	e.Slot = string(cmp.Or(to.Target, from.Target))
 	switch to.Phase {
 	case Checking, Ready, Arming:
 	default:
@@ -178,7 +174,7 @@ func (t *turn) failed(what, text string) {
 func (t *turn) now() time.Duration { return t.e.moment().Uptime }
 
 func detail(pairs ...string) map[string]string {
-	d := make(map[string]string, len(pairs)/2)
+	d := map[string]string{}
 	for i := 0; i < len(pairs); i += 2 {
 		d[pairs[i]] = pairs[i+1]
 	}

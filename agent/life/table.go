@@ -184,7 +184,7 @@ var table = []Row{
 }
 
 func starting(t *turn) bool { return t.Starting }
-func retaking(t *turn) bool { return t.Hold != "" && t.Retake }
+func retaking(t *turn) bool { return t.Retake }
 func holds(t *turn) bool    { return t.Hold != "" }
 func bailing(t *turn) bool  { return t.Bail }
 
@@ -193,7 +193,7 @@ func safeBeforeReboot(t *turn) bool {
 }
 func safeTrial(t *turn) bool { return len(t.Safe) > 0 && !t.Rec.Ext.Synthetic }
 
-func timeToTend(t *turn) bool  { return t.TendAt == 0 || t.now() >= t.TendAt }
+func timeToTend(t *turn) bool  { return t.now() >= t.TendAt }
 func timeToRetry(t *turn) bool { return t.RetryAt > 0 && t.now() >= t.RetryAt }
 func isTending(t *turn) bool   { return t.Tending }
 func judging(t *turn) bool     { return t.Judge.Digest != "" && len(t.Safe) == 0 }
@@ -223,7 +223,7 @@ func runningIsGood(t *turn) bool {
 	s := t.e.(Done).Boot.Slots[t.Run]
 	return s.Confirmed && s.Bootable
 }
-func wroteAll(t *turn) bool     { return isOK(t) && t.e.(Done).Last }
+func wroteAll(t *turn) bool     { return t.e.(Done).Last }
 func namesNothing(t *turn) bool { return len(t.Rec.Ext.Images) == 0 && !t.Rec.Ext.Revert }
 func notHeld(t *turn) bool      { return !t.Held && len(t.Rec.Ext.Images) > 0 }
 func hasTried(t *turn) bool     { return t.Tried > 0 }
