@@ -31,6 +31,9 @@ func TestBudgetIsBounded(t *testing.T) {
 			t.Errorf("%s: %d are allowed, and one more is counted: %+v", r.Name, allowed, same)
 		}
 	}
+	if _, ok := (life.Budget{}).Charge(life.Boots, life.Limits{}); ok {
+		t.Error("no trial boots are allowed, and one is counted")
+	}
 	// While reverting the loader may have to use up the tries of a slot that cannot be disabled.
 	if n := life.Rules()[life.Reboots].Allowed(life.Limits{MaxBoots: 4, Reverting: true}); n != 7 {
 		t.Errorf("%d reboots while reverting", n)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
@@ -78,12 +79,10 @@ func TestBadOffersAreBounded(t *testing.T) {
 			t.Errorf("offer %d is on record twice", n)
 		}
 	}
-	for n := range 3 {
-		if ok, _ := offer(20+n, now+time.Hour-1); ok {
-			t.Errorf("%d offers are on record within an hour", 21+n)
-		}
+	if ok, _ := offer(20, now+time.Hour-1); ok {
+		t.Error("21 offers are on record within an hour")
 	}
-	if ok, dropped := offer(30, now+time.Hour); !ok || dropped != "3" {
+	if ok, dropped := offer(30, now+time.Hour); !ok || dropped != "1" {
 		t.Errorf("after an hour: on record %v, and %q were not before", ok, dropped)
 	}
 	if ok, dropped := offer(31, now+time.Hour); !ok || dropped != "" {
@@ -103,5 +102,38 @@ func TestBadOffersAreBounded(t *testing.T) {
 	if next, ok := s.Recorded([]byte("new"), now+20*time.Hour); !ok || len(next.Seen) != 64 ||
 		string(next.Seen[63]) != "new" || string(s.Seen[63]) == "new" {
 		t.Errorf("a new document: %v, %d remembered", ok, len(next.Seen))
+	}
+}
+
+// TestEmptyCommit: the executor asks before it opens a transaction.
+func TestEmptyCommit(t *testing.T) {
+	for name, c := range map[string]life.Commit{
+		"a record": {Record: &life.Record{}}, "evidence": {Events: make([]evidence.Event, 1)},
+		"an operation": {Ops: []life.Op{life.DropPermit{}}},
+	} {
+		if c.Empty() {
+			t.Errorf("%s is nothing for the journal", name)
+		}
+	}
+	if c := (life.Commit{Optional: "why", Quar: []life.QuarOp{life.Save{}}}); !c.Empty() {
+		t.Error("the quarantine file is no matter of the journal")
+	}
+}
+
+// TestMay: who watches a device from outside asks which phase may follow.
+func TestMay(t *testing.T) {
+	for _, c := range []struct {
+		from, to life.Phase
+		want     bool
+	}{
+		{life.Writing, life.Checking, true}, {life.Writing, life.Idle, true}, {life.Writing, life.Ready, false},
+		{life.Trial, life.Idle, false},
+		{life.Sealing, life.Idle, true}, {life.Sealing, life.Reverting, false}, {life.Rebooting, life.Idle, false},
+		{"", life.Trial, false},
+		{"by-mail", life.Idle, false},
+	} {
+		if got := c.from.May(c.to); got != c.want {
+			t.Errorf("%s -> %s: %v", c.from, c.to, got)
+		}
 	}
 }
