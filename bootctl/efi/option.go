@@ -26,10 +26,8 @@ func variable(number uint16) string { return fmt.Sprintf("Boot%04X", number) + g
 // parseVariable is the number in the name of a load option's variable.
 func parseVariable(name string) (uint16, bool) {
 	digits, ok := strings.CutPrefix(strings.TrimSuffix(name, global), "Boot")
-	if !ok || len(digits) != 4 || !strings.HasSuffix(name, global) {
-		return 0, false
-	}
-	return ParseNumber(digits)
+	n, is := ParseNumber(digits)
+	return n, ok && is
 }
 
 // ParseNumber reads the four capital hexadecimal digits of Boot####.

@@ -94,7 +94,7 @@ func (r *reading) pending() bootctl.Slot {
 // first is the first slot that BootOrder boots, "" for none.
 func (r *reading) first() bootctl.Slot {
 	for _, n := range r.order {
-		if s := r.slotOf(n); s != "" && r.options[s].attributes&active != 0 {
+		if s := r.slotOf(n); r.options[s].attributes&active != 0 { // of others nothing is read
 			return s
 		}
 	}
@@ -109,7 +109,7 @@ func (r *reading) Choice() choice.Choice {
 	}
 	for _, n := range r.order {
 		s := r.slotOf(n)
-		if s == "" || r.options[s].attributes&active == 0 || slices.Contains(c.Order, string(s)) {
+		if r.options[s].attributes&active == 0 || slices.Contains(c.Order, string(s)) {
 			continue
 		}
 		c.Order = append(c.Order, string(s))
@@ -143,28 +143,20 @@ func (r *reading) forget(slot bootctl.Slot) error {
 	if slot == "" || r.pending() != slot {
 		return nil
 	}
-	if err := r.set(bootNext, nil); err != nil {
-		return err
-	}
-	r.next = nil
-	return nil
+	return r.set(bootNext, nil)
 }
 
 // takeOut takes slot out of BootOrder. Others keep their places.
 func (r *reading) takeOut(slot bootctl.Slot) error {
 	n, ok := r.numbers[slot]
-	if !ok || !slices.Contains(r.order, n) {
+	if !ok {
 		return nil
 	}
 	order := slices.DeleteFunc(slices.Clone(r.order), func(m uint16) bool { return m == n })
 	if len(order) == 0 {
 		return bootctl.ErrNoFallback
 	}
-	if err := r.set(bootOrder, encodeOrder(order...)); err != nil {
-		return err
-	}
-	r.order = order
-	return nil
+	return r.set(bootOrder, encodeOrder(order...))
 }
 
 // lead puts slot in front of BootOrder, switched on, and deletes a BootNext of ours.
@@ -173,20 +165,17 @@ func (r *reading) lead(slot bootctl.Slot) error {
 	if !ok {
 		return missing(slot)
 	}
-	if r.options[slot].attributes&active == 0 {
-		raw := bytes.Clone(r.raw[variable(n)])
-		raw[0] |= active
-		// Crash: before and after -> as confirmed as it was, by its place in BootOrder or BootNext.
-		if err := r.set(variable(n), raw); err != nil {
-			return err
-		}
+	raw := bytes.Clone(r.raw[variable(n)])
+	raw[0] |= active
+	// Crash: before and after -> as confirmed as it was, by its place in BootOrder or BootNext.
+	if err := r.set(variable(n), raw); err != nil {
+		return err
 	}
 	order := append([]uint16{n}, slices.DeleteFunc(slices.Clone(r.order), func(m uint16) bool { return m == n })...)
 	// Crash: before -> the old choice; after -> confirmed, also where BootNext still names it.
 	if err := r.set(bootOrder, encodeOrder(order...)); err != nil {
 		return err
 	}
-	r.order = order
 	return r.forget(r.pending())
 }
 
@@ -195,9 +184,6 @@ func (r *reading) lead(slot bootctl.Slot) error {
 func (r *reading) Restore(c engine.Change) error {
 	if err := r.revive(); err != nil {
 		return err
-	}
-	if _, ok := r.numbers[c.Slot]; !ok {
-		return missing(c.Slot)
 	}
 	r.order = slices.DeleteFunc(r.order, func(n uint16) bool { return r.slotOf(n) != "" })
 	if err := r.lead(c.Slot); err != nil {
@@ -242,13 +228,10 @@ func (r *reading) revive() error {
 	if len(r.numbers) == len(r.o.Slots) {
 		return nil
 	}
-	kept, err := r.shadow().Load()
-	if err != nil {
-		return nil // none, or none that is good: who needs the option will say so
-	}
+	kept, _ := r.shadow().Load() // where there is none that is good, who needs the option will say so
 	for len(kept) > 0 {
-		name, rest, ok := bytes.Cut(kept, []byte{0})
-		if !ok || len(rest) < 6 || uint64(binary.LittleEndian.Uint32(rest[2:])) > uint64(len(rest)-6) {
+		name, rest, _ := bytes.Cut(kept, []byte{0})
+		if len(rest) < 6 || uint64(binary.LittleEndian.Uint32(rest[2:])) > uint64(len(rest)-6) {
 			return nil
 		}
 		n, size := binary.LittleEndian.Uint16(rest), binary.LittleEndian.Uint32(rest[2:])
@@ -263,7 +246,7 @@ func (r *reading) revive() error {
 		if err != nil {
 			return err
 		}
-		if taken != nil || r.slotOf(n) != "" {
+		if taken != nil {
 			continue // the number is another's now
 		}
 		if err := engine.Replace(r.place(variable(n)), nil, raw); err != nil {
