@@ -1,6 +1,7 @@
 # Needs: go, make, git. `make help` lists the targets.
 
 GO        ?= go
+TEST      ?= $(GO) test
 BIN       ?= bin
 RUNS      ?= 5
 RIG       ?= rig-out
@@ -40,7 +41,7 @@ demo: build ## the whole main job on this machine, in less than a minute
 
 test: ## all tests that need nothing but Go
 	$(GO) vet ./...
-	$(GO) test ./...
+	$(TEST) ./...
 
 race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short ./...
@@ -56,7 +57,7 @@ cross: ## build for the devices' processors
 	GOARCH=riscv64 $(STATIC) $(GO) build -o /dev/null ./cmd/ratchet
 
 test386: ## the tests as a 32-bit program
-	GOARCH=386 $(STATIC) $(GO) test ./...
+	GOARCH=386 $(STATIC) $(TEST) ./...
 
 crash: build ## every power cut of every scenario on simulated machines, and pairs of cuts; CRASHTIME (default 6m) bounds the pairs of lesser scenarios
 	$(BIN)/ratchet-lab explore --time $(CRASHTIME)
@@ -74,7 +75,7 @@ fuzz: ## every fuzz target for FUZZTIME (default 5s) each
 	scripts/fuzz.sh $(FUZZTIME)
 
 interop: build ## against mosquitto, fw_setenv, grub-editenv, loop devices, FUSE, ext4 (scripts/deps.sh interop)
-	$(GO) test -count=1 -tags interop $$(grep -rl '^//go:build interop' --include='*_test.go' . | xargs -n1 dirname | sort -u)
+	$(TEST) -count=1 -tags interop $$(grep -rl '^//go:build interop' --include='*_test.go' . | xargs -n1 dirname | sort -u)
 
 rig-programs: build ## the device's programs for the rig's boards
 	@for arch in arm64 amd64; do mkdir -p $(BIN)/rig/$$arch && \
