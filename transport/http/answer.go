@@ -93,7 +93,9 @@ func judgeWhole(r *nethttp.Response, w want) (answer, *trouble) {
 	if w.off > 0 {
 		a.skip = w.off
 		if a.length >= 0 {
-			a.length -= w.off
+			if a.length -= w.off; a.length < 0 {
+				return answer{}, final("%w: it ends before byte %d", transport.ErrChanged, w.off)
+			}
 		}
 	}
 	return a, nil
