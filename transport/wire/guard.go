@@ -96,9 +96,7 @@ func (g *Guard) Read(p []byte) (int, error) {
 	}
 	n, err := g.r.Read(p[:min(len(p), g.left)])
 	g.left -= n
-	if err != nil {
-		g.err = cut(err)
-	}
+	g.err = cut(err)
 	if n > 0 {
 		return n, nil
 	}
@@ -109,10 +107,7 @@ func (g *Guard) Read(p []byte) (int, error) {
 func (g *Guard) drop() error {
 	n, err := g.r.Discard(g.skip)
 	g.skip -= n
-	if err != nil {
-		return cut(err)
-	}
-	return nil
+	return cut(err)
 }
 
 // next reads and checks one fixed header (MQTT 3.1.1, section 2.2).

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -136,5 +137,59 @@ func TestGuardCuts(t *testing.T) {
 	g := wire.NewGuard(bytes.NewReader(message(t, 65535, 10)), wire.Options{Limit: 100, Cut: true})
 	if p, err := packets.ReadPacket(g); err != nil || len(p.(*packets.PublishPacket).TopicName) != 65535 {
 		t.Error("the longest topic does not pass:", err)
+	}
+}
+
+// steady wants that each Read gives something, and asks for a byte at a time.
+type steady struct {
+	t *testing.T
+	io.Reader
+}
+
+func (s steady) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p[:1])
+	if n == 0 && err == nil {
+		s.t.Error("nothing was read, and no error given")
+	}
+	return n, err
+}
+
+// Each packet is told once, before its first byte; a reader gets something each time that it asks for something.
+func TestGuardTells(t *testing.T) {
+	in := []byte{0x20, 2, 0, 0, 0xd0, 0, 0x30, 3, 0, 1, 't', 0x40, 2, 0, 1}
+	var types []int
+	g := wire.NewGuard(bytes.NewReader(in),
+		wire.Options{Limit: 3, Arrived: func(typ int) { types = append(types, typ) }})
+	if n, err := g.Read(nil); n != 0 || err != nil || len(types) != 0 {
+		t.Errorf("%d, %v, %v when nothing is asked for", n, err, types)
+	}
+	got, err := io.ReadAll(steady{t, g})
+	if err != nil || !bytes.Equal(got, in) || fmt.Sprint(types) != "[2 13 3 4]" {
+		t.Errorf("%x, %v, told of %v", got, err, types)
+	}
+	// What is cut short gives no empty reads either.
+	g = wire.NewGuard(bytes.NewReader(append(message(t, 1, 1<<20), 0xd0, 0)), wire.Options{Limit: 1, Cut: true})
+	if got, err := io.ReadAll(steady{t, g}); err != nil || !bytes.HasSuffix(got, []byte{'x', 0xd0, 0}) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+// The limit is that of messages: whatever else a broker sends has its own length.
+func TestGuardLimitsMessages(t *testing.T) {
+	in := []byte{0x20, 2, 0, 0, 0x40, 2, 0, 1}
+	got, err := io.ReadAll(wire.NewGuard(bytes.NewReader(in), wire.Options{Limit: 1}))
+	if err != nil || !bytes.Equal(got, in) {
+		t.Errorf("%x, %v", got, err)
+	}
+}
+
+// An end in the middle is unexpected; whatever else goes wrong with a connection is passed on as it is.
+func TestGuardPassesErrorsOn(t *testing.T) {
+	late := errors.New("late")
+	for n, in := range [][]byte{{}, {0x20}, {0x20, 2}, {0x20, 2, 0}} {
+		g := wire.NewGuard(io.MultiReader(bytes.NewReader(in), iotest.ErrReader(late)), wire.Options{Limit: 10})
+		if _, err := io.ReadAll(g); err != late {
+			t.Errorf("after %d bytes: %v", n, err)
+		}
 	}
 }

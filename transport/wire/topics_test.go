@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/transport/wire"
@@ -50,5 +51,22 @@ func TestSplitDevice(t *testing.T) {
 	}
 	if wire.CheckID(wire.Any) == nil {
 		t.Error("the word for every device is an id")
+	}
+}
+
+// TestCheckID: every byte, and the longest name.
+func TestCheckID(t *testing.T) {
+	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+	for b := range 256 {
+		s := string([]byte{byte(b)})
+		if err := wire.CheckID(s); (err == nil) != strings.Contains(allowed, s) {
+			t.Errorf("byte %#02x: %v", b, err)
+		}
+	}
+	if err := wire.CheckID(strings.Repeat("x", wire.MaxID)); err != nil {
+		t.Error(err)
+	}
+	if wire.CheckID(strings.Repeat("x", wire.MaxID+1)) == nil || wire.CheckID("") == nil {
+		t.Error("a name that is too long, or none, is one")
 	}
 }
