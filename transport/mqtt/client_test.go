@@ -74,6 +74,12 @@ func TestTopics(t *testing.T) {
 	if err := c.Send(t.Context(), transport.Message{Kind: transport.Evidence, Body: []byte("record")}); err != nil {
 		t.Fatal(err)
 	}
+	if err := c.Send(t.Context(), transport.Message{Kind: transport.Report, Body: []byte("report")}); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.retained("ratchet/v1/device/gateway-0001/report"); s != "report" {
+		t.Errorf("retained report is %q", s)
+	}
 	if s := b.retained(statusTopic); s != "fine" {
 		t.Errorf("retained status is %q", s)
 	}

@@ -69,22 +69,27 @@ func (l *link) Write(p []byte) (int, error) {
 		}
 		p, l.started = q, true
 	}
-	// A deadline that stays set would wake an idle process, and a TLS read may have to write.
-	if err := l.Conn.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
-		return 0, err
-	}
-	n, err := l.Conn.Write(p)
+	n, err := l.send(p)
 	if err != nil {
 		l.fail(plain(err))
-		return n, err
-	}
-	if err := l.Conn.SetWriteDeadline(time.Time{}); err != nil {
 		return n, err
 	}
 	l.mu.Lock()
 	l.wrote = time.Now()
 	l.mu.Unlock()
 	return n, nil
+}
+
+// send writes a packet within writeWait. A deadline that stays set would wake an idle process, and a TLS read may
+// have to write.
+func (l *link) send(p []byte) (n int, err error) {
+	if err = l.SetWriteDeadline(time.Now().Add(writeWait)); err == nil {
+		n, err = l.Conn.Write(p)
+	}
+	if err == nil {
+		err = l.SetWriteDeadline(time.Time{})
+	}
+	return n, err
 }
 
 // Close implements net.Conn.

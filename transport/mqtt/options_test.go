@@ -28,6 +28,19 @@ func TestValidate(t *testing.T) {
 		"no broker":       {func(o *mqtt.Options) { o.Broker = "" }, "need scheme"},
 		"no host":         {func(o *mqtt.Options) { o.Broker = "mqtts://:8883" }, "need scheme"},
 		"user in URL":     {func(o *mqtt.Options) { o.Broker = "mqtts://u:hunter2@broker" }, "user information"},
+		"slash":           {func(o *mqtt.Options) { o.Broker += "/" }, ""},
+		"mark":            {func(o *mqtt.Options) { o.Broker += "#a" }, "nothing more"},
+		"no slashes":      {func(o *mqtt.Options) { o.Broker = "mqtts:broker" }, "nothing more"},
+		"long user":       {func(o *mqtt.Options) { o.Username = strings.Repeat("u", 1024) }, ""},
+		"longer user":     {func(o *mqtt.Options) { o.Username = strings.Repeat("u", 1025) }, "1024 bytes"},
+		"keep-alive 5s":   {func(o *mqtt.Options) { o.KeepAlive = 5 * time.Second }, ""},
+		"keep-alive 18h":  {func(o *mqtt.Options) { o.KeepAlive = 18 * time.Hour }, ""},
+		"keep-alive 4s":   {func(o *mqtt.Options) { o.KeepAlive = 4 * time.Second }, "keep-alive"},
+		"keep-alive more": {func(o *mqtt.Options) { o.KeepAlive = 18*time.Hour + time.Second }, "keep-alive"},
+		"keep-alive 1ns":  {func(o *mqtt.Options) { o.KeepAlive = 6*time.Second + 1 }, "keep-alive"},
+		"long id, cut": {func(o *mqtt.Options) { o.DeviceID = strings.Repeat("x", 65) },
+			strings.Repeat("x", 64) + "...\""},
+		"id, whole":       {func(o *mqtt.Options) { o.DeviceID = strings.Repeat("x", 63) + "/" }, "x/\": it has byte"},
 		"path":            {func(o *mqtt.Options) { o.Broker += "/mqtt" }, "nothing more"},
 		"query":           {func(o *mqtt.Options) { o.Broker += "?a=b" }, "nothing more"},
 		"bad URL":         {func(o *mqtt.Options) { o.Broker = "mqtts://bro ker:x" }, "not a URL"},
@@ -63,6 +76,42 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%s: %v, want an error with %q", name, err, tc.want)
 		case err != nil && strings.Contains(err.Error(), "hunter2"):
 			t.Errorf("%s: the error tells the password", name)
+		}
+	}
+}
+
+// TestAddress: the ports that stand for no port.
+func TestAddress(t *testing.T) {
+	for broker, want := range map[string]string{
+		"mqtts://h": "h:8883", "mqtts://h:1": "h:1", "mqtt://h": "h:1883", "tcp://h:1": "h:1",
+		"tcp://[::1]": "[::1]:1883",
+	} {
+		c, err := mqtt.New(mqtt.Options{Broker: broker, AllowPlain: true, DeviceID: "d"})
+		if err != nil || c.Address() != want {
+			t.Errorf("%s is dialled at %v, %v, want %s", broker, c.Address(), err, want)
+		}
+		if on, since := c.Online(); on || since.IsZero() {
+			t.Errorf("before Run it is online %t since %v", on, since)
+		}
+	}
+}
+
+// TestFollows: documents stand before offers, and those of a channel are followed only where there is one.
+func TestFollows(t *testing.T) {
+	for want, o := range map[string]mqtt.Options{
+		"offer ratchet/v1/device/d/offer, resend ratchet/v1/device/d/resend":                           {},
+		"offer ratchet/v1/offer/c, offer ratchet/v1/device/d/offer, resend ratchet/v1/device/d/resend": {Channel: "c"},
+		"root ratchet/v1/root, offer ratchet/v1/device/d/offer, resend ratchet/v1/device/d/resend":     {Root: true},
+		"root ratchet/v1/root, plan ratchet/v1/plan/c, pulse ratchet/v1/pulse/c, offer ratchet/v1/offer/c, offer " +
+			"ratchet/v1/device/d/offer, resend ratchet/v1/device/d/resend": {Root: true, Channel: "c"},
+	} {
+		o.Broker, o.DeviceID = "mqtts://h", "d"
+		c, err := mqtt.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(c.Follows(), ", "); got != want {
+			t.Errorf("%s\nwant %s", got, want)
 		}
 	}
 }
