@@ -178,6 +178,22 @@ func TestHostileCost(t *testing.T) {
 	if n > 10000 {
 		t.Errorf("%v allocations", n)
 	}
+	// It is hashed once: a comparison more costs no more than itself.
+	matches := func(count int) float64 {
+		m, err := accept(t, craft{install: append(seq{20, pars{3: pdigest(d), 18: big, 14: len(big)}, 18, 15},
+			repeat(count, 3, 15)...)}.build(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return testing.AllocsPerRun(1, func() {
+			if u, err := m.Resolve(device()); err != nil || len(u.Findings) > 0 {
+				t.Error(u.Findings, err)
+			}
+		})
+	}
+	if one, many := matches(1), matches(60); many >= one+59 {
+		t.Errorf("%v allocations for one comparison, %v for sixty", one, many)
+	}
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("took %s", took)
 	}

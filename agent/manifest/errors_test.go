@@ -363,6 +363,9 @@ func TestErrorsNameTheParameter(t *testing.T) {
 				"after " +
 				"the first"},
 	})
+	if e := refused(t, of(14, uint64(math.MaxInt64)), device()); e != nil {
+		t.Errorf("the largest size: %v", e)
+	}
 }
 
 // TestErrorsNameWhatWasExecuted: what only the device can tell has its place too.

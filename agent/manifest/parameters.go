@@ -172,7 +172,7 @@ func readFetchArguments(r *reader) (any, error) {
 				return nil
 			case suit.ArgumentEncoding:
 				n, err := r.uint()
-				if err == nil && n != EncodingRaw && n != EncodingZstd {
+				if n != EncodingRaw && n != EncodingZstd {
 					return &Error{Code: CodeParameter, Offset: -1,
 						What: fmt.Sprintf("payload encoding %d is not supported", n)}
 				}
