@@ -129,12 +129,12 @@ func (t *turn) countBoot() {
 		key = syntheticKey(t.Rec.Target)
 	}
 	t.Budget.Boots = max(t.Budget.Boots, t.Tally.boots(key))
-	n := t.Budget.Boots + 1
-	t.quar(Count{key, n})
 	if !t.charge(Boots) {
 		t.back(reason.TrialBootsExhausted, "found at start")
 		return
 	}
+	n := t.Budget.Boots
+	t.quar(Count{key, n})
 	t.Rec.Ext.Began = t.now()
 	t.move(Trial, reason.None, evidence.Event{Kind: evidence.KindBoot, Detail: detail("trial-boot", itoa(n))})
 }
