@@ -13,7 +13,7 @@ func TestStatesGoOnAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range [][2]string{{"update", "uboot-files"}, {"sick", "grub"}, {"panic", "uefi"},
-		{"window", "sdboot"}} {
+		{"window", "sdboot"}, {"journal-lost", "grub-4k"}} {
 		y, err := lab.Explore(explorer.Task{Scenario: row[0], Loader: row[1], Seed: 1,
 			Deep: &explorer.Depth{Cuts: 2, Limit: 200, Twice: 7}})
 		if err != nil {

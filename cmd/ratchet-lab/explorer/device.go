@@ -136,6 +136,9 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 	return d, nil
 }
 
+// putJournal gives the device another journal.
+func (d *Device) putJournal(m *journal.Memory) { d.mem, d.inJournal = m, "" }
+
 // fork is the same device a second time.
 func (d *Device) fork() *Device { return d.twin(d.W.Fork()) }
 
@@ -170,6 +173,14 @@ func (d *Device) arm() {
 	d.armed = d.base + c.Op
 	d.W.SetCache(c.Cache)
 	d.W.CutAt(d.armed, c.Mode)
+}
+
+// powerCycle: a person takes the power away, as part of the scenario, for the n-th time. What of the cache is
+// lost depends on nothing that a state leaves out.
+func (d *Device) powerCycle(n int) {
+	d.W.SetCache(sim.LosePart)
+	d.W.Reseed(d.seed + uint64(n))
+	d.W.Cut()
 }
 
 var errIO = errors.New("input/output error")

@@ -182,9 +182,10 @@ func personScenarios() []Scenario {
 		{Name: "local-install", Says: "a technician installs from a file, again where it was " +
 			"interrupted", Events: []Event{{Name: "install", Times: 8,
 			When: func(d *Device) bool {
-				return d.rec.Phase == life.Idle && d.Image() == 1 && d.fired["install"] <= d.boots+len(d.cuts)
+				return d.rec.Phase == life.Idle && d.Image() == 1 && d.fired["since the start"] < 2
 			},
 			Do: func(d *Device) {
+				d.fired["since the start"]++
 				env, err := d.p.envelope(offer2[0])
 				if err != nil {
 					panic("internal error: " + err.Error())
@@ -195,7 +196,7 @@ func personScenarios() []Scenario {
 					_, _ = c.Check(ctx, l)
 					_, _ = c.Install(ctx, l, func(control.Progress) {})
 				})
-			}}}, Ends: updated},
+			}}}, OnBoot: func(d *Device) { delete(d.fired, "since the start") }, Ends: updated},
 		{Name: "confirm-by-hand",
 			Says: "a person confirms a system whose health check fails", Offers: offer2, Sick: []byte{2},
 			Events: []Event{{Name: "confirm", Times: 5, When: inPhase(life.Trial), Do: func(d *Device) {
@@ -356,7 +357,7 @@ func troubleScenarios() []Scenario {
 			Setup: func(d *Device) { d.W.SetCounter(0, false) },
 			Events: []Event{{Name: "the counter is back",
 				When: func(d *Device) bool { return quiet("updated")(d) && d.rec.Ext.Pending != "" },
-				Do:   func(d *Device) { d.W.SetCounter(0, true); d.W.Cut() }}},
+				Do:   func(d *Device) { d.W.SetCounter(0, true); d.powerCycle(0) }}},
 			Ends: []End{{Image: 2, Result: "updated", Reason: reason.FloorPending}}},
 		{Name: "newer-record", Says: "a newer agent left a record that this one does not know", Bricks: []int{2},
 			Offers: offer2, Rests: []life.Phase{"staging"},
@@ -378,7 +379,8 @@ func loseJournal(d *Device) {
 		return
 	}
 	d.fired["lost"]++
-	d.mem, d.lost = journal.NewMemory().(*journal.Memory), reason.JournalLost
+	d.putJournal(journal.NewMemory().(*journal.Memory))
+	d.lost = reason.JournalLost
 	d.rec, d.seq, d.known = life.Record{Phase: life.Idle}, 0, nil
 }
 

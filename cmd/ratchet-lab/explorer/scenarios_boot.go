@@ -19,7 +19,7 @@ func bootScenarios() []Scenario {
 		{Name: "tries-drain", Says: "a person power-cycles an idle device again and again: its slot stays bootable",
 			Bricks: []int{1, 13}, Endless: true,
 			Events: []Event{{Name: "power cycle", Times: 12, When: inPhase(life.Idle),
-				Do: func(d *Device) { d.W.Cut() }}},
+				Do: cycleAgain}},
 			OnBoot: func(d *Device) {
 				if d.Image() != 1 {
 					d.breach("end", "the other slot was started after %d boots of a healthy one", d.boots)
@@ -28,12 +28,12 @@ func bootScenarios() []Scenario {
 		{Name: "tries-drain-sick", Says: "the same behind a sick update: its slot does not come back", Bricks: []int{1},
 			Endless: true, Offers: offer2, Sick: []byte{2},
 			Events: []Event{{Name: "power cycle", Times: 5, When: quiet("reverted"),
-				Do: func(d *Device) { d.W.Cut() }}}, Ends: sickEnd, Blames: sickBlames},
+				Do: cycleAgain}}, Ends: sickEnd, Blames: sickBlames},
 		{Name: "cycled-in-trial",
 			Says:   "a person power-cycles the device in every trial boot: bounded by the loader's tries",
 			Bricks: []int{10}, Endless: true, Offers: offer2,
 			Events: []Event{{Name: "power cycle", Times: 9, When: inPhase(life.Trial),
-				Do: func(d *Device) { d.W.Cut() }}},
+				Do: cycleAgain}},
 			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted},
 				{Image: 1, Result: "reverted", Reason: reason.FellBack}},
 			Blames: sickBlames},
@@ -46,7 +46,7 @@ func bootScenarios() []Scenario {
 				}
 			},
 			Events: []Event{{Name: "power cycle", Times: 9, When: inPhase(life.Trial),
-				Do: func(d *Device) { d.W.Cut() }}},
+				Do: cycleAgain}},
 			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted},
 				{Image: 1, Result: "reverted", Reason: reason.FellBack, Cut: true}},
 			Blames: sickBlames},
@@ -143,3 +143,6 @@ func failIn(p life.Phase, n int) func(*Device, string, hal.Access) error {
 		return nil
 	}
 }
+
+// cycleAgain is what the event "power cycle" does.
+func cycleAgain(d *Device) { d.powerCycle(d.fired["power cycle"]) }

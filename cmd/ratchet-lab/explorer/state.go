@@ -27,7 +27,7 @@ import (
 //   - numbers, hashes and bytes of evidence, how much of it was sent, the report, the time of an outcome; of
 //     final verdicts the order alone counts. Each play's evidence is checked at its rest;
 //   - of two copies of U-Boot's environment the older one's bytes, and the serials: it is overwritten unread.
-//     Whether it is valid is kept;
+//     Whether it is valid is kept, and its bytes are in scenarios in which somebody takes the power away;
 //   - of the quarantine's copies the older one, and the generation;
 //   - bytes of a slot that holds no whole image: none is read that was not written before in the
 //     same update, and those before a durable checkpoint are compared when it becomes durable;
@@ -58,7 +58,7 @@ func (d *Device) stateKey(w *sim.World) string {
 	}
 	d.addFiles(&b, w)
 	if d.l.disk != "" {
-		addCopies(&b, d.envOn(w))
+		d.addCopies(&b, d.envOn(w))
 	}
 	for _, v := range w.VariableTexts() {
 		b.WriteString(v)
@@ -73,7 +73,7 @@ func (d *Device) stateKey(w *sim.World) string {
 	fired := make([]string, 0, len(d.fired))
 	for k, n := range d.fired {
 		if k != patient.Name && k != "armed" && k != "rebooted" {
-			fired = append(fired, fmt.Sprint(k, "=", min(n, 3)))
+			fired = append(fired, fmt.Sprint(k, "=", n))
 		}
 	}
 	sort.Strings(fired)
@@ -130,7 +130,7 @@ func (d *Device) addFiles(b *bytes.Buffer, w *sim.World) {
 			fmt.Fprintf(b, "%s=%x ", name, sha256.Sum256(data))
 		}
 	}
-	addCopies(b, env)
+	d.addCopies(b, env)
 	fmt.Fprintf(b, "quarantine=%x ", quarantine)
 }
 
@@ -161,8 +161,9 @@ func (d *Device) envOn(w *sim.World) (out [][]byte) {
 }
 
 // addCopies adds one or two copies of U-Boot's environment: which one counts, what it says, and
-// whether the other one is valid.
-func addCopies(b *bytes.Buffer, copies [][]byte) {
+// whether the other one is valid. Where the scenario itself takes the power away, sectors of the other
+// one can be what is left of a write that it interrupted.
+func (d *Device) addCopies(b *bytes.Buffer, copies [][]byte) {
 	switch len(copies) {
 	case 0:
 		return
@@ -183,6 +184,9 @@ func addCopies(b *bytes.Buffer, copies [][]byte) {
 		step = int(copies[newer][4] - copies[1-newer][4])
 	}
 	fmt.Fprintf(b, "env=%d,%x valid=%v,%v step=%d ", newer, sha256.Sum256(copies[newer][5:]), one, two, step)
+	if d.s.Endless {
+		fmt.Fprintf(b, "older=%x ", sha256.Sum256(copies[1-newer][5:]))
+	}
 }
 
 // journalKey is what the journal holds, evidence left out.

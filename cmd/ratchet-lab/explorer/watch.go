@@ -247,7 +247,8 @@ func (j *watchedJournal) Update(fn func(journal.Tx) error) (err error) {
 	}
 	if cut := d.W.Atomic("journal", func() { err = j.Memory.Update(fn) }); cut != nil {
 		if before != nil {
-			d.mem, j.Memory = before, before
+			d.putJournal(before)
+			j.Memory = before
 		}
 		d.observe()
 		return cut
