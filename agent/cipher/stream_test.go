@@ -94,18 +94,19 @@ func TestGCMEndsWithItsNonce(t *testing.T) {
 		before uint64
 		n      int
 		want   error
+		out    int
 	}{
-		{cipher.MaxGCM - 100, 100, cipher.ErrTag}, {cipher.MaxGCM - 100, 101, cipher.ErrTooLong},
-		{cipher.MaxGCM - cipher.Chunk, cipher.Chunk, cipher.ErrTag},
-		{cipher.MaxGCM - cipher.Chunk, cipher.Chunk + 1, cipher.ErrTooLong},
-		{cipher.MaxGCM - cipher.Chunk + 1, cipher.Chunk + 1, cipher.ErrTooLong},
+		{cipher.MaxGCM - 100, 100, cipher.ErrTag, 0}, {cipher.MaxGCM - 100, 101, cipher.ErrTooLong, 0},
+		{cipher.MaxGCM - cipher.Chunk, cipher.Chunk, cipher.ErrTag, 0},
+		{cipher.MaxGCM - cipher.Chunk, cipher.Chunk + 1, cipher.ErrTooLong, cipher.Chunk},
+		{cipher.MaxGCM - cipher.Chunk + 1, cipher.Chunk + 1, cipher.ErrTooLong, 0},
 	} {
 		g, err := cipher.OpenGCMAfter(tt.before, bytes.NewReader(reference(t, key, nonce, nil, random(tt.n, 3))), key,
 			nonce)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := io.ReadAll(g); err != tt.want || tt.n < cipher.Chunk && len(got) > 0 {
+		if got, err := io.ReadAll(g); err != tt.want || len(got) != tt.out {
 			t.Errorf("%d bytes behind %d: %d bytes, %v, want %v", tt.n, tt.before, len(got), err, tt.want)
 		}
 	}
