@@ -1,11 +1,16 @@
 package http_test
 
 import (
+	"context"
+	"errors"
 	nethttp "net/http"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/http"
 )
 
@@ -168,13 +173,15 @@ func TestBoundsOfOptions(t *testing.T) {
 		"no retries": {http.Options{Retries: -1}, true}, "bytes": {http.Options{MaxBytes: -1}, false},
 		"connect": {http.Options{Connect: -1}, false}, "stall": {http.Options{Stall: -1}, false},
 		"limit": {http.Options{Limit: 128}, true}, "low": {http.Options{Limit: 127}, false},
-		"1":     {http.Options{Limit: 1}, false},
-		"user":  {http.Options{AllowPlain: []string{"http://u@host"}}, false},
-		"query": {http.Options{AllowPlain: []string{"http://host/?x"}}, false},
-		"mark":  {http.Options{AllowPlain: []string{"http://host/#x"}}, false},
-		"slash": {http.Options{AllowPlain: []string{"http://host/"}}, true},
-		"ftp":   {http.Options{Credentials: map[string]http.Credentials{"ftp://host": {}}}, false},
-		"none":  {http.Options{Credentials: map[string]http.Credentials{"https://ho st": {}}}, false},
+		"1":             {http.Options{Limit: 1}, false},
+		"proxy":         {http.Options{Proxy: &url.URL{Scheme: "https", Host: "p"}}, true},
+		"proxy of none": {http.Options{Proxy: &url.URL{Scheme: "http"}}, false},
+		"user":          {http.Options{AllowPlain: []string{"http://u@host"}}, false},
+		"query":         {http.Options{AllowPlain: []string{"http://host/?x"}}, false},
+		"mark":          {http.Options{AllowPlain: []string{"http://host/#x"}}, false},
+		"slash":         {http.Options{AllowPlain: []string{"http://host/"}}, true},
+		"ftp":           {http.Options{Credentials: map[string]http.Credentials{"ftp://host": {}}}, false},
+		"none":          {http.Options{Credentials: map[string]http.Credentials{"https://ho st": {}}}, false},
 	} {
 		if err := tt.o.Validate(); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)
@@ -214,6 +221,112 @@ func TestBoundsOfOptions(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "cannot open payload at byte") ||
 			strings.Contains(err.Error(), "no server") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestOpenBounds: what is there already or cannot be asked for is known without a server.
+func TestOpenBounds(t *testing.T) {
+	content := random(5, 1000)
+	w := newWorld(t)
+	w.serve("updates.example:80", "192.0.2.1", newStore(content).ServeHTTP)
+	o := w.options()
+	o.MaxBytes = 1000
+	f := newFetcher(t, o)
+	open := func(ctx context.Context, off, size int64, validator string) (int, error) {
+		got, _, err := fetch(ctx, f.Source([]string{payloadURL}, size), off, validator)
+		return len(got), err
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if n, err := open(t.Context(), 1, 1, "v"); n != 0 || err != nil {
+		t.Errorf("all of one byte is there: %d bytes, %v", n, err)
+	}
+	if _, err := open(t.Context(), 1, 2, ""); !errors.Is(err, transport.ErrChanged) {
+		t.Errorf("nothing is known of one byte: %v", err)
+	}
+	if _, err := open(ended, 0, 1000, ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("it is over: %v", err)
+	}
+	if n := w.dialled(); len(n) != 0 {
+		t.Errorf("a server was asked: %v", n)
+	}
+	for _, size := range []int64{0, 1000} {
+		if n, err := open(t.Context(), 0, size, ""); n != 1000 || err != nil {
+			t.Errorf("as many bytes as are allowed, of %d: %d, %v", size, n, err)
+		}
+	}
+}
+
+// TestBreaksAtTheBeginning: without a validator nothing proves what came before; where nothing came, nothing has to.
+func TestBreaksAtTheBeginning(t *testing.T) {
+	content := random(6, 1000)
+	for after, want := range []error{nil, transport.ErrChanged} {
+		n := 0
+		_, f := one(t, func(rw nethttp.ResponseWriter, r *nethttp.Request) {
+			head(rw, 200, "Content-Length: 1000")
+			if n++; n == 1 {
+				_, _ = rw.Write(content[:after])
+				_ = nethttp.NewResponseController(rw).Flush()
+				panic(nethttp.ErrAbortHandler)
+			}
+			_, _ = rw.Write(content)
+		})
+		got, _, err := fetch(t.Context(), f.Source([]string{payloadURL}, 1000), 0, "")
+		if !errors.Is(err, want) || want == nil && len(got) != 1000 {
+			t.Errorf("a break after %d bytes: %d bytes, %v", after, len(got), err)
+		}
+	}
+}
+
+// TestSkipBounds: as much is read and dropped as is cheap, in all connections together.
+func TestSkipBounds(t *testing.T) {
+	content := make([]byte, http.MaxSkip+100)
+	broken := 0
+	_, f := one(t, func(rw nethttp.ResponseWriter, r *nethttp.Request) {
+		head(rw, 200, `ETag: "v1"`, "Content-Length: "+strconv.Itoa(len(content)))
+		if broken > 0 {
+			broken--
+			_, _ = rw.Write(content[:5<<20])
+			_ = nethttp.NewResponseController(rw).Flush()
+			panic(nethttp.ErrAbortHandler)
+		}
+		_, _ = rw.Write(content)
+	})
+	src := f.Source([]string{payloadURL}, int64(len(content)))
+	if got, _, err := fetch(t.Context(), src, http.MaxSkip, `"v1"`); err != nil || len(got) != 100 {
+		t.Errorf("from the last byte that is skipped to: %d bytes, %v", len(got), err)
+	}
+	if _, _, err := fetch(t.Context(), src, http.MaxSkip+1, `"v1"`); !errors.Is(err, transport.ErrChanged) {
+		t.Errorf("from one more: %v", err)
+	}
+	broken = 1
+	if _, _, err := fetch(t.Context(), src, 6<<20, `"v1"`); !errors.Is(err, transport.ErrChanged) {
+		t.Errorf("5 MiB in vain, and then 6: %v", err)
+	}
+}
+
+// TestRedirectBounds: each status that redirects, and the longest address.
+func TestRedirectBounds(t *testing.T) {
+	content := random(4, 100)
+	to := func(n int) string { return "/" + strings.Repeat("x", n-len("http://updates.example/")) }
+	for _, tt := range []struct {
+		status, length int
+		ok             bool
+	}{
+		{301, 100, true}, {302, 100, true}, {303, 100, true}, {307, 100, true}, {308, 100, true}, {300, 100, false},
+		{302, http.MaxURL, true}, {302, http.MaxURL + 1, false},
+	} {
+		_, f := one(t, func(rw nethttp.ResponseWriter, r *nethttp.Request) {
+			if strings.HasPrefix(r.URL.Path, "/xx") {
+				newStore(content).ServeHTTP(rw, r)
+				return
+			}
+			head(rw, tt.status, "Location: "+to(tt.length))
+		})
+		got, _, err := fetch(t.Context(), f.Source([]string{payloadURL}, 100), 0, "")
+		if (err == nil) != tt.ok || tt.ok && len(got) != 100 {
+			t.Errorf("status %d to an address of %d bytes: %d bytes, %v", tt.status, tt.length, len(got), err)
 		}
 	}
 }

@@ -229,6 +229,17 @@ func fetch(ctx context.Context, s transport.Source, off int64, validator string)
 		return nil, v, err
 	}
 	defer body.Close()
-	got, err := io.ReadAll(body)
+	got, err := io.ReadAll(steady{body})
 	return got, v, err
+}
+
+// steady wants that each Read gives something.
+type steady struct{ io.Reader }
+
+func (s steady) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if n == 0 && err == nil && len(p) > 0 {
+		err = errors.New("nothing was read, and no error given")
+	}
+	return n, err
 }
