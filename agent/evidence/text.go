@@ -82,7 +82,7 @@ func validKind(k Kind) bool {
 const endOfTime = 253402300800000
 
 func toMillis(t time.Time) uint64 {
-	if t.IsZero() || t.UnixMilli() < 0 || t.UnixMilli() >= endOfTime {
+	if t.UnixMilli() < 0 || t.UnixMilli() >= endOfTime {
 		return 0
 	}
 	return uint64(t.UnixMilli())

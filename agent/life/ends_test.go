@@ -190,6 +190,9 @@ func TestWaysBack(t *testing.T) {
 		{"an operator's way back failed", reason.RebootFailed, func(s *life.State) {
 			s.Rec.Ext.Revert, s.Waiting = true, life.Waiting{}
 		}, "failed reboot-failed"},
+		{"an operator's way back to what is offered failed", reason.RebootFailed, func(s *life.State) {
+			s.Rec.Ext.Revert = true
+		}, "failed reboot-failed"},
 		{"an operator ended his way back", reason.OperatorRevert, func(s *life.State) {
 			s.Rec.Ext.Revert, s.Waiting = true, life.Waiting{}
 		}, "reverted operator-revert"},

@@ -340,3 +340,104 @@ func TestAnswerHasItsTime(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// TestCounterIsNamed: which hardware counter guards the device is on record once, and what it was before where it is
+// another one: somebody deleted it, or exchanged the chip.
+func TestCounterIsNamed(t *testing.T) {
+	for _, c := range []struct {
+		before, found string
+		why           reason.Reason
+		was           string
+		recorded      bool
+	}{
+		{"", "tpm", "", "", true}, {"tpm", "tpm", "", "", false}, {"rpmb", "tpm", reason.CounterReplaced, "rpmb", true},
+		{"tpm", "", "", "", false},
+	} {
+		s := usual(life.Idle)
+		s.Counter, s.Known = c.before, false
+		next, eff := life.Step(s, life.Done{Moment: moment, Do: life.Origin{}, Origin: c.found, Counter: "at 1"})
+		if (len(eff.Commit.Events) == 1) != c.recorded || next.Known != (c.found != "") {
+			t.Errorf("%s, then %s: on record as %+v", c.before, c.found, eff.Commit.Events)
+			continue
+		}
+		for _, e := range eff.Commit.Events {
+			if e.Reason != c.why || e.Detail["was"] != c.was || e.Detail["origin"] != c.found ||
+				next.Counter != c.found {
+				t.Errorf("%s, then %s: on record as %+v", c.before, c.found, e)
+			}
+		}
+	}
+}
+
+// TestRefusalIsOver: a refused offer that a person was shown is forgotten when the fleet offers what runs.
+func TestRefusalIsOver(t *testing.T) {
+	for _, c := range []struct {
+		noted, settled reason.Reason
+		forgets        bool
+	}{
+		{reason.Expired, reason.AlreadyInstalled, true}, {reason.Expired, reason.Quarantined, false},
+		{"", reason.AlreadyInstalled, false},
+	} {
+		s := usual(life.Idle)
+		s.Noted = c.noted
+		r := ruling()
+		r.Settled = c.settled
+		next, eff := life.Step(s, life.Decided{Moment: moment, Ask: life.Ask{Offer: true}, Ruling: r})
+		if slices.Contains(eff.Commit.Ops, life.Op(life.PutNoted{})) != c.forgets || c.forgets && next.Noted != "" {
+			t.Errorf("%+v: %+v", c, eff.Commit.Ops)
+		}
+		if eff.Tell.Answer == nil || eff.Tell.Answer.Refused != c.settled {
+			t.Errorf("%+v: answered with %+v", c, eff.Tell.Answer)
+		}
+	}
+}
+
+// TestHigherCountOfBoots: where record and quarantine file counted different boots of a trial, the higher one counts,
+// and the boot beyond what is allowed is no trial any more.
+func TestHigherCountOfBoots(t *testing.T) {
+	for _, c := range []struct {
+		record, file int
+		want         life.Phase
+	}{{1, 1, life.Trial}, {1, 3, life.Trial}, {1, 4, life.Reverting}, {3, 1, life.Trial}, {4, 1, life.Reverting}} {
+		s := usual(life.Trial)
+		s.BootID, s.Budget.Boots, s.Rec.Boots, s.Tally.Boots = "boot2", c.record, c.record, c.file
+		s.Starting, s.Found = true, life.Started{Run: "B", Boot: metadata(full, tried, "B"), BootOK: true}
+		next, _ := life.Step(s, life.Begun{Moment: moment})
+		if next.Rec.Phase != c.want {
+			t.Errorf("%+v: phase %s", c, next.Rec.Phase)
+		}
+		if n := max(c.record, c.file); c.want == life.Trial && next.Budget.Boots != n+1 {
+			t.Errorf("%+v: %d boots", c, next.Budget.Boots)
+		}
+		if c.want == life.Reverting && next.Rec.Ext.Cause != reason.TrialBootsExhausted {
+			t.Errorf("%+v: left for %s", c, next.Rec.Ext.Cause)
+		}
+	}
+}
+
+// TestHeldUntilArmed: a target that nobody holds any more is read back again. The factory's system has nothing to
+// compare it with, and is asked for at once.
+func TestHeldUntilArmed(t *testing.T) {
+	for _, c := range []struct {
+		held    bool
+		images  []life.SlotImage
+		want    life.Phase
+		asks    bool
+		because reason.Reason
+	}{
+		{true, images, life.Ready, true, ""}, {false, images, life.Checking, false, reason.Interrupted},
+		{false, nil, life.Ready, true, ""},
+	} {
+		s := usual(life.Ready)
+		s.Held, s.Rec.Ext.Images, s.Rec.Ext.Revert = c.held, c.images, c.images == nil
+		next, eff := life.Step(s, life.Begun{Moment: moment})
+		if _, asks := eff.Do.(life.Ask); next.Rec.Phase != c.want || asks != c.asks {
+			t.Errorf("held %v, %d images: %s, %#v", c.held, len(c.images), next.Rec.Phase, eff.Do)
+		}
+		for _, e := range eff.Commit.Events {
+			if e.Reason != c.because {
+				t.Errorf("held %v: on record as %+v", c.held, e)
+			}
+		}
+	}
+}

@@ -85,7 +85,8 @@ func TestValid(t *testing.T) {
 	for r, want := range map[reason.Reason]bool{
 		"": true, "a": true, "a-b2": true,
 		"A": false, "-a": false, "a-": false, "a--b": false, "1a": false, "a b": false, "a\x1b[2J": false,
-		reason.Reason(strings.Repeat("a", 49)): false,
+		"az": true, "a09": true, "a/": false, "a:": false, "a`": false, "a{": false, "0a": false, "9": false,
+		reason.Reason(strings.Repeat("a", 48)): true, reason.Reason(strings.Repeat("a", 49)): false,
 	} {
 		if got := r.Valid(); got != want {
 			t.Errorf("Valid(%q) = %t, want %t", r, got, want)
