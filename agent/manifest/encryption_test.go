@@ -182,7 +182,7 @@ func TestAuthenticate(t *testing.T) {
 		"a changed manifest": {edit(func(b []byte) []byte { b[len(b)-1] ^= 1; return b })(t),
 			"digest mismatch"},
 		"nobody's signature":           {made(release())(t), "not signed"},
-		"somebody's signature":         {made(release(), "foreign-p256")(t), "no known signer"},
+		"somebody's signature":         {made(release(), "foreign-p256")(t), "no trusted signer"},
 		"a manifest of nothing":        {craft{content: func(pars) []byte { return []byte{0xa0} }}.build(t), ""},
 		"as many elements as are read": {numbered(32), ""},
 		"more":                         {numbered(33), "map of 33 elements, want 0 to 32"},

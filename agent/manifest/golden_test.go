@@ -193,9 +193,9 @@ func goldens() []golden {
 			e[int64(2)] = enc(list{pdigest(d)})
 		}}), U, "digest mismatch"),
 		verify("hostile-unsigned", made(release()), U, "not signed"),
-		verify("hostile-foreign-signer", made(release(), "foreign-p256"), U, "no known signer"),
+		verify("hostile-foreign-signer", made(release(), "foreign-p256"), U, "no trusted signer"),
 		verify("hostile-foreign-signer-garbage-manifest", crafted(craft{signers: []string{"foreign-p256"},
-			content: func(pars) []byte { return []byte{0xff} }}), U, "no known signer"),
+			content: func(pars) []byte { return []byte{0xff} }}), U, "no trusted signer"),
 		verify("hostile-mac", crafted(craft{install: inst, damage: func(e map[any]any) {
 			d := e[int64(3)].([]byte)
 			mac := enc(cbor.Tag{Number: 17, Content: list{enc(pars{1: 5}), pars{}, nil, make([]byte, 32)}})

@@ -49,14 +49,14 @@ func (r Root) Release(scope Scope) Authority {
 func (a Authority) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
 	if len(a.grants) == 0 {
 		return nil,
-			fmt.Errorf("cannot authenticate: the root gives nobody the role release for this device: %w", ErrNoSigner)
+			fmt.Errorf("the root gives nobody the role release for this device: %w", ErrNoSigner)
 	}
 	found, worst, err := a.keys.authenticate(payload, blocks)
 	if err != nil {
-		return nil, fmt.Errorf("cannot authenticate: %w", err)
+		return nil, err
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("cannot authenticate: %w", worst)
+		return nil, worst
 	}
 	ids := map[string]bool{}
 	for _, id := range found {
@@ -78,7 +78,7 @@ func (a Authority) Authenticate(payload []byte, blocks [][]byte) ([]string, erro
 		}
 	}
 	if !met {
-		return nil, fmt.Errorf("cannot authenticate: %w", short)
+		return nil, short
 	}
 	return signers, nil
 }

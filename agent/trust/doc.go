@@ -69,7 +69,7 @@ const (
 // Why a document is not trusted. Callers branch on these with errors.Is.
 var (
 	// ErrNoSigner: nothing is signed, or only by keys that are not known here.
-	ErrNoSigner = errors.New("no known signer")
+	ErrNoSigner = errors.New("no trusted signer")
 	// ErrSignature: a signature that names a known key, or no key at all, does not verify.
 	ErrSignature = errors.New("signature does not verify")
 	// ErrAlgorithm: every signature uses an algorithm that is not allowed here.

@@ -67,7 +67,7 @@ func (k Keys) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
 		err = worst
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot authenticate: %w", err)
+		return nil, err
 	}
 	return signers, nil
 }

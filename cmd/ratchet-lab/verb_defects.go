@@ -29,10 +29,10 @@ one must be found.`,
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o defectsOptions
 			fs.StringVar(&o.root, "root", ".", "`DIR` of the source")
-			fs.StringVar(&o.only, "only", "", "those whose name contains this `TEXT`")
-			fs.IntVar(&o.workers, "workers", 0, "`NUMBER` at once (default: one for each processor)")
+			fs.StringVar(&o.only, "only", "", "only defects whose name contains this `TEXT`")
+			fs.IntVar(&o.workers, "workers", 0, "`NUMBER` of builds at once (default: one for each processor)")
 			fs.BoolVar(&o.everywhere, "everywhere", false,
-				"look in all scenarios and loaders, not where the table says")
+				"search all scenarios and loaders, not only those that the table names")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) > 0 {
 					return cli.Usage("unexpected arguments %q", args)

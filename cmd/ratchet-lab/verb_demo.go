@@ -29,7 +29,7 @@ Needs no root and no network. Prints a timeline, then a table of what was expect
 			var o demoOptions
 			fs.BoolVar(&o.keep, "keep", false, "leave everything running afterwards, to play with, until Ctrl-C")
 			fs.StringVar(&o.dir, "dir", "",
-				"where to put it, a `DIR` (default: a new temporary one, removed at the end)")
+				"work in `DIR` (default: a new temporary one, removed at the end)")
 			fs.StringVar(&o.bin, "bin", "",
 				"`DIR` of the programs ratchet and ratchet-release (default: beside this one)")
 			fs.BoolVar(&o.verbose, "verbose", false, "show what the desk's commands print")
@@ -43,7 +43,7 @@ Needs no root and no network. Prints a timeline, then a table of what was expect
 				"give the device a trust root, so that each release needs a campaign plan and a pulse")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) > 0 || o.mib < 32 || o.mib > 4096 {
-					return cli.Usage("unexpected arguments %q, or a size that is not 32 to 4096", args)
+					return cli.Usage("unexpected arguments %q, or --size is not 32 to 4096", args)
 				}
 				return cli.Exit(runDemo(ctx, o, c.Out, c.Err))
 			}

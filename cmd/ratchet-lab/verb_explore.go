@@ -31,11 +31,11 @@ Each failure is told operation by operation, with the command that replays it.`,
 		Exits:    "1 also when something differs from what is expected",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o exploreOptions
-			fs.DurationVar(&o.Time, "time", 5*time.Minute, "begin nothing after this `TIME` but what is always played")
+			fs.DurationVar(&o.Time, "time", 5*time.Minute, "after this `TIME` play only what is always played")
 			fs.BoolVar(&o.Full, "full", false, "all pairs of cuts, and all triples of the main scenarios")
 			fs.StringVar(&o.Scenarios, "scenario", "", "only these `NAMES`, separated by commas")
 			fs.StringVar(&o.Loaders, "loader", "", "only these `NAMES`, separated by commas")
-			fs.Uint64Var(&o.Seed, "seed", 1, "`NUMBER` that everything random is drawn from")
+			fs.Uint64Var(&o.Seed, "seed", 1, "`NUMBER` that seeds everything random")
 			fs.BoolVar(&o.Stop, "stop", false, "stop at the first failure")
 			fs.IntVar(&o.workers, "workers", 0, "`NUMBER` of processes (default: one for each processor)")
 			fs.BoolVar(&o.list, "list", false, "list scenarios and loaders")

@@ -26,7 +26,7 @@ func replayVerb() cli.Verb {
 			var cuts cutList
 			fs.StringVar(&k.Scenario, "scenario", "", "`NAME` of the scenario")
 			fs.StringVar(&k.Loader, "loader", "", "`NAME` of the loader")
-			fs.Uint64Var(&k.Seed, "seed", 1, "`NUMBER` of everything random")
+			fs.Uint64Var(&k.Seed, "seed", 1, "`NUMBER` that seeds everything random")
 			fs.Var(&cuts, "cut", "`OP:HOW`: the operation, and before, torn or after (with :kept or :lost) or fails; "+
 				"may be given again for a later one")
 			return func(_ context.Context, c cli.Console, args []string) error {
@@ -50,7 +50,7 @@ func (c *cutList) String() string { return fmt.Sprint(*c) }
 func (c *cutList) Set(s string) error {
 	cut, err := explorer.ParseCut(s)
 	if err == nil && len(*c) > 0 && cut.Op <= (*c)[len(*c)-1].Op {
-		err = errors.New("cuts stand in the order of their operations")
+		err = errors.New("give the cuts in the order of their operations")
 	}
 	*c = append(*c, cut)
 	return err

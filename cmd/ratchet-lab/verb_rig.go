@@ -58,7 +58,7 @@ func rigFlags(fs *flag.FlagSet, o *rig.Options) {
 	for _, t := range board.Kinds() {
 		names = append(names, t.Name)
 	}
-	fs.StringVar(&o.Dir, "dir", "rig-out", "where to put it, a `DIR` that is kept")
+	fs.StringVar(&o.Dir, "dir", "rig-out", "work in `DIR`, which is kept")
 	fs.StringVar(&o.Bin, "bin", "",
 		"`DIR` of ratchet and ratchet-release (default: beside this one), and of rig/ARCH/ with the guest's")
 	fs.StringVar(&o.Cache, "cache", os.Getenv("RATCHET_RIG_CACHE"),
@@ -66,7 +66,7 @@ func rigFlags(fs *flag.FlagSet, o *rig.Options) {
 	fs.StringVar(&o.Target, "target", "", "only the target `NAME`: "+strings.Join(names, ", "))
 	fs.StringVar(&o.Mosquitto, "mosquitto", "", "use the installed Mosquitto, with the example configuration in `DIR`")
 	fs.StringVar(&o.Scene, "scene", "",
-		"besides the healthy update only scenes with one of these `WORDS` in their names, separated by commas")
+		"play the healthy update and only those scenes whose names contain one of these `WORDS`, separated by commas")
 	fs.StringVar(&o.Variant, "variant", string(disk.Whole),
 		"cut: what the power cut leaves of the last write, `WORD` whole, lost or torn")
 	fs.Int64Var(&o.Seed, "seed", 1, "`NUMBER` that chooses cuts and torn writes")
@@ -74,7 +74,7 @@ func rigFlags(fs *flag.FlagSet, o *rig.Options) {
 	fs.IntVar(&o.Second, "second", -1, "cut: `NUMBER` of the cut while the recovery went on")
 	fs.StringVar(&o.Update, "update", "healthy", "cut: of which update, `WORD` healthy or sick")
 	fs.StringVar(&o.SecondVariant, "second-variant", string(disk.Whole), "cut: as --variant, of the second cut")
-	fs.IntVar(&o.Every, "every", 1, "all, cuts: one `NUMBER`th of the boots; 1 is every flush point")
+	fs.IntVar(&o.Every, "every", 1, "all, cuts: boot only every `NUMBER`th flush point")
 	fs.IntVar(&o.Together, "together", 0, "`NUMBER` of targets at the same time (default: one for each processor)")
 	fs.BoolVar(&o.KVM, "kvm", false, "let KVM run the guests")
 	fs.BoolVar(&o.Verbose, "verbose", false, "show the desk's commands and the guests' consoles")

@@ -32,5 +32,5 @@ func brokerFlags(fs *flag.FlagSet) func(broker.Options) broker.Options {
 
 // dirFlag defines --dir.
 func dirFlag(fs *flag.FlagSet) *string {
-	return fs.String("dir", ".", "release `DIR`ectory that init made")
+	return fs.String("dir", ".", "the release directory `DIR` that init made")
 }

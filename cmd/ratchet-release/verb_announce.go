@@ -32,7 +32,7 @@ document that is announced again changes nothing.`,
 			override := brokerFlags(fs)
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) == 0 {
-					return cli.Usage("which document?")
+					return cli.Usage("name at least one document: a root bundle, a plan or a pulse")
 				}
 				d, err := workspace.Find(*dir)
 				if err != nil {

@@ -28,7 +28,7 @@ func buildVerb() cli.Verb {
 			fs.BoolVar(&o.Force, "force", false, "replace a signed envelope that says something else")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("want one release file")
+					return cli.Usage("name one release file")
 				}
 				o.Release = args[0]
 				d, err := workspace.Find(*dir)
@@ -42,7 +42,7 @@ func buildVerb() cli.Verb {
 }
 
 const buildHelp = `
-Reads a release file, makes the payloads (compressed if so asked) and writes the unsigned
+Reads a release file, makes the payloads (compressed if the file says so) and writes the unsigned
 envelope. The same release file, images and program version give the same bytes.
 
 Keys of a release file (an unknown key is an error):

@@ -49,7 +49,7 @@ A plan does nothing without a pulse; see "campaign pulse".`,
 			out := fs.String("o", "", "write the plan to `FILE` (default: as PLAN.toml, .cbor)")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("want one plan file")
+					return cli.Usage("name one plan file, PLAN.toml")
 				}
 				if *out == "" {
 					*out = strings.TrimSuffix(args[0], ".toml") + ".cbor"
@@ -92,7 +92,7 @@ none comes any more, devices stop. It can hold or hasten what the plan allows, a
 			sequence := fs.String("sequence", "", "`NUMBER` of the pulse (default: seconds since 1970)")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("want one plan")
+					return cli.Usage("name one plan, PLAN.cbor")
 				}
 				return campaign.Pulse(c, args[0], orBundle(*bundle, *dir), *key, *out, *state, *phase, *life,
 					*sequence, time.Now())
@@ -125,7 +125,7 @@ genuine, made for that class of device, not revoked, and correctly written can n
 			lifts := cli.Repeated(fs, "lift", "`RULE` to lift, by its reason; may be repeated")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 || *challenge == "" || len(*lifts) == 0 {
-					return cli.Usage("want an envelope or digest, the --challenge, and the rules to --lift")
+					return cli.Usage("name an envelope or a digest, and give --challenge and at least one --lift")
 				}
 				return campaign.Permit(c, args[0], orBundle(*bundle, *dir), *key, *out, *challenge, *lifts, time.Now())
 			}

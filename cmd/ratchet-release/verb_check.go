@@ -31,11 +31,11 @@ func checkVerb() cli.Verb {
 				o.Keys, o.Decrypt = *keys, *decrypt
 				switch {
 				case len(args) != 1:
-					return cli.Usage("want one envelope")
+					return cli.Usage("name one envelope file")
 				case (o.Root == "") == (len(o.Keys) == 0):
-					return cli.Usage("give either --root or --key: whom does the device trust?")
+					return cli.Usage("give either --root or --key, which say what the device trusts")
 				case o.Facts == "":
-					return cli.Usage("give --facts: what is the device?")
+					return cli.Usage("give --facts FILE, which says what the device is")
 				}
 				return check.Run(ctx, c, args[0], o)
 			}

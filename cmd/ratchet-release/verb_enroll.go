@@ -26,7 +26,7 @@ for the same device is refused without --replace.`,
 			replace := fs.Bool("replace", false, "replace the device's key by this one")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 2 {
-					return cli.Usage("want a device id and its public key")
+					return cli.Usage("name a device id, and the file with its public key")
 				}
 				d, err := workspace.Load(*dir)
 				if err != nil {

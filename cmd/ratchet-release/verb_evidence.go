@@ -68,10 +68,10 @@ often each reason occurs. What is missing is never passed over in silence, but i
 			history := fs.Bool("history", false, "print every record")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("want one file")
+					return cli.Usage("name one file")
 				}
 				if len(*names) == 0 {
-					return cli.Usage("whose evidence? give the device's public key with --key")
+					return cli.Usage("give the device's public key with --key")
 				}
 				anchors, err := keys.Anchors(*names, false)
 				if err != nil {

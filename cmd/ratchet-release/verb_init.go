@@ -24,7 +24,7 @@ release can read it, and back it up; devices accept nothing that it has not sign
 		},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var o workspace.InitOptions
-			fs.StringVar(&o.Alg, "alg", "esp256", "algorithm of the release `KEY`: esp256, ed25519 or esp384")
+			fs.StringVar(&o.Alg, "alg", "esp256", "`ALGORITHM` of the release key: esp256, ed25519 or esp384")
 			fs.StringVar(&o.Vendor, "vendor", "example.com", "`DOMAIN` of the vendor; part of every manifest")
 			classes := cli.Repeated(fs, "class", "device class `NAME` (default gateway-v1); may be repeated")
 			fs.StringVar(&o.Broker, "broker", "mqtts://broker.example.com:8883", "MQTT broker `URL`")
@@ -34,7 +34,7 @@ release can read it, and back it up; devices accept nothing that it has not sign
 				"public `URL` of the image directory")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) > 1 {
-					return cli.Usage("want one directory")
+					return cli.Usage("name at most one directory")
 				}
 				dir := "."
 				if len(args) == 1 {

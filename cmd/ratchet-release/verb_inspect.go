@@ -24,7 +24,7 @@ shown as far as they can be read.`,
 		Setup: func(*flag.FlagSet) cli.Action {
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("want one envelope")
+					return cli.Usage("name one envelope file")
 				}
 				return release.Inspect(c, args[0])
 			}

@@ -18,10 +18,10 @@ Nothing that exists is overwritten. The private key is not encrypted; where it s
 file at all, keep it in a token and name a signing command instead (docs/formats/workspace.md).`,
 		Examples: []string{"ratchet-release keys new alice", "ratchet-release keys new --alg ml-dsa-65 alice-ml-dsa"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
-			alg := fs.String("alg", "esp256", "algorithm of the `KEY`: esp256, ed25519, esp384 or ml-dsa-65")
+			alg := fs.String("alg", "esp256", "`ALGORITHM` of the key: esp256, ed25519, esp384 or ml-dsa-65")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("want one name")
+					return cli.Usage("give one name for the key pair")
 				}
 				k, err := keys.NewPair(args[0], *alg)
 				if err != nil {

@@ -17,7 +17,7 @@ func publishVerb() cli.Verb {
 		Long: `
 Verifies the signed envelope FILE with the anchors, checks its payloads, copies them into the image
 directory, and then offers the envelope: retained, on the channel or to single devices. In the end
-the offer is read back from the broker, because a broker acknowledges what its access list forbids.
+the offer is read back from the broker, because a broker acknowledges even what its access list forbids.
 Images come first, so that no device is told of an image that is not there.
 
 A channel or device has one offer; a newer one replaces it. An offer of a lower sequence number, or
@@ -57,7 +57,7 @@ func publishFlags(fs *flag.FlagSet) cli.Action {
 		case *withdraw && len(args) > 0:
 			return cli.Usage("--withdraw clears whatever is offered and takes no file")
 		case !*withdraw && len(args) == 0:
-			return cli.Usage("which envelope?")
+			return cli.Usage("name at least one envelope file")
 		case o.ImagesOnly && o.OfferOnly:
 			return cli.Usage("--images-only and --offer-only leave nothing to do")
 		case len(args) > 1 && !o.ImagesOnly:

@@ -36,7 +36,7 @@ too; issue them again.`,
 			replace := fs.Bool("replace", false, "replace a root-N.cbor that says something else, with its signatures")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) > 0 {
-					return cli.Usage("it takes no arguments: edit %s", root.FileName)
+					return cli.Usage("root rotate takes no arguments: edit %s", root.FileName)
 				}
 				return root.Next(c, *dir, *replace, time.Now())
 			}
@@ -60,7 +60,7 @@ is first walked as a device would walk it.`,
 			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 || *key == "" {
-					return cli.Usage("want one root, and the --key to sign with")
+					return cli.Usage("name one root file, and give the key to sign with (--key)")
 				}
 				return root.Sign(c, args[0], *bundle, *key)
 			}
@@ -81,7 +81,7 @@ the version before it, from the bundle given with --bundle.`,
 			bundle := bundleFlag(fs)
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("want one root or bundle")
+					return cli.Usage("name one root file or bundle")
 				}
 				return root.Show(c, args[0], *bundle)
 			}
@@ -114,7 +114,7 @@ live (keys new), name them in root.toml with a threshold, and begin with "root r
 			years := fs.Int("years", 2, "the root expires after this `NUMBER` of years")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) > 0 {
-					return cli.Usage("it takes no arguments; name the directory with --dir")
+					return cli.Usage("root init takes no arguments; name the directory with --dir")
 				}
 				if *years < 1 || *years > 20 {
 					return cli.Usage("--years %d: want 1 to 20", *years)

@@ -32,7 +32,7 @@ a TOML file that names a signing command, for keys that live in a token or a ser
 			out := fs.String("o", "", "write the signed envelope to `FILE` instead")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("want one envelope")
+					return cli.Usage("name one envelope file")
 				}
 				if *key == "" {
 					d, err := workspace.Load(*dir)
@@ -47,7 +47,7 @@ a TOML file that names a signing command, for keys that live in a token or a ser
 					*out = args[0]
 				}
 				if *out == "-" {
-					return cli.Usage("an envelope is signed in its file; give one, or -o FILE")
+					return cli.Usage("an envelope from standard input needs -o FILE for the signed one")
 				}
 				if kind, ok := campaign.Kind(args[0]); ok {
 					return campaign.Cosign(c, kind, args[0], *out, *key)

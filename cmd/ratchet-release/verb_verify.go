@@ -39,7 +39,7 @@ directory. One known signer suffices unless --min says otherwise.`,
 			payloads := fs.String("payloads", "", "check the payload files in `DIR` too")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
-					return cli.Usage("want one envelope")
+					return cli.Usage("name one envelope file")
 				}
 				if *least < 1 {
 					return cli.Usage("--min %d: at least one signer is needed", *least)

@@ -28,7 +28,7 @@ says, and is never signed. A silent device is one that is not online.`,
 		},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
-			once := fs.Bool("once", false, "show what is known now, and end")
+			once := fs.Bool("once", false, "show what is known now, and exit")
 			asJSON := fs.Bool("json", false, "write JSON")
 			override := brokerFlags(fs)
 			return func(ctx context.Context, c cli.Console, args []string) error {

@@ -40,8 +40,8 @@ func counterInitVerb() cli.Verb {
 		Long: `
 Makes the rollback counter in the TPM that the configuration names ([counter]). It is made once, in
 the factory, by whoever has the password of the TPM's owner or platform hierarchy; the daemon never
-makes one, since a counter that is made again was turned back. What is there already is left as it
-is, so that it may be run again after a power cut.`,
+makes one, because a new counter starts from zero. A counter that exists is left as it is, so the
+command can be run again after a power cut.`,
 		Examples: []string{"ratchet counter init --platform"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			var how tpm.Provision
@@ -49,10 +49,10 @@ is, so that it may be run again after a power cut.`,
 			auth := fs.String("auth-file", "",
 				"`FILE` with the hierarchy's password, without a line break; none: it is empty")
 			fs.BoolVar(&how.Platform, "platform", false,
-				"let the platform hierarchy own it: then neither the TPM's owner nor a clear deletes it")
+				"let the platform hierarchy own it, so that no TPM owner and no TPM clear can delete it")
 			fs.Uint64Var(&how.Version, "version", 0,
-				"`NUMBER` where it begins; on a board with a new TPM the device's root version")
-			fs.BoolVar(&how.Replace, "replace", false, "delete the one that is there first, which turns it back")
+				"`NUMBER` to start from; on a board with a new TPM, the device's root version")
+			fs.BoolVar(&how.Replace, "replace", false, "delete an existing counter first, which resets it")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if err := none(args); err != nil {
 					return err

@@ -15,7 +15,7 @@ import (
 )
 
 func (c *call) evidence() func(context.Context, []string) error {
-	to := c.flags.String("o", "", "where to, a `FILE` (default: standard output, which must not be a terminal)")
+	to := c.flags.String("o", "", "write to `FILE` (default: standard output, which must not be a terminal)")
 	from := c.flags.Uint64("from", 0, "first sequence `NUMBER` (default: the oldest record)")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {

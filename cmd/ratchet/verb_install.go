@@ -25,7 +25,7 @@ import (
 func (c *call) install() func(context.Context, []string) error {
 	var payloads cli.List
 	c.flags.Var(&payloads, "payload", "image `FILE` that is somewhere else, or named otherwise; may be given again")
-	yes := c.flags.Bool("yes", false, "do not ask")
+	yes := c.flags.Bool("yes", false, "do not ask for confirmation")
 	return func(ctx context.Context, args []string) error {
 		if len(args) != 1 {
 			return cli.Usage("give one envelope file")

@@ -14,7 +14,7 @@ import (
 )
 
 func (c *call) confirm() func(context.Context, []string) error {
-	note := c.flags.String("note", "", "why, for the evidence: a `TEXT` of at most 200 bytes")
+	note := c.flags.String("note", "", "reason for the evidence, a `TEXT` of at most 200 bytes")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err
@@ -24,8 +24,8 @@ func (c *call) confirm() func(context.Context, []string) error {
 }
 
 func (c *call) revert() func(context.Context, []string) error {
-	note := c.flags.String("note", "", "why, for the evidence: a `TEXT` of at most 200 bytes")
-	yes := c.flags.Bool("yes", false, "do not ask")
+	note := c.flags.String("note", "", "reason for the evidence, a `TEXT` of at most 200 bytes")
+	yes := c.flags.Bool("yes", false, "do not ask for confirmation")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err
@@ -45,8 +45,8 @@ func (c *call) revert() func(context.Context, []string) error {
 }
 
 func (c *call) approve() func(context.Context, []string) error {
-	note := c.flags.String("note", "", "why, for the evidence: a `TEXT` of at most 200 bytes")
-	yes := c.flags.Bool("yes", false, "do not ask")
+	note := c.flags.String("note", "", "reason for the evidence, a `TEXT` of at most 200 bytes")
+	yes := c.flags.Bool("yes", false, "do not ask for confirmation")
 	return func(ctx context.Context, args []string) error {
 		if len(args) > 1 {
 			return none(args[1:])

@@ -19,8 +19,8 @@ import (
 const watchEvery = time.Second
 
 func (c *call) status() func(context.Context, []string) error {
-	asJSON := c.flags.Bool("json", false, "as JSON, for programs (FORMATS.md)")
-	watch := c.flags.Bool("watch", false, "again and again, until Ctrl-C; with --json one line for each change")
+	asJSON := c.flags.Bool("json", false, "print JSON, for programs (docs/formats/control.md)")
+	watch := c.flags.Bool("watch", false, "refresh until Ctrl-C; with --json print one line for each change")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err
@@ -87,7 +87,7 @@ func (c *call) watch(ctx context.Context, asJSON bool) error {
 }
 
 func (c *call) slots() func(context.Context, []string) error {
-	asJSON := c.flags.Bool("json", false, "as JSON, for programs (FORMATS.md)")
+	asJSON := c.flags.Bool("json", false, "print JSON, for programs (docs/formats/control.md)")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err
@@ -106,14 +106,14 @@ func (c *call) slots() func(context.Context, []string) error {
 }
 
 func (c *call) history() func(context.Context, []string) error {
-	asJSON := c.flags.Bool("json", false, "as JSON, for programs (FORMATS.md)")
+	asJSON := c.flags.Bool("json", false, "print JSON, for programs (docs/formats/control.md)")
 	n := c.flags.Int("n", 20, "`NUMBER` of records, 1 to 1000")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err
 		}
 		if *n < 1 || *n > control.MaxHistory {
-			return cli.Usage("-n is 1 to %d", control.MaxHistory)
+			return cli.Usage("-n must be 1 to %d", control.MaxHistory)
 		}
 		var h control.History
 		raw, err := c.ask(ctx, control.VerbHistory, map[string]string{"n": strconv.Itoa(*n)}, &h)

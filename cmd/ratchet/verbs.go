@@ -34,9 +34,9 @@ Lists the last records of the evidence, the newest at the bottom.`,
 			Short: "install from a file, without the network",
 			Long: `
 Installs an update from a file, without the network. FILE is the signed envelope; the images it
-needs are looked for beside it. The daemon verifies the signature and decides by its rules; a
-window, a metered link and approval do not count for somebody at the console. The installation
-goes on in the daemon when this command is left with Ctrl-C.`,
+needs are looked for beside it. The daemon verifies the signature and decides by its rules.
+Maintenance window, metered link and approval do not apply at the console. If you leave this
+command with Ctrl-C, the installation goes on in the daemon.`,
 			Examples: []string{`ratchet install /mnt/usb/gateway-1.4.0.suit`,
 				`ratchet install update.suit --payload /tmp/rootfs.img --yes`},
 		}, (*call).install),

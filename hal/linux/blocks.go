@@ -124,7 +124,7 @@ func (b Blocks) medium(f *os.File, direct bool, id hal.DeviceID) (hal.Medium, er
 	if now, err := fdIdentity(path, int(f.Fd())); err != nil {
 		return nil, err
 	} else if now != id {
-		return nil, fmt.Errorf("cannot open %s: it was exchanged for another device meanwhile", path)
+		return nil, fmt.Errorf("cannot open %s: another device has taken its place in the meantime", path)
 	}
 	if !id.Block {
 		if err := flock(f); errors.Is(err, unix.EWOULDBLOCK) {

@@ -38,7 +38,7 @@ func (v Variables) dir() string {
 // path refuses what is not the name of a file.
 func (v Variables) path(name string) (string, error) {
 	if name == "" || strings.ContainsAny(name, "/\x00") {
-		return "", fmt.Errorf("cannot use the variable %q: no such name can be", name)
+		return "", fmt.Errorf("cannot use the variable %q: it is not a valid name", name)
 	}
 	return filepath.Join(v.dir(), name), nil
 }

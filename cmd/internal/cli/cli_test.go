@@ -67,8 +67,8 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{nil, cli.ExitOK, "done\n", ""},
 		{errors.New("cannot\x1b[2J do it"), cli.ExitFailed, "done\n", "tool: cannot"},
-		{cli.Usage("want one file"), cli.ExitUsage, "done\n",
-			"tool: want one file\ntool: usage: tool look [flags] FILE; see `tool help look`\n"},
+		{cli.Usage("name one file"), cli.ExitUsage, "done\n",
+			"tool: name one file\ntool: usage: tool look [flags] FILE; see `tool help look`\n"},
 		{context.Canceled, cli.ExitFailed, "done\n", "tool: interrupted: context canceled\n"},
 		{&cli.Refusal{What: "x", Reason: reason.DigestMismatch, Err: errors.New("nobody")}, cli.ExitRefused,
 			"done\nreason: digest-mismatch\n", "tool: x is refused: nobody\n"},

@@ -16,7 +16,7 @@ func offerTopic(channel, device string) (string, error) {
 		return wire.DeviceTopic(device, wire.Offer), nil
 	}
 	if channel == "" {
-		return "", cli.Usage("where to? give --channel NAME or --device ID, or name broker.channel in %s",
+		return "", cli.Usage("no channel and no device: give --channel NAME or --device ID, or set broker.channel in %s",
 			workspace.FileName)
 	}
 	if err := wire.CheckID(channel); err != nil {

@@ -22,7 +22,7 @@ import (
 type Options struct {
 	Broker broker.Options
 	Keys   func(id string) (trust.Keys, bool, error) // enrolled keys of a device
-	Once   bool                                      // show what is known now, and end
+	Once   bool                                      // show what is known now, and exit
 	Json   bool
 }
 
