@@ -184,6 +184,30 @@ func TestCommentsNameFiles(t *testing.T) {
 	}
 }
 
+// quotedFile is a file of this repository as a document names it: a path in backticks, perhaps with a declaration.
+var quotedFile = regexp.MustCompile("`([A-Za-z0-9_.-]+/[A-Za-z0-9_./-]+" +
+	"\\.(?:go|md|sh|tsv|txt|cmd|cfg|awk|service))(?::[A-Za-z]+)?`")
+
+// TestDocumentsNameFiles: a file that a document names is there, seen from the document's folder or from the root.
+func TestDocumentsNameFiles(t *testing.T) {
+	named := 0
+	for _, doc := range markdown(t) {
+		for _, m := range quotedFile.FindAllStringSubmatch(document(t, doc), -1) {
+			if strings.Contains(m[1], "NAME") {
+				continue
+			}
+			named++
+			_, here := os.Stat(filepath.Join(filepath.Dir(doc), m[1]))
+			if _, root := os.Stat(m[1]); here != nil && root != nil {
+				t.Errorf("%s: there is no file %s, neither here nor at the root", doc, m[1])
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("found only %d names of files", named)
+	}
+}
+
 // TestMap: every package is on the map in ARCHITECTURE.md, and the map has nothing else.
 func TestMap(t *testing.T) {
 	_, text, _ := strings.Cut(document(t, "ARCHITECTURE.md"), "```\n")

@@ -114,9 +114,9 @@ func (r Root) next(d document) (Root, error) {
 	}
 	switch {
 	case n.Version() != r.Version()+1:
-		return Root{}, fmt.Errorf("says to be version %d after %d: %w", n.Version(), r.Version(), ErrVersion)
+		return Root{}, fmt.Errorf("it says that it is version %d, after version %d: %w", n.Version(), r.Version(), ErrVersion)
 	case n.Name() != r.Name() || n.Development() != r.Development():
-		return Root{}, fmt.Errorf("it is of %q, not of %q: %w", n.Name(), r.Name(), ErrFork)
+		return Root{}, fmt.Errorf("it belongs to %q, not to %q: %w", n.Name(), r.Name(), ErrFork)
 	}
 	for _, role := range Roles() {
 		now, there := n.spec.Roles[role] // one that is not there was taken from everybody

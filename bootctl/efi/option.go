@@ -53,7 +53,7 @@ type option struct {
 
 func parseOption(b []byte) (option, error) {
 	if len(b) < 8 {
-		return option{}, errors.New("a load option has 8 bytes at least")
+		return option{}, errors.New("a load option has at least 8 bytes")
 	}
 	o := option{attributes: binary.LittleEndian.Uint32(b)}
 	paths := int(binary.LittleEndian.Uint16(b[4:]))

@@ -26,7 +26,7 @@ var errBroken = errors.New("broken environment block")
 // name, newlines too. What GRUB gives up on is an error here.
 func parseBlock(b []byte) (block, error) {
 	if len(b) != Size {
-		return nil, fmt.Errorf("%w: %d bytes where %d are wanted", errBroken, len(b), Size)
+		return nil, fmt.Errorf("%w: %d bytes instead of %d", errBroken, len(b), Size)
 	}
 	if !bytes.HasPrefix(b, []byte(signature)) {
 		return nil, fmt.Errorf("%w: no signature", errBroken)

@@ -79,11 +79,11 @@ func decode(raw []byte) (entry, error) {
 	case !e.on:
 		return e, nil
 	case len(text) < len(raw) && len(bytes.Trim(raw[len(text):], "\x00")) > 0:
-		return e, errors.New("there is text behind a NUL")
+		return e, errors.New("there is text after a NUL")
 	case !sorted || grouped:
 		return e, fmt.Errorf("it has no line \"sort-key %s\", or a machine-id", sortKey)
 	case versions != 1 || e.version == 0:
-		return e, errors.New("it has not one version that is a plain number from 1 on")
+		return e, errors.New("it needs exactly one version, a plain number from 1 on")
 	}
 	_, err := encode(entry{version: e.version, lines: e.lines}) // it must fit when it is off
 	return e, err
@@ -129,7 +129,7 @@ func encode(e entry) ([]byte, error) {
 // with the version and the sort-key of this package, switched on or off. version is from 1 on.
 func Encode(lines []string, version int64, on bool) ([]byte, error) {
 	if version < 1 || version >= maxSerial {
-		return nil, fmt.Errorf("version %d is not from 1 on", version)
+		return nil, fmt.Errorf("version %d is less than 1", version)
 	}
 	return encode(entry{on: on, version: version, lines: lines})
 }

@@ -79,7 +79,7 @@ func (f *folder) check() error {
 		live++
 		for _, y := range f.files[:i] {
 			if y.live() && y.version == x.version && y.slot != x.slot {
-				return fmt.Errorf("%w: %s and %s have one version", bootctl.ErrInvalid, y.path, x.path)
+				return fmt.Errorf("%w: %s and %s have the same version", bootctl.ErrInvalid, y.path, x.path)
 			}
 		}
 	}

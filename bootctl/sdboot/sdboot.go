@@ -99,7 +99,7 @@ func New(fsys hal.Tree, o Options) (*Backend, error) {
 	}
 	if len(o.Prefix) > 32 || strings.Trim(o.Prefix, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" ||
 		o.Prefix[0] == '.' || strings.HasPrefix(o.Prefix, "auto-") {
-		return nil, fmt.Errorf(cannot+"prefix %q is not of small letters, digits, '-', '_' and '.'", o.Prefix)
+		return nil, fmt.Errorf(cannot+"prefix %q may have only lower-case letters, digits, '-', '_' and '.'", o.Prefix)
 	}
 	if err := choice.CheckSlots(o.Slots); err != nil {
 		return nil, fmt.Errorf(cannot+"%w", err)

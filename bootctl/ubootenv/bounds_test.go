@@ -147,9 +147,9 @@ func TestListBounds(t *testing.T) {
 func TestConfigBounds(t *testing.T) {
 	for text, says := range map[string]string{
 		"/e 0 40":                                "",
-		"/e 0 3f":                                "63 bytes are no environment's size",
+		"/e 0 3f":                                "cannot be 63 bytes",
 		"/e 0 100000":                            "",
-		"/e 0 100001":                            "1048577 bytes are no environment's size",
+		"/e 0 100001":                            "cannot be 1048577 bytes",
 		"/e 0 100000000":                         "is not a hexadecimal number",
 		"/e 0 0X40":                              "",
 		"/e 0x4000000000000 40":                  "",
@@ -172,7 +172,7 @@ func TestConfigBounds(t *testing.T) {
 		"/e -0x40 40\n/e 0 40":                   "",
 		"/e -0x80 40\n/e -0x40 40":               "",
 		"/e -0x7f 40\n/e -0x40 40":               "overlap",
-		"/e 0 40\n/f 0 40\n/g":                   "line 3 of the environment's configuration: device, offset and size",
+		"/e 0 40\n/f 0 40\n/g":                   "line 3 of the environment's configuration: want device, offset and size",
 		"/e 0 40\n/f 0 40\n/g 0 40":              "line 3 of the environment's configuration: a third copy",
 		"/e 0 40 #" + strings.Repeat("x", 65527): "",
 		"/e 0 40 #" + strings.Repeat("x", 65528): "65537 bytes are more than 65536",
@@ -236,7 +236,7 @@ func TestInvalidSays(t *testing.T) {
 	}
 	says("copy 0: bad CRC: torn by a power cut", "copy 1: not a list of variables: a value without a name")
 	d.Put(l.copies[0].Path, raw[0][:size-1])
-	says("copy 0: " + l.copies[0].Path + " is not there, or too short; copy 1: ")
+	says("copy 0: " + l.copies[0].Path + " is missing or too short; copy 1: ")
 	raw[1][9] ^= 1
 	d.Put(l.copies[0].Path, raw[0])
 	d.Put(l.copies[1].Path, raw[1])

@@ -30,7 +30,7 @@ func ParseConfig(b []byte) ([]Location, error) {
 		}
 		loc, err := parseLine(fields)
 		if err == nil && len(locs) == 2 {
-			err = fmt.Errorf("a third copy, U-Boot has two at most")
+			err = fmt.Errorf("a third copy; U-Boot has at most two")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("cannot read line %d of the environment's configuration: %w", i+1, err)
@@ -45,10 +45,10 @@ func ParseConfig(b []byte) ([]Location, error) {
 
 func parseLine(fields []string) (Location, error) {
 	if strings.HasSuffix(fields[0], ":") {
-		return Location{}, fmt.Errorf("%q looks like YAML; the format with one line for each copy is wanted", fields[0])
+		return Location{}, fmt.Errorf("%q looks like YAML; write one line for each copy instead", fields[0])
 	}
 	if len(fields) < 3 {
-		return Location{}, fmt.Errorf("device, offset and size are wanted")
+		return Location{}, fmt.Errorf("want device, offset and size")
 	}
 	loc := Location{Path: fields[0]}
 	var err error
@@ -76,7 +76,7 @@ func cLiteral(s string) string {
 // checkCopies validates one or two locations.
 func checkCopies(locs []Location) error {
 	if len(locs) != 1 && len(locs) != 2 {
-		return fmt.Errorf("%d copies of the environment are configured, one or two are possible", len(locs))
+		return fmt.Errorf("%d copies of the environment are configured; configure one or two", len(locs))
 	}
 	for _, l := range locs {
 		switch {
@@ -86,7 +86,7 @@ func checkCopies(locs []Location) error {
 			return fmt.Errorf("%s: MTD and UBI are not supported, put the environment on a block device or in files",
 				l.Path)
 		case l.Size < minSize || l.Size > maxSize:
-			return fmt.Errorf("%s: %d bytes are no environment's size, %d to %d are possible",
+			return fmt.Errorf("%s: the size of an environment cannot be %d bytes; use %d to %d",
 				l.Path, l.Size, minSize, maxSize)
 		case l.Offset < -(1<<50) || l.Offset > 1<<50:
 			return fmt.Errorf("%s: the offset %d is outside of any device", l.Path, l.Offset)

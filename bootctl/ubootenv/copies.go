@@ -104,7 +104,7 @@ func (c codec) copies() (env, error) {
 			}
 			e.copies[i].fault = err
 		case raw == nil:
-			e.copies[i].fault = fmt.Errorf("%s is not there, or too short", loc.Path)
+			e.copies[i].fault = fmt.Errorf("%s is missing or too short", loc.Path)
 		default:
 			e.copies[i] = parseCopy(raw, len(e.copies) == 2)
 		}

@@ -14,7 +14,7 @@ import (
 func (r *reading) Restore(c engine.Change) error {
 	l, err := r.foreign()
 	if err != nil {
-		return fmt.Errorf("%w; and nothing to restore it from: %w", r.invalid, err)
+		return fmt.Errorf("%w, and there is nothing to restore it from: %w", r.invalid, err)
 	}
 	return r.write(r.record(l, c.Old, c.Next))
 }
@@ -56,7 +56,7 @@ func (c codec) loadShadow() (list, error) {
 		return nil, err
 	}
 	if size := c.o.Copies[0].Size; int64(len(raw)) != size {
-		return nil, fmt.Errorf("%w: it is of an environment of %d bytes, %d are configured",
+		return nil, fmt.Errorf("%w: it is from an environment of %d bytes, but %d are configured",
 			engine.ErrShadow, len(raw), size)
 	}
 	kept := parseCopy(raw, false)

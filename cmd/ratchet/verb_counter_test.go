@@ -33,7 +33,7 @@ func TestCounterVerb(t *testing.T) {
 		{"", []string{"init"}, 1, "does not have to be made"},
 		{tpm, nil, 1, "is there a TPM"},
 		{tpm, []string{"init"}, 1, "is there a TPM"},
-		{tpm, []string{"init", "--version", "4096"}, 1, "is the most"},
+		{tpm, []string{"init", "--version", "4096"}, 1, "the maximum is 1024"},
 		{tpm, []string{"--replace"}, 2, "not defined: -replace"},
 		{tpm, []string{"init", "--auth-file", b.path("none")}, 1, "no such file"},
 	} {

@@ -41,7 +41,7 @@ type Provision struct {
 // Version was asked for, which Make finds whole: it raises it then.
 func (c *Counter) Make(ctx context.Context, how Provision) (made bool, err error) {
 	if how.Version > MaxRaise {
-		return false, fmt.Errorf("cannot make a counter at %d: %d is the most", how.Version, MaxRaise)
+		return false, fmt.Errorf("cannot make a counter at %d: the maximum is %d", how.Version, MaxRaise)
 	}
 	err = c.with(ctx, "make", func(link device) error {
 		p, err := c.public(ctx, link)
