@@ -22,17 +22,18 @@ func rigVerb() cli.Verb {
 		Name: "rig", Args: "smoke|all|cuts|look|cut [flags]",
 		Short: "real bootloaders, real kernels, power cuts, in QEMU (make rig)",
 		Long: `
-Boots the real agent with real bootloaders and kernels in QEMU, and cuts its power: in each target a
-healthy update from publish to confirm, a sick one and one whose kernel panics, which both must come back
-by themselves, and then the healthy one again from the disk that a power cut would have left.
-Needs scripts/deps.sh rig (rig-smoke for a smoke test), and neither root nor a network.
+Boots the real agent with real bootloaders and kernels in QEMU, and cuts its power. In each target it plays
+a healthy update from publish to confirm, then a sick update and one whose kernel panics, which must both
+revert by themselves. Then it plays the healthy update again from the disk that each power cut would leave.
+Needs scripts/deps.sh rig (rig-smoke for a smoke test). It needs neither root nor a network.
 
-  smoke   U-Boot and GRUB, a hundred cuts, ten of them booted
-  all     every cut looked at, every flush point and some torn tails booted, recoveries cut again, and a report
-  cuts    the power cuts of the run in --dir again, as all does them, without its scenes
-  look    every cut of the run in --dir again, without QEMU: what this program's agent makes of those disks
-  cut     one cut again, of the run in --dir, with its story: --target NAME --point N --variant whole|lost|torn;
-          of the sick update with --update sick; one while that cut's recovery went on with --second N`,
+  smoke   U-Boot and GRUB: look at a hundred cuts, boot ten of them
+  all     look at every cut, boot every flush point and some torn writes, cut the recoveries too, write a report
+  cuts    repeat the power cuts of the run in --dir, without the other scenes
+  look    look at every cut of the run in --dir again with this program's agent, without QEMU
+  cut     repeat one cut of the run in --dir, and tell what happens: --target NAME --point N
+          --variant whole|lost|torn. With --update sick it is a cut of the sick update; with --second N
+          the power is cut again during the recovery.`,
 		Examples: []string{"ratchet-lab rig smoke", "ratchet-lab rig all --every 4",
 			"ratchet-lab rig cut --target arm64-uboot --point 20"},
 		Exits: "1 also when something differs from what is expected",
@@ -68,12 +69,12 @@ func rigFlags(fs *flag.FlagSet, o *rig.Options) {
 	fs.StringVar(&o.Scene, "scene", "",
 		"play the healthy update and only those scenes whose names contain one of these `WORDS`, separated by commas")
 	fs.StringVar(&o.Variant, "variant", string(disk.Whole),
-		"cut: what the power cut leaves of the last write, `WORD` whole, lost or torn")
+		"cut: what is left of the last write, a `WORD`: whole, lost or torn")
 	fs.Int64Var(&o.Seed, "seed", 1, "`NUMBER` that chooses cuts and torn writes")
-	fs.IntVar(&o.Point, "point", -1, "cut: its `NUMBER`")
-	fs.IntVar(&o.Second, "second", -1, "cut: `NUMBER` of the cut while the recovery went on")
-	fs.StringVar(&o.Update, "update", "healthy", "cut: of which update, `WORD` healthy or sick")
-	fs.StringVar(&o.SecondVariant, "second-variant", string(disk.Whole), "cut: as --variant, of the second cut")
+	fs.IntVar(&o.Point, "point", -1, "cut: `NUMBER` of the cut to repeat")
+	fs.IntVar(&o.Second, "second", -1, "cut: `NUMBER` of a second cut, during the recovery")
+	fs.StringVar(&o.Update, "update", "healthy", "cut: of which update, a `WORD`: healthy or sick")
+	fs.StringVar(&o.SecondVariant, "second-variant", string(disk.Whole), "cut: as --variant, the `WORD` of the second cut")
 	fs.IntVar(&o.Every, "every", 1, "all, cuts: boot only every `NUMBER`th flush point")
 	fs.IntVar(&o.Together, "together", 0, "`NUMBER` of targets at the same time (default: one for each processor)")
 	fs.BoolVar(&o.KVM, "kvm", false, "let KVM run the guests")

@@ -39,7 +39,8 @@ func dashed(f *flag.Flag) string {
 
 // byDefault says what holds without the flag, where that is not nothing.
 func byDefault(f *flag.Flag) string {
-	if f.DefValue == "" || f.DefValue == "false" || f.DefValue == "0" {
+	switch f.DefValue {
+	case "", "false", "0", "0s", "[]", "-1":
 		return ""
 	}
 	return " (default " + f.DefValue + ")"
