@@ -104,8 +104,11 @@ func bootScenarios() []Scenario {
 					d.proven["B"] = 2 // all there is
 					d.fired["external"]++
 				}}},
-			Alone: true, Ends: []End{{Image: 2, Result: "stuck", Reason: reason.RevertImpossible}},
-			Blames: append([]reason.Reason{reason.RevertImpossible}, sickBlames...)},
+			Alone: true, Ends: []End{{Image: 2, Result: "stuck", Reason: reason.RevertImpossible},
+				// Of cuts in its trial the slot has no try left: it is restored, and the offer taken again.
+				{Image: 2, Result: "reverted", Reason: reason.HealthFailed, Cut: true}},
+			// Cuts used up the tries of the one slot that is left: nothing is on in the metadata.
+			Blames: append([]reason.Reason{reason.RevertImpossible, reason.BootMetadataInvalid}, sickBlames...)},
 		{Name: "stray-armed",
 			Says:   "another program has armed the other slot, and the old one runs: it does not stay armed",
 			Bricks: []int{8}, Setup: func(d *Device) { d.somebodyArms("B") },

@@ -41,11 +41,11 @@ func (d *Device) somebodySets(change map[string]string) {
 	}
 	sort.Strings(list)
 	if d.l.uboot == nil {
-		b, err := grubenv.Encode(list)
-		if err != nil {
+		if b, err := grubenv.Encode(list); err == nil {
+			w.PutFile(grubenvPath, b)
+		} else if d.l.PowerSafe {
 			panic("internal error: " + err.Error())
-		}
-		w.PutFile(grubenvPath, b)
+		} // a cut has made nonsense of it, which the other program refuses
 		return
 	}
 	for i, c := range d.l.uboot.Copies {
