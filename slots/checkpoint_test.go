@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,32 +32,50 @@ func checkpointOf(t testing.TB, content []byte, img slots.Image, at int) slots.C
 func TestCheckpointRefused(t *testing.T) {
 	content := pattern(18, 100*kib)
 	img := rawImage(content)
-	for name, change := range map[string]func(*slots.Checkpoint){
-		"version":        func(c *slots.Checkpoint) { c.Version++ },
-		"algorithm":      func(c *slots.Checkpoint) { c.Alg = slots.SHA512 },
-		"image":          func(c *slots.Checkpoint) { c.Image = make([]byte, 32) },
-		"unaligned":      func(c *slots.Checkpoint) { c.Written, c.Payload = 4097, 4097 },
-		"zero":           func(c *slots.Checkpoint) { c.Written, c.Payload = 0, 0 },
-		"negative":       func(c *slots.Checkpoint) { c.Written, c.Payload = -4096, -4096 },
-		"behind the end": func(c *slots.Checkpoint) { c.Written, c.Payload = 104*kib, 104*kib },
-		"payload":        func(c *slots.Checkpoint) { c.Payload += 4096 },
-		"no hash":        func(c *slots.Checkpoint) { c.Hash = nil },
-		"short hash":     func(c *slots.Checkpoint) { c.Hash = c.Hash[:20] },
-		"hash elsewhere": func(c *slots.Checkpoint) {
+	for _, tc := range []struct {
+		name, says string
+		change     func(*slots.Checkpoint)
+	}{
+		{"version", "version 2, this program writes 1", func(c *slots.Checkpoint) { c.Version++ }},
+		{"algorithm", "another digest algorithm", func(c *slots.Checkpoint) { c.Alg = slots.SHA512 }},
+		{"image", "another image", func(c *slots.Checkpoint) { c.Image = make([]byte, 32) }},
+		{"unaligned", "4097 of 102400 bytes written", func(c *slots.Checkpoint) { c.Written, c.Payload = 4097, 4097 }},
+		{"zero", "0 of 102400 bytes written", func(c *slots.Checkpoint) { c.Written, c.Payload = 0, 0 }},
+		{"negative", "-4096 of 102400 bytes", func(c *slots.Checkpoint) { c.Written, c.Payload = -4096, -4096 }},
+		{"behind the end", "106496 of 102400 bytes written",
+			func(c *slots.Checkpoint) { c.Written, c.Payload = 104*kib, 104*kib }},
+		{"payload", "45056 payload bytes for 40960 image bytes", func(c *slots.Checkpoint) { c.Payload += 4096 }},
+		{"no hash", "hash state: ", func(c *slots.Checkpoint) { c.Hash = nil }},
+		{"short hash", "hash state: ", func(c *slots.Checkpoint) { c.Hash = c.Hash[:20] }},
+		{"hash elsewhere", "hash state is of another position", func(c *slots.Checkpoint) {
 			*c = checkpointOf(t, content, img, 8192)
 			c.Written, c.Payload = 4096, 4096
-		},
+		}},
 	} {
 		c := checkpointOf(t, content, img, 40*kib)
-		change(&c)
+		tc.change(&c)
 		r := newRig(t, 1, 1<<20)
 		src := &source{data: content}
-		if _, err := slots.Write(t.Context(), r.open(), img, src,
-			slots.Options{From: &c}); !errors.Is(err, slots.ErrCheckpoint) {
-			t.Errorf("%s: %v", name, err)
+		_, err := slots.Write(t.Context(), r.open(), img, src, slots.Options{From: &c})
+		if !errors.Is(err, slots.ErrCheckpoint) || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v, want %q", tc.name, err, tc.says)
 		}
 		if len(src.opens) != 0 || r.Ops() != 0 {
-			t.Errorf("%s: something was done", name)
+			t.Errorf("%s: something was done", tc.name)
+		}
+	}
+	// Of a compressed image the payload's place is what the frames say, within the payload.
+	packed, payload := zstdImage(t, content, 32*kib)
+	for at, says := range map[int64]string{
+		0: "0 payload bytes for 40960", -1: "-1 payload bytes for 40960",
+		int64(len(payload)) + 1: "payload bytes for 40960 image bytes",
+	} {
+		c := checkpointOf(t, content, packed, 40*kib)
+		c.Payload = at
+		_, err := slots.Write(t.Context(), newRig(t, 1, 1<<20).open(), packed, &source{data: payload},
+			slots.Options{From: &c})
+		if !errors.Is(err, slots.ErrCheckpoint) || !strings.Contains(err.Error(), says) {
+			t.Errorf("payload at %d: %v, want %q", at, err, says)
 		}
 	}
 	// A finished checkpoint with another content's hash is no proof.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -116,6 +117,11 @@ func TestDamagedFrameResumes(t *testing.T) {
 	r.holds(content)
 }
 
+// full is a sink that takes nothing.
+type full struct{ err error }
+
+func (f full) Write([]byte) (int, error) { return 0, f.err }
+
 func TestCompress(t *testing.T) {
 	content := pattern(16, 9*64*kib+5)
 	var one, two bytes.Buffer
@@ -138,10 +144,32 @@ func TestCompress(t *testing.T) {
 		frame int64
 		level int
 		in    string
-	}{{4095, 3, "x"}, {-4096, 3, "x"}, {2 * slots.MaxFrame, 3, "x"}, {4096, 0, "x"}, {4096, 23, "x"}, {4096, 3, ""}} {
-		if err := slots.Compress(&one, strings.NewReader(tc.in), tc.frame, tc.level); err == nil {
-			t.Errorf("%+v was taken", tc)
+		says  string // "": taken
+	}{
+		{4096, 1, "x", ""}, {slots.MaxFrame, 22, "x", ""}, {0, 3, "x", ""},
+		{4095, 3, "x", "frames of 4095 bytes"}, {-4096, 3, "x", "frames of -4096 bytes"},
+		{slots.MaxFrame + 4096, 3, "x", "at most 8388608"}, {4096, 0, "x", "level 0"}, {4096, 23, "x", "level 23"},
+		{4096, 3, "", "the image is empty"},
+	} {
+		err := slots.Compress(&one, strings.NewReader(tc.in), tc.frame, tc.level)
+		if (err == nil) != (tc.says == "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%+v: %v", tc, err)
 		}
+	}
+	// No size: frames of DefaultFrame, each decoded by itself.
+	var standard, chosen bytes.Buffer
+	big := pattern(17, slots.DefaultFrame+1)
+	if err := errors.Join(slots.Compress(&standard, bytes.NewReader(big), 0, 1),
+		slots.Compress(&chosen, bytes.NewReader(big), slots.DefaultFrame, 1)); err != nil ||
+		!bytes.Equal(standard.Bytes(), chosen.Bytes()) {
+		t.Errorf("frames of no size differ from those of %d bytes: %v", slots.DefaultFrame, err)
+	}
+	broken := errors.New("input/output error")
+	if err := slots.Compress(&one, iotest.ErrReader(broken), 4096, 3); !errors.Is(err, broken) {
+		t.Errorf("a source that fails: %v", err)
+	}
+	if err := slots.Compress(full{broken}, strings.NewReader("x"), 4096, 3); !errors.Is(err, broken) {
+		t.Errorf("a sink that fails: %v", err)
 	}
 }
 
