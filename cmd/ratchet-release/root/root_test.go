@@ -3,6 +3,8 @@ package root_test
 import (
 	"bytes"
 	"errors"
+	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -164,5 +166,173 @@ func TestSignedAndRefused(t *testing.T) {
 	}
 	if after, err := os.ReadFile(in(root.BundleName)); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the bundle was changed: %v", err)
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite the transcript")
+
+// TestTranscript is the life of a root as its people see it: the first version, what the next one changes and voids,
+// who must sign, and what is refused.
+func TestTranscript(t *testing.T) {
+	in, c, said := desk(t)
+	names := [][2]string{{in("") + "/", ""}, {in(""), "."}}
+	for _, name := range []string{"alice", "bob", "ship"} {
+		k, err := keys.Public(in(name + ".pub.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, [2]string{keys.Short(k.ID()), "key of " + name})
+	}
+	for name, alg := range map[string]string{"carol": "ed25519", "carol-ml-dsa": "ml-dsa-65", "plan": "esp256",
+		"guard": "esp256"} {
+		k, err := keys.NewPair(in(name), alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, [2]string{keys.Short(k.ID()), "key of " + name})
+	}
+	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	var story strings.Builder
+	step := func(what string, err error) {
+		t.Helper()
+		text := said.String()
+		said.Reset()
+		if err != nil {
+			text += "error: " + err.Error() + "\n"
+		}
+		fmt.Fprintf(&story, "# %s\n%s\n", what, text)
+	}
+	file := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(in(root.FileName), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := func(what string, replace bool) { step(what, root.Next(c, in(""), replace, now)) }
+	sign := func(what, name, who string) { step(what, root.Sign(c, in(name), "", in(who+".pem"))) }
+	first := strings.Replace(team, `algorithms = ["esp256"]`, `algorithms = ["ml-dsa-65", "esp256", "ed25519"]
+development = true`, 1) + `[signer.plan]
+key = "plan.pub.pem"
+[signer.guard]
+key = "guard.pub.pem"
+[[role]]
+name = "campaign"
+threshold = 1
+signers = ["plan"]
+[[role]]
+name = "pulse"
+threshold = 1
+signers = ["guard"]
+`
+	file(first)
+	next("the first root", false)
+	sign("Alice signs", "root-1.cbor", "alice")
+	sign("Alice signs again", "root-1.cbor", "alice")
+	sign("the release key signs, whose role is another", "root-1.cbor", "ship")
+	next("the same again", false)
+	sign("Bob signs", "root-1.cbor", "bob")
+	sign("Bob signs what is complete", "root-1.cbor", "bob")
+
+	second := strings.NewReplacer("[signer.bob]\nkey = \"bob.pub.pem\"",
+		"[signer.carol]\nkey = \"carol.pub.pem\"\nml-dsa = \"carol-ml-dsa.pub.pem\"",
+		`["alice", "bob"]`, `["carol", "alice"]`, "development = true",
+		"development = true\nrenew = [\"campaign\"]\nrevoked = [\"sha256:"+
+			strings.Repeat("22", 32)+"\", \"sha256:"+strings.Repeat("11", 32)+"\"]",
+		"signers = [\"ship\"]",
+		"signers = [\"ship\"]\nvendors = [\"acme.example\"]\nclasses = [\"sensor\", \"gateway\"]\ncomponent = \"rootfs\"",
+		"[signer.guard]\nkey = \"guard.pub.pem\"\n", "",
+		"[[role]]\nname = \"pulse\"\nthreshold = 1\nsigners = [\"guard\"]\n", "").Replace(first) +
+		"[component.rootfs]\nmin = 3\nmax = 9\n[component.boot]\nmin = 1\n"
+	file(second)
+	next("the second root: Carol for Bob, nobody for the pulse", false)
+	sign("Alice signs the second", "root-2.cbor", "alice")
+	sign("Carol signs with half of her pair", "root-2.cbor", "carol")
+	sign("and with the other half", "root-2.cbor", "carol-ml-dsa")
+	sign("Bob signs as one of before", "root-2.cbor", "bob")
+	step("the bundle", root.Show(c, in(root.BundleName), ""))
+	step("the second root by itself", root.Show(c, in("root-2.cbor"), ""))
+	if err := os.Rename(in(root.BundleName), in("away.cbor")); err != nil {
+		t.Fatal(err)
+	}
+	step("without the bundle", root.Show(c, in("root-2.cbor"), ""))
+	step("with the bundle named", root.Show(c, in("root-2.cbor"), in("away.cbor")))
+	if err := os.Rename(in("away.cbor"), in(root.BundleName)); err != nil {
+		t.Fatal(err)
+	}
+	file(strings.Replace(second, `"acme"`, `"evil"`, 1))
+	next("another name", false)
+	file(strings.Replace(second, "development = true", "development = false", 1))
+	next("no longer for development", false)
+	file(strings.Replace(second, `renew = ["campaign"]`, `renew = ["captain"]`, 1))
+	next("a role that there is not", false)
+	file(strings.Replace(second, "min = 3\nmax = 9", "min = 9\nmax = 3", 1))
+	next("a range that is empty", false)
+	file(strings.Replace(second, `renew = ["campaign"]`, `renew = ["release"]`, 1))
+	next("the third root: the release role begins anew", false)
+	step("beginning where there is one", root.Init(c, in(""), "acme", false, false, 1))
+	sign("a key that is not there", "root-3.cbor", "nobody")
+	sign("a root that is not there", "root-9.cbor", "alice")
+	sign("what is no root", root.FileName, "alice")
+
+	got := story.String()
+	for _, n := range names {
+		got = strings.ReplaceAll(got, n[0], n[1])
+	}
+	golden := "testdata/transcript.txt"
+	if *update {
+		if err := errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(golden, []byte(got), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(golden); err != nil || got != string(want) {
+		t.Errorf("the transcript is (%v)\n%s", err, got)
+	}
+}
+
+// TestInit: everything that a first root needs is made, and nothing that is there is overwritten.
+func TestInit(t *testing.T) {
+	for _, hybrid := range []bool{false, true} {
+		dir := t.TempDir()
+		var said bytes.Buffer
+		c := cli.Console{Out: &said, Err: &said}
+		if err := os.Mkdir(filepath.Join(dir, "keys"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		ship, err := keys.NewPair(filepath.Join(dir, "keys", "release"), "esp256") // of a desk that has released before
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := root.Init(c, dir, "acme", !hybrid, hybrid, 2); err != nil {
+			t.Fatal(err)
+		}
+		r, err := root.ReadTrusted(filepath.Join(dir, root.BundleName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		owner := r.Role(trust.RoleRoot)[0].Members[0]
+		if r.Version() != 1 || r.Name() != "acme" || r.Development() == hybrid || (len(owner.Keys) == 2) != hybrid ||
+			r.Role(trust.RoleRelease)[0].Members[0].ID() != ship.ID() {
+			t.Errorf("hybrid %v: %+v", hybrid, r.Spec())
+		}
+		if y := r.Spec().Expires; y.Before(time.Now().AddDate(2, 0, -2)) || y.After(time.Now().AddDate(2, 0, 1)) {
+			t.Errorf("it ends on %s", y)
+		}
+		for _, part := range []string{"Build devices with it: copy root-bundle.cbor into the image",
+			"Keep the private keys in keys/ apart"} {
+			if !strings.Contains(said.String(), part) {
+				t.Errorf("it does not say %q:\n%s", part, said.String())
+			}
+		}
+		if n := strings.Count(said.String(), "Root 1 of acme"); n != 1 {
+			t.Errorf("it tells of the root %d times", n)
+		}
+		before, _ := os.ReadFile(filepath.Join(dir, root.BundleName))
+		if err := root.Init(c, dir, "acme", false, false, 1); err == nil || !strings.Contains(err.Error(),
+			"root.toml exists already and is not overwritten") {
+			t.Errorf("again: %v", err)
+		}
+		if after, _ := os.ReadFile(filepath.Join(dir, root.BundleName)); !bytes.Equal(before, after) {
+			t.Error("the bundle was overwritten")
+		}
 	}
 }
