@@ -43,6 +43,8 @@ func TestJudge(t *testing.T) {
 		{"from byte 40, which is the end", 40, 0, 200, 40, "", v1, `40 0 40 "v1"`},
 		{"from byte 40, beyond the end", 40, 0, 200, 39, "", v1,
 			"final: source content has changed: it ends before byte 40"},
+		{"from byte 40 of nothing", 40, 0, 200, 0, "", v1,
+			"final: source content has changed: it ends before byte 40"},
 		{"from byte 1, another tag", 1, 100, 200, 100, "", `"v2"`,
 			`final: source content has changed: validator was "v1", now it is "v2"`},
 
@@ -99,7 +101,7 @@ func TestContentRange(t *testing.T) {
 	for s, want := range map[string][4]int64{
 		"bytes 0-0/1": {0, 0, 1, 1}, "BYTES 5-9/10": {5, 9, 10, 1}, "bytes 0-9/*": {0, 9, -1, 1},
 		"bytes */0": {-1, -1, 0, 1}, "bytes */1": {-1, -1, 1, 1}, "bytes  */1 ": {-1, -1, 1, 1},
-		"bytes 0-0/" + big: {0, 0, 999999999999999999, 1}, "bytes 0-0/9" + big: {},
+		"bytes 0-0/" + big: {0, 0, 999999999999999999, 1}, "bytes 0-0/9" + big: {}, "bytes 0-0/1000000000000000000": {},
 		"bytes */*": {}, "bytes": {}, "bytes 0-9": {}, "bytes */": {}, "bytes */x": {}, "bytes 0-9/x": {},
 		"bytes -9/10": {}, "bytes 0-/10": {}, "bytes 0/10": {}, "bytes x-9/10": {}, "bytes 0-x/10": {},
 		"bytes 9-8/10": {}, "bytes 9-9/10": {9, 9, 10, 1}, "bytes 9-10/10": {}, "bytes 0-0/0": {}, "octets 0-0/1": {},
@@ -147,7 +149,9 @@ func TestReach(t *testing.T) {
 		{"https://x.example/", "fe80::1", "a link-local"}, {"https://x.example/", "fe80::1%eth0", "a link-local"},
 		{"https://x.example/", "224.0.0.9", "not the address"}, {"https://x.example/", "ff02::1", "not the address"},
 		{"https://x.example/", "0.0.0.0", "not the address"}, {"https://x.example/", "::", "not the address"},
-		{"https://x.example/", "255.255.255.255", "not the address"}, {"https://x.example/", "255.255.255.254", ""},
+		{"https://x.example/", "255.255.255.255", "not the address"},
+		{"https://x.example/", "::ffff:255.255.255.255", "not the address"},
+		{"https://x.example/", "255.255.255.254", ""},
 		{"https://127.0.0.1/", "127.0.0.1", ""}, {"https://127.0.0.1/", "169.254.1.1", "a link-local"},
 		{"https://[::ffff:127.0.0.1]/", "::1", ""}, {"https://LOCALHOST./", "127.0.0.1", ""},
 		{"https://a.localhost/", "127.0.0.1", ""}, {"https://xlocalhost/", "127.0.0.1", "this machine"},
