@@ -14,9 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
-	"github.com/ratchet-ota/ratchet/bootctl"
-	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
-	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/boxtest"
 )
 
 // TestMain lets the test binary be the program: the daemon under test is a process of its own, which
@@ -29,87 +27,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// box is a device made of files.
+// box is a device made of files, and the daemon that runs on it.
 type box struct {
+	*boxtest.Box
 	t   *testing.T
-	dir string
 	cmd *exec.Cmd
 	log bytes.Buffer
 }
 
 func newBox(t *testing.T) *box {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "box") // short: a socket's path has 108 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	b := &box{t: t, dir: dir}
-	for name, size := range map[string]int64{"a.img": 1 << 20, "b.img": 1 << 20, "env0": 8192, "env1": 8192} {
-		b.write(name, make([]byte, size))
-	}
-	b.write("cmdline", []byte("ro ratchet.slot=A\n"))
-	b.write("root", []byte(b.path("a.img")+"\n"))
-	b.write("boot_id", []byte("11111111-2222-3333-4444-555555555555\n"))
-	env, err := ubootenv.New(linux.FS{}, ubootenv.Options{
-		Copies: []ubootenv.Location{{Path: b.path("env0"), Size: 8192}, {Path: b.path("env1"), Size: 8192}},
-		Locks:  []string{}, Defaults: []string{"bootcmd=x"}, Slots: []bootctl.Slot{"A", "B"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := env.Refresh(context.Background(), "A"); err != nil {
-		t.Fatal(err)
-	}
-	s, err := trust.Generate(trust.ESP256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pub, err := s.Key().MarshalPEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.write("release.pem", pub)
-	b.write("ratchet.toml", []byte(b.config()))
+	b := &box{Box: boxtest.New(t), t: t}
+	b.Write("ratchet.toml", []byte(b.Config()))
 	return b
-}
-
-func (b *box) path(name string) string { return filepath.Join(b.dir, name) }
-
-func (b *box) write(name string, data []byte) {
-	b.t.Helper()
-	if err := os.WriteFile(b.path(name), data, 0o600); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func (b *box) config() string {
-	return strings.ReplaceAll(`[device]
-id = "box"
-vendor = ["example.com"]
-class = ["gateway"]
-version = "1.0.0"
-[state]
-directory = "DIR/state"
-[running]
-root-file = "DIR/root"
-cmdline = "DIR/cmdline"
-boot-id = "DIR/boot_id"
-[slots.A.parts]
-rootfs = "DIR/a.img"
-[slots.B.parts]
-rootfs = "DIR/b.img"
-[boot]
-backend = "u-boot"
-locks = []
-copies = [{path = "DIR/env0", size = 8192}, {path = "DIR/env1", size = 8192}]
-[trust]
-keys = ["DIR/release.pem"]
-[control]
-socket = "DIR/s"
-[reboot]
-command = ["/bin/true"]
-force-command = ["/bin/true"]
-`, "DIR", b.dir)
 }
 
 func (b *box) start() {
@@ -118,7 +48,7 @@ func (b *box) start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.cmd = exec.Command(self, "daemon", "--config", b.path("ratchet.toml"), "--state", b.path("state"))
+	b.cmd = exec.Command(self, "daemon", "--config", b.Path("ratchet.toml"), "--state", b.Path("state"))
 	b.cmd.Env = append(os.Environ(), "RATCHET_TEST_MAIN=1")
 	b.cmd.Stderr = &b.log
 	if err := b.cmd.Start(); err != nil {
@@ -151,7 +81,7 @@ func (b *box) status() control.Status {
 	var st control.Status
 	var last error
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		c, err := control.Dial(b.path("s"))
+		c, err := control.Dial(b.Path("s"))
 		if err != nil {
 			last = err
 			continue
@@ -184,7 +114,7 @@ func TestDaemonNormal(t *testing.T) {
 		t.Errorf("exit %d\n%s", code, b.log.String())
 	}
 	for _, f := range []string{"state/device.key", "state/device.pem", "state/last-good.toml", "state/provisioned"} {
-		if _, err := os.Stat(b.path(f)); err != nil {
+		if _, err := os.Stat(b.Path(f)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -196,7 +126,7 @@ func TestSignerUnknownAdvice(t *testing.T) {
 		t.Errorf("signer-unknown advises %q", advice)
 	}
 	b := newBox(t)
-	pem, err := os.ReadFile(b.path("release.pem"))
+	pem, err := os.ReadFile(b.Path("release.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +136,7 @@ func TestSignerUnknownAdvice(t *testing.T) {
 	}
 	b.start()
 	b.status()
-	out, errs, code := verb(t, b.path("s"), "status")
+	out, errs, code := verb(t, b.Path("s"), "status")
 	if want := "Trusts      1 release key: " + key.ID()[:16] + "\n"; code != 0 || !strings.Contains(out, want) {
 		t.Errorf("status: exit %d, %s, without %q:\n%s", code, errs, want, out)
 	}
@@ -219,7 +149,7 @@ func TestDaemonBadConfig(t *testing.T) {
 	b.start()
 	b.status()
 	b.stop()
-	b.write("ratchet.toml", []byte(b.config()+"[policy]\nmin-batery-percent = 3\n"))
+	b.Write("ratchet.toml", []byte(b.Config()+"[policy]\nmin-batery-percent = 3\n"))
 	b.start()
 	st := b.status()
 	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "min-batery-percent") ||
@@ -230,13 +160,13 @@ func TestDaemonBadConfig(t *testing.T) {
 		t.Errorf("boot-safe mode does not know what runs: %+v", st.Running)
 	}
 	b.stop()
-	if err := os.Remove(b.path("state/last-good.toml")); err != nil {
+	if err := os.Remove(b.Path("state/last-good.toml")); err != nil {
 		t.Fatal(err)
 	}
-	b.write("ratchet.toml", []byte("this is no TOML"))
+	b.Write("ratchet.toml", []byte("this is no TOML"))
 	b.cmd = nil
 	self, _ := os.Executable()
-	cmd := exec.Command(self, "daemon", "--config", b.path("ratchet.toml"), "--state", b.path("state"))
+	cmd := exec.Command(self, "daemon", "--config", b.Path("ratchet.toml"), "--state", b.Path("state"))
 	cmd.Env = append(os.Environ(), "RATCHET_TEST_MAIN=1")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -255,7 +185,7 @@ func TestDaemonUnusableConfig(t *testing.T) {
 	b.start()
 	b.status()
 	b.stop()
-	b.write("ratchet.toml", []byte(strings.Replace(b.config(), "[boot]", "[boot]\nmax-trial-boots = 3\ntries = 77", 1)))
+	b.Write("ratchet.toml", []byte(strings.Replace(b.Config(), "[boot]", "[boot]\nmax-trial-boots = 3\ntries = 77", 1)))
 	b.start()
 	st := b.status()
 	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "77") || st.Running.Name != "A" ||
@@ -272,7 +202,7 @@ func TestDaemonTwice(t *testing.T) {
 	env := func() string {
 		var all string
 		for _, f := range []string{"env0", "env1"} {
-			raw, err := os.ReadFile(b.path(f))
+			raw, err := os.ReadFile(b.Path(f))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -282,7 +212,7 @@ func TestDaemonTwice(t *testing.T) {
 	}
 	before := env()
 	self, _ := os.Executable()
-	cmd := exec.Command(self, "daemon", "--config", b.path("ratchet.toml"), "--state", b.path("state"))
+	cmd := exec.Command(self, "daemon", "--config", b.Path("ratchet.toml"), "--state", b.Path("state"))
 	cmd.Env = append(os.Environ(), "RATCHET_TEST_MAIN=1")
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "another ratchet daemon") {
@@ -302,7 +232,7 @@ func TestDaemonCorruptJournal(t *testing.T) {
 	b.start()
 	b.status()
 	b.stop()
-	journal := b.path("state/journal.db")
+	journal := b.Path("state/journal.db")
 	data, err := os.ReadFile(journal)
 	if err != nil {
 		t.Fatal(err)
@@ -310,7 +240,7 @@ func TestDaemonCorruptJournal(t *testing.T) {
 	for i := 0; i < 64<<10; i++ {
 		data[i] ^= 0x5a
 	}
-	b.write("state/journal.db", data)
+	b.Write("state/journal.db", data)
 	b.start()
 	st := b.status()
 	if st.Mode != control.ModeNormal || st.Running.Name != "A" {
@@ -320,7 +250,7 @@ func TestDaemonCorruptJournal(t *testing.T) {
 		t.Errorf("the corrupt journal was not set aside: %v", m)
 	}
 	var out, errs bytes.Buffer
-	if code := run(context.Background(), []string{"history", "--socket", b.path("s")}, nil, &out, &errs); code != 0 ||
+	if code := run(context.Background(), []string{"history", "--socket", b.Path("s")}, nil, &out, &errs); code != 0 ||
 		!strings.Contains(out.String(), "journal-lost") {
 		t.Errorf("history: %d %s%s", code, out.String(), errs.String())
 	}
@@ -343,7 +273,7 @@ func TestDaemonKilled(t *testing.T) {
 // TestDaemonReadOnlyState: said plainly, and the device goes on.
 func TestDaemonUnusableState(t *testing.T) {
 	b := newBox(t)
-	b.write("state", []byte("a file where the state directory should be"))
+	b.Write("state", []byte("a file where the state directory should be"))
 	b.start()
 	st := b.status()
 	if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, "state directory") {
@@ -357,34 +287,34 @@ func TestCheckConfig(t *testing.T) {
 		name, config, want string
 		code               int
 	}{
-		{"good", b.config(), "is good", 0},
-		{"unknown key", b.config() + "[log]\nlevle = \"info\"\n", `unknown key "log.levle"`, 1},
-		{"wrong type", strings.Replace(b.config(), `id = "box"`, "id = 7", 1), "c.toml:2:6: device.id", 1},
-		{"no key", strings.Replace(b.config(), "release.pem", "nothing.pem", 1), "nothing.pem", 1},
+		{"good", b.Config(), "is good", 0},
+		{"unknown key", b.Config() + "[log]\nlevle = \"info\"\n", `unknown key "log.levle"`, 1},
+		{"wrong type", strings.Replace(b.Config(), `id = "box"`, "id = 7", 1), "c.toml:2:6: device.id", 1},
+		{"no key", strings.Replace(b.Config(), "release.pem", "nothing.pem", 1), "nothing.pem", 1},
 		{"bad backend",
-			strings.Replace(b.config(), `"u-boot"`, `"lilo"`, 1), "u-boot, grub, systemd-boot, uefi, hook", 1},
+			strings.Replace(b.Config(), `"u-boot"`, `"lilo"`, 1), "u-boot, grub, systemd-boot, uefi, hook", 1},
 		{"systemd-boot",
-			strings.Replace(b.config(), `"u-boot"`, "\"systemd-boot\"\nentries = \"/efi/loader/entries\"", 1),
+			strings.Replace(b.Config(), `"u-boot"`, "\"systemd-boot\"\nentries = \"/efi/loader/entries\"", 1),
 			"is good", 0},
 		{"relative entries",
-			strings.Replace(b.config(), `"u-boot"`, "\"systemd-boot\"\nentries = \"entries\"", 1), "absolute", 1},
+			strings.Replace(b.Config(), `"u-boot"`, "\"systemd-boot\"\nentries = \"entries\"", 1), "absolute", 1},
 		{"uefi",
-			strings.Replace(b.config(), `"u-boot"`, "\"uefi\"\nload-options = { A = \"0010\", B = \"001A\" }", 1),
+			strings.Replace(b.Config(), `"u-boot"`, "\"uefi\"\nload-options = { A = \"0010\", B = \"001A\" }", 1),
 			"is good", 0},
-		{"bad load option", strings.Replace(b.config(), `"u-boot"`, "\"uefi\"\nload-options = { A = \"Boot0010\" }", 1),
+		{"bad load option", strings.Replace(b.Config(), `"u-boot"`, "\"uefi\"\nload-options = { A = \"Boot0010\" }", 1),
 			"boot.load-options.A", 1},
 		{"load option of no slot",
-			strings.Replace(b.config(), `"u-boot"`, "\"uefi\"\nload-options = { C = \"0010\" }", 1), "no slot", 1},
-		{"relative slot", strings.Replace(b.config(), b.path("b.img"), "b.img", 1), "absolute", 1},
-		{"bad id", strings.Replace(b.config(), `id = "box"`, `id = "a/b"`, 1), "device.id", 1},
-		{"bad window", b.config() + "[policy]\nwindows = [{from = \"2\", to = \"04:00\"}]\n", "time of day", 1},
-		{"one slot", strings.Replace(b.config(), "[slots.B.parts]", "[slots.A.more]", 1), "", 1},
-		{"broker check without broker", b.config() + "[health]\nbroker = true\n", "[mqtt]", 1},
+			strings.Replace(b.Config(), `"u-boot"`, "\"uefi\"\nload-options = { C = \"0010\" }", 1), "no slot", 1},
+		{"relative slot", strings.Replace(b.Config(), b.Path("b.img"), "b.img", 1), "absolute", 1},
+		{"bad id", strings.Replace(b.Config(), `id = "box"`, `id = "a/b"`, 1), "device.id", 1},
+		{"bad window", b.Config() + "[policy]\nwindows = [{from = \"2\", to = \"04:00\"}]\n", "time of day", 1},
+		{"one slot", strings.Replace(b.Config(), "[slots.B.parts]", "[slots.A.more]", 1), "", 1},
+		{"broker check without broker", b.Config() + "[health]\nbroker = true\n", "[mqtt]", 1},
 	}
 	for _, tt := range tests {
-		b.write("c.toml", []byte(tt.config))
+		b.Write("c.toml", []byte(tt.config))
 		var out, errs bytes.Buffer
-		code := run(context.Background(), []string{"daemon", "--check-config", "--config", b.path("c.toml")},
+		code := run(context.Background(), []string{"daemon", "--check-config", "--config", b.Path("c.toml")},
 			nil, &out, &errs)
 		if all := out.String() + errs.String(); code != tt.code || !strings.Contains(all, tt.want) {
 			t.Errorf("%s: exit %d, %q; want %d and %q", tt.name, code, all, tt.code, tt.want)

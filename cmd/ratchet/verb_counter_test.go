@@ -13,8 +13,8 @@ import (
 func TestCounterVerb(t *testing.T) {
 	b := newBox(t)
 	try := func(config string, args ...string) (int, string) {
-		path := filepath.Join(b.dir, "counter.toml")
-		if err := os.WriteFile(path, []byte(b.config()+config), 0o600); err != nil {
+		path := filepath.Join(b.Dir, "counter.toml")
+		if err := os.WriteFile(path, []byte(b.Config()+config), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
@@ -22,7 +22,7 @@ func TestCounterVerb(t *testing.T) {
 			strings.NewReader(""), &out, &out)
 		return code, out.String()
 	}
-	tpm := "\n[counter]\nkind = \"tpm2\"\ndevice = \"" + b.path("no-tpm") + "\"\n"
+	tpm := "\n[counter]\nkind = \"tpm2\"\ndevice = \"" + b.Path("no-tpm") + "\"\n"
 	for _, c := range []struct {
 		config string
 		args   []string
@@ -35,7 +35,7 @@ func TestCounterVerb(t *testing.T) {
 		{tpm, []string{"init"}, 1, "is there a TPM"},
 		{tpm, []string{"init", "--version", "4096"}, 1, "the maximum is 1024"},
 		{tpm, []string{"--replace"}, 2, "not defined: -replace"},
-		{tpm, []string{"init", "--auth-file", b.path("none")}, 1, "no such file"},
+		{tpm, []string{"init", "--auth-file", b.Path("none")}, 1, "no such file"},
 	} {
 		if code, out := try(c.config, c.args...); code != c.code || !strings.Contains(out, c.want) {
 			t.Errorf("%v: %d, %s", c.args, code, out)

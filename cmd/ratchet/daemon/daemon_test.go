@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,102 +15,32 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/reason"
-	"github.com/ratchet-ota/ratchet/agent/trust"
-	"github.com/ratchet-ota/ratchet/bootctl"
-	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/boxtest"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/daemon"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
-	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
-// box is a device made of files. Slot A runs and is confirmed.
+// box is a device made of files, on which daemons run one after another.
 type box struct {
+	*boxtest.Box
 	t         *testing.T
-	dir       string
 	elsewhere string // for --state; "": the state directory
-	release   *trust.Signer
 }
 
 func newBox(t *testing.T) box {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "box") // short: a socket's path has 108 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	b := box{t: t, dir: dir}
-	for name, size := range map[string]int64{"a.img": 1 << 20, "b.img": 1 << 20, "env0": 8192, "env1": 8192} {
-		b.write(name, string(make([]byte, size)))
-	}
-	b.write("cmdline", "ro ratchet.slot=A\n")
-	b.write("root", b.path("a.img")+"\n")
-	b.write("boot_id", "11111111-2222-3333-4444-555555555555\n")
-	env, err := ubootenv.New(linux.FS{}, ubootenv.Options{
-		Copies: []ubootenv.Location{{Path: b.path("env0"), Size: 8192}, {Path: b.path("env1"), Size: 8192}},
-		Locks:  []string{}, Defaults: []string{"bootcmd=x"}, Slots: []bootctl.Slot{"A", "B"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := env.Refresh(t.Context(), "A"); err != nil {
-		t.Fatal(err)
-	}
-	s, err := trust.Generate(trust.ESP256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pub, err := s.Key().MarshalPEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.write("release.pem", string(pub))
-	b.release = s
-	return b
+	return box{Box: boxtest.New(t), t: t}
 }
-
-func (b box) path(name string) string { return filepath.Join(b.dir, name) }
 
 func (b box) write(name, text string) {
 	b.t.Helper()
-	if err := os.WriteFile(b.path(name), []byte(text), 0o600); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// good is a configuration that works.
-func (b box) good() string {
-	return strings.ReplaceAll(`[device]
-id = "box"
-vendor = ["example.com"]
-class = ["gateway"]
-version = "1.0.0"
-[state]
-directory = "DIR/state"
-[running]
-root-file = "DIR/root"
-cmdline = "DIR/cmdline"
-boot-id = "DIR/boot_id"
-[slots.A.parts]
-rootfs = "DIR/a.img"
-[slots.B.parts]
-rootfs = "DIR/b.img"
-[boot]
-backend = "u-boot"
-locks = []
-copies = [{path = "DIR/env0", size = 8192}, {path = "DIR/env1", size = 8192}]
-[trust]
-keys = ["DIR/release.pem"]
-[control]
-socket = "DIR/s"
-[reboot]
-command = ["/bin/true"]
-force-command = ["/bin/true"]
-`, "DIR", b.dir)
+	b.Write(name, []byte(text))
 }
 
 // lastGood is the copy that the daemon keeps, and its file.
 func (b box) lastGood() (string, os.FileInfo) {
 	b.t.Helper()
-	path := wire.LastGood(b.path("state"))
+	path := wire.LastGood(b.Path("state"))
 	st, err := os.Stat(path)
 	if err != nil {
 		b.t.Fatal(err)
@@ -130,7 +59,7 @@ func (b box) during(config string, f func(control.Status)) {
 	ctx, stop := context.WithCancel(b.t.Context())
 	var log locked
 	ended := make(chan error, 1)
-	go func() { ended <- daemon.Run(ctx, b.path("ratchet.toml"), b.path(cmp.Or(b.elsewhere, "state")), &log) }()
+	go func() { ended <- daemon.Run(ctx, b.Path("ratchet.toml"), b.Path(cmp.Or(b.elsewhere, "state")), &log) }()
 	st, err := b.status(ctx)
 	if err == nil && f != nil {
 		f(st)
@@ -162,7 +91,7 @@ func (b box) ask(ctx context.Context, verb control.Verb) (json.RawMessage, error
 // request asks the daemon as a verb of the command does.
 func (b box) request(ctx context.Context, verb control.Verb, args map[string]string,
 	files []*os.File, progress func(json.RawMessage)) (json.RawMessage, error) {
-	c, err := control.Dial(b.path("s"))
+	c, err := control.Dial(b.Path("s"))
 	if err != nil {
 		return nil, err
 	}
@@ -192,16 +121,16 @@ func (l *locked) String() string {
 // at each start: flash wears.
 func TestLastGoodIsWrittenOnce(t *testing.T) {
 	b := newBox(t)
-	b.during(b.good(), nil)
+	b.during(b.Config(), nil)
 	raw, first := b.lastGood()
-	if raw != b.good() {
+	if raw != b.Config() {
 		t.Errorf("the copy is %q", raw)
 	}
-	b.during(b.good(), nil)
+	b.during(b.Config(), nil)
 	if _, again := b.lastGood(); !os.SameFile(first, again) || !first.ModTime().Equal(again.ModTime()) {
 		t.Error("the second start wrote the same configuration again")
 	}
-	changed := b.good() + "[log]\nlevel = \"debug\"\n"
+	changed := b.Config() + "[log]\nlevel = \"debug\"\n"
 	b.during(changed, nil)
 	if raw, after := b.lastGood(); os.SameFile(first, after) || raw != changed {
 		t.Errorf("a changed configuration was not kept: %q", raw)
@@ -212,19 +141,19 @@ func TestLastGoodIsWrittenOnce(t *testing.T) {
 // worked, and each is answered for from the one that worked.
 func TestLastGoodIsGood(t *testing.T) {
 	b := newBox(t)
-	b.during(b.good(), func(st control.Status) {
+	b.during(b.Config(), func(st control.Status) {
 		if st.Mode != control.ModeNormal {
 			t.Errorf("mode %s: %s", st.Mode, st.ModeWhy)
 		}
 	})
 	for name, tt := range map[string]struct{ config, why string }{
-		"unknown key":   {b.good() + "[log]\nlevle = \"info\"\n", "levle"},
-		"unknown tries": {strings.Replace(b.good(), "[boot]", "[boot]\ntries = 77", 1), "77"},
+		"unknown key":   {b.Config() + "[log]\nlevle = \"info\"\n", "levle"},
+		"unknown tries": {strings.Replace(b.Config(), "[boot]", "[boot]\ntries = 77", 1), "77"},
 		// Found when the journal is open already.
-		"no such part": {strings.Replace(b.good(), "[running]", "[running]\nroot-component = \"system\"", 1),
+		"no such part": {strings.Replace(b.Config(), "[running]", "[running]\nroot-component = \"system\"", 1),
 			"system"},
-		"no release key": {strings.Replace(b.good(), "release.pem", "nothing.pem", 1), "nothing.pem"},
-		"a bad check":    {b.good() + "[health]\ncommand = [{run = [\"true\"]}]\n", "absolute path"},
+		"no release key": {strings.Replace(b.Config(), "release.pem", "nothing.pem", 1), "nothing.pem"},
+		"a bad check":    {b.Config() + "[health]\ncommand = [{run = [\"true\"]}]\n", "absolute path"},
 	} {
 		b.during(tt.config, func(st control.Status) {
 			if st.Mode != control.ModeBootSafe || !strings.Contains(st.ModeWhy, tt.why) ||
@@ -232,11 +161,11 @@ func TestLastGoodIsGood(t *testing.T) {
 				t.Errorf("%s: mode %s, why %q, running %+v", name, st.Mode, st.ModeWhy, st.Running)
 			}
 		})
-		if raw, _ := b.lastGood(); raw != b.good() {
+		if raw, _ := b.lastGood(); raw != b.Config() {
 			t.Errorf("%s: the last good configuration is now %q", name, raw)
 		}
 	}
-	b.during(b.good(), func(st control.Status) {
+	b.during(b.Config(), func(st control.Status) {
 		if st.Mode != control.ModeNormal {
 			t.Errorf("after it was corrected: mode %s, %s", st.Mode, st.ModeWhy)
 		}
@@ -247,9 +176,9 @@ func TestLastGoodIsGood(t *testing.T) {
 // one that cannot be read.
 func TestLastGoodIsThere(t *testing.T) {
 	b := newBox(t)
-	b.during(b.good(), nil)
+	b.during(b.Config(), nil)
 	b.elsewhere = "somewhere/else"
-	b.during(strings.Replace(b.good(), "[boot]", "[boot]\ntries = 77", 1), func(st control.Status) {
+	b.during(strings.Replace(b.Config(), "[boot]", "[boot]\ntries = 77", 1), func(st control.Status) {
 		if st.Mode != control.ModeBootSafe || st.Running.Name != "A" {
 			t.Errorf("mode %s, running %+v", st.Mode, st.Running)
 		}
@@ -259,11 +188,11 @@ func TestLastGoodIsThere(t *testing.T) {
 // TestNothingGood: without any configuration that can be used the daemon stays, says why, and does nothing.
 func TestNothingGood(t *testing.T) {
 	b := newBox(t)
-	before, err := os.ReadFile(b.path("env0"))
+	before, err := os.ReadFile(b.Path("env0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.during(strings.Replace(b.good(), "[boot]", "[boot]\ntries = 77", 1), func(st control.Status) {
+	b.during(strings.Replace(b.Config(), "[boot]", "[boot]\ntries = 77", 1), func(st control.Status) {
 		if st.Device != "box" || st.Mode != control.ModeBootSafe || st.ModeReason != reason.ConfigInvalid ||
 			!strings.Contains(st.ModeWhy, "77") || len(st.Advice) != 1 {
 			t.Errorf("status %+v", st)
@@ -276,10 +205,10 @@ func TestNothingGood(t *testing.T) {
 			}
 		}
 	})
-	if after, err := os.ReadFile(b.path("env0")); err != nil || !bytes.Equal(before, after) {
+	if after, err := os.ReadFile(b.Path("env0")); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("boot metadata was written: %v", err)
 	}
-	if _, err := os.Stat(wire.LastGood(b.path("state"))); err == nil {
+	if _, err := os.Stat(wire.LastGood(b.Path("state"))); err == nil {
 		t.Error("a configuration that cannot be used was kept as the last good one")
 	}
 }
@@ -287,9 +216,9 @@ func TestNothingGood(t *testing.T) {
 // TestSecond: a second daemon on the same state directory ends at once, and the first goes on.
 func TestSecond(t *testing.T) {
 	b := newBox(t)
-	b.during(b.good(), func(control.Status) {
+	b.during(b.Config(), func(control.Status) {
 		var log locked
-		err := daemon.Run(t.Context(), b.path("ratchet.toml"), b.path("state"), &log)
+		err := daemon.Run(t.Context(), b.Path("ratchet.toml"), b.Path("state"), &log)
 		if !errors.Is(err, journal.ErrLocked) || !strings.Contains(log.String(), "another ratchet daemon") {
 			t.Errorf("%v\n%s", err, log.String())
 		}

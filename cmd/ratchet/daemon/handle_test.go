@@ -37,7 +37,7 @@ func envelope(t *testing.T, image []byte, s *trust.Signer) string {
 
 func (b box) open(name string) *os.File {
 	b.t.Helper()
-	f, err := os.Open(b.path(name))
+	f, err := os.Open(b.Path(name))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -66,8 +66,8 @@ func TestInstall(t *testing.T) {
 	b.write("image", string(image))
 	b.write("bad", "no envelope")
 	b.write("strange", envelope(t, image, stranger))
-	b.write("good", envelope(t, image, b.release))
-	b.during(b.good(), func(control.Status) {
+	b.write("good", envelope(t, image, b.Release))
+	b.during(b.Config(), func(control.Status) {
 		ctx := t.Context()
 		check := func(name string) (c control.InstallCheck, err error) {
 			args := map[string]string{"step": control.StepCheck, "envelope": name}
@@ -103,7 +103,7 @@ func TestInstall(t *testing.T) {
 		if err != nil || !done.Reboots || len(phases) == 0 {
 			t.Fatalf("install: %+v, %v, phases %q", done, err, phases)
 		}
-		if slot, err := os.ReadFile(b.path("b.img")); err != nil || !bytes.HasPrefix(slot, image) {
+		if slot, err := os.ReadFile(b.Path("b.img")); err != nil || !bytes.HasPrefix(slot, image) {
 			t.Errorf("the slot does not hold the image: %v", err)
 		}
 		_, err = check("good")
@@ -114,7 +114,7 @@ func TestInstall(t *testing.T) {
 // TestVerbs: each verb reaches the agent, and its answer the technician.
 func TestVerbs(t *testing.T) {
 	b := newBox(t)
-	b.during(b.good(), func(control.Status) {
+	b.during(b.Config(), func(control.Status) {
 		ctx := t.Context()
 		var s control.Slots
 		b.into(ctx, control.VerbSlots, nil, nil, &s)
@@ -128,7 +128,7 @@ func TestVerbs(t *testing.T) {
 				t.Errorf("history of %q: %d entries", n, len(h.Entries))
 			}
 		}
-		out, err := os.Create(b.path("evidence"))
+		out, err := os.Create(b.Path("evidence"))
 		if err != nil {
 			t.Fatal(err)
 		}
