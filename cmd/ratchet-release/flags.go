@@ -2,8 +2,10 @@ package main
 
 import (
 	"flag"
+	"path/filepath"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
 )
 
 // brokerFlags defines the flags that replace the configuration's values.
@@ -28,6 +30,30 @@ func brokerFlags(fs *flag.FlagSet) func(broker.Options) broker.Options {
 		o.AllowPlain = o.AllowPlain || f.AllowPlain
 		return o
 	}
+}
+
+// rootFlags are those of whoever makes what the trust root stands behind.
+type rootFlags struct{ dir, bundle, key *string }
+
+// signedFlags defines --dir, --bundle and --key.
+func signedFlags(fs *flag.FlagSet) rootFlags {
+	return rootFlags{dir: dirFlag(fs),
+		bundle: fs.String("bundle", "",
+			"trust root bundle `FILE` (default: root-bundle.cbor of the release directory)"),
+		key: keyFlag(fs)}
+}
+
+// bundleFile is what --bundle says, or the bundle of the release directory.
+func (f rootFlags) bundleFile() string {
+	if *f.bundle != "" {
+		return *f.bundle
+	}
+	return filepath.Join(*f.dir, root.BundleName)
+}
+
+// keyFlag defines --key.
+func keyFlag(fs *flag.FlagSet) *string {
+	return fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
 }
 
 // dirFlag defines --dir.

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"flag"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/campaign"
-	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
 )
 
 // campaignVerbs are those about plans, pulses and permits.
@@ -42,10 +40,7 @@ A plan does nothing without a pulse; see "campaign pulse".`,
 		Examples: []string{"ratchet-release campaign plan --key keys/campaign.pem plan.toml"},
 		Exits:    "3 the envelope is refused, or a device would refuse such a plan",
 		Setup: func(fs *flag.FlagSet) cli.Action {
-			dir := dirFlag(fs)
-			bundle := fs.String("bundle", "",
-				"trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
-			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
+			by := signedFlags(fs)
 			out := fs.String("o", "", "write the plan to `FILE` (default: as PLAN.toml, .cbor)")
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
@@ -54,17 +49,10 @@ A plan does nothing without a pulse; see "campaign pulse".`,
 				if *out == "" {
 					*out = strings.TrimSuffix(args[0], ".toml") + ".cbor"
 				}
-				return campaign.Plan(c, args[0], *dir, orBundle(*bundle, *dir), *key, *out, time.Now())
+				return campaign.Plan(c, args[0], *by.dir, by.bundleFile(), *by.key, *out, time.Now())
 			}
 		},
 	}
-}
-
-func orBundle(bundle, dir string) string {
-	if bundle != "" {
-		return bundle
-	}
-	return filepath.Join(dir, root.BundleName)
 }
 
 func campaignPulseVerb() cli.Verb {
@@ -81,10 +69,7 @@ none comes any more, devices stop. It can hold or hasten what the plan allows, a
 		},
 		Exits: "3 a device would refuse such a pulse",
 		Setup: func(fs *flag.FlagSet) cli.Action {
-			dir := dirFlag(fs)
-			bundle := fs.String("bundle", "",
-				"trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
-			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
+			by := signedFlags(fs)
 			out := fs.String("o", "pulse.cbor", "write the pulse to `FILE`")
 			state := fs.String("state", "open", "`STATE` of the plan: open, paused, halted or withdrawn")
 			phase := fs.Int("phase", 1, "`NUMBER` of the plan's phase that it is in, from 1")
@@ -94,7 +79,7 @@ none comes any more, devices stop. It can hold or hasten what the plan allows, a
 				if len(args) != 1 {
 					return cli.Usage("name one plan, PLAN.cbor")
 				}
-				return campaign.Pulse(c, args[0], orBundle(*bundle, *dir), *key, *out, *state, *phase, *life,
+				return campaign.Pulse(c, args[0], by.bundleFile(), *by.key, *out, *state, *phase, *life,
 					*sequence, time.Now())
 			}
 		},
@@ -116,10 +101,7 @@ genuine, made for that class of device, not revoked, and correctly written can n
 		},
 		Exits: "3 a device would refuse such a permit",
 		Setup: func(fs *flag.FlagSet) cli.Action {
-			dir := dirFlag(fs)
-			bundle := fs.String("bundle", "",
-				"trust root bundle `FILE` (default: root-bundle.cbor of the release directory)")
-			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
+			by := signedFlags(fs)
 			out := fs.String("o", "permit.cbor", "write the permit to `FILE`")
 			challenge := fs.String("challenge", "", "`TEXT` that the device shows; \"-\" reads it from standard input")
 			lifts := cli.Repeated(fs, "lift", "`RULE` to lift, by its reason; may be repeated")
@@ -127,7 +109,7 @@ genuine, made for that class of device, not revoked, and correctly written can n
 				if len(args) != 1 || *challenge == "" || len(*lifts) == 0 {
 					return cli.Usage("name an envelope or a digest, and give --challenge and at least one --lift")
 				}
-				return campaign.Permit(c, args[0], orBundle(*bundle, *dir), *key, *out, *challenge, *lifts, time.Now())
+				return campaign.Permit(c, args[0], by.bundleFile(), *by.key, *out, *challenge, *lifts, time.Now())
 			}
 		},
 	}

@@ -57,7 +57,7 @@ is first walked as a device would walk it.`,
 		Exits: "3 a device would refuse the root",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			bundle := bundleFlag(fs)
-			key := fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
+			key := keyFlag(fs)
 			return func(_ context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 || *key == "" {
 					return cli.Usage("name one root file, and give the key to sign with (--key)")
