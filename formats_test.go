@@ -221,9 +221,10 @@ func TestFormatsControl(t *testing.T) {
 	same(t, "verb with its right", code, doc)
 	for _, v := range []any{control.Error{}, control.Status{}, control.SlotStatus{}, control.SlotHolds{},
 		control.UpdateStatus{}, control.TrialStatus{}, control.CheckStatus{}, control.Outcome{}, control.BrokerStatus{},
-		control.BootStatus{}, control.FloorStatus{}, control.CounterStatus{}, control.TrustStatus{}, control.EvidenceStatus{},
-		control.JournalStatus{}, control.TimeStatus{}, control.Slots{}, control.History{}, control.HistoryEntry{},
-		control.InstallCheck{}, control.Finding{}, control.Payload{}, control.Progress{}, control.Done{},
+		control.BootStatus{}, control.FloorStatus{}, control.CounterStatus{}, control.TrustStatus{},
+		control.EvidenceStatus{}, control.JournalStatus{}, control.TimeStatus{}, control.Slots{}, control.History{},
+		control.HistoryEntry{}, control.InstallCheck{}, control.Finding{}, control.Payload{},
+		control.Progress{}, control.Done{},
 		control.Challenge{}, control.EvidenceExport{}} {
 		typ := reflect.TypeOf(v)
 		row := types[strings.ReplaceAll(typ.Name(), "Error", "error")]

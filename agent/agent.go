@@ -84,8 +84,8 @@ func New(o Options) (*Agent, error) {
 		},
 		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online,
 		Signer: o.Signer, Counter: a.counterNow,
-		Trust: func() control.TrustStatus { return *a.trusts.Load() }, Store: a.st, View: a.view, Intake: a.in, Ask: a.ask, Adopt: a.adopt,
-		Abort: a.abort.fire})
+		Trust: func() control.TrustStatus { return *a.trusts.Load() }, Store: a.st, View: a.view, Intake: a.in,
+		Ask: a.ask, Adopt: a.adopt, Abort: a.abort.fire})
 	return a, nil
 }
 

@@ -92,8 +92,8 @@ func TestGenerationOfUnchangedSigners(t *testing.T) {
 	}
 }
 
-// TestRoleTakenFromEverybody: a root may leave a role out, and who had it signs nothing any more, also not when the role
-// comes back.
+// TestRoleTakenFromEverybody: a root may leave a role out, and who had it signs nothing any more, also not when the
+// role comes back.
 func TestRoleTakenFromEverybody(t *testing.T) {
 	alice, bob := who(t, "alice", trust.ESP384), who(t, "bob")
 	v1 := root(t, spec(t), alice, bob)

@@ -114,7 +114,8 @@ func (r Root) next(d document) (Root, error) {
 	}
 	switch {
 	case n.Version() != r.Version()+1:
-		return Root{}, fmt.Errorf("it says that it is version %d, after version %d: %w", n.Version(), r.Version(), ErrVersion)
+		return Root{}, fmt.Errorf("it says that it is version %d, after version %d: %w",
+			n.Version(), r.Version(), ErrVersion)
 	case n.Name() != r.Name() || n.Development() != r.Development():
 		return Root{}, fmt.Errorf("it belongs to %q, not to %q: %w", n.Name(), r.Name(), ErrFork)
 	}

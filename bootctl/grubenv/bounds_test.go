@@ -170,7 +170,8 @@ func TestLeastIsWritten(t *testing.T) {
 	}
 }
 
-// TestShadowHoldsOthers: the shadow copy has the lines of other programs and none of ours, and they are what comes back.
+// TestShadowHoldsOthers: the shadow copy has the lines of other programs and none of ours, and they are what comes
+// back.
 func TestShadowHoldsOthers(t *testing.T) {
 	d := &boottest.Disk{}
 	b := board(t, d, "x=y", "ORDER=A B", "A_OK=1", "A_TRY=0", "A_GOOD=1", "B_OK=1", "B_TRY=0", "B_GOOD=0", "z=1")

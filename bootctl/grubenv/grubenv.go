@@ -89,7 +89,8 @@ func New(fsys hal.FS, o Options) (*Backend, error) {
 	}
 	for _, s := range o.Slots {
 		if s[0] <= '9' { // a digit: no other byte of a name is as low
-			return nil, fmt.Errorf("cannot use the GRUB environment: a GRUB variable cannot begin with the name of slot %s", s)
+			return nil,
+				fmt.Errorf("cannot use the GRUB environment: a GRUB variable cannot begin with the name of slot %s", s)
 		}
 	}
 	c := codec{fs: fsys, o: o}

@@ -80,7 +80,8 @@ func explore(ctx context.Context, o exploreOptions, c cli.Console) error {
 	if err != nil {
 		return err
 	}
-	pool := explorer.Pool{Command: []string{self, workVerb}, Workers: processes(o.workers), Dir: dir, Limit: 15 * time.Minute}
+	pool := explorer.Pool{Command: []string{self, workVerb}, Workers: processes(o.workers), Dir: dir,
+		Limit: 15 * time.Minute}
 	began, told := time.Now(), time.Now()
 	var report explorer.Report
 	err = pool.Run(ctx, plan.Next, func(y explorer.Tally) {

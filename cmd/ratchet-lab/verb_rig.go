@@ -74,7 +74,8 @@ func rigFlags(fs *flag.FlagSet, o *rig.Options) {
 	fs.IntVar(&o.Point, "point", -1, "cut: `NUMBER` of the cut to repeat")
 	fs.IntVar(&o.Second, "second", -1, "cut: `NUMBER` of a second cut, during the recovery")
 	fs.StringVar(&o.Update, "update", "healthy", "cut: of which update, a `WORD`: healthy or sick")
-	fs.StringVar(&o.SecondVariant, "second-variant", string(disk.Whole), "cut: as --variant, the `WORD` of the second cut")
+	fs.StringVar(&o.SecondVariant, "second-variant", string(disk.Whole),
+		"cut: as --variant, the `WORD` of the second cut")
 	fs.IntVar(&o.Every, "every", 1, "all, cuts: boot only every `NUMBER`th flush point")
 	fs.IntVar(&o.Together, "together", 0, "`NUMBER` of targets at the same time (default: one for each processor)")
 	fs.BoolVar(&o.KVM, "kvm", false, "let KVM run the guests")

@@ -32,7 +32,8 @@ func zzStart() (int, []byte) {
 	if err != nil {
 		return n, nil
 	}
-	b, err := zzsyscall.Mmap(int(f.Fd()), 0, int(st.Size()), zzsyscall.PROT_READ|zzsyscall.PROT_WRITE, zzsyscall.MAP_SHARED)
+	b, err := zzsyscall.Mmap(int(f.Fd()), 0, int(st.Size()), zzsyscall.PROT_READ|zzsyscall.PROT_WRITE,
+		zzsyscall.MAP_SHARED)
 	if err != nil {
 		return n, nil
 	}

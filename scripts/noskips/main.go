@@ -49,7 +49,8 @@ func main() {
 	}
 	bad, err := watch(out, os.Stdout)
 	if failed := cmd.Wait(); failed != nil || err != nil || bad > 0 {
-		fmt.Fprintf(os.Stderr, "noskips: %d tests were skipped that have to run here; go test: %v; %v\n", bad, failed, err)
+		fmt.Fprintf(os.Stderr, "noskips: %d tests were skipped that have to run here; go test: %v; %v\n",
+			bad, failed, err)
 		os.Exit(1)
 	}
 }

@@ -10,8 +10,8 @@ func TestWatch(t *testing.T) {
 	const events = `{"Action":"run","Package":"p","Test":"TestLoop"}
 {"Action":"output","Package":"p","Test":"TestLoop","Output":"    x_test.go:3: no loop device: exit status 1\n"}
 {"Action":"skip","Package":"p","Test":"TestLoop"}
-{"Action":"output","Package":"p","Test":"TestRole","Output":"    x_test.go:4: plays its roles for the other tests only\n"}
-{"Action":"skip","Package":"p","Test":"TestRole"}
+{"Action":"output","Package":"p","Test":"Role","Output":"    x_test.go:4: plays its roles for the other tests only\n"}
+{"Action":"skip","Package":"p","Test":"Role"}
 {"Action":"output","Package":"p","Test":"TestGood","Output":"a line that nobody wants\n"}
 {"Action":"pass","Package":"p","Test":"TestGood"}
 {"Action":"output","Package":"p","Test":"TestBad","Output":"    x_test.go:5: wrong\n"}

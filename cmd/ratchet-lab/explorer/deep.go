@@ -51,7 +51,8 @@ func (x *Lab) deep(y *Tally, s *Scenario, l *Loader) error {
 	if err := d.begin(s, l); err != nil {
 		return err
 	}
-	for len(d.queue) > 0 && len(y.Fails) < errLimit && (limit.Limit == 0 || y.Deep.Plays < limit.Limit) && (limit.Time == 0 || time.Since(began) < limit.Time) {
+	for len(d.queue) > 0 && len(y.Fails) < errLimit && (limit.Limit == 0 || y.Deep.Plays < limit.Limit) &&
+		(limit.Time == 0 || time.Since(began) < limit.Time) {
 		next := d.states[d.queue[0]]
 		d.queue = d.queue[1:]
 		d.expand(next)
@@ -197,7 +198,8 @@ func (d *deep) judge(dev *Device) {
 		return
 	}
 	b := dev.breaches[0]
-	d.row.Fails = append(d.row.Fails, Failure{Case: dev.Case().String(), Replay: dev.Case().String(), What: b.What, Says: b.Says, Story: dev.Story()})
+	d.row.Fails = append(d.row.Fails,
+		Failure{Case: dev.Case().String(), Replay: dev.Case().String(), What: b.What, Says: b.Says, Story: dev.Story()})
 }
 
 // count adds up the stories that are covered, by the number of their cuts: as many as there are ways

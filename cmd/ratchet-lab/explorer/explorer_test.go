@@ -113,7 +113,8 @@ func TestWeakLayouts(t *testing.T) {
 	}
 }
 
-// TestIntegration: each layout stands in docs/integration/bootloader.md where it belongs, with the scenario that breaks it.
+// TestIntegration: each layout stands in docs/integration/bootloader.md where it belongs, with the scenario that breaks
+// it.
 func TestIntegration(t *testing.T) {
 	b, err := os.ReadFile("../../../docs/integration/bootloader.md")
 	if err != nil {

@@ -107,7 +107,8 @@ func choose(c Choice) (rows []row, err error) {
 func (p *Plan) add(rows []row, c Choice, depth *Depth, want func(row) bool) {
 	for _, r := range rows {
 		if want(r) {
-			p.tasks = append(p.tasks, Task{Scenario: r.s.Name, Loader: r.l.Name, Seed: c.Seed, Stop: c.Stop, Deep: depth})
+			p.tasks = append(p.tasks,
+				Task{Scenario: r.s.Name, Loader: r.l.Name, Seed: c.Seed, Stop: c.Stop, Deep: depth})
 		}
 	}
 }

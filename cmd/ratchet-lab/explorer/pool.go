@@ -165,5 +165,6 @@ func (w *worker) play(ctx context.Context, task Task) (Tally, error) {
 		said = fmt.Sprintf("nothing for %v", w.pool.Limit)
 	}
 	replay := strings.TrimSpace(string(last))
-	return Tally{Task: task, Fails: []Failure{{Case: replay, Replay: replay, What: "crash", Says: "the program ended: " + strings.SplitN(said, "\n", 2)[0], Story: said}}}, nil
+	return Tally{Task: task, Fails: []Failure{{Case: replay, Replay: replay, What: "crash",
+		Says: "the program ended: " + strings.SplitN(said, "\n", 2)[0], Story: said}}}, nil
 }

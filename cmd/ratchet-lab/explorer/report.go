@@ -82,7 +82,8 @@ func at(n []uint64, i int) uint64 {
 // Print writes the tables.
 func (r *Report) Print(w io.Writer) {
 	sort.SliceStable(r.Rows, func(i, j int) bool { return order(r.Rows[i]) < order(r.Rows[j]) })
-	fmt.Fprintf(w, "%-22s %-17s %5s %7s %7s %6s %8s %12s %15s %7s\n", "scenario", "loader", "ops", "1 cut", "faults", "cuts", "states", "pairs", "triples", "seconds")
+	fmt.Fprintf(w, "%-22s %-17s %5s %7s %7s %6s %8s %12s %15s %7s\n", "scenario", "loader", "ops", "1 cut", "faults",
+		"cuts", "states", "pairs", "triples", "seconds")
 	var total Tally
 	var deep totals
 	kinds, weak := map[string]int{}, 0
@@ -100,8 +101,8 @@ func (r *Report) Print(w io.Writer) {
 		if row.Deep != nil {
 			states, pairs, triples = sum(row.Deep.States), at(row.Deep.Stories, 2), at(row.Deep.Stories, 3)
 		}
-		fmt.Fprintf(w, "%-22s %-17s %5d %7d %7d %6s %8d %12d %15d %7.1f%s\n", row.Task.Scenario, row.Task.Loader, row.Ops, row.Singles-row.Faults, row.Faults,
-			row.covers(), states, pairs, triples, row.Seconds, note)
+		fmt.Fprintf(w, "%-22s %-17s %5d %7d %7d %6s %8d %12d %15d %7.1f%s\n", row.Task.Scenario, row.Task.Loader,
+			row.Ops, row.Singles-row.Faults, row.Faults, row.covers(), states, pairs, triples, row.Seconds, note)
 		deep.add(row.Deep, states, pairs, triples)
 		total.Singles += row.Singles
 		total.Faults += row.Faults
@@ -113,7 +114,8 @@ func (r *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "\n%d cases in %.0f s (%.0f s of processor time): %d with one cut, %d with one failed operation\n",
 		total.Singles, r.Wall.Seconds(), total.Seconds, total.Singles-total.Faults, total.Faults)
 	fmt.Fprintf(w, "by the kind of the operation: %s\n", count(kinds))
-	fmt.Fprintf(w, "one cut: every operation x {before, torn, after} x {cache kept, lost, a seeded part of it lost}, and its failure\n")
+	fmt.Fprintf(w, "one cut: every operation x {before, torn, after} x {cache kept, lost, a seeded part of "+
+		"it lost}, and its failure\n")
 	deep.print(w)
 	r.printWeak(w, weak)
 	for _, s := range Scenarios() {
@@ -156,15 +158,19 @@ func (t *totals) print(w io.Writer) {
 	if t.rows == 0 {
 		return
 	}
-	fmt.Fprintf(w, `cut again and again: behind every operation x {cache kept, lost, %d seeded parts of it lost}, and so again in the recovery, on %d rows
-  all pairs of cuts on %d rows, all triples on %d, any number of cuts on %d
-  %d states, %d plays; they stand for %d pairs and %d triples; what a state leaves out is said in cmd/ratchet-lab/explorer/state.go
-`, parts, t.rows, t.whole[2], t.whole[3], t.fixed, t.states, t.plays, t.pairs, t.triples)
+	fmt.Fprintf(w, "cut again and again: behind every operation x {cache kept, lost, %d seeded parts of it lost}, "+
+		"and so again in the recovery, on %d rows\n", parts, t.rows)
+	fmt.Fprintf(w, "  all pairs of cuts on %d rows, all triples on %d, any number of cuts on %d\n",
+		t.whole[2], t.whole[3], t.fixed)
+	fmt.Fprintf(w, "  %d states, %d plays; they stand for %d pairs and %d triples; "+
+		"what a state leaves out is said in cmd/ratchet-lab/explorer/state.go\n",
+		t.states, t.plays, t.pairs, t.triples)
 	if t.again > 0 {
 		fmt.Fprintf(w, "  %d states that were met again were played again, and went on alike\n", t.again)
 	}
 	if t.blamed > 0 {
-		fmt.Fprintf(w, "  in %d plays the power had gone in every trial boot that the loader counts, or each time that the slot was armed: that looks like a sick image\n", t.blamed)
+		fmt.Fprintf(w, "  in %d plays the power had gone in every trial boot that the loader counts, or each time "+
+			"that the slot was armed: that looks like a sick image\n", t.blamed)
 	}
 }
 

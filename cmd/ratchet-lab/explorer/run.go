@@ -87,7 +87,8 @@ func (x *Lab) Play(c Case) (*Device, error) {
 	return x.play(&s, &l, c.Seed, c.Cuts, nil, nil)
 }
 
-func (x *Lab) play(s *Scenario, l *Loader, seed uint64, cuts []Cut, onReboot, branch func(*Device)) (d *Device, err error) {
+func (x *Lab) play(s *Scenario, l *Loader, seed uint64, cuts []Cut,
+	onReboot, branch func(*Device)) (d *Device, err error) {
 	if x.Watch != nil {
 		x.Watch(Case{s.Name, l.Name, seed, cuts})
 	}

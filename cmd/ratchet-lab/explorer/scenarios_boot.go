@@ -95,8 +95,10 @@ func bootScenarios() []Scenario {
 				{Image: 1, Result: "reverted", Reason: reason.FellBack, Cut: true, OneTry: true},
 				{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted, Cut: true, OneTry: true}},
 			Blames: []reason.Reason{reason.Quarantined}},
-		{Name: "revert-into-nothing", Says: "the old slot was disabled by somebody in the trial of a sick system: " +
-			"there is no way back, and the device runs on", Bricks: []int{4}, Offers: offer2, Sick: []byte{2},
+		{Name: "revert-into-nothing",
+			Says: "the old slot was disabled by somebody in the trial of a sick system: " +
+				"there is no way back, and the device runs on",
+			Bricks: []int{4}, Offers: offer2, Sick: []byte{2},
 			Events: []Event{{Name: "the old slot is disabled", Times: 9, When: inPhase(life.Trial),
 				Do: func(d *Device) {
 					d.somebodyDisables("A")
@@ -113,8 +115,10 @@ func bootScenarios() []Scenario {
 			Says:   "another program has armed the other slot, and the old one runs: it does not stay armed",
 			Bricks: []int{8}, Setup: func(d *Device) { d.somebodyArms("B") },
 			Ends: []End{{Image: 1}, {Image: oldImage, Cut: true}}},
-		{Name: "offer-on-trial", Says: "somebody armed the other slot; an offer comes while it is on trial: the " +
-			"only good slot is not written", Bricks: []int{3}, Offers: []Release{{Sequence: 3, Image: 3}},
+		{Name: "offer-on-trial",
+			Says: "somebody armed the other slot; an offer comes while it is on trial: " +
+				"the only good slot is not written",
+			Bricks: []int{3}, Offers: []Release{{Sequence: 3, Image: 3}},
 			Setup: func(d *Device) { d.armedBySomebody() }, Ends: []End{{Image: 3, Result: "updated"}}},
 		{Name: "offer-on-sick-trial", Says: "the same with a sick system: it is left, then the offer is installed",
 			Bricks: []int{3}, Offers: []Release{{Sequence: 3, Image: 3}}, Sick: []byte{2},

@@ -88,7 +88,8 @@ func (f planFile) spec(doc conf.Document, d workspace.Folder, generation uint64,
 		Devices: slices.Sorted(slices.Values(f.Devices)), Salt: make([]byte, campaign.SaltSize),
 		Issued: now.UTC().Truncate(time.Second), ValidUntil: f.ValidUntil.UTC()}
 	if s.Generation == 0 {
-		return s, nil, documentRefused("plan", fmt.Errorf("the root gives nobody the role campaign: %w", trust.ErrNoSigner))
+		return s, nil,
+			documentRefused("plan", fmt.Errorf("the root gives nobody the role campaign: %w", trust.ErrNoSigner))
 	}
 	if s.Channel == "" {
 		s.Channel = d.Broker.Channel

@@ -472,7 +472,8 @@ func TestRoot(t *testing.T) {
 		change func(s *trust.RootSpec)
 	}{
 		{"accepted", func(*trust.RootSpec) {}},
-		{"signer-unknown", func(s *trust.RootSpec) { s.Roles[trust.RoleRelease].Grants[0].Scope.Classes[0][0] ^= 0x80 }},
+		{"signer-unknown",
+			func(s *trust.RootSpec) { s.Roles[trust.RoleRelease].Grants[0].Scope.Classes[0][0] ^= 0x80 }},
 		{"accepted", func(s *trust.RootSpec) {
 			s.Components = map[string]trust.SequenceRange{"boot": {Min: 14,
 				Max: 14}}

@@ -16,8 +16,9 @@ func offerTopic(channel, device string) (string, error) {
 		return wire.DeviceTopic(device, wire.Offer), nil
 	}
 	if channel == "" {
-		return "", cli.Usage("no channel and no device: give --channel NAME or --device ID, or set broker.channel in %s",
-			workspace.FileName)
+		return "",
+			cli.Usage("no channel and no device: give --channel NAME or --device ID, or set broker.channel in %s",
+				workspace.FileName)
 	}
 	if err := wire.CheckID(channel); err != nil {
 		return "", cli.Usage("channel %q %v", manifest.Printable(channel), err)

@@ -239,7 +239,8 @@ signers = ["guard"]
 		"development = true\nrenew = [\"campaign\"]\nrevoked = [\"sha256:"+
 			strings.Repeat("22", 32)+"\", \"sha256:"+strings.Repeat("11", 32)+"\"]",
 		"signers = [\"ship\"]",
-		"signers = [\"ship\"]\nvendors = [\"acme.example\"]\nclasses = [\"sensor\", \"gateway\"]\ncomponent = \"rootfs\"",
+		"signers = [\"ship\"]\nvendors = [\"acme.example\"]\nclasses = [\"sensor\", \"gateway\"]\n"+
+			"component = \"rootfs\"",
 		"[signer.guard]\nkey = \"guard.pub.pem\"\n", "",
 		"[[role]]\nname = \"pulse\"\nthreshold = 1\nsigners = [\"guard\"]\n", "").Replace(first) +
 		"[component.rootfs]\nmin = 3\nmax = 9\n[component.boot]\nmin = 1\n"

@@ -100,7 +100,8 @@ func TestStatusText(t *testing.T) {
 			s.Boot.Next = "B"
 			s.Update.Trial = &control.TrialStatus{Boots: 1, MaxBoots: 3, SoakSeconds: 60, SoakLeftSeconds: 42,
 				DeadlineLeftSeconds: 560,
-				Checks:              []control.CheckStatus{{Name: "unit app.service", OK: true}, {Name: "broker", OK: true}}}
+				Checks: []control.CheckStatus{{Name: "unit app.service", OK: true},
+					{Name: "broker", OK: true}}}
 		}},
 		{"trial-failing", 80, func(s *control.Status) {
 			s.Phase, s.Update = "trial", update()
