@@ -27,7 +27,11 @@ const MaxSize = 1 << 20
 type Document struct {
 	Name string
 	keys map[string]int // "table.key", "component.0.file" -> line
+	ints map[string]bool
 }
+
+// Integer reports whether the value of a key, outside of an array, is written as an integer.
+func (d Document) Integer(key string) bool { return d.ints[key] }
 
 // Errorf is an error about the value of a key.
 func (d Document) Errorf(key, format string, args ...any) error {
@@ -113,7 +117,9 @@ func Decode(name string, b []byte, into any) (Document, error) {
 	case err != nil:
 		return Document{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return Document{Name: name, keys: keyLines(b)}, nil
+	d := Document{Name: name, ints: map[string]bool{}}
+	d.keys = keyLines(b, d.ints)
+	return d, nil
 }
 
 var (
@@ -152,9 +158,25 @@ func plain(what string) string {
 	return fmt.Sprintf("want %s, found %s %s", want, article, m[1])
 }
 
+// integers adds the keys below at whose values are integers.
+func integers(at string, v *unstable.Node, into map[string]bool) {
+	switch v.Kind {
+	case unstable.Integer:
+		into[at] = true
+	case unstable.InlineTable:
+		for it := v.Children(); it.Next(); {
+			below := at
+			for key := it.Node().Key(); key.Next(); {
+				below += "." + string(key.Node().Data)
+			}
+			integers(below, it.Node().Value(), into)
+		}
+	}
+}
+
 // keyLines finds the line of each table and key of a valid document. Keys inside of inline tables
-// count to the key that holds the table.
-func keyLines(b []byte) map[string]int {
+// count to the key that holds the table. The keys of integers are added to ints.
+func keyLines(b []byte, ints map[string]bool) map[string]int {
 	var newlines []int
 	for i, c := range b {
 		if c == '\n' {
@@ -183,6 +205,8 @@ func keyLines(b []byte) map[string]int {
 			at = strings.TrimPrefix(at+"."+last, ".")
 		}
 		switch e.Kind {
+		case unstable.KeyValue:
+			integers(at, e.Value(), ints)
 		case unstable.ArrayTable:
 			elements[at]++
 			at += "." + strconv.Itoa(elements[at]-1)

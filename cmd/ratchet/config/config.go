@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,11 @@ func Load(path string) (Config, []byte, error) {
 	return c, b, err
 }
 
+// Errorf is an error about the value of a key, with the line of the key.
+func (c *Config) Errorf(key, format string, args ...any) error {
+	return c.doc.Errorf(key, format, args...)
+}
+
 // Parse checks the configuration of a file of that name.
 func Parse(name string, b []byte) (Config, error) {
 	c := Config{State: State{Directory: "/var/lib/ratchet"}}
@@ -38,7 +44,28 @@ func Parse(name string, b []byte) (Config, error) {
 		return c, err
 	}
 	c.doc = doc
+	if err := c.checkDurations(); err != nil {
+		return c, err
+	}
 	return c, c.check()
+}
+
+// checkDurations refuses a duration that is a bare number: the decoder takes it for nanoseconds.
+func (c *Config) checkDurations() error {
+	tables := reflect.ValueOf(c).Elem()
+	for i := range tables.NumField() {
+		table := reflect.Indirect(tables.Field(i))
+		if table.Kind() != reflect.Struct || !tables.Type().Field(i).IsExported() {
+			continue
+		}
+		for j := range table.NumField() {
+			key := tables.Type().Field(i).Tag.Get("toml") + "." + table.Type().Field(j).Tag.Get("toml")
+			if d, ok := table.Field(j).Interface().(Duration); ok && d != 0 && c.doc.Integer(key) {
+				return c.Errorf(key, "%d has no unit: write \"%ds\" for seconds", d, d)
+			}
+		}
+	}
+	return nil
 }
 
 // check finds what is wrong beyond the grammar, and resolves files that name the device.
@@ -50,7 +77,7 @@ func (c *Config) check() error {
 	if c.Device.Version, err = c.textOrFile("device.version", c.Device.Version, c.Device.VersionFile); err != nil {
 		return err
 	}
-	errorf := c.doc.Errorf
+	errorf := c.Errorf
 	switch {
 	case c.Device.ID == "":
 		return errorf("device.id",
@@ -98,7 +125,7 @@ const (
 )
 
 func (c *Config) checkCounter() error {
-	k, errorf := c.Counter, c.doc.Errorf
+	k, errorf := c.Counter, c.Errorf
 	switch {
 	case k.Kind != "" && k.Kind != "file" && k.Kind != "tpm2":
 		return errorf("counter.kind", "%q is not one of file, tpm2", k.Kind)
@@ -117,14 +144,14 @@ func (c *Config) textOrFile(key, text, file string) (string, error) {
 		return text, nil
 	}
 	if text != "" {
-		return "", c.doc.Errorf(key, "%s and %s-file are both set", key, key)
+		return "", c.Errorf(key, "%s and %s-file are both set", key, key)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return "", c.doc.Errorf(key+"-file", "%v", err)
+		return "", c.Errorf(key+"-file", "%v", err)
 	}
 	if len(b) > 1024 {
-		return "", c.doc.Errorf(key+"-file", "%s has more than 1024 bytes", file)
+		return "", c.Errorf(key+"-file", "%s has more than 1024 bytes", file)
 	}
 	return strings.TrimSpace(string(b)), nil
 }
@@ -137,7 +164,7 @@ func (c *Config) Facts() (manifest.Device, error) {
 		u, err := manifest.ParseUUID(v)
 		if err != nil {
 			if !strings.Contains(v, ".") {
-				return d, c.doc.Errorf("device.vendor", "%q is neither a UUID nor a domain name", v)
+				return d, c.Errorf("device.vendor", "%q is neither a UUID nor a domain name", v)
 			}
 			u = manifest.VendorUUID(v)
 		}
@@ -153,14 +180,14 @@ func (c *Config) Facts() (manifest.Device, error) {
 	for _, v := range c.Device.UUID {
 		u, err := manifest.ParseUUID(v)
 		if err != nil {
-			return d, c.doc.Errorf("device.uuid", "%v", err)
+			return d, c.Errorf("device.uuid", "%v", err)
 		}
 		d.Devices = append(d.Devices, u)
 	}
 	if c.Device.Version != "" {
 		v, err := manifest.ParseVersion(c.Device.Version)
 		if err != nil {
-			return d, c.doc.Errorf("device.version", "%v", err)
+			return d, c.Errorf("device.version", "%v", err)
 		}
 		d.Version = v
 	}
@@ -175,33 +202,33 @@ func (c *Config) Rules() (policy.Rules, error) {
 	switch p.Approval {
 	case "", policy.ApprovalNone, policy.ApprovalDownload, policy.ApprovalInstall:
 	default:
-		return r, c.doc.Errorf("policy.approval", "%q is not one of none, download, install", p.Approval)
+		return r, c.Errorf("policy.approval", "%q is not one of none, download, install", p.Approval)
 	}
 	if p.Checkpoint < 0 || p.Checkpoint%hal.Align != 0 {
-		return r, c.doc.Errorf("policy.checkpoint-bytes", "%d is not a multiple of %d", p.Checkpoint, hal.Align)
+		return r, c.Errorf("policy.checkpoint-bytes", "%d is not a multiple of %d", p.Checkpoint, hal.Align)
 	}
 	if p.MinBattery < 0 || p.MinBattery > 100 {
-		return r, c.doc.Errorf("policy.min-battery-percent", "%d is not 0 to 100", p.MinBattery)
+		return r, c.Errorf("policy.min-battery-percent", "%d is not 0 to 100", p.MinBattery)
 	}
 	for i, w := range p.Windows {
 		key := fmt.Sprintf("policy.windows.%d.", i)
 		x := policy.Window{Zone: time.Local}
 		var err error
 		if x.From, err = minutes(w.From); err != nil {
-			return r, c.doc.Errorf(key+"from", "%v", err)
+			return r, c.Errorf(key+"from", "%v", err)
 		}
 		if x.To, err = minutes(w.To); err != nil {
-			return r, c.doc.Errorf(key+"to", "%v", err)
+			return r, c.Errorf(key+"to", "%v", err)
 		}
 		if w.Zone != "" {
 			if x.Zone, err = time.LoadLocation(w.Zone); err != nil {
-				return r, c.doc.Errorf(key+"zone", "%v", err)
+				return r, c.Errorf(key+"zone", "%v", err)
 			}
 		}
 		for _, d := range w.Days {
 			n, ok := weekdays[strings.ToLower(d)]
 			if !ok {
-				return r, c.doc.Errorf(key+"days", "%q is not a day (mon, tue, wed, thu, fri, sat, sun)", d)
+				return r, c.Errorf(key+"days", "%q is not a day (mon, tue, wed, thu, fri, sat, sun)", d)
 			}
 			x.Days[n] = true
 		}

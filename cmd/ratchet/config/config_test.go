@@ -74,6 +74,14 @@ func TestParse(t *testing.T) {
 			"x.toml:15: policy.checkpoint-bytes: 5 is not a multiple of 4096"},
 		{"negative checkpoint", least + "[policy]\ncheckpoint-bytes = -4096\n", "x.toml:14: policy.checkpoint-bytes: "},
 		{"checkpoint of 4096 bytes", least + "[policy]\ncheckpoint-bytes = 4096\n", ""},
+		{"duration without a unit", least + "[health]\nsoak = 60\n",
+			`x.toml:14: health.soak: 60 has no unit: write "60s" for seconds`},
+		{"the same elsewhere", least + "[mqtt]\nurl = \"mqtts://b\"\nbackoff-max = 5\n",
+			`x.toml:15: mqtt.backoff-max: 5 has no unit`},
+		{"the same in an inline table", "http = { stall = 9 }\n" + least, `x.toml:1: http.stall: 9 has no unit`},
+		{"the same as a dotted key", "reboot.force-after = 7\n" + least, `x.toml:1: reboot.force-after: 7 has no unit`},
+		{"no duration", least + "[health]\nmin-uptime = 0\n", ""},
+		{"a short duration", least + "[health]\nsoak = \"60ns\"\n", ""},
 		{"negative duration", least + "[health]\nsoak = \"-1s\"\n", "x.toml:14:8: health.soak: "},
 	} {
 		_, err := config.Parse("x.toml", []byte(tt.config))
