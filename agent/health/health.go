@@ -82,19 +82,19 @@ var (
 func (p Plan) Validate() error {
 	p = p.withDefaults()
 	if p.Soak < 0 || p.MinUptime < 0 || p.Interval < 0 || p.Timeout < 0 {
-		return errors.New("health: soak, interval, timeout and minimum uptime must not be negative")
+		return errors.New("soak, interval, timeout and minimum uptime must not be negative")
 	}
 	if p.Deadline <= p.Soak {
-		return fmt.Errorf("health: the deadline (%v) must be later than the soak time (%v)", p.Deadline, p.Soak)
+		return fmt.Errorf("the deadline (%v) must be later than the soak time (%v)", p.Deadline, p.Soak)
 	}
 	seen := make(map[string]bool)
 	for _, c := range p.Checks {
 		name := c.Name()
 		if name == "" || name != plain(name, maxName) {
-			return fmt.Errorf("health: %q is not a name for a check (1 to %d printable characters)", name, maxName)
+			return fmt.Errorf("%q is not a name for a check (1 to %d printable characters)", name, maxName)
 		}
 		if seen[name] {
-			return fmt.Errorf("health: two checks are named %q: give one of them another name", name)
+			return fmt.Errorf("two checks are named %q: give one of them another name", name)
 		}
 		seen[name] = true
 	}

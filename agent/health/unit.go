@@ -34,14 +34,14 @@ func (u Unit) Name() string {
 // Validate refuses names that are no full unit names (systemd.unit(5)) and a check of nothing.
 func (u Unit) Validate() error {
 	if len(u.Units) == 0 && !u.NoneFailed {
-		return errors.New("health: a unit check without a unit")
+		return errors.New("a unit check without a unit")
 	}
 	if len(u.Units) > 32 {
-		return fmt.Errorf("health: %d units in one check are more than 32", len(u.Units))
+		return fmt.Errorf("%d units in one check are more than 32", len(u.Units))
 	}
 	for _, name := range u.Units {
 		if !unitName(name) {
-			return fmt.Errorf("health: %q is not the name of a systemd unit: write it in full, like %q",
+			return fmt.Errorf("%q is not the name of a systemd unit: write it in full, like %q",
 				plain(name, maxName), "sshd.service")
 		}
 	}

@@ -65,10 +65,13 @@ func New(vars hal.Variables, fsys hal.FS, o Options) (*Backend, error) {
 		return nil, fmt.Errorf("cannot use UEFI's boot variables: %w", err)
 	}
 	for s, n := range o.Numbers {
+		if !slices.Contains(o.Slots, s) {
+			return nil, fmt.Errorf("cannot use UEFI's boot variables: Boot%04X is for slot %s, which there is not", n, s)
+		}
 		for t, m := range o.Numbers {
-			if !slices.Contains(o.Slots, s) || s != t && n == m {
-				return nil, fmt.Errorf("cannot use UEFI's boot variables: "+
-					"the number %04X of slot %s is of no slot, or of two", n, s)
+			if s != t && n == m {
+				return nil, fmt.Errorf("cannot use UEFI's boot variables: slots %s and %s have the same number %04X",
+					min(s, t), max(s, t), n)
 			}
 		}
 	}

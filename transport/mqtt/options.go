@@ -126,7 +126,7 @@ func (o Options) endpoint() (endpoint, error) {
 	case "mqtt", "tcp":
 		if !o.AllowPlain {
 			return endpoint{}, fmt.Errorf("cannot use broker: %s:// is not encrypted; use mqtts://, "+
-				"or allow plain explicitly", u.Scheme)
+				"or set allow-plain = true", u.Scheme)
 		}
 		if port == "" {
 			port = "1883"

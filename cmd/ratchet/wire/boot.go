@@ -2,8 +2,10 @@ package wire
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -34,24 +36,85 @@ func slotDefs(c *config.Config) ([2]agent.SlotDef, error) {
 			index = *s.Index
 		}
 		if index < 0 || index > 1 || out[index].Name != "" {
-			return out, fmt.Errorf("slots.%s.index: one slot has index 0 and the other has index 1", n)
+			return out, c.Errorf("slots."+n+".index", "one slot has index 0 and the other has index 1")
 		}
 		out[index] = agent.SlotDef{Name: bootctl.Slot(n), Index: index, Parts: s.Parts}
+	}
+	root := c.Running.RootComponent
+	if root == "" {
+		root = "rootfs"
+	}
+	for i, s := range out {
+		if s.Parts[root] == "" && out[1-i].Parts[root] == "" {
+			return out, c.Errorf("slots."+string(s.Name)+".parts."+root, "missing: running.root-component is mounted at /")
+		}
+		for _, part := range slices.Sorted(maps.Keys(s.Parts)) {
+			if other := out[1-i]; other.Parts[part] == "" {
+				return out, c.Errorf("slots."+string(other.Name)+".parts."+part,
+					"missing: slot %s has the component %s, and both slots have the same components", s.Name, part)
+			}
+		}
 	}
 	return out, nil
 }
 
-// backend is the one switch over bootloaders.
+// backend is the boot control of the configuration.
 func backend(c *config.Config, fsys hal.Tree, names []bootctl.Slot) (bootctl.Backend, error) {
-	b := c.Boot
-	shadow := filepath.Join(c.State.Directory, "boot-shadow")
-	switch b.Backend {
-	case "u-boot":
-		o, err := ubootOptions(b, names, shadow)
-		if err != nil {
+	if err := checkBoot(c, names); err != nil {
+		return nil, err
+	}
+	var uboot ubootenv.Options
+	if c.Boot.Backend == "u-boot" {
+		var err error
+		if uboot, err = ubootOptions(c, names); err != nil {
 			return nil, err
 		}
-		return ubootenv.New(fsys, o)
+	}
+	b, err := loader(c, fsys, names, uboot)
+	if err != nil {
+		return nil, c.Errorf("boot", "%v", err)
+	}
+	return b, nil
+}
+
+// checkBoot finds what is wrong with single keys.
+func checkBoot(c *config.Config, names []bootctl.Slot) error {
+	b := c.Boot
+	switch {
+	case b.Backend == "hook" && b.Hook == "":
+		return c.Errorf("boot.hook", "missing: name the program that controls the bootloader")
+	case b.Backend == "hook" && !filepath.IsAbs(b.Hook):
+		return c.Errorf("boot.hook", "%q is not an absolute path", b.Hook)
+	case b.Grubenv != "" && !filepath.IsAbs(b.Grubenv):
+		return c.Errorf("boot.grubenv", "%q is not an absolute path", b.Grubenv)
+	case b.Entries != "" && !filepath.IsAbs(b.Entries):
+		return c.Errorf("boot.entries", "%q is not an absolute path", b.Entries)
+	case b.Tries < 0 || b.Tries > bootctl.MaxTries:
+		return c.Errorf("boot.tries", "%d is not 1 to %d", b.Tries, bootctl.MaxTries)
+	}
+	taken := map[string]string{}
+	for _, slot := range slices.Sorted(maps.Keys(b.Options)) {
+		key, digits := "boot.load-options."+slot, b.Options[slot]
+		switch _, ok := efi.ParseNumber(digits); {
+		case !ok:
+			return c.Errorf(key, "%q is not four hexadecimal digits in capitals, as in Boot0010", digits)
+		case !slices.Contains(names, bootctl.Slot(slot)):
+			return c.Errorf(key, "there is no slot %s", slot)
+		case taken[digits] != "":
+			return c.Errorf(key, "slot %s has the number %s already", taken[digits], digits)
+		}
+		taken[digits] = slot
+	}
+	return nil
+}
+
+// loader is the one switch over bootloaders.
+func loader(c *config.Config, fsys hal.Tree, names []bootctl.Slot,
+	uboot ubootenv.Options) (bootctl.Backend, error) {
+	b, shadow := c.Boot, shadowFile(c)
+	switch b.Backend {
+	case "u-boot":
+		return ubootenv.New(fsys, uboot)
 	case "grub":
 		path := b.Grubenv
 		if path == "" {
@@ -70,24 +133,22 @@ func backend(c *config.Config, fsys hal.Tree, names []bootctl.Slot) (bootctl.Bac
 		o := efi.Options{Shadow: shadow, Slots: names, Numbers: map[bootctl.Slot]uint16{},
 			Watchdog: b.Watchdog, Locks: b.Locks}
 		for slot, digits := range b.Options {
-			n, ok := efi.ParseNumber(digits)
-			if !ok {
-				return nil,
-					fmt.Errorf("boot.load-options.%s: %q is not four capital hexadecimal digits, as in Boot0010",
-						slot, digits)
-			}
-			o.Numbers[bootctl.Slot(slot)] = n
+			o.Numbers[bootctl.Slot(slot)], _ = efi.ParseNumber(digits)
 		}
 		return efi.New(linux.Variables{}, fsys, o)
 	case "hook":
 		return hook.New(hook.Options{Command: b.Hook, Slots: names, FullTries: b.Tries})
 	}
-	return nil, fmt.Errorf("boot.backend %q is not known", b.Backend)
+	return nil, fmt.Errorf("backend %q is not known", b.Backend)
 }
 
+// shadowFile is where the backends keep a copy of the boot metadata.
+func shadowFile(c *config.Config) string { return filepath.Join(c.State.Directory, "boot-shadow") }
+
 // ubootOptions reads what the configuration names: fw_env.config and the default environment.
-func ubootOptions(b config.Boot, names []bootctl.Slot, shadow string) (o ubootenv.Options, err error) {
-	o = ubootenv.Options{Shadow: shadow, Slots: names, FullTries: b.Tries,
+func ubootOptions(c *config.Config, names []bootctl.Slot) (o ubootenv.Options, err error) {
+	b := c.Boot
+	o = ubootenv.Options{Shadow: shadowFile(c), Slots: names, FullTries: b.Tries,
 		CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks}
 	for _, x := range b.Copies {
 		o.Copies = append(o.Copies, ubootenv.Location{Path: x.Path, Offset: x.Offset, Size: x.Size})
@@ -99,16 +160,16 @@ func ubootOptions(b config.Boot, names []bootctl.Slot, shadow string) (o ubooten
 		}
 		raw, err := os.ReadFile(path)
 		if err != nil {
-			return o, fmt.Errorf("boot.fw-env-config: %w", err)
+			return o, c.Errorf("boot.fw-env-config", "%v", err)
 		}
 		if o.Copies, err = ubootenv.ParseConfig(raw); err != nil {
-			return o, fmt.Errorf("boot.fw-env-config %s: %w", path, err)
+			return o, c.Errorf("boot.fw-env-config", "%s: %v", path, err)
 		}
 	}
 	if b.Defaults != "" {
 		raw, err := os.ReadFile(b.Defaults)
 		if err != nil {
-			return o, fmt.Errorf("boot.default-environment: %w", err)
+			return o, c.Errorf("boot.default-environment", "%v", err)
 		}
 		o.Defaults = strings.Split(strings.TrimRight(string(raw), "\n"), "\n")
 	}

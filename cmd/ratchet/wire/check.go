@@ -2,8 +2,10 @@ package wire
 
 import (
 	"log/slog"
+	"os/exec"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal/linux"
@@ -37,6 +39,17 @@ func Check(c *config.Config) error {
 	}
 	if _, err := healthPlan(c, func() (bool, time.Time) { return false, time.Time{} }); err != nil {
 		return err
+	}
+	if err := (health.Unit{Units: c.Health.Units, NoneFailed: true}).Validate(); err != nil {
+		return c.Errorf("health.units", "%v", err)
+	}
+	if _, err := journalOptions(c); err != nil {
+		return err
+	}
+	if c.Boot.Backend == "hook" {
+		if _, err := exec.LookPath(c.Boot.Hook); err != nil {
+			return c.Errorf("boot.hook", "cannot run it: %v", err)
+		}
 	}
 	_, err = SocketMode(c)
 	return err

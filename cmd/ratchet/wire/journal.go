@@ -9,18 +9,33 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 )
+
+// journalOptions are what the configuration says of the journal.
+func journalOptions(c *config.Config) (journal.Options, error) {
+	o, err := journal.Options{Size: c.State.JournalBytes}.Validate()
+	if err != nil {
+		return o, c.Errorf("state.journal-bytes", "%v", err)
+	}
+	return o, nil
+}
 
 // openJournal opens the journal of the state directory. A corrupt one is set aside, and lost says
 // so; a nil store means that none can be had, and why.
 //
 // Crash: before the rename -> the corrupt file is found and set aside again; after -> a new one.
-func openJournal(dir string, size int64, log *slog.Logger) (s journal.Store, lost reason.Reason, err error) {
+func openJournal(c *config.Config, log *slog.Logger) (s journal.Store, lost reason.Reason, err error) {
+	dir := c.State.Directory
 	path := filepath.Join(dir, "journal.db")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, reason.JournalUnwritable, fmt.Errorf("cannot make the state directory: %w", err)
 	}
-	s, err = journal.OpenBolt(path, journal.Options{Size: size})
+	o, err := journalOptions(c)
+	if err != nil {
+		return nil, reason.JournalUnwritable, err
+	}
+	s, err = journal.OpenBolt(path, o)
 	if errors.Is(err, journal.ErrCorrupt) {
 		aside, serr := journal.SetAside(path)
 		if serr != nil {
@@ -28,7 +43,7 @@ func openJournal(dir string, size int64, log *slog.Logger) (s journal.Store, los
 		}
 		log.Error("the journal is corrupt and was set aside", "as", aside, "error", err)
 		lost = reason.JournalLost
-		s, err = journal.OpenBolt(path, journal.Options{Size: size})
+		s, err = journal.OpenBolt(path, o)
 	}
 	if err != nil {
 		return nil, reason.JournalUnwritable, err

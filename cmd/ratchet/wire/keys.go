@@ -1,8 +1,8 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -49,10 +49,14 @@ func root(c *config.Config) ([]byte, error) {
 	}
 	b, err := hal.ReadFile(linux.FS{}, c.Trust.Root, trust.MaxBundle)
 	if err != nil {
-		return nil, fmt.Errorf("trust.root: %w", err)
+		return nil, c.Errorf("trust.root", "%v", err)
+	}
+	if bytes.HasPrefix(b, []byte("-----BEGIN ")) {
+		return nil, c.Errorf("trust.root", "%s is in PEM, as keys are: name the bundle of roots, root-bundle.cbor",
+			c.Trust.Root)
 	}
 	if _, err := trust.Anchor(b); err != nil {
-		return nil, fmt.Errorf("trust.root %s: %w", c.Trust.Root, err)
+		return nil, c.Errorf("trust.root", "%s: %v", c.Trust.Root, err)
 	}
 	return b, nil
 }
@@ -63,15 +67,19 @@ func anchors(c *config.Config) (trust.Keys, error) {
 	for _, path := range c.Trust.Keys {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			return trust.Keys{}, fmt.Errorf("trust.keys: %w", err)
+			return trust.Keys{}, c.Errorf("trust.keys", "%v", err)
 		}
 		k, err := trust.ParsePublic(b)
 		if err != nil {
-			return trust.Keys{}, fmt.Errorf("trust.keys %s: %w", path, err)
+			return trust.Keys{}, c.Errorf("trust.keys", "%s: %v", path, err)
 		}
 		keys = append(keys, k)
 	}
-	return trust.NewKeys(keys, c.Trust.Legacy)
+	all, err := trust.NewKeys(keys, c.Trust.Legacy)
+	if err != nil {
+		return all, c.Errorf("trust.keys", "%v", err)
+	}
+	return all, nil
 }
 
 // decryption reads the device's keys for encrypted images.
@@ -80,15 +88,23 @@ func decryption(c *config.Config) (cipher.Keys, error) {
 	for _, path := range c.Trust.Decryption {
 		b, err := os.ReadFile(path)
 		if err != nil {
-			return cipher.Keys{}, fmt.Errorf("trust.decryption-keys: %w", err)
+			return cipher.Keys{}, c.Errorf("trust.decryption-keys", "%v", err)
 		}
 		k, err := cipher.ParseKey(b)
 		if err != nil {
-			return cipher.Keys{}, fmt.Errorf("trust.decryption-keys %s: %w", path, err)
+			return cipher.Keys{}, c.Errorf("trust.decryption-keys", "%s: %v", path, err)
+		}
+		if !k.Opens() {
+			return cipher.Keys{}, c.Errorf("trust.decryption-keys",
+				"%s is a public key, which cannot decrypt: name the private key", path)
 		}
 		keys = append(keys, k)
 	}
-	return cipher.NewKeys(keys...)
+	all, err := cipher.NewKeys(keys...)
+	if err != nil {
+		return all, c.Errorf("trust.decryption-keys", "%v", err)
+	}
+	return all, nil
 }
 
 // deviceKey reads the key that signs evidence; it is made on the first start, and its public half is

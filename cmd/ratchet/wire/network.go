@@ -43,13 +43,22 @@ func believable(stateDir string, clock func() time.Time) func() time.Time {
 // clockUnset: a clock before this program was made cannot say whether a certificate has begun.
 func clockUnset() bool { return time.Now().Before(builtAfter) }
 
-// clientTLS is the configuration of a client that these files make, with a clock that can be believed.
-func clientTLS(c *config.Config, files secure.Files) (*tls.Config, error) {
-	t, err := files.Config()
-	if err == nil {
-		t.Time = believable(c.State.Directory, time.Now)
+// clientTLS is the configuration of a client that these files make, with a clock that can be believed. They are named
+// by the keys of a table, which is given with a dot behind it.
+func clientTLS(c *config.Config, table string, files secure.Files) (*tls.Config, error) {
+	if _, err := (secure.Files{CA: files.CA}).Config(); err != nil {
+		return nil, c.Errorf(table+"ca", "%v", err)
 	}
-	return t, err
+	t, err := files.Config()
+	if err != nil {
+		key := "certificate"
+		if files.Certificate == "" {
+			key = "key"
+		}
+		return nil, c.Errorf(table+key, "%v", err)
+	}
+	t.Time = believable(c.State.Directory, time.Now)
+	return t, nil
 }
 
 // secret reads a password, without the line break at its end.
@@ -79,56 +88,75 @@ func wireNetwork(o *agent.Options, c *config.Config, log *slog.Logger) *mqtt.Cli
 
 func mqttClient(c *config.Config, log *slog.Logger) (*mqtt.Client, error) {
 	m := c.MQTT
-	t, err := clientTLS(c, secure.Files{CA: m.CA, Certificate: m.Certificate, Key: m.Key})
+	t, err := clientTLS(c, "mqtt.", secure.Files{CA: m.CA, Certificate: m.Certificate, Key: m.Key})
 	if err != nil {
-		return nil, fmt.Errorf("mqtt: %w", err)
+		return nil, err
 	}
-	o := mqtt.Options{Broker: m.URL, AllowPlain: m.AllowPlain, DeviceID: c.Device.ID, Channel: m.Channel,
-		Root: c.Trust.Root != "", Username: m.Username, TLS: t, ClockUnset: clockUnset, Logger: log,
-		KeepAlive: orDuration(m.KeepAlive, 5*time.Minute),
-		Backoff: transport.Backoff{Min: orDuration(m.BackoffMin, time.Second),
-			Max: orDuration(m.BackoffMax, 5*time.Minute)}}
-	if m.PasswordFile != "" {
-		o.Password = func() ([]byte, error) { return secret(m.PasswordFile) }
+	o := mqtt.Options{DeviceID: c.Device.ID, Root: c.Trust.Root != "", ClockUnset: clockUnset, Logger: log}
+	for _, part := range []struct {
+		key string
+		set func()
+	}{
+		{"mqtt.url", func() { o.Broker, o.AllowPlain = m.URL, m.AllowPlain }},
+		{"mqtt.channel", func() { o.Channel = m.Channel }},
+		{"mqtt.username", func() { o.Username = m.Username }},
+		{"mqtt.password-file", func() {
+			if m.PasswordFile != "" {
+				o.Password = func() ([]byte, error) { return secret(m.PasswordFile) }
+			}
+		}},
+		{"mqtt.ca", func() { o.TLS = t }},
+		{"mqtt.keep-alive", func() { o.KeepAlive = orDuration(m.KeepAlive, 5*time.Minute) }},
+		{"mqtt.backoff-max", func() {
+			o.Backoff = transport.Backoff{Min: orDuration(m.BackoffMin, time.Second),
+				Max: orDuration(m.BackoffMax, 5*time.Minute)}
+		}},
+	} {
+		part.set()
+		if err := o.Validate(); err != nil {
+			return nil, c.Errorf(part.key, "%v", err)
+		}
 	}
 	return mqtt.New(o)
 }
 
 func fetcher(c *config.Config) (func(urls []string, size int64) (slots.Source, error), error) {
 	h := c.HTTP
-	t, err := clientTLS(c, secure.Files{CA: h.CA})
+	t, err := clientTLS(c, "http.", secure.Files{CA: h.CA})
 	if err != nil {
-		return nil, fmt.Errorf("http: %w", err)
+		return nil, err
 	}
-	o := transporthttp.Options{AllowPlain: h.AllowPlain, TLS: t, ClockUnset: clockUnset,
-		Limit: h.LimitBytes, MaxBytes: h.MaxBytes, Stall: time.Duration(h.Stall),
-		Credentials: map[string]transporthttp.Credentials{}}
-	for _, x := range h.Credentials {
-		var cr transporthttp.Credentials
-		if x.BearerFile != "" {
-			b, err := secret(x.BearerFile)
-			if err != nil {
-				return nil, fmt.Errorf("http.credentials for %s: %w", x.Origin, err)
-			}
-			cr.Bearer = string(b)
+	o := transporthttp.Options{TLS: t, ClockUnset: clockUnset, Credentials: map[string]transporthttp.Credentials{}}
+	set := func(key string) error {
+		if err := o.Validate(); err != nil {
+			return c.Errorf(key, "%v", err)
 		}
-		if x.PasswordFile != "" {
-			b, err := secret(x.PasswordFile)
-			if err != nil {
-				return nil, fmt.Errorf("http.credentials for %s: %w", x.Origin, err)
-			}
-			cr.Username, cr.Password = x.Username, string(b)
+		return nil
+	}
+	o.AllowPlain = h.AllowPlain
+	if err := set("http.allow-plain"); err != nil {
+		return nil, err
+	}
+	o.Limit = h.LimitBytes
+	if err := set("http.limit-bytes-per-second"); err != nil {
+		return nil, err
+	}
+	o.MaxBytes, o.Stall = h.MaxBytes, time.Duration(h.Stall)
+	if err := set("http.max-bytes"); err != nil {
+		return nil, err
+	}
+	for i, x := range h.Credentials {
+		key := fmt.Sprintf("http.credentials.%d.", i)
+		if o.Credentials[x.Origin], err = credentials(c, key, x); err != nil {
+			return nil, err
 		}
-		if x.Certificate != "" {
-			if cr.Certificate, err = (secure.Files{Certificate: x.Certificate, Key: x.Key}).Pair(); err != nil {
-				return nil, fmt.Errorf("http.credentials for %s: %w", x.Origin, err)
-			}
+		if err := set(key + "origin"); err != nil {
+			return nil, err
 		}
-		o.Credentials[x.Origin] = cr
 	}
 	f, err := transporthttp.New(o)
 	if err != nil {
-		return nil, fmt.Errorf("http: %w", err)
+		return nil, c.Errorf("http", "%v", err)
 	}
 	return func(urls []string, size int64) (slots.Source, error) {
 		for _, u := range urls {
@@ -138,4 +166,28 @@ func fetcher(c *config.Config) (func(urls []string, size int64) (slots.Source, e
 		}
 		return f.Source(urls, size), nil
 	}, nil
+}
+
+// credentials reads what one element of http.credentials names. key is its own, with a dot behind it.
+func credentials(c *config.Config, key string, x config.Credential) (cr transporthttp.Credentials, err error) {
+	if x.BearerFile != "" {
+		b, err := secret(x.BearerFile)
+		if err != nil {
+			return cr, c.Errorf(key+"bearer-file", "%v", err)
+		}
+		cr.Bearer = string(b)
+	}
+	if x.PasswordFile != "" {
+		b, err := secret(x.PasswordFile)
+		if err != nil {
+			return cr, c.Errorf(key+"password-file", "%v", err)
+		}
+		cr.Username, cr.Password = x.Username, string(b)
+	}
+	if x.Certificate != "" {
+		if cr.Certificate, err = (secure.Files{Certificate: x.Certificate, Key: x.Key}).Pair(); err != nil {
+			return cr, c.Errorf(key+"certificate", "%v", err)
+		}
+	}
+	return cr, nil
 }

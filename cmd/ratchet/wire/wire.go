@@ -47,7 +47,7 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 	if o.Rules, err = c.Rules(); err != nil {
 		return o, nil, err
 	}
-	o.Journal, o.JournalLost, err = openJournal(c.State.Directory, c.State.JournalBytes, log)
+	o.Journal, o.JournalLost, err = openJournal(c, log)
 	if errors.Is(err, journal.ErrLocked) {
 		return o, nil, err
 	}
@@ -97,32 +97,56 @@ func metered(c *config.Config) func() bool {
 	}
 }
 
+// healthPlan is what a trial must pass. Each check is held against the ones before it, so that the error names its key.
 func healthPlan(c *config.Config, online func() (bool, time.Time)) (health.Plan, error) {
 	h := c.Health
 	p := health.Plan{Soak: orDuration(h.Soak, time.Minute), Deadline: orDuration(h.Deadline, 10*time.Minute),
 		Interval: time.Duration(h.Interval), Timeout: time.Duration(h.Timeout), MinUptime: time.Duration(h.MinUptime)}
-	if len(h.Units) > 0 || h.NoFailed {
-		p.Checks = append(p.Checks, health.Unit{Units: h.Units, NoneFailed: h.NoFailed})
-	}
-	for _, x := range h.Command {
-		if len(x.Run) == 0 || !filepath.IsAbs(x.Run[0]) {
-			return p, fmt.Errorf("health.command %q: run must be an absolute path and its arguments", x.Name)
+	if err := p.Validate(); err != nil {
+		key := "health.deadline"
+		if h.Deadline == 0 {
+			key = "health.soak"
 		}
-		p.Checks = append(p.Checks, health.Command{Title: x.Name, Argv: x.Run})
+		return p, c.Errorf(key, "%v", err)
 	}
-	for _, x := range h.HTTP {
-		p.Checks = append(p.Checks, health.HTTP{Title: x.Name, URL: x.URL, Status: x.Status, Contains: x.Contains})
+	add := func(check health.Check, key string, at ...any) error {
+		p.Checks = append(p.Checks, check)
+		if err := p.Validate(); err != nil {
+			return c.Errorf(fmt.Sprintf(key, at...), "%v", err)
+		}
+		return nil
 	}
-	for _, x := range h.TCP {
-		p.Checks = append(p.Checks, health.TCP{Title: x.Name, Addr: x.Address})
+	if len(h.Units) > 0 || h.NoFailed {
+		if err := add(health.Unit{Units: h.Units, NoneFailed: h.NoFailed}, "health.units"); err != nil {
+			return p, err
+		}
+	}
+	for i, x := range h.Command {
+		if len(x.Run) == 0 || !filepath.IsAbs(x.Run[0]) {
+			return p, c.Errorf(fmt.Sprintf("health.command.%d.run", i), "want an absolute path and its arguments")
+		}
+		if err := add(health.Command{Title: x.Name, Argv: x.Run}, "health.command.%d.name", i); err != nil {
+			return p, err
+		}
+	}
+	for i, x := range h.HTTP {
+		check := health.HTTP{Title: x.Name, URL: x.URL, Status: x.Status, Contains: x.Contains}
+		if err := add(check, "health.http.%d.name", i); err != nil {
+			return p, err
+		}
+	}
+	for i, x := range h.TCP {
+		if err := add(health.TCP{Title: x.Name, Addr: x.Address}, "health.tcp.%d.name", i); err != nil {
+			return p, err
+		}
 	}
 	if h.Broker {
 		if c.MQTT == nil {
-			return p, errors.New("health.broker is set, but there is no [mqtt] section")
+			return p, c.Errorf("health.broker", "there is no table [mqtt], so that there is no broker")
 		}
-		p.Checks = append(p.Checks, &health.Broker{Online: online})
+		return p, add(&health.Broker{Online: online}, "health.broker")
 	}
-	return p, p.Validate()
+	return p, nil
 }
 
 // SocketMode is the mode of the control socket's file, 0660 if the configuration names none.
@@ -132,7 +156,7 @@ func SocketMode(c *config.Config) (os.FileMode, error) {
 	}
 	n, err := strconv.ParseUint(c.Control.SocketMode, 8, 9)
 	if err != nil {
-		return 0, fmt.Errorf("control.mode %q is not an octal mode such as \"0660\"", c.Control.SocketMode)
+		return 0, c.Errorf("control.mode", "%q is not an octal mode such as \"0660\"", c.Control.SocketMode)
 	}
 	return os.FileMode(n), nil
 }

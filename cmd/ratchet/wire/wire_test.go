@@ -47,10 +47,8 @@ func (d device) put(name, text string) {
 	}
 }
 
-// config is a good configuration, and more below it.
-func (d device) config(more string) *config.Config {
-	d.t.Helper()
-	c, err := config.Parse("ratchet.toml", []byte(strings.ReplaceAll(`[device]
+// least is a good configuration for the folder DIR.
+const least = `[device]
 id = "box"
 vendor = ["example.com"]
 class = ["gateway"]
@@ -67,7 +65,12 @@ backend = "grub"
 grubenv = "DIR/grubenv"
 [trust]
 keys = ["DIR/release.pem"]
-`+more, "DIR", d.dir)))
+`
+
+// config is a good configuration, and more below it.
+func (d device) config(more string) *config.Config {
+	d.t.Helper()
+	c, err := config.Parse("ratchet.toml", []byte(strings.ReplaceAll(least+more, "DIR", d.dir)))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -253,6 +256,100 @@ func TestCounter(t *testing.T) {
 		made, err := wire.MakeCounter(t.Context(), d.config(inTPM), how, d.path("password"))
 		if made || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("a password of %d bytes: made %v, %v", n, made, err)
+		}
+	}
+}
+
+// TestCheckNamesTheKey: what is wrong beyond the grammar is said with the line of its key, by the check as by the daemon.
+func TestCheckNamesTheKey(t *testing.T) {
+	hook := func(more string) func(string) string {
+		return func(s string) string {
+			return strings.Replace(s, "backend = \"grub\"", "backend = \"hook\"\n"+more, 1)
+		}
+	}
+	uefi := func(numbers string) func(string) string {
+		return func(s string) string {
+			return strings.Replace(s, "backend = \"grub\"", "backend = \"uefi\"\nload-options = "+numbers, 1)
+		}
+	}
+	swap := func(old, other string) func(string) string {
+		return func(s string) string { return strings.Replace(s, old, other, 1) }
+	}
+	for _, tt := range []struct {
+		name, more string
+		edit       func(string) string
+		want       string
+	}{
+		{name: "two slots with one index", edit: swap("index = 0", "index = 1"),
+			want: `11: slots.Y.index: one slot has index 0`},
+		{name: "a component in one slot", edit: swap(`{ rootfs = "DIR/y" }`, `{ rootfs = "DIR/y", boot = "DIR/b" }`),
+			want: `9: slots.X.parts.boot: missing: slot Y has the component boot`},
+		{name: "no hook", edit: hook(""), want: `13: boot.hook: missing`},
+		{name: "relative hook", edit: hook(`hook = "bin/hook"`), want: `15: boot.hook: "bin/hook" is not an absolute`},
+		{name: "no such hook", edit: hook(`hook = "DIR/hook"`), want: `15: boot.hook: cannot run it`},
+		{name: "relative grubenv", edit: swap(`"DIR/grubenv"`, `"grubenv"`),
+			want: `15: boot.grubenv: "grubenv" is not an absolute path`},
+		{name: "too many tries", edit: swap(`grubenv =`, "tries = 10\ngrubenv ="),
+			want: `15: boot.tries: 10 is not 1 to 9`},
+		{name: "no hexadecimal number", edit: uefi(`{ X = "11" }`), want: `15: boot.load-options.X: "11" is not four`},
+		{name: "no such slot", edit: uefi(`{ C = "0011" }`), want: `15: boot.load-options.C: there is no slot C`},
+		{name: "one number twice", edit: uefi(`{ X = "0011", Y = "0011" }`),
+			want: `15: boot.load-options.Y: slot X has the number 0011 already`},
+		{name: "no environment", edit: swap(`"grub"`, `"u-boot"`), more: "[log]\n",
+			want: `13: boot.fw-env-config: open /etc/fw_env.config`},
+		{name: "no release key", edit: swap("release.pem", "nobody.pem"), want: `17: trust.keys: open `},
+		{name: "one key twice", edit: swap(`["DIR/release.pem"]`, `["DIR/release.pem", "DIR/release.pem"]`),
+			want: `17: trust.keys: `},
+		{name: "public decryption key", more: "decryption-keys = [\"DIR/release.pem\"]\n",
+			want: `18: trust.decryption-keys: DIR/release.pem is a public key`},
+		{name: "no root", edit: swap("keys =", "root = \"DIR/root.cbor\" #"), want: `17: trust.root: cannot open `},
+		{name: "a key as root", edit: swap("keys =", "root = \"DIR/release.pem\" #"),
+			want: `17: trust.root: DIR/release.pem is in PEM, as keys are: name the bundle of roots`},
+		{name: "journal", edit: swap("directory =", "journal-bytes = 5\ndirectory ="),
+			want: `6: state.journal-bytes: cannot use a journal of 5 bytes`},
+		{name: "no root file system", edit: swap("{ rootfs = \"DIR/x\" }", "{}"),
+			want: `9: slots.X.parts.rootfs: missing: slot Y has the component rootfs`},
+		{name: "another root file system", more: "[running]\nroot-component = \"system\"\n",
+			want: `12: slots.Y.parts.system: missing: running.root-component is mounted at /`},
+		{name: "CA of images", more: "[http]\nca = \"DIR/nothing.pem\"\n", want: `19: http.ca: `},
+		{name: "limit", more: "[http]\nlimit-bytes-per-second = 7\n", want: `19: http.limit-bytes-per-second: `},
+		{name: "plain origin", more: "[http]\nallow-plain = [\"ftp://x\"]\n", want: `19: http.allow-plain: `},
+		{name: "token", more: "[[http.credentials]]\norigin = \"https://x\"\nbearer-file = \"DIR/token\"\n",
+			want: `20: http.credentials[1].bearer-file: open `},
+		{name: "origin", more: "[[http.credentials]]\norigin = \"x\"\n", want: `19: http.credentials[1].origin: `},
+		{name: "plain broker", more: "[mqtt]\nurl = \"mqtt://broker\"\n",
+			want: `19: mqtt.url: cannot use broker: mqtt:// is not encrypted; use mqtts://, or set allow-plain = true`},
+		{name: "CA of the broker", more: "[mqtt]\nurl = \"mqtts://broker\"\nca = \"DIR/ca.pem\"\n",
+			want: `20: mqtt.ca: `},
+		{name: "half a pair", more: "[mqtt]\nurl = \"mqtts://broker\"\nkey = \"DIR/k.pem\"\n", want: `20: mqtt.key: `},
+		{name: "channel", more: "[mqtt]\nurl = \"mqtts://broker\"\nchannel = \"a/b\"\n", want: `20: mqtt.channel: `},
+		{name: "keep-alive", more: "[mqtt]\nurl = \"mqtts://broker\"\nkeep-alive = \"1s\"\n",
+			want: `20: mqtt.keep-alive: `},
+		{name: "password of nobody", more: "[mqtt]\nurl = \"mqtts://broker\"\npassword-file = \"x\"\n",
+			want: `20: mqtt.password-file: `},
+		{name: "late soak", more: "[health]\nsoak = \"1h\"\n", want: `19: health.soak: the deadline (10m0s) must be later`},
+		{name: "early deadline", more: "[health]\ndeadline = \"1s\"\n", want: `19: health.deadline: `},
+		{name: "relative command", more: "[[health.command]]\nrun = [\"true\"]\n",
+			want: `19: health.command[1].run: want an absolute path`},
+		{name: "two checks of one name",
+			more: "[[health.tcp]]\naddress = \"a:1\"\n[[health.tcp]]\naddress = \"b:1\"\nname = \"tcp a:1\"\n",
+			want: `22: health.tcp[2].name: two checks are named "tcp a:1"`},
+		{name: "short unit", more: "[health]\nunits = [\"sshd\"]\n", want: `19: health.units: `},
+		{name: "broker of nobody", more: "[health]\nbroker = true\n", want: `19: health.broker: there is no table [mqtt]`},
+		{name: "mode", more: "[control]\nmode = \"rw\"\n", want: `19: control.mode: "rw" is not an octal mode`},
+	} {
+		d := newDevice(t)
+		text := least + tt.more
+		if tt.edit != nil {
+			text = tt.edit(text)
+		}
+		c, err := config.Parse("ratchet.toml", []byte(strings.ReplaceAll(text, "DIR", d.dir)))
+		if err == nil {
+			err = wire.Check(&c)
+		}
+		want := strings.ReplaceAll("ratchet.toml:"+tt.want, "DIR", d.dir)
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, want)
 		}
 	}
 }
