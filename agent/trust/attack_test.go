@@ -266,6 +266,29 @@ func TestAttackCompromiseBelowThreshold(t *testing.T) {
 	}
 }
 
+// TestTooFewSaysHowMany: too few signatures are told with the number that each grant needs, and not as nobody's.
+func TestTooFewSaysHowMany(t *testing.T) {
+	a, b, c := who(t, "a"), who(t, "b"), who(t, "c")
+	boot := grant(3, a, b, c)
+	boot.Scope.Component = "boot"
+	owners := []person{who(t, "alice", trust.ESP384), who(t, "bob")}
+	for name, tt := range map[string]struct {
+		grants []trust.Grant
+		want   string
+	}{
+		"one grant": {[]trust.Grant{grant(2, a, b)}, "signed by 1 of the 2 needed: too few signers"},
+		"two grants": {[]trust.Grant{boot, grant(2, a, b)}, "signed by 1 of the 3 needed for boot, " +
+			"by 1 of the 2 needed for other components: too few signers"},
+		"of one of two": {[]trust.Grant{boot, grant(2, b, c)}, "signed by 1 of the 3 needed for boot: too few signers"},
+	} {
+		r := anchor(t, root(t, with(spec(t), trust.RoleRelease, tt.grants...), owners...))
+		_, err := r.Release(trust.Scope{}).Authenticate(payload, envelope(t, a))
+		if err == nil || err.Error() != tt.want || !errors.Is(err, trust.ErrNoSigner) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
 // Wrong device, by signers: release signers of one class, vendor or component have no say elsewhere,
 // and `boot` may ask for more.
 func TestAttackSignerOutOfScope(t *testing.T) {

@@ -3,6 +3,7 @@ package trust
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Authority says which signers of the role release signed an envelope, and for which components that
@@ -62,14 +63,14 @@ func (a Authority) Authenticate(payload []byte, blocks [][]byte) ([]string, erro
 	for _, id := range found {
 		ids[id] = true
 	}
-	var signers []string
-	met, short := false, error(nil)
+	var signers, short []string
+	met := false
 	for _, g := range a.grants {
 		who, err := g.meet(ids)
 		if err == nil {
 			met = true
-		} else if short == nil {
-			short = err
+		} else if len(who) > 0 || len(a.grants) == 1 {
+			short = append(short, fmt.Sprintf("%d of the %d needed%s", len(who), g.Threshold, a.forWhat(g)))
 		}
 		for _, id := range who {
 			if !contains(signers, id) {
@@ -78,9 +79,23 @@ func (a Authority) Authenticate(payload []byte, blocks [][]byte) ([]string, erro
 		}
 	}
 	if !met {
-		return nil, short
+		if len(short) == 0 {
+			short = []string{"no signer with all keys"}
+		}
+		return nil, fmt.Errorf("signed by %s: %w", strings.Join(short, ", by "), ErrThreshold)
 	}
 	return signers, nil
+}
+
+// forWhat names the components that a grant is for, where that tells it from another one.
+func (a Authority) forWhat(g Grant) string {
+	switch {
+	case g.Scope.Component != "":
+		return " for " + g.Scope.Component
+	case len(a.grants) > 1:
+		return " for other components"
+	}
+	return ""
 }
 
 // Covers tells whether the signers that Authenticate returned suffice for a component. The error is
@@ -99,8 +114,7 @@ func (a Authority) Covers(signers []string, component string) error {
 		}
 	}
 	if n < g.Threshold {
-		return fmt.Errorf("%s is signed by %d of %d who may release it, the threshold is %d: %w",
-			component, n, len(g.Members), g.Threshold, ErrThreshold)
+		return fmt.Errorf("%s is signed by %d of the %d needed for it: %w", component, n, g.Threshold, ErrThreshold)
 	}
 	return nil
 }

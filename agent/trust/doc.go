@@ -25,10 +25,7 @@
 // lack early in its boot.
 package trust
 
-import (
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // Algorithms by their COSE identifiers (RFC 9864 "fully specified", IANA "COSE Algorithms").
 const (
@@ -77,7 +74,7 @@ var (
 	// ErrMalformed: a block, a message or a payload is not the structure that this profile asks for.
 	ErrMalformed = errors.New("not an acceptable COSE structure")
 	// ErrThreshold: genuine signatures, but of too few signers of the role. It is also ErrNoSigner.
-	ErrThreshold = fmt.Errorf("too few signers: %w", ErrNoSigner)
+	ErrThreshold error = tooFew{}
 	// ErrReplay: a bundle ends before the root that is trusted already.
 	ErrReplay = errors.New("older than what is trusted already")
 	// ErrFork: another document stands where the trusted root stood.
@@ -90,3 +87,9 @@ var (
 	// ErrEmpty: there is no document, only its absence, as a retained message that was cleared.
 	ErrEmpty = errors.New("empty: nothing is said")
 )
+
+// tooFew is ErrThreshold: ErrNoSigner to who asks, without its words to who reads.
+type tooFew struct{}
+
+func (tooFew) Error() string { return "too few signers" }
+func (tooFew) Unwrap() error { return ErrNoSigner }

@@ -100,8 +100,7 @@ func (g Grant) meet(ids map[string]bool) (signers []string, err error) {
 		}
 	}
 	if len(signers) < g.Threshold {
-		return signers, fmt.Errorf("%d of %d, the threshold is %d: %w",
-			len(signers), len(g.Members), g.Threshold, ErrThreshold)
+		return signers, fmt.Errorf("signed by %d of the %d needed: %w", len(signers), g.Threshold, ErrThreshold)
 	}
 	return signers, nil
 }

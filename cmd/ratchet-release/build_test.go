@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 )
 
@@ -72,6 +73,29 @@ func workshop(t *testing.T) (dir, file string) {
 	write(t, filepath.Join(dir, "boot-b.img"), "boot image for b")
 	write(t, filepath.Join(dir, "config.bin"), "key=value\n")
 	return dir, write(t, filepath.Join(dir, "full.toml"), full)
+}
+
+// TestNextIsToSign: what build says to do next can be done: without keys.release the key must be given. An envelope that
+// nobody has signed is told so, with what to do at the desk.
+func TestNextIsToSign(t *testing.T) {
+	dir := newDesk(t, "mqtt://127.0.0.1:1")
+	file := write(t, filepath.Join(dir, "r.toml"), "version = \"1.4.0\"\nsequence = 5\n[[component]]\n"+
+		"name = \"rootfs\"\nfile = \"rootfs.img\"\n")
+	suit := filepath.Join(dir, "r.suit")
+	out, _ := do(t, 0, "build", "--dir", dir, file)
+	contains(t, out, "Next: ratchet-release sign "+suit)
+	_, errs := do(t, cli.ExitRefused, "publish", "--dir", dir, suit)
+	contains(t, errs, "Nobody has signed it. Run `ratchet-release sign --key KEY "+suit+"`.")
+	do(t, 0, "sign", "--key", bob, suit)
+	_, errs = do(t, cli.ExitRefused, "verify", "--min", "2", "--key", bobPub, suit)
+	contains(t, errs, "signed by 1 of the given keys, 2 are needed", "Too few have signed it.")
+	_, errs = do(t, cli.ExitRefused, "publish", "--dir", dir, suit)
+	contains(t, errs, "Nobody who is trusted here has signed it.")
+	if err := os.Remove(filepath.Join(dir, "keys", "release.pem")); err != nil {
+		t.Fatal(err)
+	}
+	out, _ = do(t, 0, "build", "--dir", dir, "--force", "-o", filepath.Join(dir, "x.suit"), file)
+	contains(t, out, "Next: ratchet-release sign --key KEY ")
 }
 
 func TestBuildIsByteStable(t *testing.T) {

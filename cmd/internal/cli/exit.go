@@ -35,13 +35,19 @@ func IsUsage(err error) bool {
 // Refusal is the error of a document that is not acceptable. The program prints its reason and, where the
 // error holds a manifest.Error, SUIT's code and place.
 type Refusal struct {
-	What   string // the document
+	What   string // the document; "": Err says it all
 	Reason reason.Reason
 	Err    error
+	Advice string // what to do; "": what the reason says, with its advice
 }
 
 // Error implements error.
-func (e *Refusal) Error() string { return fmt.Sprintf("%s is refused: %v", e.What, e.Err) }
+func (e *Refusal) Error() string {
+	if e.What == "" {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("%s is refused: %v", e.What, e.Err)
+}
 
 // Unwrap gives what is wrong with the document.
 func (e *Refusal) Unwrap() error { return e.Err }

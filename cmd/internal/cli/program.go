@@ -90,8 +90,12 @@ func finish(c Console, v Verb, err error) int {
 			c.Say("SUIT code: %d (%s)", int(m.Code), m.Code)
 			c.Say("%s", where(m))
 		}
-		info := ref.Reason.Info()
-		c.Warn("%s %s", info.Says, info.Advice)
+		advice := ref.Advice
+		if advice == "" {
+			info := ref.Reason.Info()
+			advice = info.Says + " " + info.Advice
+		}
+		c.Warn("%s", advice)
 		return ExitRefused
 	case errors.As(err, &bad):
 		c.Warn("%s", screen.Lines(err.Error()))

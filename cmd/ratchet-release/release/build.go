@@ -79,7 +79,11 @@ func Build(ctx context.Context, c cli.Console, d workspace.Folder, o BuildOption
 	if kept {
 		c.Say("The file already has this content. It was left as it is, with its signatures.")
 	} else {
-		c.Say("Next: ratchet-release sign %s", o.Out)
+		key := ""
+		if _, err := os.Stat(d.Path(d.Keys.Release)); err != nil {
+			key = "--key KEY "
+		}
+		c.Say("Next: ratchet-release sign %s%s", key, o.Out)
 	}
 	return nil
 }

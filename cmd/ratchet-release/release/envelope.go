@@ -32,7 +32,20 @@ func why(err error) reason.Reason {
 
 // Refuse makes a refusal of an error of Parse or Verify.
 func Refuse(what string, err error) error {
-	return &cli.Refusal{What: what, Reason: why(err), Err: err}
+	return &cli.Refusal{What: what, Reason: why(err), Err: err, Advice: advice(what, err)}
+}
+
+// advice is what to do at the desk about missing signatures; "" is what a device would say.
+func advice(what string, err error) string {
+	switch sign := "`ratchet-release sign --key KEY " + what + "`"; {
+	case errors.Is(err, manifest.ErrUnsigned):
+		return "Nobody has signed it. Run " + sign + "."
+	case errors.Is(err, trust.ErrThreshold):
+		return "Too few have signed it. Each of those who are missing runs " + sign + "."
+	case errors.Is(err, trust.ErrNoSigner):
+		return "Nobody who is trusted here has signed it. Run " + sign + " with a key that the devices trust."
+	}
+	return ""
 }
 
 // census is an Authority that trusts nobody and counts the blocks that it is asked about.

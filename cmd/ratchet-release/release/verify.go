@@ -9,6 +9,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/slots"
 )
@@ -31,8 +32,8 @@ func Verify(ctx context.Context, c cli.Console, path string, anchors manifest.Au
 		return Refuse(path, outside)
 	}
 	if n := len(signers); n < least {
-		err := fmt.Errorf("signed by %d of the given keys, %d are needed", n, least)
-		return &cli.Refusal{What: path, Reason: reason.SignerUnknown, Err: err}
+		err := fmt.Errorf("signed by %d of the given keys, %d are needed: %w", n, least, trust.ErrThreshold)
+		return Refuse(path, err)
 	}
 	if outside != nil {
 		tellRefused(c, path, e, signers, outside)
