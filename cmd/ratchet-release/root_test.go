@@ -142,9 +142,20 @@ func TestRootFileErrors(t *testing.T) {
 			"[[role]]\nname = \"rot\"\n": "root.toml:7: role[1].name: \"rot\"",
 		head + signer + "[[role]]\nname = \"root\"\nsigners = [\"b\"]\n": "root.toml:8: " +
 			"role[1].signers: there is no [signer.b]",
-		head + signer + "[[role]]\nname = \"release\"\nclasses = [\"gateway\"]\n":            "role[1].classes",
-		head + signer + "[[role]]\nname = \"release\"\nvendors = [\"Not A Domain\"]\n":       "role[1].vendors",
-		head + signer + "[[role]]\nname = \"root\"\nthreshold = 1\nsigners = [\"a\", \"a\"]": "listed twice",
+		head + signer + "[[role]]\nname = \"release\"\nclasses = [\"gateway\"]\n":      "role[1].classes",
+		head + signer + "[[role]]\nname = \"release\"\nvendors = [\"Not A Domain\"]\n": "role[1].vendors",
+		head + signer + "[[role]]\nname = \"root\"\nthreshold = 1\nsigners = [\"a\", \"a\"]": "root.toml:9: " +
+			"role[1].signers: a is listed twice",
+		head + signer + "[[role]]\nname = \"root\"\nthreshold = 4\nsigners = [\"a\"]": "root.toml:8: " +
+			"role[1].threshold: 4: want 1 to 1",
+		head + signer + "[[role]]\nname = \"root\"\nthreshold = 1\nsigners = [\"a\"]\n" +
+			"[[role]]\nname = \"pulse\"\nthreshold = 1\nsigners = [\"a\"]": "root.toml:13: " +
+			"role[2].signers: a has the role root already",
+		head + signer + "[signer.b]\nkey = \"a.pub.pem\"\n": "root.toml:6: signer.b: it has a key of signer a",
+		head + signer:                              "root.toml:4: signer.a: it has no role",
+		strings.Replace(head, "acme", "", 1):       "root.toml:1: name: is missing",
+		strings.Replace(head, "2099", "2020", 1):   "root.toml:2: expires: 2020-01-01 is past",
+		head + "[component.x]\nmin = 2\nmax = 1\n": "root.toml:4: component.x: min 2 is above max 1",
 	} {
 		write(t, filepath.Join(dir, root.FileName), text)
 		var out, errs bytes.Buffer
@@ -153,6 +164,9 @@ func TestRootFileErrors(t *testing.T) {
 			t.Errorf("%q was taken", text)
 		}
 		contains(t, errs.String(), says)
+		if strings.Contains(errs.String(), "attack") {
+			t.Errorf("a slip at the desk is told as a device's:\n%s", errs.String())
+		}
 	}
 }
 
@@ -195,10 +209,13 @@ func TestCampaignAndPermit(t *testing.T) {
 	contains(t, out, "signed by 0 of 1 needed")
 	_, errs = do(t, cli.ExitUsage, "campaign", "pulse", "--dir", dir, "--phase", "3", in("plan.cbor"))
 	contains(t, errs, "the plan has 2 phases")
-	out, _ = do(t, cli.ExitRefused, "campaign", "pulse", "--dir", dir, "--state", "going", in("plan.cbor"))
-	contains(t, out, "reason: pulse-void")
-	out, _ = do(t, cli.ExitRefused, "campaign", "pulse", "--dir", dir, "--for", "9000h", in("plan.cbor"))
-	contains(t, out, "reason: pulse-void")
+	for _, wrong := range [][]string{{"--state", "going", "want open, paused, halted or withdrawn"},
+		{"--for", "9000h", "want 1s to 744h"}, {"--for", "745h", "want 1s to 744h"}, {"--for", "0s", "want 1s to"},
+		{"--sequence", "0", "count from 1"}} {
+		_, errs = do(t, cli.ExitUsage, "campaign", "pulse", "--dir", dir, wrong[0], wrong[1], in("plan.cbor"))
+		contains(t, errs, wrong[0], wrong[2])
+	}
+	do(t, 0, "campaign", "pulse", "--dir", dir, "--for", "744h", "-o", in("long.cbor"), in("plan.cbor"))
 
 	// A plan for an envelope that no device under this root takes.
 	write(t, in("revoked.toml"), string(read(t, in("plan.toml"))))
@@ -227,13 +244,14 @@ func TestCampaignAndPermit(t *testing.T) {
 	if err != nil || p.Spec().Manifest != plan.Spec().Manifest || time.Since(p.Spec().Issued) > time.Hour {
 		t.Fatalf("%+v, %v", p.Spec(), err)
 	}
-	out, _ = do(t, cli.ExitRefused, "permit", "--dir", dir, "--challenge", challenge, "--lift", "wrong-class", suit)
-	contains(t, out, "reason: permit-void")
+	_, errs = do(t, cli.ExitUsage, "permit", "--dir", dir, "--challenge", challenge, "--lift", "wrong-class", suit)
+	contains(t, errs, `--lift "wrong-class": no permit can lift that`)
 	_, errs = do(t, cli.ExitUsage, "permit", "--dir", dir, "--challenge", challenge[1:], "--lift", "quarantined", suit)
 	contains(t, errs, "as the device shows it")
 	old, _ := campaign.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 1}.Text()
-	out, _ = do(t, cli.ExitRefused, "permit", "--dir", dir, "--challenge", old, "--lift", "quarantined", suit)
+	out, errs = do(t, cli.ExitRefused, "permit", "--dir", dir, "--challenge", old, "--lift", "quarantined", suit)
 	contains(t, out, "reason: permit-void")
+	contains(t, errs, "give the device the bundle", "correct this here")
 }
 
 func TestPlanFileErrors(t *testing.T) {
@@ -246,19 +264,25 @@ func TestPlanFileErrors(t *testing.T) {
 		code int
 		says string
 	}{
-		"manifest = \"r.suit\"\n" + all:                {cli.ExitFailed, "valid-until: is missing"},
-		"valid-until = 2099-01-01T00:00:00Z\n":         {cli.ExitFailed, "manifest: is missing"},
-		head + "[[phase]]\npercent = 0.005\n":          {cli.ExitFailed, "plan.toml:4: phase[1].percent: 0.005"},
-		head + "[[phase]]\npercent = 101.0\n":          {cli.ExitFailed, "phase[1].percent: 101"},
-		head + "classes = [\" x\"]\n" + all:            {cli.ExitFailed, "plan.toml:3: classes"},
-		head + "classes = [\"sensor\"]\n":              {cli.ExitRefused, "0 phases"},
-		head + "channel = \"a/b\"\n" + all:             {cli.ExitRefused, "channel"},
+		"manifest = \"r.suit\"\n" + all:           {cli.ExitFailed, "valid-until: is missing"},
+		"valid-until = 2099-01-01T00:00:00Z\n":    {cli.ExitFailed, "manifest: is missing"},
+		head + "[[phase]]\npercent = 0.005\n":     {cli.ExitFailed, "plan.toml:4: phase[1].percent: 0.005"},
+		head + "[[phase]]\npercent = 101.0\n":     {cli.ExitFailed, "phase[1].percent: 101"},
+		head + "classes = [\" x\"]\n" + all:       {cli.ExitFailed, "plan.toml:3: classes"},
+		head + "classes = [\"sensor\"]\n":         {cli.ExitRefused, "phase: is missing"},
+		head + "channel = \"a/b\"\n" + all:        {cli.ExitRefused, "channel"},
+		head + all + "[[phase]]\npercent = 9.0\n": {cli.ExitRefused, "plan.toml:6: phase[2].percent: 9 is less than the 100"},
+		head + "[[phase]]\npercent = 1.0\nnot-before = 2098-01-01T00:00:00Z\n" + all: {cli.ExitRefused,
+			"plan.toml:6: phase[2].not-before: it begins before"},
 		strings.Replace(head, "r.suit", "x", 1):        {cli.ExitFailed, "cannot read envelope"},
-		strings.Replace(head, "2099", "1999", 1) + all: {cli.ExitRefused, "issued and valid-until"},
+		strings.Replace(head, "2099", "1999", 1) + all: {cli.ExitRefused, "plan.toml:2: valid-until: 1999-01-01 00:00 UTC is past"},
 	} {
 		write(t, filepath.Join(dir, "plan.toml"), text)
 		_, errs := do(t, want.code, "campaign", "plan", "--dir", dir, filepath.Join(dir, "plan.toml"))
 		contains(t, errs, want.says)
+		if strings.Contains(errs, "newer one") {
+			t.Errorf("a slip at the desk is told as a device's:\n%s", errs)
+		}
 	}
 	// Signed by a stranger.
 	write(t, filepath.Join(dir, "s.toml"),

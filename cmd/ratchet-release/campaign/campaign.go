@@ -74,9 +74,12 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 	}
 	s.Manifest, s.ManifestSequence = m.Digest(), m.Sequence()
 	_, _ = rand.Read(s.Salt) // never fails
+	if len(s.Phases) == 0 {
+		return planFault(doc.Errorf("phase", "is missing: name at least one [[phase]]"))
+	}
 	msg, err := campaign.BuildPlan(s)
 	if err != nil {
-		return documentRefused("plan", err)
+		return planFault(fmt.Errorf("%s: %w", path, err))
 	}
 	return finishDocument(c, "plan", msg, out, key, bundle)
 }
@@ -99,6 +102,9 @@ func (f planFile) spec(doc conf.Document, d workspace.Folder, generation uint64,
 	}
 	if f.ValidUntil.IsZero() {
 		return s, nil, doc.Errorf("valid-until", "is missing: name the time at which the plan ends")
+	}
+	if !s.ValidUntil.After(s.Issued) {
+		return s, nil, planFault(doc.Errorf("valid-until", "%s is past", clock(s.ValidUntil)))
 	}
 	if len(f.Classes) == 0 && len(f.Devices) == 0 {
 		f.Classes = d.Vendor.Classes
@@ -144,6 +150,18 @@ func (f planFile) phases(doc conf.Document) (phases []campaign.Phase, err error)
 				"%g: want 0.01 to 100, two decimals at most", p.Percent)
 		}
 		phases = append(phases, campaign.Phase{BasisPoints: int(bp), NotBefore: p.NotBefore.UTC()})
+		if i == 0 {
+			continue
+		}
+		switch before := phases[i-1]; {
+		case int(bp) < before.BasisPoints:
+			return nil, planFault(doc.Errorf(fmt.Sprintf("phase.%d.percent", i),
+				"%g is less than the %g of the phase before it: each phase holds those before it",
+				p.Percent, f.Phase[i-1].Percent))
+		case phases[i].NotBefore.Before(before.NotBefore):
+			return nil, planFault(doc.Errorf(fmt.Sprintf("phase.%d.not-before", i),
+				"it begins before the phase before it, at %s", clock(before.NotBefore)))
+		}
 	}
 	return phases, nil
 }
@@ -190,7 +208,14 @@ func Pulse(c cli.Console, path, bundle, key, out, state string, phase int, life 
 			return cli.Usage("--sequence %q is not a number", sequence)
 		}
 	}
+	states := []campaign.State{campaign.StateOpen, campaign.StatePaused, campaign.StateHalted, campaign.StateWithdrawn}
 	switch {
+	case !slices.Contains(states, s.State):
+		return cli.Usage("--state %q: want open, paused, halted or withdrawn", state)
+	case life < time.Second || life > campaign.MaxPulseLife:
+		return cli.Usage("--for %s: want 1s to %s", life, hours(campaign.MaxPulseLife))
+	case s.Sequence == 0:
+		return cli.Usage("--sequence 0: pulses count from 1")
 	case s.Generation == 0:
 		return documentRefused("pulse", fmt.Errorf("the root gives nobody the role pulse: %w", trust.ErrNoSigner))
 	case phase < 1 || phase > len(plan.Phases):
@@ -238,13 +263,30 @@ func Permit(c cli.Console, what, bundle, key, out, challenge string, lifts []str
 		}
 		s.Manifest = e.ClaimedDigest() // the device verifies the envelope; no permit helps a false one
 	}
-	for _, l := range lifts {
-		s.Lifts = append(s.Lifts, reason.Reason(l))
+	if s.Lifts, err = liftable(lifts); err != nil {
+		return err
 	}
-	slices.Sort(s.Lifts)
 	msg, err := campaign.BuildPermit(s)
 	if err != nil {
 		return documentRefused("permit", err)
 	}
 	return finishDocument(c, "permit", msg, out, key, bundle)
 }
+
+// liftable are the reasons that a permit is to lift, in their order.
+func liftable(words []string) (lifts []reason.Reason, err error) {
+	for _, word := range words {
+		if !campaign.Liftable(reason.Reason(word)) {
+			return nil, cli.Usage("--lift %q: no permit can lift that", manifest.Printable(word))
+		}
+		lifts = append(lifts, reason.Reason(word))
+	}
+	slices.Sort(lifts)
+	if lifts = slices.Compact(lifts); len(lifts) > campaign.MaxPermitted {
+		return nil, cli.Usage("--lift: a permit lifts at most %d rules", campaign.MaxPermitted)
+	}
+	return lifts, nil
+}
+
+// hours writes a duration as --for takes it.
+func hours(d time.Duration) string { return fmt.Sprintf("%dh", int(d.Hours())) }

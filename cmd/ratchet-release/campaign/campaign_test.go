@@ -203,8 +203,8 @@ func TestPlanRefused(t *testing.T) {
 			"plan.toml:3: classes: \"x\": give its UUID"},
 		{"a channel that is no topic", planText + "channel = \"a/b\"\n" + all, "plan-void", "channel"},
 		{"over before it begins", strings.Replace(planText, "2099", "2029", 1) + all, "plan-void",
-			"issued and valid-until"},
-		{"no phase", planText, "plan-void", "0 phases"},
+			"valid-until: 2029-01-01 00:00 UTC is past"},
+		{"no phase", planText, "plan-void", "phase: is missing"},
 		{"no envelope", with("gone.suit"), "", "cannot read envelope"},
 		{"no envelope's bytes", with("broken.suit"), "envelope-malformed", ""},
 		{"signed by a stranger", with("stranger.suit"), "signer-unknown", ""},
@@ -338,12 +338,12 @@ func TestPulse(t *testing.T) {
 		sequence    string
 		kind, says  string
 	}{
-		{"plan.cbor", "going", 1, time.Hour, "", "pulse-void", "going"},
+		{"plan.cbor", "going", 1, time.Hour, "", "usage", "--state \"going\": want open"},
 		{"plan.cbor", "open", 0, time.Hour, "", "usage", "--phase 0: the plan has 2 phases"},
 		{"plan.cbor", "open", 3, time.Hour, "", "usage", "--phase 3: the plan has 2 phases"},
-		{"plan.cbor", "open", 1, documents.MaxPulseLife + time.Second, "", "pulse-void", ""},
-		{"plan.cbor", "open", 1, 999 * time.Millisecond, "", "pulse-void", ""},
-		{"plan.cbor", "open", 1, time.Hour, "0", "pulse-void", ""},
+		{"plan.cbor", "open", 1, documents.MaxPulseLife + time.Second, "", "usage", "want 1s to 744h"},
+		{"plan.cbor", "open", 1, 999 * time.Millisecond, "", "usage", "--for 999ms"},
+		{"plan.cbor", "open", 1, time.Hour, "0", "usage", "--sequence 0"},
 		{"plan.cbor", "open", 1, time.Hour, "0x7", "usage", "--sequence \"0x7\" is not a number"},
 		{"plan.cbor", "open", 1, time.Hour, "18446744073709551616", "usage", "is not a number"},
 		{"garbage", "open", 1, time.Hour, "", "plan-void", ""},
@@ -403,7 +403,7 @@ func TestPermit(t *testing.T) {
 	refused(t, "half a challenge", make(o.rel.String(), text[1:], "quarantined"), "usage", "")
 	refused(t, "another root", make(o.rel.String(), old, "quarantined"), "permit-void",
 		"the device is at root 2, the bundle ends at 1")
-	refused(t, "a rule that is never lifted", make(o.rel.String(), text, "wrong-class"), "permit-void", "wrong-class")
+	refused(t, "a rule that is never lifted", make(o.rel.String(), text, "wrong-class"), "usage", "wrong-class")
 	refused(t, "nothing lifted", make(o.rel.String(), text), "permit-void", "")
 	refused(t, "no envelope", make(o.in("gone"), text, "quarantined"), "", "cannot read envelope")
 	refused(t, "no root", campaign.Permit(o.c, o.rel.String(), o.in("none"), "", o.in("permit.cbor"), text,

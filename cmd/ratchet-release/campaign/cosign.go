@@ -150,7 +150,13 @@ func describePlan(c cli.Console, s campaign.PlanSpec, digest manifest.Digest) {
 func documentRefused(kind string, err error) error {
 	why := map[string]reason.Reason{"plan": reason.PlanVoid, "pulse": reason.PulseVoid,
 		"permit": reason.PermitVoid}[kind]
-	return &cli.Refusal{What: "the " + kind, Reason: why, Err: err}
+	return &cli.Refusal{What: "the " + kind, Reason: why, Err: err,
+		Advice: "A device would refuse it, and none has seen it: correct this here."}
+}
+
+// planFault is a plan file with which no plan can be made.
+func planFault(err error) error {
+	return &cli.Refusal{Reason: reason.PlanVoid, Err: err, Advice: "Correct the plan file. No device has seen the plan."}
 }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

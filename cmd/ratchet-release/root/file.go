@@ -100,7 +100,7 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 		s.Components[name] = trust.SequenceRange{Min: r.Min, Max: top}
 	}
 	if old.IsZero() {
-		return s, nil
+		return s, f.check(doc, s, members)
 	}
 	if f.Name != old.Name() || f.Development != old.Development() {
 		return s, doc.Errorf("name", "this chain is named %q and cannot be renamed: another name means another "+
@@ -113,7 +113,62 @@ func readRootFile(path string, old trust.Root, now time.Time) (trust.RootSpec, e
 		}
 		renew = append(renew, trust.Role(r))
 	}
-	return old.Next(s, renew...), nil
+	return old.Next(s, renew...), f.check(doc, s, members)
+}
+
+// check finds what makes a root void, where it stands in the file. trust.BuildRoot has the last word.
+func (f rootFile) check(doc conf.Document, s trust.RootSpec, members map[string]trust.Member) error {
+	if err := f.void(doc, s, members); err != nil {
+		return fault("", err)
+	}
+	return nil
+}
+
+func (f rootFile) void(doc conf.Document, s trust.RootSpec, members map[string]trust.Member) error {
+	switch {
+	case f.Name == "":
+		return doc.Errorf("name", "is missing: name the chain of roots, such as example.com")
+	case !s.Expires.After(s.Issued):
+		return doc.Errorf("expires", "%s is past: name a day by which devices will have a newer root",
+			s.Expires.Format("2006-01-02"))
+	}
+	owner := map[string]string{} // the signer of each key
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		for _, k := range members[name].Keys {
+			if other := owner[k.ID()]; other != "" {
+				return doc.Errorf("signer."+name, "it has a key of signer %s: one key, one signer", other)
+			}
+			owner[k.ID()] = name
+		}
+	}
+	serves := map[string]string{} // the role of each signer
+	for i, r := range f.Role {
+		at := fmt.Sprintf("role.%d.", i)
+		if r.Threshold < 1 || r.Threshold > len(r.Signers) {
+			return doc.Errorf(at+"threshold", "%d: want 1 to %d, the number of its signers", r.Threshold, len(r.Signers))
+		}
+		for j, name := range r.Signers {
+			id := members[name].ID()
+			switch role := serves[id]; {
+			case slices.Contains(r.Signers[:j], name):
+				return doc.Errorf(at+"signers", "%s is listed twice", name)
+			case role != "" && role != r.Name:
+				return doc.Errorf(at+"signers", "%s has the role %s already: one key, one role", name, role)
+			}
+			serves[id] = r.Name
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if serves[members[name].ID()] == "" {
+			return doc.Errorf("signer."+name, "it has no role")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Components)) {
+		if r := s.Components[name]; r.Min > r.Max {
+			return doc.Errorf("component."+name, "min %d is above max %d", r.Min, r.Max)
+		}
+	}
+	return nil
 }
 
 // grant reads one entry of a role; at is its place in the file.

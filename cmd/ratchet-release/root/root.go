@@ -31,6 +31,12 @@ func refused(path string, err error) error {
 	return &cli.Refusal{What: path, Reason: reason.RootRefused, Err: err}
 }
 
+// fault is a root file from which no root can be made; what is "" where err names the file.
+func fault(what string, err error) error {
+	return &cli.Refusal{What: what, Reason: reason.RootRefused, Err: err,
+		Advice: "Correct " + FileName + ". No device has seen this root."}
+}
+
 // Chain is a bundle: its file and where it leads.
 type Chain struct {
 	path  string
@@ -79,7 +85,7 @@ func Next(c cli.Console, dir string, replace bool, now time.Time) error {
 	}
 	msg, err := trust.BuildRoot(s)
 	if err != nil {
-		return refused(filepath.Join(dir, FileName), err)
+		return fault(filepath.Join(dir, FileName), err)
 	}
 	path := filepath.Join(dir, fmt.Sprintf("root-%d.cbor", s.Version))
 	if old, err := os.ReadFile(path); err == nil && !replace {
@@ -178,7 +184,11 @@ func Sign(c cli.Console, path, bundle, keyPath string) error {
 	if err := files.Write(ch.path, b, 0o644); err != nil {
 		return err
 	}
-	c.Say("%s ends at version %d now. Publish it.", ch.path, v.Spec.Version)
+	then := "Publish it."
+	if v.Spec.Version == 1 {
+		then = "Build devices with it: copy it into the image, where trust.root names it."
+	}
+	c.Say("%s ends at version %d now. %s", ch.path, v.Spec.Version, then)
 	return nil
 }
 
@@ -284,7 +294,10 @@ func describeRoot(c cli.Console, v trust.Review) {
 	}
 	quorum(fmt.Sprintf("by signers of version %d", s.Version-1), v.Old)
 	quorum("by its own signers", v.Own)
-	if v.Err == nil {
+	switch {
+	case v.Err == nil && s.Version == 1:
+		c.Say("  It is complete: devices are built with it.")
+	case v.Err == nil && v.Old.Threshold > 0:
 		c.Say("  Devices that trust the version before it accept it.")
 	}
 }

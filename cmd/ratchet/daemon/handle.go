@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
@@ -50,7 +51,9 @@ func (d *device) handle(ctx context.Context, r control.Request, progress func(an
 		}
 		var permit []byte
 		if permit, err = io.ReadAll(io.LimitReader(r.Files[0], trust.MaxMessage+1)); err == nil {
-			result, err = d.agent.Console().Permit(ctx, permit, actor)
+			if result, err = d.agent.Console().Permit(ctx, permit, actor); err != nil {
+				return nil, aboutPermit(explain(err))
+			}
 		}
 	case control.VerbApprove:
 		result, err = d.agent.Console().Approve(ctx, r.Args["manifest"], actor, note)
@@ -89,6 +92,17 @@ func (d *device) install(ctx context.Context, r control.Request, progress func(a
 		l.Payloads[n] = src
 	}
 	return d.agent.Console().Install(ctx, l, func(p control.Progress) { progress(p) })
+}
+
+// aboutPermit says of a permit what the reasons say of an update.
+func aboutPermit(err error) error {
+	var e *control.Error
+	if !errors.As(err, &e) || e.Reason == reason.PermitVoid || e.Exit != control.ExitRefused {
+		return err
+	}
+	e.Message = "The device does not take this file as a permit." + strings.TrimPrefix(e.Message, e.Reason.Info().Says)
+	e.Advice = "Hand over the file with which `ratchet-release permit` answered the challenge of `ratchet recover`."
+	return e
 }
 
 // explain turns an error of the agent into what the command line shows, with its exit code.

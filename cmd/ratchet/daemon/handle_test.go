@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
@@ -13,6 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/daemon"
 )
 
 // envelope is a release of an image for the box, signed by s.
@@ -161,5 +163,22 @@ func (b box) into(ctx context.Context, verb control.Verb, args map[string]string
 	}
 	if err != nil {
 		b.t.Errorf("%s: %v", verb, err)
+	}
+}
+
+// TestAboutPermit: a file that is no permit is not told as an update that is none; its reason stays.
+func TestAboutPermit(t *testing.T) {
+	i := reason.EnvelopeMalformed.Info()
+	var e *control.Error
+	err := daemon.AboutPermit(&control.Error{Reason: reason.EnvelopeMalformed, Message: i.Says + " (bad tag)",
+		Advice: i.Advice, Exit: control.ExitRefused})
+	if !errors.As(err, &e) || e.Reason != reason.EnvelopeMalformed || e.Exit != control.ExitRefused ||
+		e.Message != "The device does not take this file as a permit. (bad tag)" ||
+		!strings.Contains(e.Advice, "`ratchet-release permit`") {
+		t.Errorf("%+v", e)
+	}
+	void := &control.Error{Reason: reason.PermitVoid, Message: "as it was", Exit: control.ExitRefused}
+	if err := daemon.AboutPermit(void); err != error(void) || void.Message != "as it was" {
+		t.Errorf("%+v", err)
 	}
 }
