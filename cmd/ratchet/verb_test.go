@@ -236,7 +236,7 @@ func TestVerbOperate(t *testing.T) {
 		}
 		rec.status.Update = nil
 	})
-	if _, errs, code := verb(t, socket, "approve"); code != control.ExitFailed ||
+	if _, errs, code := verb(t, socket, "approve"); code != control.ExitRefused ||
 		!strings.Contains(errs, "no update waits") {
 		t.Errorf("exit %d, %q", code, errs)
 	}

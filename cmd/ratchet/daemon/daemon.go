@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"runtime/debug"
 
@@ -47,6 +49,7 @@ func Run(ctx context.Context, path, state string, w io.Writer) error {
 
 // device is the daemon, assembled.
 type device struct {
+	path    string // of the configuration that was asked for
 	config  config.Config
 	log     *slog.Logger
 	agent   *agent.Agent
@@ -57,7 +60,7 @@ type device struct {
 // assemble reads the configuration and wires the parts; where one or the other cannot be done, with the
 // last good configuration, in boot-safe mode. The returned device has what could be had, also with an error.
 func assemble(path, stateDir string, w io.Writer) (*device, error) {
-	d := &device{log: slog.New(slog.NewTextHandler(w, nil))}
+	d := &device{path: path, log: slog.New(slog.NewTextHandler(w, nil))}
 	c, raw, why := config.Load(path)
 	if why == nil {
 		safe := false
@@ -69,12 +72,16 @@ func assemble(path, stateDir string, w io.Writer) (*device, error) {
 		}
 		stateDir = c.State.Directory
 	}
-	c, _, err := config.Load(wire.LastGood(stateDir))
+	last := wire.LastGood(stateDir)
+	c, _, err := config.Load(last)
+	if errors.Is(err, fs.ErrNotExist) {
+		return d, fmt.Errorf("%w; and there is no last good configuration, %s", why, last)
+	}
 	if err == nil {
 		_, err = d.wire(c, []string{why.Error()}, w)
 	}
 	if err != nil {
-		return d, errors.Join(why, err)
+		return d, fmt.Errorf("%w; and the last good configuration cannot be used: %w", why, err)
 	}
 	return d, nil
 }

@@ -116,6 +116,13 @@ func explain(err error) error {
 	if refused.Detail != "" {
 		e.Message += " (" + refused.Detail + ")"
 	}
+	switch refused.Reason {
+	case reason.NothingToDo:
+		e.Message, e.Advice = refused.Detail, "See `ratchet status` for what the device does."
+	case reason.RevertImpossible: // the reason's own words are for a device that must go back
+		e.Message = "There is nothing to go back to (" + refused.Detail + ")"
+		e.Advice = "The running system stays as it is. Install an update to change it."
+	}
 	switch {
 	case refused.Reason == reason.UpdateInProgress:
 		e.Exit = control.ExitBusy

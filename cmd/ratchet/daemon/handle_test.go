@@ -146,9 +146,19 @@ func TestVerbs(t *testing.T) {
 		}
 		_, err = b.request(ctx, control.VerbRecover, map[string]string{"step": control.StepChallenge}, nil, nil)
 		refused(t, "a challenge without a trust root", err, reason.PermitVoid, control.ExitRefused)
-		for _, verb := range []control.Verb{control.VerbConfirm, control.VerbRevert, control.VerbApprove} {
-			if raw, err := b.ask(ctx, verb); err == nil {
-				t.Errorf("%s of nothing: %s", verb, raw)
+		for verb, want := range map[control.Verb]struct {
+			reason reason.Reason
+			says   string
+		}{
+			control.VerbConfirm: {reason.NothingToDo, "nothing is on trial; the phase is idle"},
+			control.VerbApprove: {reason.NothingToDo, "no update waits for approval"},
+			control.VerbRevert:  {reason.RevertImpossible, "There is nothing to go back to (slot B is disabled"},
+		} {
+			raw, err := b.ask(ctx, verb)
+			refused(t, string(verb)+" of nothing", err, want.reason, control.ExitRefused)
+			var e *control.Error
+			if !errors.As(err, &e) || !strings.HasPrefix(e.Message, want.says) || strings.Contains(e.Advice, "powered") {
+				t.Errorf("%s of nothing: %s, %+v", verb, raw, e)
 			}
 		}
 	})

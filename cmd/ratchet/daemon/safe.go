@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
 // bootSafe is what is left when not even a last good configuration is there: nothing is written, the
@@ -59,8 +60,9 @@ func minimalStatus(d *device, why error) control.Status {
 		Mode: control.ModeBootSafe, ModeReason: reason.ConfigInvalid, ModeWhy: why.Error(),
 		Phase: string(life.Idle), Running: unknown, Other: unknown,
 		Journal: control.JournalStatus{FreeBytes: -1},
-		Time:    control.TimeStatus{Wall: time.Now().UTC(), Quality: "local"},
-		Advice: []string{"The configuration cannot be used: " + why.Error() +
-			". Correct it, check it with `ratchet daemon --check-config`, and restart the daemon."},
+		Time: control.TimeStatus{Wall: time.Now().UTC(), Quality: "local",
+			UptimeSeconds: int64(linux.Clock{}.Uptime().Seconds())},
+		Advice: []string{"Correct " + d.path + ", check it with `ratchet daemon --check-config --config " + d.path +
+			"`, and restart the daemon."},
 	}
 }

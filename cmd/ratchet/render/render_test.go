@@ -148,7 +148,7 @@ func TestStatusText(t *testing.T) {
 			*s = control.Status{Schema: 1, Device: "gw-0042", Agent: "0.1.0", Mode: control.ModeBootSafe,
 				ModeReason: "config-invalid", Phase: "idle", Running: control.SlotStatus{Tries: -1},
 				Journal: control.JournalStatus{FreeBytes: -1},
-				Time:    control.TimeStatus{Wall: at("2026-11-22 10:00:00"), Quality: "local"}}
+				Time:    control.TimeStatus{Wall: at("2026-11-22 10:00:00"), Quality: "local", UptimeSeconds: 70}}
 		}},
 		{"running-unknown", 80, func(s *control.Status) {
 			s.Running = control.SlotStatus{}

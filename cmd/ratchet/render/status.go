@@ -34,6 +34,14 @@ func Status(s control.Status, width int) string {
 	p.blank()
 	p.line("Running", slotLine(s.Running, "it is not known which slot runs"))
 	p.line("Other slot", slotLine(s.Other, "not known"))
+	if blind(s) {
+		p.blank()
+		p.line("Clock", clockLine(s.Time))
+		p.line("Agent", screen.Plain(s.Agent))
+		p.line("The rest", "not known without a configuration that can be used")
+		todo(&p, s)
+		return p.b.String()
+	}
 	p.line("Update", updateLine(s))
 	if s.Update != nil && s.Update.Trial != nil {
 		trialLines(&p, *s.Update.Trial)
@@ -51,17 +59,26 @@ func Status(s control.Status, width int) string {
 	p.line("Journal", journalLine(s.Journal))
 	p.line("Clock", clockLine(s.Time))
 	p.line("Agent", screen.Plain(s.Agent))
+	todo(&p, s)
+	return p.b.String()
+}
+
+// blind tells whether the daemon knows nothing of the device, for want of a configuration.
+func blind(s control.Status) bool {
+	return s.Mode == control.ModeBootSafe && s.Boot == (control.BootStatus{}) && s.Evidence.Seq == 0
+}
+
+func todo(p *page, s control.Status) {
 	p.blank()
-	todo := todoList(s)
-	if len(todo) == 0 {
+	list := todoList(s)
+	if len(list) == 0 {
 		p.b.WriteString("Nothing needs to be done.\n")
-		return p.b.String()
+		return
 	}
 	p.b.WriteString("To do:\n")
-	for _, t := range todo {
-		p.b.WriteString(screen.Wrap("  - ", "    ", t, width))
+	for _, t := range list {
+		p.b.WriteString(screen.Wrap("  - ", "    ", t, p.width))
 	}
-	return p.b.String()
 }
 
 // Line is the status on one line, for a log.
