@@ -47,7 +47,11 @@ func text(r evidence.Record) string {
 		fmt.Fprintf(&b, "agent started in phase %s, slot %s runs", r.Detail["phase"], orNone(r.Detail["running"]))
 	case evidence.KindDecision:
 		became := map[string]string{"install": "taken", "defer": "deferred", "refuse": "refused"}
-		fmt.Fprintf(&b, "offer %s: %s", seq(r.Sequence), became[r.To])
+		if doc := r.Detail["document"]; doc != "" {
+			fmt.Fprintf(&b, "%s %s", doc, became[r.To])
+		} else {
+			fmt.Fprintf(&b, "offer %s: %s", seq(r.Sequence), became[r.To])
+		}
 	case evidence.KindVerdict:
 		switch result := r.Detail["result"]; {
 		case r.Detail["confirmed"] != "":
@@ -78,12 +82,9 @@ func text(r evidence.Record) string {
 		fmt.Fprintf(&b, "%s written: %s bytes, %s fetched, resumed from %s", r.Component,
 			r.Detail["written"], r.Detail["fetched"], r.Detail["resumed-from"])
 	case evidence.KindBoot:
-		b.WriteString("boot")
-		for _, k := range []string{"armed", "tries", "trial", "trial-boot", "reboot", "disabled", "restored"} {
-			if v := r.Detail[k]; v != "" {
-				fmt.Fprintf(&b, " %s=%s", k, v)
-			}
-		}
+		b.WriteString(boot(r))
+	case evidence.KindConfig:
+		b.WriteString(taken(r))
 	case evidence.KindPhase:
 		fmt.Fprintf(&b, "%s -> %s", r.From, r.To)
 	default:
@@ -95,6 +96,41 @@ func text(r evidence.Record) string {
 	return b.String()
 }
 
+// boot says what was done about the next boot, or what was booted.
+func boot(r evidence.Record) string {
+	d := r.Detail
+	switch {
+	case d["armed"] != "" && d["tries"] != "":
+		return fmt.Sprintf("slot %s armed, tries: %s", r.Slot, d["tries"])
+	case d["trial-boot"] != "":
+		return fmt.Sprintf("slot %s booted, boot %s of its trial", r.Slot, d["trial-boot"])
+	case d["trial"] != "":
+		return fmt.Sprintf("slot %s runs unconfirmed, its trial begins", r.Slot)
+	case d["reboot"] != "":
+		return "reboot asked for"
+	case d["disabled"] != "":
+		return fmt.Sprintf("slot %s disabled: %s", r.Slot, d["disabled"])
+	case d["restored"] != "":
+		return "boot metadata restored: " + d["restored"]
+	}
+	return "boot"
+}
+
+// taken says which document holds from now on.
+func taken(r evidence.Record) string {
+	d := r.Detail
+	switch d["document"] {
+	case "root":
+		return fmt.Sprintf("root %s taken, after root %s", d["to-version"], d["from-version"])
+	case "plan":
+		return fmt.Sprintf("plan %s taken", d["sequence"])
+	case "pulse":
+		phase, _ := strconv.Atoi(d["phase"])
+		return fmt.Sprintf("pulse %s taken: %s, phase %d", d["sequence"], d["state"], phase+1) // as the desk counts
+	}
+	return string(r.Kind)
+}
+
 func orNone(s string) string {
 	if s == "" {
 		return "none"
@@ -104,7 +140,7 @@ func orNone(s string) string {
 
 func seq(n uint64) string {
 	if n == 0 {
-		return "unverified"
+		return "(not verified)"
 	}
-	return strconv.FormatUint(n, 10)
+	return "of sequence " + strconv.FormatUint(n, 10)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -46,7 +47,10 @@ func (b *Backend) call(ctx context.Context, args ...string) ([]byte, error) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
+	var start *fs.PathError // it could not be started
 	switch {
+	case errors.As(err, &start):
+		return nil, fmt.Errorf("cannot run the boot hook %s: %w", b.o.Command, start.Err)
 	case ctx.Err() != nil && err != nil:
 		return nil, fmt.Errorf("%q: %w", args[0], context.Cause(ctx))
 	case err != nil:

@@ -249,3 +249,12 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestNoHook: a hook that is not there is told by its path.
+func TestNoHook(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hook")
+	_, err := backend(t, hook.Options{Command: path}).State(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "cannot run the boot hook "+path+": no such file") {
+		t.Errorf("%v", err)
+	}
+}

@@ -26,11 +26,11 @@ func OpenBundle(name string) (*Bundle, error) {
 		err = kind(info)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot open bundle %s: %w", printable(name), plain(err))
+		return nil, fmt.Errorf("cannot open envelope %s: %w", printable(name), plain(err))
 	}
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open bundle %s: %w", printable(name), plain(err))
+		return nil, fmt.Errorf("cannot open envelope %s: %w", printable(name), plain(err))
 	}
 	dir, err := os.OpenRoot(filepath.Dir(name))
 	if err != nil {
