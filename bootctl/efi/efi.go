@@ -66,7 +66,8 @@ func New(vars hal.Variables, fsys hal.FS, o Options) (*Backend, error) {
 	}
 	for s, n := range o.Numbers {
 		if !slices.Contains(o.Slots, s) {
-			return nil, fmt.Errorf("cannot use UEFI's boot variables: Boot%04X is for slot %s, which there is not", n, s)
+			return nil, fmt.Errorf("cannot use UEFI's boot variables: "+
+				"Boot%04X is for slot %s, which there is not", n, s)
 		}
 		for t, m := range o.Numbers {
 			if s != t && n == m {

@@ -75,8 +75,8 @@ func workshop(t *testing.T) (dir, file string) {
 	return dir, write(t, filepath.Join(dir, "full.toml"), full)
 }
 
-// TestNextIsToSign: what build says to do next can be done: without keys.release the key must be given. An envelope that
-// nobody has signed is told so, with what to do at the desk.
+// TestNextIsToSign: what build says to do next can be done: without keys.release the key must be given. An envelope
+// that nobody has signed is told so, with what to do at the desk.
 func TestNextIsToSign(t *testing.T) {
 	dir := newDesk(t, "mqtt://127.0.0.1:1")
 	file := write(t, filepath.Join(dir, "r.toml"), "version = \"1.4.0\"\nsequence = 5\n[[component]]\n"+

@@ -264,18 +264,20 @@ func TestPlanFileErrors(t *testing.T) {
 		code int
 		says string
 	}{
-		"manifest = \"r.suit\"\n" + all:           {cli.ExitFailed, "valid-until: is missing"},
-		"valid-until = 2099-01-01T00:00:00Z\n":    {cli.ExitFailed, "manifest: is missing"},
-		head + "[[phase]]\npercent = 0.005\n":     {cli.ExitFailed, "plan.toml:4: phase[1].percent: 0.005"},
-		head + "[[phase]]\npercent = 101.0\n":     {cli.ExitFailed, "phase[1].percent: 101"},
-		head + "classes = [\" x\"]\n" + all:       {cli.ExitFailed, "plan.toml:3: classes"},
-		head + "classes = [\"sensor\"]\n":         {cli.ExitRefused, "phase: is missing"},
-		head + "channel = \"a/b\"\n" + all:        {cli.ExitRefused, "channel"},
-		head + all + "[[phase]]\npercent = 9.0\n": {cli.ExitRefused, "plan.toml:6: phase[2].percent: 9 is less than the 100"},
+		"manifest = \"r.suit\"\n" + all:        {cli.ExitFailed, "valid-until: is missing"},
+		"valid-until = 2099-01-01T00:00:00Z\n": {cli.ExitFailed, "manifest: is missing"},
+		head + "[[phase]]\npercent = 0.005\n":  {cli.ExitFailed, "plan.toml:4: phase[1].percent: 0.005"},
+		head + "[[phase]]\npercent = 101.0\n":  {cli.ExitFailed, "phase[1].percent: 101"},
+		head + "classes = [\" x\"]\n" + all:    {cli.ExitFailed, "plan.toml:3: classes"},
+		head + "classes = [\"sensor\"]\n":      {cli.ExitRefused, "phase: is missing"},
+		head + "channel = \"a/b\"\n" + all:     {cli.ExitRefused, "channel"},
+		head + all + "[[phase]]\npercent = 9.0\n": {cli.ExitRefused,
+			"plan.toml:6: phase[2].percent: 9 is less than the 100"},
 		head + "[[phase]]\npercent = 1.0\nnot-before = 2098-01-01T00:00:00Z\n" + all: {cli.ExitRefused,
 			"plan.toml:6: phase[2].not-before: it begins before"},
-		strings.Replace(head, "r.suit", "x", 1):        {cli.ExitFailed, "cannot read envelope"},
-		strings.Replace(head, "2099", "1999", 1) + all: {cli.ExitRefused, "plan.toml:2: valid-until: 1999-01-01 00:00 UTC is past"},
+		strings.Replace(head, "r.suit", "x", 1): {cli.ExitFailed, "cannot read envelope"},
+		strings.Replace(head, "2099", "1999", 1) + all: {cli.ExitRefused,
+			"plan.toml:2: valid-until: 1999-01-01 00:00 UTC is past"},
 	} {
 		write(t, filepath.Join(dir, "plan.toml"), text)
 		_, errs := do(t, want.code, "campaign", "plan", "--dir", dir, filepath.Join(dir, "plan.toml"))

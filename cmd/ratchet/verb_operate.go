@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
-	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/render"
@@ -62,7 +61,7 @@ func (c *call) approve() func(context.Context, []string) error {
 		}
 		u := s.Update
 		if u == nil || u.Manifest == "" {
-			return &control.Error{Reason: reason.NothingToDo, Message: "no update waits for approval",
+			return &control.Error{Reason: "nothing-to-do", Message: "no update waits for approval",
 				Advice: "See `ratchet status` for what the device does.", Exit: control.ExitRefused}
 		}
 		fmt.Fprint(c.stderr, screen.Wrap("", "", render.Approve(*u, s.Other.Name), screen.Width(c.stderr)))

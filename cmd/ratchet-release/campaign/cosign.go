@@ -156,7 +156,8 @@ func documentRefused(kind string, err error) error {
 
 // planFault is a plan file with which no plan can be made.
 func planFault(err error) error {
-	return &cli.Refusal{Reason: reason.PlanVoid, Err: err, Advice: "Correct the plan file. No device has seen the plan."}
+	return &cli.Refusal{Reason: reason.PlanVoid, Err: err,
+		Advice: "Correct the plan file. No device has seen the plan."}
 }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }

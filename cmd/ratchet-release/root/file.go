@@ -145,7 +145,8 @@ func (f rootFile) void(doc conf.Document, s trust.RootSpec, members map[string]t
 	for i, r := range f.Role {
 		at := fmt.Sprintf("role.%d.", i)
 		if r.Threshold < 1 || r.Threshold > len(r.Signers) {
-			return doc.Errorf(at+"threshold", "%d: want 1 to %d, the number of its signers", r.Threshold, len(r.Signers))
+			return doc.Errorf(at+"threshold", "%d: want 1 to %d, as many as it has signers",
+				r.Threshold, len(r.Signers))
 		}
 		for j, name := range r.Signers {
 			id := members[name].ID()

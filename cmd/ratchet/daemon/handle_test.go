@@ -157,7 +157,8 @@ func TestVerbs(t *testing.T) {
 			raw, err := b.ask(ctx, verb)
 			refused(t, string(verb)+" of nothing", err, want.reason, control.ExitRefused)
 			var e *control.Error
-			if !errors.As(err, &e) || !strings.HasPrefix(e.Message, want.says) || strings.Contains(e.Advice, "powered") {
+			if !errors.As(err, &e) || !strings.HasPrefix(e.Message, want.says) ||
+				strings.Contains(e.Advice, "powered") {
 				t.Errorf("%s of nothing: %s, %+v", verb, raw, e)
 			}
 		}

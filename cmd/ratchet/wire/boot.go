@@ -46,7 +46,8 @@ func slotDefs(c *config.Config) ([2]agent.SlotDef, error) {
 	}
 	for i, s := range out {
 		if s.Parts[root] == "" && out[1-i].Parts[root] == "" {
-			return out, c.Errorf("slots."+string(s.Name)+".parts."+root, "missing: running.root-component is mounted at /")
+			return out, c.Errorf("slots."+string(s.Name)+".parts."+root,
+				"missing: running.root-component is mounted at /")
 		}
 		for _, part := range slices.Sorted(maps.Keys(s.Parts)) {
 			if other := out[1-i]; other.Parts[part] == "" {

@@ -50,7 +50,8 @@ func TestClockForCertificates(t *testing.T) {
 	}
 	var c config.Config
 	c.State.Directory = dir
-	if conf, err := wire.ClientTLS(&c, "mqtt.", secure.Files{}); err != nil || conf.Time == nil || !conf.Time().Equal(tomorrow) {
+	conf, err := wire.ClientTLS(&c, "mqtt.", secure.Files{})
+	if err != nil || conf.Time == nil || !conf.Time().Equal(tomorrow) {
 		t.Errorf("certificates are not checked as of %v: %v", tomorrow, err)
 	}
 }

@@ -260,7 +260,8 @@ func TestCounter(t *testing.T) {
 	}
 }
 
-// TestCheckNamesTheKey: what is wrong beyond the grammar is said with the line of its key, by the check as by the daemon.
+// TestCheckNamesTheKey: what is wrong beyond the grammar is said with the line of its key, by the check as by the
+// daemon.
 func TestCheckNamesTheKey(t *testing.T) {
 	hook := func(more string) func(string) string {
 		return func(s string) string {
@@ -321,13 +322,15 @@ func TestCheckNamesTheKey(t *testing.T) {
 			want: `19: mqtt.url: cannot use broker: mqtt:// is not encrypted; use mqtts://, or set allow-plain = true`},
 		{name: "CA of the broker", more: "[mqtt]\nurl = \"mqtts://broker\"\nca = \"DIR/ca.pem\"\n",
 			want: `20: mqtt.ca: `},
-		{name: "half a pair", more: "[mqtt]\nurl = \"mqtts://broker\"\nkey = \"DIR/k.pem\"\n", want: `20: mqtt.key: `},
+		{name: "half a pair",
+			more: "[mqtt]\nurl = \"mqtts://broker\"\nkey = \"DIR/k.pem\"\n", want: `20: mqtt.key: `},
 		{name: "channel", more: "[mqtt]\nurl = \"mqtts://broker\"\nchannel = \"a/b\"\n", want: `20: mqtt.channel: `},
 		{name: "keep-alive", more: "[mqtt]\nurl = \"mqtts://broker\"\nkeep-alive = \"1s\"\n",
 			want: `20: mqtt.keep-alive: `},
 		{name: "password of nobody", more: "[mqtt]\nurl = \"mqtts://broker\"\npassword-file = \"x\"\n",
 			want: `20: mqtt.password-file: `},
-		{name: "late soak", more: "[health]\nsoak = \"1h\"\n", want: `19: health.soak: the deadline (10m0s) must be later`},
+		{name: "late soak", more: "[health]\nsoak = \"1h\"\n",
+			want: `19: health.soak: the deadline (10m0s) must be later`},
 		{name: "early deadline", more: "[health]\ndeadline = \"1s\"\n", want: `19: health.deadline: `},
 		{name: "relative command", more: "[[health.command]]\nrun = [\"true\"]\n",
 			want: `19: health.command[1].run: want an absolute path`},
@@ -335,7 +338,8 @@ func TestCheckNamesTheKey(t *testing.T) {
 			more: "[[health.tcp]]\naddress = \"a:1\"\n[[health.tcp]]\naddress = \"b:1\"\nname = \"tcp a:1\"\n",
 			want: `22: health.tcp[2].name: two checks are named "tcp a:1"`},
 		{name: "short unit", more: "[health]\nunits = [\"sshd\"]\n", want: `19: health.units: `},
-		{name: "broker of nobody", more: "[health]\nbroker = true\n", want: `19: health.broker: there is no table [mqtt]`},
+		{name: "broker of nobody", more: "[health]\nbroker = true\n",
+			want: `19: health.broker: there is no table [mqtt]`},
 		{name: "mode", more: "[control]\nmode = \"rw\"\n", want: `19: control.mode: "rw" is not an octal mode`},
 	} {
 		d := newDevice(t)
