@@ -36,9 +36,9 @@
 // GRUB finds the file's sectors by its block list and writes them itself. GRUB writes the two sectors of
 // 512 bytes one by one, without a flush, and nothing in the format tells a torn block. While all variables
 // fit into the first sector the second is padding that never changes, and a change is as atomic as one
-// sector; Caps.Layout says which it is. A block that does not validate (grub-editenv truncates the file
-// before it writes) is changed by Refresh only, which restores the running slot, and the lines of other
-// programs from the shadow copy where there is one.
+// sector: power-safe on a medium that writes a sector whole, as Caps.Layout says. A block that does not
+// validate (grub-editenv truncates the file before it writes) is changed by Refresh only, which restores
+// the running slot, and the lines of other programs from the shadow copy where there is one.
 package grubenv
 
 import (
@@ -211,15 +211,20 @@ func (r *reading) Choice() choice.Choice {
 // Caps implements engine.Reading.
 func (r *reading) Caps() bootctl.Caps {
 	c := bootctl.Caps{
-		Backend: "grub", Layout: "environment block in one sector", MaxTries: fullTries,
-		CountsConfirmed: r.o.CountsConfirmed, Watchdog: r.o.Watchdog,
-		Weakness: "one copy without a checksum, as safe as the write of one sector; on a board with U-Boot, a " +
-			"redundant environment is safe",
+		Backend: "grub", Layout: "environment block in one sector, which the medium must write whole",
+		MaxTries: fullTries, CountsConfirmed: r.o.CountsConfirmed, Watchdog: r.o.Watchdog,
 	}
-	if r.lines.used() > sector {
+	switch {
+	case r.lines.used() > sector:
 		c.Layout = "environment block in two sectors"
-		c.Weakness = "one copy without a checksum in two sectors, which a power cut can tear apart; keep all " +
-			"variables within 512 bytes"
+		c.Weakness = "the variables take more than 512 bytes: two sectors without a checksum, which a power cut " +
+			"can tear apart, unless the medium writes sectors of 4096 bytes; take other programs' variables out of " +
+			"the block"
+	case r.o.CountsConfirmed:
+		c.Weakness = "grub.cfg counts the confirmed slot too: two boots that are cut before Ratchet refills it use " +
+			"up both slots; use the grub.cfg that comes with Ratchet"
+	default:
+		c.PowerSafe = true
 	}
 	return c
 }

@@ -337,10 +337,9 @@ func (f *folder) clean() error {
 // rename, fit into the 16 entries of a sector.
 func (f *folder) Caps() bootctl.Caps {
 	c := bootctl.Caps{
-		Backend: "systemd-boot", Layout: "boot counting, loader/entries in one sector", MaxTries: bootctl.MaxTries,
-		Watchdog: f.o.Watchdog,
-		Weakness: "the loader counts by a rename on FAT, which is as safe as the write of one sector; where the " +
-			"firmware keeps variables, uefi is safe",
+		Backend:   "systemd-boot",
+		Layout:    "boot counting, loader/entries in one sector, which the medium must write whole",
+		PowerSafe: true, MaxTries: bootctl.MaxTries, Watchdog: f.o.Watchdog,
 	}
 	used, trial := 2, 0
 	for _, n := range f.all {
@@ -355,14 +354,14 @@ func (f *folder) Caps() bootctl.Caps {
 			trials = 1
 		}
 		if !x.trial && len(x.raw) != Size {
-			c.Layout = "boot counting, entries that are not padded"
+			c.Layout, c.PowerSafe = "boot counting, entries that are not padded", false
 			c.Weakness = fmt.Sprintf("%s has not %d bytes, so that it cannot be replaced in one "+
 				"step; pad it with empty lines", x.path, Size)
 			return c
 		}
 	}
 	if used+trials*trial > 16 {
-		c.Layout = "boot counting, loader/entries in several sectors"
+		c.Layout, c.PowerSafe = "boot counting, loader/entries in several sectors", false
 		c.Weakness = "a power cut inside the loader's rename may leave both names, and it then counts no more; keep " +
 			"loader/entries for our entries alone"
 	}

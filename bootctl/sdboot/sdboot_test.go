@@ -160,7 +160,8 @@ func TestTwoNames(t *testing.T) {
 		if d.Get(folder+"/"+one) == nil || d.Get(folder+"/"+names[i]) == nil {
 			t.Error("a name that may share its clusters was deleted")
 		}
-		if s, err := b.State(t.Context()); err != nil || !strings.Contains(s.Caps.Layout, "several sectors") {
+		if s, err := b.State(t.Context()); err != nil || !strings.Contains(s.Caps.Layout, "several sectors") ||
+			s.Caps.PowerSafe {
 			t.Errorf("%+v, %v", s.Caps, err)
 		}
 	}
@@ -210,7 +211,7 @@ func TestPadding(t *testing.T) {
 	d.Put(folder+"/ratchet-A.conf", raw)
 	b := backend(t, d)
 	s, err := b.State(t.Context())
-	if err != nil || !strings.Contains(s.Caps.Layout, "not padded") {
+	if err != nil || !strings.Contains(s.Caps.Layout, "not padded") || s.Caps.PowerSafe {
 		t.Errorf("%+v, %v", s.Caps, err)
 	}
 	if err := b.Refresh(t.Context(), "A"); err != nil {
@@ -233,7 +234,7 @@ func TestReference(t *testing.T) {
 	}
 	s, err := backend(t, d).State(t.Context())
 	if err != nil || s.Next != "A" || !s.Slots["A"].Confirmed || s.Slots["B"].Bootable ||
-		!strings.Contains(s.Caps.Layout, "one sector") {
+		!strings.Contains(s.Caps.Layout, "one sector") || !s.Caps.PowerSafe {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if slot, args, err := model(d, nil).Boot(); slot != "A" || !strings.Contains(args, "panic=10") || err != nil {
