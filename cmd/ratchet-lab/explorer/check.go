@@ -34,7 +34,7 @@ func (d *Device) checkFallback() {
 			continue
 		}
 		if err != nil || slot == "" {
-			d.breach("brick", "after the cut the bootloader starts nothing (%v), slots tried before: %v", err, tried)
+			d.breach("brick", "after the cut the bootloader starts nothing%s; slots tried before: %v", why(err), tried)
 			return
 		}
 		if n := d.content(w, slot); n > 0 && d.proven[slot] == n {

@@ -172,7 +172,7 @@ func (x *Lab) Replay(c Case) (story string, failed bool, err error) {
 	case len(d.breaches) == 0:
 		b.WriteString("all invariants hold\n")
 	case !d.l.PowerSafe:
-		b.WriteString("this layout is not power-safe: see INTEGRATION.md, section 2\n")
+		b.WriteString("this layout is not power-safe: see docs/integration/bootloader.md\n")
 	}
 	return b.String(), len(d.breaches) > 0, nil
 }

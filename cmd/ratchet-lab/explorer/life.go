@@ -14,6 +14,14 @@ import (
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
+// why is what a model of the bootloader says of itself, if it says anything.
+func why(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + err.Error()
+}
+
 // boot lets the loader start a system, through cuts and kernels that come to nothing. It returns
 // false when the device is a brick, or the case ends here.
 func (d *Device) boot() bool {
@@ -41,7 +49,7 @@ func (d *Device) boot() bool {
 			return false
 		}
 		if err != nil || slot == "" {
-			d.breach("brick", "the bootloader starts nothing (%v)", err)
+			d.breach("brick", "the bootloader starts nothing%s", why(err))
 			return false
 		}
 		d.note("%s starts slot %s, image %d", d.l.Name, slot, d.content(d.W, slot))

@@ -175,18 +175,25 @@ func (t *totals) print(w io.Writer) {
 }
 
 func (r *Report) printWeak(w io.Writer, bricks int) {
-	if bricks == 0 {
-		return
-	}
-	fmt.Fprintf(w, "layouts that are not power-safe: %d bricks, as INTEGRATION.md says; for example\n", bricks)
-	seen := map[string]bool{}
+	worst, loaders := map[string]Failure{}, []string(nil)
 	for _, row := range r.Rows {
 		for _, f := range row.WeakAt {
-			if f.What == "brick" && !seen[row.Task.Loader] {
-				seen[row.Task.Loader] = true
-				fmt.Fprintf(w, "  %s: %s\n    %s\n", row.Task.Loader, f.Says, f.Replay)
+			old, seen := worst[row.Task.Loader]
+			if !seen {
+				loaders = append(loaders, row.Task.Loader)
+			}
+			if !seen || f.What == "brick" && old.What != "brick" {
+				worst[row.Task.Loader] = f
 			}
 		}
+	}
+	if len(loaders) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "layouts that are not power-safe (docs/integration/bootloader.md): %d bricks; for example\n", bricks)
+	for _, l := range loaders {
+		f := worst[l]
+		fmt.Fprintf(w, "  %s: %s: %s\n    %s\n", l, f.What, f.Says, f.Replay)
 	}
 }
 

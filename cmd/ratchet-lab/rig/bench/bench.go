@@ -80,8 +80,12 @@ func (b *Device) Play(t *testing.T) (o Bout) {
 	}
 	for range mostBoots {
 		slot, err := b.Model.Boot(filepath.Join(b.Dir, "boot"))
-		if err != nil || slot == "" {
-			o.Wrong = fmt.Sprintf("the model of the bootloader starts nothing (%v)", err)
+		if err != nil {
+			o.Wrong = fmt.Sprintf("the model of the bootloader starts nothing: %v", err)
+			return o
+		}
+		if slot == "" {
+			o.Wrong = "the model of the bootloader starts nothing"
 			return o
 		}
 		o.Boots = append(o.Boots, slot)

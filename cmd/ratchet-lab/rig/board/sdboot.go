@@ -75,7 +75,7 @@ func sdbootExtract(ctx context.Context, a Access, dir string) error {
 		return nil
 	}
 	// A file that was being made has its name before its clusters: a board runs fsck before it mounts
-	// (INTEGRATION.md, 2a). Exit code 1: things were put right.
+	// (docs/integration/bootloader.md). Exit code 1: things were put right.
 	if _, err := image.Tool(ctx, "", "fsck.vfat", "-a", esp); err != nil &&
 		!strings.Contains(err.Error(), "exit status 1:") {
 		return err
