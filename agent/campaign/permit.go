@@ -72,7 +72,7 @@ func ParseChallenge(text string) (Challenge, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if !ok || err != nil || len(b) < 4 {
 		return Challenge{},
-			fmt.Errorf("cannot read challenge: want %s and then letters and digits, as the device shows it",
+			fmt.Errorf("cannot read challenge: want %s and then letters, digits, - and _, as the device shows it",
 				challengePrefix)
 	}
 	sum := sha256.Sum256(b[:len(b)-4])

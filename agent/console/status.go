@@ -110,7 +110,7 @@ func slotState(s view.Snapshot, name bootctl.Slot, b bootctl.SlotState, err erro
 	target := s.Rec.Target == name
 	switch {
 	case err != nil:
-		return "unknown: the boot metadata cannot be read"
+		return "the boot metadata cannot be read"
 	case target && s.Phase == life.Trial:
 		return "on trial"
 	case target && s.Phase == life.Writing:

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
@@ -39,8 +40,18 @@ func TestExampleProduction(t *testing.T) {
 	do(t, 0, "sign", "--key", in("dora.pem"), in("release.suit"))
 	do(t, 0, "campaign", "plan", "--dir", dir, "--key", in("campaign.pem"), in("plan.toml"))
 	do(t, 0, "campaign", "pulse", "--dir", dir, "--key", in("pulse.pem"), "-o", in("pulse.cbor"), in("plan.cbor"))
+	out, _ = do(t, 0, "publish", "--images-only", "--dir", dir, in("release.suit")) // it finds keys to verify with
+	contains(t, out, "copied")
+	script, err := os.ReadFile("../../scripts/sign-pkcs11.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, in("sign-pkcs11.sh"), string(script))
 	if _, err := keys.Private(in("token.toml")); err != nil {
 		t.Error(err)
+	}
+	if token := string(read(t, in("token.toml"))); strings.Contains(token, "../") {
+		t.Errorf("token.toml names files outside of its folder:\n%s", token)
 	}
 }
 

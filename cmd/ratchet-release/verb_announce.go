@@ -22,7 +22,7 @@ broker acknowledges what its access list forbids. Give root, plan and pulse in t
 Devices verify them; this verb looks only at their form. A device keeps what it has taken: an older
 document that is announced again changes nothing.`,
 		Examples: []string{
-			"ratchet-release announce root.bundle",
+			"ratchet-release announce root-bundle.cbor",
 			"ratchet-release announce plan.cbor pulse.cbor",
 		},
 		Setup: func(fs *flag.FlagSet) cli.Action {

@@ -27,7 +27,7 @@ directory ends, with exit code 1.`,
 			state := fs.String("state", "/var/lib/ratchet",
 				"`DIR` of the last good configuration, for when FILE is bad")
 			check := fs.Bool("check-config", false,
-				"check the configuration and the files that it names, and exit: 0 good, 1 bad")
+				"check the configuration, and keys and certificates that it names; exit 0: good, 1: bad")
 			return func(ctx context.Context, c cli.Console, args []string) error {
 				if err := none(args); err != nil {
 					return err

@@ -108,7 +108,7 @@ func decryption(c *config.Config) (cipher.Keys, error) {
 }
 
 // deviceKey reads the key that signs evidence; it is made on the first start, and its public half is
-// written beside it for enrolment.
+// written beside it for enrollment.
 func deviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, error) {
 	path := c.Evidence.Key
 	if path == "" {
@@ -141,6 +141,6 @@ func deviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, 
 	if err := hal.ReplaceFile(fsys, path, priv); err != nil {
 		return nil, err
 	}
-	log.Info("made the device key; enrol its public half", "key", path, "public", public, "id", s.Key().ID())
+	log.Info("made the device key; enroll its public half", "key", path, "public", public, "id", s.Key().ID())
 	return s, nil
 }
