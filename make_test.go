@@ -86,6 +86,9 @@ func TestMakeInProse(t *testing.T) {
 	}
 }
 
+// sourcePath is a path that only the source tree has.
+var sourcePath = regexp.MustCompile("[( `](?:docs/|scripts/|\\.\\./|[a-z0-9/-]*[a-z0-9]\\.md\\b)[^ )`]*")
+
 // TestManualPages: the pages of section 5 have a NAME that apropos finds, a term for each row and no table, which
 // would be wider than a terminal.
 func TestManualPages(t *testing.T) {
@@ -104,6 +107,12 @@ func TestManualPages(t *testing.T) {
 		}
 		if strings.Contains(page, "\n|") || strings.Contains(page, "](") || strings.Contains(page, "<!--") {
 			t.Errorf("%s: the page has a table, a link or a comment left", doc)
+		}
+		if m := sourcePath.FindString(strings.ReplaceAll(page, "(/usr/share/doc/ratchet/", "(+")); m != "" {
+			t.Errorf("%s: %s is not on an installed system", doc, m)
+		}
+		if !strings.Contains(page, "\n# SEE ALSO\n\nratchet") {
+			t.Errorf("%s: the page names no other", doc)
 		}
 		if strings.Contains(page, "\n: \n") {
 			t.Errorf("%s: a row has no meaning", doc)

@@ -3,12 +3,24 @@
 #   awk -v name=ratchet.toml -f scripts/man5.awk docs/formats/configuration.md
 #
 # Tables become lists, since most are wider than a terminal: the first column is the term; "type" and "default"
-# stand beside it. Links become their text, and headings become sections.
+# stand beside it. Headings become sections. A link becomes its text and the place of the page on an installed
+# system: docs/ is /usr/share/doc/ratchet/ there, with scripts/ in it.
 
-function plain(s,    text) {
+function place(target) {
+	sub(/#.*/, "", target)
+	if (target == "") return ""
+	if (target == "configuration.md") return " (ratchet.toml(5))"
+	if (target == "workspace.md") return " (ratchet-release.toml(5))"
+	if (!sub(/^(\.\.\/)+/, "", target)) target = "formats/" target
+	return " (/usr/share/doc/ratchet/" target ")"
+}
+
+function plain(s,    link, bar) {
 	while (match(s, /\[[^][]*\]\([^)]*\)/)) {
-		text = substr(s, RSTART + 1, index(substr(s, RSTART), "](") - 2)
-		s = substr(s, 1, RSTART - 1) text substr(s, RSTART + RLENGTH)
+		link = substr(s, RSTART, RLENGTH)
+		bar = index(link, "](")
+		s = substr(s, 1, RSTART - 1) substr(link, 2, bar - 2) place(substr(link, bar + 2, length(link) - bar - 2)) \
+			substr(s, RSTART + RLENGTH)
 	}
 	return s
 }
@@ -34,6 +46,7 @@ function cells(row, out,    n, i) {
 	next
 }
 /^## / { print "# " toupper(substr($0, 4)); next }
+/^### / { print "## " substr($0, 5); next }
 /^\|/ {
 	$0 = plain($0)
 	if (!rows++) {
@@ -53,3 +66,7 @@ function cells(row, out,    n, i) {
 	next
 }
 { rows = 0; print plain($0) }
+END {
+	print "\n# SEE ALSO\n"
+	print name == "ratchet.toml" ? "ratchet(8), ratchet-release.toml(5)" : "ratchet-release(1), ratchet.toml(5)"
+}

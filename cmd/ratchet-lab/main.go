@@ -45,7 +45,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		About: "play a whole device on one machine, and explore what power cuts do to it", Section: 1,
 		Before: "ratchet-lab is the laboratory of Ratchet.\n\nUsage: ratchet-lab VERB [flags] [arguments]\n\n",
 		Exits:  "0 as expected; 1 something differs, or failed; 2 usage.",
-		Verbs:  []cli.Verb{demoVerb(), rigVerb(), exploreVerb(), replayVerb(), defectsVerb()}}
+		Verbs:  []cli.Verb{demoVerb(), rigVerb(), exploreVerb(), replayVerb(), defectsVerb()},
+		Environment: []cli.Item{
+			{Name: "RATCHET_RIG_CACHE", Says: "The folder of unpacked kernels, where rig has no --cache."}},
+		SeeAlso: "ratchet(8), ratchet-release(1)"}
 	return p.Run(ctx, args, os.Stdin, stdout, stderr)
 }
 

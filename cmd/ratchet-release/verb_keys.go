@@ -15,7 +15,7 @@ func keysNewVerb() cli.Verb {
 		Long: `
 Makes a key pair: NAME.pem, which its owner keeps, and NAME.pub.pem, which goes into root.toml.
 Nothing that exists is overwritten. The private key is not encrypted; where it should never be in a
-file at all, keep it in a token and name a signing command instead (docs/formats/workspace.md).`,
+file at all, keep it in a token and name a signing command instead (see ratchet-release.toml(5)).`,
 		Examples: []string{"ratchet-release keys new alice", "ratchet-release keys new --alg ml-dsa-65 alice-ml-dsa"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			alg := fs.String("alg", "esp256", "`ALGORITHM` of the key: esp256, ed25519, esp384 or ml-dsa-65")

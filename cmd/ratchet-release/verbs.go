@@ -40,6 +40,12 @@ func verbs() []cli.Verb {
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := cli.Program{Name: "ratchet-release", Version: cli.Version(agent.Version),
 		About: "make, sign and publish releases for devices that run ratchet", Section: 1, Before: before, After: after,
-		Exits: exits, Verbs: verbs()}
+		Exits: exits, Verbs: verbs(),
+		Environment: []cli.Item{
+			{Name: "SOURCE_DATE_EPOCH", Says: "The time of a sequence number that is \"auto\"."},
+			{Name: "NO_COLOR", Says: "If it is set, watch uses no colours."}},
+		Files: []cli.Item{{Name: "ratchet-release.toml",
+			Says: "The configuration of a release directory, and what else is in it: ratchet-release.toml(5)."}},
+		SeeAlso: "ratchet-release.toml(5), ratchet(8), and /usr/share/doc/ratchet where it is installed"}
 	return p.Run(ctx, args, stdin, stdout, stderr)
 }

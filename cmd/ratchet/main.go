@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 )
 
@@ -25,7 +26,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		About: "the update agent of a device, and the technician's verbs", Section: 8,
 		Before: "ratchet keeps an embedded Linux device with two slots up to date, and never lets go " +
 			"of a system that boots.\n\nUsage: ratchet VERB [flags] [arguments]\n\n",
-		Exits: "0 done; 1 failed; 2 usage; 3 refused; 4 deferred; 5 daemon not reachable;\n6 not permitted; 7 busy.",
-		Verbs: verbs()}
+		Exits: "0 done; 1 failed; 2 usage; 3 refused; 4 deferred; 5 daemon not reachable;\n" +
+			"6 not permitted; 7 busy.",
+		Verbs:       verbs(),
+		Environment: []cli.Item{{Name: "RATCHET_SOCKET", Says: "The control socket, where --socket is not given."}},
+		Files: []cli.Item{
+			{Name: "/etc/ratchet/ratchet.toml", Says: "The configuration: ratchet.toml(5)."},
+			{Name: control.DefaultSocket, Says: "The control socket (control.socket)."},
+			{Name: "/var/lib/ratchet/", Says: "The state directory (state.directory): journal.db, device.key and its " +
+				"public half device.pem, and last-good.toml, the configuration that worked last."}},
+		SeeAlso: "ratchet.toml(5), ratchet-release(1), systemctl(1), and /usr/share/doc/ratchet where it is installed"}
 	return p.Run(ctx, args, stdin, stdout, stderr)
 }

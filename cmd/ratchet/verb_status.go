@@ -19,7 +19,7 @@ import (
 const watchEvery = time.Second
 
 func (c *call) status() func(context.Context, []string) error {
-	asJSON := c.flags.Bool("json", false, "print JSON, for programs (docs/formats/control.md)")
+	asJSON := c.flags.Bool("json", false, "print JSON, for programs (/usr/share/doc/ratchet/formats/control.md)")
 	watch := c.flags.Bool("watch", false, "refresh until Ctrl-C; with --json print one line for each change")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
@@ -87,7 +87,7 @@ func (c *call) watch(ctx context.Context, asJSON bool) error {
 }
 
 func (c *call) slots() func(context.Context, []string) error {
-	asJSON := c.flags.Bool("json", false, "print JSON, for programs (docs/formats/control.md)")
+	asJSON := c.flags.Bool("json", false, "print JSON, for programs (/usr/share/doc/ratchet/formats/control.md)")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {
 			return err
@@ -106,7 +106,7 @@ func (c *call) slots() func(context.Context, []string) error {
 }
 
 func (c *call) history() func(context.Context, []string) error {
-	asJSON := c.flags.Bool("json", false, "print JSON, for programs (docs/formats/control.md)")
+	asJSON := c.flags.Bool("json", false, "print JSON, for programs (/usr/share/doc/ratchet/formats/control.md)")
 	n := c.flags.Int("n", 20, "`NUMBER` of records, 1 to 1000")
 	return func(ctx context.Context, args []string) error {
 		if err := none(args); err != nil {

@@ -102,6 +102,8 @@ func TestHelp(t *testing.T) {
 		{"help count", cli.ExitOK, "Begins.", ""},
 		{"help help", cli.ExitOK, "Usage: tool help [VERB | --man]\n", ""},
 		{"help version", cli.ExitOK, "Usage: tool version\n", ""},
+		{"help completion fish", cli.ExitOK, "Usage: tool completion bash|zsh|fish\n", ""},
+		{"help completion nothing", cli.ExitUsage, "", "there is no verb \"completion nothing\""},
 		{"help completion", cli.ExitOK, "Usage: tool completion bash|zsh|fish\n", ""},
 		{"completion -h", cli.ExitOK, "Usage: tool completion bash|zsh|fish\n", ""},
 		{"help", cli.ExitOK, "\n  help               flags", ""},

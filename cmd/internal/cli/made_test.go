@@ -59,6 +59,9 @@ COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _tool; echo "${COMPREPLY[*]}"`, "bash", w
 func TestManual(t *testing.T) {
 	p := tool(nil)
 	p.About, p.Section, p.Exits = "looks at things", 8, "0 done; 2 usage."
+	p.Environment = []cli.Item{{Name: "LOOK", Says: "where to"}}
+	p.Files = []cli.Item{{Name: "/etc/look", Says: "at what"}}
+	p.SeeAlso = "see(1)"
 	p.Verbs[0].Long = "First.\n.SH not a heading\n\n  as it is\n'neither\\this"
 	code, out, _ := run(p, "help", "--man")
 	if code != cli.ExitOK {
@@ -67,7 +70,9 @@ func TestManual(t *testing.T) {
 	for _, part := range []string{".TH TOOL 8 \"\" \"tool 1.2.3\" Ratchet\n", "tool \\- looks at things\n",
 		".SS look [flags] FILE\n", ".SS key new NAME\n", "\\fB\\-\\-key\\fR \\fIFILE\\fR\na FILE\n",
 		"a number (default 20)\n", "\\&.SH not a heading\n", ".nf\n  as it is\n.fi\n", "\\&'neither\\ethis\n",
-		"Exit codes besides 0, 1 and 2: 2 refused.\n", ".SH EXIT STATUS\n0 done; 2 usage.\n"} {
+		"Exit codes besides 0, 1 and 2: 2 refused.\n", ".SH EXIT STATUS\n0 done; 2 usage.\n",
+		".SH ENVIRONMENT\n.TP\n\\fBLOOK\\fR\nwhere to\n", ".SH FILES\n.TP\n\\fB/etc/look\\fR\nat what\n",
+		".SH SEE ALSO\nsee(1)\n"} {
 		if !strings.Contains(out, part) {
 			t.Errorf("%q is missing in:\n%s", part, out)
 		}

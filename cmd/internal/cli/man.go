@@ -34,7 +34,22 @@ func (p Program) man() string {
 		}
 	}
 	fmt.Fprintf(&b, ".SH EXIT STATUS\n%s\n", roff(strings.ReplaceAll(strings.TrimSpace(p.Exits), "\n", " ")))
+	items(&b, "ENVIRONMENT", p.Environment)
+	items(&b, "FILES", p.Files)
+	if p.SeeAlso != "" {
+		fmt.Fprintf(&b, ".SH SEE ALSO\n%s\n", roff(p.SeeAlso))
+	}
 	return b.String()
+}
+
+func items(b *strings.Builder, heading string, list []Item) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintf(b, ".SH %s\n", heading)
+	for _, i := range list {
+		fmt.Fprintf(b, ".TP\n\\fB%s\\fR\n%s\n", roff(i.Name), roff(i.Says))
+	}
 }
 
 // prose writes paragraphs; lines that are indented stay as they are.

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -22,7 +23,14 @@ type Program struct {
 	After   string // and after it, beginning with an empty line
 	Exits   string // which exit codes it gives, for the overview and the manual
 	Verbs   []Verb
+
+	// For the manual alone.
+	Environment, Files []Item
+	SeeAlso            string
 }
+
+// Item is a variable of the environment, or a file, and what it is for.
+type Item struct{ Name, Says string }
 
 // Run executes one command line and returns the exit code.
 func (p Program) Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -131,6 +139,18 @@ func (p Program) named(name string) (out []Verb) {
 	return out
 }
 
+// mode is the verb before a last word that is one of its modes, as in "rig smoke".
+func (p Program) mode(args []string) (v Verb, ok bool) {
+	last := len(args) - 1
+	for _, v = range p.all() {
+		modes, _, _ := strings.Cut(v.Args, " ")
+		if v.Name == strings.Join(args[:last], " ") && slices.Contains(strings.Split(modes, "|"), args[last]) {
+			return v, true
+		}
+	}
+	return Verb{}, false
+}
+
 // unknown says that no verb has this name, or which ones begin with it.
 func (p Program) unknown(c Console, name string) int {
 	name = manifest.Printable(name)
@@ -170,6 +190,9 @@ func (p Program) help(c Console, args []string) int {
 		return ExitOK
 	}
 	verbs := p.named(name)
+	if v, mode := p.mode(args); mode {
+		verbs = []Verb{v}
+	}
 	if len(verbs) == 0 {
 		return p.unknown(c, name)
 	}
