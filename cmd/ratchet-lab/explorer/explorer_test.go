@@ -93,7 +93,7 @@ func TestCases(t *testing.T) {
 }
 
 // TestWeakLayouts: layouts that are not power-safe by themselves are shown to lose a device, the
-// system that is to boot when the others fail (I1), or the truth.
+// system that is to boot when the others fail (I1), or the truth; the report ends with a case to replay for each.
 func TestWeakLayouts(t *testing.T) {
 	lab, err := explorer.NewLab(t)
 	if err != nil {
@@ -109,6 +109,13 @@ func TestWeakLayouts(t *testing.T) {
 		}
 		if len(y.Weak) == 0 {
 			t.Errorf("%s is said to be not power-safe, and no cut of %s shows it", l.Name, l.Breaks)
+		}
+		var r explorer.Report
+		var text strings.Builder
+		r.Add(y)
+		r.Print(&text)
+		if !strings.Contains(text.String(), "ratchet-lab replay --scenario "+l.Breaks+" --loader "+l.Name) {
+			t.Errorf("%s: the report tells no case:\n%s", l.Name, text.String())
 		}
 	}
 }
