@@ -98,6 +98,39 @@ func TestNextIsToSign(t *testing.T) {
 	contains(t, out, "Next: ratchet-release sign --key KEY ")
 }
 
+// TestMissingFiles: a file that is not there is told with who named it, and where.
+func TestMissingFiles(t *testing.T) {
+	dir := newDesk(t, "mqtt://127.0.0.1:1")
+	in := func(name string) string { return filepath.Join(dir, name) }
+	suit := released(t, dir, "r", "5")
+	write(t, in("none.toml"), "version = \"1.4.0\"\nsequence = 6\n[[component]]\n"+
+		"name = \"rootfs\"\nfile = \"no.img\"\n")
+	_, errs := do(t, cli.ExitFailed, "build", "--dir", dir, in("none.toml"))
+	contains(t, errs, in("none.toml")+":5: component[1].file: cannot read image: ", "no.img: no such file")
+	_, errs = do(t, cli.ExitFailed, "publish", "--dir", dir, "--offer-only", suit)
+	contains(t, errs, "cannot reach the broker mqtt://127.0.0.1:1 (broker.url of ratchet-release.toml): ")
+	_, errs = do(t, cli.ExitFailed, "publish", "--dir", dir, "--offer-only", "--broker", "mqtt://127.0.0.1:2", suit)
+	contains(t, errs, "cannot reach the broker mqtt://127.0.0.1:2 (--broker): ")
+	write(t, in("token.toml"), "public = \"no.pub.pem\"\ncommand = [\"true\"]\n")
+	_, errs = do(t, cli.ExitFailed, "sign", "--key", in("token.toml"), suit)
+	contains(t, errs, in("token.toml")+":1: public: cannot read public key: ")
+	for _, name := range []string{"release.pem", "release.pub.pem"} {
+		if err := os.Remove(in("keys/" + name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, errs = do(t, cli.ExitFailed, "sign", "--dir", dir, suit)
+	contains(t, errs, "ratchet-release.toml:", "keys.release: cannot read private key: ")
+	_, errs = do(t, cli.ExitFailed, "verify", "--dir", dir, suit)
+	contains(t, errs, "ratchet-release.toml:", "keys.anchors: cannot read public key: ")
+	write(t, in("ratchet-release.toml"), "[keys]\nanchors = \"x\"\n")
+	_, errs = do(t, cli.ExitFailed, "verify", "--dir", dir, suit)
+	contains(t, errs, "ratchet-release.toml:2:11: keys.anchors: want an array")
+	if strings.Contains(errs, "no --key given") {
+		t.Errorf("a bad file is told as a missing flag:\n%s", errs)
+	}
+}
+
 func TestBuildIsByteStable(t *testing.T) {
 	dir, file := workshop(t)
 	out, _ := do(t, 0, "build", "-o", filepath.Join(dir, "1.suit"), file)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"flag"
+	"fmt"
 	"path/filepath"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
 
 // brokerFlags defines the flags that replace the configuration's values.
@@ -19,6 +22,9 @@ func brokerFlags(fs *flag.FlagSet) func(broker.Options) broker.Options {
 	fs.StringVar(&f.Username, "username", "", "user `NAME` at the broker")
 	fs.StringVar(&f.Password, "password-file", "", "`FILE` that holds the password")
 	return func(o broker.Options) broker.Options {
+		if f.URL != "" {
+			o.Fallback = ""
+		}
 		for _, v := range []struct{ to, from *string }{
 			{&o.URL, &f.URL}, {&o.CA, &f.CA}, {&o.Cert, &f.Cert}, {&o.Key, &f.Key}, {&o.Username, &f.Username},
 			{&o.Password, &f.Password},
@@ -30,6 +36,14 @@ func brokerFlags(fs *flag.FlagSet) func(broker.Options) broker.Options {
 		o.AllowPlain = o.AllowPlain || f.AllowPlain
 		return o
 	}
+}
+
+// noFlag tells of a flag that is missing where there is no release directory to say it instead.
+func noFlag(name string, err error) error {
+	if errors.Is(err, workspace.ErrNone) {
+		return fmt.Errorf("no %s given: %w", name, err)
+	}
+	return err
 }
 
 // rootFlags are those of whoever makes what the trust root stands behind.

@@ -136,7 +136,7 @@ func TestRootFileErrors(t *testing.T) {
 		"nam = \"x\"\n":                       "unknown key \"nam\"",
 		"name = \"acme\"\n":                   "expires: is missing",
 		head + "[signer.a]\n":                 "signer.a.key: is missing",
-		head + "[signer.a]\nkey = \"none\"\n": "cannot read public key",
+		head + "[signer.a]\nkey = \"none\"\n": "root.toml:5: signer.a.key: cannot read public key",
 		"algorithms = [\"rsa\"]\nexpires = 2099-01-01T00:00:00Z\n": "algorithms: \"rsa\" is not one of",
 		head + signer +
 			"[[role]]\nname = \"rot\"\n": "root.toml:7: role[1].name: \"rot\"",

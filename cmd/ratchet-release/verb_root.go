@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
@@ -122,7 +121,7 @@ live (keys new), name them in root.toml with a threshold, and begin with "root r
 				if *name == "" {
 					d, err := workspace.Load(*dir)
 					if err != nil {
-						return fmt.Errorf("no --name given: %w", err)
+						return noFlag("--name", err)
 					}
 					*name = d.Vendor.Domain
 				}

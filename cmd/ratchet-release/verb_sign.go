@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
+	"os"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/campaign"
@@ -37,10 +37,13 @@ a TOML file that names a signing command, for keys that live in a token or a ser
 				if *key == "" {
 					d, err := workspace.Load(*dir)
 					if err != nil {
-						return fmt.Errorf("no --key given: %w", err)
+						return noFlag("--key", err)
 					}
 					if *key = d.Path(d.Keys.Release); *key == "" {
 						return cli.Usage("no --key given, and %s names no keys.release", workspace.FileName)
+					}
+					if _, err := os.Stat(*key); err != nil {
+						return d.Errorf("keys.release", "cannot read private key: %v", err)
 					}
 				}
 				if *out == "" {

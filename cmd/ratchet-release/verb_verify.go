@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"context"
 	"flag"
 
@@ -65,7 +63,7 @@ func anchorsFor(c cli.Console, dir string, names []string, es256, eddsa bool) (m
 	}
 	d, err := workspace.Load(dir)
 	if err != nil {
-		return nil, fmt.Errorf("no --key given: %w", err)
+		return nil, noFlag("--key", err)
 	}
 	d.Keys.Legacy = d.Keys.Legacy || es256 || eddsa
 	return d.Anchors()

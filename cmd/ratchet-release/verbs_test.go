@@ -56,7 +56,7 @@ func TestCommandLine(t *testing.T) {
 		{"publish --withdraw a", 2, "", "takes no file"},
 		{"publish --images-only --offer-only a", 2, "", "nothing to do"},
 		{"publish --channel c a", 2, "", "no broker"},
-		{"publish --broker mqtts://b a", 2, "", "no channel and no device"},
+		{"publish --broker mqtts://b a", 2, "", "no channel and no device: this is not a release directory"},
 		{"publish --broker mqtt://b --channel c a", 1, "", "not encrypted"},
 		{"publish --broker mqtts://u:p@b --channel c a", 1, "", "user information in the URL"},
 		{"publish --broker mqtts://b --channel a/b x", 2, "", "channel"},

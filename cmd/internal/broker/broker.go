@@ -99,7 +99,11 @@ func (o Options) dial(ctx context.Context) (*guarded, error) {
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
-		return nil, fmt.Errorf("cannot reach the broker: %w", err)
+		from := "--broker"
+		if o.Fallback != "" {
+			from = "broker.url of " + o.Fallback
+		}
+		return nil, fmt.Errorf("cannot reach the broker %s (%s): %w", o.URL, from, err)
 	}
 	if !secure {
 		return newGuarded(conn), nil

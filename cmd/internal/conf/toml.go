@@ -110,7 +110,11 @@ func Decode(name string, b []byte, into any) (Document, error) {
 	case errors.As(err, &bad):
 		line, column := bad.Position()
 		what := plain(strings.TrimPrefix(bad.Error(), "toml: "))
-		if key := strings.Join(bad.Key(), "."); key != "" {
+		key := strings.Join(bad.Key(), ".")
+		if key == "" {
+			key = keyAt(b, line)
+		}
+		if key != "" {
 			what = key + ": " + what
 		}
 		return Document{}, fmt.Errorf("%s:%d:%d: %s", name, line, column, what)
@@ -223,6 +227,23 @@ func keyLines(b []byte, ints map[string]bool) map[string]int {
 		}
 	}
 	return lines
+}
+
+// keyAt is the key that begins on a line; "" where the document is not valid, or none or more than one does.
+func keyAt(b []byte, line int) (key string) {
+	var any map[string]any
+	if toml.Unmarshal(b, &any) != nil {
+		return ""
+	}
+	for k, at := range keyLines(b, map[string]bool{}) {
+		if at == line {
+			if key != "" {
+				return ""
+			}
+			key = shown(k)
+		}
+	}
+	return key
 }
 
 // Quote writes a basic string.

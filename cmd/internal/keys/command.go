@@ -72,7 +72,7 @@ func readCommandSigner(path string) (*trust.Signer, error) {
 	}
 	key, err := Public(public)
 	if err != nil {
-		return nil, err
+		return nil, doc.Errorf("public", "%v", err)
 	}
 	return trust.NewSigner(commandSigner{key: key, command: f.Command, dir: dir})
 }

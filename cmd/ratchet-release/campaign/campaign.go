@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
@@ -69,6 +70,9 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 		f.Manifest = filepath.Join(filepath.Dir(path), f.Manifest)
 	}
 	m, err := releasable(c, f.Manifest, trusted, vendors, s.Classes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return doc.Errorf("manifest", "%v", err)
+	}
 	if err != nil {
 		return err
 	}

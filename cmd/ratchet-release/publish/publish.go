@@ -40,6 +40,10 @@ func (o Options) Topics(d workspace.Folder, devices []string) ([]string, error) 
 	if o.Channel == "" && len(devices) == 0 {
 		o.Channel = d.Broker.Channel
 	}
+	if d.None() && o.Channel == "" && len(devices) == 0 {
+		return nil, cli.Usage("no channel and no device: this is not a release directory (it has no %s); name one "+
+			"with --dir, or give --channel NAME or --device ID", workspace.FileName)
+	}
 	if len(devices) == 0 {
 		devices = []string{""}
 	}

@@ -153,6 +153,9 @@ func makeImage(ctx context.Context, im imagePlan, component, dir string) (author
 		content []byte
 		err     error
 	)
+	if _, err := os.Stat(im.file); err != nil {
+		return author.Image{}, "", im.doc.Errorf(im.key+".file", "cannot read image: %v", err)
+	}
 	if im.embed {
 		p, content, err = embed(ctx, im)
 	} else {

@@ -83,6 +83,7 @@ type Plan struct {
 // imagePlan says where an image comes from and how it is offered.
 type imagePlan struct {
 	key      string // of the release file, for errors
+	doc      conf.Document
 	slot     int
 	file     string // path
 	compress bool
@@ -296,6 +297,7 @@ func componentImages(doc conf.Document, key string, c componentFile) ([]imagePla
 // locate settles where the payload will be found: the image's own URI, or a base URL of the
 // component, the release or the desk.
 func (i *imagePlan) locate(doc conf.Document, dir string, f releaseFile, c componentFile, d workspace.Folder) error {
+	i.doc = doc
 	if !filepath.IsAbs(i.file) {
 		i.file = filepath.Join(dir, i.file)
 	}

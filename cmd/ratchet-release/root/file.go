@@ -220,15 +220,16 @@ func (f rootFile) members(doc conf.Document, dir string) (map[string]trust.Membe
 		return filepath.Join(dir, p)
 	}
 	members := map[string]trust.Member{}
-	for name, s := range f.Signer {
+	for _, name := range slices.Sorted(maps.Keys(f.Signer)) {
+		s := f.Signer[name]
 		m := trust.Member{Name: name}
 		if s.Key == "" {
 			return nil, doc.Errorf("signer."+name+".key", "is missing")
 		}
-		for _, p := range append([]string{s.Key}, conf.NonEmpty(s.Lattice)...) {
+		for i, p := range append([]string{s.Key}, conf.NonEmpty(s.Lattice)...) {
 			k, err := keys.Public(path(p))
 			if err != nil {
-				return nil, err
+				return nil, doc.Errorf("signer."+name+[]string{".key", ".ml-dsa"}[i], "%v", err)
 			}
 			m.Keys = append(m.Keys, k)
 		}

@@ -60,6 +60,18 @@ type File struct {
 type Folder struct {
 	File
 	dir string // "" = none
+	doc conf.Document
+}
+
+// ErrNone: a directory is no release directory.
+var ErrNone = errors.New("is not a release directory")
+
+// None tells whether there is no release directory.
+func (d Folder) None() bool { return d.dir == "" }
+
+// Errorf is an error about the value of a key of ratchet-release.toml.
+func (d Folder) Errorf(key, format string, args ...any) error {
+	return d.doc.Errorf(key, format, args...)
 }
 
 // Load reads a release directory; one without a ratchet-release.toml is an error.
@@ -68,12 +80,13 @@ func Load(dir string) (Folder, error) {
 	d := Folder{dir: dir}
 	doc, err := conf.Read(path, &d.File)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Folder{}, fmt.Errorf("%s is not a release directory: it has no %s; make one with `ratchet-release "+
-			"init`, or name it with --dir", dir, FileName)
+		return Folder{}, fmt.Errorf("%s %w: it has no %s; make one with `ratchet-release "+
+			"init`, or name it with --dir", dir, ErrNone, FileName)
 	}
 	if err != nil {
 		return Folder{}, err
 	}
+	d.doc = doc
 	return d, d.check(doc)
 }
 
@@ -133,7 +146,11 @@ func (d Folder) Anchors() (trust.Keys, error) {
 	for i, p := range d.Keys.Anchors {
 		paths[i] = d.Path(p)
 	}
-	return keys.Anchors(paths, d.Keys.Legacy)
+	all, err := keys.Anchors(paths, d.Keys.Legacy)
+	if err != nil {
+		return all, d.Errorf("keys.anchors", "%v", err)
+	}
+	return all, nil
 }
 
 // DeviceKeys is the enrolled key of a device; ok is false when there is none. An unreadable one is
