@@ -125,6 +125,16 @@ func TestTeamRotatesTheRoot(t *testing.T) {
 	contains(t, out, "reason: root-refused")
 }
 
+// TestKeyAsRoot: a key in place of a root is told as one, not as an attack.
+func TestKeyAsRoot(t *testing.T) {
+	for _, args := range [][]string{{"root", "show", alicePub},
+		{"campaign", "plan", "--bundle", alicePub, "plan.toml"}} {
+		out, errs := do(t, cli.ExitRefused, args...)
+		contains(t, out, "reason: root-refused")
+		contains(t, errs, alicePub+" is refused: it is in PEM, as keys are", "Name a root, root-N.cbor")
+	}
+}
+
 // The lines that root.toml errors name.
 func TestRootFileErrors(t *testing.T) {
 	dir := t.TempDir()

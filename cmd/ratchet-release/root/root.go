@@ -37,6 +37,12 @@ func fault(what string, err error) error {
 		Advice: "Correct " + FileName + ". No device has seen this root."}
 }
 
+// inPEM is a key in place of a root.
+func inPEM(path string) error {
+	return &cli.Refusal{What: path, Reason: reason.RootRefused, Err: errors.New("it is in PEM, as keys are"),
+		Advice: "Name a root, root-N.cbor, or a bundle, " + BundleName + "."}
+}
+
 // Chain is a bundle: its file and where it leads.
 type Chain struct {
 	path  string
@@ -52,6 +58,9 @@ func ReadChain(path string) (Chain, error) {
 	}
 	if err != nil {
 		return Chain{}, err
+	}
+	if bytes.HasPrefix(b, []byte("-----BEGIN ")) {
+		return Chain{}, inPEM(path)
 	}
 	r, err := trust.Anchor(b)
 	if err != nil {
@@ -205,6 +214,9 @@ func Show(c cli.Console, path, bundle string) error {
 	b, err := files.Read(path, trust.MaxBundle, "root")
 	if err != nil {
 		return err
+	}
+	if bytes.HasPrefix(b, []byte("-----BEGIN ")) {
+		return inPEM(path)
 	}
 	if roots, err := trust.SplitBundle(b); err == nil {
 		return showBundle(c, path, b, roots)
