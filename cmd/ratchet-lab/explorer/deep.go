@@ -153,9 +153,7 @@ func (d *deep) cut(dev *Device, w *sim.World, c Cut, from *state) {
 	w.Reseed(c.chance(dev.seed))
 	w.PowerOn()
 	dev.settle(w)
-	after := dev.ghosts
-	after.cut(dev.rec.Phase, dev.l.Tries)
-	key := fmt.Sprint(dev.stateKey(w), after)
+	key := fmt.Sprint(dev.stateKey(w), dev.afterCut())
 	from.next[key]++
 	if known := d.states[key]; known != nil {
 		d.repeat(known, dev, w, c)
@@ -250,7 +248,7 @@ func (d *Device) cutOff(w *sim.World, c Cut) *Device {
 	for _, own := range []string{patient.Name, "armed", "rebooted"} {
 		delete(t.fired, own) // the lab's own, not the device's
 	}
-	t.ghosts.cut(d.rec.Phase, d.l.Tries)
+	t.ghosts = d.afterCut()
 	t.note("power cut (%v)", c)
 	t.checkFallback()
 	return t

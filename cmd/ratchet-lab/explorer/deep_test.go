@@ -1,9 +1,11 @@
 package explorer_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-lab/explorer"
+	"github.com/ratchet-ota/ratchet/hal/sim"
 )
 
 // TestStatesGoOnAlike: states that differ only in what the key leaves out go on alike.
@@ -30,5 +32,22 @@ func TestStatesGoOnAlike(t *testing.T) {
 		if y.Deep.Again == 0 {
 			t.Error("no state was played a second time")
 		}
+	}
+}
+
+// TestTrialsCutOffBeforeTheyAreOnRecord: the power goes behind each start of a slot that is armed, three times, while
+// the record still says arming. The loader gives the slot up, and it is true to say so.
+func TestTrialsCutOffBeforeTheyAreOnRecord(t *testing.T) {
+	lab, err := explorer.NewLab(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := explorer.Case{Scenario: "update", Loader: "uboot-files", Seed: 1}
+	for _, op := range []int64{44, 45, 51, 57} {
+		c.Cuts = append(c.Cuts, explorer.Cut{Op: op, Mode: sim.After, Cache: sim.Keep})
+	}
+	story, failed, err := lab.Replay(c)
+	if err != nil || failed || !strings.Contains(story, "trial-boots-exhausted") {
+		t.Errorf("failed %v, %v\n%s", failed, err, story)
 	}
 }

@@ -64,6 +64,7 @@ type Device struct {
 	brick     string
 	onReboot  func(*Device) // before the loader starts, where nothing was cut
 	stopped   bool
+	started   string // slot that the loader started, "" while it is at work
 	ghosts    ghosts
 	branch    func(*Device)     // before each operation, see Lab.Deep
 	forking   func() *sim.World // while branch runs
@@ -127,6 +128,7 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 	}
 	w.Restart()
 	w.SetRunning("/dev/a", "A")
+	d.started = "A"
 	d.mislabel("A")
 	if s.Setup != nil {
 		s.Setup(d)

@@ -19,17 +19,25 @@ type ghosts struct {
 // maxGhosts is as many as make a difference: the attempts to arm that are allowed, and one.
 const maxGhosts = 4
 
-func (g *ghosts) cut(phase life.Phase, tries int) {
+// afterCut is what they are when the power goes now.
+func (d *Device) afterCut() ghosts {
+	g, phase := d.ghosts, d.rec.Phase
 	switch phase {
 	case life.Arming, life.Rebooting:
 		g.Arms = min(g.Arms+1, maxGhosts)
 	}
+	// The slot can be armed before that is on record: then its boots are cut off in phase arming.
+	tried := phase == life.Arming && (d.started == "" || d.started == string(d.rec.Target))
 	switch phase {
 	case life.Rebooting, life.Trial, life.Confirming:
+		tried = true
+	}
+	if tried {
 		g.Trials = min(g.Trials+1, maxGhosts)
 	}
-	g.Worn = g.Worn || g.Trials >= tries
+	g.Worn = g.Worn || g.Trials >= d.l.Tries
 	g.Spent = g.Spent || g.Arms >= maxGhosts
+	return g
 }
 
 // enter begins a new attempt.

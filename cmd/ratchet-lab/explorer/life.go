@@ -25,6 +25,7 @@ func why(err error) string {
 // boot lets the loader start a system, through cuts and kernels that come to nothing. It returns
 // false when the device is a brick, or the case ends here.
 func (d *Device) boot() bool {
+	d.started = ""
 	for range 30 {
 		slot, err := "", error(nil)
 		if d.s.Bypass != nil {
@@ -64,7 +65,7 @@ func (d *Device) boot() bool {
 			d.W.Restart() // a panic, or the loader's watchdog: a reset keeps what the medium's cache holds
 			continue
 		}
-		d.read = map[string]int64{}
+		d.read, d.started = map[string]int64{}, slot
 		d.W.SetRunning(d.parts(slot)["rootfs"], slot)
 		d.mislabel(slot)
 		if d.s.OnBoot != nil {
@@ -88,6 +89,9 @@ func (d *Device) powerOn() bool {
 	_, why := d.W.Down()
 	if d.armed > 0 && d.W.Ops() >= d.armed {
 		d.note("power cut (%v)", d.cuts[d.done])
+		if len(d.cuts) > 1 { // one cut excuses nothing
+			d.ghosts = d.afterCut()
+		}
 		d.done++
 	} else {
 		d.note("the machine was reset: %s", why)
