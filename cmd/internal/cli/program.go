@@ -178,8 +178,11 @@ func (p Program) complete(c Console, args []string) int {
 	return ExitUsage
 }
 
-// help explains one verb or all verbs of a group.
+// help explains one verb or all verbs of a group. Flags and operands behind a verb are passed over.
 func (p Program) help(c Console, args []string) int {
+	if v, rest, ok := p.find(args); ok && len(rest) > 0 {
+		args = strings.Fields(v.Name)
+	}
 	name := strings.Join(args, " ")
 	switch name {
 	case "":

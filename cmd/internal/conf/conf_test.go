@@ -78,6 +78,29 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// TestPlaceOfNames: slots may be named 0 and 1, which are names and no numbers of an array.
+func TestPlaceOfNames(t *testing.T) {
+	var v struct {
+		Slots map[string]struct {
+			Path string `toml:"path"`
+		} `toml:"slots"`
+		Windows []struct {
+			From string `toml:"from"`
+		} `toml:"windows"`
+	}
+	text := "windows = [{from = \"1\"}]\n[slots.0]\npath = \"a\"\n[slots.1]\npath = \"b\"\n"
+	doc, err := conf.Decode("x.toml", []byte(text), &v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{"slots.0.path": "x.toml:3: slots.0.path: no",
+		"slots.1.path": "x.toml:5: slots.1.path: no", "windows.0.from": "x.toml:1: windows[1].from: no"} {
+		if got := doc.Errorf(key, "no").Error(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 func TestQuote(t *testing.T) {
 	for _, s := range []string{"", "plain", `a"b\c`, "tab\tline\nend", "ünïcode", "\x00\x1f\x7f"} {
 		var v struct {

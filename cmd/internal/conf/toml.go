@@ -25,9 +25,10 @@ const MaxSize = 1 << 20
 // Document is a TOML file that was decoded strictly. It knows where each key stands, so that what
 // is wrong with a value can be said with its line.
 type Document struct {
-	Name string
-	keys map[string]int // "table.key", "component.0.file" -> line
-	ints map[string]bool
+	Name   string
+	keys   map[string]int  // "table.key", "component.0.file" -> line
+	arrays map[string]bool // "component": what stands below it are numbers, not names
+	ints   map[string]bool // keys whose values are written as integers
 }
 
 // Integer reports whether the value of a key, outside of an array, is written as an integer.
@@ -38,24 +39,25 @@ func (d Document) Errorf(key, format string, args ...any) error {
 	text := fmt.Sprintf(format, args...)
 	for at := key; at != ""; at = at[:max(strings.LastIndexByte(at, '.'), 0)] {
 		if line, ok := d.keys[at]; ok {
-			return fmt.Errorf("%s:%d: %s: %s", d.Name, line, shown(key), text)
+			return fmt.Errorf("%s:%d: %s: %s", d.Name, line, d.shown(key), text)
 		}
 	}
-	return fmt.Errorf("%s: %s: %s", d.Name, shown(key), text)
+	return fmt.Errorf("%s: %s: %s", d.Name, d.shown(key), text)
 }
 
 // shown writes "component.0.file" as people count: "component[1].file".
-func shown(key string) string {
+func (d Document) shown(key string) string {
 	var b strings.Builder
-	for i, part := range strings.Split(key, ".") {
-		if n, err := strconv.Atoi(part); err == nil {
+	at := ""
+	for part := range strings.SplitSeq(key, ".") {
+		if n, err := strconv.Atoi(part); err == nil && d.arrays[at] {
 			fmt.Fprintf(&b, "[%d]", n+1)
-			continue
+		} else if at == "" {
+			b.WriteString(part)
+		} else {
+			b.WriteString("." + part)
 		}
-		if i > 0 {
-			b.WriteByte('.')
-		}
-		b.WriteString(part)
+		at = strings.TrimPrefix(at+"."+part, ".")
 	}
 	return b.String()
 }
@@ -121,9 +123,7 @@ func Decode(name string, b []byte, into any) (Document, error) {
 	case err != nil:
 		return Document{}, fmt.Errorf("%s: %w", name, err)
 	}
-	d := Document{Name: name, ints: map[string]bool{}}
-	d.keys = keyLines(b, d.ints)
-	return d, nil
+	return placed(name, b), nil
 }
 
 var (
@@ -178,16 +178,17 @@ func integers(at string, v *unstable.Node, into map[string]bool) {
 	}
 }
 
-// keyLines finds the line of each table and key of a valid document. Keys inside of inline tables
-// count to the key that holds the table. The keys of integers are added to ints.
-func keyLines(b []byte, ints map[string]bool) map[string]int {
+// placed is a valid document, with where each table and key stands, and what it is. Keys inside of inline tables
+// count to the key that holds the table.
+func placed(name string, b []byte) Document {
+	d := Document{Name: name, keys: map[string]int{}, arrays: map[string]bool{}, ints: map[string]bool{}}
 	var newlines []int
 	for i, c := range b {
 		if c == '\n' {
 			newlines = append(newlines, i)
 		}
 	}
-	lines, elements, table := map[string]int{}, map[string]int{}, ""
+	elements, table := map[string]int{}, ""
 	p := unstable.Parser{}
 	p.Reset(b)
 	for p.NextExpression() {
@@ -210,8 +211,12 @@ func keyLines(b []byte, ints map[string]bool) map[string]int {
 		}
 		switch e.Kind {
 		case unstable.KeyValue:
-			integers(at, e.Value(), ints)
+			integers(at, e.Value(), d.ints)
+			if e.Value().Kind == unstable.Array {
+				d.arrays[at] = true
+			}
 		case unstable.ArrayTable:
+			d.arrays[at] = true
 			elements[at]++
 			at += "." + strconv.Itoa(elements[at]-1)
 			table = at
@@ -222,11 +227,11 @@ func keyLines(b []byte, ints map[string]bool) map[string]int {
 			table = at
 		}
 		line, _ := slices.BinarySearch(newlines, offset)
-		if _, ok := lines[at]; !ok {
-			lines[at] = line + 1
+		if _, ok := d.keys[at]; !ok {
+			d.keys[at] = line + 1
 		}
 	}
-	return lines
+	return d
 }
 
 // keyAt is the key that begins on a line; "" where the document is not valid, or none or more than one does.
@@ -235,12 +240,13 @@ func keyAt(b []byte, line int) (key string) {
 	if toml.Unmarshal(b, &any) != nil {
 		return ""
 	}
-	for k, at := range keyLines(b, map[string]bool{}) {
+	d := placed("", b)
+	for k, at := range d.keys {
 		if at == line {
 			if key != "" {
 				return ""
 			}
-			key = shown(k)
+			key = d.shown(k)
 		}
 	}
 	return key
