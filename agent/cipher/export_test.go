@@ -27,3 +27,6 @@ func OpenGCMAfter(total uint64, r io.Reader, key, nonce []byte) (io.Reader, erro
 func Longer(total uint64, n int) (uint64, error) { return longer(total, n) }
 
 func EncStructure(protected []byte) []byte { return encStructure(protected) }
+
+// ContentKey is the key that Unwrap found.
+func ContentKey(s Stream) []byte { return s.key }

@@ -398,6 +398,48 @@ func TestKeyIDIsHandedOn(t *testing.T) {
 	}
 }
 
+// A key id is a hint that is followed first: a recipient that names this device's key is asked before one that
+// names none, although the key opens that one too, with another content key in it.
+func TestKeyIDComesFirst(t *testing.T) {
+	kek := []byte("bbbbbbbbbbbbbbbb")
+	key := parse(t, map[int]any{1: 4, 2: []byte("kid-1"), -1: kek})
+	enc := func(v any) []byte {
+		b, err := cbor.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	right := random(16, 1)
+	var recipients []any
+	for _, r := range []struct {
+		id  string
+		cek []byte
+	}{{"", random(16, 2)}, {"kid-1", right}} {
+		wrapped, err := cipher.Wrap(kek, r.cek)
+		if err != nil {
+			t.Fatal(err)
+		}
+		header := map[int]any{1: manifest.A128KW}
+		if r.id != "" {
+			header[4] = []byte(r.id)
+		}
+		recipients = append(recipients, []any{[]byte{}, header, wrapped})
+	}
+	e, err := manifest.ParseEncryption(enc(cbor.Tag{Number: 96, Content: []any{enc(map[int]any{1: 1}),
+		map[int]any{5: make([]byte, 12)}, nil, recipients}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := cipher.Unwrap(e, keys(t, key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cipher.ContentKey(s); !bytes.Equal(got, right) {
+		t.Errorf("content key %x, want that of the recipient that names the key, %x", got, right)
+	}
+}
+
 func sealError(t *testing.T, s string, alg int64, to []cipher.Key, random io.Reader) error {
 	t.Helper()
 	_, err := cipher.Seal(io.Discard, strings.NewReader(s), alg, to, random)

@@ -140,6 +140,17 @@ func TestWindowSkippedDay(t *testing.T) {
 	}
 }
 
+// TestWindowEndlessZone: Go gives Cairo's change of the clock of 2040 as the end of the zone that begins there;
+// the search ends all the same.
+func TestWindowEndlessZone(t *testing.T) {
+	w := policy.Window{From: 60, To: 120, Zone: zone(t, "Africa/Cairo")}
+	now := time.Date(2040, 12, 31, 12, 0, 0, 0, w.Zone)
+	wait, open := policy.UntilOpen([]policy.Window{w}, now)
+	if want := 13 * time.Hour; open || wait != want {
+		t.Errorf("open %t, wait %s, want %s", open, wait, want)
+	}
+}
+
 // TestWindowWait: an open window is not waited for; where none will open, one looks again in a day.
 func TestWindowWait(t *testing.T) {
 	now := time.Date(2026, 11, 23, 2, 0, 0, 0, time.UTC)

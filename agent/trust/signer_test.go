@@ -109,6 +109,18 @@ func TestHardwareModule(t *testing.T) {
 	}
 }
 
+// TestSignerThatFails: the desk tells a module that did not answer from a document that is not good.
+func TestSignerThatFails(t *testing.T) {
+	gone := errors.New("the token was pulled out")
+	s, _ := inModule(t, func([]byte) ([]byte, error) { return nil, gone })
+	if _, err := trust.SignDocument("plan", document(t, "plan", payload), s); !errors.Is(err, gone) {
+		t.Errorf("a document: %v, want the module's own error", err)
+	}
+	if _, err := s.Sign([]byte("manifest"), nil); !errors.Is(err, gone) {
+		t.Errorf("an envelope: %v, want the module's own error", err)
+	}
+}
+
 // TestModulesOfOtherKinds: Ed25519 and ML-DSA-65 sign the message itself, in a module too.
 func TestModulesOfOtherKinds(t *testing.T) {
 	for _, alg := range []int64{trust.Ed25519, trust.MLDSA65, trust.ESP384} {

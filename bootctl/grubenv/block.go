@@ -64,8 +64,11 @@ func nextLine(b []byte) int {
 	return -1
 }
 
-// cut splits a line into name and raw value. A comment has no name of ours.
+// cut splits a line into name and raw value. A comment has no name, as in load_env.
 func cut(line []byte) (name string, value []byte) {
+	if line[0] == '#' {
+		return "", nil
+	}
 	n, v, _ := bytes.Cut(line, []byte("="))
 	return string(n), bytes.TrimSuffix(v, []byte("\n"))
 }

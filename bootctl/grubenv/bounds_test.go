@@ -73,7 +73,7 @@ func TestLines(t *testing.T) {
 		"ORDER=B A\n": "B", "ORDER=\\B\n": "B", "#ORDER=B\n": "A", "x=\\\nORDER=B\n": "A", "x=\\\\\nORDER=B\n": "B",
 		"ORDER=A\nORDER=B\n": "B", "\nORDER=B\n": "A", "=\n": "A", "x=": "", "x=\\": "", "\n": "",
 		"A_OK=0\nORDER=B\n": "B", "A_OK=\n": "B", "A_TRY=1\n": "B", "A_TRY=\n": "B", "A_TRY=0\n": "A",
-		"A_OK=1\\\n1\n": "B",
+		"A_OK=1\\\n1\n": "B", "#x_OK=0\nORDER=#x A B\n": "#x",
 	} {
 		d := &boottest.Disk{}
 		d.Put(file, pad("# GRUB Environment Block\n"+content))

@@ -143,6 +143,17 @@ func TestListBounds(t *testing.T) {
 	}
 }
 
+// TestLastByte: an entry of one letter in the last byte is somebody's, and is kept.
+func TestLastByte(t *testing.T) {
+	raw := make([]byte, 64)
+	copy(raw[4:], "a="+strings.Repeat("x", 56)+"\x00q")
+	binary.LittleEndian.PutUint32(raw, crc32.ChecksumIEEE(raw[4:]))
+	vars, err := ubootenv.Decode(raw, false)
+	if err != nil || len(vars) != 2 || !strings.HasPrefix(vars[1], "q") {
+		t.Errorf("%q, %v: want two entries", vars, err)
+	}
+}
+
 // TestConfigBounds: sizes, offsets and neighbours just so, and one beyond.
 func TestConfigBounds(t *testing.T) {
 	for text, says := range map[string]string{
