@@ -151,7 +151,7 @@ func (s *Stored) budgets() []Budget {
 	if s.Rec.Phase != Idle {
 		out = append(out, s.Budget)
 	}
-	if s.Waiting.Digest != s.Rec.Digest && s.Waiting.Budget.counted() {
+	if s.Waiting.Digest != "" && s.Waiting.Digest != s.Rec.Digest && s.Waiting.Budget.counted() {
 		out = append(out, s.Waiting.Budget)
 	}
 	return out

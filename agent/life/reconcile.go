@@ -18,7 +18,8 @@ const (
 	RunsOther
 )
 
-// View is all that Reconcile looks at. It is read once at the start of the daemon.
+// View is all that Reconcile looks at. It is read once at the start of the daemon. Where there is no record, its
+// phase is Idle.
 type View struct {
 	HaveRecord bool // false: first boot, or the journal was lost
 	Record     Record
