@@ -26,7 +26,7 @@ func TestInvalid(t *testing.T) {
 		"a word":                      strings.Replace(a, "version 2", "version two", 1),
 		"a zero in front":             strings.Replace(a, "version 2", "version 02", 1),
 		"B's version":                 strings.Replace(a, "version 2", "version 1", 1),
-		"behind a NUL":                a + "\x00x",
+		"after a NUL":                 a + "\x00x",
 		"too long to be switched off": strings.Replace(a, "title", "options "+strings.Repeat("x", 345)+"\ntitle", 1),
 		"long":                        a + strings.Repeat("#\n", 4000),
 	} {

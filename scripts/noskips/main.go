@@ -81,7 +81,7 @@ func watch(in io.Reader, out io.Writer) (bad int, err error) {
 		case e.Action == "fail":
 			fmt.Fprint(out, said[name])
 		case e.Action == "skip" && e.Test != "" && !slices.ContainsFunc(always, func(why string) bool {
-			return strings.Contains(said[name], why)
+			return strings.Contains(lastLine(said[name]), why)
 		}):
 			bad++
 			fmt.Fprintf(out, "SKIPPED: %s\n%s", name, said[name])
@@ -91,4 +91,14 @@ func watch(in io.Reader, out io.Writer) (bad int, err error) {
 		}
 	}
 	return bad, lines.Err()
+}
+
+// lastLine is what a test that is skipped says at its end: why.
+func lastLine(said string) (line string) {
+	for l := range strings.Lines(said) {
+		if trimmed := strings.TrimSpace(l); !strings.HasPrefix(trimmed, "--- ") && !strings.HasPrefix(trimmed, "=== ") {
+			line = trimmed
+		}
+	}
+	return line
 }

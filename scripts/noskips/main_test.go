@@ -8,6 +8,7 @@ import (
 // TestWatch: what a machine lacks is told and counted, what no machine has is not, and failures are shown.
 func TestWatch(t *testing.T) {
 	const events = `{"Action":"run","Package":"p","Test":"TestLoop"}
+{"Action":"output","Package":"p","Test":"TestLoop","Output":"    x_test.go:2: no variables are logged\n"}
 {"Action":"output","Package":"p","Test":"TestLoop","Output":"    x_test.go:3: no loop device: exit status 1\n"}
 {"Action":"skip","Package":"p","Test":"TestLoop"}
 {"Action":"output","Package":"p","Test":"Role","Output":"    x_test.go:4: plays its roles for the other tests only\n"}
@@ -25,6 +26,7 @@ a line of the compiler's
 	var out strings.Builder
 	bad, err := watch(strings.NewReader(events), &out)
 	const want = `SKIPPED: p TestLoop
+    x_test.go:2: no variables are logged
     x_test.go:3: no loop device: exit status 1
     x_test.go:5: wrong
 FAIL	p	0.1s

@@ -135,7 +135,7 @@ func TestSignedAndRefused(t *testing.T) {
 	in, c, _ := desk(t)
 	sign := func(name string) (err error) {
 		for _, key := range []string{"alice.pem", "bob.pem"} {
-			err = root.Sign(c, in(name), "", in(key))
+			err = errors.Join(err, root.Sign(c, in(name), "", in(key)))
 		}
 		return err
 	}
