@@ -36,6 +36,11 @@ func Check(c *config.Config) error {
 		if _, err := mqttClient(c, slog.New(slog.DiscardHandler)); err != nil {
 			return err
 		}
+		if c.MQTT.PasswordFile != "" {
+			if _, err := secret(c.MQTT.PasswordFile); err != nil {
+				return c.Errorf("mqtt.password-file", "%v", err)
+			}
+		}
 	}
 	if _, err := healthPlan(c, func() (bool, time.Time) { return false, time.Time{} }); err != nil {
 		return err

@@ -116,10 +116,14 @@ func deviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, 
 	}
 	b, err := hal.ReadFile(fsys, path, 64<<10)
 	if err == nil {
-		return trust.ParsePrivate(b)
+		s, err := trust.ParsePrivate(b)
+		if err != nil {
+			return nil, c.Errorf("evidence.key", "%s: %v", path, err)
+		}
+		return s, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return nil, c.Errorf("evidence.key", "%v", err)
 	}
 	s, err := trust.Generate(trust.ESP256)
 	if err != nil {

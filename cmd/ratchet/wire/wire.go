@@ -60,7 +60,7 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 	if c.Health.Watchdog != "" {
 		w, err := linux.OpenWatchdog(c.Health.Watchdog)
 		if err != nil {
-			log.Error("there is no watchdog for trials", "error", err)
+			log.Error("there is no watchdog for trials", "error", c.Errorf("health.watchdog", "%v", err))
 		} else {
 			o.Watchdog = w
 		}

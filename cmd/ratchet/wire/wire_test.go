@@ -125,7 +125,7 @@ func TestOptionsBad(t *testing.T) {
 		{name: "bad decryption key", more: "decryption-keys = [\"DIR/nothing.pem\"]\n",
 			log: "encrypted images cannot be installed"},
 		{name: "bad health check", more: "[health]\ncommand = [{run = [\"true\"]}]\n", safe: "absolute path"},
-		{name: "no watchdog", more: "[health]\nwatchdog = \"DIR/watchdog9\"\n", log: "no watchdog for trials"},
+		{name: "no watchdog", more: "[health]\nwatchdog = \"DIR/watchdog9\"\n", log: "health.watchdog: "},
 		{name: "bad image server CA", more: "[http]\nca = \"DIR/nothing.pem\"\n", log: "no images can be loaded"},
 	} {
 		d := newDevice(t)
@@ -168,7 +168,7 @@ func TestDeviceKeyIsLeft(t *testing.T) {
 		d.put("state/device.key", text)
 		var log bytes.Buffer
 		o, _, err := wire.Options(d.config(""), nil, slog.New(slog.NewTextHandler(&log, nil)))
-		if err != nil || o.Signer != nil || !strings.Contains(log.String(), "there is no device key") {
+		if err != nil || o.Signer != nil || !strings.Contains(log.String(), "evidence.key: ") {
 			t.Errorf("%d bytes: %v, signer %v, %s", len(text), err, o.Signer, log.String())
 		}
 		_ = o.Journal.Close()
@@ -329,6 +329,8 @@ func TestCheckNamesTheKey(t *testing.T) {
 			want: `20: mqtt.keep-alive: `},
 		{name: "password of nobody", more: "[mqtt]\nurl = \"mqtts://broker\"\npassword-file = \"x\"\n",
 			want: `20: mqtt.password-file: `},
+		{name: "no password", more: "[mqtt]\nurl = \"mqtts://b\"\nusername = \"u\"\npassword-file = \"DIR/none\"\n",
+			want: `21: mqtt.password-file: open `},
 		{name: "late soak", more: "[health]\nsoak = \"1h\"\n",
 			want: `19: health.soak: the deadline (10m0s) must be later`},
 		{name: "early deadline", more: "[health]\ndeadline = \"1s\"\n", want: `19: health.deadline: `},
