@@ -35,9 +35,13 @@ func Refuse(what string, err error) error {
 	return &cli.Refusal{What: what, Reason: why(err), Err: err, Advice: advice(what, err)}
 }
 
-// advice is what to do at the desk about missing signatures; "" is what a device would say.
+// advice is what to do at the desk about what is no envelope and about missing signatures; "" is what a device would
+// say.
 func advice(what string, err error) string {
 	switch sign := "`ratchet-release sign --key KEY " + what + "`"; {
+	case why(err) == reason.EnvelopeMalformed:
+		return "This is not a well-formed envelope. " +
+			"Name the file that `ratchet-release build` or `sign` wrote, unchanged."
 	case errors.Is(err, manifest.ErrUnsigned):
 		return "Nobody has signed it. Run " + sign + "."
 	case errors.Is(err, trust.ErrThreshold):
