@@ -194,6 +194,20 @@ func TestDaemonUnusableConfig(t *testing.T) {
 	}
 }
 
+// TestDaemonTellsFaultsInOneLine: a status has one line for why it is as it is, whatever the file has.
+func TestDaemonTellsFaultsInOneLine(t *testing.T) {
+	b := newBox(t)
+	b.start()
+	b.status()
+	b.stop()
+	b.Write("ratchet.toml", []byte(b.Config()+"[policy]\nmin-batery-percent = 3\n[lgo]\n"))
+	b.start()
+	if st := b.status(); !strings.Contains(st.ModeWhy, "min-batery-percent") || !strings.Contains(st.ModeWhy, "; ") ||
+		!strings.Contains(st.ModeWhy, "lgo") || strings.Contains(st.ModeWhy, "\n") {
+		t.Errorf("why %q", st.ModeWhy)
+	}
+}
+
 // TestDaemonTwice: a second daemon ends and touches nothing; the first one goes on.
 func TestDaemonTwice(t *testing.T) {
 	b := newBox(t)

@@ -78,7 +78,7 @@ func assemble(path, stateDir string, w io.Writer) (*device, error) {
 		return d, fmt.Errorf("%w; and there is no last good configuration, %s", why, last)
 	}
 	if err == nil {
-		_, err = d.wire(c, []string{why.Error()}, w)
+		_, err = d.wire(c, []string{oneLine(why)}, w)
 	}
 	if err != nil {
 		return d, fmt.Errorf("%w; and the last good configuration cannot be used: %w", why, err)

@@ -2,9 +2,11 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
@@ -19,6 +21,7 @@ import (
 // bootSafe is what is left when not even a last good configuration is there: nothing is written, the
 // technician is answered, and systemd is not made to restart in a loop.
 func bootSafe(ctx context.Context, d *device, why error, w io.Writer) {
+	why = errors.New(oneLine(why))
 	d.log.Error("boot-safe mode: nothing is installed and no boot metadata is touched until this is corrected",
 		"error", why)
 	notify(sd.SdNotifyReady + "\nSTATUS=boot-safe mode: " + why.Error())
@@ -66,3 +69,6 @@ func minimalStatus(d *device, why error) control.Status {
 			"`, and restart the daemon."},
 	}
 }
+
+// oneLine is an error in one line, for status, evidence and systemd: a configuration may have several faults.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
