@@ -271,18 +271,27 @@ func TestTooFewSaysHowMany(t *testing.T) {
 	a, b, c := who(t, "a"), who(t, "b"), who(t, "c")
 	boot := grant(3, a, b, c)
 	boot.Scope.Component = "boot"
+	pair := who(t, "carol", trust.Ed25519, trust.MLDSA65)
+	half := person{pair.Member, pair.keys[:1]}
 	owners := []person{who(t, "alice", trust.ESP384), who(t, "bob")}
+	s := spec(t)
+	s.Roles[trust.RoleRoot] = trust.RoleSpec{Generation: 1, Grants: []trust.Grant{grant(2, owners...)}}
 	for name, tt := range map[string]struct {
 		grants []trust.Grant
+		signed person
 		want   string
 	}{
-		"one grant": {[]trust.Grant{grant(2, a, b)}, "signed by 1 of the 2 needed: too few signers"},
-		"two grants": {[]trust.Grant{boot, grant(2, a, b)}, "signed by 1 of the 3 needed for boot, " +
+		"one grant": {[]trust.Grant{grant(2, a, b)}, a, "signed by 1 of the 2 needed: too few signers"},
+		"two grants": {[]trust.Grant{boot, grant(2, a, b)}, a, "signed by 1 of the 3 needed for boot, " +
 			"by 1 of the 2 needed for other components: too few signers"},
-		"of one of two": {[]trust.Grant{boot, grant(2, b, c)}, "signed by 1 of the 3 needed for boot: too few signers"},
+		"of one of two": {[]trust.Grant{boot, grant(2, b, c)}, a,
+			"signed by 1 of the 3 needed for boot: too few signers"},
+		"half a pair": {[]trust.Grant{grant(1, pair)}, half, "signed by 0 of the 1 needed: too few signers"},
+		"half a pair, two grants": {[]trust.Grant{boot, grant(1, pair)}, half,
+			"signed by no signer with all keys: too few signers"},
 	} {
-		r := anchor(t, root(t, with(spec(t), trust.RoleRelease, tt.grants...), owners...))
-		_, err := r.Release(trust.Scope{}).Authenticate(payload, envelope(t, a))
+		r := anchor(t, root(t, with(s, trust.RoleRelease, tt.grants...), owners...))
+		_, err := r.Release(trust.Scope{}).Authenticate(payload, envelope(t, tt.signed))
 		if err == nil || err.Error() != tt.want || !errors.Is(err, trust.ErrNoSigner) {
 			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
@@ -318,6 +327,9 @@ func TestAttackSignerOutOfScope(t *testing.T) {
 		{"the general team at another vendor's",
 			trust.Scope{Vendors: [][16]byte{other}, Classes: here.Classes}, "rootfs",
 			[]person{all}, trust.ErrThreshold},
+		{"the application team where nobody may release the system",
+			trust.Scope{Vendors: [][16]byte{other}, Classes: here.Classes}, "rootfs",
+			[]person{app}, trust.ErrNoSigner},
 		{"the general team at a device that does not know what it is",
 			trust.Scope{}, "rootfs", []person{all}, trust.ErrThreshold},
 		{"one of two at boot", here, "boot", []person{all}, trust.ErrThreshold},

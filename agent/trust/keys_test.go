@@ -80,7 +80,7 @@ func sign98(t testing.TB, body map[any]any, attach bool, signers ...*trust.Signe
 func sign98As(t testing.TB, written, prot []byte, unprotected map[any]any, attach bool,
 	signers ...*trust.Signer) []byte {
 	t.Helper()
-	var sigs []any
+	sigs := []any{}
 	for _, s := range signers {
 		sp := enc(t, map[any]any{1: s.Key().Alg()})
 		tbs := enc(t, []any{"Signature", prot, sp, []byte{}, payload})
@@ -146,6 +146,8 @@ func TestAuthenticate(t *testing.T) {
 			anchors, [][]byte{sign98(t, map[any]any{3: 0}, false, foreign, ed)}, id(ed), nil},
 		{"COSE_Sign with an empty map as body header",
 			anchors, [][]byte{sign98As(t, []byte{0xa0}, []byte{}, map[any]any{}, false, ed)}, id(ed), nil},
+		{"COSE_Sign by others", anchors, [][]byte{sign98(t, nil, false, foreign)}, nil, trust.ErrNoSigner},
+		{"COSE_Sign by nobody", anchors, [][]byte{sign98(t, nil, false)}, nil, trust.ErrMalformed},
 		{"no kid", anchors, [][]byte{sign1(t, p256, algOf(-9), nil, false)}, id(p256), nil},
 		{"kid of another tool",
 			anchors, [][]byte{sign1(t, p256, algOf(-9), map[any]any{4: []byte("11")}, false)}, id(p256), nil},

@@ -163,6 +163,7 @@ func TestRootRefusesToBe(t *testing.T) {
 		}, "listed twice"},
 		"revoked something else":   {func(s *trust.RootSpec) { s.Revoked = []string{"md5:00"} }, "revoked"},
 		"revoked with a short sum": {func(s *trust.RootSpec) { s.Revoked = []string{"sha256:00"} }, "hex digits"},
+		"roles without signers":    {func(s *trust.RootSpec) { s.Members = nil }, "not in the list"},
 		"too many revoked digests": {func(s *trust.RootSpec) {
 			s.Revoked = make([]string, trust.MaxRevoked+1)
 		}, "at most"},
