@@ -398,11 +398,17 @@ func TestKeyIDIsHandedOn(t *testing.T) {
 	}
 }
 
-// A key id is a hint that is followed first: a recipient that names this device's key is asked before one that
-// names none, although the key opens that one too, with another content key in it.
+// A key id is a hint that is followed first: a recipient that names one of the device's keys is asked before one that
+// names none or another, although a key of the device opens that one too, with another content key in it.
 func TestKeyIDComesFirst(t *testing.T) {
-	kek := []byte("bbbbbbbbbbbbbbbb")
-	key := parse(t, map[int]any{1: 4, 2: []byte("kid-1"), -1: kek})
+	const kek, plainKEK = "bbbbbbbbbbbbbbbb", "cccccccccccccccc"
+	key := func(id, kek string) cipher.Key {
+		m := map[int]any{1: 4, -1: []byte(kek)}
+		if id != "" {
+			m[2] = []byte(id)
+		}
+		return parse(t, m)
+	}
 	enc := func(v any) []byte {
 		b, err := cbor.Marshal(v)
 		if err != nil {
@@ -410,33 +416,44 @@ func TestKeyIDComesFirst(t *testing.T) {
 		}
 		return b
 	}
-	right := random(16, 1)
-	var recipients []any
-	for _, r := range []struct {
-		id  string
-		cek []byte
-	}{{"", random(16, 2)}, {"kid-1", right}} {
-		wrapped, err := cipher.Wrap(kek, r.cek)
+	right, wrong := random(16, 1), random(16, 2)
+	for name, tt := range map[string]struct {
+		keys      []cipher.Key
+		id, under string // of the recipient that stands before the right one
+		kid       string // of the right one
+	}{
+		"behind one without an id":   {[]cipher.Key{key("kid-1", kek)}, "", kek, "kid-1"},
+		"behind one of another's id": {[]cipher.Key{key("kid-1", kek)}, "kid-2", kek, "kid-1"},
+		"behind one for a plain key": {[]cipher.Key{key("", plainKEK), key("kid-1", kek)}, "", plainKEK, "kid-1"},
+		"an id of one byte":          {[]cipher.Key{key("k", kek)}, "", kek, "k"},
+	} {
+		var recipients []any
+		for _, r := range []struct {
+			id, kek string
+			cek     []byte
+		}{{tt.id, tt.under, wrong}, {tt.kid, kek, right}} {
+			wrapped, err := cipher.Wrap([]byte(r.kek), r.cek)
+			if err != nil {
+				t.Fatal(err)
+			}
+			header := map[int]any{1: manifest.A128KW}
+			if r.id != "" {
+				header[4] = []byte(r.id)
+			}
+			recipients = append(recipients, []any{[]byte{}, header, wrapped})
+		}
+		e, err := manifest.ParseEncryption(enc(cbor.Tag{Number: 96, Content: []any{enc(map[int]any{1: 1}),
+			map[int]any{5: make([]byte, 12)}, nil, recipients}}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		header := map[int]any{1: manifest.A128KW}
-		if r.id != "" {
-			header[4] = []byte(r.id)
+		s, err := cipher.Unwrap(e, keys(t, tt.keys...))
+		if err != nil {
+			t.Fatal(err)
 		}
-		recipients = append(recipients, []any{[]byte{}, header, wrapped})
-	}
-	e, err := manifest.ParseEncryption(enc(cbor.Tag{Number: 96, Content: []any{enc(map[int]any{1: 1}),
-		map[int]any{5: make([]byte, 12)}, nil, recipients}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := cipher.Unwrap(e, keys(t, key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := cipher.ContentKey(s); !bytes.Equal(got, right) {
-		t.Errorf("content key %x, want that of the recipient that names the key, %x", got, right)
+		if got := cipher.ContentKey(s); !bytes.Equal(got, right) {
+			t.Errorf("%s: content key %x, want that of the recipient that names the key, %x", name, got, right)
+		}
 	}
 }
 
