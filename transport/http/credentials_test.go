@@ -1,7 +1,6 @@
 package http_test
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -178,39 +177,6 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// A proxy is used when it is configured, and only then.
-func TestProxy(t *testing.T) {
-	content := random(18, 1000)
-	s := newStore(content)
-	var through []string
-	proxy := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
-		through = append(through, r.URL.String())
-		s.ServeHTTP(w, r)
-	}))
-	defer proxy.Close()
-	t.Setenv("HTTP_PROXY", proxy.URL)
-	t.Setenv("http_proxy", proxy.URL)
-	t.Setenv("ALL_PROXY", proxy.URL)
-	w := newWorld(t)
-	w.serve("updates.example:80", "192.0.2.1", s.ServeHTTP)
-	if _, _, err := fetch(t.Context(),
-		newFetcher(t, w.options()).Source([]string{payloadURL}, 1000), 0, ""); err != nil || len(through) != 0 {
-		t.Errorf("%v, through the environment's proxy: %v", err, through)
-	}
-	if newFetcher(t, http.Options{}).Proxied() { // net/http reads the environment once per process
-		t.Error("a proxy is looked for where none is configured")
-	}
-	u, err := url.Parse(proxy.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := http.Options{Proxy: u, AllowPlain: []string{"http://updates.example"}, Backoff: fast, Retries: -1}
-	got, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{payloadURL}, 1000), 0, "")
-	if err != nil || !bytes.Equal(got, content) || len(through) != 1 || through[0] != payloadURL {
-		t.Errorf("%v, through the proxy: %v", err, through)
-	}
-}
-
 func TestValidate(t *testing.T) {
 	for name, tc := range map[string]struct {
 		options http.Options
@@ -236,7 +202,6 @@ func TestValidate(t *testing.T) {
 		"range": {http.Options{Credentials: map[string]http.Credentials{
 			"https://host": {Header: nethttp.Header{"range": {"x"}}}}}, "not theirs"},
 		"insecure":       {http.Options{TLS: &tls.Config{InsecureSkipVerify: true}}, "without verifying"},
-		"proxy":          {http.Options{Proxy: &url.URL{Scheme: "socks5", Host: "h"}}, "proxy"},
 		"limit":          {http.Options{Limit: 100}, "at least 128"},
 		"negative limit": {http.Options{Limit: -1}, "negative"},
 		"retries":        {http.Options{Retries: -2}, "negative"},

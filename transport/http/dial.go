@@ -42,41 +42,62 @@ func newRoundTripper(f *Fetcher) *nethttp.Transport {
 		TLSClientConfig:        f.tlsConfig(),
 	}
 	t.Protocols.SetHTTP1(true)
-	if f.options.Proxy != nil {
-		t.Proxy = nethttp.ProxyURL(f.options.Proxy)
+	t.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
+		return f.dial(ctx, address, false)
 	}
-	// Keep-alive probes would wake a radio; a silent peer is what Stall is for.
-	dialer := &net.Dialer{Timeout: f.options.Connect, KeepAlive: -1}
-	dialer.ControlContext = func(ctx context.Context, _, address string, _ syscall.RawConn) error {
-		return f.admitAddress(ctx, address)
-	}
-	t.DialContext = dialer.DialContext
-	if dial := f.options.DialContext; dial != nil {
-		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := dial(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-				if err := f.admitAddress(ctx, a.String()); err != nil {
-					c.Close()
-					return nil, err
-				}
-			}
-			return c, nil
-		}
-	}
-	if f.options.ClockUnset != nil && f.options.Proxy == nil {
-		t.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			return f.dialTLS(ctx, t, network, address)
-		}
+	t.DialTLSContext = func(ctx context.Context, _, address string) (net.Conn, error) {
+		return f.dialTLS(ctx, t.TLSClientConfig, address)
 	}
 	return t
 }
 
-// dialTLS is what net/http does by itself, for a device whose clock may not be set.
-func (f *Fetcher) dialTLS(ctx context.Context, t *nethttp.Transport, network, address string) (net.Conn, error) {
-	c := t.TLSClientConfig.Clone()
+// dial opens the connection to a server, through the proxy where one is for it. encrypted: TLS will run on it.
+func (f *Fetcher) dial(ctx context.Context, address string, encrypted bool) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if f.options.Proxy.Address(host, port, encrypted) == "" {
+		return f.dialServer(ctx, address)
+	}
+	// The proxy's own address was configured, and is not judged.
+	dial := f.options.DialContext
+	if dial == nil {
+		dial = f.dialer().DialContext
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*f.options.Connect) // to dial, and as long again for the proxy's answer
+	defer cancel()
+	return f.options.Proxy.Dial(ctx, dial, address, encrypted)
+}
+
+// dialer opens TCP connections. Keep-alive probes would wake a radio; a silent peer is what Stall is for.
+func (f *Fetcher) dialer() *net.Dialer { return &net.Dialer{Timeout: f.options.Connect, KeepAlive: -1} }
+
+// dialServer connects to a server itself, and judges the address that is really dialled.
+func (f *Fetcher) dialServer(ctx context.Context, address string) (net.Conn, error) {
+	if f.options.DialContext == nil {
+		dialer := f.dialer()
+		dialer.ControlContext = func(ctx context.Context, _, address string, _ syscall.RawConn) error {
+			return f.admitAddress(ctx, address)
+		}
+		return dialer.DialContext(ctx, "tcp", address)
+	}
+	c, err := f.options.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if a, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		if err := f.admitAddress(ctx, a.String()); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// dialTLS is what net/http does by itself, for a device whose clock may not be set, or through a proxy.
+func (f *Fetcher) dialTLS(ctx context.Context, config *tls.Config, address string) (net.Conn, error) {
+	c := config.Clone()
 	if c.ServerName == "" {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
@@ -84,9 +105,10 @@ func (f *Fetcher) dialTLS(ctx context.Context, t *nethttp.Transport, network, ad
 		}
 		c.ServerName = host
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*f.options.Connect) // to dial, and as long again for the handshake
+	// To dial, for the proxy's answer, and as long again for the handshake.
+	ctx, cancel := context.WithTimeout(ctx, 3*f.options.Connect)
 	defer cancel()
-	open := func(ctx context.Context) (net.Conn, error) { return t.DialContext(ctx, network, address) }
+	open := func(ctx context.Context) (net.Conn, error) { return f.dial(ctx, address, true) }
 	conn, err := secure.Dial(ctx, open, c, f.options.ClockUnset)
 	if err != nil {
 		return nil, err // not the nil of another type
@@ -96,9 +118,6 @@ func (f *Fetcher) dialTLS(ctx context.Context, t *nethttp.Transport, network, ad
 
 // admitAddress judges the address that is really dialled, after names have been resolved.
 func (f *Fetcher) admitAddress(ctx context.Context, address string) error {
-	if f.options.Proxy != nil {
-		return nil // the proxy's own address; it was configured
-	}
 	a, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return errors.Join(transport.ErrForbidden, err)

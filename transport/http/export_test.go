@@ -29,11 +29,8 @@ func (f *Fetcher) Dial(ctx context.Context, start *url.URL, redirected bool, add
 	if redirected {
 		h.reach = h.reach.onward()
 	}
-	return f.http.DialContext(context.WithValue(ctx, hopKey{}, h), "tcp", address)
+	return f.dial(context.WithValue(ctx, hopKey{}, h), address, false)
 }
-
-// Proxied reports whether requests may go through a proxy.
-func (f *Fetcher) Proxied() bool { return f.http.Proxy != nil }
 
 const (
 	MaxRetryAfter = maxRetryAfter

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	nethttp "net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -177,15 +176,13 @@ func TestBoundsOfOptions(t *testing.T) {
 		"no retries": {http.Options{Retries: -1}, true}, "bytes": {http.Options{MaxBytes: -1}, false},
 		"connect": {http.Options{Connect: -1}, false}, "stall": {http.Options{Stall: -1}, false},
 		"limit": {http.Options{Limit: 128}, true}, "low": {http.Options{Limit: 127}, false},
-		"1":             {http.Options{Limit: 1}, false},
-		"proxy":         {http.Options{Proxy: &url.URL{Scheme: "https", Host: "p"}}, true},
-		"proxy of none": {http.Options{Proxy: &url.URL{Scheme: "http"}}, false},
-		"user":          {http.Options{AllowPlain: []string{"http://u@host"}}, false},
-		"query":         {http.Options{AllowPlain: []string{"http://host/?x"}}, false},
-		"mark":          {http.Options{AllowPlain: []string{"http://host/#x"}}, false},
-		"slash":         {http.Options{AllowPlain: []string{"http://host/"}}, true},
-		"ftp":           {http.Options{Credentials: map[string]http.Credentials{"ftp://host": {}}}, false},
-		"none":          {http.Options{Credentials: map[string]http.Credentials{"https://ho st": {}}}, false},
+		"1":     {http.Options{Limit: 1}, false},
+		"user":  {http.Options{AllowPlain: []string{"http://u@host"}}, false},
+		"query": {http.Options{AllowPlain: []string{"http://host/?x"}}, false},
+		"mark":  {http.Options{AllowPlain: []string{"http://host/#x"}}, false},
+		"slash": {http.Options{AllowPlain: []string{"http://host/"}}, true},
+		"ftp":   {http.Options{Credentials: map[string]http.Credentials{"ftp://host": {}}}, false},
+		"none":  {http.Options{Credentials: map[string]http.Credentials{"https://ho st": {}}}, false},
 	} {
 		if err := tt.o.Validate(); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)

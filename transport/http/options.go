@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"net"
 	nethttp "net/http"
-	"net/url"
 	"slices"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/proxy"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
@@ -41,9 +41,9 @@ type Options struct {
 	// ClockUnset tells whether the clock was never set, so that it cannot say whether a server's
 	// certificate has begun (secure.Dial); nil: it is always good.
 	ClockUnset func() bool
-	// Proxy (http:// or https://) is used for every request; nil means none. The environment is not
-	// consulted. Behind a proxy the addresses that names stand for cannot be checked here.
-	Proxy *url.URL
+	// Proxy says which servers are reached through a proxy; nil means none. Such a server's name is
+	// resolved by the proxy, so the addresses that it stands for cannot be checked here.
+	Proxy *proxy.Proxy
 
 	MaxRedirects int           // per request; -1 none
 	MaxBytes     int64         // of one payload
@@ -94,9 +94,6 @@ func (o Options) Validate() error {
 	}
 	if err := secure.Check(o.TLS, "the server's"); err != nil {
 		return err
-	}
-	if p := o.Proxy; p != nil && (p.Scheme != "http" && p.Scheme != "https" || p.Hostname() == "") {
-		return errors.New("cannot use proxy: need http://host:port or https://host:port")
 	}
 	if o.MaxRedirects < -1 || o.Retries < -1 || o.MaxBytes < 0 || o.Limit < 0 || o.Connect < 0 || o.Stall < 0 {
 		return errors.New("cannot use negative limits; -1 stands for none in redirects and retries")

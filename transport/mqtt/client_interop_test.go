@@ -12,6 +12,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/proxy"
 	"github.com/ratchet-ota/ratchet/transport/transporttest"
 )
 
@@ -224,4 +225,19 @@ func TestExampleRefuses(t *testing.T) {
 		c.Close()
 		t.Error("the example speaks TLS 1.2")
 	}
+}
+
+// A device reaches Mosquitto through a proxy.
+func TestInteropProxy(t *testing.T) {
+	b := startMosquitto(t, plainConfig)
+	through := transporttest.NewProxy(t, false)
+	through.Hosts["broker.example:1883"] = "127.0.0.1:" + b.port
+	p, err := proxy.New(proxy.Options{URL: through.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := run(t, mqtt.Options{Broker: "mqtt://broker.example", AllowPlain: true, Proxy: p, DeviceID: "gateway-0001",
+		Backoff: fast})
+	until(t, "online through the proxy", online(c))
+	send(t, c, transport.Status, "fine")
 }

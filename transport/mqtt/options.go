@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/proxy"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
@@ -61,6 +62,9 @@ type Options struct {
 
 	// Logger gets one line per transition; nil discards.
 	Logger *slog.Logger
+
+	// Proxy says whether the broker is reached through a proxy; nil means that it is not.
+	Proxy *proxy.Proxy
 
 	// Dial replaces the TCP dialer (tests, a VPN in user space); TLS still runs on top of it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -42,7 +42,9 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 		// MQTT has its own keep-alive: TCP's probes every 15 s would keep a radio awake.
 		dial = (&net.Dialer{KeepAlive: -1}).DialContext
 	}
-	open := func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", c.broker.address) }
+	open := func(ctx context.Context) (net.Conn, error) {
+		return c.options.Proxy.Dial(ctx, dial, c.broker.address, true)
+	}
 	if !c.broker.tls {
 		return open(ctx)
 	}

@@ -18,6 +18,7 @@ type Config struct {
 	Boot     Boot            `toml:"boot"`
 	MQTT     *MQTT           `toml:"mqtt"`
 	HTTP     HTTP            `toml:"http"`
+	Proxy    Proxy           `toml:"proxy"`
 	Trust    Trust           `toml:"trust"`
 	Counter  Counter         `toml:"counter"`
 	Policy   Policy          `toml:"policy"`
@@ -175,6 +176,24 @@ type HTTP struct {
 	RetryMax Duration `toml:"retry-max"`
 	// array of tables: Credentials. Each is sent to its own origin only. They are read at the start.
 	Credentials []Credential `toml:"credentials"`
+}
+
+// Proxy is the table [proxy]: the HTTP proxy to the broker and to image servers.
+type Proxy struct {
+	// text (default what `HTTPS_PROXY` and `HTTP_PROXY` say): `http://host[:port]` or `https://host[:port]`, through
+	// which the broker and the image servers are reached by CONNECT; or `direct`: none, whatever the environment says.
+	// Health checks never use it.
+	URL string `toml:"url"`
+	// array of text (default what `NO_PROXY` says, if `url` is not set): Hosts that are reached without the proxy:
+	// `example.com` (and all names below it), `.example.com` (only those), an address, a block such as `10.0.0.0/8`;
+	// each but the block may end in `:port`.
+	NoProxy []string `toml:"no-proxy"`
+	// text: User name for the proxy.
+	Username string `toml:"username"`
+	// path: A file that holds the password. It is read at each connection.
+	PasswordFile string `toml:"password-file"`
+	// path (default the system's): Certificate authorities for a proxy of `https://`, PEM. Read at each connection.
+	CA string `toml:"ca"`
 }
 
 // Credential is one element of http.credentials.

@@ -9,6 +9,7 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // Check looks for what is wrong with the files that the configuration names, without touching a slot or a device.
@@ -31,6 +32,14 @@ func Check(c *config.Config) error {
 	}
 	if _, err := fetcher(c); err != nil {
 		return err
+	}
+	if _, err := clientTLS(c, "proxy.", secure.Files{CA: c.Proxy.CA}); err != nil {
+		return err
+	}
+	if c.Proxy.PasswordFile != "" {
+		if _, err := secret(c.Proxy.PasswordFile); err != nil {
+			return c.Errorf("proxy.password-file", "%v", err)
+		}
 	}
 	if c.MQTT != nil {
 		if _, err := mqttClient(c, slog.New(slog.DiscardHandler)); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/transport"
 	transporthttp "github.com/ratchet-ota/ratchet/transport/http"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/proxy"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
@@ -86,13 +87,51 @@ func wireNetwork(o *agent.Options, c *config.Config, log *slog.Logger) *mqtt.Cli
 	return fleet
 }
 
+// way says how servers are reached: as [proxy] says, or else the environment; nil: all directly.
+func way(c *config.Config) (*proxy.Proxy, error) {
+	x := c.Proxy
+	if x.URL == "direct" {
+		return nil, nil
+	}
+	if x.URL == "" && len(x.NoProxy) == 0 && x.Username == "" && x.PasswordFile == "" && x.CA == "" {
+		return proxy.Environment(os.Getenv)
+	}
+	o := proxy.Options{TLS: func() (*tls.Config, error) { return clientTLS(c, "proxy.", secure.Files{CA: x.CA}) }}
+	var p *proxy.Proxy
+	for _, part := range []struct {
+		key string
+		set func()
+	}{
+		{"proxy.url", func() { o.URL = x.URL }},
+		{"proxy.no-proxy", func() { o.NoProxy = x.NoProxy }},
+		{"proxy.username", func() { o.Username = x.Username }},
+		{"proxy.password-file", func() {
+			if x.PasswordFile != "" {
+				o.Password = func() ([]byte, error) { return secret(x.PasswordFile) }
+			}
+		}},
+	} {
+		part.set()
+		var err error
+		if p, err = proxy.New(o); err != nil {
+			return nil, c.Errorf(part.key, "%v", err)
+		}
+	}
+	return p, nil
+}
+
 func mqttClient(c *config.Config, log *slog.Logger) (*mqtt.Client, error) {
 	m := c.MQTT
+	p, err := way(c)
+	if err != nil {
+		return nil, err
+	}
 	t, err := clientTLS(c, "mqtt.", secure.Files{CA: m.CA, Certificate: m.Certificate, Key: m.Key})
 	if err != nil {
 		return nil, err
 	}
-	o := mqtt.Options{DeviceID: c.Device.ID, Root: c.Trust.Root != "", ClockUnset: clockUnset, Logger: log}
+	o := mqtt.Options{DeviceID: c.Device.ID, Root: c.Trust.Root != "", Proxy: p, ClockUnset: clockUnset,
+		Logger: log}
 	for _, part := range []struct {
 		key string
 		set func()
@@ -126,7 +165,12 @@ func fetcher(c *config.Config) (func(urls []string, size int64) (slots.Source, e
 	if err != nil {
 		return nil, err
 	}
-	o := transporthttp.Options{TLS: t, ClockUnset: clockUnset, Credentials: map[string]transporthttp.Credentials{}}
+	p, err := way(c)
+	if err != nil {
+		return nil, err
+	}
+	o := transporthttp.Options{TLS: t, Proxy: p, ClockUnset: clockUnset,
+		Credentials: map[string]transporthttp.Credentials{}}
 	set := func(key string) error {
 		if err := o.Validate(); err != nil {
 			return c.Errorf(key, "%v", err)
