@@ -85,7 +85,7 @@ func New(o Options) (*Agent, error) {
 		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online,
 		Signer: o.Signer, Counter: a.counterNow,
 		Trust: func() control.TrustStatus { return *a.trusts.Load() }, Store: a.st, View: a.view, Intake: a.in,
-		Ask: a.ask, Adopt: a.adopt, Abort: a.abort.fire})
+		Ask: a.ask, Adopt: a.adopt, End: a.end})
 	return a, nil
 }
 

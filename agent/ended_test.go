@@ -99,3 +99,40 @@ func TestEndedAndStopped(t *testing.T) {
 		t.Errorf("%d of 5: told that it was ended, and installed", lost)
 	}
 }
+
+// TestEndedIsDurable: a person ends the update while it is written, and the journal does not take it. The person is
+// told so, and not that the update was ended; it goes on.
+func TestEndedIsDurable(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		bubble(t, 9200, func(r *rig) {
+			slow := make(chan struct{})
+			r.source = func(string, int64) (body, error) { return &hanging{gone: slow}, nil }
+			var failing atomic.Bool
+			r.fault = func() error {
+				if failing.Swap(false) {
+					return errors.New("no space left on device")
+				}
+				return nil
+			}
+			envs, asked := [][]byte{r.release(2, 2)}, false
+			var d control.Done
+			var err error
+			r.boot(&envs, func(a *agent.Agent) bool {
+				if a.Console().Status(context.Background()).Phase == "writing" && !asked {
+					asked = true
+					failing.Store(broken)
+					d, err = a.Console().Revert(context.Background(), "uid 7", "")
+					r.source = nil
+				}
+				return asked
+			})
+			close(slow)
+			r.play()
+			want := map[bool]string{false: "A", true: "B"}[broken]
+			told := strings.Contains(d.Says, "is ended")
+			if told == broken || (err != nil) != broken || r.runs() != want {
+				t.Errorf("broken %v: told %q, %v; slot %s runs", broken, d.Says, err, r.runs())
+			}
+		})
+	}
+}

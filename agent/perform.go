@@ -25,8 +25,8 @@ func (a *Agent) perform(ctx context.Context, do life.Action) life.Event {
 	switch do.(type) {
 	case life.Reach, life.Write, life.Check:
 	default:
-		if by := a.abort.disarm(); by != "" {
-			return life.Aborted{Moment: a.moment(), By: by}
+		if e := a.ended(); e != nil {
+			return e
 		}
 	}
 	switch do := do.(type) {
@@ -73,8 +73,8 @@ func (a *Agent) perform(ctx context.Context, do life.Action) life.Event {
 		}
 	}
 	if d.Class != life.OK { // from here on nobody is told that it was ended
-		if by := a.abort.disarm(); by != "" {
-			return life.Aborted{Moment: a.moment(), By: by}
+		if e := a.ended(); e != nil {
+			return e
 		}
 	}
 	d.Moment = a.moment()

@@ -60,7 +60,8 @@ type abort struct {
 	mu     sync.Mutex
 	step   context.Context
 	cancel context.CancelFunc
-	who    string // who ended it; "" nobody
+	who    string     // who ended it; "" nobody
+	done   chan reply // to them
 }
 
 // arm makes the present action one that can be ended.
@@ -75,25 +76,55 @@ func (b *abort) arm(ctx context.Context) context.Context {
 }
 
 // disarm makes nothing endable any more, and returns who ended it before.
-func (b *abort) disarm() string {
+func (b *abort) disarm() (by string, done chan reply) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.cancel != nil {
 		b.cancel()
 	}
-	by := b.who
-	b.step, b.cancel, b.who = nil, nil, ""
-	return by
+	by, done = b.who, b.done
+	b.step, b.cancel, b.who, b.done = nil, nil, "", nil
+	return by, done
 }
 
-// fire ends the action; it returns false when none is in progress that can be ended.
-func (b *abort) fire(by string) bool {
+// fire ends the action; it returns nil when none is in progress that can be ended.
+func (b *abort) fire(by string) chan reply {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.cancel == nil {
-		return false
+	if b.cancel == nil || b.who != "" {
+		return nil
 	}
-	b.who = by
+	b.who, b.done = by, make(chan reply, 1)
 	b.cancel()
-	return true
+	return b.done
+}
+
+// ended is the event of an action that a person has ended, who waits for the answer; nil when nobody has.
+func (a *Agent) ended() life.Event {
+	by, done := a.abort.disarm()
+	if by == "" {
+		return nil
+	}
+	a.pending = &request{done: done}
+	return life.Aborted{Moment: a.moment(), By: by}
+}
+
+// endWait is how long a person waits until what they ended has ended: a flush may take its time.
+const endWait = 30 * time.Second
+
+// end ends the action in progress on a person's word, and waits until that is durable; false when there is no
+// action that can be ended.
+func (a *Agent) end(ctx context.Context, by string) (life.Answer, bool, error) {
+	done := a.abort.fire(by)
+	if done == nil {
+		return life.Answer{}, false, nil
+	}
+	select {
+	case is := <-done:
+		return is.answer, true, is.err
+	case <-ctx.Done():
+		return life.Answer{}, true, ctx.Err()
+	case <-time.After(endWait):
+		return life.Answer{}, true, &intake.Refused{Reason: reason.UpdateInProgress, Detail: "it is being ended"}
+	}
 }

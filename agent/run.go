@@ -28,8 +28,8 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // keepWord makes durable, at the end, what a person was told or waits to be told.
 func (a *Agent) keepWord(ctx context.Context, event life.Event) {
-	if by := a.abort.disarm(); by != "" {
-		event = life.Aborted{Moment: a.moment(), By: by}
+	if e := a.ended(); e != nil {
+		event = e
 	}
 	if _, told := event.(life.Aborted); told {
 		a.turn(ctx, event)

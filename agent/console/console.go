@@ -44,8 +44,9 @@ type Options struct {
 	Ask func(ctx context.Context, run func(context.Context, life.State) (life.Event, error)) (life.Answer, error)
 	// Adopt makes a change of the book durable, and then has it hold. Only within Ask.
 	Adopt func(intake.Change) error
-	// Abort ends the action in progress on somebody's word; false when there is none that can be ended.
-	Abort func(by string) bool
+	// End ends the action in progress on somebody's word, and returns when that is durable; false when there
+	// is none that can be ended.
+	End func(ctx context.Context, by string) (life.Answer, bool, error)
 }
 
 // Slot is one slot for people.

@@ -22,9 +22,8 @@ func (c *Console) Revert(ctx context.Context, actor, note string) (control.Done,
 		if note != "" {
 			by += ": " + note
 		}
-		if c.o.Abort(by) {
-			return control.Done{Schema: control.Schema,
-				Says: "The update in progress is ended; the running system was not touched."}, nil
+		if is, ended, err := c.o.End(ctx, by); ended {
+			return control.Done{Schema: control.Schema, Says: is.Says}, err
 		}
 	}
 	asked := life.Asked{Verb: life.VerbRevert, Actor: actor, Note: note}

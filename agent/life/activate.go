@@ -14,11 +14,7 @@ import (
 // atomicity, old or new; after -> the target boots on trial, which phase arming leads to as well.
 // The opposite order, rebooting first recorded, could reboot for ever into the old slot.
 func try(t *turn) {
-	e, tries := t.e.(Done), t.Dev.Tries
-	if most := e.Boot.Caps.MaxTries; most > 0 {
-		tries = min(tries, most) // GRUB can count one
-	}
-	t.do(Try{t.Rec.Target, tries})
+	t.do(Try{t.Rec.Target, t.tries()})
 }
 
 func armed(t *turn) bool {
@@ -120,9 +116,6 @@ func (t *turn) seal(why reason.Reason) {
 		if !r.Ext.Revert {
 			if r.Ext.Sequence >= t.Floor.Sequence {
 				t.Floor = Floor{Sequence: r.Ext.Sequence, Digest: r.Digest}
-			}
-			if t.Waits() {
-				t.Waiting = Waiting{}
 			}
 			t.ops(Bind{r.Ext.Sequence, r.Digest}, PutFinal{Digest: r.Digest, Why: reason.AlreadyInstalled})
 		}

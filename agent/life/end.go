@@ -24,7 +24,7 @@ func (t *turn) end(e ending) {
 	if t.Permitted == r.Digest {
 		t.Permitted = "" // a permit goes with the update that it allowed: it allows once
 	}
-	if !e.keep {
+	if !e.keep && !t.Frozen { // else they are the other version's, which goes on with them
 		t.ops(DropCheckpoints{}, PutEnvelope{})
 		if t.Waits() {
 			t.Waiting = Waiting{}

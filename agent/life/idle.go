@@ -155,7 +155,10 @@ func (t *turn) wake() {
 }
 
 // abortedLate: a look that was begun did not take place.
-func abortedLate(t *turn) { t.TendAt, t.Tending, t.First = 0, false, false }
+func abortedLate(t *turn) {
+	t.refused(reason.NothingToDo, "the update had ended already", false)
+	t.TendAt, t.Tending, t.First = 0, false, false
+}
 
 func tendNotTaken(t *turn) { t.lapse(t.e.(NotTaken).Text) }
 

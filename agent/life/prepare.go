@@ -193,9 +193,23 @@ func checkedLongAgo(t *turn) {
 	t.move(Checking, reason.None, evidence.Event{Detail: detail("why", "waited long; reading back again")})
 }
 
+// toArming counts before it arms, and puts on record with how many tries: after a cut, the record says of
+// what the loader counted down.
 func toArming(t *turn) {
-	t.Budget.Arms++ // counted, and never in the way: a start that finds one more than allowed reverts
+	if !t.charge(Arms) {
+		t.give(reason.ArmNotLanded, "it was armed as often as is allowed", true)
+		return
+	}
+	t.Rec.Ext.Tries = t.tries()
 	t.move(Arming, reason.None, evidence.Event{})
+}
+
+// tries is how often the loader may try the target, as far as it can count.
+func (t *turn) tries() int {
+	if t.Most > 0 {
+		return min(t.Dev.Tries, t.Most) // GRUB can count one
+	}
+	return t.Dev.Tries
 }
 
 // waitReady waits for window, power and consent. A decision is on record once per change of its rules.
@@ -211,4 +225,7 @@ func waitReady(t *turn) {
 }
 
 // aborted ends the update on a person's word, before it was armed.
-func aborted(t *turn) { t.fail(reason.OperatorRevert, "ended by "+t.e.(Aborted).By) }
+func aborted(t *turn) {
+	t.says("The update in progress is ended; the running system was not touched.")
+	t.fail(reason.OperatorRevert, "ended by "+t.e.(Aborted).By)
+}

@@ -119,11 +119,12 @@ func reconcileArming(v View) Resume {
 		return Resume{To: Rebooting}
 	case v.Target.Bootable && !v.Target.Confirmed: // a confirmed one was not disabled before: an operator goes back
 		return landed(v)
-	case v.Budget.Over(Arms, Limits{MaxBoots: v.MaxBoots}):
-		return Resume{To: Reverting, Cause: reason.ArmNotLanded}
-	default: // not landed: the target is still disabled; what it holds is checked again (I2)
-		return Resume{To: Checking, Cause: reason.Interrupted}
 	}
+	if _, left := v.Budget.Charge(Arms, Limits{MaxBoots: v.MaxBoots}); !left {
+		return Resume{To: Reverting, Cause: reason.ArmNotLanded}
+	}
+	// Not landed: the target is still disabled; what it holds is checked again (I2).
+	return Resume{To: Checking, Cause: reason.Interrupted}
 }
 
 // landed: the target is armed, yet in a new boot the other slot runs.

@@ -76,8 +76,10 @@ func resumed(t *turn) {
 	t.Starting = false
 	const found = "found at start"
 	switch {
-	case r.Ended:
-		t.fail(r.Cause, found)
+	case r.Ended && r.Cause == reason.LostAfterConfirm:
+		t.lost(found)
+	case r.Ended: // the slot that was written is not the target any more
+		t.give(r.Cause, found, true, DropCheckpoints{})
 	case r.Began:
 		t.synthetic(r.Cause)
 	case r.Count:
@@ -91,6 +93,16 @@ func resumed(t *turn) {
 		}
 		t.move(r.To, r.Cause, evidence.Event{Detail: detail("from", "start")})
 	}
+}
+
+// lost: the slot was confirmed, and the loader left it. The release does not run, so that it is not called
+// installed; it is taken up again like one that was left after it was armed.
+func (t *turn) lost(text string) {
+	if !t.Rec.Ext.Revert {
+		t.ops(DropFinal{t.Rec.Digest})
+	}
+	t.charge(Reverts)
+	t.give(reason.LostAfterConfirm, text, true)
 }
 
 // startNotTaken: the old phase stands, and is reconciled again at the next start. Where that counts no

@@ -123,6 +123,7 @@ type Live struct {
 	Failed   int           // commits in a row that failed
 	Tried    int           // confirmations in a row that failed, or readings of the metadata
 
+	Most      int           // tries that the loader can count, 0: no limit or not known yet
 	Held      bool          // the target was read back in this boot and is held since
 	CheckedAt time.Duration // uptime at which it was
 	Rules     string        // ready: the reasons that are on record

@@ -49,6 +49,7 @@ type turn struct {
 // not committed -> it writes nothing a second time, or the loader shows it.
 func Step(s State, e Event) (next State, eff Effects) {
 	t := &turn{State: s, e: e}
+	t.learn()
 	r := t.find()
 	if r == nil {
 		// Nothing concerns this phase: whatever it was doing is taken up again.
@@ -60,6 +61,20 @@ func Step(s State, e Event) (next State, eff Effects) {
 	}
 	t.finish(&s)
 	return t.State, t.eff
+}
+
+// learn keeps what the boot metadata says of the loader.
+func (t *turn) learn() {
+	switch e := t.e.(type) {
+	case Done:
+		if e.BootOK {
+			t.Most = e.Boot.Caps.MaxTries
+		}
+	case Started:
+		if e.BootOK {
+			t.Most = e.Boot.Caps.MaxTries
+		}
+	}
 }
 
 func (t *turn) find() *Row {

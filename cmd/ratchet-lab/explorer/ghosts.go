@@ -16,8 +16,8 @@ type ghosts struct {
 	Spent  bool
 }
 
-// maxGhosts is as many as make a difference: the attempts to arm that are allowed, and one.
-const maxGhosts = 4
+// maxGhosts is as many as make a difference: the attempts to arm that are allowed.
+const maxGhosts = 3
 
 // afterCut is what they are when the power goes now.
 func (d *Device) afterCut() ghosts {
