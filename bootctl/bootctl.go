@@ -48,6 +48,9 @@ type State struct {
 	// Next is the slot that the loader would boot now by its own selection rule, "" for none.
 	Next Slot
 	Caps Caps
+	// Unlocked are the locks that this reading went on without, each with the reason: somebody else than a
+	// bootloader's tool may hold or have spoiled them, and must not decide what becomes of an update.
+	Unlocked []string
 }
 
 // Caps is what a bootloader and its layout can do.

@@ -23,6 +23,9 @@ var (
 	// ErrBusy is returned when a target is mounted or held exclusively by somebody else.
 	ErrBusy = errors.New("device is busy: mounted or held by another process")
 	// ErrUnsupported is returned by hardware that is not there.
+	// ErrAnybodys: a lock was not had, and anybody on this machine may be why: its file is open to others than
+	// this user, or is not a file.
+	ErrAnybodys    = errors.New("anybody can hold or spoil this lock")
 	ErrUnsupported = errors.New("not supported on this machine")
 )
 
@@ -83,7 +86,9 @@ type FS interface {
 	// Remove deletes a file; a file that is not there is no error.
 	Remove(path string) error
 	// Lock takes the advisory lock (flock) that other tools take on path, creating the file when
-	// absent, and waits until ctx ends. The lock is released by release and by the end of the process.
+	// absent, and waits until ctx ends. A link at path is neither followed nor created through. The lock is
+	// released by release and by the end of the process. Errors wrap ErrAnybodys where others than this
+	// user can be the cause.
 	Lock(ctx context.Context, path string) (release func(), err error)
 }
 

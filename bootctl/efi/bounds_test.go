@@ -298,7 +298,7 @@ func TestCaps(t *testing.T) {
 		s, err := b.State(t.Context())
 		want := bootctl.Caps{Backend: "uefi", Layout: "BootOrder and BootNext", PowerSafe: true, MaxTries: 1,
 			Watchdog: watchdog}
-		if err != nil || s.Caps != want || fmt.Sprint(taken) != "[/run/lock/ratchet-efi.lock]" {
+		if err != nil || s.Caps != want || fmt.Sprint(taken) != "[/run/ratchet/lock/efi.lock]" {
 			t.Errorf("%+v, %v, locks %q", s.Caps, err, taken)
 		}
 	}

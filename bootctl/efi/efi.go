@@ -45,7 +45,7 @@ const fullTries = 1
 
 // Options describe one machine.
 type Options struct {
-	// Locks are taken in this order while reading and writing; nil means /run/lock/ratchet-efi.lock, left
+	// Locks are taken in this order while reading and writing; nil means /run/ratchet/lock/efi.lock, left
 	// out where its directory is not there. efibootmgr(8) takes none. Empty means none.
 	Locks  []string
 	Shadow string // file with a copy of the slots' options, "" for none; its directory exists
@@ -79,7 +79,7 @@ func New(vars hal.Variables, fsys hal.FS, o Options) (*Backend, error) {
 	c := codec{vars: vars, fs: fsys, o: o}
 	return &Backend{engine.New(fsys, engine.Options{
 		Read: c.read, Slots: o.Slots, FullTries: fullTries, MaxTries: fullTries,
-		Locks: o.Locks, DefaultLocks: []string{"/run/lock/ratchet-efi.lock"},
+		Locks: o.Locks, DefaultLocks: []string{"/run/ratchet/lock/efi.lock"},
 	})}, nil
 }
 

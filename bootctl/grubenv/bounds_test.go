@@ -299,7 +299,7 @@ func TestSick(t *testing.T) {
 		if bytes.Equal(s.Get(file), before) != (c.want != nil) {
 			t.Errorf("%s: written: %v", c.what, c.want != nil)
 		}
-		if s.opened != 0 || !slices.Equal(s.locked, []string{"/run/lock/grubenv.lock"}) {
+		if s.opened != 0 || !slices.Equal(s.locked, []string{"/run/ratchet/lock/grubenv.lock"}) {
 			t.Errorf("%s: %d files stay open, locks %q", c.what, s.opened, s.locked)
 		}
 	}

@@ -66,7 +66,7 @@ const fullTries = 1
 type Options struct {
 	Path string // absolute, of the file grubenv
 	// Locks are taken in this order while reading and writing. grub-editenv takes none; nil means
-	// /run/lock/grubenv.lock, left out where its directory is not there. Empty means none.
+	// /run/ratchet/lock/grubenv.lock, left out where its directory is not there. Empty means none.
 	Locks  []string
 	Shadow string         // file of the shadow copy, "" for none; its directory exists
 	Slots  []bootctl.Slot // in the order of grub.cfg's default
@@ -96,7 +96,7 @@ func New(fsys hal.FS, o Options) (*Backend, error) {
 	c := codec{fs: fsys, o: o}
 	return &Backend{engine.New(fsys, engine.Options{
 		Read: c.read, Slots: o.Slots, FullTries: fullTries, MaxTries: fullTries,
-		Locks: o.Locks, DefaultLocks: []string{"/run/lock/grubenv.lock"},
+		Locks: o.Locks, DefaultLocks: []string{"/run/ratchet/lock/grubenv.lock"},
 	})}, nil
 }
 

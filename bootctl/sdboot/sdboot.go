@@ -76,7 +76,7 @@ const DefaultPrefix = "ratchet-"
 type Options struct {
 	Folder string // loader/entries on the mounted partition, absolute
 	Prefix string // of our files, "" for DefaultPrefix
-	// Locks are taken in this order while reading and writing; nil means /run/lock/ratchet-entries.lock,
+	// Locks are taken in this order while reading and writing; nil means /run/ratchet/lock/entries.lock,
 	// left out where its directory is not there. bootctl(1) takes none. Empty means none.
 	Locks  []string
 	Shadow string         // file with a copy of the board's lines, "" for none; its directory exists
@@ -114,7 +114,7 @@ func New(fsys hal.Tree, o Options) (*Backend, error) {
 	c := codec{fs: fsys, o: o}
 	return &Backend{engine.New(fsys, engine.Options{
 		Read: c.read, Slots: o.Slots, FullTries: fullTries, MaxTries: bootctl.MaxTries,
-		Locks: o.Locks, DefaultLocks: []string{"/run/lock/ratchet-entries.lock"},
+		Locks: o.Locks, DefaultLocks: []string{"/run/ratchet/lock/entries.lock"},
 	})}, nil
 }
 

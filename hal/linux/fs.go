@@ -9,7 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -130,7 +132,7 @@ func (FS) List(dir string) ([]string, error) {
 
 // Lock implements hal.FS with flock(2).
 func (FS) Lock(ctx context.Context, path string) (func(), error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, anybodys, err := openLock(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open lock %s: %w", path, err)
 	}
@@ -147,10 +149,72 @@ func (FS) Lock(ctx context.Context, path string) (func(), error) {
 		select {
 		case <-ctx.Done():
 			f.Close()
-			return nil, fmt.Errorf("cannot lock %s, held by another program: %w", path, ctx.Err())
+			err := fmt.Errorf("cannot lock %s, held by another program: %w", path, ctx.Err())
+			if anybodys {
+				err = fmt.Errorf("%w: %w", hal.ErrAnybodys, err)
+			}
+			return nil, err
 		case <-time.After(lockPoll):
 		}
 	}
+}
+
+// openLock opens a file to lock. A lock may lie where anybody may write (/run/lock): what is there is never followed,
+// created through, truncated or waited for. O_CREAT comes second and alone: the kernel refuses it even to root on a
+// file of another user in such a folder (fs.protected_regular). anybodys: others than this user can open it, too.
+func openLock(path string) (f *os.File, anybodys bool, err error) {
+	const flags = os.O_RDWR | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	for range 10 { // somebody may create and remove it meanwhile
+		if f, err = os.OpenFile(path, flags, 0); errors.Is(err, fs.ErrNotExist) {
+			f, err = os.OpenFile(path, flags|os.O_CREATE|os.O_EXCL, 0o600)
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
+			break
+		}
+	}
+	switch {
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENXIO),
+		errors.Is(err, fs.ErrExist):
+		return nil, true, fmt.Errorf("%w: it is not a file: %w", hal.ErrAnybodys, err)
+	case err != nil:
+		return nil, false, err
+	}
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+		f.Close()
+		return nil, false, err
+	case !st.Mode().IsRegular():
+		f.Close()
+		return nil, true, fmt.Errorf("%w: it is not a file", hal.ErrAnybodys)
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	return f, !ok || int(sys.Uid) != os.Geteuid() || st.Mode().Perm()&0o077 != 0, nil
+}
+
+// PrivateDir makes a folder that this user alone can enter, for locks, and the folders above it. It refuses one of
+// another user, and what is not a folder.
+func PrivateDir(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	st, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	switch {
+	case !st.IsDir():
+		return fmt.Errorf("%s is not a folder: remove it", path)
+	case !ok || int(sys.Uid) != os.Geteuid():
+		return fmt.Errorf("%s belongs to another user: remove it", path)
+	case st.Mode().Perm() == 0o700:
+		return nil
+	}
+	return os.Chmod(path, 0o700)
 }
 
 // flock takes the exclusive lock without waiting.

@@ -91,16 +91,17 @@ type Options struct {
 	Slots     []bootctl.Slot
 	FullTries int // what a confirmed slot is filled to
 	MaxTries  int // trial boots that the loader can count
-	// Locks are taken in this order over reading, deciding and writing; nil means DefaultLocks, of which
-	// one whose directory is not there is left out. Empty means none.
+	// Locks are taken in this order over reading, deciding and writing, each within 10 s; nil means
+	// DefaultLocks, of which one whose directory is not there is left out. Empty means none.
 	Locks, DefaultLocks []string
 }
 
-// Engine is a bootctl.Backend over Options. It is safe for concurrent use as far as the locks are taken.
+// Engine is a bootctl.Backend over Options. It is safe for concurrent use.
 type Engine struct {
-	fs            hal.FS
-	o             Options
-	optionalLocks bool
+	fs    hal.FS
+	o     Options
+	locks locks
+	turn  chan struct{} // holds one value while no verb is at work
 	// sure: what reads back was written and flushed by this process (package comment).
 	sure atomic.Bool
 }
@@ -109,22 +110,23 @@ var _ bootctl.Backend = (*Engine)(nil)
 
 // New touches no file. fsys holds the locks. The backend has validated o.
 func New(fsys hal.FS, o Options) *Engine {
-	e := &Engine{fs: fsys, o: o}
+	e := &Engine{fs: fsys, o: o, locks: locks{paths: o.Locks}, turn: make(chan struct{}, 1)}
+	e.turn <- struct{}{}
 	if o.Locks == nil {
-		e.o.Locks, e.optionalLocks = o.DefaultLocks, true
+		e.locks = locks{paths: o.DefaultLocks, optional: true}
 	}
 	return e
 }
 
 // State implements bootctl.Backend. It wraps ErrInvalid when the metadata does not say what boots.
 func (e *Engine) State(ctx context.Context) (s bootctl.State, err error) {
-	err = e.locked(ctx, "cannot read the boot state", func() error {
+	err = e.locked(ctx, "cannot read the boot state", func(passed []string) error {
 		r, err := e.o.Read()
 		if err != nil {
 			return err
 		}
 		c := r.Choice()
-		s = bootctl.State{Slots: c.Slots(), Next: bootctl.Slot(c.Next()), Caps: r.Caps()}
+		s = bootctl.State{Slots: c.Slots(), Next: bootctl.Slot(c.Next()), Caps: r.Caps(), Unlocked: passed}
 		return nil
 	})
 	return s, err
@@ -132,7 +134,7 @@ func (e *Engine) State(ctx context.Context) (s bootctl.State, err error) {
 
 // Refresh implements bootctl.Backend. It also keeps the shadow copy: call it in every healthy boot.
 func (e *Engine) Refresh(ctx context.Context, running bootctl.Slot) error {
-	return e.locked(ctx, "cannot refresh slot "+string(running), func() error {
+	return e.locked(ctx, "cannot refresh slot "+string(running), func([]string) error {
 		r, err := e.o.Read()
 		if errors.Is(err, bootctl.ErrInvalid) {
 			return e.restore(r, running)
@@ -186,7 +188,7 @@ func (e *Engine) Confirm(ctx context.Context, slot bootctl.Slot) error {
 
 // change reads, decides and writes under the locks.
 func (e *Engine) change(ctx context.Context, cannot string, c Change) error {
-	return e.locked(ctx, cannot+string(c.Slot), func() error {
+	return e.locked(ctx, cannot+string(c.Slot), func([]string) error {
 		r, err := e.o.Read()
 		if err != nil {
 			return err
@@ -219,11 +221,18 @@ func (e *Engine) write(r Reading, c Change) error {
 }
 
 // locked runs do under the locks. Only waiting for them ends with ctx: what is begun is finished.
-func (e *Engine) locked(ctx context.Context, cannot string, do func() error) error {
-	unlock, err := take(ctx, e.fs, e.o.Locks, e.optionalLocks)
+// It tells do which locks were gone on without.
+func (e *Engine) locked(ctx context.Context, cannot string, do func(passed []string) error) error {
+	select {
+	case <-e.turn:
+		defer func() { e.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", cannot, ctx.Err())
+	}
+	unlock, passed, err := e.locks.take(ctx, e.fs)
 	if err == nil {
 		defer unlock()
-		err = do()
+		err = do(passed)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", cannot, err)

@@ -163,7 +163,7 @@ func (l Loader) backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, err
 		return ubootenv.New(fsys, o)
 	}
 	o := *l.grub
-	o.Path, o.Slots, o.Locks, o.Shadow, o.Watchdog = grubenvPath, slots, []string{"/run/lock/grubenv.lock"},
+	o.Path, o.Slots, o.Locks, o.Shadow, o.Watchdog = grubenvPath, slots, []string{"/run/ratchet/lock/grubenv.lock"},
 		shadowFile, true
 	return grubenv.New(fsys, o)
 }

@@ -90,7 +90,7 @@ func (e entries) put(w *sim.World, file, slot string, version int64, on bool) {
 
 func (e entries) backend(fsys hal.Tree, _ hal.Variables) (bootctl.Backend, error) {
 	return sdboot.New(fsys, sdboot.Options{Folder: entriesDir, Slots: []bootctl.Slot{"A", "B"},
-		Locks: []string{"/run/lock/ratchet-entries.lock"}, Shadow: shadowFile, Watchdog: true})
+		Locks: []string{"/run/ratchet/lock/entries.lock"}, Shadow: shadowFile, Watchdog: true})
 }
 
 func (e entries) boot(w *sim.World) (string, error) {

@@ -56,7 +56,7 @@ func (variables) without(w *sim.World, slot string) (rest []uint16) {
 
 func (variables) backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, error) {
 	return efi.New(vars, fsys, efi.Options{Slots: []bootctl.Slot{"A", "B"},
-		Locks: []string{"/run/lock/ratchet-efi.lock"}, Shadow: shadowFile, Watchdog: true})
+		Locks: []string{"/run/ratchet/lock/efi.lock"}, Shadow: shadowFile, Watchdog: true})
 }
 
 func (variables) boot(w *sim.World) (string, error) {

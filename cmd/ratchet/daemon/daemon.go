@@ -41,7 +41,7 @@ func Run(ctx context.Context, path, state string, w io.Writer) error {
 		return err
 	}
 	if err != nil {
-		bootSafe(ctx, d, err, w)
+		bootSafe(ctx, d, err)
 		return nil
 	}
 	return d.serve(ctx)

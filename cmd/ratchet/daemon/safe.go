@@ -3,8 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -20,11 +18,10 @@ import (
 
 // bootSafe is what is left when not even a last good configuration is there: nothing is written, the
 // technician is answered, and systemd is not made to restart in a loop.
-func bootSafe(ctx context.Context, d *device, why error, w io.Writer) {
+func bootSafe(ctx context.Context, d *device, why error) {
 	why = errors.New(oneLine(why))
 	d.log.Error("boot-safe mode: nothing is installed and no boot metadata is touched until this is corrected",
 		"error", why)
-	notify(sd.SdNotifyReady + "\nSTATUS=boot-safe mode: " + why.Error())
 	h := func(_ context.Context, r control.Request, _ func(any)) (any, error) {
 		switch r.Verb {
 		case control.VerbStatus:
@@ -37,10 +34,13 @@ func bootSafe(ctx context.Context, d *device, why error, w io.Writer) {
 			d.log.Warn("systemd watchdog", "error", err)
 		}
 	}()
-	if err := serveControl(ctx, d.config, d.log, h); err != nil && ctx.Err() == nil {
-		fmt.Fprintf(w, "ratchet: %v\n", err)
-		<-ctx.Done() // never just exit: the error is in the log, and a restart would not help
-	}
+	listening := make(chan struct{})
+	go func() {
+		<-listening
+		notify(sd.SdNotifyReady + "\nSTATUS=boot-safe mode: " + why.Error())
+	}()
+	// Never just exit: the error is in the log, and a restart would not help.
+	serveControl(ctx, d.config, d.log, h, listening)
 }
 
 // safeError is the answer to all but a look at the status.

@@ -3,9 +3,9 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"net"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -38,9 +38,17 @@ func (d *device) serve(ctx context.Context) error {
 		goes("connection to the fleet", d.mqtt.Run)
 	}
 	goes("report", func(ctx context.Context) error { d.agent.Reporter().Run(ctx, connected); return nil })
-	goes("control socket", d.control)
+	listening := make(chan struct{})
+	goes("control socket", func(ctx context.Context) error {
+		serveControl(ctx, d.config, d.log, d.handle, listening)
+		return nil
+	})
 	goes("systemd watchdog", systemdWatchdog)
 	goes("memory", settleMemory)
+	select { // whoever waits for the unit can ask it something
+	case <-listening:
+	case <-ctx.Done():
+	}
 	notify(sd.SdNotifyReady)
 	err := d.agent.Run(ctx)
 	notify(sd.SdNotifyStopping)
@@ -59,32 +67,52 @@ func (d *device) serve(ctx context.Context) error {
 	return nil
 }
 
-// control answers the technician.
-func (d *device) control(ctx context.Context) error {
-	return serveControl(ctx, d.config, d.log, d.handle)
+// listenAgain is how often a control socket that cannot be had is tried again.
+const listenAgain = time.Minute
+
+// serveControl lets h answer on the control socket until ctx ends. A socket that cannot be had is tried again: its
+// folder may be mounted late. listening is closed when it answers, or could not be had at once.
+func serveControl(ctx context.Context, c config.Config, log *slog.Logger, h control.Handler,
+	listening chan<- struct{}) {
+	said := ""
+	for {
+		l, err := listenControl(c)
+		if listening != nil {
+			close(listening)
+			listening = nil
+		}
+		if err == nil {
+			a := control.Access{Read: c.Control.ReadUIDs, Write: c.Control.WriteUIDs,
+				ReadGroup: c.Control.ReadGIDs, WriteGroup: c.Control.WriteGIDs,
+				Report: func(err error) { log.Warn("control socket", "error", err) }}
+			err = control.Serve(ctx, l, a, h)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if text := fmt.Sprint(err); text != said {
+			said = text
+			log.Error("the control socket does not answer", "error", err, "retry", listenAgain)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(listenAgain):
+		}
+	}
 }
 
-// serveControl listens where the configuration says, and lets h answer, until ctx ends.
-func serveControl(ctx context.Context, c config.Config, log *slog.Logger, h control.Handler) error {
+// listenControl opens the control socket where the configuration says.
+func listenControl(c config.Config) (net.Listener, error) {
 	socket := c.Control.Socket
 	if socket == "" {
 		socket = control.DefaultSocket
 	}
 	mode, err := wire.SocketMode(&c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
-		return err
-	}
-	l, err := control.Listen(socket, mode)
-	if err != nil {
-		return err
-	}
-	a := control.Access{Read: c.Control.ReadUIDs, Write: c.Control.WriteUIDs,
-		ReadGroup: c.Control.ReadGIDs, WriteGroup: c.Control.WriteGIDs,
-		Report: func(err error) { log.Warn("control socket", "error", err) }}
-	return control.Serve(ctx, l, a, h)
+	return control.Listen(socket, mode)
 }
 
 // notify tells systemd; without systemd it does nothing.

@@ -142,6 +142,9 @@ func Slots(s control.Slots, width int) string {
 	default:
 		p.line("  Power cut", "NOT SAFE: "+orWord(s.Boot.Weakness, "no reason given"))
 	}
+	if s.Boot.Unlocked != "" {
+		p.line("  Locks", "gone on without: "+screen.Plain(s.Boot.Unlocked))
+	}
 	return p.b.String()
 }
 

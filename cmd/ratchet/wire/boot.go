@@ -59,6 +59,14 @@ func slotDefs(c *config.Config) ([2]agent.SlotDef, error) {
 	return out, nil
 }
 
+// makeLockDir makes the folder of the locks that grubenv, sdboot and efi take where no others are configured.
+func makeLockDir(c *config.Config) error {
+	if c.Boot.Locks != nil || c.Boot.Backend == "u-boot" || c.Boot.Backend == "hook" {
+		return nil
+	}
+	return linux.PrivateDir("/run/ratchet/lock")
+}
+
 // backend is the boot control of the configuration.
 func backend(c *config.Config, fsys hal.Tree, names []bootctl.Slot) (bootctl.Backend, error) {
 	if err := checkBoot(c, names); err != nil {

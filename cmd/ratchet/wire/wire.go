@@ -38,6 +38,9 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 	if o.Slots, err = slotDefs(c); err != nil {
 		return o, nil, err
 	}
+	if err := makeLockDir(c); err != nil { // one daemon at a time holds the journal; locks keep others out
+		log.Warn("boot metadata is used without its lock", "error", err)
+	}
 	if o.Boot, err = backend(c, fsys, []bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}); err != nil {
 		return o, nil, err
 	}
