@@ -3,6 +3,8 @@ package agent
 import (
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 
 	"github.com/ratchet-ota/ratchet/agent/console"
@@ -63,7 +65,8 @@ func New(o Options) (*Agent, error) {
 	a.s.Safe = append([]string(nil), o.Safe...)
 	a.bootID, _ = o.Identity.BootID()
 	a.s.BootID = a.bootID
-	a.s.Dev = life.Device{Slots: [2]bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name}, Running: o.Running,
+	a.s.Dev = life.Device{Slots: [2]bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name},
+		Parts: slices.Sorted(maps.Keys(o.Slots[0].Parts)), Running: o.Running,
 		Tries: o.Tries, MaxBoots: o.MaxBoots, RetryMax: o.RetryMax, Deadline: o.Health.Deadline,
 		Counter: o.Counter != nil, Inbox: o.Inbox != nil}
 	var lost bool

@@ -371,7 +371,8 @@ func TestPermit(t *testing.T) {
 		r.ask(func(ctx context.Context, a *agent.Agent) { _ = install(ctx, a) })
 		// What it lifted is on record with the decision, figures and all.
 		r.is("A", 3, "challenge",
-			"install slot= seq=3 permitted lifted-sequence-below-floor=sequence 3 is lower than 5, which was confirmed")
+			"install slot= seq=3 permitted lifted-sequence-below-floor=rootfs: sequence 3 is lower than 5, "+
+				"which was confirmed")
 		// It was good once: without an open challenge none is taken, and the one that was used is gone, also
 		// after restarts.
 		var again error

@@ -3,6 +3,8 @@ package console
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +43,7 @@ func (c *Console) Status(ctx context.Context) control.Status {
 	}
 	online, since := c.o.Online()
 	st.Broker = control.BrokerStatus{Configured: c.o.Network, Online: online, Since: since}
-	st.Floor.Sequence = c.o.Store.Floor().Sequence
+	st.Floor = floorStatus(c.floors())
 	st.Counter = c.o.Counter(ctx)
 	st.Trust = c.o.Trust()
 	head := c.o.Store.Head()
@@ -58,6 +60,26 @@ func (c *Console) Status(ctx context.Context) control.Status {
 	}
 	st.Advice = c.advice(s, st)
 	return st
+}
+
+func (c *Console) floors() life.Floors {
+	var dev life.Device
+	for i, s := range c.o.Slots {
+		dev.Slots[i] = s.Name
+		dev.Parts = slices.Sorted(maps.Keys(s.Parts))
+	}
+	return c.o.Store.Floors(dev)
+}
+
+func floorStatus(f life.Floors) control.FloorStatus {
+	out := control.FloorStatus{Sequence: f.Highest().Sequence}
+	if !f.Same() {
+		out.Components = map[string]uint64{}
+		for _, x := range f {
+			out.Components[x.Component] = x.Sequence
+		}
+	}
+	return out
 }
 
 // last is an outcome for people.

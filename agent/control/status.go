@@ -142,6 +142,8 @@ type BootStatus struct {
 // FloorStatus is the soft floor.
 type FloorStatus struct {
 	Sequence uint64 `json:"sequence"` // highest confirmed sequence number; lower ones are refused
+	// where components differ: the highest of each, which alone counts for it
+	Components map[string]uint64 `json:"components,omitempty"`
 }
 
 // CounterStatus is the monotonic counter.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -116,7 +117,7 @@ func TestEveryFieldIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, _, err := evidence.VerifyStatus(msg, keys); err != nil || got != st {
+	if got, _, err := evidence.VerifyStatus(msg, keys); err != nil || !reflect.DeepEqual(got, st) {
 		t.Errorf("%+v, %v, want\n%+v", got, err, st)
 	}
 }

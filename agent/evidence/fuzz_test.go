@@ -83,7 +83,7 @@ func FuzzStatusPayload(f *testing.F) {
 		if err != nil {
 			t.Fatalf("cannot sign again: %v", err)
 		}
-		if got, _, err := evidence.VerifyStatus(again, keys); err != nil || got != st {
+		if got, _, err := evidence.VerifyStatus(again, keys); err != nil || !reflect.DeepEqual(got, st) {
 			t.Errorf("%+v, %v, want %+v", got, err, st)
 		}
 	})

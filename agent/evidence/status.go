@@ -3,6 +3,8 @@ package evidence
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -23,8 +25,13 @@ type Status struct {
 	Last     Outcome
 	Problem  reason.Reason // what needs a person now, or holds updates up
 	Head     Head          // of the evidence
+	// highest confirmed sequence number of each component, at most MaxFloors
+	Floors map[string]uint64
 	Stamp
 }
+
+// MaxFloors bounds the components in a status.
+const MaxFloors = 16
 
 // Outcome is how the last update ended.
 type Outcome struct {
@@ -53,6 +60,8 @@ type wireStatus struct {
 	Uptime   uint64       `cbor:"15,keyasint,omitempty"`
 	Boot     string       `cbor:"16,keyasint,omitempty"`
 	Agent    string       `cbor:"17,keyasint,omitempty"`
+
+	Floors map[string]uint64 `cbor:"18,keyasint,omitempty"`
 }
 
 // wireOutcome is [result, reason, sequence, ms since 1970].
@@ -82,6 +91,14 @@ func SignStatus(st Status, s *trust.Signer) ([]byte, error) {
 	}
 	if st.Head.Seq != 0 {
 		w.Head = st.Head.wire()
+	}
+	for _, c := range slices.Sorted(maps.Keys(st.Floors)) {
+		if w.Floors == nil {
+			w.Floors = map[string]uint64{}
+		}
+		if len(w.Floors) < MaxFloors {
+			w.Floors[text(c)] = st.Floors[c]
+		}
 	}
 	b, err := encode(w)
 	if err == nil {
@@ -135,6 +152,18 @@ func decodeStatus(b []byte) (Status, error) {
 			return Status{}, fmt.Errorf("text of %d bytes, at most %d are allowed", len(text), MaxText)
 		}
 		*to = clean(text, MaxText)
+	}
+	if len(w.Floors) > MaxFloors {
+		return Status{}, fmt.Errorf("floors of %d components, at most %d are allowed", len(w.Floors), MaxFloors)
+	}
+	for c, n := range w.Floors {
+		if len(c) > MaxText {
+			return Status{}, fmt.Errorf("text of %d bytes, at most %d are allowed", len(c), MaxText)
+		}
+		if st.Floors == nil {
+			st.Floors = map[string]uint64{}
+		}
+		st.Floors[clean(c, MaxText)] = n
 	}
 	if w.Head != nil {
 		h, err := w.Head.head()

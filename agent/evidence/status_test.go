@@ -2,6 +2,7 @@ package evidence_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, signer, err := evidence.VerifyStatus(msg, keys)
-		if err != nil || got != st || signer != s.Key().ID() {
+		if err != nil || !reflect.DeepEqual(got, st) || signer != s.Key().ID() {
 			t.Errorf("%s: %+v by %s, %v", name, got, signer, err)
 		}
 	}

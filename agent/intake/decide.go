@@ -2,6 +2,7 @@ package intake
 
 import (
 	"crypto/sha256"
+	"slices"
 
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
@@ -24,6 +25,11 @@ func (in *Intake) Decide(s life.State, ask life.Ask) life.Ruling {
 		return r
 	}
 	o.manifest = m
+	for _, c := range m.Components() {
+		if name := c.String(); slices.Contains(s.Dev.Parts, name) {
+			r.Writes = append(r.Writes, name)
+		}
+	}
 	if !o.Console && !ask.Over {
 		if why, ok := in.o.Store.Verdict(r.Digest); ok {
 			in.o.Log.Debug("offer has a final verdict", "manifest", r.Digest, "reason", why)

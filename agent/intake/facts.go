@@ -24,19 +24,22 @@ func (in *Intake) facts(s life.State, m manifest.Manifest, target bootctl.Slot) 
 			f.SlotSize[c] = size
 		}
 	}
-	if floor := s.Floor; floor.Digest != "" || floor.Sequence > 0 {
-		f.Floor.Sequence = floor.Sequence
-		f.Floor.Manifest, _ = manifest.ParseDigest(floor.Digest)
+	f.Floors = map[string]policy.Floor{}
+	for _, floor := range s.Floors {
+		of := policy.Floor{Sequence: floor.Sequence}
+		of.Manifest, _ = manifest.ParseDigest(floor.Digest)
+		f.Floors[floor.Component] = of
 	}
-	if in.o.Sequence > f.Floor.Sequence {
+	if in.o.Sequence > f.Floors[in.o.RootComponent].Sequence {
 		// What the running image knows of itself counts when the journal does not (amnesia).
-		f.Floor = policy.Floor{Sequence: in.o.Sequence}
+		of := policy.Floor{Sequence: in.o.Sequence}
 		if m.Sequence() == in.o.Sequence {
-			f.Floor.Manifest = m.Digest()
+			of.Manifest = m.Digest()
 		}
+		f.Floors[in.o.RootComponent] = of
 	}
-	f.Bound = func(seq uint64) (manifest.Digest, bool) {
-		digest, ok := in.o.Store.Bound(seq)
+	f.Bound = func(component string, seq uint64) (manifest.Digest, bool) {
+		digest, ok := in.o.Store.Bound(component, seq)
 		if !ok {
 			return manifest.Digest{}, false
 		}

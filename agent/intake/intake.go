@@ -219,13 +219,14 @@ func (in *Intake) Barred(slot bootctl.Slot) (reason.Reason, string) {
 	if !in.Rooted() || len(c.Images) == 0 {
 		return reason.None, ""
 	}
-	lowest, _ := in.book.Root.SequenceRange(in.o.RootComponent)
-	switch {
-	case in.book.Root.Revoked(c.Manifest):
+	if in.book.Root.Revoked(c.Manifest) {
 		return reason.Revoked, "what slot " + string(slot) + " holds"
-	case c.Sequence < lowest:
-		return reason.SequenceOutOfRange,
-			fmt.Sprintf("slot %s holds %d, the root admits %d and higher", slot, c.Sequence, lowest)
+	}
+	for _, i := range c.Images {
+		if lowest, _ := in.book.Root.SequenceRange(i.Component); c.Sequence < lowest {
+			return reason.SequenceOutOfRange,
+				fmt.Sprintf("slot %s holds %s %d, the root admits %d and higher", slot, i.Component, c.Sequence, lowest)
+		}
 	}
 	return reason.None, ""
 }

@@ -96,16 +96,22 @@ func summary(d policy.Decision) (reason.Reason, string, map[string]string) {
 			s += " (" + f.Detail + ")"
 		}
 		said = append(said, s)
-		if len(detail) < evidence.MaxDetails {
-			detail[string(f.Reason)] = f.Detail
-		}
+		note(detail, string(f.Reason), f.Detail)
 	}
 	for _, f := range d.Lifted {
-		if len(detail) < evidence.MaxDetails {
-			detail["lifted-"+string(f.Reason)] = f.Detail
-		}
+		note(detail, "lifted-"+string(f.Reason), f.Detail)
 	}
 	return why, strings.Join(said, "; "), detail
+}
+
+// note adds a finding to the detail of a record: behind one of the same reason, about another component.
+func note(detail map[string]string, key, text string) {
+	switch was, ok := detail[key]; {
+	case ok && was != "" && text != "":
+		detail[key] = was + "; " + text
+	case ok || len(detail) < evidence.MaxDetails:
+		detail[key] = text
+	}
 }
 
 // rules names the findings without their figures, which change all the time (a charge, bytes left):

@@ -114,13 +114,28 @@ func (t *turn) seal(why reason.Reason) {
 		t.Slots[t.index(r.Target)] = Content{Manifest: r.Digest, Sequence: r.Ext.Sequence,
 			Version: cmp.Or(r.Ext.Version, t.Dev.Running), Images: r.Ext.Images, Confirmed: true}
 		if !r.Ext.Revert {
-			if r.Ext.Sequence >= t.Floor.Sequence {
-				t.Floor = Floor{Sequence: r.Ext.Sequence, Digest: r.Digest}
-			}
-			t.ops(Bind{r.Ext.Sequence, r.Digest}, PutFinal{Digest: r.Digest, Why: reason.AlreadyInstalled})
+			t.raiseFloors(r)
+			t.ops(PutFinal{Digest: r.Digest, Why: reason.AlreadyInstalled})
 		}
 	}
-	t.move(Sealing, why, evidence.Event{Kind: evidence.KindVerdict, Detail: detail("confirmed", "yes")})
+	d := detail("confirmed", "yes")
+	if !t.Floors.Same() {
+		d["floors"] = t.Floors.String()
+	}
+	t.move(Sealing, why, evidence.Event{Kind: evidence.KindVerdict, Detail: d})
+}
+
+// raiseFloors gives the number of a confirmed manifest to the components that it wrote, and to no
+// others.
+func (t *turn) raiseFloors(r Record) {
+	var wrote []string
+	for _, i := range r.Ext.Images {
+		wrote = append(wrote, i.Component)
+		t.Floors = t.Floors.Raised(Floor{Component: i.Component, Sequence: r.Ext.Sequence, Digest: r.Digest})
+	}
+	if len(wrote) > 0 {
+		t.ops(Bind{r.Ext.Sequence, r.Digest, wrote})
+	}
 }
 
 // unsealed: somebody took the confirmation back. Only a slot that runs and is confirmed is sealed (lie 18).

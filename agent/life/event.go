@@ -171,9 +171,10 @@ type Ruling struct {
 	Sequence uint64
 	Version  string // for people, "" when the manifest does not say
 	Images   []SlotImage
-	Origin   string // who brought it
-	Console  bool   // handed over by a person at the device
-	Garbage  []byte // 16 bytes that stand for the offer in the list of those on record
+	Origin   string   // who brought it
+	Console  bool     // handed over by a person at the device
+	Garbage  []byte   // 16 bytes that stand for the offer in the list of those on record
+	Writes   []string // components of this device that the manifest names
 
 	Outcome Outcome
 	Why     reason.Reason     // the first finding, the first final one of a refusal

@@ -1,6 +1,7 @@
 package life
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -8,7 +9,8 @@ import (
 )
 
 // Glance tells what is known of an offer from the network before it is decided: it failed and its
-// back-off is not over, or a newer one waits. One that needs a step first lets an older one pass.
+// back-off is not over, or a newer one waits. One that needs a step first lets an older one pass. Numbers
+// belong to components: newer is only what writes all that the offer would write.
 func (s *State) Glance(r Ruling, now time.Duration) Ruling {
 	w := s.Waiting
 	switch {
@@ -17,10 +19,16 @@ func (s *State) Glance(r Ruling, now time.Duration) Ruling {
 		if w.Budget.Failures > 0 && now < s.RetryAt {
 			r.Early, r.Why = true, w.Reason
 		}
-	case w.Sequence > r.Sequence && !w.Reason.Info().StepsAside:
+	case w.Sequence > r.Sequence && covers(w.Components, r.Writes) && !w.Reason.Info().StepsAside:
 		r.Passed = true
 	}
 	return r
+}
+
+// covers tells whether one that writes some components can be newer than one that writes others: it must
+// write them all. Where what it writes is not known, one number counts for all, as it did before.
+func covers(newer, older []string) bool {
+	return newer == nil || !slices.ContainsFunc(older, func(c string) bool { return !slices.Contains(newer, c) })
 }
 
 // unverified: refusals of bytes that nobody vouches for are recorded within a rate, so that a flood
@@ -115,9 +123,13 @@ func begin(t *turn) {
 		t.ops(DropCheckpoints{}) // those of an attempt that failed for a cause outside the image are worth keeping
 	}
 	if !r.Console { // what the network offers goes on waiting behind a technician's install
-		t.Waiting = Waiting{Envelope: r.Envelope, Digest: r.Digest, Sequence: r.Sequence, Budget: t.Budget}
+		t.Waiting = Waiting{Envelope: r.Envelope, Digest: r.Digest, Sequence: r.Sequence, Components: r.Writes,
+			Budget: t.Budget}
 	}
 	t.Slots[t.index(target)] = Content{}
+	if len(t.Floors) > 0 {
+		t.ops(PutFloors{t.Floors}) // they may have been read from what the slot held, which is forgotten now
+	}
 	t.ops(PutEnvelope{r.Envelope})
 	t.noted(nil)
 	t.Rec = Record{Phase: Preparing, Target: target, Digest: r.Digest,
@@ -142,8 +154,8 @@ func deferOffer(t *turn) {
 	if known && same {
 		return
 	}
-	w.Envelope, w.Digest, w.Sequence, w.Reason, w.Said, w.Rules = r.Envelope, r.Digest, r.Sequence,
-		r.Why, r.Said, r.Rules
+	w.Envelope, w.Digest, w.Sequence, w.Components, w.Reason, w.Said, w.Rules = r.Envelope, r.Digest, r.Sequence,
+		r.Writes, r.Why, r.Said, r.Rules
 	t.Waiting = w
 	if !known { // the same rules with other figures are no new decision
 		t.note(r.event())
@@ -178,7 +190,11 @@ func refuseOffer(t *turn) {
 // the update in progress has ended.
 func overtaken(t *turn) {
 	r := t.e.(Decided).Ruling
-	if r.Sequence <= t.Rec.Ext.Sequence || r.Outcome != Install {
+	var written []string
+	for _, i := range t.Rec.Ext.Images {
+		written = append(written, i.Component)
+	}
+	if r.Sequence <= t.Rec.Ext.Sequence || !covers(r.Writes, written) || r.Outcome != Install {
 		t.eff.Tell.Missed = true
 		return
 	}

@@ -117,10 +117,12 @@ func TestNewerOffer(t *testing.T) {
 	for _, c := range []struct {
 		sequence uint64
 		outcome  life.Outcome
+		writes   string
 		takes    bool
-	}{{3, life.Install, true}, {2, life.Install, false}, {1, life.Install, false}, {3, life.Defer, false},
-		{3, life.Refuse, false}} {
+	}{{3, life.Install, "rootfs", true}, {2, life.Install, "rootfs", false}, {1, life.Install, "rootfs", false},
+		{3, life.Defer, "rootfs", false}, {3, life.Refuse, "rootfs", false}, {3, life.Install, "app", false}} {
 		r := ruling()
+		r.Writes = []string{c.writes}
 		r.Digest, r.Sequence, r.Outcome = "sha256:3333", c.sequence, c.outcome
 		next, eff := life.Step(s, life.Decided{Moment: moment, Ask: ask, Ruling: r})
 		if c.takes != (next.Rec.Phase == life.Idle) || c.takes == eff.Tell.Missed {

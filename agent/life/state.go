@@ -21,6 +21,7 @@ type State struct {
 // Device is what does not change while the program runs.
 type Device struct {
 	Slots    [2]bootctl.Slot
+	Parts    []string      // the components of a slot, sorted
 	Running  string        // version of the running system, for people
 	Tries    int           // boots that the loader may try the target
 	MaxBoots int           // trial boots that are allowed
@@ -39,7 +40,7 @@ type Stored struct {
 	Budget    Budget // of the update in progress
 	Waiting   Waiting
 	Judge     Judge
-	Floor     Floor
+	Floors    Floors
 	Slots     [2]Content    // what each slot of Device.Slots is known to hold
 	Counter   string        // origin of the hardware counter that guards the device
 	Permitted string        // manifest that a permit allows, "" for none
@@ -50,13 +51,14 @@ type Stored struct {
 
 // Waiting is an offer that waits: it was deferred, or an attempt failed and it is tried again.
 type Waiting struct {
-	Envelope []byte
-	Digest   string // "" when none waits
-	Sequence uint64
-	Reason   reason.Reason
-	Said     string // what it waits for, for people
-	Rules    string // the reasons that are on record, so that they are recorded once per change
-	Budget   Budget
+	Envelope   []byte
+	Digest     string // "" when none waits
+	Sequence   uint64
+	Components []string // that it would write; nil: not known
+	Reason     reason.Reason
+	Said       string // what it waits for, for people
+	Rules      string // the reasons that are on record, so that they are recorded once per change
+	Budget     Budget
 }
 
 // Judge is an open question: a trial failed because the broker was out of reach. Whether the image is
@@ -65,12 +67,6 @@ type Judge struct {
 	Digest string        `cbor:"1,keyasint"` // "" for none
 	Images []string      `cbor:"2,keyasint"`
 	Cause  reason.Reason `cbor:"3,keyasint"`
-}
-
-// Floor is the highest confirmed sequence.
-type Floor struct {
-	Sequence uint64 `cbor:"1,keyasint"`
-	Digest   string `cbor:"2,keyasint"`
 }
 
 // Content is what the agent knows a slot to hold. It is dropped before the slot is written. Key 6 was
@@ -234,12 +230,14 @@ type (
 		Slot    bootctl.Slot
 		Content *Content
 	}
-	// PutFloor raises the floor.
-	PutFloor struct{ Floor Floor }
-	// Bind remembers under which sequence a digest was confirmed, for a bounded number of sequences.
+	// PutFloors replaces the floors.
+	PutFloors struct{ Floors Floors }
+	// Bind remembers under which sequence a digest was confirmed for some components, for a bounded number
+	// of sequences.
 	Bind struct {
-		Sequence uint64
-		Digest   string
+		Sequence   uint64
+		Digest     string
+		Components []string
 	}
 	// PutFinal remembers a final verdict, for a bounded number of digests.
 	PutFinal struct {
@@ -274,7 +272,7 @@ func (PutEnvelope) Operation()     {}
 func (PutOutcome) Operation()      {}
 func (PutNoted) Operation()        {}
 func (PutContent) Operation()      {}
-func (PutFloor) Operation()        {}
+func (PutFloors) Operation()       {}
 func (Bind) Operation()            {}
 func (PutFinal) Operation()        {}
 func (DropFinal) Operation()       {}

@@ -32,13 +32,17 @@ func TestGlance(t *testing.T) {
 			Reason: reason.VersionCondition}, 2, now + 1, "decide"},
 		{"an older one waits", life.Waiting{Digest: "sha256:5555", Sequence: 1, Reason: reason.LowBattery}, 2, now + 1,
 			"decide"},
+		{"a newer one waits that writes all of it", life.Waiting{Digest: "sha256:5555", Sequence: 3,
+			Components: []string{"app", "rootfs"}}, 2, now + 1, "passed"},
+		{"one with a higher number of another component waits", life.Waiting{Digest: "sha256:5555", Sequence: 3,
+			Components: []string{"app"}}, 2, now + 1, "decide"},
 		{"another one of the same sequence waits", life.Waiting{Digest: "sha256:5555", Sequence: 2}, 2, now + 1,
 			"decide"},
 	} {
 		s := life.State{}
 		s.Waiting, s.RetryAt = c.waiting, c.retry
 		r := ruling()
-		r.Sequence = c.sequence
+		r.Sequence, r.Writes = c.sequence, []string{"rootfs"}
 		r = s.Glance(r, now)
 		got := "decide"
 		switch {

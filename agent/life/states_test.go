@@ -31,7 +31,7 @@ func usual(p life.Phase) life.State {
 	s := life.State{Dev: dev}
 	s.Have, s.BootID, s.Run = true, "boot1", "A"
 	s.TendAt, s.Known, s.Counter = now+2*time.Hour, true, "tpm"
-	s.Floor = life.Floor{Sequence: 1, Digest: "sha256:1111"}
+	s.Floors = life.Floors{{Component: "rootfs", Sequence: 1, Digest: "sha256:1111"}}
 	s.Slots[0] = life.Content{Manifest: "sha256:1111", Sequence: 1, Version: "1", Images: oldImages, Confirmed: true}
 	s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2, Reason: reason.LowBattery,
 		Said: "19 %", Rules: "low-battery",
@@ -200,8 +200,8 @@ var others = func() []otherwise {
 		{"the slot has the content already", func(s *life.State) {
 			s.Slots[1] = life.Content{Manifest: offered, Sequence: 2, Version: "2", Images: images, Confirmed: true}
 		}},
-		{"the floor is the same", func(s *life.State) { s.Floor = life.Floor{Sequence: 2, Digest: "sha256:1111"} }},
-		{"the floor is higher", func(s *life.State) { s.Floor.Sequence = 3 }},
+		{"the floor is the same", func(s *life.State) { s.Floors = rootfs(2) }},
+		{"the floor is higher", func(s *life.State) { s.Floors = rootfs(3) }},
 		{"A runs", func(s *life.State) { s.Run = "A" }},
 		{"B runs", func(s *life.State) { s.Run = "B" }},
 		{"it is not known what runs", func(s *life.State) { s.Run = "" }},
@@ -292,3 +292,7 @@ var others = func() []otherwise {
 			life.Started{Run: "A", Boot: metadata(armed, full, "A"), BootOK: true, Lost: reason.JournalLost}
 	}})
 }()
+
+func rootfs(floor uint64) life.Floors {
+	return life.Floors{{Component: "rootfs", Sequence: floor, Digest: "sha256:1111"}}
+}

@@ -116,8 +116,8 @@ func changes(old, next *State) []Op {
 	if old.Judge.Digest != next.Judge.Digest || old.Judge.Cause != next.Judge.Cause {
 		ops = append(ops, PutJudge{next.Judge})
 	}
-	if old.Floor != next.Floor {
-		ops = append(ops, PutFloor{next.Floor})
+	if !slices.Equal(old.Floors, next.Floors) {
+		ops = append(ops, PutFloors{next.Floors})
 	}
 	for i, c := range next.Slots {
 		switch {

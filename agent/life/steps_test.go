@@ -134,7 +134,8 @@ func onTrial() *world {
 	w.s = life.Stored{Have: true,
 		Rec: life.Record{Phase: life.Trial, Target: "B", Digest: offered, Ext: life.Ext{Sequence: 2, Images: images,
 			Tries: 3, Version: "2"}}, Budget: life.Budget{Digest: offered, Boots: 2},
-		Tally: life.Tally{Key: offered, Boots: 3}, Floor: life.Floor{Sequence: 1, Digest: "sha256:0000"}}
+		Tally:  life.Tally{Key: offered, Boots: 3},
+		Floors: life.Floors{{Component: "rootfs", Sequence: 1, Digest: "sha256:0000"}}}
 	w.s.Rec.Boots = 2
 	w.s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2,
 		Budget: life.Budget{Digest: offered}}

@@ -48,7 +48,8 @@ func TestReleasable(t *testing.T) {
 func TestPermitLifts(t *testing.T) {
 	d := campaigntest.New(t)
 	c := good()
-	c.facts.Floor.Sequence, c.facts.Battery, c.rules.MinBattery = 9, 10, 50
+	c.floor(9)
+	c.facts.Battery, c.rules.MinBattery = 10, 50
 	m := c.manifest(t)
 	c.m = &m
 	verified := func(lifts ...reason.Reason) campaign.Permit {
@@ -67,7 +68,7 @@ func TestPermitLifts(t *testing.T) {
 	}
 	wants(t, "left", got.Findings)
 	wants(t, "lifted", got.Lifted, reason.SequenceBelowFloor, reason.LowBattery)
-	if got.Lifted[0].Detail != "sequence 7 is lower than 9, which was confirmed" {
+	if got.Lifted[0].Detail != "rootfs: sequence 7 is lower than 9, which was confirmed" {
 		t.Errorf("the figures of what was lifted: %q", got.Lifted[0].Detail)
 	}
 	got = c.under(t, policy.Standing{}, verified(reason.LowBattery))

@@ -63,7 +63,7 @@ func (r Rules) Validate() error {
 	return nil
 }
 
-// Floor is the highest confirmed sequence and the manifest that was confirmed under it.
+// Floor is the highest confirmed sequence of a component, and the manifest that was confirmed under it.
 type Floor struct {
 	Sequence uint64
 	Manifest manifest.Digest
@@ -85,8 +85,9 @@ type Facts struct {
 	Rules    Rules
 	Now      Now
 	SlotSize map[string]int64 // bytes of the inactive slot, per component; absent = could not be measured
-	Floor    Floor
-	Bound    func(seq uint64) (manifest.Digest, bool) // manifest confirmed under a sequence; nil = none
+	Floors   map[string]Floor // per component; absent = nothing was confirmed
+	// manifest confirmed for a component under a sequence; nil = none
+	Bound func(component string, seq uint64) (manifest.Digest, bool)
 	// by manifest or image digest, and its cause; nil = none
 	Quarantined    func(d manifest.Digest) (reason.Reason, bool)
 	Running        map[string]manifest.Digest // image confirmed in the running slot, per component

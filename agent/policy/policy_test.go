@@ -84,26 +84,35 @@ func TestRules(t *testing.T) {
 		}, "", ""},
 
 		{"below the floor",
-			func(s *situation) { s.facts.Floor.Sequence = 8 }, "sequence-below-floor", "sequence-below-floor"},
+			func(s *situation) { s.floor(8) }, "sequence-below-floor", "sequence-below-floor"},
 		{"at the floor, another",
-			func(s *situation) { s.facts.Floor.Sequence = 7 }, "sequence-reused", "sequence-reused"},
+			func(s *situation) { s.floor(7) }, "sequence-reused", "sequence-reused"},
 		{"at the floor, the same", func(s *situation) {
 			m := s.manifest(t)
-			s.m, s.facts.Floor = &m, policy.Floor{Sequence: 7, Manifest: m.Digest()}
+			s.m, s.facts.Floors = &m, map[string]policy.Floor{"rootfs": {Sequence: 7, Manifest: m.Digest()}}
 		}, "", ""},
 		{"at the floor, whose manifest is not known",
-			func(s *situation) { s.facts.Floor = policy.Floor{Sequence: 7} }, "", ""},
+			func(s *situation) { s.facts.Floors = map[string]policy.Floor{"rootfs": {Sequence: 7}} }, "", ""},
 		{"bound to another", func(s *situation) {
-			s.facts.Bound = func(n uint64) (manifest.Digest, bool) { return other, n == 7 }
+			s.facts.Bound = func(_ string, n uint64) (manifest.Digest, bool) { return other, n == 7 }
 		}, "sequence-reused", "sequence-reused"},
 		{"bound to this", func(s *situation) {
 			m := s.manifest(t)
-			s.m, s.facts.Bound = &m, func(n uint64) (manifest.Digest, bool) { return m.Digest(), n == 7 }
+			s.m, s.facts.Bound = &m, func(_ string, n uint64) (manifest.Digest, bool) { return m.Digest(), n == 7 }
 		}, "", ""},
+		{"another component's floor",
+			func(s *situation) { s.facts.Floors["app"] = policy.Floor{Sequence: 99, Manifest: other} }, "", ""},
+		{"bound for another component", func(s *situation) {
+			s.facts.Bound = func(c string, n uint64) (manifest.Digest, bool) { return other, c == "app" && n == 7 }
+		}, "", ""},
+		{"below the floor of one of two", func(s *situation) {
+			s.two()
+			s.facts.Floors[s.release.Components[1].Name] = policy.Floor{Sequence: 8}
+		}, "sequence-below-floor", "sequence-below-floor"},
 		{"binding of another number", func(s *situation) {
-			s.facts.Bound = func(n uint64) (manifest.Digest, bool) { return other, n == 6 }
+			s.facts.Bound = func(_ string, n uint64) (manifest.Digest, bool) { return other, n == 6 }
 		}, "", ""},
-		{"nothing confirmed yet", func(s *situation) { s.facts.Floor = policy.Floor{}; s.facts.Running = nil }, "", ""},
+		{"nothing confirmed yet", func(s *situation) { s.facts.Floors = nil; s.facts.Running = nil }, "", ""},
 
 		{"quarantined image", func(s *situation) {
 			s.facts.Quarantined = func(d manifest.Digest) (reason.Reason, bool) {
@@ -197,7 +206,8 @@ func TestRules(t *testing.T) {
 			func(s *situation) { s.facts.Decommissioned, s.local = true, true }, "decommissioned", "decommissioned"},
 
 		{"much at once", func(s *situation) {
-			s.facts.Decommissioned, s.facts.Metered, s.facts.Floor.Sequence = true, true, 9
+			s.facts.Decommissioned, s.facts.Metered = true, true
+			s.floor(9)
 			s.facts.SlotSize["rootfs"], s.rules.MinBattery, s.facts.Battery = 1, 50, 3
 			s.rules.Windows, s.rules.WindowCoversDownload, s.rules.Approval = night, true, policy.ApprovalDownload
 		},
@@ -205,7 +215,7 @@ func TestRules(t *testing.T) {
 				"link-metered approval-required",
 			"decommissioned sequence-below-floor image-too-large low-battery outside-window"},
 		{"a final one and one that would pass",
-			func(s *situation) { s.facts.Floor.Sequence, s.facts.Metered = 9, true },
+			func(s *situation) { s.floor(9); s.facts.Metered = true },
 			"sequence-below-floor link-metered", "sequence-below-floor"},
 		{"already installed and outside", func(s *situation) {
 			s.facts.Running["rootfs"], s.rules.Windows = image("new"), night
@@ -275,9 +285,9 @@ func TestDetailAndRetry(t *testing.T) {
 	s.stage = policy.Arm
 	s.rules.MinBattery, s.facts.Battery = 50, 12
 	s.rules.Windows = []policy.Window{{From: 22 * 60, To: 60, Days: days(time.Saturday)}}
-	s.facts.Floor.Sequence = 9
+	s.floor(9)
 	want := []policy.Finding{
-		{reason.SequenceBelowFloor, "sequence 7 is lower than 9, which was confirmed", true, 0},
+		{reason.SequenceBelowFloor, "rootfs: sequence 7 is lower than 9, which was confirmed", true, 0},
 		{reason.LowBattery, "the charge is 12 %, and 50 % is required", false, 10 * time.Minute},
 		{reason.OutsideWindow, "the next window opens at 2026-11-28 22:00Z", false, (5*24 + 10) * time.Hour},
 	}
@@ -388,7 +398,7 @@ func TestOwn(t *testing.T) {
 			if d = s.decide(t); told(d) != want || len(d.Needs) > 0 {
 				t.Errorf("%s, local %t, and a rule: %+v", c.name, local, d)
 			}
-			s.facts.Floor.Sequence = 9
+			s.floor(9)
 			if d = s.decide(t); told(d) != "sequence-below-floor low-battery" || len(d.Needs) > 0 {
 				t.Errorf("%s, local %t, and it is refused: %+v", c.name, local, d)
 			}

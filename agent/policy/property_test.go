@@ -38,15 +38,15 @@ var flaws = []flaw{
 	}, false, true, true, true, true},
 	{reason.LowBattery, func(r *rand.Rand, s *situation) { s.facts.Device.BatteryMWh = r.Int64N(1001) - 1 },
 		false, true, true, true, true},
-	{reason.SequenceBelowFloor, func(r *rand.Rand, s *situation) { s.facts.Floor.Sequence = 8 + r.Uint64N(1e9) },
+	{reason.SequenceBelowFloor, func(r *rand.Rand, s *situation) { s.floor(8 + r.Uint64N(1e9)) },
 		false, false, true, true, true},
 	{reason.SequenceReused, func(r *rand.Rand, s *situation) {
 		if r.IntN(2) == 0 {
-			s.facts.Floor = policy.Floor{Sequence: 7, Manifest: other}
+			s.facts.Floors = map[string]policy.Floor{"rootfs": {Sequence: 7, Manifest: other}}
 		} else {
-			s.facts.Floor.Sequence = 6
+			s.floor(6)
 		}
-		s.facts.Bound = func(uint64) (manifest.Digest, bool) { return other, true }
+		s.facts.Bound = func(string, uint64) (manifest.Digest, bool) { return other, true }
 	}, false, false, true, true, true},
 	{reason.Quarantined, func(_ *rand.Rand, s *situation) {
 		s.facts.Quarantined = func(d manifest.Digest) (reason.Reason, bool) {

@@ -143,26 +143,47 @@ func conditions(q *question, fail fail) {
 	}
 }
 
-// sequence: nothing older than what was confirmed, and one manifest per number. The same manifest
-// again is a retry (draft-ietf-suit-manifest section 6.2 refuses lower numbers only).
+// sequence: of no component that it writes anything older than what was confirmed, and one manifest per
+// number. The same manifest again is a retry (draft-ietf-suit-manifest section 6.2 refuses lower numbers only).
 func sequence(q *question, fail fail) {
-	seq, digest, floor := q.offer.Manifest.Sequence(), q.offer.Manifest.Digest(), q.facts.Floor
-	if seq < floor.Sequence {
-		fail(found(reason.SequenceBelowFloor, "sequence %d is lower than %d, which was confirmed", seq, floor.Sequence))
-		return
-	}
-	bound := manifest.Digest{}
-	if seq == floor.Sequence {
-		bound = floor.Manifest
-	}
-	if q.facts.Bound != nil {
-		if d, ok := q.facts.Bound(seq); ok {
-			bound = d
+	seq, digest := q.offer.Manifest.Sequence(), q.offer.Manifest.Digest()
+	for _, c := range q.writes() {
+		floor := q.facts.Floors[c]
+		if seq < floor.Sequence {
+			fail(found(reason.SequenceBelowFloor, "%s: sequence %d is lower than %d, which was confirmed", c, seq,
+				floor.Sequence))
+			continue
+		}
+		bound := manifest.Digest{}
+		if seq == floor.Sequence {
+			bound = floor.Manifest
+		}
+		if q.facts.Bound != nil {
+			if d, ok := q.facts.Bound(c, seq); ok {
+				bound = d
+			}
+		}
+		if !bound.IsZero() && bound != digest {
+			fail(found(reason.SequenceReused, "%s: sequence %d was confirmed here for %s", c, seq, bound))
 		}
 	}
-	if !bound.IsZero() && bound != digest {
-		fail(found(reason.SequenceReused, "sequence %d was confirmed here for %s", seq, bound))
+}
+
+// writes names the components that the manifest writes. Where it does not resolve, those that it names and
+// the device has: what stands against it by its number is told all the same.
+func (q *question) writes() (names []string) {
+	for _, i := range q.update.Installs {
+		names = append(names, i.Component)
 	}
+	if len(names) > 0 {
+		return names
+	}
+	for _, c := range q.offer.Manifest.Components() {
+		if _, ok := q.facts.Device.Components[c.String()]; ok {
+			names = append(names, c.String())
+		}
+	}
+	return names
 }
 
 func notQuarantined(q *question, fail fail) {

@@ -52,12 +52,19 @@ func good() *situation {
 				Components: map[string]manifest.Target{"rootfs": {Slot: 1}},
 			},
 			SlotSize: map[string]int64{"rootfs": 1000},
-			Floor:    policy.Floor{Sequence: 6, Manifest: other},
+			Floors:   map[string]policy.Floor{"rootfs": {Sequence: 6, Manifest: other}},
 			Running:  map[string]manifest.Digest{"rootfs": image("old")},
 			Battery:  80, SupplyKnown: true,
 		},
 		now: policy.Now{Wall: noon, Known: true},
 	}
+}
+
+// floor sets the floor of rootfs, and leaves what was confirmed under it.
+func (s *situation) floor(n uint64) {
+	f := s.facts.Floors["rootfs"]
+	f.Sequence = n
+	s.facts.Floors["rootfs"] = f
 }
 
 func (s *situation) manifest(t testing.TB) manifest.Manifest {

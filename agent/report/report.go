@@ -148,6 +148,12 @@ func (r *Reporter) sendStatus(ctx context.Context) bool {
 	st := evidence.Status{Device: r.o.Device, Running: string(s.Running), Version: r.o.Version, Phase: string(s.Phase),
 		Target: string(s.Rec.Target), Manifest: s.Rec.Digest, Sequence: s.Rec.Ext.Sequence,
 		Head: r.o.Store.Head().Evidence(), Stamp: r.o.Stamp(), Problem: s.Hold}
+	for _, f := range s.Floors {
+		if st.Floors == nil {
+			st.Floors = map[string]uint64{}
+		}
+		st.Floors[f.Component] = f.Sequence
+	}
 	if len(s.Safe) > 0 {
 		st.Problem = reason.BootSafeMode
 	}

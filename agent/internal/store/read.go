@@ -23,12 +23,12 @@ func (s *Store) Read(dev life.Device) (life.Stored, error) {
 			out.Waiting = w.waiting()
 		}
 		get(tx, keyJudge, &out.Judge)
-		get(tx, keyFloor, &out.Floor)
 		get(tx, keyCounter, &out.Counter)
 		get(tx, keyGarbage, &out.Seen)
 		for i, name := range dev.Slots {
 			get(tx, prefixSlot+string(name), &out.Slots[i])
 		}
+		out.Floors = readFloors(tx, dev.Parts, out.Slots)
 		var o Outcome
 		if get(tx, keyOffer, &o) {
 			out.Noted = o.Reason
@@ -73,23 +73,11 @@ func (s *Store) Waiting() (life.Waiting, bool) {
 	return w.waiting(), ok
 }
 
-// Floor is the highest confirmed sequence.
-func (s *Store) Floor() (f life.Floor) {
-	s.load(keyFloor, &f)
-	return f
-}
-
 // Verdict is the final verdict on a manifest digest.
 func (s *Store) Verdict(digest string) (reason.Reason, bool) {
 	var v storedVerdict
 	ok := s.load(prefixFinal+digest, &v)
 	return v.Reason, ok
-}
-
-// Bound is the manifest digest that was confirmed under a sequence.
-func (s *Store) Bound(seq uint64) (digest string, ok bool) {
-	ok = s.load(prefixBound+seqKey(seq), &digest)
-	return digest, ok
 }
 
 // Approved is the manifest digest that a person approved, "" for none.

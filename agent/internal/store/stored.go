@@ -17,7 +17,8 @@ const (
 	keyHead     = "head"     // Head: the last evidence record
 	keySent     = "sent"     // uint: evidence handed over up to here
 	keyCounter  = "counter"  // text: origin of the hardware counter that guards the device
-	keyFloor    = "floor"    // life.Floor: highest confirmed sequence
+	keyFloors   = "floors"   // life.Floors: highest confirmed sequence of each component
+	keyFloor    = "floor"    // oneFloor: the highest of them, for an agent of the version before
 	keyOutcome  = "outcome"  // Outcome of the last update that was begun
 	keyOffer    = "offer"    // Outcome: the newest offer that was not taken, until an update begins
 	keyGarbage  = "garbage"  // []digest prefix: unverifiable offers that are on record
@@ -26,7 +27,8 @@ const (
 	keyJudge    = "judge"    // life.Judge: a trial that failed of the broker alone
 	keyApproved = "approved" // string: manifest digest an operator approved
 	prefixSlot  = "slot/"    // + slot name: life.Content
-	prefixBound = "bound/"   // + sequence, 8 bytes big-endian: manifest digest confirmed under it
+	prefixBind  = "bind/"    // + component + "/" + sequence, 8 bytes big-endian: manifest digest confirmed under it
+	prefixBound = "bound/"   // + sequence: the last of any component, for an agent of the version before
 	prefixFinal = "final/"   // + manifest digest: storedVerdict
 	prefixCheck = "check/"   // + component: Checkpoint
 
@@ -44,7 +46,7 @@ const (
 const (
 	schemaVersion = 1
 	maxFinals     = 64
-	maxBound      = 256
+	maxBound      = 256 // of each component
 )
 
 // Head is where the chain of evidence ends, and what is held of it.
@@ -69,6 +71,8 @@ type storedOffer struct {
 	Broker  bool `cbor:"9,keyasint,omitempty"`
 	Fell    int  `cbor:"10,keyasint,omitempty"` // times that the loader came back from it
 	Reverts int  `cbor:"11,keyasint,omitempty"` // times that it was armed and left again
+
+	Components []string `cbor:"12,keyasint,omitempty"` // that it would write
 }
 
 type storedVerdict struct {
@@ -162,12 +166,14 @@ func (PutSent) Operation() {}
 
 func waitingOf(w life.Waiting) storedOffer {
 	b := w.Budget
-	return storedOffer{Envelope: w.Envelope, Digest: w.Digest, Sequence: w.Sequence, Reason: w.Reason, Said: w.Said,
+	return storedOffer{Envelope: w.Envelope, Digest: w.Digest, Sequence: w.Sequence, Components: w.Components,
+		Reason: w.Reason, Said: w.Said,
 		Rules: w.Rules, Failures: b.Failures, Costly: b.Costly, Broker: b.Broker, Fell: b.Fell, Reverts: b.Reverts}
 }
 
 func (o storedOffer) waiting() life.Waiting {
-	return life.Waiting{Envelope: o.Envelope, Digest: o.Digest, Sequence: o.Sequence, Reason: o.Reason, Said: o.Said,
+	return life.Waiting{Envelope: o.Envelope, Digest: o.Digest, Sequence: o.Sequence, Components: o.Components,
+		Reason: o.Reason, Said: o.Said,
 		Rules: o.Rules, Budget: life.Budget{Digest: o.Digest, Failures: o.Failures, Costly: o.Costly, Broker: o.Broker,
 			Fell: o.Fell, Reverts: o.Reverts}}
 }

@@ -46,10 +46,10 @@ func (s *Store) apply(tx journal.Tx, at evidence.Stamp, op life.Op) error {
 		return put(tx, keyOffer, outcomeOf(*op.Ending, at))
 	case life.PutContent:
 		return putOr(tx, prefixSlot+string(op.Slot), op.Content, op.Content != nil)
-	case life.PutFloor:
-		return put(tx, keyFloor, op.Floor)
+	case life.PutFloors:
+		return putFloors(tx, op.Floors)
 	case life.Bind:
-		return bind(tx, op.Sequence, op.Digest)
+		return bind(tx, op)
 	case life.PutFinal:
 		after := s.head.Seq
 		if op.Next {
@@ -96,25 +96,6 @@ func putRaw(tx journal.Tx, key string, b []byte) error {
 		return tx.Delete(journal.State, key)
 	}
 	return tx.Put(journal.State, key, b)
-}
-
-// bind remembers under which sequence a digest was confirmed; the lowest sequence is dropped.
-func bind(tx journal.Tx, seq uint64, digest string) error {
-	first, n := "", 0
-	err := tx.Scan(journal.State, prefixBound, func(k string, _ []byte) bool {
-		if len(k) < len(prefixBound) || k[:len(prefixBound)] != prefixBound {
-			return false
-		}
-		if n == 0 {
-			first = k
-		}
-		n++
-		return true
-	})
-	if err == nil && n >= maxBound {
-		err = tx.Delete(journal.State, first)
-	}
-	return errors.Join(err, put(tx, prefixBound+seqKey(seq), digest))
 }
 
 // setFinal remembers a final verdict; the oldest is dropped.

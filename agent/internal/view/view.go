@@ -37,6 +37,7 @@ type Snapshot struct {
 	Wait    reason.Reason // why the phase waits
 	WaitFor string        // in words
 	Barred  []string      // what is quarantined
+	Floors  life.Floors   // highest confirmed sequence numbers
 }
 
 // Progress is how far the present action is.
@@ -86,7 +87,8 @@ func (v *View) Show(state life.State, barred []string) {
 	old := v.Snapshot()
 	wall, _ := v.clock.Wall()
 	s := Snapshot{Phase: state.Rec.Phase, Rec: state.Rec, Hold: state.Hold, Safe: state.Safe, Running: state.Run,
-		Since: old.Since, Wall: old.Wall, Wait: old.Wait, WaitFor: old.WaitFor, Barred: barred}
+		Since: old.Since, Wall: old.Wall, Wait: old.Wait, WaitFor: old.WaitFor, Barred: barred,
+		Floors: state.Floors}
 	if old.Phase != s.Phase || old.Wall.IsZero() {
 		s.Since, s.Wall, s.Wait, s.WaitFor = v.clock.Uptime(), wall, "", ""
 		v.progress.Store(nil)

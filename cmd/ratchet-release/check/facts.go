@@ -18,7 +18,7 @@ type factsFile struct {
 	Class      any    `toml:"class"`     // UUID, or a name when there is one vendor; or a list
 	Device     any    `toml:"device"`    // UUID, or a list
 	Version    any    `toml:"version"`   // "1.4.2" or [1, 4, 2]
-	Floor      *int64 `toml:"floor"`     // highest confirmed sequence
+	Floor      any    `toml:"floor"`     // highest confirmed sequence, or a table by component
 	Time       any    `toml:"time"`      // RFC 3339, or a date-time
 	SlotSize   any    `toml:"slot_size"` // bytes, or a table by component
 	Slot       *int64 `toml:"slot"`      // index of the running slot, 0 or 1
@@ -33,7 +33,8 @@ type facts struct {
 	running      int
 	components   []string // nil = those of the manifest
 	size         map[string]int64
-	anySize      int64 // of components that size does not name, 0 = whatever is needed
+	anyFloor     uint64 // of components that Floors does not name
+	anySize      int64  // of components that size does not name, 0 = whatever is needed
 	es256, eddsa bool
 }
 
@@ -53,13 +54,11 @@ func readFacts(path string) (facts, error) {
 	if d.Version, err = readVersion(doc, f.Version); err != nil {
 		return facts{}, err
 	}
-	for key, n := range map[string]*int64{"floor": f.Floor, "battery_mwh": f.BatteryMWh} {
-		if n != nil && *n < 0 {
-			return facts{}, doc.Errorf(key, "%d is less than 0", *n)
-		}
+	if err := out.floors(doc, f.Floor); err != nil {
+		return facts{}, err
 	}
-	if f.Floor != nil {
-		out.Floor.Sequence = uint64(*f.Floor)
+	if f.BatteryMWh != nil && *f.BatteryMWh < 0 {
+		return facts{}, doc.Errorf("battery_mwh", "%d is less than 0", *f.BatteryMWh)
 	}
 	if f.BatteryMWh != nil {
 		d.BatteryMWh = *f.BatteryMWh
@@ -81,6 +80,35 @@ func readFacts(path string) (facts, error) {
 		return facts{}, doc.Errorf("allow_algs", "%v", err)
 	}
 	return out, out.slots(doc, f)
+}
+
+// floors reads what was confirmed: one number for all components, or one for each.
+func (f *facts) floors(doc conf.Document, field any) error {
+	read := func(key string, v any) (uint64, error) {
+		switch n, ok := v.(int64); {
+		case !ok:
+			return 0, doc.Errorf(key, "want a number, or a table of numbers by component")
+		case n < 0:
+			return 0, doc.Errorf(key, "%d is less than 0", n)
+		default:
+			return uint64(n), nil
+		}
+	}
+	f.Floors = map[string]policy.Floor{}
+	table, ok := field.(map[string]any)
+	if !ok && field != nil {
+		n, err := read("floor", field)
+		f.anyFloor = n
+		return err
+	}
+	for c, v := range table {
+		n, err := read("floor."+c, v)
+		if err != nil {
+			return err
+		}
+		f.Floors[c] = policy.Floor{Sequence: n}
+	}
+	return nil
 }
 
 // readVersion reads the running version: a text or its numbers; nil where there is none.
@@ -255,6 +283,9 @@ func (f *facts) meet(m manifest.Manifest) {
 	f.SlotSize = map[string]int64{}
 	for _, name := range names {
 		f.Device.Components[name] = manifest.Target{Slot: f.target()}
+		if _, ok := f.Floors[name]; !ok {
+			f.Floors[name] = policy.Floor{Sequence: f.anyFloor}
+		}
 		f.SlotSize[name] = math.MaxInt64
 		if f.anySize > 0 {
 			f.SlotSize[name] = f.anySize

@@ -2,6 +2,8 @@ package render
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
@@ -58,6 +60,13 @@ func floorLine(s control.Status) string {
 	text := "no update was confirmed yet, so any sequence number is accepted"
 	if s.Floor.Sequence > 0 {
 		text = fmt.Sprintf("sequence numbers below %d are refused", s.Floor.Sequence)
+	}
+	if of := s.Floor.Components; len(of) > 0 {
+		var each []string
+		for _, c := range slices.Sorted(maps.Keys(of)) {
+			each = append(each, fmt.Sprintf("below %d for %s", of[c], screen.Plain(c)))
+		}
+		text = "sequence numbers are refused " + strings.Join(each, ", ")
 	}
 	if c := s.Counter; c.Error != "" {
 		text += fmt.Sprintf("; counter %s NOT READABLE: %s", screen.Plain(c.Kind), screen.Plain(c.Error))
