@@ -21,7 +21,6 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
-	"github.com/ratchet-ota/ratchet/slots"
 )
 
 // Agent executes the life of an update on one device. One goroutine (Run) owns the state; others read
@@ -38,13 +37,13 @@ type Agent struct {
 
 	// Owned by Run.
 	s        life.State
-	in       *intake.Intake          // offers and documents
-	plan     policy.Plan             // of the update in progress, as it was decided last
-	local    map[string]slots.Source // payloads handed over by a technician
-	held     map[string]hal.Medium   // parts of the target, held exclusively between checking and arming
-	proof    *proof                  // the health checks of the trial in progress
-	pending  *request                // a person who waits for an answer
-	unstored bool                    // the journal did not take the last commit
+	in       *intake.Intake        // offers and documents
+	plan     policy.Plan           // of the update in progress, as it was decided last
+	local    intake.Payloads       // handed over by a technician
+	held     map[string]hal.Medium // parts of the target, held exclusively between checking and arming
+	proof    *proof                // the health checks of the trial in progress
+	pending  *request              // a person who waits for an answer
+	unstored bool                  // the journal did not take the last commit
 
 	requests chan request
 	abort    abort

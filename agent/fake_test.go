@@ -59,7 +59,7 @@ type deadPower struct {
 }
 
 func (p deadPower) Reboot(context.Context, string) error { *p.asked++; return nil }
-func (p deadPower) Force() error                         { *p.asked++; return nil }
+func (p deadPower) Force(context.Context) error          { *p.asked++; return nil }
 
 // forgetful is a loader whose counter is lost: what it writes is not there at the next boot.
 type forgetful struct {

@@ -133,7 +133,10 @@ func (a *Agent) reboot(ctx context.Context, do life.Reboot) {
 	} else if !a.wait(ctx, a.o.ForceAfter) {
 		return
 	}
-	if err := a.o.Power.Force(); err != nil {
+	force, cancel := context.WithTimeout(ctx, a.o.ForceAfter)
+	err = a.o.Power.Force(force)
+	cancel()
+	if err != nil {
 		a.fail("cannot force a reboot", err)
 	}
 	if !do.Plain {

@@ -28,9 +28,9 @@ func (p slowPower) Reboot(ctx context.Context, arg string) error {
 	return errors.New("signal: killed")
 }
 
-func (p slowPower) Force() error {
+func (p slowPower) Force(ctx context.Context) error {
 	*p.forced++
-	return p.Power.Force()
+	return p.Power.Force(ctx)
 }
 
 // TestOrderlyRebootIsNotForced: init ends the agent while its reboot command has not ended yet. A reboot
@@ -107,11 +107,11 @@ func (p deafPower) Reboot(ctx context.Context, arg string) error {
 	return p.Power.Reboot(ctx, arg)
 }
 
-func (p deafPower) Force() error {
+func (p deafPower) Force(ctx context.Context) error {
 	if p.deaf() {
 		return nil
 	}
-	return p.Power.Force()
+	return p.Power.Force(ctx)
 }
 
 // TestRebootsAreCountedInEachPhase: a device that needed all its reboots to get into the trial has as many

@@ -164,6 +164,8 @@ func (a *Agent) entered(from life.Record, t life.Tell) {
 	case to.Phase == life.Preparing:
 		a.local = a.in.Payloads()
 	case to.Phase == life.Checking || to.Phase == life.Idle:
+		// All of them are read, or nothing more is: a stick can be taken out.
+		a.local.Close()
 		a.local = nil
 	}
 	if !a.s.Held {

@@ -143,8 +143,9 @@ type Power interface {
 	// Reboot asks for an orderly reboot and returns at once. args are handed to the firmware
 	// where it takes any (Raspberry Pi tryboot).
 	Reboot(ctx context.Context, arg string) error
-	// Force reboots without waiting for anybody; used when an orderly reboot did not happen in time.
-	Force() error
+	// Force reboots without waiting for anybody; used when an orderly reboot did not happen in time. It
+	// returns soon after ctx has ended.
+	Force(ctx context.Context) error
 	Supply() Supply
 }
 

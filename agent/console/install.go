@@ -1,24 +1,25 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
-	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
 // LocalInstall is an update that a technician hands over at the console.
 type LocalInstall struct {
 	Envelope []byte
-	Name     string                  // file name, for evidence
-	Actor    string                  // "uid 0 (pid 123)"
-	Payloads map[string]slots.Source // by PayloadName of the URI; nil in a check
+	Name     string          // file name, for evidence
+	Actor    string          // "uid 0 (pid 123)"
+	Payloads intake.Payloads // by PayloadName of the URI; nil in a check
 }
 
 // Check verifies a local install and says what it would do and need. Nothing is written.
@@ -67,21 +68,26 @@ func (l LocalInstall) offer() intake.Offer {
 }
 
 // Install begins a local install, and follows it until the machine is told to reboot or the update
-// has ended. show is called with progress.
+// has ended. show is called with progress. The payloads are closed when they have been read, or will not be.
 func (c *Console) Install(ctx context.Context, l LocalInstall, show func(control.Progress)) (control.Done, error) {
 	if l.Payloads == nil {
-		l.Payloads = map[string]slots.Source{}
+		l.Payloads = intake.Payloads{}
 	}
+	var asked atomic.Bool
 	_, err := c.o.Ask(ctx, func(_ context.Context, s life.State) (life.Event, error) {
-		if err := mustBeIdle(s); err != nil {
+		if err := cmp.Or(ctx.Err(), mustBeIdle(s)); err != nil { // who asked has gone before it began
 			return nil, err
 		}
+		asked.Store(true)
 		c.o.Intake.Bring(l.offer())
 		ask := life.Ask{Stage: life.Download, Offer: true}
 		ruling := c.o.Intake.Decide(s, ask)
 		return life.Decided{Moment: c.moment(), Ask: ask, Ruling: ruling}, nil
 	})
 	if err != nil {
+		if ctx.Err() == nil || !asked.Load() { // else it may have begun, and go on without who asked
+			l.Payloads.Close()
+		}
 		return control.Done{}, err
 	}
 	return c.follow(ctx, show)

@@ -26,6 +26,9 @@ type Client struct {
 
 // Dial connects to the daemon that listens on path. Errors wrap ErrUnreachable or ErrNotPermitted.
 func Dial(path string) (*Client, error) {
+	if len(path) > maxPath {
+		return nil, fmt.Errorf("cannot reach the daemon at %s: %w", path, CheckPath(path))
+	}
 	c := &Client{path: path}
 	return c, c.connect()
 }

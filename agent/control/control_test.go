@@ -338,35 +338,6 @@ func TestSlowClient(t *testing.T) {
 	}
 }
 
-// The ninth client is told so, at once, and a place that becomes free is given away again.
-func TestManyClients(t *testing.T) {
-	path, _ := serve(t, control.Access{}, echo)
-	places := control.MaxConnections
-	var conns []net.Conn
-	for range places {
-		conn, err := net.Dial("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conns = append(conns, conn)
-	}
-	_, err := do(t, path, control.VerbStatus, nil)
-	if control.Exit(err) != control.ExitBusy {
-		t.Errorf("error %v", err)
-	}
-	conns[0].Close()
-	for i := 0; ; i++ {
-		if _, err = do(t, path, control.VerbStatus, nil); err == nil {
-			break
-		}
-		if i == 100 {
-			t.Fatalf("no place becomes free: %v", err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
 func TestLost(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path)

@@ -23,8 +23,8 @@ const maxPath = 107
 //
 // Two daemons that start in the same instant are not told apart here: the journal's lock is for that.
 func Listen(path string, mode os.FileMode) (net.Listener, error) {
-	if path == "" || path[0] == '@' || len(path) > maxPath {
-		return nil, fmt.Errorf("cannot listen on %q: the path of a socket has 1 to %d bytes", path, maxPath)
+	if err := CheckPath(path); err != nil {
+		return nil, fmt.Errorf("cannot listen on %q: %w", path, err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
@@ -50,6 +50,19 @@ func Listen(path string, mode os.FileMode) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
 	}
 	return l, nil
+}
+
+// CheckPath says what is wrong with the path of a socket: an absolute one has room in a unix socket's name
+// (sun_path of unix(7)).
+func CheckPath(path string) error {
+	switch {
+	case !filepath.IsAbs(path):
+		return errors.New("want an absolute path")
+	case len(path) > maxPath:
+		return fmt.Errorf("the path has %d bytes, and that of a socket has at most %d: use a shorter one", len(path),
+			maxPath)
+	}
+	return nil
 }
 
 // removeStale removes a socket that nobody listens on.

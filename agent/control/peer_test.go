@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -142,50 +141,6 @@ func TestOtherUsers(t *testing.T) {
 	}
 	if out, code := ask(control.VerbStatus, gid); code != control.ExitNotPermitted {
 		t.Errorf("the file's mode: %q, exit %d", out, code)
-	}
-}
-
-// The last two of eight places are root's: whoever may only look cannot lock it out.
-func TestPlacesForRoot(t *testing.T) {
-	path, _ := serve(t, control.Access{Read: []uint32{64001}}, echo)
-	ask := stranger(t, &path)
-	hold := func(n int) {
-		t.Helper()
-		for range n {
-			conn, err := net.Dial("unix", path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { conn.Close() })
-		}
-	}
-	served := func(what string) {
-		t.Helper()
-		for i := 0; ; i++ { // the one before may be on its way out
-			_, err := do(t, path, control.VerbStatus, nil)
-			if err == nil {
-				return
-			}
-			if i == 100 {
-				t.Fatalf("%s: %v", what, err)
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-	}
-	hold(5)
-	if out, code := ask(control.VerbStatus, 64002); code != control.ExitOK {
-		t.Errorf("the sixth place, a reader: %q, exit %d", out, code)
-	}
-	hold(1)
-	if out, code := ask(control.VerbStatus, 64002); code != control.ExitBusy {
-		t.Errorf("the seventh place, a reader: %q, exit %d", out, code)
-	}
-	served("the seventh place, root")
-	hold(1)
-	served("the eighth place, root")
-	hold(1)
-	if _, err := do(t, path, control.VerbStatus, nil); control.Exit(err) != control.ExitBusy {
-		t.Errorf("the ninth, root: %v", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,6 +18,7 @@ const (
 	readWithin  = 5 * time.Second // for the whole request
 	writeWithin = 5 * time.Second // for the result, after the handler
 	rootOnly    = 2               // of MaxConnections, kept for root
+	writersOnly = 2               // of the others, kept for those who may write
 	maxProgress = 16 << 10        // bytes of one progress line; a longer one is dropped
 )
 
@@ -71,9 +73,20 @@ type server struct {
 	handler Handler
 	wait    sync.WaitGroup
 
-	mu   sync.Mutex
-	open int // connections
+	mu     sync.Mutex
+	places []*place // in the order in which they were taken
 }
+
+// place is one of MaxConnections.
+type place struct {
+	conn *net.UnixConn
+	rank int  // of who has it: 0 may look, 1 may write, 2 is root
+	idle bool // no whole request has arrived yet
+	gone bool // it was given to somebody else
+}
+
+var errFull = &Error{Message: "the daemon serves as many clients as it can", Advice: "Try again in a moment.",
+	Exit: ExitBusy}
 
 // accept starts serving a connection, or turns it away. It does not block: the socket's buffer is empty.
 func (s *server) accept(ctx context.Context, conn *net.UnixConn) {
@@ -84,44 +97,80 @@ func (s *server) accept(ctx context.Context, conn *net.UnixConn) {
 		return
 	}
 	right := s.access.right(peer)
-	var no *Error
 	if right == None {
-		no = notPermitted(peer, "use the control socket")
-	} else if !s.enter(peer) {
-		no = &Error{Message: "the daemon serves as many clients as it can",
-			Advice: "Try again in a moment.", Exit: ExitBusy}
+		turnAway(conn, notPermitted(peer, "use the control socket"))
+		return
 	}
-	if no != nil {
-		_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		_, _ = conn.Write(encode("error", no))
-		_ = conn.Close()
+	p := &place{conn: conn, rank: rank(peer, right), idle: true}
+	if !s.enter(p) {
+		turnAway(conn, errFull)
 		return
 	}
 	s.wait.Go(func() {
-		defer s.leave()
-		s.exchange(ctx, conn, peer, right)
+		defer s.leave(p)
+		s.exchange(ctx, p, peer, right)
 	})
 }
 
-// enter takes a place. The last ones are for root, so that nobody who may only look locks it out.
-func (s *server) enter(p Peer) bool {
+func rank(p Peer, r Right) int {
+	switch {
+	case r < Write:
+		return 0
+	case p.UID != 0 && os.Geteuid() == 0:
+		return 1
+	}
+	return 2
+}
+
+func turnAway(conn *net.UnixConn, why *Error) {
+	_ = conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	_, _ = conn.Write(encode("error", why))
+	_ = conn.Close()
+}
+
+// enter takes a place. The last ones are for root, and for those who may write, so that nobody who may only look locks
+// them out. Where none is left, the longest idle connection of one who may do no more gives way: it costs nothing to
+// hold, and who means to ask something has asked.
+func (s *server) enter(p *place) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	limit := MaxConnections
-	if p.UID != 0 && os.Geteuid() == 0 {
-		limit -= rootOnly
-	}
-	if s.open >= limit {
+	limit := [...]int{MaxConnections - rootOnly - writersOnly, MaxConnections - rootOnly, MaxConnections}[p.rank]
+	if len(s.places) >= limit && !s.evict(p.rank) {
 		return false
 	}
-	s.open++
+	s.places = append(s.places, p)
 	return true
 }
 
-func (s *server) leave() {
+// evict turns away the oldest idle connection of the lowest rank, at most that rank.
+func (s *server) evict(most int) bool {
+	var out *place
+	for _, p := range s.places {
+		if p.idle && p.rank <= most && (out == nil || p.rank < out.rank) {
+			out = p
+		}
+	}
+	if out == nil {
+		return false
+	}
+	out.gone = true
+	s.places = slices.DeleteFunc(s.places, func(p *place) bool { return p == out })
+	turnAway(out.conn, errFull)
+	return true
+}
+
+// begin says that a request has arrived; false when the place was given away before.
+func (s *server) begin(p *place) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open--
+	p.idle = false
+	return !p.gone
+}
+
+func (s *server) leave(p *place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.places = slices.DeleteFunc(s.places, func(q *place) bool { return p == q })
 }
 
 func notPermitted(p Peer, what string) *Error {
@@ -133,15 +182,16 @@ func notPermitted(p Peer, what string) *Error {
 }
 
 // exchange serves one connection: a request, progress, an answer.
-func (s *server) exchange(ctx context.Context, conn *net.UnixConn, peer Peer, right Right) {
+func (s *server) exchange(ctx context.Context, p *place, peer Peer, right Right) {
+	conn := p.conn
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	_ = conn.SetReadDeadline(time.Now().Add(readWithin))
 	req, row, err := s.request(conn, peer, right)
 	stop()
-	if err != nil || ctx.Err() != nil {
+	if here := s.begin(p); err != nil || ctx.Err() != nil || !here {
 		closeAll(req.Files)
-		if err != nil && !gone(err) {
+		if err != nil && !gone(err) && here {
 			answer(conn, nil, err)
 		}
 		return

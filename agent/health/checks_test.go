@@ -35,6 +35,24 @@ func TestMain(m *testing.M) {
 
 func sh(script string) health.Command { return health.Command{Argv: []string{"/bin/sh", "-c", script}} }
 
+// An address may hold a password or a token; what a check says of it is recorded and sent, and holds neither.
+func TestSecretsOfAnAddress(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	for _, u := range []string{"http://user:hunter2@" + host + "/x?token=hunter2",
+		"http://user:hunter2@127.0.0.1:1/?t=hunter2",
+		"http://user:hunter2@" + host + ":x:/", "http://user:hunter2@[::1/?t=hunter2", "bad://user:hunter2@" + host} {
+		for _, contains := range []string{"", "text"} {
+			status := map[string]int{"": 200, "text": 404}[contains]
+			h := health.HTTP{URL: u, Status: status, Contains: contains}
+			if err := h.Run(t.Context()); err == nil || strings.Contains(err.Error()+h.Name(), "hunter2") {
+				t.Errorf("%s: %v", h.Name(), err)
+			}
+		}
+	}
+}
+
 // A check is a program with its arguments and a small environment; nothing of it goes through a shell (I9).
 func TestCommand(t *testing.T) {
 	t.Setenv("SECRET", "not-for-checks")

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+
+	"github.com/ratchet-ota/ratchet/transport"
 )
 
 // maxBody is how much of an HTTP answer is read, in bytes.
@@ -39,18 +41,18 @@ func (h HTTP) Name() string {
 // Run asks once.
 func (h HTTP) Run(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL, nil)
-	if err != nil {
-		return fmt.Errorf("cannot ask %s: %w", h.URL, err)
+	if err != nil { // which repeats the address
+		return fmt.Errorf("cannot ask %s: not an address", transport.Shown(h.URL))
 	}
 	req.Header.Set("User-Agent", "ratchet-health")
-	transport := &http.Transport{
+	t := &http.Transport{
 		DisableKeepAlives:      true,
 		TLSClientConfig:        h.TLS,
 		MaxResponseHeaderBytes: maxBody,
 	}
-	defer transport.CloseIdleConnections()
+	defer t.CloseIdleConnections()
 	client := http.Client{
-		Transport:     transport,
+		Transport:     t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(req)
@@ -63,7 +65,7 @@ func (h HTTP) Run(ctx context.Context) error {
 		want = http.StatusOK
 	}
 	if resp.StatusCode != want {
-		return fmt.Errorf("%s answers %d, not %d", h.URL, resp.StatusCode, want)
+		return fmt.Errorf("%s answers %d, not %d", transport.Shown(h.URL), resp.StatusCode, want)
 	}
 	if h.Contains == "" {
 		return nil
@@ -75,7 +77,7 @@ func (h HTTP) Run(ctx context.Context) error {
 	if err != nil {
 		return cause(ctx, err)
 	}
-	return fmt.Errorf("the answer of %s does not contain %q", h.URL, plain(h.Contains, maxName))
+	return fmt.Errorf("the answer of %s does not contain %q", transport.Shown(h.URL), plain(h.Contains, maxName))
 }
 
 // TCP holds when a connection to Addr ("host:port") can be opened.
@@ -110,6 +112,10 @@ func cause(ctx context.Context, err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
 		return op
+	}
+	var asked *url.Error // it repeats the address, in which there may be a secret
+	if errors.As(err, &asked) {
+		return asked.Err
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package intake
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 
 	"github.com/ratchet-ota/ratchet/agent/campaign"
@@ -161,10 +162,10 @@ func (in *Intake) UsedPermit() { in.book.permit = campaign.Permit{} }
 // Offer is an envelope on its way in.
 type Offer struct {
 	Envelope []byte
-	Origin   string                  // who brought it
-	Console  bool                    // handed over at the console
-	Payloads map[string]slots.Source // of a technician's install, by file name; nil: network
-	Message  *transport.Message      // the message that it came in, nil where it came in none
+	Origin   string             // who brought it
+	Console  bool               // handed over at the console
+	Payloads Payloads           // of a technician's install; nil: network
+	Message  *transport.Message // the message that it came in, nil where it came in none
 
 	manifest manifest.Manifest // once it is verified
 }
@@ -172,8 +173,20 @@ type Offer struct {
 // Bring makes an offer the one that is decided next.
 func (in *Intake) Bring(o Offer) { in.offered = o }
 
+// Payloads are the payloads of a technician's install, by the name of their file.
+type Payloads map[string]slots.Source
+
+// Close closes those that can be closed: nobody reads them any more. It does no harm twice.
+func (p Payloads) Close() {
+	for _, source := range p {
+		if c, ok := source.(io.Closer); ok {
+			_ = c.Close() // they were only read
+		}
+	}
+}
+
 // Payloads are the ones that came with the offer that was decided last.
-func (in *Intake) Payloads() map[string]slots.Source { return in.offered.Payloads }
+func (in *Intake) Payloads() Payloads { return in.offered.Payloads }
 
 // MaxMissed bounds the offers that are kept while an update is in progress; the broker has them all.
 const MaxMissed = 8

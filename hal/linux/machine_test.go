@@ -242,7 +242,7 @@ func TestReboot(t *testing.T) {
 	if err := p.Reboot(t.Context(), "0 tryboot"); err != nil || said() != "reboot 0 tryboot" {
 		t.Error(err, said())
 	}
-	if err := p.Force(); err != nil || said() != "force" {
+	if err := p.Force(t.Context()); err != nil || said() != "force" {
 		t.Error(err, said())
 	}
 	p.Command = []string{"/bin/sh", "-c", "echo no such unit >&2; exit 3"}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -20,8 +21,12 @@ import (
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
-// syncLimit is how long a forced reboot waits for the disks: a dying one must not prevent it.
-const syncLimit = 5 * time.Second
+const (
+	// syncLimit is how long a forced reboot waits for the disks: a dying one must not prevent it.
+	syncLimit = 5 * time.Second
+	// forceGrace is what a command that forces a reboot has left when the process is told to end.
+	forceGrace = 2 * time.Second
+)
 
 // Power reboots this machine. Use a pointer: it remembers the firmware argument for Force.
 type Power struct {
@@ -64,10 +69,20 @@ func (p *Power) Reboot(ctx context.Context, arg string) error {
 }
 
 // Force implements hal.Power: sync, for at most five seconds, then reboot(2) with the argument of
-// the last Reboot. It returns only when the kernel refuses.
-func (p *Power) Force() error {
+// the last Reboot. It returns only when the kernel refuses, or ctx has ended: who ends this process
+// may be the reboot, so that a command has forceGrace more.
+func (p *Power) Force(ctx context.Context) error {
 	if len(p.ForceCommand) > 0 {
-		return run(context.Background(), p.ForceCommand)
+		late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		defer cancel()
+		defer context.AfterFunc(ctx, func() {
+			select {
+			case <-late.Done():
+			case <-time.After(forceGrace):
+				cancel()
+			}
+		})()
+		return run(late, p.ForceCommand)
 	}
 	p.mu.Lock()
 	arg := p.arg
@@ -77,6 +92,8 @@ func (p *Power) Force() error {
 	select {
 	case <-done:
 	case <-time.After(syncLimit):
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	if err := restart(arg); err != nil {
 		return fmt.Errorf("cannot reboot: %w", err)
@@ -102,18 +119,33 @@ func restart(arg string) error {
 }
 
 func run(ctx context.Context, argv []string) error {
-	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
-	if err == nil {
+	var out head
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	// A group of its own, so that what it started ends with it; who left the group is not waited for.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // it ended well, and left somebody behind
 		return nil
 	}
-	said := strings.TrimSpace(string(out))
-	if len(said) > 200 {
-		said = said[:200]
+	if cause := context.Cause(ctx); cause != nil {
+		err = fmt.Errorf("%w: %w", cause, err)
 	}
+	said := strings.TrimSpace(string(out.b))
 	if said != "" {
 		return fmt.Errorf("cannot reboot with %s: %w (%s)", argv[0], err, said)
 	}
 	return fmt.Errorf("cannot reboot with %s: %w", argv[0], err)
+}
+
+// head keeps the first bytes that are written to it.
+type head struct{ b []byte }
+
+func (h *head) Write(p []byte) (int, error) {
+	h.b = append(h.b, p[:min(len(p), 200-len(h.b))]...)
+	return len(p), nil
 }
 
 // Supply implements hal.Power from the kernel's power supply class

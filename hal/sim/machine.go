@@ -198,7 +198,7 @@ func (w *World) Power() hal.Power {
 
 func (p power) Reboot(_ context.Context, arg string) error { return p.reboot("reboot", arg, false) }
 
-func (p power) Force() error { return p.reboot("force", "", true) }
+func (p power) Force(context.Context) error { return p.reboot("force", "", true) }
 
 func (p power) reboot(kind, arg string, forced bool) error {
 	p.w.mu.Lock()

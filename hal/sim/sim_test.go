@@ -239,7 +239,7 @@ func TestMachine(t *testing.T) {
 	if err := w.Power().Reboot(t.Context(), "0 tryboot"); err != nil {
 		t.Error(err)
 	}
-	if err := w.Power().Force(); err != nil {
+	if err := w.Power().Force(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if r := w.Reboots(); len(r) != 2 || r[0].Arg != "0 tryboot" || r[0].Forced || !r[1].Forced {

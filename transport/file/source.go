@@ -29,8 +29,8 @@ type Source struct {
 }
 
 // NewSource wraps a regular file that is open for reading. The file stays the caller's, who closes
-// it after the last body has been closed; its offset is neither used nor moved. Pipes, devices,
-// directories and empty files are refused, with an error that says so.
+// it, or the source, after the last body has been closed; its offset is neither used nor moved.
+// Pipes, devices, directories and empty files are refused, with an error that says so.
 func NewSource(f *os.File) (*Source, error) {
 	size, err := regular(f)
 	if err != nil {
@@ -44,6 +44,9 @@ func NewSource(f *os.File) (*Source, error) {
 	}
 	return &Source{f: f, size: size}, nil
 }
+
+// Close closes the file. A body that is read further ends with an error.
+func (s *Source) Close() error { return s.f.Close() }
 
 // Size is the payload's length in bytes.
 func (s *Source) Size() int64 { return s.size }

@@ -76,20 +76,22 @@ func (o Options) Validate() error {
 	for _, s := range o.AllowPlain {
 		u, err := parseOrigin(s)
 		if err != nil || u.Scheme != "http" {
-			return fmt.Errorf("cannot allow plain origin %q: need http://host[:port]", s)
+			return fmt.Errorf("cannot allow plain origin %q: need http://host[:port]", transport.Shown(s))
 		}
 		plain[origin(u)] = true
 	}
 	for s, c := range o.Credentials {
 		u, err := parseOrigin(s)
 		if err != nil {
-			return fmt.Errorf("cannot use credentials for %q: need https://host[:port]", s)
+			return fmt.Errorf("cannot use credentials for %q: need https://host[:port] and nothing more",
+				transport.Shown(s))
 		}
 		if u.Scheme != "https" && !plain[origin(u)] {
-			return fmt.Errorf("cannot use credentials for %q: it is not encrypted and not listed as a plain origin", s)
+			return fmt.Errorf("cannot use credentials for %q: it is not encrypted and not listed as a plain origin",
+				transport.Shown(s))
 		}
 		if err := c.validate(); err != nil {
-			return fmt.Errorf("cannot use credentials for %q: %w", s, err)
+			return fmt.Errorf("cannot use credentials for %q: %w", transport.Shown(s), err)
 		}
 	}
 	if err := secure.Check(o.TLS, "the server's"); err != nil {

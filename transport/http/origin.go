@@ -126,7 +126,7 @@ func (r reach) admit(a netip.Addr) error {
 
 // show names an address without its query, which may be a signature.
 func show(u *url.URL) string {
-	return clip(u.Scheme + "://" + u.Host + u.EscapedPath())
+	return transport.Shown(u.Scheme + "://" + u.Host + u.EscapedPath())
 }
 
 func clip(s string) string {

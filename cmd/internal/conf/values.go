@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
+	"github.com/ratchet-ota/ratchet/transport"
 )
 
 func NonEmpty(s string) []string {
@@ -62,7 +63,8 @@ func CheckURL(s string) error {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("%q is not a URL such as https://updates.example.com/images", manifest.Printable(s))
+		return fmt.Errorf("%q is not a URL such as https://updates.example.com/images",
+			manifest.Printable(transport.Shown(s)))
 	case u.User != nil:
 		return errors.New("a URL that every device gets must not contain a user name or password")
 	case u.Fragment != "":
@@ -72,7 +74,8 @@ func CheckURL(s string) error {
 	}
 	for _, c := range []byte(s) {
 		if c <= ' ' || c >= 0x7f {
-			return fmt.Errorf("%q: a URL is ASCII without spaces; escape other characters", manifest.Printable(s))
+			return fmt.Errorf("%q: a URL is ASCII without spaces; escape other characters",
+				manifest.Printable(transport.Shown(s)))
 		}
 	}
 	return nil

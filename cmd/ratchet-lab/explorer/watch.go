@@ -222,11 +222,11 @@ func (p watchedPower) Reboot(ctx context.Context, arg string) error {
 	return p.Power.Reboot(ctx, arg)
 }
 
-func (p watchedPower) Force() error {
+func (p watchedPower) Force(ctx context.Context) error {
 	if p.d.s.NoReboot {
 		return errIO
 	}
-	return p.Power.Force()
+	return p.Power.Force(ctx)
 }
 
 // watchedJournal makes each transaction one operation of the machine, old or new, and reads what it

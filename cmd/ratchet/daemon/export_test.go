@@ -1,4 +1,8 @@
 package daemon
 
-// For the tests: what a technician is told of a permit that is refused.
-var AboutPermit = aboutPermit
+var (
+	// AboutPermit is what a technician is told of a permit that is refused.
+	AboutPermit = aboutPermit
+	// Until runs an agent and what ends all else.
+	Until = until
+)

@@ -14,7 +14,6 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
-	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport/file"
 )
 
@@ -80,13 +79,14 @@ func (d *device) install(ctx context.Context, r control.Request, progress func(a
 	if err != nil {
 		return nil, err
 	}
-	l.Payloads = map[string]slots.Source{}
+	l.Payloads = intake.Payloads{}
 	for i, n := range names {
 		// The update outlives the connection: a technician may close the terminal.
 		f := r.Take(i + 1)
 		src, err := file.NewSource(f)
 		if err != nil {
 			_ = f.Close()
+			l.Payloads.Close()
 			return nil, fmt.Errorf("cannot use payload %s: %w", n, err)
 		}
 		l.Payloads[n] = src

@@ -50,10 +50,16 @@ func (d *device) serve(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	notify(sd.SdNotifyReady)
-	err := d.agent.Run(ctx)
-	notify(sd.SdNotifyStopping)
-	cancel()
-	wait.Wait()
+	err, all := until(ctx, d.agent.Run, func() {
+		notify(sd.SdNotifyStopping)
+		cancel()
+		wait.Wait()
+	})
+	if !all {
+		// A power cut at any moment does no harm, and neither does this.
+		d.log.Warn("stopped in the middle of something that does not end; it is taken up at the next start")
+		return err
+	}
 	if d.journal != nil {
 		if cerr := d.journal.Close(); cerr != nil {
 			err = errors.Join(err, cerr)
@@ -65,6 +71,36 @@ func (d *device) serve(ctx context.Context) error {
 	}
 	d.log.Info("stopped; an update in progress continues at the next start")
 	return nil
+}
+
+// until runs the agent, and then what ends all else. all is false where one of them does not end lastWord after ctx.
+func until(ctx context.Context, agent func(context.Context) error, end func()) (err error, all bool) {
+	ran, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		ran <- agent(ctx)
+		end()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return <-ran, true
+	case <-stuck(ctx):
+	}
+	select {
+	case err = <-ran:
+	default:
+	}
+	return err, false
+}
+
+// lastWord is how long the daemon may take to end. systemd kills at 90 s, other supervisors sooner.
+const lastWord = 4 * time.Second
+
+// stuck is closed when the daemon should have ended: a disk or a program may answer late, or never.
+func stuck(ctx context.Context) <-chan struct{} {
+	late := make(chan struct{})
+	context.AfterFunc(ctx, func() { time.AfterFunc(lastWord, func() { close(late) }) })
+	return late
 }
 
 // listenAgain is how often a control socket that cannot be had is tried again.

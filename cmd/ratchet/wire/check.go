@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
@@ -63,6 +64,11 @@ func Check(c *config.Config) error {
 	if c.Boot.Backend == "hook" {
 		if _, err := exec.LookPath(c.Boot.Hook); err != nil {
 			return c.Errorf("boot.hook", "cannot run it: %v", err)
+		}
+	}
+	if c.Control.Socket != "" {
+		if err := control.CheckPath(c.Control.Socket); err != nil {
+			return c.Errorf("control.socket", "%v", err)
 		}
 	}
 	_, err = SocketMode(c)

@@ -352,6 +352,14 @@ func TestCheckNamesTheKey(t *testing.T) {
 		{name: "short unit", more: "[health]\nunits = [\"sshd\"]\n", want: `19: health.units: `},
 		{name: "broker of nobody", more: "[health]\nbroker = true\n",
 			want: `19: health.broker: there is no table [mqtt]`},
+		{name: "relative socket", more: "[control]\nsocket = \"s\"\n",
+			want: `19: control.socket: want an absolute path`},
+		{name: "long socket", more: "[control]\nsocket = \"/" + strings.Repeat("x", 120) + "\"\n",
+			want: `19: control.socket: the path has 121 bytes, and that of a socket has at most 107`},
+		{name: "password in an origin", more: "[[http.credentials]]\norigin = \"https://user:hunter2@x\"\n",
+			want: `19: http.credentials[1].origin: cannot use credentials for "https://x": need`},
+		{name: "password in a plain origin", more: "[http]\nallow-plain = [\"http://user:hunter2@x?t=hunter2\"]\n",
+			want: `19: http.allow-plain: cannot allow plain origin "http://x": need`},
 		{name: "mode", more: "[control]\nmode = \"rw\"\n", want: `19: control.mode: "rw" is not an octal mode`},
 	} {
 		d := newDevice(t)

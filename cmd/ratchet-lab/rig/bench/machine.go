@@ -157,7 +157,7 @@ func (m *machine) Run(context.Context) error {
 func (m *machine) Reboot(context.Context, string) error { m.rebooting.Store(true); return nil }
 
 // Force implements hal.Power.
-func (m *machine) Force() error { m.rebooting.Store(true); return nil }
+func (m *machine) Force(context.Context) error { m.rebooting.Store(true); return nil }
 
 // Supply implements hal.Power.
 func (m *machine) Supply() hal.Supply {
