@@ -23,7 +23,7 @@ func (a *Agent) perform(ctx context.Context, do life.Action) life.Event {
 		a.stopProof()
 	}
 	switch do.(type) {
-	case life.Reach, life.Write, life.Check:
+	case life.Reach, life.Compare, life.Write, life.Check:
 	default:
 		if e := a.ended(); e != nil {
 			return e
@@ -51,6 +51,8 @@ func (a *Agent) perform(ctx context.Context, do life.Action) life.Event {
 		a.abortable(ctx, &d, a.reach)
 	case life.Write:
 		a.abortable(ctx, &d, func(ctx context.Context, d *life.Done) error { return a.write(ctx, do.Part, d) })
+	case life.Compare:
+		a.abortable(ctx, &d, a.compare)
 	case life.Check:
 		a.release()
 		a.abortable(ctx, &d, a.check)
@@ -169,6 +171,7 @@ func (a *Agent) abortable(ctx context.Context, d *life.Done, run func(context.Co
 
 var (
 	errInterrupted = errors.New("the local install was interrupted")
+	errUncarried   = errors.New("the running slot does not hold what was confirmed")
 	errNoCopy      = errors.New("this device loads every image from its source")
 )
 
@@ -181,6 +184,8 @@ func classOf(err error) life.Class {
 		return life.OK
 	case errors.Is(err, store.ErrDurable):
 		return life.NotDurable
+	case errors.Is(err, errUncarried):
+		return life.Uncarried
 	case errors.As(err, &medium):
 		return life.Medium
 	case errors.Is(err, hal.ErrRunning):

@@ -373,8 +373,8 @@ func (r *rig) story() []string {
 	_, err = export.Verify(&b, keys, func(rec evidence.Record) error {
 		var d []string
 		for _, k := range []string{"result", "why", "trial-boot", "armed", "resumed-from", "read-back", "confirmed",
-			"origin", "lifted-sequence-below-floor", "sequence-below-floor",
-			"not-recorded-before"} {
+			"origin", "lifted-sequence-below-floor", "sequence-below-floor", "slot-incomplete", "carries",
+			"carried-from", "not-recorded-before"} {
 			if v := rec.Detail[k]; v != "" {
 				d = append(d, k+"="+v)
 			}

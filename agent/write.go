@@ -12,21 +12,27 @@ import (
 	"github.com/ratchet-ota/ratchet/slots"
 )
 
-// write streams one image of the plan into its part of the target.
+// write streams one part of the plan into its part of the target: first the images that the manifest
+// names, then what is carried from the running slot.
 //
 // Crash: before a checkpoint's commit -> the bytes since the one before are written again, the same
 // bytes to the same place; after -> writing resumes behind them. The target is disabled throughout.
 func (a *Agent) write(ctx context.Context, part int, d *life.Done) error {
-	installs := a.plan.Installs()
-	if part >= len(installs) {
-		d.Last = true
-		return nil
+	installs, carries := a.plan.Installs(), a.plan.Carries()
+	switch {
+	case part < len(installs):
+		return a.install(ctx, installs[part], d)
+	case part < len(installs)+len(carries):
+		return a.carry(ctx, carries[part-len(installs)], d)
 	}
-	i := installs[part]
-	d.Component, d.Image = i.Component, i.Image.String()
-	c, ok := a.st.Checkpoint(i.Component)
-	ours := ok && c.Digest == a.s.Rec.Digest && string(c.Image) == i.Image.Sum
-	if ours && c.Done {
+	d.Last = true
+	return nil
+}
+
+// install writes an image of the manifest.
+func (a *Agent) install(ctx context.Context, i manifest.Install, d *life.Done) error {
+	p := a.part(i.Component, i.Image, d)
+	if p.done() {
 		d.Skipped = true
 		return nil
 	}
@@ -41,17 +47,44 @@ func (a *Agent) write(ctx context.Context, part int, d *life.Done) error {
 	}
 	img := slots.Image{Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size,
 		Encoding: slots.Encoding(i.Encoding), PayloadSize: plainSize(i)}
-	save := func(at slots.Checkpoint, done bool) error {
-		s := store.Checkpoint{Digest: a.s.Rec.Digest, Image: []byte(i.Image.Sum), Done: done, At: at}
-		err := a.st.Commit(nil, nil, store.PutCheckpoint{Component: i.Component, Checkpoint: s})
-		a.unstored = err != nil
-		return err
+	return p.stream(ctx, dev, img, src)
+}
+
+// part is one part of the target on its way.
+type part struct {
+	a         *Agent
+	component string
+	image     manifest.Digest
+	d         *life.Done
+	from      *store.Checkpoint // of an earlier attempt at the same image, nil: none
+}
+
+func (a *Agent) part(component string, image manifest.Digest, d *life.Done) part {
+	d.Component, d.Image = component, image.String()
+	p := part{a: a, component: component, image: image, d: d}
+	if c, ok := a.st.Checkpoint(component); ok && c.Digest == a.s.Rec.Digest && string(c.Image) == image.Sum {
+		p.from = &c
 	}
-	o := slots.Options{Every: a.o.Checkpoint, Serial: a.o.Serial, Progress: a.view.Meter(i.Component),
-		Save: func(at slots.Checkpoint) error { return save(at, false) }}
-	if ours {
-		o.From = &c.At
-		a.log.Info("writing resumes", "component", i.Component, "at", c.At.Written, "of", i.Size)
+	return p
+}
+
+// done tells whether it is on record that the part is written.
+func (p part) done() bool { return p.from != nil && p.from.Done }
+
+func (p part) save(at slots.Checkpoint, done bool) error {
+	s := store.Checkpoint{Digest: p.a.s.Rec.Digest, Image: []byte(p.image.Sum), Done: done, At: at}
+	err := p.a.st.Commit(nil, nil, store.PutCheckpoint{Component: p.component, Checkpoint: s})
+	p.a.unstored = err != nil
+	return err
+}
+
+// stream writes the image, from where an earlier attempt has come to.
+func (p part) stream(ctx context.Context, dev hal.Medium, img slots.Image, src slots.Source) error {
+	o := slots.Options{Every: p.a.o.Checkpoint, Serial: p.a.o.Serial, Progress: p.a.view.Meter(p.component),
+		Save: func(at slots.Checkpoint) error { return p.save(at, false) }}
+	if p.from != nil {
+		o.From = &p.from.At
+		p.a.log.Info("writing resumes", "component", p.component, "at", p.from.At.Written, "of", img.Size)
 	}
 	res, err := slots.Write(ctx, dev, img, src, o)
 	if errors.Is(err, slots.ErrCheckpoint) {
@@ -59,8 +92,8 @@ func (a *Agent) write(ctx context.Context, part int, d *life.Done) error {
 		res, err = slots.Write(ctx, dev, img, src, o)
 	}
 	if err == nil {
-		d.Written, d.Fetched, d.Resumed = res.Written, res.Fetched, res.Resumed
-		err = save(slots.Checkpoint{}, true)
+		p.d.Written, p.d.Fetched, p.d.Resumed = res.Written, res.Fetched, res.Resumed
+		err = p.save(slots.Checkpoint{}, true)
 	}
 	return err
 }

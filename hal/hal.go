@@ -63,6 +63,9 @@ type Blocks interface {
 	// OpenMedium opens a slot for reading what is really on the medium: the page cache is
 	// bypassed or dropped. It is exclusive too, so that nothing mounts the slot between check and arm.
 	OpenMedium(path string) (Medium, error)
+	// OpenRunning opens a part of the running slot for reading what is really on the medium, as far as the
+	// system that uses it meanwhile has written it there. It is not exclusive.
+	OpenRunning(path string) (Medium, error)
 }
 
 // Access says how a file is opened.

@@ -51,6 +51,10 @@ func (c *Console) Check(ctx context.Context, l LocalInstall) (control.InstallChe
 			out.Need = append(out.Need,
 				control.Payload{Name: PayloadName(n.URI), Component: n.Component, Bytes: n.Bytes})
 		}
+		for _, k := range d.Carries {
+			out.Carry = append(out.Carry,
+				control.Carried{Component: k.Component, Bytes: k.Size, Sequence: k.Sequence})
+		}
 		return nil, nil
 	})
 	return out, err

@@ -121,9 +121,22 @@ func (c *Console) Slots(ctx context.Context) control.Slots {
 			if len(known.Images) > 0 {
 				x.Holds.Image = known.Images[0].Text()
 			}
+			x.Holds.Parts = parts(known)
 		}
 		x.State = slotState(s, def.Name, b, err)
 		out.Slots = append(out.Slots, x)
+	}
+	return out
+}
+
+// parts is what is on record of a slot of several parts.
+func parts(c life.Content) (out []control.PartHolds) {
+	if len(c.Images) < 2 {
+		return nil
+	}
+	for _, i := range c.Images {
+		seq, _ := i.Of(c.Sequence, c.Manifest)
+		out = append(out, control.PartHolds{Component: i.Component, Image: i.Text(), Sequence: seq, Carried: i.Carried})
 	}
 	return out
 }

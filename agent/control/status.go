@@ -61,6 +61,16 @@ type SlotHolds struct {
 	Manifest string    `json:"manifest,omitempty"` // digest of the manifest, "sha256:..."
 	Image    string    `json:"image,omitempty"`    // digest of the image, "sha256:..."
 	Since    time.Time `json:"since,omitzero"`     // when it was confirmed, or written
+	// what is on record of each part, in a slot of several
+	Parts []PartHolds `json:"parts,omitempty"`
+}
+
+// PartHolds is what one part of a slot holds.
+type PartHolds struct {
+	Component string `json:"component"`
+	Image     string `json:"image"`             // digest of the image, "sha256:..."
+	Sequence  uint64 `json:"sequence"`          // of the manifest that it came with
+	Carried   bool   `json:"carried,omitempty"` // it was carried over from the slot that ran
 }
 
 // UpdateStatus is the update in progress or waiting.
@@ -242,6 +252,15 @@ type InstallCheck struct {
 	Target      string    `json:"target,omitempty"`      // slot that it goes into
 	// payloads that the client must hand over; empty when all are inside
 	Need []Payload `json:"need"`
+	// parts that the update leaves out, and that are copied from the running slot
+	Carry []Carried `json:"carry,omitempty"`
+}
+
+// Carried is a part of the slot that an update leaves out.
+type Carried struct {
+	Component string `json:"component"`
+	Bytes     int64  `json:"bytes"` // that are copied within the device
+	Sequence  uint64 `json:"sequence"`
 }
 
 // Payload is one file that an update needs.

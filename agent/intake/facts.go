@@ -12,7 +12,7 @@ import (
 func (in *Intake) facts(s life.State, m manifest.Manifest, target bootctl.Slot) policy.Facts {
 	machine := in.o.Measure(target)
 	f := policy.Facts{ID: in.o.Device, Device: in.o.Facts, Rules: in.o.Rules, Metered: machine.Metered, Own: in.own(s),
-		SlotSize: map[string]int64{}, Running: map[string]manifest.Digest{},
+		SlotSize: map[string]int64{}, Running: map[string]policy.Part{},
 		Battery: machine.Supply.Battery, Mains: machine.Supply.Mains, SupplyKnown: machine.Supply.Known}
 	f.Now, _ = in.wall()
 	f.Device.Now, f.Device.TimeKnown = f.Now.Wall, f.Now.Known
@@ -51,7 +51,10 @@ func (in *Intake) facts(s life.State, m manifest.Manifest, target bootctl.Slot) 
 	}
 	if c, ok := in.o.Store.Content(s.Run); ok && c.Confirmed {
 		for _, i := range c.Images {
-			f.Running[i.Component] = manifest.Digest{Alg: i.Alg, Sum: string(i.Digest)}
+			seq, m := i.Of(c.Sequence, c.Manifest)
+			part := policy.Part{Image: manifest.Digest{Alg: i.Alg, Sum: string(i.Digest)}, Size: i.Size, Sequence: seq}
+			part.Manifest, _ = manifest.ParseDigest(m)
+			f.Running[i.Component] = part
 		}
 	}
 	f.Approved = in.o.Store.Approved() == m.Digest().String()

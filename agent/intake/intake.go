@@ -232,13 +232,14 @@ func (in *Intake) Barred(slot bootctl.Slot) (reason.Reason, string) {
 	if !in.Rooted() || len(c.Images) == 0 {
 		return reason.None, ""
 	}
-	if in.book.Root.Revoked(c.Manifest) {
-		return reason.Revoked, "what slot " + string(slot) + " holds"
-	}
 	for _, i := range c.Images {
-		if lowest, _ := in.book.Root.SequenceRange(i.Component); c.Sequence < lowest {
+		seq, m := i.Of(c.Sequence, c.Manifest)
+		if in.book.Root.Revoked(m) {
+			return reason.Revoked, "what slot " + string(slot) + " holds of " + i.Component
+		}
+		if lowest, _ := in.book.Root.SequenceRange(i.Component); seq < lowest {
 			return reason.SequenceOutOfRange,
-				fmt.Sprintf("slot %s holds %s %d, the root admits %d and higher", slot, i.Component, c.Sequence, lowest)
+				fmt.Sprintf("slot %s holds %s %d, the root admits %d and higher", slot, i.Component, seq, lowest)
 		}
 	}
 	return reason.None, ""

@@ -61,6 +61,10 @@ func imagesOf(p policy.Plan) []life.SlotImage {
 		out = append(out,
 			life.SlotImage{Component: i.Component, Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size})
 	}
+	for _, c := range p.Carries() {
+		out = append(out, life.SlotImage{Component: c.Component, Alg: c.Image.Alg, Digest: []byte(c.Image.Sum),
+			Size: c.Size, Sequence: c.Sequence, Manifest: c.Manifest.String(), Carried: true})
+	}
 	return out
 }
 

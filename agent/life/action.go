@@ -41,12 +41,17 @@ type (
 	// Reach asks the source of each image for a first byte. Done: classes of a source.
 	Reach struct{}
 
+	// Compare reads back, in the running slot, each part that is carried from it, and compares. Done: OK,
+	// Uncarried.
+	Compare struct{}
+
 	// Disable makes a slot not bootable and reads the metadata again. Done: OK, Invalid, Changed,
 	// NoFallback, IO, of the writing alone.
 	Disable struct{ Slot bootctl.Slot }
 
-	// Write streams one part of the plan into the target, and commits its own checkpoints. A part
-	// beyond the last does nothing, and is Last.
+	// Write streams one part of the plan into the target, and commits its own checkpoints: first those
+	// that the manifest names, then those that are carried from the running slot. A part beyond the last
+	// does nothing, and is Last.
 	Write struct{ Part int }
 
 	// Check reads every image of the record back from the medium and compares. The target stays held
@@ -105,6 +110,7 @@ func (Begin) ends() On   { return OnBegin }
 func (Look) ends() On    { return OnLooked }
 func (Ask) ends() On     { return OnDecided }
 func (Reach) ends() On   { return OnReached }
+func (Compare) ends() On { return OnCompared }
 func (Disable) ends() On { return OnDisabled }
 func (Write) ends() On   { return OnWrote }
 func (Check) ends() On   { return OnChecked }

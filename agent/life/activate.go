@@ -126,10 +126,13 @@ func (t *turn) seal(why reason.Reason) {
 }
 
 // raiseFloors gives the number of a confirmed manifest to the components that it wrote, and to no
-// others.
+// others: what was carried keeps its own.
 func (t *turn) raiseFloors(r Record) {
 	var wrote []string
 	for _, i := range r.Ext.Images {
+		if i.Carried {
+			continue
+		}
 		wrote = append(wrote, i.Component)
 		t.Floors = t.Floors.Raised(Floor{Component: i.Component, Sequence: r.Ext.Sequence, Digest: r.Digest})
 	}

@@ -31,6 +31,7 @@ const (
 	OnLooked     On = "looked"          // Look
 	OnDecided    On = "decided"         // Ask
 	OnReached    On = "source answered" // Reach
+	OnCompared   On = "compared"        // Compare
 	OnDisabled   On = "disabled"        // Disable
 	OnWrote      On = "wrote"           // Write
 	OnChecked    On = "read back"       // Check
@@ -77,6 +78,7 @@ const (
 	Busy                // the slot is held by somebody else
 	Running             // the slot to write is the one that runs
 	NoKey               // this device has no key for the payload
+	Uncarried           // what the running slot holds of a part is not what was recorded
 	NoCopy              // the manifest wants a copy of another component
 	NoFile              // the file was handed over to a daemon that has ended since
 	Forbidden           // the source is not allowed
@@ -103,6 +105,7 @@ type Done struct {
 	Image     string // Write: digest of the image
 	Last      bool   // Write: no part is left
 	Skipped   bool   // Write: the part was whole already
+	Carried   bool   // Write: from the running slot
 	Written   int64  // Write: bytes of the image written, fetched from the source, and found written already
 	Fetched   int64
 	Resumed   int64

@@ -135,7 +135,7 @@ func begin(t *turn) {
 	t.Rec = Record{Phase: Preparing, Target: target, Digest: r.Digest,
 		Ext: Ext{Sequence: r.Sequence, Version: r.Version, Images: r.Images, Local: r.Console}}
 	t.eff.Tell.Answer = &Answer{}
-	t.become(from, reason.None, evidence.Event{Actor: r.Origin})
+	t.become(from, reason.None, evidence.Event{Actor: r.Origin, Detail: t.carried()})
 }
 
 func deferOffer(t *turn) {
@@ -192,7 +192,9 @@ func overtaken(t *turn) {
 	r := t.e.(Decided).Ruling
 	var written []string
 	for _, i := range t.Rec.Ext.Images {
-		written = append(written, i.Component)
+		if !i.Carried {
+			written = append(written, i.Component)
+		}
 	}
 	if r.Sequence <= t.Rec.Ext.Sequence || !covers(r.Writes, written) || r.Outcome != Install {
 		t.eff.Tell.Missed = true

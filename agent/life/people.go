@@ -75,6 +75,9 @@ func goBack(t *turn) {
 		t.refused(reason.BootMetadataInvalid, a.BootText, false)
 	case !a.Boot.Slots[t.Run].Confirmed:
 		t.refused(reason.RunningUnconfirmed, "slot "+string(t.Run), false)
+	case c.lacks(t.Dev.Parts) != "":
+		t.refused(reason.SlotIncomplete, "it is not on record what slot "+string(target)+" holds of "+
+			c.lacks(t.Dev.Parts), false)
 	case len(c.Images) == 0 && !(s.Bootable && s.Confirmed):
 		t.refused(reason.RevertImpossible, "slot "+string(target)+" is disabled, and what it holds is not known", false)
 	case a.Barred != "":

@@ -2,6 +2,7 @@ package life
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -21,6 +22,33 @@ func stop(t *turn) {
 
 func look(t *turn)  { t.do(Look{}) }
 func reach(t *turn) { t.do(Reach{}) }
+
+// nameParts begins once more with a record that names every part of the slot. What was written is kept.
+//
+// Crash: one commit -> before: the record is partial, and the next decision leads here; after: preparing is
+// run again.
+func nameParts(t *turn) {
+	t.Rec.Ext.Images = t.e.(Decided).Ruling.Images
+	t.move(Preparing, reason.SlotIncomplete, evidence.Event{Detail: t.carried()})
+}
+
+// carried names the parts that are carried, for evidence; nil for none.
+func (t *turn) carried() map[string]string {
+	var all []string
+	for _, i := range t.Rec.Ext.Images {
+		if i.Carried {
+			all = append(all, i.Component)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return detail("carries", strings.Join(all, " "))
+}
+
+// compare reads back what is carried, before anything is written: what cannot be proven to be what was
+// confirmed leaves the target as it is.
+func compare(t *turn) { t.do(Compare{}) }
 
 // disable makes the target unbootable before its first byte is written, and once more before each
 // attempt to write it, in case a second writer undid it (loss 27).
@@ -78,10 +106,13 @@ func writeFirst(t *turn) { t.do(Write{0}) }
 func wrote(t *turn) {
 	e := t.e.(Done)
 	if !e.Skipped {
+		d := detail("written", fmt.Sprint(e.Written), "fetched", fmt.Sprint(e.Fetched),
+			"resumed-from", fmt.Sprint(e.Resumed))
+		if e.Carried {
+			d["carried-from"] = string(t.Run)
+		}
 		t.note(evidence.Event{Kind: evidence.KindProgress, Slot: string(t.Rec.Target), Component: e.Component,
-			Manifest: t.Rec.Digest, Sequence: t.Rec.Ext.Sequence, Image: e.Image,
-			Detail: detail("written", fmt.Sprint(e.Written), "fetched", fmt.Sprint(e.Fetched),
-				"resumed-from", fmt.Sprint(e.Resumed))})
+			Manifest: t.Rec.Digest, Sequence: t.Rec.Ext.Sequence, Image: e.Image, Detail: d})
 	}
 	t.do(Write{e.Do.(Write).Part + 1})
 }
@@ -90,6 +121,7 @@ func toChecking(t *turn) { t.move(Checking, reason.None, evidence.Event{}) }
 
 // writeReasons say what a failed download or write is called.
 var writeReasons = map[Class]reason.Reason{
+	Uncarried:     reason.SlotIncomplete,
 	Medium:        reason.SlotIO,
 	Running:       reason.RunningUnproven,
 	Busy:          reason.SlotBusy,
@@ -114,6 +146,12 @@ func writeFailed(t *turn) {
 		t.fail(why, e.Text)
 	case Medium:
 		t.give(why, e.Text, true, DropCheckpoints{})
+	case Uncarried:
+		if t.Rec.Phase == Writing { // it has changed since it was compared
+			t.give(why, e.Text, true, DropCheckpoints{})
+			return
+		}
+		t.give(why, e.Text, true)
 	case Mismatch, SourceChanged:
 		if t.Rec.Phase == Writing && t.rewrite() {
 			t.fromZero(why, e.Component, e.Text)

@@ -52,6 +52,20 @@ type SlotImage struct {
 	Alg       int    `cbor:"2,keyasint"`
 	Digest    []byte `cbor:"3,keyasint"`
 	Size      int64  `cbor:"4,keyasint"`
+
+	// Of a part that was carried over from the slot that ran: the manifest that it came with first.
+	Sequence uint64 `cbor:"5,keyasint,omitempty"`
+	Manifest string `cbor:"6,keyasint,omitempty"`
+	Carried  bool   `cbor:"7,keyasint,omitempty"`
+}
+
+// Of is the sequence number and the manifest that the image came with: its own where it was carried, else
+// those of the record that it stands in.
+func (i SlotImage) Of(sequence uint64, manifest string) (uint64, string) {
+	if i.Carried {
+		return i.Sequence, i.Manifest
+	}
+	return sequence, manifest
 }
 
 // Text is the digest as evidence and status spell it: "sha256:<hex>".
@@ -62,8 +76,14 @@ var ErrRecord = errors.New("the update record cannot be understood")
 
 const maxRecord = 8 << 10
 
-// Encode is the record as a commit stores it.
-func (r Record) Encode() ([]byte, error) { return cbor.Marshal(r) }
+// Encode is the record as a commit stores it. One that no version would read again is never stored.
+func (r Record) Encode() ([]byte, error) {
+	b, err := cbor.Marshal(r)
+	if len(b) > maxRecord {
+		return nil, fmt.Errorf("cannot keep a record of %d bytes, at most %d are read again", len(b), maxRecord)
+	}
+	return b, err
+}
 
 // DecodeRecord reads a record written by any version. An unknown phase is an error (ErrRecord): what
 // it may have in progress is not known.

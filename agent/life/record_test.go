@@ -93,6 +93,12 @@ func TestRecordIsRefused(t *testing.T) {
 	if _, err := life.DecodeRecord([]byte("no CBOR")); !errors.Is(err, life.ErrRecord) {
 		t.Errorf("no CBOR: %v", err)
 	}
+	for n, want := range map[int]bool{8000: true, 8 << 10: false} {
+		r := life.Record{Phase: life.Idle, Ext: life.Ext{Images: []life.SlotImage{{Digest: make([]byte, n)}}}}
+		if _, err := r.Encode(); (err == nil) != want {
+			t.Errorf("a record with %d bytes in it is stored: %v", n, err)
+		}
+	}
 	if got := images[0].Text(); got != "sha256:696d6167652032" {
 		t.Errorf("an image is spelled %s", got)
 	}

@@ -79,6 +79,16 @@ type Content struct {
 	Confirmed bool        `cbor:"5,keyasint"`
 }
 
+// lacks names a part of the slot that is not on record, although others are; "" for none.
+func (c Content) lacks(parts []string) string {
+	for _, p := range parts {
+		if len(c.Images) > 0 && !slices.ContainsFunc(c.Images, func(i SlotImage) bool { return i.Component == p }) {
+			return p
+		}
+	}
+	return ""
+}
+
 // Tally is what the quarantine file counts: the boots of one trial.
 type Tally struct {
 	Key   string // manifest digest, or "synthetic:<slot>"; "" for none

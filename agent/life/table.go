@@ -1,5 +1,10 @@
 package life
 
+import (
+	"bytes"
+	"slices"
+)
+
 // table is the life of an update. Rows are tried in order; a row of every phase stands above those of
 // one. Next is where a row may lead; a transition that is not in it is a defect.
 //
@@ -57,14 +62,20 @@ var table = []Row{
 	{Preparing, OnBegin, "the daemon has just started", "take up what the power cut left, as Reconcile says",
 		[]Phase{Idle, Reverting}, starting, resumed},
 	{Preparing, OnBegin, "", "verify and decide again", nil, nil, ask},
+	{Preparing, OnDecided, "install, and the record does not name every part of the slot", "name them",
+		[]Phase{Preparing}, both(decided(Install), isPartial), nameParts},
 	{Preparing, OnDecided, "install", "read the boot metadata", nil, decided(Install), look},
 	{Preparing, OnDecided, "", "put it back, or fail", []Phase{Idle}, nil, stop},
 	{Preparing, OnLooked, "it cannot be read", "put it back", []Phase{Idle}, notOK, metadataFailed},
 	{Preparing, OnLooked, "the running slot is confirmed and bootable", "ask every source for a first byte", nil,
 		runningIsGood, reach},
 	{Preparing, OnLooked, "", "put it back: the target may be the only good slot", []Phase{Idle}, nil, unconfirmed},
+	{Preparing, OnReached, "every source answers, and the manifest leaves a part out",
+		"read it back in the running slot, and compare", nil, both(isOK, carries), compare},
 	{Preparing, OnReached, "every source answers", "disable the target", nil, isOK, disable},
 	{Preparing, OnReached, "", "put it back, or fail", []Phase{Idle}, nil, writeFailed},
+	{Preparing, OnCompared, "it is what was confirmed", "disable the target", nil, isOK, disable},
+	{Preparing, OnCompared, "", "put it back, or fail", []Phase{Idle}, nil, writeFailed},
 	{Preparing, OnDisabled, "the target does not boot any more", "go on", []Phase{Writing}, disabledOK, toWriting},
 	{Preparing, OnDisabled, "", "put it back", []Phase{Idle}, nil, notDisabled},
 	{Preparing, OnAsked, "revert", "fail", []Phase{Idle}, verb(VerbRevert), dropNow},
@@ -73,6 +84,8 @@ var table = []Row{
 	{Writing, OnBegin, "the daemon has just started", "take up what the power cut left, as Reconcile says",
 		[]Phase{Idle, Reverting}, starting, resumed},
 	{Writing, OnBegin, "", "verify and decide again", nil, nil, ask},
+	{Writing, OnDecided, "install, and the record does not name every part of the slot", "prepare again",
+		[]Phase{Preparing}, both(decided(Install), isPartial), nameParts},
 	{Writing, OnDecided, "install", "disable the target, in case somebody enabled it", nil, decided(Install), disable},
 	{Writing, OnDecided, "", "put it back, or fail", []Phase{Idle}, nil, stop},
 	{Writing, OnDisabled, "the target does not boot", "stream, hash, flush and checkpoint each part into it", nil,
@@ -104,6 +117,8 @@ var table = []Row{
 	{Ready, OnDecided, "a newer offer came", "end this one", []Phase{Idle}, isOver, overtaken},
 	{Ready, OnDecided, "refuse", "fail", []Phase{Idle}, decided(Refuse), refusedToArm},
 	{Ready, OnDecided, "the plan behind it was taken back or is over", "fail", []Phase{Idle}, isEnded, voided},
+	{Ready, OnDecided, "install, and the record does not name every part of the slot", "prepare again",
+		[]Phase{Preparing}, both(decided(Install), isPartial), nameParts},
 	{Ready, OnDecided, "install, and it was read back long ago", "read it back again", []Phase{Checking},
 		decidedLate, checkedLongAgo},
 	{Ready, OnDecided, "install", "go on; put it back where it was armed as often as is allowed",
@@ -214,6 +229,19 @@ func decided(o Outcome) func(*turn) bool {
 }
 func decidedLate(t *turn) bool {
 	return decided(Install)(t) && t.now()-t.CheckedAt > readyFor
+}
+
+// isPartial: an agent of the version before began it, which did not care for the parts that a manifest leaves
+// out, and neither wrote nor checked them.
+func isPartial(t *turn) bool {
+	return !t.Rec.Ext.Revert && slices.ContainsFunc(t.e.(Decided).Ruling.Images, func(want SlotImage) bool {
+		return !slices.ContainsFunc(t.Rec.Ext.Images, func(i SlotImage) bool {
+			return i.Component == want.Component && i.Alg == want.Alg && bytes.Equal(i.Digest, want.Digest)
+		})
+	})
+}
+func carries(t *turn) bool {
+	return slices.ContainsFunc(t.Rec.Ext.Images, func(i SlotImage) bool { return i.Carried })
 }
 
 func isOK(t *turn) bool         { return t.e.(Done).Class == OK }

@@ -93,10 +93,14 @@ func sick(t *turn) {
 	t.back(why, text)
 }
 
+// imageTexts are the images that may be to blame. What was carried is not: it runs in the slot that it came
+// from.
 func (t *turn) imageTexts() []string {
 	var out []string
 	for _, i := range t.Rec.Ext.Images {
-		out = append(out, i.Text())
+		if !i.Carried {
+			out = append(out, i.Text())
+		}
 	}
 	return out
 }

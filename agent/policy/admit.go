@@ -15,6 +15,7 @@ type asked struct {
 	Manifest   manifest.Digest
 	Sequence   uint64
 	Components []string // as manifest.ComponentID.String
+	Carries    []Carry  // parts that it leaves out
 	Signers    []string // those whom the authority accepted
 	Device     string   // the device's id
 	Vendors    []manifest.UUID
@@ -30,7 +31,7 @@ func (q *question) asked() asked {
 	m, f := q.offer.Manifest, q.facts
 	o := asked{Manifest: m.Digest(), Sequence: m.Sequence(), Signers: m.Signers(),
 		Device: f.ID, Vendors: f.Device.Vendors, Classes: f.Device.Classes,
-		Local: q.offer.Local, Now: f.Now, UnknownTimeWaits: f.Rules.UnknownTimeWaits}
+		Local: q.offer.Local, Now: f.Now, UnknownTimeWaits: f.Rules.UnknownTimeWaits, Carries: q.carries}
 	for _, c := range m.Components() {
 		o.Components = append(o.Components, c.String())
 	}
@@ -107,7 +108,7 @@ func releasable(r trust.Root, o asked) (findings []Finding) {
 // rooted: what the root has against the offer.
 func (s Standing) rooted(o asked) []Finding {
 	r := s.Root
-	findings := releasable(r, o)
+	findings := append(releasable(r, o), carriable(r, o.Carries)...)
 	if s.Unread != "" {
 		findings = append(findings, found(reason.CounterUnreadable, "%s", s.Unread))
 	}

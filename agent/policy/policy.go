@@ -90,14 +90,22 @@ type Facts struct {
 	Bound func(component string, seq uint64) (manifest.Digest, bool)
 	// by manifest or image digest, and its cause; nil = none
 	Quarantined    func(d manifest.Digest) (reason.Reason, bool)
-	Running        map[string]manifest.Digest // image confirmed in the running slot, per component
-	Battery        int                        // per cent, -1 unknown
+	Running        map[string]Part // what was confirmed in the running slot, per component; absent = not known
+	Battery        int             // per cent, -1 unknown
 	Mains          bool
 	SupplyKnown    bool
 	Metered        bool // the link that the image would come over
 	Approved       bool // somebody at the device has agreed to this manifest
 	Decommissioned bool
 	Own            Own
+}
+
+// Part is what is on record of one component in a slot.
+type Part struct {
+	Image    manifest.Digest
+	Size     int64
+	Sequence uint64          // of the manifest that it came with
+	Manifest manifest.Digest // that it came with
 }
 
 // Own is what only the agent knows of its own state. The zero value is an agent that nothing is
@@ -160,6 +168,9 @@ type Decision struct {
 	Findings []Finding // what stands against it, in the order of the rules
 	Lifted   []Finding // what a permit lifted; these count no more
 	Plan     Plan      // zero unless Outcome is Install
+	// Carries are the parts that the manifest leaves out and that would be copied from the running slot,
+	// under the condition of Needs.
+	Carries []Carry
 	// Needs are the payloads that the images come from, where only the agent's own state, if anything,
 	// is against the install: what a technician has to bring.
 	Needs []Payload
@@ -172,10 +183,19 @@ type Payload struct {
 	Bytes     int64 // 0 = the manifest does not say
 }
 
-// Plan is a manifest that this device may take now, and what it means here. Only Decide makes one.
+// Carry is a part of the slot that the manifest leaves out: what the running slot holds of it goes into
+// the target too, so that a slot is never half one release and half whatever was there.
+type Carry struct {
+	Component string
+	Part
+}
+
+// Plan is a manifest that this device may take now, and what it means here. Only Decide makes one. The
+// parts that it installs and those that it carries are together all that the slot has.
 type Plan struct {
 	m        manifest.Manifest
 	installs []manifest.Install
+	carries  []Carry
 }
 
 // Manifest returns the manifest that was decided on.
@@ -183,6 +203,9 @@ func (p Plan) Manifest() manifest.Manifest { return p.m }
 
 // Installs returns what to write, in order.
 func (p Plan) Installs() []manifest.Install { return slices.Clone(p.installs) }
+
+// Carries returns what to copy from the running slot, in order.
+func (p Plan) Carries() []Carry { return slices.Clone(p.carries) }
 
 // IsZero tells whether this is no plan: Decide did not make it.
 func (p Plan) IsZero() bool { return len(p.installs) == 0 }
@@ -195,6 +218,7 @@ func (p Plan) IsZero() bool { return len(p.installs) == 0 }
 func Decide(o Offer, s Standing, p campaign.Permit, f Facts) Decision {
 	q := question{offer: o, facts: f}
 	q.resolve()
+	q.complete()
 	var d Decision
 	d.Findings, d.Lifted = q.lift(p, append(q.askRules(), s.against(q.asked())...))
 	d.Outcome = outcome(d.Findings)
@@ -202,7 +226,7 @@ func Decide(o Offer, s Standing, p campaign.Permit, f Facts) Decision {
 		return d
 	}
 	if d.Outcome == Install {
-		d.Needs = needs(q.update.Installs)
+		d.Needs, d.Carries = needs(q.update.Installs), q.carries
 	}
 	d.Findings = append(d.Findings, f.Own.against()...)
 	if d.Outcome = outcome(d.Findings); d.Outcome == Install && f.Own.Judging != reason.None && !o.Local {
@@ -210,7 +234,7 @@ func Decide(o Offer, s Standing, p campaign.Permit, f Facts) Decision {
 		d.Outcome = Defer
 	}
 	if d.Outcome == Install {
-		d.Plan = Plan{m: o.Manifest, installs: q.update.Installs}
+		d.Plan = Plan{m: o.Manifest, installs: q.update.Installs, carries: q.carries}
 	}
 	return d
 }

@@ -132,13 +132,16 @@ func TestRules(t *testing.T) {
 		}, "", ""},
 
 		{"already installed",
-			func(s *situation) { s.facts.Running["rootfs"] = image("new") }, "already-installed", "already-installed"},
-		{"one of two installed", func(s *situation) { s.two(); s.facts.Running["rootfs"] = image("new") }, "", ""},
+			func(s *situation) { s.facts.Running["rootfs"] = part("new") }, "already-installed", "already-installed"},
+		{"one of two installed", func(s *situation) { s.two(); s.facts.Running["rootfs"] = part("new") }, "", ""},
 		{"both installed", func(s *situation) {
 			s.two()
-			s.facts.Running = map[string]manifest.Digest{"rootfs": image("new"), "app": image("app")}
+			s.facts.Running = map[string]policy.Part{"rootfs": part("new"), "app": part("app")}
 		}, "already-installed", "already-installed"},
 
+		{"half of the slot", func(s *situation) {
+			s.facts.Device.Components["app"], s.facts.SlotSize["app"] = manifest.Target{Slot: 1}, 50
+		}, "slot-incomplete", "slot-incomplete"},
 		{"too large", func(s *situation) { s.facts.SlotSize["rootfs"] = 999 }, "image-too-large", "image-too-large"},
 		{"second too large",
 			func(s *situation) { s.two(); s.facts.SlotSize["app"] = 1 }, "image-too-large", "image-too-large"},
@@ -218,7 +221,7 @@ func TestRules(t *testing.T) {
 			func(s *situation) { s.floor(9); s.facts.Metered = true },
 			"sequence-below-floor link-metered", "sequence-below-floor"},
 		{"already installed and outside", func(s *situation) {
-			s.facts.Running["rootfs"], s.rules.Windows = image("new"), night
+			s.facts.Running["rootfs"], s.rules.Windows = part("new"), night
 		}, "already-installed", "already-installed outside-window"},
 		{"other device, and the rest is still told",
 			func(s *situation) { s.facts.Device.Vendors, s.facts.Metered = nil, true },

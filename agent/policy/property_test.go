@@ -53,7 +53,7 @@ var flaws = []flaw{
 			return reason.FellBack, d == image("new")
 		}
 	}, true, false, true, true, true},
-	{reason.AlreadyInstalled, func(_ *rand.Rand, s *situation) { s.facts.Running["rootfs"] = image("new") },
+	{reason.AlreadyInstalled, func(_ *rand.Rand, s *situation) { s.facts.Running["rootfs"] = part("new") },
 		true, false, true, true, true},
 	{reason.ImageTooLarge, func(r *rand.Rand, s *situation) { s.facts.SlotSize["rootfs"] = r.Int64N(1000) },
 		true, false, true, true, true},

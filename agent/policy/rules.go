@@ -15,6 +15,9 @@ type question struct {
 	facts  Facts
 	update manifest.Update // empty when the manifest does not resolve or one of its conditions fails
 	err    error
+
+	carries []Carry   // the parts that it leaves out, as far as they can be carried
+	missing []Finding // why the others cannot
 }
 
 // resolve runs the manifest's own conditions against the facts.
@@ -78,6 +81,7 @@ var rules = []rule{
 	{[]reason.Reason{reason.Quarantined}, notQuarantined},
 	{[]reason.Reason{reason.AlreadyInstalled}, notInstalled},
 	{[]reason.Reason{reason.ImageTooLarge, reason.SlotBusy}, fits},
+	{[]reason.Reason{reason.SlotIncomplete}, whole},
 	{[]reason.Reason{reason.LowBattery}, power},
 	{[]reason.Reason{reason.OutsideWindow, reason.ClockUnknown}, window},
 	{[]reason.Reason{reason.LinkMetered}, link},
@@ -204,7 +208,7 @@ func notQuarantined(q *question, fail fail) {
 // installed; the manifest need not be the same one, for the image is what runs.
 func notInstalled(q *question, fail fail) {
 	for _, i := range q.update.Installs {
-		if q.facts.Running[i.Component] != i.Image {
+		if q.facts.Running[i.Component].Image != i.Image {
 			return
 		}
 	}
@@ -222,6 +226,18 @@ func fits(q *question, fail fail) {
 		case i.Size > size:
 			fail(found(reason.ImageTooLarge, "%s has %d bytes, its slot has %d", i.Component, i.Size, size))
 		}
+	}
+	for _, c := range q.carries {
+		if _, ok := q.facts.SlotSize[c.Component]; !ok {
+			fail(found(reason.SlotBusy, "the slot of %s could not be measured", c.Component))
+		}
+	}
+}
+
+// whole: no part of the slot is left as it happens to be.
+func whole(q *question, fail fail) {
+	for _, f := range q.missing {
+		fail(f)
 	}
 }
 

@@ -25,6 +25,11 @@ var (
 
 func image(name string) manifest.Digest { return manifest.Sum([]byte(name)) }
 
+// part is what is on record of a part that holds an image.
+func part(name string) policy.Part {
+	return policy.Part{Image: image(name), Size: 900, Sequence: 6, Manifest: other}
+}
+
 // situation is everything a decision depends on. good returns one in which nothing is wrong.
 type situation struct {
 	release author.Release
@@ -53,7 +58,7 @@ func good() *situation {
 			},
 			SlotSize: map[string]int64{"rootfs": 1000},
 			Floors:   map[string]policy.Floor{"rootfs": {Sequence: 6, Manifest: other}},
-			Running:  map[string]manifest.Digest{"rootfs": image("old")},
+			Running:  map[string]policy.Part{"rootfs": part("old")},
 			Battery:  80, SupplyKnown: true,
 		},
 		now: policy.Now{Wall: noon, Known: true},

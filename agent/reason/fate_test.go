@@ -40,6 +40,7 @@ var fates = map[reason.Reason]string{
 	// What makes an offer wait.
 	reason.VersionCondition:   "StepsAside",
 	reason.WrongSlot:          "StepsAside",
+	reason.SlotIncomplete:     "StepsAside",
 	reason.PlanMissing:        "Ends",
 	reason.PlanVoid:           "Ends",
 	reason.PlanExpired:        "Ends",

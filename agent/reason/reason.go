@@ -22,6 +22,7 @@ const (
 	AlreadyInstalled   Reason = "already-installed"
 	ImageTooLarge      Reason = "image-too-large"
 	SlotMissing        Reason = "slot-missing"
+	SlotIncomplete     Reason = "slot-incomplete"
 	WrongSlot          Reason = "wrong-slot"
 	LowBattery         Reason = "low-battery"
 	OutsideWindow      Reason = "outside-window"

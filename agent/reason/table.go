@@ -74,6 +74,11 @@ var table = map[Reason]Info{
 		Says:   "The image does not fit into the slot.",
 		Advice: "Make the image smaller, or use a device with larger slots.",
 	},
+	SlotIncomplete: {
+		StepsAside: true,
+		Says:       "The update leaves out a part of the slot, and it is not proven what the running slot holds of it.",
+		Advice:     "Release all parts of the slot together once, and mount the running slot read-only.",
+	},
 	SlotMissing: {
 		Final:  true,
 		Says:   "The update contains a component that this device has no slot for.",

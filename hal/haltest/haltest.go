@@ -41,7 +41,7 @@ func Run(t *testing.T, make func(t *testing.T) Machine) {
 		run  func(t *testing.T, m Machine)
 	}{
 		{"identify", identify}, {"running is never opened", running}, {"exclusive", exclusive},
-		{"access", access}, {"read only", readOnly}, {"no such slot", missing},
+		{"access", access}, {"read only", readOnly}, {"beside what runs", beside}, {"no such slot", missing},
 		{"files", files}, {"list", list}, {"variables", variables}, {"replace", replace}, {"locks", locks},
 		{"counter", counter}, {"clock", clock}, {"identity", identity},
 	} {
@@ -186,6 +186,25 @@ func readOnly(t *testing.T, m Machine) {
 	}
 }
 
+// beside: the running slot is read while others use it, and never written by that.
+func beside(t *testing.T, m Machine) {
+	for range 2 {
+		med, err := m.Blocks.OpenRunning(m.Running)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer med.Close()
+		p := hal.AlignedBuffer(hal.Align)
+		if _, err := med.ReadAt(p, 0); err != nil || med.Size() < hal.Align {
+			t.Errorf("%v, %d bytes", err, med.Size())
+		}
+		if _, err := med.WriteAt(p, 0); err == nil {
+			t.Error("wrote through OpenRunning")
+		}
+	}
+	target(t, m) // and it does not hold the target
+}
+
 func missing(t *testing.T, m Machine) {
 	none := path.Join(m.Dir, "none")
 	if _, err := m.Blocks.Identify(none); !errors.Is(err, fs.ErrNotExist) {
@@ -195,6 +214,9 @@ func missing(t *testing.T, m Machine) {
 		t.Error(err)
 	}
 	if _, err := m.Blocks.OpenMedium(none); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, err := m.Blocks.OpenRunning(none); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 }

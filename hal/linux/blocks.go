@@ -77,7 +77,7 @@ func (b Blocks) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error
 	if err := b.topology().apart(id, running); err != nil {
 		return nil, fmt.Errorf("cannot open %s for writing: %w", path, err)
 	}
-	m, err := b.open(fmt.Sprintf("%s/self/fd/%d", orDefault(b.ProcPath, "/proc"), fd), path, unix.O_RDWR, id)
+	m, err := b.open(fmt.Sprintf("%s/self/fd/%d", orDefault(b.ProcPath, "/proc"), fd), path, unix.O_RDWR, id, true)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w (is %s mounted?)", err, orDefault(b.ProcPath, "/proc"))
 	}
@@ -90,12 +90,22 @@ func (b Blocks) OpenMedium(path string) (hal.Medium, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.open(path, path, unix.O_RDONLY, id)
+	return b.open(path, path, unix.O_RDONLY, id, true)
+}
+
+// OpenRunning implements hal.Blocks. WriteAt fails on what it returns. The device may be mounted, a file
+// locked, or a loop device set up on it: it is the running system's.
+func (b Blocks) OpenRunning(path string) (hal.Medium, error) {
+	id, err := b.Identify(path)
+	if err != nil {
+		return nil, err
+	}
+	return b.open(path, path, unix.O_RDONLY, id, false)
 }
 
 // open opens the inode at via, shown to people as path, and insists that it is id.
-func (b Blocks) open(via, path string, mode int, id hal.DeviceID) (hal.Medium, error) {
-	if id.Block {
+func (b Blocks) open(via, path string, mode int, id hal.DeviceID, exclusive bool) (hal.Medium, error) {
+	if id.Block && exclusive {
 		mode |= unix.O_EXCL
 	}
 	direct := true
@@ -111,7 +121,7 @@ func (b Blocks) open(via, path string, mode int, id hal.DeviceID) (hal.Medium, e
 		return nil, fmt.Errorf("cannot open %s: %w", path, err)
 	}
 	f := os.NewFile(uintptr(fd), path)
-	m, err := b.medium(f, direct, id)
+	m, err := b.medium(f, direct, id, exclusive)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -119,14 +129,14 @@ func (b Blocks) open(via, path string, mode int, id hal.DeviceID) (hal.Medium, e
 	return m, nil
 }
 
-func (b Blocks) medium(f *os.File, direct bool, id hal.DeviceID) (hal.Medium, error) {
+func (b Blocks) medium(f *os.File, direct bool, id hal.DeviceID, exclusive bool) (hal.Medium, error) {
 	path := f.Name()
 	if now, err := fdIdentity(path, int(f.Fd())); err != nil {
 		return nil, err
 	} else if now != id {
 		return nil, fmt.Errorf("cannot open %s: another device has taken its place in the meantime", path)
 	}
-	if !id.Block {
+	if !id.Block && exclusive {
 		if err := flock(f); errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("cannot open %s: %w", path, hal.ErrBusy)
 		} else if err != nil {

@@ -200,6 +200,11 @@ func TestMounted(t *testing.T) {
 	if _, err := (linux.Blocks{}).OpenMedium(dev); !errors.Is(err, hal.ErrBusy) {
 		t.Errorf("opened a mounted device for reading: %v", err)
 	}
+	if m, err := (linux.Blocks{}).OpenRunning(dev); err != nil {
+		t.Errorf("a mounted device cannot be carried from: %v", err)
+	} else {
+		m.Close()
+	}
 	id, err := linux.Identity{RootPath: mnt}.Root()
 	if want, _ := (linux.Blocks{}).Identify(dev); err != nil || id != want {
 		t.Errorf("device behind the mount is %v, %v; want %v", id, err, want)

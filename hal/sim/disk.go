@@ -264,6 +264,19 @@ func (b blocks) Identify(path string) (hal.DeviceID, error) {
 	return d.id, nil
 }
 
+func (b blocks) OpenRunning(path string) (hal.Medium, error) {
+	b.w.mu.Lock()
+	defer b.w.mu.Unlock()
+	if err := b.w.alive(b.l); err != nil {
+		return nil, err
+	}
+	d := b.w.disks[path]
+	if d == nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	}
+	return &diskHandle{w: b.w, l: b.l, d: d, path: path}, nil
+}
+
 func (b blocks) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error) {
 	if !running.Known() {
 		return nil, fmt.Errorf("cannot open %s for writing: it is not known which slot runs: %w", path, hal.ErrRunning)

@@ -41,8 +41,9 @@ func readFloors(tx journal.Tx, parts []string, held [2]life.Content) life.Floors
 			continue
 		}
 		for _, i := range c.Images {
-			f = f.Raised(life.Floor{Component: i.Component, Sequence: c.Sequence, Digest: c.Manifest})
-			found = found || c.Sequence == one.Sequence
+			seq, m := i.Of(c.Sequence, c.Manifest)
+			f = f.Raised(life.Floor{Component: i.Component, Sequence: seq, Digest: m})
+			found = found || seq == one.Sequence
 		}
 	}
 	if found && ours {

@@ -83,6 +83,9 @@ func Run(ctx context.Context, c cli.Console, path string, o Options) error {
 			return err
 		}
 	}
+	for _, k := range decision.Carries {
+		c.Say("  %s: %s, %d bytes; carried over from the running slot", k.Component, k.Image, k.Size)
+	}
 	c.Say("accepted: the device would install it in slot %d and try it.", f.target())
 	return nil
 }

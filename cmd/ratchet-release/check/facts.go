@@ -25,6 +25,16 @@ type factsFile struct {
 	BatteryMWh *int64 `toml:"battery_mwh"`
 	AllowAlgs  []any  `toml:"allow_algs"` // as --allow-alg
 	Components any    `toml:"components"` // names, or arrays of their parts
+
+	Running map[string]partFile `toml:"running"` // what was confirmed in the running slot, by component
+}
+
+// partFile is what is on record of one part of the running slot.
+type partFile struct {
+	Digest   string `toml:"digest"`
+	Size     int64  `toml:"size"`
+	Sequence int64  `toml:"sequence"`
+	Manifest string `toml:"manifest"` // optional
 }
 
 // facts is a facts file that makes sense.
@@ -55,6 +65,9 @@ func readFacts(path string) (facts, error) {
 		return facts{}, err
 	}
 	if err := out.floors(doc, f.Floor); err != nil {
+		return facts{}, err
+	}
+	if err := out.parts(doc, f.Running); err != nil {
 		return facts{}, err
 	}
 	if f.BatteryMWh != nil && *f.BatteryMWh < 0 {
@@ -107,6 +120,31 @@ func (f *facts) floors(doc conf.Document, field any) error {
 			return err
 		}
 		f.Floors[c] = policy.Floor{Sequence: n}
+	}
+	return nil
+}
+
+// parts reads what the running slot holds.
+func (f *facts) parts(doc conf.Document, file map[string]partFile) (err error) {
+	f.Running = map[string]policy.Part{}
+	for c, p := range file {
+		key := "running." + c
+		part := policy.Part{Size: p.Size, Sequence: uint64(p.Sequence)}
+		if part.Image, err = manifest.ParseDigest(p.Digest); err != nil {
+			return doc.Errorf(key+".digest", "%v", err)
+		}
+		if p.Manifest != "" {
+			if part.Manifest, err = manifest.ParseDigest(p.Manifest); err != nil {
+				return doc.Errorf(key+".manifest", "%v", err)
+			}
+		}
+		if p.Size <= 0 {
+			return doc.Errorf(key+".size", "want bytes, more than 0")
+		}
+		if p.Sequence < 0 {
+			return doc.Errorf(key+".sequence", "%d is less than 0", p.Sequence)
+		}
+		f.Running[c] = part
 	}
 	return nil
 }

@@ -134,7 +134,16 @@ func Slots(s control.Slots, width int) string {
 		} else {
 			p.line("  Holds", orWord(release(h.Version, h.Sequence, ""), "not known"))
 			p.line("  Manifest", h.Manifest)
-			p.line("  Image", h.Image)
+			if len(h.Parts) == 0 {
+				p.line("  Image", h.Image)
+			}
+			for _, part := range h.Parts {
+				text := fmt.Sprintf("%s of sequence %d, %s", part.Component, part.Sequence, part.Image)
+				if part.Carried {
+					text += ", carried over"
+				}
+				p.line("  Part", text)
+			}
 			if !h.Since.IsZero() {
 				p.line("  Since", h.Since.UTC().Format("2006-01-02 15:04 UTC"))
 			}

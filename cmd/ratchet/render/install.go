@@ -32,6 +32,11 @@ func Check(c control.InstallCheck, width int) string {
 		}
 		b.WriteString(screen.Wrap("  ", "    ", text, width))
 	}
+	for _, k := range c.Carry {
+		text := fmt.Sprintf("keeps %s of sequence %d: %s are copied from the running slot", k.Component, k.Sequence,
+			screen.Size(k.Bytes))
+		b.WriteString(screen.Wrap("  ", "    ", text, width))
+	}
 	switch c.Outcome {
 	case control.OutcomeDefer:
 		b.WriteString("It cannot be installed now:\n")

@@ -204,6 +204,9 @@ func (m *machine) OpenTarget(path string, running hal.DeviceID) (hal.Medium, err
 	return medium{m.b}, nil
 }
 
+// OpenRunning implements hal.Blocks.
+func (m *machine) OpenRunning(path string) (hal.Medium, error) { return m.OpenMedium(path) }
+
 // OpenMedium implements hal.Blocks.
 func (m *machine) OpenMedium(path string) (hal.Medium, error) {
 	if path != board.SlotPath(m.b.Rec.To) {

@@ -1,0 +1,104 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/policy"
+	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/slots"
+)
+
+// A part of the slot that a manifest leaves out is carried over: the running slot's part is proven to hold
+// what was confirmed there, copied like any image, and read back in the target like any image. Nothing is
+// booted beside what an earlier update has left.
+
+// compare proves in this boot, before anything is written, that the running slot still holds what was
+// confirmed there of each part that is carried.
+func (a *Agent) compare(ctx context.Context, d *life.Done) error {
+	for _, c := range a.plan.Carries() {
+		d.Component = c.Component
+		dev, err := a.openRunning(c.Component)
+		if err != nil {
+			return err
+		}
+		err = slots.Check(ctx, dev, imageOf(c), a.view.Meter(c.Component))
+		_ = dev.Close()
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", errUncarried, c.Component, err)
+		}
+	}
+	return nil
+}
+
+// carry copies a part from the running slot into the target. Where the target holds it already, nothing is
+// written; the read-back in checking stands for both.
+//
+// Crash: as in write. What the copy reads is hashed, and compared with what was confirmed: a running slot that
+// somebody changes meanwhile carries nothing over.
+func (a *Agent) carry(ctx context.Context, c policy.Carry, d *life.Done) error {
+	p := a.part(c.Component, c.Image, d)
+	d.Carried = true
+	if p.done() {
+		d.Skipped = true
+		return nil
+	}
+	dev, err := a.openTarget(c.Component)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	if p.from == nil && slots.Check(ctx, dev, imageOf(c), nil) == nil { // what cannot be read may be written
+		return p.save(slots.Checkpoint{}, true)
+	}
+	running, err := a.openRunning(c.Component)
+	if err != nil {
+		return err
+	}
+	defer running.Close()
+	err = p.stream(ctx, dev, imageOf(c), unproven{slots.Carried(running, c.Size)})
+	d.Fetched = 0 // nothing came over the network
+	if errors.Is(err, slots.ErrDigest) {
+		return fmt.Errorf("%w: %s: %w", errUncarried, c.Component, err)
+	}
+	return err
+}
+
+func imageOf(c policy.Carry) slots.Image {
+	return slots.Image{Alg: c.Image.Alg, Digest: []byte(c.Image.Sum), Size: c.Size}
+}
+
+// openRunning opens a part of the running slot, to read.
+func (a *Agent) openRunning(component string) (hal.Medium, error) {
+	dev, err := a.o.Blocks.OpenRunning(a.slot(a.s.Run).Parts[component])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", errUncarried, component, err)
+	}
+	return dev, nil
+}
+
+// unproven says of what goes wrong with a source that the running slot is at fault, and not the target.
+type unproven struct{ slots.Source }
+
+// Open implements slots.Source.
+func (u unproven) Open(ctx context.Context, off int64, validator string) (io.ReadCloser, string, error) {
+	body, validator, err := u.Source.Open(ctx, off, validator)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: %w", errUncarried, err)
+	}
+	return unprovenBody{body}, validator, nil
+}
+
+type unprovenBody struct{ io.ReadCloser }
+
+// Read implements io.Reader.
+func (u unprovenBody) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", errUncarried, err)
+	}
+	return n, err
+}
