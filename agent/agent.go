@@ -48,7 +48,6 @@ type Agent struct {
 	requests chan request
 	abort    abort
 	counter  atomic.Pointer[control.CounterStatus] // as it was read last
-	trusts   atomic.Pointer[control.TrustStatus]   // whom the device trusts now
 }
 
 // New wires the parts of one device and opens its memory. The daemon, the laboratory and the tests have no other
@@ -85,8 +84,7 @@ func New(o Options) (*Agent, error) {
 			{Name: o.Slots[1].Name, Parts: o.Slots[1].Parts},
 		},
 		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online,
-		Signer: o.Signer, Counter: a.counterNow,
-		Trust: func() control.TrustStatus { return *a.trusts.Load() }, Store: a.st, View: a.view, Intake: a.in,
+		Signer: o.Signer, Counter: a.counterNow, Store: a.st, View: a.view, Intake: a.in,
 		Ask: a.ask, Adopt: a.adopt, End: a.end})
 	return a, nil
 }
@@ -117,21 +115,26 @@ func (a *Agent) openIntake() {
 		a.addSafe(err.Error())
 	}
 	a.s.Permitted = a.in.Permitted()
-	a.noteTrust()
+	a.showTrust()
 	if !a.in.Trusts() {
 		a.addSafe("no trust anchors")
 	}
 }
 
-// noteTrust keeps for status whom the device trusts now.
-func (a *Agent) noteTrust() {
-	var t control.TrustStatus
-	if r := a.in.Root(); !r.IsZero() {
-		t.Root, t.Version = r.Name(), r.Version()
-	} else if k, ok := a.o.Authority.(trust.Keys); ok {
+// showTrust shows whom the device trusts now, and what is wrong with that.
+func (a *Agent) showTrust() {
+	t := view.Trust{Under: a.in.Under(), Root: a.in.Root().Name()}
+	if k, ok := a.o.Authority.(trust.Keys); ok && !a.in.Rooted() {
 		t.Keys = k.IDs()
 	}
-	a.trusts.Store(&t)
+	if plan, pulse := a.in.Plan(); !plan.IsZero() {
+		t.Plan = plan.Digest().String()
+		if !pulse.IsZero() {
+			t.State, t.Phase = string(pulse.Spec().State), pulse.Spec().Phase+1
+		}
+	}
+	t.Problem, t.Why = a.in.Problem()
+	a.view.ShowTrust(t)
 }
 
 // Reporter tells the fleet about this device. Its Run is a goroutine beside the agent's.
@@ -146,7 +149,7 @@ func (a *Agent) addSafe(why string) { a.s.Safe = append(a.s.Safe, why) }
 func (a *Agent) stamp() evidence.Stamp {
 	wall, q := a.o.Clock.Wall()
 	return evidence.Stamp{Wall: wall, Quality: q.String(), Uptime: a.o.Clock.Uptime(), BootID: a.bootID,
-		Agent: a.o.Version}
+		Agent: a.o.Version, Under: a.view.Trust().Under}
 }
 
 func (a *Agent) fail(what string, err error) { a.failText(what, err.Error()) }

@@ -8,6 +8,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/intake"
+	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
@@ -64,4 +65,75 @@ func TestRevertAsksTheRoot(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRevertAsksWhatEveryWayAsks: the counter is ahead of the root, or the journal does not know what the other slot
+// holds while the root forbids something: nobody can tell that the root admits it.
+func TestRevertAsksWhatEveryWayAsks(t *testing.T) {
+	for name, tt := range map[string]struct {
+		harm func(*rig, *fleet)
+		want reason.Reason
+	}{
+		"counter ahead": {func(r *rig, _ *fleet) { _ = r.w.Counter().Raise(context.Background(), 9) },
+			reason.RootBehind},
+		"journal lost, nothing forbidden": {func(r *rig, _ *fleet) { r.mem = journal.NewMemory() }, ""},
+		"journal lost, a release revoked": {func(r *rig, f *fleet) {
+			f.spec.Revoked = []string{f.digest(r.release(4, 2)).String()}
+			f.root()
+			r.mem = journal.NewMemory()
+			r.hear(doc(transport.Root, f.bundle()))
+		}, reason.RevertImpossible},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 622, func(r *rig) {
+				f := rooted(r)
+				env := r.release(4, 2)
+				plan, digest := f.plan(env, 4)
+				r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)),
+					offered(env))
+				r.is("B", 2)
+				tt.harm(r, f)
+				var err error
+				r.ask(func(ctx context.Context, a *agent.Agent) { _, err = a.Console().Revert(ctx, "uid 0", "") })
+				if tt.want == "" {
+					if err != nil {
+						t.Errorf("the way back is refused: %v", err)
+					}
+					r.is("A", 1)
+					return
+				}
+				wantRefused(t, "revert", err, tt.want)
+				r.is("B", 2)
+			})
+		})
+	}
+}
+
+// TestRevertAsksAgainBeforeItArms: a root that revokes what the other slot holds comes while it is being checked.
+func TestRevertAsksAgainBeforeItArms(t *testing.T) {
+	bubble(t, 623, func(r *rig) {
+		f := rooted(r)
+		first, second := r.release(4, 2), r.release(7, 3)
+		plan, digest := f.plan(first, 4)
+		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(first))
+		plan, digest = f.plan(second, 7)
+		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(second))
+		r.is("A", 3)
+		f.spec.Revoked = []string{f.digest(first).String()}
+		f.root()
+		r.inbox = make(chan transport.Message, 1)
+		came := false
+		r.watch(func(before bool) {
+			if !came && r.glance(before).in("checking") {
+				came = true
+				r.inbox <- doc(transport.Root, f.bundle())
+			}
+		})
+		r.ask(func(ctx context.Context, a *agent.Agent) {
+			if _, err := a.Console().Revert(ctx, "uid 0", ""); err != nil {
+				t.Error(err)
+			}
+		})
+		r.is("A", 3, "revoked")
+	})
 }

@@ -77,8 +77,6 @@ func (a *Agent) decide(ask life.Ask) life.Event {
 	switch {
 	case ask.Offer:
 		d.Ruling = a.in.Decide(a.s, ask)
-	case a.s.Rec.Ext.Revert: // by an operator: it has no manifest to decide
-		d.Ruling.Outcome = life.Install
 	default:
 		if err := a.poll(); err != nil {
 			return life.NotTaken{Moment: a.moment(), Text: err.Error()}

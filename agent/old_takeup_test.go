@@ -372,7 +372,7 @@ func (r *rig) rest(boots int) (lines []string) {
 			var final struct {
 				Reason string `cbor:"2,keyasint"`
 			}
-			if k == "floors" || strings.HasPrefix(k, "bind/") {
+			if k == "floors" || k == "newest" || strings.HasPrefix(k, "bind/") {
 				return true // keys that came after version 0.1
 			}
 			if strings.HasPrefix(k, "final/") && cbor.Unmarshal(v, &final) == nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/cipher"
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -149,6 +150,12 @@ func (a *Agent) reboot(ctx context.Context, do life.Reboot) {
 func (a *Agent) raise(ctx context.Context, d *life.Done) {
 	if a.o.Counter == nil || a.in.RootVersion() == 0 {
 		return // there is nothing to raise
+	}
+	if why, _ := a.in.Problem(); why == reason.RootBehind {
+		// The version of this moment is not the one that what runs was taken under: it waits for that one.
+		d.Class, d.Text = life.IO, "the device does not have its newest trust root ("+string(why)+")"
+		d.Counter = a.counterName(ctx)
+		return
 	}
 	if err := a.o.Counter.Raise(ctx, a.in.RootVersion()); err != nil {
 		d.Class, d.Text = life.IO, err.Error()

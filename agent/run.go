@@ -89,10 +89,18 @@ func (a *Agent) commit(c life.Commit) error {
 		return nil
 	}
 	ops := a.reported(c.Ops)
+	remember := intake.Change{}
+	if settled := c.Record != nil && c.Record.Phase == life.Idle; settled {
+		remember = a.in.Remember(a.s)
+		ops = append(ops, remember.Ops...)
+	}
 	err := a.st.Commit(c.Record, c.Events, ops...)
 	a.unstored = err != nil
 	if err != nil {
 		return err
+	}
+	if !remember.Empty() {
+		a.in.Adopt(remember)
 	}
 	for _, e := range c.Events {
 		if e.Kind == evidence.KindDecision {
@@ -144,7 +152,7 @@ func (a *Agent) adopt(c intake.Change) error {
 	}
 	a.s = c.State
 	a.in.Adopt(c)
-	a.noteTrust()
+	a.showTrust()
 	if c.Taken {
 		e := c.Events[0]
 		a.log.Info("document taken", "document", e.Detail["document"], "origin", e.Actor)
@@ -170,9 +178,6 @@ func (a *Agent) entered(from life.Record, t life.Tell) {
 	}
 	if !a.s.Held {
 		a.release()
-	}
-	if a.s.Permitted == "" {
-		a.in.UsedPermit()
 	}
 }
 
@@ -209,7 +214,7 @@ func (a *Agent) moment() life.Moment {
 func (a *Agent) start(ctx context.Context) life.Event {
 	stored, err := a.st.Read(a.s.Dev)
 	stored.Tally = a.q.Tally()
-	stored.Permitted = a.s.Permitted
+	stored.Permitted = a.in.Permitted()
 	if stored.Frozen = err != nil; err != nil && !a.s.Frozen {
 		a.addSafe(err.Error())
 	}
@@ -243,6 +248,10 @@ func (a *Agent) start(ctx context.Context) life.Event {
 		a.log.Warn("boot metadata cannot be read", "error", err)
 	}
 	e.BootOK = err == nil
+	settled := stored.Have && stored.Rec.Phase == life.Idle && e.Boot.Slots[e.Run].Confirmed
+	if err := a.adopt(a.in.Opened(a.s, settled)); err != nil {
+		a.fail("cannot record what is wrong with the documents that were taken", err)
+	}
 	return e
 }
 

@@ -33,7 +33,6 @@ type Options struct {
 	Online  func() (bool, time.Time)
 	Signer  *trust.Signer // nil: evidence cannot be exported signed
 	Counter func(context.Context) control.CounterStatus
-	Trust   func() control.TrustStatus
 	Store   *store.Store
 	View    *view.View
 	Intake  *intake.Intake // only within Ask

@@ -119,6 +119,9 @@ func boot(r evidence.Record) string {
 // taken says which document holds from now on.
 func taken(r evidence.Record) string {
 	d := r.Detail
+	if r.To == "void" {
+		return fmt.Sprintf("the stored %s does not verify any more", d["document"])
+	}
 	switch d["document"] {
 	case "root":
 		return fmt.Sprintf("root %s taken, after root %s", d["to-version"], d["from-version"])

@@ -45,7 +45,7 @@ func (c *Console) Status(ctx context.Context) control.Status {
 	st.Broker = control.BrokerStatus{Configured: c.o.Network, Online: online, Since: since}
 	st.Floor = floorStatus(c.floors())
 	st.Counter = c.o.Counter(ctx)
-	st.Trust = c.o.Trust()
+	st.Trust = trusts(c.o.View.Trust())
 	head := c.o.Store.Head()
 	st.Evidence = control.EvidenceStatus{Seq: head.Seq, Chain: fmt.Sprintf("%x", head.Chain), Sent: c.o.Store.Sent()}
 	free, err := c.o.Store.Free()
@@ -78,6 +78,19 @@ func floorStatus(f life.Floors) control.FloorStatus {
 		for _, x := range f {
 			out.Components[x.Component] = x.Sequence
 		}
+	}
+	return out
+}
+
+// trusts is whom the device trusts, for people.
+func trusts(t view.Trust) control.TrustStatus {
+	u := t.Under
+	out := control.TrustStatus{Root: t.Root, Version: u.Root, Keys: t.Keys, Problem: t.Problem, Why: t.Why}
+	if u.Newest > u.Root {
+		out.Newest = u.Newest
+	}
+	if t.Plan != "" {
+		out.Plan = &control.PlanStatus{Sequence: u.Plan, Digest: t.Plan, Pulse: u.Pulse, State: t.State, Phase: t.Phase}
 	}
 	return out
 }
@@ -218,6 +231,9 @@ func (c *Console) advice(s view.Snapshot, st control.Status) []string {
 	if len(s.Safe) > 0 {
 		out = append(out, "Boot-safe mode: "+s.Safe[0]+". "+
 			"Nothing is installed until this is corrected and the daemon restarted.")
+	}
+	if p := st.Trust.Problem; p != "" {
+		out = append(out, fmt.Sprintf("%s (%s) %s", p.Info().Says, st.Trust.Why, p.Info().Advice))
 	}
 	if st.Boot.Error != "" {
 		out = append(out, "The boot metadata cannot be read: "+st.Boot.Error)

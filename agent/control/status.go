@@ -169,6 +169,20 @@ type TrustStatus struct {
 	Root    string   `json:"root,omitempty"`    // name of the trust root
 	Version uint64   `json:"version,omitempty"` // of the trust root
 	Keys    []string `json:"keys,omitempty"`    // ids of the flat keys
+
+	Newest  uint64        `json:"newest,omitempty"`  // version of the newest trust root that was verified here
+	Plan    *PlanStatus   `json:"plan,omitempty"`    // the campaign plan in force
+	Problem reason.Reason `json:"problem,omitempty"` // what is wrong with the documents that were taken
+	Why     string        `json:"why,omitempty"`     // the same in words
+}
+
+// PlanStatus is the campaign plan in force, and its pulse.
+type PlanStatus struct {
+	Sequence uint64 `json:"sequence"`
+	Digest   string `json:"digest"`
+	Pulse    uint64 `json:"pulse,omitempty"` // sequence of its pulse; 0: none came
+	State    string `json:"state,omitempty"` // open, paused, halted, withdrawn
+	Phase    int    `json:"phase,omitempty"` // that the pulse has opened, from 1
 }
 
 // EvidenceStatus is the chain of records.

@@ -41,7 +41,7 @@ const (
 	KindVerdict  Kind = "verdict"   // how an update ended
 	KindOperator Kind = "operator"  // a person asked for something
 	KindSafeMode Kind = "safe-mode" // the agent entered or left boot-safe mode
-	KindConfig   Kind = "config"    // a root, a plan or a pulse was taken
+	KindConfig   Kind = "config"    // a root, a plan or a pulse was taken, or one that was taken is void
 	KindCounter  Kind = "counter"   // which hardware counter guards the device
 )
 
@@ -73,6 +73,15 @@ type Stamp struct {
 	Uptime  time.Duration // CLOCK_BOOTTIME, milliseconds are kept
 	BootID  string
 	Agent   string // version
+	Under   Under
+}
+
+// Under is which documents of a trust root were in force. The zero value is a device with flat keys.
+type Under struct {
+	Root   uint64 // version of the trust root
+	Newest uint64 // version of the newest root that was verified there; above Root: the device is behind it
+	Plan   uint64 // sequence of the campaign plan, 0 for none
+	Pulse  uint64 // sequence of its pulse, 0 for none
 }
 
 // Head is the last record of a chain. Seq starts at 1.

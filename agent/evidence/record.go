@@ -52,6 +52,10 @@ type wire struct {
 	Actor     string            `cbor:"20,keyasint,omitempty"`
 	Detail    map[string]string `cbor:"21,keyasint,omitempty"`
 	Last      *wireHead         `cbor:"22,keyasint,omitempty"` // in the first record only
+	Root      uint64            `cbor:"23,keyasint,omitempty"`
+	Newest    uint64            `cbor:"24,keyasint,omitempty"`
+	Plan      uint64            `cbor:"25,keyasint,omitempty"`
+	Pulse     uint64            `cbor:"26,keyasint,omitempty"`
 }
 
 // wireHead is [chain, seq, hash].
@@ -138,6 +142,7 @@ func (r Record) wire(detail int) wire {
 		Slot: text(r.Slot), Component: text(r.Component), Manifest: text(r.Manifest), Image: text(r.Image),
 		Sequence: r.Sequence, Actor: text(r.Actor),
 		Detail: cleanDetail(r.Detail, detail),
+		Root:   r.Under.Root, Newest: r.Under.Newest, Plan: r.Under.Plan, Pulse: r.Under.Pulse,
 	}
 	if r.Seq > 1 {
 		w.Prev = r.Prev[:]
@@ -168,7 +173,8 @@ func decode(b []byte) (Record, error) {
 	}
 	r := Record{
 		Seq: w.Seq, Device: w.Device,
-		Stamp: Stamp{Wall: fromMillis(w.Wall), Uptime: fromUptime(w.Uptime)},
+		Stamp: Stamp{Wall: fromMillis(w.Wall), Uptime: fromUptime(w.Uptime),
+			Under: Under{Root: w.Root, Newest: w.Newest, Plan: w.Plan, Pulse: w.Pulse}},
 		Event: Event{Kind: Kind(w.Kind), Reason: reason.Reason(w.Reason), Sequence: w.Sequence},
 	}
 	first := w.Seq == 1

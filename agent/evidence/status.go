@@ -43,25 +43,28 @@ type Outcome struct {
 
 // wireStatus is a status as it is encoded, under the rules of wire.
 type wireStatus struct {
-	Format   uint64       `cbor:"1,keyasint"`
-	Device   string       `cbor:"2,keyasint"`
-	Running  string       `cbor:"3,keyasint,omitempty"`
-	Version  string       `cbor:"4,keyasint,omitempty"`
-	Phase    string       `cbor:"5,keyasint,omitempty"`
-	Target   string       `cbor:"6,keyasint,omitempty"`
-	Manifest string       `cbor:"7,keyasint,omitempty"`
-	Sequence uint64       `cbor:"8,keyasint,omitempty"`
-	Progress uint64       `cbor:"9,keyasint,omitempty"`
-	Last     *wireOutcome `cbor:"10,keyasint,omitempty"`
-	Problem  string       `cbor:"11,keyasint,omitempty"`
-	Head     *wireHead    `cbor:"12,keyasint,omitempty"`
-	Wall     uint64       `cbor:"13,keyasint,omitempty"`
-	Quality  string       `cbor:"14,keyasint,omitempty"`
-	Uptime   uint64       `cbor:"15,keyasint,omitempty"`
-	Boot     string       `cbor:"16,keyasint,omitempty"`
-	Agent    string       `cbor:"17,keyasint,omitempty"`
-
-	Floors map[string]uint64 `cbor:"18,keyasint,omitempty"`
+	Format   uint64            `cbor:"1,keyasint"`
+	Device   string            `cbor:"2,keyasint"`
+	Running  string            `cbor:"3,keyasint,omitempty"`
+	Version  string            `cbor:"4,keyasint,omitempty"`
+	Phase    string            `cbor:"5,keyasint,omitempty"`
+	Target   string            `cbor:"6,keyasint,omitempty"`
+	Manifest string            `cbor:"7,keyasint,omitempty"`
+	Sequence uint64            `cbor:"8,keyasint,omitempty"`
+	Progress uint64            `cbor:"9,keyasint,omitempty"`
+	Last     *wireOutcome      `cbor:"10,keyasint,omitempty"`
+	Problem  string            `cbor:"11,keyasint,omitempty"`
+	Head     *wireHead         `cbor:"12,keyasint,omitempty"`
+	Wall     uint64            `cbor:"13,keyasint,omitempty"`
+	Quality  string            `cbor:"14,keyasint,omitempty"`
+	Uptime   uint64            `cbor:"15,keyasint,omitempty"`
+	Boot     string            `cbor:"16,keyasint,omitempty"`
+	Agent    string            `cbor:"17,keyasint,omitempty"`
+	Floors   map[string]uint64 `cbor:"18,keyasint,omitempty"`
+	Root     uint64            `cbor:"19,keyasint,omitempty"`
+	Newest   uint64            `cbor:"20,keyasint,omitempty"`
+	Plan     uint64            `cbor:"21,keyasint,omitempty"`
+	Pulse    uint64            `cbor:"22,keyasint,omitempty"`
 }
 
 // wireOutcome is [result, reason, sequence, ms since 1970].
@@ -84,6 +87,7 @@ func SignStatus(st Status, s *trust.Signer) ([]byte, error) {
 		Target: text(st.Target), Manifest: text(st.Manifest), Sequence: st.Sequence,
 		Progress: uint64(min(max(st.Progress, 0), 100)), Problem: string(st.Problem), Wall: toMillis(st.Wall),
 		Quality: text(st.Quality), Uptime: toUptime(st.Uptime), Boot: text(st.BootID), Agent: text(st.Agent),
+		Root: st.Under.Root, Newest: st.Under.Newest, Plan: st.Under.Plan, Pulse: st.Under.Pulse,
 	}
 	if l := st.Last; l.Result != "" {
 		w.Last = &wireOutcome{Result: text(l.Result), Reason: string(l.Reason), Sequence: l.Sequence,
@@ -134,7 +138,8 @@ func decodeStatus(b []byte) (Status, error) {
 	}
 	st := Status{
 		Device: w.Device, Sequence: w.Sequence, Progress: int(min(w.Progress, 100)), Problem: reason.Reason(w.Problem),
-		Stamp: Stamp{Wall: fromMillis(w.Wall), Uptime: fromUptime(w.Uptime)},
+		Stamp: Stamp{Wall: fromMillis(w.Wall), Uptime: fromUptime(w.Uptime),
+			Under: Under{Root: w.Root, Newest: w.Newest, Plan: w.Plan, Pulse: w.Pulse}},
 	}
 	texts := map[*string]string{
 		&st.Running: w.Running, &st.Version: w.Version, &st.Phase: w.Phase, &st.Target: w.Target,

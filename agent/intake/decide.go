@@ -48,8 +48,16 @@ func (in *Intake) Decide(s life.State, ask life.Ask) life.Ruling {
 	return ruling(r, d)
 }
 
-// Again decides the update in progress once more, at a stop point, and returns the plan to go on by.
+// Again decides the update in progress once more, at a stop point, and returns the plan to go on by. An operator's
+// way back has no manifest to decide: the root is asked about what the slot holds.
 func (in *Intake) Again(s life.State, ask life.Ask) (life.Ruling, policy.Plan) {
+	if s.Rec.Ext.Revert {
+		if why, text := in.Barred(s.Rec.Target); why != reason.None {
+			no := life.Ruling{Outcome: life.Refuse, Why: why, Said: text, First: text, Rules: string(why)}
+			return no, policy.Plan{}
+		}
+		return life.Ruling{Outcome: life.Install}, policy.Plan{}
+	}
 	m, r := in.verify(Offer{Envelope: in.o.Store.Document(store.Envelope), Origin: "journal"})
 	if r.Unverified {
 		return r, policy.Plan{}
@@ -74,7 +82,7 @@ func (in *Intake) Check(s life.State, o Offer) (manifest.Manifest, policy.Decisi
 }
 
 func (in *Intake) decide(o policy.Offer, f policy.Facts) policy.Decision {
-	return policy.Decide(o, in.standing(), in.book.permit, f)
+	return policy.Decide(o, in.standing(), in.permit(), f)
 }
 
 // verify turns bytes into a manifest, or says why they are none.

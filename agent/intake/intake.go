@@ -1,12 +1,10 @@
 package intake
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 
-	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -58,48 +56,13 @@ type Intake struct {
 	missed  []transport.Message // offers that came while an update was in progress
 }
 
-// book is who may say what to this device, what they said last, and what a recovery permit lifts. A device
-// with flat anchors has none: its root is zero, and no plan is asked for. It is a value.
-type book struct {
-	policy.Standing
-	early  []byte // a pulse that came before its plan
-	permit campaign.Permit
-}
-
-// New opens the book. It walks from the root that the running image brings to the newest one that was taken,
-// and takes plan, pulse and permit up again as far as they are still genuine under it. What is damaged or void
-// is left out, never an error: the next retained message brings it back. With an error, which says that the
-// image's own root cannot be used, the intake admits nothing.
+// New opens the book of who may say what, from what was taken before.
 func New(o Options) (*Intake, error) {
 	in := &Intake{o: o}
 	if len(o.Root) == 0 {
 		return in, nil
 	}
-	root, err := trust.Anchor(o.Root)
-	if err != nil {
-		return in, fmt.Errorf("cannot use the trust root of this image: %w", err)
-	}
-	_, now := in.wall()
-	if b, err := trust.ParseBundle(o.Store.Document(store.Root)); err == nil {
-		if newer, err := trust.Walk(root, b, now); err == nil || errors.Is(err, trust.ErrExpired) {
-			root = newer
-		}
-	}
-	b := &in.book
-	b.Root = in.at(root)
-	if m, err := campaign.DecodeMemory(o.Store.Document(store.Memory)); err == nil {
-		b.Memory = m
-	}
-	if c, err := campaign.VerifyPlan(b.Root, o.Store.Document(store.Plan)); err == nil {
-		b.Plan = c
-	}
-	if p, err := campaign.VerifyPulse(b.Root, o.Store.Document(store.Pulse)); err == nil {
-		b.Pulse = p
-	}
-	if p, ok := o.Store.Permit(); ok && in.Rooted() {
-		b.permit, _ = in.verifyPermit(p.Document, p.Challenge)
-	}
-	return in, nil
+	return in, in.openBook()
 }
 
 // at is the root as it concerns this device.
@@ -143,21 +106,17 @@ func (in *Intake) standing() policy.Standing {
 	if !in.Rooted() {
 		return policy.Standing{}
 	}
-	s := in.book.Standing
-	s.Counter, s.Unread = in.o.Counter()
+	return in.under(in.book)
+}
+
+// under is the standing of a book, as the hardware counter stands.
+func (in *Intake) under(b book) policy.Standing {
+	s := b.Standing
+	if in.o.Counter != nil {
+		s.Counter, s.Unread = in.o.Counter()
+	}
 	return s
 }
-
-// Permitted is the manifest that a permit allows, "" for none.
-func (in *Intake) Permitted() string {
-	if in.book.permit.IsZero() {
-		return ""
-	}
-	return in.book.permit.Spec().Manifest.String()
-}
-
-// UsedPermit forgets the permit, which the machine has used up.
-func (in *Intake) UsedPermit() { in.book.permit = campaign.Permit{} }
 
 // Offer is an envelope on its way in.
 type Offer struct {
@@ -226,18 +185,24 @@ func (e *Refused) Error() string {
 }
 
 // Barred is why the trust root does not admit what a slot is known to hold, and which slot or number it is
-// about; reason.None when it does, or when nothing is known.
+// about; reason.None when it does. Where the journal does not know what the slot holds, a root that forbids
+// anything does not admit it.
 func (in *Intake) Barred(slot bootctl.Slot) (reason.Reason, string) {
+	if why, text := in.rear(); why != reason.None || !in.Rooted() {
+		return why, text
+	}
+	root := in.book.Root
 	c, _ := in.o.Store.Content(slot)
-	if !in.Rooted() || len(c.Images) == 0 {
-		return reason.None, ""
+	if len(c.Images) == 0 && root.Forbids() {
+		return reason.RevertImpossible, fmt.Sprintf("it is not known which release slot %s holds, and root %d "+
+			"forbids some", slot, root.Version())
 	}
 	for _, i := range c.Images {
 		seq, m := i.Of(c.Sequence, c.Manifest)
-		if in.book.Root.Revoked(m) {
+		if root.Revoked(m) {
 			return reason.Revoked, "what slot " + string(slot) + " holds of " + i.Component
 		}
-		if lowest, _ := in.book.Root.SequenceRange(i.Component); seq < lowest {
+		if lowest, _ := root.SequenceRange(i.Component); seq < lowest {
 			return reason.SequenceOutOfRange,
 				fmt.Sprintf("slot %s holds %s %d, the root admits %d and higher", slot, i.Component, seq, lowest)
 		}

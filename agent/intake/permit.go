@@ -56,7 +56,7 @@ func (in *Intake) Permit(state life.State, document []byte, actor string) (campa
 		return campaign.Permit{}, c, &Refused{Reason: why, Detail: err.Error()}
 	}
 	s := p.Spec()
-	c.book.permit, c.State.Permitted = p, s.Manifest.String()
+	c.State.Permitted = s.Manifest.String()
 	c.Events = []evidence.Event{{Kind: evidence.KindOperator, Reason: reason.Permitted, To: "permitted", Actor: actor,
 		Manifest: s.Manifest.String(), Detail: map[string]string{
 			"lifts": strings.Join(Lifts(p), " "), "signers": strings.Join(p.Signers(), " ")}}}
@@ -72,10 +72,38 @@ func Lifts(p campaign.Permit) (lifts []string) {
 	return lifts
 }
 
+// Permitted is the manifest that a permit allows, "" for none.
+func (in *Intake) Permitted() string {
+	if p := in.permit(); !p.IsZero() {
+		return p.Spec().Manifest.String()
+	}
+	return ""
+}
+
+// permit is the permit that is not used up, as far as it holds under the root of this moment. It is read from the
+// journal and verified each time that it is used: nothing in memory can hold when the journal no longer does.
+func (in *Intake) permit() campaign.Permit {
+	p, ok := in.o.Store.Permit()
+	if !ok || !in.Rooted() {
+		return campaign.Permit{}
+	}
+	permit, _ := in.verifyPermit(p.Document, p.Challenge)
+	return permit
+}
+
 func (in *Intake) verifyPermit(document []byte, challenge string) (campaign.Permit, error) {
+	if why, text := in.rear(); why != reason.None {
+		return campaign.Permit{}, &campaign.Refusal{Reason: why, Detail: text}
+	}
 	c, err := campaign.ParseChallenge(challenge)
 	if err != nil {
 		return campaign.Permit{}, err
 	}
 	return campaign.VerifyPermit(in.book.Root, document, c)
+}
+
+// challengeOf is the challenge that a stored permit answers; one that cannot be read answers nothing.
+func challengeOf(p store.Permit) campaign.Challenge {
+	c, _ := campaign.ParseChallenge(p.Challenge)
+	return c
 }

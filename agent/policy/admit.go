@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -55,6 +56,7 @@ func Scope(d manifest.Device) trust.Scope {
 type Standing struct {
 	Root    trust.Root        // at this device, see trust.Root.At
 	Counter uint64            // root version in the hardware counter, 0 when there is none
+	Newest  uint64            // version of the newest root that was verified here, 0 when none is remembered
 	Unread  string            // why the hardware counter cannot be read, "" when it can or there is none
 	Plan    campaign.Campaign // verified under Root; zero: none
 	Pulse   campaign.Pulse    // verified under Root; zero: none
@@ -112,9 +114,8 @@ func (s Standing) rooted(o asked) []Finding {
 	if s.Unread != "" {
 		findings = append(findings, found(reason.CounterUnreadable, "%s", s.Unread))
 	}
-	if r.Version() < s.Counter {
-		findings = append(findings,
-			found(reason.RootBehind, "root %d, but the counter says %d", r.Version(), s.Counter))
+	if behind := s.behind(); behind != "" {
+		findings = append(findings, found(reason.RootBehind, "%s", behind))
 	}
 	// An unknown time does not stop a device here: it would stop a technician whose device has no
 	// clock. Over the network the pulse asks the same question more sharply.
@@ -122,6 +123,29 @@ func (s Standing) rooted(o asked) []Finding {
 		findings = append(findings, found(reason.RootExpired, "root %d expired at %s", r.Version(), stamp(r.Expires())))
 	}
 	return findings
+}
+
+// behind says what there was of a newer root than there is now, "" when there was none.
+func (s Standing) behind() string {
+	switch r := s.Root.Version(); {
+	case r < s.Newest:
+		return fmt.Sprintf("root %d, but root %d was verified here before", r, s.Newest)
+	case r < s.Counter:
+		return fmt.Sprintf("root %d, but the counter says %d", r, s.Counter)
+	}
+	return ""
+}
+
+// Rear is why nothing may be done on the root's word: it is not the newest one that this device has had, or
+// nobody can tell. It is asked where no manifest is decided: before a revert, a permit, a document.
+func (s Standing) Rear() (reason.Reason, string) {
+	if behind := s.behind(); behind != "" {
+		return reason.RootBehind, behind
+	}
+	if s.Unread != "" {
+		return reason.CounterUnreadable, s.Unread
+	}
+	return reason.None, ""
 }
 
 // admit tells what the plan and its pulse have against the offer: nothing, or every rule that does

@@ -64,9 +64,10 @@ const (
 
 // What became of documents that are no manifests.
 const (
-	RootRefused Reason = "root-refused"
-	PermitVoid  Reason = "permit-void"
-	Permitted   Reason = "permitted"
+	RootRefused  Reason = "root-refused"
+	DocumentVoid Reason = "document-void"
+	PermitVoid   Reason = "permit-void"
+	Permitted    Reason = "permitted"
 )
 
 // Refusals of the manifest itself.

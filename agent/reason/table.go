@@ -235,6 +235,11 @@ var table = map[Reason]Info{
 		Says:   "A root bundle was refused, and the trusted root stays.",
 		Advice: "Publish the whole bundle that `ratchet-release root` wrote. Treat any other as an attack.",
 	},
+	DocumentVoid: {
+		Says: "A document that the device took before no longer verifies, and is not used.",
+		Advice: "Publish the root, the plan and the pulse again. Find out who or what has changed the state " +
+			"directory.",
+	},
 	PermitVoid: {
 		Final:  true,
 		Says:   "The recovery permit does not answer this device's challenge.",

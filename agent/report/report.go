@@ -154,8 +154,11 @@ func (r *Reporter) sendStatus(ctx context.Context) bool {
 		}
 		st.Floors[f.Component] = f.Sequence
 	}
-	if len(s.Safe) > 0 {
+	switch {
+	case len(s.Safe) > 0:
 		st.Problem = reason.BootSafeMode
+	case st.Problem == reason.None:
+		st.Problem = r.o.View.Trust().Problem
 	}
 	if p := r.o.View.Progress(); p != nil {
 		st.Progress = p.Percent()

@@ -9,7 +9,10 @@ import (
 
 // Bundle holds every version of a root from the first on, in the order of their versions: a CBOR
 // array of byte strings, each a signed root. It is only split; nothing in it is verified.
-type Bundle struct{ docs []document }
+type Bundle struct {
+	msgs [][]byte
+	docs []document
+}
 
 // ParseBundle splits a bundle. ErrEmpty: there are no bytes, as in a retained message that somebody
 // cleared; it means nothing and changes nothing.
@@ -18,7 +21,7 @@ func ParseBundle(b []byte) (Bundle, error) {
 	if err != nil {
 		return Bundle{}, fmt.Errorf("cannot read root bundle: %w", err)
 	}
-	var out Bundle
+	out := Bundle{msgs: msgs}
 	for i, msg := range msgs {
 		d, err := open("root", msg)
 		if err != nil {
@@ -80,17 +83,11 @@ func Anchor(b []byte) (Root, error) {
 		if err != nil {
 			return Root{}, fmt.Errorf("cannot use root anchor: %w", err)
 		}
-		r, err := anchor(bundle.docs[0])
-		if err == nil && r.Version() != 1 {
-			err = fmt.Errorf("the first root of a bundle is version %d: %w", r.Version(), ErrVersion)
-		}
-		if err == nil {
-			r, err = walk(r, bundle.docs[1:])
-		}
+		roots, err := bundle.whole()
 		if err != nil {
 			return Root{}, fmt.Errorf("cannot use root anchor: %w", err)
 		}
-		return r, nil
+		return roots[len(roots)-1], nil
 	}
 	d, err := open("root", b)
 	if err != nil {
@@ -113,8 +110,9 @@ func anchor(d document) (Root, error) {
 }
 
 // Walk goes from the trusted root to the newest one of the bundle, one version at a time: each must
-// be signed by enough signers of the version before it, and by enough of its own. Expiry of the
-// versions on the way does not matter, that of the trusted one neither.
+// be signed by enough signers of the version before it, and by enough of its own. So must those before the
+// trusted one be where a newer one follows: who keeps the bundle walks all of it from an older image. Expiry of
+// the versions on the way does not matter, that of the trusted one neither.
 //
 // On an error the trusted root comes back and remains the one to use: a refused bundle changes
 // nothing. The sole exception is ErrExpired, which is about the newest root itself: it comes back, is
@@ -122,7 +120,23 @@ func anchor(d document) (Root, error) {
 // ErrFork (another root in its place), ErrVersion, ErrMalformed, ErrThreshold, ErrNoSigner,
 // ErrSignature, ErrAlgorithm.
 func Walk(trusted Root, b Bundle, now Time) (Root, error) {
-	fail := func(err error) (Root, error) { return trusted, fmt.Errorf("cannot take root bundle: %w", err) }
+	roots, err := b.follow(trusted)
+	if err != nil {
+		return trusted, err
+	}
+	r := trusted
+	if len(roots) > 0 {
+		r = roots[len(roots)-1].At(trusted.device)
+	}
+	if r.Expired(now) {
+		return r, fmt.Errorf("cannot take root bundle: version %d: %w", r.Version(), ErrExpired)
+	}
+	return r, nil
+}
+
+// follow returns all versions of a bundle that leads on from a trusted root; none where it ends with that.
+func (b Bundle) follow(trusted Root) ([]Root, error) {
+	fail := func(err error) ([]Root, error) { return nil, fmt.Errorf("cannot take root bundle: %w", err) }
 	if trusted.IsZero() {
 		return fail(errors.New("there is no trusted root to begin with"))
 	}
@@ -133,23 +147,12 @@ func Walk(trusted Root, b Bundle, now Time) (Root, error) {
 	if sha256.Sum256(b.docs[v-1].payload) != trusted.digest {
 		return fail(fmt.Errorf("version %d in it is not the trusted one: %w", v, ErrFork))
 	}
-	r, err := walk(trusted, b.docs[v:])
+	if v == uint64(len(b.docs)) {
+		return nil, nil
+	}
+	roots, err := b.whole()
 	if err != nil {
 		return fail(err)
 	}
-	if r.Expired(now) {
-		return r, fmt.Errorf("version %d: %w", r.Version(), ErrExpired)
-	}
-	return r, nil
-}
-
-func walk(r Root, docs []document) (Root, error) {
-	for _, d := range docs {
-		n, err := r.next(d)
-		if err != nil {
-			return Root{}, fmt.Errorf("version %d: %w", r.Version()+1, err)
-		}
-		r = n
-	}
-	return r, nil
+	return roots, nil
 }

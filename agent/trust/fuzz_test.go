@@ -23,9 +23,14 @@ func FuzzBundle(f *testing.F) {
 	f.Add(enc(f, [][]byte{c.v1}))
 	f.Add(enc(f, [][]byte{c.v2, c.v1}))
 	f.Add(whole[:200])
+	f.Add(c.v2)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := trust.Anchor(b); err == nil && r.IsZero() {
 			t.Fatal("an anchor that is none")
+		}
+		if n, err := began(t, c.v1).Take(b); err == nil && n.Newest().Digest() != c.r2.Digest() &&
+			n.Newest().Digest() != c.r3.Digest() || err != nil && n.Newest().Digest() != c.r1.Digest() {
+			t.Fatalf("taken to %d: %v", n.Newest().Version(), err)
 		}
 		bundle, err := trust.ParseBundle(b)
 		if err != nil {

@@ -63,6 +63,16 @@ func (r Root) Algorithms() []int64 { return slices.Clone(r.spec.Algorithms) }
 // Revoked tells whether a manifest, by its digest ("sha256:<hex>"), must never be installed again.
 func (r Root) Revoked(digest string) bool { return slices.Contains(r.spec.Revoked, digest) }
 
+// Forbids tells whether the root revokes any manifest or has a lowest sequence for any component.
+func (r Root) Forbids() bool {
+	for _, s := range r.spec.Components {
+		if s.Min > 0 {
+			return true
+		}
+	}
+	return len(r.spec.Revoked) > 0
+}
+
 // SequenceRange returns the lowest and the highest sequence that a manifest with this component
 // (manifest.ComponentID.String) may have. The lowest is the hard floor against rollback; the highest
 // keeps a stolen release key from using up all numbers.

@@ -1,6 +1,10 @@
 package store
 
 import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -91,6 +95,33 @@ func (s *Store) Document(name Document) []byte {
 	var b []byte
 	_ = s.j.View(func(tx journal.Tx) error { b = append(b, tx.Get(journal.State, string(name))...); return nil })
 	return b
+}
+
+// Roots are the versions of the root that came by themselves, in their order.
+func (s *Store) Roots() (all []OneRoot) {
+	_ = s.j.View(func(tx journal.Tx) error {
+		return tx.Scan(journal.State, prefixRoot, func(k string, v []byte) bool {
+			rest, ok := strings.CutPrefix(k, prefixRoot)
+			if ok && len(rest) == 8 {
+				all = append(all, OneRoot{binary.BigEndian.Uint64([]byte(rest)), bytes.Clone(v)})
+			}
+			return ok
+		})
+	})
+	return all
+}
+
+// Newest is the newest root that was ever verified here: the name of its chain, and its version.
+func (s *Store) Newest() (name string, version uint64) {
+	var n storedNewest
+	s.load(keyNewest, &n)
+	return n.Name, n.Version
+}
+
+// Alarms are the stored documents that are on record as void.
+func (s *Store) Alarms() (marks []string) {
+	s.load(keyAlarms, &marks)
+	return marks
 }
 
 // Challenge is the challenge that is open.

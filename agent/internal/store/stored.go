@@ -34,6 +34,9 @@ const (
 
 	// Of a device with a trust root, as they were received.
 	keyRoot      = "root"      // the bundle that was walked to the newest root
+	prefixRoot   = "root/"     // + version, 8 bytes big-endian: a root that came by itself, behind the bundle
+	keyNewest    = "newest"    // storedNewest: the newest root that was ever verified here
+	keyAlarms    = "alarms"    // []string: stored documents that no longer verify and are on record
 	keyPlan      = "plan"      // the plan that was taken last
 	keyPulse     = "pulse"     // the pulse that was taken last
 	keyMemory    = "memory"    // campaign.Memory
@@ -73,6 +76,12 @@ type storedOffer struct {
 	Reverts int  `cbor:"11,keyasint,omitempty"` // times that it was armed and left again
 
 	Components []string `cbor:"12,keyasint,omitempty"` // that it would write
+}
+
+// storedNewest stands apart from the roots themselves, so that a device notices when these are gone.
+type storedNewest struct {
+	Name    string `cbor:"1,keyasint"` // of the chain of roots
+	Version uint64 `cbor:"2,keyasint"`
 }
 
 type storedVerdict struct {
@@ -116,6 +125,12 @@ type Checkpoint struct {
 	At     slots.Checkpoint `cbor:"4,keyasint"`
 }
 
+// OneRoot is one version of the root, as it was received.
+type OneRoot struct {
+	Version uint64
+	Body    []byte
+}
+
 // Document names what is kept as it was received.
 type Document string
 
@@ -136,6 +151,20 @@ type (
 		Name Document
 		Body []byte
 	}
+	// PutRoot keeps one version of the root by itself.
+	PutRoot struct {
+		Version uint64
+		Body    []byte
+	}
+	// PutBundle keeps a bundle of all versions of the root, and drops those kept by themselves.
+	PutBundle struct{ Body []byte }
+	// PutNewest remembers which root is the newest that was verified.
+	PutNewest struct {
+		Name    string
+		Version uint64
+	}
+	// PutAlarms remembers which stored documents are on record as void.
+	PutAlarms struct{ Marks []string }
 	// PutChallenge opens a challenge; "" forgets the one that is open.
 	PutChallenge struct{ Text string }
 	// PutPermit keeps a permit until it is used.
@@ -151,6 +180,18 @@ type (
 
 // Operation marks a change in the journal.
 func (PutDocument) Operation() {}
+
+// Operation marks a change in the journal.
+func (PutRoot) Operation() {}
+
+// Operation marks a change in the journal.
+func (PutBundle) Operation() {}
+
+// Operation marks a change in the journal.
+func (PutNewest) Operation() {}
+
+// Operation marks a change in the journal.
+func (PutAlarms) Operation() {}
 
 // Operation marks a change in the journal.
 func (PutChallenge) Operation() {}

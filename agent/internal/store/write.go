@@ -72,6 +72,14 @@ func (s *Store) apply(tx journal.Tx, at evidence.Stamp, op life.Op) error {
 		return forget(tx, prefixCheck)
 	case PutDocument:
 		return putRaw(tx, string(op.Name), op.Body)
+	case PutRoot:
+		return tx.Put(journal.State, prefixRoot+seqKey(op.Version), op.Body)
+	case PutBundle:
+		return errors.Join(putRaw(tx, keyRoot, op.Body), forget(tx, prefixRoot))
+	case PutNewest:
+		return put(tx, keyNewest, storedNewest(op))
+	case PutAlarms:
+		return putOr(tx, keyAlarms, op.Marks, len(op.Marks) > 0)
 	case PutChallenge:
 		return putOr(tx, keyChallenge, op.Text, op.Text != "")
 	case PutPermit:

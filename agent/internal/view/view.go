@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
@@ -22,6 +23,7 @@ type View struct {
 	progress atomic.Pointer[Progress]
 	trial    atomic.Pointer[Trial]
 	trouble  atomic.Pointer[Trouble]
+	trust    atomic.Pointer[Trust]
 	changed  chan struct{}
 }
 
@@ -69,6 +71,18 @@ type Trial struct {
 type Trouble struct {
 	What, Text string
 	Journal    bool // because the journal did not take it
+}
+
+// Trust is whom the device trusts: a trust root with what is in force under it, or flat keys.
+type Trust struct {
+	Under   evidence.Under
+	Root    string        // name of the trust root, "" on a device with flat keys
+	Keys    []string      // ids of the flat keys
+	Plan    string        // digest of the plan, "" for none
+	State   string        // what its pulse says, "" for none
+	Phase   int           // of the plan, which the pulse has opened, from 1
+	Problem reason.Reason // what is wrong with it, reason.None: nothing
+	Why     string        // in words
 }
 
 // New shows an agent that has not started yet.
@@ -143,6 +157,20 @@ func (v *View) Trial() *Trial { return v.trial.Load() }
 
 // ShowTrial shows a trial; nil: there is none.
 func (v *View) ShowTrial(t *Trial) { v.trial.Store(t) }
+
+// Trust is whom the device trusts now.
+func (v *View) Trust() Trust {
+	if t := v.trust.Load(); t != nil {
+		return *t
+	}
+	return Trust{}
+}
+
+// ShowTrust shows whom the device trusts.
+func (v *View) ShowTrust(t Trust) {
+	v.trust.Store(&t)
+	v.Signal()
+}
 
 // Trouble is what could not be done, nil for nothing.
 func (v *View) Trouble() *Trouble { return v.trouble.Load() }

@@ -179,6 +179,10 @@ type View struct {
 	Manifest string       `json:"manifest,omitempty"` // in progress
 	Last     *OutcomeView `json:"last,omitempty"`
 	Problem  string       `json:"problem,omitempty"`
+	Root     uint64       `json:"root,omitempty"`     // version of the trust root in force
+	Newest   uint64       `json:"newest,omitempty"`   // version of the newest root that the device has verified
+	Plan     uint64       `json:"plan,omitempty"`     // sequence of the campaign plan in force
+	Pulse    uint64       `json:"pulse,omitempty"`    // sequence of its pulse
 	Evidence uint64       `json:"evidence,omitempty"` // number of the newest record
 	Event    string       `json:"event,omitempty"`    // what the newest record that was seen says
 	Agent    string       `json:"agent,omitempty"`
@@ -202,6 +206,7 @@ func (d *device) view(id string) View {
 		Running: st.Running, Version: st.Version, Phase: st.Phase, Progress: st.Progress, Target: st.Target,
 		Sequence: st.Sequence, Manifest: st.Manifest, Problem: string(st.Problem), Evidence: st.Head.Seq,
 		Event: d.event, Agent: st.Agent, Time: optional(st.Wall), Quality: st.Quality, Rejected: d.rejected,
+		Root: st.Under.Root, Newest: st.Under.Newest, Plan: st.Under.Plan, Pulse: st.Under.Pulse,
 	}
 	if d.head.Chain == st.Head.Chain || st.Head.Seq == 0 {
 		v.Evidence = max(v.Evidence, d.head.Seq)

@@ -101,13 +101,14 @@ func unverifiedStatus(msg []byte) (evidence.Status, error) {
 		Wall     uint64          `cbor:"13,keyasint"`
 		Quality  string          `cbor:"14,keyasint"`
 		Agent    string          `cbor:"17,keyasint"`
+		Root     uint64          `cbor:"19,keyasint"`
+		Newest   uint64          `cbor:"20,keyasint"`
+		Plan     uint64          `cbor:"21,keyasint"`
+		Pulse    uint64          `cbor:"22,keyasint"`
 	}
 	mode, err := LooseMode()
-	if err != nil {
-		return evidence.Status{}, err
-	}
-	if mode.Unmarshal(b, &w) != nil {
-		return evidence.Status{}, errNoMessage
+	if err != nil || mode.Unmarshal(b, &w) != nil {
+		return evidence.Status{}, errors.Join(errNoMessage, err)
 	}
 	text := func(s string) string { return screen.Cut(manifest.Printable(s), evidence.MaxText) }
 	st := evidence.Status{
@@ -116,6 +117,7 @@ func unverifiedStatus(msg []byte) (evidence.Status, error) {
 		Problem: reason.Reason(text(w.Problem)),
 	}
 	st.Wall, st.Quality, st.Agent = millis(w.Wall), text(w.Quality), text(w.Agent)
+	st.Under = evidence.Under{Root: w.Root, Newest: w.Newest, Plan: w.Plan, Pulse: w.Pulse}
 	var last struct {
 		_        struct{} `cbor:",toarray"`
 		Result   string

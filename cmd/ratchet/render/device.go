@@ -83,7 +83,17 @@ func floorLine(s control.Status) string {
 // trustLine names the keys by the start of their ids, as ratchet-release does.
 func trustLine(t control.TrustStatus) string {
 	if t.Root != "" {
-		return fmt.Sprintf("trust root %s, version %d", screen.Plain(t.Root), t.Version)
+		text := fmt.Sprintf("trust root %s, version %d", screen.Plain(t.Root), t.Version)
+		if t.Newest > t.Version {
+			text += fmt.Sprintf(", BEHIND version %d, which was verified here", t.Newest)
+		}
+		if p := t.Plan; p != nil {
+			text += fmt.Sprintf("; plan %d", p.Sequence)
+			if p.Pulse > 0 {
+				text += fmt.Sprintf(", pulse %d: %s, phase %d", p.Pulse, screen.Plain(p.State), p.Phase)
+			}
+		}
+		return text + bracket(string(t.Problem))
 	}
 	var keys []string
 	for _, id := range t.Keys {
