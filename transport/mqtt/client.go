@@ -16,8 +16,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
@@ -37,6 +40,8 @@ type Client struct {
 	log       *slog.Logger
 	topics    []string         // subscribed to
 	kinds     []transport.Kind // of the message on each topic
+	large     []atomic.Bool    // the last message on each topic was too large
+	left      map[string]bool  // topics not subscribed to, where a retained message is far too large
 	box       *mailbox
 	connects  chan struct{}
 
@@ -79,6 +84,7 @@ func New(o Options) (*Client, error) {
 	c.follow(c.topic(wire.Offer), transport.Offer)
 	c.follow(c.topic(wire.Resend), transport.Resend)
 	c.box = newMailbox(len(c.topics))
+	c.large, c.left = make([]atomic.Bool, len(c.topics)), map[string]bool{}
 	return c, nil
 }
 
@@ -136,6 +142,14 @@ func (c *Client) Run(ctx context.Context) error {
 			attempt = 0
 		}
 		pause = c.backoff.Delay(attempt, rand.Float64())
+		var long *wire.TooLong
+		if errors.As(err, &long) && slices.Contains(c.topics, long.Topic) && !c.left[long.Topic] {
+			// It is retained, and would end every connection until somebody clears it.
+			c.left[long.Topic] = true
+			c.log.Error("a message on this topic is far too large; the topic is left out for a while",
+				"topic", long.Topic, "bytes", long.Bytes, "limit", transport.MaxMessage, "retry", askAgain)
+			continue
+		}
 		level := slog.LevelDebug // a device may be out of reach for weeks: say it once
 		if err.Error() != said {
 			level, said = slog.LevelWarn, err.Error()
@@ -153,10 +167,12 @@ func (c *Client) hold(ctx context.Context) (up time.Duration, err error) {
 		return 0, err
 	}
 	defer s.link.fail(errors.New("session ended"))
-	refused, err := c.subscribe(ctx, s, c.topics)
+	topics := slices.DeleteFunc(slices.Clone(c.topics), func(t string) bool { return c.left[t] })
+	refused, err := c.subscribe(ctx, s, topics)
 	if err != nil {
 		return 0, err
 	}
+	refused = slices.AppendSeq(refused, maps.Keys(c.left))
 	began := time.Now()
 	c.set(s)
 	defer c.set(nil)
@@ -181,6 +197,7 @@ func (c *Client) hold(ctx context.Context) (up time.Duration, err error) {
 			s.goodbye(c.topic(wire.Presence))
 			return time.Since(began), ctx.Err()
 		case <-retry:
+			clear(c.left)
 			if refused, err = c.subscribe(ctx, s, refused); err != nil {
 				return time.Since(began), err
 			}

@@ -241,3 +241,22 @@ func TestInteropProxy(t *testing.T) {
 	until(t, "online through the proxy", online(c))
 	send(t, c, transport.Status, "fine")
 }
+
+// What is retained and too large, on one topic a little and on another far, keeps no device off the broker.
+func TestInteropTooLarge(t *testing.T) {
+	b := startMosquitto(t, plainConfig)
+	d := dialDesk(t, b.url, "desk", nil)
+	d.publish(channelTopic, strings.Repeat("x", 200<<10), true)
+	d.publish(offerTopic, strings.Repeat("x", 2<<20), true)
+	c := run(t,
+		mqtt.Options{Broker: b.url, AllowPlain: true, DeviceID: "gateway-0001", Channel: "stable", Backoff: fast})
+	until(t, "online", online(c))
+	d.publish(channelTopic, "good", true)
+	if m := body(t, c); m != "good" {
+		t.Errorf("received %.20q", m)
+	}
+	until(t, "online to stay", func() bool {
+		on, since := c.Online()
+		return on && time.Since(since) > time.Second
+	})
+}

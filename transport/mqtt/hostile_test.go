@@ -236,8 +236,9 @@ func TestHostileBroker(t *testing.T) {
 		greeting []byte
 		want     string
 	}{
-		"Huge":         {[]byte{0x30, 0xff, 0xff, 0xff, 0x7f}, "268435455 bytes announced, at most 81920"},
-		"JustOver":     {[]byte{0x32, 0x81, 0x80, 0x05}, "81921 bytes announced"},
+		"Huge": {[]byte("\x30\xff\xff\xff\x7f\x00\x01tx"), "a message of 268435455 bytes on topic \\\"t\\\""},
+		"HugeWithoutTopic": {[]byte("\x30\xff\xff\xff\x7f\xff\xff" + strings.Repeat("t", 3000)),
+			"a message of 268435455 bytes on topic"},
 		"Varint":       {[]byte{0x30, 0xff, 0xff, 0xff, 0xff}, "more than four bytes"},
 		"QoS2":         {[]byte{0x34, 5, 0, 1, 't', 0, 1}, "QoS 2"},
 		"Type":         {[]byte{0x82, 5}, "does not send type 8"},
@@ -400,7 +401,7 @@ func TestNoBroker(t *testing.T) {
 		"Closes": func(c net.Conn) {},
 		"HTTP":   func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n") },
 		"Huge": func(c net.Conn) {
-			_, _ = c.Write([]byte{0x20, 2, 0, 0, 0x30, 0xff, 0xff, 0xff, 0x7f})
+			_, _ = c.Write([]byte("\x20\x02\x00\x00\x30\xff\xff\xff\x7f\x00\x01tx"))
 			_, _ = io.Copy(io.Discard, c)
 		},
 	} {

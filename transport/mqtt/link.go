@@ -15,7 +15,8 @@ import (
 
 const (
 	writeWait = 30 * time.Second // for one packet to be taken by the network
-	pingWait  = 20 * time.Second // for the answer to a ping
+	pingWait  = 20 * time.Second // for the answer to a ping, or the next bytes of a message before it
+	longest   = 1 << 20          // bytes of a message that is passed over
 )
 
 // link is one connection to the broker as paho sees it. It checks what comes in (guard) and keeps
@@ -33,6 +34,7 @@ type link struct {
 	mu    sync.Mutex
 	wrote time.Time // last packet out
 	asked time.Time // ping not yet answered; zero: none
+	heard time.Time // last byte in
 	timer *time.Timer
 	cause error // why the link ended; nil while it is up
 	done  chan struct{}
@@ -40,12 +42,25 @@ type link struct {
 
 func newLink(conn net.Conn, limit int, keepAlive time.Duration) *link {
 	l := &link{Conn: conn, keepAlive: keepAlive, done: make(chan struct{})}
-	l.guard = wire.NewGuard(conn, wire.Options{Limit: limit, Arrived: l.arrived})
+	l.guard = wire.NewGuard(heard{l}, wire.Options{Limit: limit, Cut: true, Longest: longest, Arrived: l.arrived})
 	l.wrote = time.Now()
 	l.mu.Lock() // the timer may fire before it is assigned
 	defer l.mu.Unlock()
 	l.timer = time.AfterFunc(keepAlive, l.tick)
 	return l
+}
+
+// heard is what comes in, with the time noted: while a long message arrives, an answer to a ping waits behind it.
+type heard struct{ l *link }
+
+func (h heard) Read(p []byte) (int, error) {
+	n, err := h.l.Conn.Read(p)
+	if n > 0 {
+		h.l.mu.Lock()
+		h.l.heard = time.Now()
+		h.l.mu.Unlock()
+	}
+	return n, err
 }
 
 // Read implements net.Conn.
@@ -130,6 +145,15 @@ func (l *link) arrived(typ int) {
 	}
 }
 
+// busy reports whether an answer may wait behind a message that is arriving.
+func (l *link) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.behind(time.Now())
+}
+
+func (l *link) behind(now time.Time) bool { return l.guard.Inside() && now.Sub(l.heard) < pingWait }
+
 // tick runs when the timer fires: the silence may have lasted a keep-alive, or an answer is late.
 func (l *link) tick() {
 	l.mu.Lock()
@@ -137,6 +161,10 @@ func (l *link) tick() {
 	due, late := l.wrote.Add(l.keepAlive), !l.asked.IsZero()
 	switch {
 	case l.cause != nil:
+		l.mu.Unlock()
+		return
+	case late && l.behind(now):
+		l.timer.Reset(pingWait)
 		l.mu.Unlock()
 		return
 	case late:

@@ -188,19 +188,25 @@ func (s *session) ask(ctx context.Context, what string, limit time.Duration,
 	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
-	select {
-	case t := <-result:
-		err := t.Error()
-		if cause := s.link.err(); err != nil && cause != nil {
-			err = cause
+	for {
+		select {
+		case t := <-result:
+			err := t.Error()
+			if cause := s.link.err(); err != nil && cause != nil {
+				err = cause
+			}
+			return t, err
+		case <-s.link.done:
+			return nil, s.link.err()
+		case <-timer.C:
+			if s.link.busy() {
+				timer.Reset(pingWait)
+				continue
+			}
+			return nil, fmt.Errorf("broker does not acknowledge a %s within %v", what, limit)
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
-		return t, err
-	case <-s.link.done:
-		return nil, s.link.err()
-	case <-timer.C:
-		return nil, fmt.Errorf("broker does not acknowledge a %s within %v", what, limit)
-	case <-ctx.Done():
-		return nil, ctx.Err()
 	}
 }
 
@@ -220,8 +226,12 @@ func (c *Client) receive(topic string, body []byte) {
 	if i < 0 || len(body) == 0 {
 		return // an empty retained message clears a topic and means nothing
 	}
-	if len(body) > transport.MaxMessage {
-		c.log.Warn("message ignored: too large", "topic", topic, "bytes", len(body), "limit", transport.MaxMessage)
+	large := len(body) > transport.MaxMessage
+	if large && !c.large[i].Load() {
+		c.log.Warn("message ignored: too large, and so are those that follow it on this topic", "topic", topic,
+			"limit", transport.MaxMessage)
+	}
+	if c.large[i].Store(large); large {
 		return
 	}
 	c.box.put(i, transport.Message{Kind: c.kinds[i], Origin: "mqtt:" + topic, Body: body})

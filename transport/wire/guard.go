@@ -28,6 +28,19 @@ const (
 	TypePingresp = 13
 )
 
+// TooLong is an ErrPacket: a message so long that it is not even passed over.
+type TooLong struct {
+	Topic string // as far as it was read; "" where it is longer than any of ours
+	Bytes int    // announced
+}
+
+func (e *TooLong) Error() string {
+	return fmt.Sprintf("%v: a message of %d bytes on topic %q", ErrPacket, e.Bytes, e.Topic)
+}
+
+// Unwrap lets errors.Is find ErrPacket.
+func (e *TooLong) Unwrap() error { return ErrPacket }
+
 // Guard passes an MQTT byte stream through and checks each fixed header before a byte of it is
 // seen by the decoder behind. That decoder allocates whatever length a header announces (up to
 // 256 MiB), keeps QoS 2 messages until they are released, and trusts the length of a SUBACK.
@@ -35,6 +48,7 @@ type Guard struct {
 	r       *bufio.Reader
 	options Options
 	suback  atomic.Int32 // return codes that a SUBACK must carry now
+	inside  atomic.Bool  // a packet has begun and not ended
 
 	head [5]byte // accepted fixed header, as it is passed on
 	have []byte  // the part of head not yet passed on
@@ -49,10 +63,13 @@ type Options struct {
 	Limit int
 	// Cut says that a longer PUBLISH is cut short to Limit, which is then at least 65,539: the longest
 	// topic, its length and a packet identifier. Otherwise it is refused with ErrPacket, which ends the
-	// connection. A device refuses: only the broker and whoever may make offers send to it. Who watches a
-	// fleet cuts: any device may have sent the message, and must not hide the others. What is left of it is
-	// longer than any document, so it is garbage to whoever reads it.
+	// connection. Both ends cut: a retained message that is too long would end each of them until somebody
+	// clears it, and must not hide the others. What is left of it is longer than any document, so it is
+	// garbage to whoever reads it.
 	Cut bool
+	// Longest is the remaining length in bytes beyond which even what is cut away costs too much to be read:
+	// a *TooLong ends the connection. 0 is no bound.
+	Longest int
 	// Arrived is called with the type of each accepted packet, before its first byte is passed on. It may
 	// be nil.
 	Arrived func(typ int)
@@ -73,6 +90,10 @@ func NewGuard(r io.Reader, o Options) *Guard {
 // One subscription may be under way at a time. It may be called while Read runs.
 func (g *Guard) AwaitSuback(codes int) { g.suback.Store(int32(codes)) }
 
+// Inside reports whether a packet has begun to arrive and has not ended: what the broker sends next waits
+// behind it. It may be called while Read runs.
+func (g *Guard) Inside() bool { return g.inside.Load() }
+
 // Read implements io.Reader. After an error it returns the same error for good.
 func (g *Guard) Read(p []byte) (int, error) {
 	if g.err != nil {
@@ -83,6 +104,7 @@ func (g *Guard) Read(p []byte) (int, error) {
 	}
 	if len(g.have) == 0 && g.left == 0 {
 		if g.err = g.drop(); g.err == nil {
+			g.inside.Store(false)
 			g.err = g.next()
 		}
 		if g.err != nil {
@@ -117,6 +139,7 @@ func (g *Guard) next() error {
 		return err // between packets: a plain end of stream
 	}
 	g.head[0] = first
+	g.inside.Store(true)
 	length, n := 0, 1
 	for {
 		b, err := g.r.ReadByte()
@@ -139,6 +162,9 @@ func (g *Guard) next() error {
 	if err := g.check(int(first>>4), first&0x0f, length); err != nil {
 		return err
 	}
+	if most := g.options.Longest; int(first>>4) == TypePublish && most > 0 && length > most {
+		return &TooLong{Topic: g.topic(), Bytes: length}
+	}
 	g.left = length
 	if int(first>>4) == TypePublish && length > g.options.Limit {
 		g.left, g.skip = g.options.Limit, length-g.options.Limit
@@ -149,6 +175,19 @@ func (g *Guard) next() error {
 		g.options.Arrived(int(first >> 4))
 	}
 	return nil
+}
+
+// topic is that of a PUBLISH whose body comes next (MQTT 3.1.1, section 3.3.2.1).
+func (g *Guard) topic() string {
+	b, _ := g.r.Peek(2)
+	if len(b) < 2 {
+		return ""
+	}
+	n := int(binary.BigEndian.Uint16(b))
+	if b, _ = g.r.Peek(2 + min(n, 1024)); len(b) < 2+n {
+		return ""
+	}
+	return string(b[2:])
 }
 
 // check judges one fixed header. Every packet but PUBLISH has one exact length.
