@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/policy"
@@ -34,11 +35,12 @@ func (a *Agent) compare(ctx context.Context, d *life.Done) error {
 	return nil
 }
 
-// carry copies a part from the running slot into the target. Where the target holds it already, nothing is
-// written; the read-back in checking stands for both.
+// carry copies a part from the running slot into the target. Where the target is on record to hold it, and reads
+// so, nothing is written; the read-back in checking stands for both.
 //
 // Crash: as in write. What the copy reads is hashed, and compared with what was confirmed: a running slot that
-// somebody changes meanwhile carries nothing over.
+// somebody changes meanwhile carries nothing over. A copy is on record before its first byte: what it has
+// left, unflushed or with a flush that failed, is never taken for what the target held before.
 func (a *Agent) carry(ctx context.Context, c policy.Carry, d *life.Done) error {
 	p := a.part(c.Component, c.Image, d)
 	d.Carried = true
@@ -51,8 +53,11 @@ func (a *Agent) carry(ctx context.Context, c policy.Carry, d *life.Done) error {
 		return err
 	}
 	defer dev.Close()
-	if p.from == nil && slots.Check(ctx, dev, imageOf(c), nil) == nil { // what cannot be read may be written
-		return p.save(slots.Checkpoint{}, true)
+	if p.from == nil {
+		there := a.isThere(c) && slots.Check(ctx, dev, imageOf(c), nil) == nil // what cannot be read may be written
+		if err := p.save(slots.Checkpoint{}, there); err != nil || there {
+			return err
+		}
 	}
 	running, err := a.openRunning(c.Component)
 	if err != nil {
@@ -65,6 +70,13 @@ func (a *Agent) carry(ctx context.Context, c policy.Carry, d *life.Done) error {
 		return fmt.Errorf("%w: %s: %w", errUncarried, c.Component, err)
 	}
 	return err
+}
+
+// isThere tells whether the target was on record to hold the part before the update began.
+func (a *Agent) isThere(c policy.Carry) bool {
+	return slices.ContainsFunc(a.s.Rec.Ext.Images, func(i life.SlotImage) bool {
+		return i.There && i.Component == c.Component && string(i.Digest) == c.Image.Sum
+	})
 }
 
 func imageOf(c policy.Carry) slots.Image {

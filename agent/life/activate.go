@@ -112,7 +112,7 @@ func (t *turn) seal(why reason.Reason) {
 	t.Rec.Ext.Cause = why
 	if !r.Ext.Synthetic {
 		t.Slots[t.index(r.Target)] = Content{Manifest: r.Digest, Sequence: r.Ext.Sequence,
-			Version: cmp.Or(r.Ext.Version, t.Dev.Running), Images: r.Ext.Images, Confirmed: true}
+			Version: cmp.Or(r.Ext.Version, t.Dev.Running), Images: Content{}.there(r.Ext.Images), Confirmed: true}
 		if !r.Ext.Revert {
 			t.raiseFloors(r)
 			t.ops(PutFinal{Digest: r.Digest, Why: reason.AlreadyInstalled})

@@ -132,3 +132,35 @@ func TestNoWayBackToHalfASlot(t *testing.T) {
 		}
 	}
 }
+
+// TestThereAlready: what the target was on record to hold, and confirmed, need not be copied. What this update has
+// written itself does not count, however it reads.
+func TestThereAlready(t *testing.T) {
+	held := []life.SlotImage{{Component: "app", Alg: -16, Digest: []byte("app 1"), Size: 1}, images[0]}
+	other := []life.SlotImage{{Component: "app", Alg: -16, Digest: []byte("app 0"), Size: 1}, images[0]}
+	for _, c := range []struct {
+		name    string
+		content life.Content
+		want    bool
+	}{
+		{"on record", life.Content{Images: held, Confirmed: true}, true},
+		{"never confirmed", life.Content{Images: held}, false},
+		{"another one", life.Content{Images: other, Confirmed: true}, false},
+		{"nothing on record", life.Content{}, false},
+	} {
+		s := usual(life.Idle)
+		s.Slots[1] = c.content
+		r := ruling()
+		r.Images = append(slices.Clone(images), carriedApp)
+		next, _ := life.Step(s, life.Taken{Moment: moment, Ruling: r})
+		if got := next.Rec.Ext.Images; len(got) != 2 || got[0].There || got[1].There != c.want || r.Images[1].There {
+			t.Errorf("%s: %+v", c.name, got)
+		}
+	}
+	s := halved(life.Writing)
+	s.Rec.Ext.Images[1].There = true
+	next, _ := life.Step(s, life.Done{Moment: moment, Do: life.Write{}, Class: life.Mismatch})
+	if next.Rec.Phase != life.Writing || next.Rec.Ext.Images[1].There {
+		t.Errorf("once more from zero: %s, %+v", next.Rec.Phase, next.Rec.Ext.Images)
+	}
+}

@@ -126,6 +126,7 @@ func begin(t *turn) {
 		t.Waiting = Waiting{Envelope: r.Envelope, Digest: r.Digest, Sequence: r.Sequence, Components: r.Writes,
 			Budget: t.Budget}
 	}
+	images := t.Slots[t.index(target)].there(r.Images)
 	t.Slots[t.index(target)] = Content{}
 	if len(t.Floors) > 0 {
 		t.ops(PutFloors{t.Floors}) // they may have been read from what the slot held, which is forgotten now
@@ -133,7 +134,7 @@ func begin(t *turn) {
 	t.ops(PutEnvelope{r.Envelope})
 	t.noted(nil)
 	t.Rec = Record{Phase: Preparing, Target: target, Digest: r.Digest,
-		Ext: Ext{Sequence: r.Sequence, Version: r.Version, Images: r.Images, Local: r.Console}}
+		Ext: Ext{Sequence: r.Sequence, Version: r.Version, Images: images, Local: r.Console}}
 	t.eff.Tell.Answer = &Answer{}
 	t.become(from, reason.None, evidence.Event{Actor: r.Origin, Detail: t.carried()})
 }

@@ -172,6 +172,7 @@ func (t *turn) fromZero(why reason.Reason, component, text string) {
 	if text != "" {
 		d["why"] = text
 	}
+	t.Rec.Ext.Images = Content{}.there(t.Rec.Ext.Images) // nothing that is there counts any more
 	t.ops(DropCheckpoints{})
 	t.move(Writing, why, evidence.Event{Component: component, Detail: d})
 }

@@ -57,6 +57,9 @@ type SlotImage struct {
 	Sequence uint64 `cbor:"5,keyasint,omitempty"`
 	Manifest string `cbor:"6,keyasint,omitempty"`
 	Carried  bool   `cbor:"7,keyasint,omitempty"`
+	// There: before the update began it was on record that the target holds it already. What an attempt of our own
+	// has written is not taken for that, however it reads: a flush of it may have failed.
+	There bool `cbor:"8,keyasint,omitempty"`
 }
 
 // Of is the sequence number and the manifest that the image came with: its own where it was carried, else

@@ -79,6 +79,17 @@ type Content struct {
 	Confirmed bool        `cbor:"5,keyasint"`
 }
 
+// there is images in which those that are carried, and that this slot holds for certain, are marked.
+func (c Content) there(images []SlotImage) []SlotImage {
+	out := slices.Clone(images)
+	for n := range out {
+		out[n].There = out[n].Carried && c.Confirmed && slices.ContainsFunc(c.Images, func(i SlotImage) bool {
+			return i.Component == out[n].Component && i.Alg == out[n].Alg && bytes.Equal(i.Digest, out[n].Digest)
+		})
+	}
+	return out
+}
+
 // lacks names a part of the slot that is not on record, although others are; "" for none.
 func (c Content) lacks(parts []string) string {
 	for _, p := range parts {

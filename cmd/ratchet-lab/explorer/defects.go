@@ -45,6 +45,33 @@ func Defects() []Defect {
 				`			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size},
 				a.view.Meter(i.Component))`,
 				`			_, _ = slots.Check, ctx`)},
+		{Name: "a part that is carried is not read back before it is armed",
+			Scenario: "carried", Loader: "uboot-files", Edits: edit("agent/perform.go",
+				`	for _, i := range a.s.Rec.Ext.Images {
+		d.Component = i.Component
+`,
+				`	for _, i := range a.s.Rec.Ext.Images {
+		if i.Carried {
+			continue
+		}
+		d.Component = i.Component
+`)},
+		{Name: "a part is carried whatever the running slot holds",
+			Scenario: "carried-changed", Loader: "uboot-files", Edits: edit("agent/carry.go",
+				`		err = slots.Check(ctx, dev, imageOf(c), a.view.Meter(c.Component))
+`,
+				"")},
+		{Name: "what a failed flush has left is taken for the part that was there",
+			Scenario: "carried", Loader: "uboot-files", Edits: edit("agent/carry.go",
+				"there := a.isThere(c) && slots.Check",
+				"there := slots.Check")},
+		{Name: "a part that the release leaves out stays as it is",
+			Scenario: "carried", Loader: "uboot-files", Edits: []Edit{
+				{"agent/intake/ruling.go", "	for _, c := range p.Carries() {\n",
+					"	for _, c := range p.Carries()[:0] {\n"},
+				{"agent/write.go", "a.plan.Installs(), a.plan.Carries()\n",
+					"a.plan.Installs(), a.plan.Carries()[:0]\n"},
+			}},
 		{Name: "a restart in phase ready arms without another read-back",
 			Scenario: "update", Loader: "uboot-files", Edits: []Edit{
 				{"agent/life/reconcile.go",

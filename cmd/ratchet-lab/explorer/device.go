@@ -201,11 +201,19 @@ func (d *Device) parts(slot string) map[string]string {
 func (d *Device) content(w *sim.World, slot string) byte {
 	n := w.Disk(d.parts(slot)["rootfs"], 0, 1)[0]
 	for c, dev := range d.parts(slot) {
-		if n == 0 || n > 9 || !bytes.Equal(w.Disk(dev, 0, int64(len(d.p.image(c, n)))), d.p.image(c, n)) {
+		if want := d.image(c, n); n == 0 || n > 9 || !bytes.Equal(w.Disk(dev, 0, int64(len(want))), want) {
 			return 0
 		}
 	}
 	return n
+}
+
+// image is what a slot with image n of rootfs holds of a component.
+func (d *Device) image(component string, n byte) []byte {
+	if component == "boot" && d.s.Carries && n != oldImage {
+		n = 1
+	}
+	return d.p.image(component, n)
 }
 
 // Runs is the slot that runs.

@@ -27,6 +27,7 @@ type Scenario struct {
 	Dies      []byte // images whose kernel panics or hangs until the watchdog
 	Blank     bool   // slot B is empty and disabled in the beginning
 	Both      bool   // slots have the components rootfs and boot
+	Carries   bool   // with Both: releases leave boot out, so that each image of rootfs goes with the first of boot
 	Rooted    bool   // the device has a trust root, and follows the plan and the pulse of fleet.go
 	Broker    bool   // the broker is one of the health checks
 

@@ -2,7 +2,10 @@ package explorer
 
 import (
 	"context"
+	"crypto/sha256"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -76,6 +79,16 @@ func goodScenarios() []Scenario {
 			Ends: []End{{Image: 3, Result: "updated"}}},
 		{Name: "two-components", Says: "rootfs and boot switch together", Bricks: []int{26}, Both: true,
 			Offers: []Release{{Sequence: 2, Image: 2, Both: true}}, Ends: updated},
+		{Name: "carried", Says: "a release of rootfs alone: the other part is carried over from the running slot",
+			Deep: true, Both: true, Carries: true, Setup: confirmedParts(1), Offers: offer2, Ends: updated},
+		{Name: "carried-changed", Both: true, Carries: true, Setup: confirmedParts(3), Offers: offer2,
+			Says: "the same, and the running slot does not hold what was confirmed: nothing is written",
+			OnPhase: func(d *Device, _, to life.Phase) {
+				if to == life.Writing {
+					d.breach("I9", "the target is written beside a part that is not what was confirmed")
+				}
+			},
+			Ends: []End{{Image: 1, Result: "failed", Reason: reason.SlotIncomplete}}},
 		{Name: "idle", Says: "nothing to do for a day", Bricks: []int{13}, Ends: []End{{Image: 1}}},
 		{Name: "window", Says: "an update waits two hours for its window, held and read back again", Bricks: []int{9},
 			Offers: offer2, Ends: updated,
@@ -94,6 +107,28 @@ func goodScenarios() []Scenario {
 			Ends: []End{{Image: 3, Result: "updated"}}},
 		{Name: "reporting-fails", Says: "evidence cannot be handed over: nothing else changes (I7)", Offers: offer2,
 			Ends: updated, Report: true},
+	}
+}
+
+// confirmedParts is a device that has a record of what slot A holds: image 1, and of boot image n.
+func confirmedParts(n byte) func(*Device) {
+	return func(d *Device) {
+		held := life.Content{Manifest: "sha256:" + strings.Repeat("0", 64), Sequence: 1, Version: "1.0.0",
+			Confirmed: true}
+		for c, n := range map[string]byte{"boot": n, "rootfs": 1} {
+			img := d.p.image(c, n)
+			sum := sha256.Sum256(img)
+			held.Images = append(held.Images,
+				life.SlotImage{Component: c, Alg: slots.SHA256, Digest: sum[:], Size: int64(len(img))})
+		}
+		slices.SortFunc(held.Images, func(a, b life.SlotImage) int { return strings.Compare(a.Component, b.Component) })
+		b, err := cbor.Marshal(held)
+		if err == nil {
+			err = d.mem.Update(func(tx journal.Tx) error { return tx.Put(journal.State, "slot/A", b) })
+		}
+		if err != nil {
+			d.breach("rest", "the record of slot A cannot be made: %v", err)
+		}
 	}
 }
 

@@ -88,7 +88,7 @@ func (d *Device) stateKey(w *sim.World) string {
 
 // holds is content, remembered.
 func (d *Device) holds(w *sim.World, slot string) byte {
-	key := ""
+	key := fmt.Sprint(d.s.Carries, " ")
 	for _, dev := range d.parts(slot) {
 		key += fmt.Sprint(dev, w.Version(dev), " ")
 	}

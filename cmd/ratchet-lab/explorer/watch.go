@@ -67,7 +67,7 @@ func (b watchedBoot) Try(ctx context.Context, target bootctl.Slot, tries int) er
 			d.breach("I9", "slot %s is armed and holds image %d, which is not the record's", target, n)
 		}
 		for c, dev := range d.parts(string(target)) {
-			if want := int64(len(d.p.image(c, n))); d.read[dev] < want {
+			if want := int64(len(d.image(c, n))); d.read[dev] < want {
 				d.breach("I2", "slot %s is armed after %d of %d bytes of %s were read back in this boot", target,
 					d.read[dev], want, c)
 			}
