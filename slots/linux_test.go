@@ -110,3 +110,68 @@ func TestCheckReadsTheMedium(t *testing.T) {
 		t.Errorf("decay below the page cache: %v", err)
 	}
 }
+
+// TestCarryFromAMountedSystem: the root that runs is mounted, and is carried as the medium has it. A read-only mount
+// leaves it as it was confirmed; one that was written to carries nothing.
+func TestCarryFromAMountedSystem(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("loop devices need root")
+	}
+	dir := t.TempDir()
+	path, mnt, target := filepath.Join(dir, "root"), filepath.Join(dir, "mnt"), filepath.Join(dir, "target")
+	for _, f := range []string{path, target} {
+		if err := os.WriteFile(f, make([]byte, 4<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(mnt, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mke2fs", "-q", "-F", path).CombinedOutput(); err != nil {
+		t.Skipf("no mke2fs: %v: %s", err, out)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("losetup", "--find", "--show", path).CombinedOutput()
+	if err != nil {
+		t.Skipf("no loop device: %v: %s", err, out)
+	}
+	dev := strings.TrimSpace(string(out))
+	defer exec.Command("losetup", "--detach", dev).Run()
+	carry := func(mode string) error {
+		t.Helper()
+		if out, err := exec.Command("mount", "-o", mode, dev, mnt).CombinedOutput(); err != nil {
+			t.Skipf("cannot mount: %v: %s", err, out)
+		}
+		defer exec.Command("umount", mnt).Run()
+		if mode == "rw" {
+			if err := os.WriteFile(filepath.Join(mnt, "note"), []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			unix.Sync()
+		}
+		from, err := linux.Blocks{}.OpenRunning(dev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer from.Close()
+		to, err := linux.Blocks{}.OpenTarget(target, elsewhere)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer to.Close()
+		img := rawImage(content)
+		if _, err := slots.Write(t.Context(), to, img, slots.Carried(from, img.Size), slots.Options{}); err != nil {
+			return err
+		}
+		return slots.Check(t.Context(), to, img, nil)
+	}
+	if err := carry("ro"); err != nil {
+		t.Errorf("mounted read-only: %v", err)
+	}
+	if err := carry("rw"); !errors.Is(err, slots.ErrDigest) {
+		t.Errorf("mounted for writing, and written: %v", err)
+	}
+}
