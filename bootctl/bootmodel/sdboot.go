@@ -20,6 +20,9 @@ type SystemdBoot struct {
 	Config string // loader.conf, "" or not there: no default
 	// Loads tells whether the kernel of a slot can be loaded. nil means all can.
 	Loads func(slot string) bool
+	// Before257: systemd-boot 250 to 256, which counts every entry with a counter in its name, whatever it
+	// starts, and knows no uki. From 257 on linux and uki are counted, and efi and uki-url are not.
+	Before257 bool
 	// Once: stop where a kernel cannot be loaded instead of starting the loader again.
 	Once bool
 }
@@ -29,7 +32,8 @@ type sdEntry struct {
 	file, id                    string
 	sortKey, machineID, version string
 	options                     string
-	starts                      bool
+	kind                        string // the key that names what to start, "" nothing
+	twoKinds                    bool
 	left, done                  int64 // left -1: no counter
 	next                        string
 }
@@ -42,7 +46,7 @@ func (m SystemdBoot) Boot() (slot, args string, err error) {
 		if err != nil || e == nil {
 			return "", "", err
 		}
-		if e.left >= 0 {
+		if e.left >= 0 && (m.Before257 || e.kind == "linux" || e.kind == "uki") {
 			if err := m.bump(e); err != nil {
 				return "", "", err
 			}
@@ -171,8 +175,14 @@ func (m SystemdBoot) entries() ([]*sdEntry, error) {
 		e := &sdEntry{file: n, id: low, left: -1}
 		each(text, func(key, value string) {
 			switch key {
-			case "linux", "efi", "uki", "uki-url":
-				e.starts = true
+			case "uki", "uki-url":
+				if m.Before257 {
+					return
+				}
+				fallthrough
+			case "linux", "efi":
+				e.twoKinds = e.twoKinds || e.kind != "" && e.kind != key
+				e.kind = key
 			case "version":
 				e.version = value
 			case "sort-key":
@@ -184,7 +194,7 @@ func (m SystemdBoot) entries() ([]*sdEntry, error) {
 			}
 		})
 		e.tries()
-		if e.starts {
+		if e.kind != "" && (m.Before257 || !e.twoKinds) {
 			list = append(list, e)
 		}
 	}
@@ -226,7 +236,7 @@ func leading(s string) (n int64, rest string, ok bool) {
 }
 
 // compare sorts as the Boot Loader Specification says: entries without tries last; with a sort-key
-// first, by it, by machine and by falling version; then by falling id.
+// first, by it, by machine and by falling version; then by falling id, and by the tries left.
 func (e *sdEntry) compare(o *sdEntry) int {
 	if a, b := e.left == 0, o.left == 0; a != b {
 		return order(a)
@@ -245,7 +255,13 @@ func (e *sdEntry) compare(o *sdEntry) int {
 			return c
 		}
 	}
-	return versions(o.id, e.id)
+	if c := versions(o.id, e.id); c != 0 || e.left < 0 || o.left < 0 || e.left == o.left && e.done == o.done {
+		return c
+	}
+	if e.left != o.left {
+		return order(e.left < o.left)
+	}
+	return order(e.done > o.done)
 }
 
 // order is 1 for what comes later.

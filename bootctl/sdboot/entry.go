@@ -89,6 +89,26 @@ func decode(raw []byte) (entry, error) {
 	return e, err
 }
 
+// counted refuses an entry whose boots systemd-boot does not count: a trial of it that does not come up would be
+// started again for ever. Up to 256 it counts all that have a counter in their name; from 257 on those that name their
+// kernel by linux or uki, and it passes over an entry that names two kinds (src/boot/boot.c, LOADER_TYPE_BUMP_COUNTERS
+// and boot_entry_add_type1). It is no ErrInvalid: nothing is restored over it, a person has to write another entry.
+func counted(lines []string) error {
+	kind := ""
+	for _, line := range lines {
+		switch key, _ := keyValue(line); {
+		case key == "efi" || key == "uki-url":
+			return fmt.Errorf("systemd-boot does not count the boots of an entry with the key %s: "+
+				"name its kernel by linux, or its unified image by uki", key)
+		case (key == "linux" || key == "uki") && kind != "" && kind != key:
+			return errors.New("systemd-boot passes over an entry with both linux and uki: leave one out")
+		case key == "linux" || key == "uki":
+			kind = key
+		}
+	}
+	return nil
+}
+
 // keyValue splits a line; key is "" for a comment and for what has no value.
 func keyValue(line string) (key, value string) {
 	if strings.HasPrefix(line, "#") {

@@ -64,6 +64,11 @@ func (c codec) read() (engine.Reading, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, x := range f.files {
+		if err := counted(x.lines); err != nil {
+			return nil, fmt.Errorf("cannot use %s: %w", x.path, err)
+		}
+	}
 	return f, f.check()
 }
 
