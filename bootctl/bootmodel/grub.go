@@ -2,6 +2,8 @@ package bootmodel
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 
 	"github.com/ratchet-ota/ratchet/hal"
 )
@@ -19,7 +21,6 @@ type GRUB struct {
 
 const (
 	grubSignature = "# GRUB Environment Block\n"
-	grubBlock     = 1024
 	grubSector    = 512
 )
 
@@ -181,9 +182,18 @@ func (g GRUB) loadEnv(vars map[string]string) error {
 	return nil
 }
 
-// block reads the environment file; nil when GRUB would call it invalid.
+// block reads the environment file, whatever its size; nil when GRUB would call it invalid.
 func (g GRUB) block() ([]byte, error) {
-	b, err := readAt(g.FS, g.Path, 0, grubBlock)
+	f, err := g.FS.Open(g.Path, hal.ReadOnly)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	size := f.Size()
+	f.Close()
+	b, err := readAt(g.FS, g.Path, 0, size)
 	if err != nil || b == nil || !bytes.HasPrefix(b, []byte(grubSignature)) {
 		return nil, err
 	}
@@ -227,7 +237,7 @@ func (g GRUB) saveEnv(vars map[string]string, names ...string) (saved bool, err 
 		}
 	}
 	for off := 0; off < len(b); off += grubSector {
-		if err := writeAt(g.FS, g.Path, int64(off), b[off:off+grubSector]); err != nil {
+		if err := writeAt(g.FS, g.Path, int64(off), b[off:min(off+grubSector, len(b))]); err != nil {
 			return false, err
 		}
 	}

@@ -9,8 +9,12 @@ import (
 )
 
 const (
-	// Size is the size of an environment block in bytes (grub-editenv's DEFAULT_ENVBLK_SIZE).
-	Size      = 1024
+	// Size is the size in bytes of an environment block that is made new (grub-editenv's
+	// DEFAULT_ENVBLK_SIZE). GRUB and its tools take a block of any size, the file's, and so does this package
+	// up to MaxSize.
+	Size = 1024
+	// MaxSize is the size in bytes of the largest block that is used.
+	MaxSize   = 64 << 10
 	signature = "# GRUB Environment Block\n"
 	sector    = 512
 )
@@ -23,11 +27,8 @@ var errBroken = errors.New("broken environment block")
 
 // parseBlock splits a block as GRUB's envblk.c does (grub_envblk_iterate, find_next_line): lines that
 // begin with '#' are comments, a backslash takes the next byte with it, everything up to '=' is the
-// name, newlines too. What GRUB gives up on is an error here.
+// name, newlines too. What GRUB gives up on is an error here, and the lines before it are returned with it.
 func parseBlock(b []byte) (block, error) {
-	if len(b) != Size {
-		return nil, fmt.Errorf("%w: %d bytes instead of %d", errBroken, len(b), Size)
-	}
 	if !bytes.HasPrefix(b, []byte(signature)) {
 		return nil, fmt.Errorf("%w: no signature", errBroken)
 	}
@@ -37,13 +38,13 @@ func parseBlock(b []byte) (block, error) {
 		n := 0
 		if rest[0] != '#' {
 			if n = bytes.IndexByte(rest, '='); n < 0 {
-				return nil, fmt.Errorf("%w: a line without '='", errBroken)
+				return lines, fmt.Errorf("%w: a line without '='", errBroken)
 			}
 		}
 		end := nextLine(rest[n:])
 		if end < 0 {
 			// save_env looks for its free space behind the last newline and gives up without one.
-			return nil, fmt.Errorf("%w: the last line does not end", errBroken)
+			return lines, fmt.Errorf("%w: the last line does not end", errBroken)
 		}
 		lines = append(lines, rest[:n+end])
 		rest = rest[n+end:]
@@ -133,16 +134,16 @@ func (b block) used() int {
 	return n
 }
 
-// encode lays the block out, padded with '#'.
-func (b block) encode() ([]byte, error) {
-	if n := b.used(); n > Size {
-		return nil, fmt.Errorf("the variables need %d bytes, the environment block has %d", n, Size)
+// encode lays the block out in size bytes, padded with '#'.
+func (b block) encode(size int) ([]byte, error) {
+	if n := b.used(); n > size {
+		return nil, fmt.Errorf("the variables need %d bytes, the environment block has %d", n, size)
 	}
 	out := []byte(signature)
 	for _, l := range b {
 		out = append(out, l...)
 	}
-	return append(out, bytes.Repeat([]byte("#"), Size-len(out))...), nil
+	return append(out, bytes.Repeat([]byte("#"), size-len(out))...), nil
 }
 
 // Encode makes a new environment block from "name=value" variables in the order they are to stand
@@ -156,7 +157,7 @@ func Encode(vars []string) ([]byte, error) {
 		}
 		b = append(b, []byte(name+"="+escape(value)+"\n"))
 	}
-	out, err := b.encode()
+	out, err := b.encode(Size)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make an environment block: %w", err)
 	}

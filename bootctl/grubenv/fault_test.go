@@ -22,8 +22,7 @@ func TestInvalid(t *testing.T) {
 	pad := func(s string) []byte { return append([]byte(s), bytes.Repeat([]byte("#"), grubenv.Size-len(s))...) }
 	for name, raw := range map[string][]byte{
 		"empty":                   {},
-		"short":                   good[:1023],
-		"long":                    append(bytes.Clone(good), '#'),
+		"cut short":               good[:20],
 		"huge":                    bytes.Repeat(good, 1000),
 		"zeros":                   make([]byte, grubenv.Size),
 		"no signature":            append([]byte("x"), good[:1023]...),

@@ -110,7 +110,7 @@ type codec struct {
 type reading struct {
 	codec
 	raw   []byte // nil when the file is not there
-	lines block  // nil when raw does not validate
+	lines block  // those before what is wrong, where raw does not validate
 }
 
 // read wraps ErrInvalid when GRUB would know of no variable.
@@ -122,6 +122,9 @@ func (c codec) read() (engine.Reading, error) {
 	}
 	if r.raw == nil {
 		return r, fmt.Errorf("%w: there is no %s", bootctl.ErrInvalid, c.o.Path)
+	}
+	if len(r.raw) > MaxSize {
+		return r, fmt.Errorf("%w: %s has more than %d bytes", bootctl.ErrInvalid, c.o.Path, MaxSize)
 	}
 	if r.lines, err = parseBlock(r.raw); err != nil {
 		return r, fmt.Errorf("%w: %s: %w", bootctl.ErrInvalid, c.o.Path, err)
@@ -137,8 +140,16 @@ func (r *reading) Write(c engine.Change) error {
 	return r.write(r.record(r.lines, c.Old, c.Next))
 }
 
+// size is that of the block that is there, or of a new one where it has no room for lines or is something else.
+func (r *reading) size(lines block) int {
+	if n := len(r.raw); n <= MaxSize && (n >= Size || n >= lines.used()) {
+		return n
+	}
+	return Size
+}
+
 func (r *reading) write(lines block) error {
-	out, err := lines.encode()
+	out, err := lines.encode(r.size(lines))
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,7 @@ func (c codec) place() place { return place{c.fs, c.o.Path} }
 
 func (p place) String() string { return p.path }
 
-// Read returns the file's bytes, at most Size and one; nil when it is not there.
+// Read returns the file's bytes, at most MaxSize and one; nil when it is not there.
 func (p place) Read() ([]byte, error) {
 	m, err := p.fs.Open(p.path, hal.ReadOnly)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -29,7 +29,7 @@ func (p place) Read() ([]byte, error) {
 		return nil, fmt.Errorf("cannot read the environment block: %w", err)
 	}
 	defer m.Close()
-	raw := make([]byte, min(m.Size(), Size+1))
+	raw := make([]byte, min(m.Size(), MaxSize+1))
 	if n, err := m.ReadAt(raw, 0); err != nil && (err != io.EOF || n < len(raw)) {
 		return nil, fmt.Errorf("cannot read the environment block: %w", err)
 	}
@@ -46,9 +46,9 @@ func (p place) Write(data []byte) error {
 		return err
 	}
 	defer m.Close()
-	if m.Size() != Size {
-		// Crash: before -> the file of the wrong size, which GRUB cannot use, or none; after -> the
-		// new block. GRUB reads the new file's place when it boots.
+	if m.Size() != int64(len(data)) {
+		// Crash: before -> the file that has no room, or is no block; after -> the new block. GRUB reads
+		// the new file's place when it boots.
 		return hal.ReplaceFile(p.fs, p.path, data)
 	}
 	// Crash: before -> old; after -> new. Torn: while the variables fit into the first sector, old or

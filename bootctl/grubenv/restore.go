@@ -5,12 +5,20 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 )
 
-// Restore implements engine.Reading. GRUB itself needs no variable but ours, so that it does without a
-// shadow copy, too.
+// Restore implements engine.Reading. The lines of other programs are those that can still be read, or those of the
+// shadow copy where the block has none. GRUB itself needs no variable but ours.
 func (r *reading) Restore(c engine.Change) error {
-	raw, _ := r.shadow().Load()
-	kept, _ := parseBlock(raw)
-	return r.write(r.record(kept.without(r.ours()), c.Old, c.Next))
+	kept := r.lines.without(r.ours())
+	if len(kept) == 0 {
+		raw, _ := r.shadow().Load()
+		kept, _ = parseBlock(raw)
+		kept = kept.without(r.ours())
+	}
+	lines := r.record(kept, c.Old, c.Next)
+	if lines.used() > r.size(lines) { // of a block that was larger, or of lines that never were in one
+		lines = r.record(nil, c.Old, c.Next)
+	}
+	return r.write(lines)
 }
 
 // ours are the names of all variables that this package writes.
@@ -23,10 +31,11 @@ func (c codec) ours() []string {
 }
 
 func (c codec) shadow() engine.Shadow {
-	return engine.Shadow{FS: c.fs, Path: c.o.Shadow, Limit: Size, Of: "the environment block"}
+	return engine.Shadow{FS: c.fs, Path: c.o.Shadow, Limit: MaxSize, Of: "the environment block"}
 }
 
 // Tidy implements engine.Reading: the lines of other programs are the shadow copy.
 func (r *reading) Tidy(bootctl.Slot) error {
-	return r.shadow().Keep(r.lines.without(r.ours()).encode())
+	lines := r.lines.without(r.ours())
+	return r.shadow().Keep(lines.encode(max(Size, lines.used())))
 }
