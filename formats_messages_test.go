@@ -12,8 +12,10 @@ import (
 // new must be put into the list here.
 func TestFormatsTopics(t *testing.T) {
 	const channel, id = "<channel>", "<id>"
-	made := map[string]string{"RootTopic": wire.RootTopic(), "PlanTopic": wire.PlanTopic(channel),
-		"PulseTopic": wire.PulseTopic(channel), "ChannelTopic": wire.ChannelTopic(channel)}
+	made := map[string]string{"RootTopic": wire.RootTopic(),
+		"RootVersionTopic": strings.TrimSuffix(wire.RootVersionTopic(1), "1") + "<version>",
+		"PlanTopic":        wire.PlanTopic(channel), "PulseTopic": wire.PulseTopic(channel),
+		"ChannelTopic": wire.ChannelTopic(channel)}
 	code := map[string]bool{}
 	for _, d := range source(t, "transport/wire/topics.go").Decls {
 		f, ok := d.(*ast.FuncDecl)

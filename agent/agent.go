@@ -133,6 +133,9 @@ func (a *Agent) showTrust() {
 			t.State, t.Phase = string(pulse.Spec().State), pulse.Spec().Phase+1
 		}
 	}
+	if a.in.Rooted() && a.o.AskRoot != nil {
+		a.o.AskRoot(a.in.Root().Version() + 1)
+	}
 	t.Problem, t.Why = a.in.Problem()
 	a.view.ShowTrust(t)
 }

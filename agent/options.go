@@ -62,6 +62,7 @@ type Options struct {
 	Inbox   transport.Inbox          // nil: no network
 	Outbox  transport.Outbox         // nil: evidence waits
 	Online  func() (bool, time.Time) // nil: never
+	AskRoot func(version uint64)     // has one version of the trust root delivered by itself; nil: nobody is asked
 	Fetch   func(urls []string, size int64) (slots.Source, error)
 	Metered func() bool
 

@@ -24,7 +24,7 @@ const (
 	Evidence
 	// Report (out): the signed SUIT report of the last procedure. Retained.
 	Report
-	// Root (in): the bundle of all versions of the trust root. Retained.
+	// Root (in): the bundle of all versions of the trust root, or one version by itself. Retained.
 	Root
 	// Plan (in): a campaign plan for the channel. Retained.
 	Plan

@@ -17,7 +17,9 @@ func announceVerb() cli.Verb {
 		Long: `
 Publishes signed documents, retained: a root bundle for all devices, a plan and a pulse for the
 devices of a channel. The file says what it is. Each is read back from the broker, because a
-broker acknowledges what its access list forbids. Give root, plan and pulse in this order.
+broker acknowledges what its access list forbids. Give root, plan and pulse in this order. Of a root
+bundle each version is published by itself too: devices take them one by one, whatever size the
+bundle has.
 
 Devices verify them; this verb looks only at their form. A device keeps what it has taken: an older
 document that is announced again changes nothing.`,

@@ -1,6 +1,7 @@
 // Package mqtt is the control plane over MQTT 3.1.1: offers come in, status and evidence go out.
 //
-// The topics are those of package wire; root, plan and pulse are followed with Options.Root.
+// The topics are those of package wire; root, plan and pulse are followed with Options.Root, and one version of the
+// root at a time by itself (AskRoot).
 //
 // MQTT is a hint, never a queue: sessions are clean, documents are retained and come again at each
 // connection, receivers are idempotent. Nothing is kept here over a power loss. The broker is not
@@ -44,6 +45,8 @@ type Client struct {
 	left      map[string]bool  // topics not subscribed to, where a retained message is far too large
 	box       *mailbox
 	connects  chan struct{}
+	root      atomic.Uint64 // version of the root that is asked for by itself, 0: none
+	asks      chan struct{} // it is another one
 
 	mu      sync.Mutex
 	started bool
@@ -67,6 +70,7 @@ func New(o Options) (*Client, error) {
 		backoff:   cmp.Or(o.Backoff, transport.Backoff{Min: DefaultBackoffMin, Max: DefaultBackoffMax}),
 		log:       cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		connects:  make(chan struct{}, 1),
+		asks:      make(chan struct{}, 1),
 		since:     time.Now(),
 	}
 	// Documents stand before offers: the mailbox hands the oldest out first, and a broker sends retained
@@ -83,8 +87,9 @@ func New(o Options) (*Client, error) {
 	}
 	c.follow(c.topic(wire.Offer), transport.Offer)
 	c.follow(c.topic(wire.Resend), transport.Resend)
-	c.box = newMailbox(len(c.topics))
-	c.large, c.left = make([]atomic.Bool, len(c.topics)), map[string]bool{}
+	places := len(c.topics) + 1 // the last one is for the root that is asked for by itself
+	c.box = newMailbox(places)
+	c.large, c.left = make([]atomic.Bool, places), map[string]bool{}
 	return c, nil
 }
 
@@ -94,6 +99,26 @@ func (c *Client) follow(topic string, kind transport.Kind) {
 
 // topic returns one of the device's own topics.
 func (c *Client) topic(leaf string) string { return wire.DeviceTopic(c.options.DeviceID, leaf) }
+
+// AskRoot has one version of the trust root delivered by itself, as soon as there is one, in the place of the one that
+// was asked for before. It never waits.
+func (c *Client) AskRoot(version uint64) {
+	if c.root.Swap(version) == version {
+		return
+	}
+	select {
+	case c.asks <- struct{}{}:
+	default:
+	}
+}
+
+// asked is the topic of the root that is asked for by itself; none where there is none.
+func (c *Client) asked() []string {
+	if v := c.root.Load(); v > 0 {
+		return []string{wire.RootVersionTopic(v)}
+	}
+	return nil
+}
 
 // Messages implements transport.Inbox. The channel is unbuffered and never closed. While nobody
 // receives, the newest message of each topic waits and replaces the older one.
@@ -143,7 +168,7 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		pause = c.backoff.Delay(attempt, rand.Float64())
 		var long *wire.TooLong
-		if errors.As(err, &long) && slices.Contains(c.topics, long.Topic) && !c.left[long.Topic] {
+		if errors.As(err, &long) && !c.isPast(long.Topic) && !c.left[long.Topic] {
 			// It is retained, and would end every connection until somebody clears it.
 			c.left[long.Topic] = true
 			c.log.Error("a message on this topic is far too large; the topic is left out for a while",
@@ -167,8 +192,8 @@ func (c *Client) hold(ctx context.Context) (up time.Duration, err error) {
 		return 0, err
 	}
 	defer s.link.fail(errors.New("session ended"))
-	topics := slices.DeleteFunc(slices.Clone(c.topics), func(t string) bool { return c.left[t] })
-	refused, err := c.subscribe(ctx, s, topics)
+	topics := append(slices.Clone(c.topics), c.asked()...)
+	refused, err := c.subscribe(ctx, s, slices.DeleteFunc(topics, func(t string) bool { return c.left[t] }))
 	if err != nil {
 		return 0, err
 	}
@@ -196,24 +221,38 @@ func (c *Client) hold(ctx context.Context) (up time.Duration, err error) {
 		case <-ctx.Done():
 			s.goodbye(c.topic(wire.Presence))
 			return time.Since(began), ctx.Err()
+		case <-c.asks: // once more when it was asked for with the others: what is retained comes again, and is known
+			more, err := c.subscribe(ctx, s, c.asked())
+			if err != nil {
+				return time.Since(began), err
+			}
+			refused = append(slices.DeleteFunc(refused, c.isPast), more...)
 		case <-retry:
 			clear(c.left)
-			if refused, err = c.subscribe(ctx, s, refused); err != nil {
+			if refused, err = c.subscribe(ctx, s, slices.DeleteFunc(refused, c.isPast)); err != nil {
 				return time.Since(began), err
 			}
 		}
 	}
 }
 
+// isPast tells whether a topic is that of a root that is not asked for any more.
+func (c *Client) isPast(topic string) bool {
+	return !slices.Contains(c.topics, topic) && !slices.Contains(c.asked(), topic)
+}
+
 // subscribe says which topics the broker refuses. A refusal does not end the connection: status
 // and evidence still go out, and that is how the fleet's operator sees the device.
 func (c *Client) subscribe(ctx context.Context, s *session, topics []string) (refused []string, err error) {
+	if len(topics) == 0 {
+		return nil, nil
+	}
 	refused, err = s.subscribe(ctx, topics)
 	if err != nil {
 		return nil, fmt.Errorf("cannot subscribe: %w", err)
 	}
 	for _, topic := range refused {
-		c.log.Error("subscription refused by the broker: no offers will come on this topic; "+
+		c.log.Error("subscription refused by the broker: nothing will come on this topic; "+
 			"check the broker's access list",
 			"topic", topic, "retry", askAgain)
 	}

@@ -222,9 +222,16 @@ func (s *session) goodbye(topic string) {
 
 // receive takes a message from paho's router. It never waits.
 func (c *Client) receive(topic string, body []byte) {
-	i := slices.Index(c.topics, topic)
-	if i < 0 || len(body) == 0 {
+	i, kind := slices.Index(c.topics, topic), transport.Root
+	switch {
+	case len(body) == 0:
 		return // an empty retained message clears a topic and means nothing
+	case i >= 0:
+		kind = c.kinds[i]
+	case slices.Contains(c.asked(), topic):
+		i = len(c.topics)
+	default:
+		return
 	}
 	large := len(body) > transport.MaxMessage
 	if large && !c.large[i].Load() {
@@ -234,7 +241,7 @@ func (c *Client) receive(topic string, body []byte) {
 	if c.large[i].Store(large); large {
 		return
 	}
-	c.box.put(i, transport.Message{Kind: c.kinds[i], Origin: "mqtt:" + topic, Body: body})
+	c.box.put(i, transport.Message{Kind: kind, Origin: "mqtt:" + topic, Body: body})
 }
 
 // noStore is a paho.Store that keeps nothing: sessions are clean, so nothing is ever resumed.

@@ -5,6 +5,7 @@
 // Topics (all at QoS 1; in and out as a device sees it):
 //
 //	ratchet/v1/root                     in, retained   the bundle of the trust root
+//	ratchet/v1/root/<version>           in, retained   one version of the trust root by itself
 //	ratchet/v1/plan/<channel>           in, retained   the campaign plan
 //	ratchet/v1/pulse/<channel>          in, retained   whether the plan goes on
 //	ratchet/v1/offer/<channel>          in, retained   an envelope for everybody on the channel

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -30,6 +31,10 @@ const (
 
 // RootTopic carries the bundle of all versions of the trust root. In, retained.
 func RootTopic() string { return root + "root" }
+
+// RootVersionTopic carries one version of the trust root by itself: a bundle of all of them may be larger than a
+// message. A device follows the one after the version that it trusts. In, retained.
+func RootVersionTopic(version uint64) string { return root + "root/" + strconv.FormatUint(version, 10) }
 
 // PlanTopic carries the campaign plan of a channel. In, retained.
 func PlanTopic(channel string) string { return root + "plan/" + channel }

@@ -11,6 +11,7 @@ import (
 func TestTopics(t *testing.T) {
 	for got, want := range map[string]string{
 		wire.RootTopic():                          "ratchet/v1/root",
+		wire.RootVersionTopic(12):                 "ratchet/v1/root/12",
 		wire.PlanTopic("stable"):                  "ratchet/v1/plan/stable",
 		wire.PulseTopic("stable"):                 "ratchet/v1/pulse/stable",
 		wire.ChannelTopic("stable"):               "ratchet/v1/offer/stable",

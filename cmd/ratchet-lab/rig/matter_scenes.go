@@ -61,7 +61,7 @@ func (r *rig) playOldState(ctx context.Context) error {
 		return err
 	}
 	r.off()
-	if err := errors.Join(r.Net.Inject(wire.RootTopic(), nil),
+	if err := errors.Join(r.Net.Inject(wire.RootTopic(), nil), r.Net.Inject(wire.RootVersionTopic(2), nil),
 		image.CopySparse(r.path("factory.img"), r.path("device.img"))); err != nil {
 		return err
 	}

@@ -176,7 +176,7 @@ func labAccess() string {
 	}
 	fmt.Fprintf(&b, "\nuser %s\ntopic read %s\n", labName, wire.DeviceTopic(wire.Any, wire.Evidence))
 	for _, topic := range []string{wire.DeviceTopic(wire.Any, wire.Offer), wire.DeviceTopic(wire.Any, wire.Resend),
-		wire.ChannelTopic(channel), wire.RootTopic()} {
+		wire.ChannelTopic(channel), wire.RootTopic(), wire.RootVersionTopic(2)} {
 		fmt.Fprintf(&b, "topic write %s\n", topic)
 	}
 	return b.String()

@@ -83,7 +83,7 @@ func wireNetwork(o *agent.Options, c *config.Config, log *slog.Logger) *mqtt.Cli
 		log.Error("there is no connection to the fleet", "error", err)
 		return nil
 	}
-	o.Inbox, o.Outbox, o.Online = fleet, fleet, fleet.Online
+	o.Inbox, o.Outbox, o.Online, o.AskRoot = fleet, fleet, fleet.Online, fleet.AskRoot
 	return fleet
 }
 
