@@ -38,10 +38,11 @@
 // # Power loss
 //
 // Two copies: a change goes into the copy that does not count, with the next serial number. Until it is
-// whole the old copy is the one that boots. Files are overwritten in place, in blocks that they have.
-// U-Boot's saveenv does the same, but sends no flush; so the copy that counts is flushed before the other
-// is written. A drive that still has U-Boot's write of one boot in a volatile cache when U-Boot writes again
-// in the next one could lose both; the caches of eMMC and SD cards are off after their reset.
+// whole the old copy is the one that boots. Disable then writes the other copy, too. Files are overwritten in
+// place, in blocks that they have. U-Boot's saveenv does the same, but sends no flush; so the copy that counts
+// is flushed before the other is written. A drive that still has U-Boot's write of one boot in a volatile cache
+// when U-Boot writes again in the next one could lose both; the caches of eMMC and SD cards are off after their
+// reset.
 //
 // One copy on a block device is overwritten in place: a cut inside leaves no valid environment, and U-Boot
 // boots with its built-in defaults, which know of no slot. One copy in a file of its own is replaced by
@@ -168,12 +169,25 @@ func (c codec) read() (engine.Reading, error) {
 	return r, err
 }
 
-// Write implements engine.Reading: the whole choice is one record.
+// Write implements engine.Reading: the whole choice is one record. Disable writes it into both copies: what is
+// disabled will be overwritten, and a medium that loses a flush must not bring back the copy that boots it.
+//
+// Crash: between the two writes -> the copy that counts says disabled, and Disable, called again by another process,
+// writes both (Change.Again); inside the second -> the copy that does not count.
 func (r *reading) Write(c engine.Change) error {
 	if !c.Needed() {
 		return nil
 	}
-	return r.write(r.record(r.list, c.Old, c.Next))
+	l := r.record(r.list, c.Old, c.Next)
+	if err := r.write(l); err != nil || c.Verb != engine.Disable || len(r.o.Copies) < 2 {
+		return err
+	}
+	again := &reading{codec: r.codec}
+	var err error
+	if again.env, err = r.codec.copies(); err != nil {
+		return err
+	}
+	return again.write(l)
 }
 
 // record is l with the variables of next where they differ from old.
