@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -44,6 +45,7 @@ type Agent struct {
 	proof    *proof                // the health checks of the trial in progress
 	pending  *request              // a person who waits for an answer
 	unstored bool                  // the journal did not take the last commit
+	foreign  bool                  // the journal is another version's: what happens now is on record nowhere
 
 	requests chan request
 	abort    abort
@@ -70,6 +72,9 @@ func New(o Options) (*Agent, error) {
 	var lost bool
 	if a.q, lost = quarantine.Open(o.FS, o.StateDir); lost {
 		a.log.Warn("both copies of the quarantine are damaged; starting an empty one")
+	}
+	if a.q.Foreign() {
+		a.addSafe("the quarantine file was written by another version")
 	}
 	a.s.Tally = a.q.Tally()
 	if err := a.openStore(); err != nil {
@@ -98,6 +103,7 @@ func (a *Agent) openStore() (err error) {
 		a.addSafe("no journal: " + string(a.o.JournalLost))
 	}
 	if a.st, err = store.Open(j, a.o.Device, a.o.EvidenceMax, a.stamp); err != nil {
+		a.foreign = errors.Is(err, store.ErrSchema)
 		a.addSafe(err.Error())
 		a.st, err = store.Open(journal.NewMemory(), a.o.Device, a.o.EvidenceMax, a.stamp)
 	}

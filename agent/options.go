@@ -106,6 +106,9 @@ func (o *Options) defaults() {
 	}
 }
 
+// maxPartName keeps the keys of the journal that have a component's name in them within their bound.
+const maxPartName = 200
+
 // Validate says what is wrong with the options, for people.
 func (o Options) Validate() error {
 	switch {
@@ -124,7 +127,14 @@ func (o Options) Validate() error {
 		if s.Parts[o.RootComponent] == "" && o.RootComponent != "" {
 			return fmt.Errorf("slot %s has no device for component %q, which is mounted at /", s.Name, o.RootComponent)
 		}
+		if len(s.Parts) > manifest.MaxComponents {
+			return fmt.Errorf("slot %s has %d components: one release must be able to name all, and names %d at most",
+				s.Name, len(s.Parts), manifest.MaxComponents)
+		}
 		for c := range s.Parts {
+			if len(c) > maxPartName {
+				return fmt.Errorf("component %.40q...: a name has %d bytes at most", c, maxPartName)
+			}
 			if o.Slots[0].Parts[c] == "" || o.Slots[1].Parts[c] == "" {
 				return fmt.Errorf("component %q must be in both slots", c)
 			}

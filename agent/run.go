@@ -131,7 +131,11 @@ func (a *Agent) reported(ops []life.Op) []life.Op {
 func (a *Agent) saveQuarantine(ops []life.QuarOp) life.Tally {
 	const what = "cannot write the quarantine file"
 	a.q.Apply(ops)
-	if err := a.q.Save(a.st.Head().Evidence()); err != nil {
+	head := a.st.Head().Evidence()
+	if a.foreign {
+		head = evidence.Head{} // the last one of the journal stays in the file
+	}
+	if err := a.q.Save(head); err != nil {
 		a.fail(what, err)
 	} else {
 		a.view.Well(what)
@@ -215,7 +219,8 @@ func (a *Agent) start(ctx context.Context) life.Event {
 	stored, err := a.st.Read(a.s.Dev)
 	stored.Tally = a.q.Tally()
 	stored.Permitted = a.in.Permitted()
-	if stored.Frozen = err != nil; err != nil && !a.s.Frozen {
+	stored.Foreign = a.foreign
+	if stored.Frozen = err != nil || a.foreign; err != nil && !a.s.Frozen {
 		a.addSafe(err.Error())
 	}
 	a.s.Stored = stored
@@ -224,10 +229,13 @@ func (a *Agent) start(ctx context.Context) life.Event {
 	if why == "" && !stored.Have && !stored.Frozen && !first && a.st.Head().Seq == 0 {
 		why = reason.JournalLost
 	}
+	if a.foreign {
+		why = reason.RecordUnknown // of a chain beside the journal's
+	}
 	if err := a.st.Begin(why, a.q.LastHead()); err != nil {
 		a.unstored = true
 		a.fail("cannot begin evidence", err)
-	} else if first && a.o.Journal != nil {
+	} else if first && a.o.Journal != nil && !a.foreign {
 		// Crash: the marker follows the first durable journal -> before: a first boot again; after: a
 		// journal that is gone later is a loss, and said so.
 		if err := quarantine.MarkProvisioned(a.o.FS, a.o.StateDir, a.o.Device); err != nil {

@@ -178,6 +178,9 @@ func (r Record) Budget() Budget {
 // where there is one; an agent of the version before left only the copies.
 func (s *Stored) Open() {
 	r := &s.Rec
+	if len(r.Ext.Budgets) == 0 && !r.Ext.Revert {
+		r.Ext.Images = s.stillCarried(r.Ext.Images)
+	}
 	s.Budget = r.Budget()
 	for _, b := range r.Ext.Budgets {
 		if b.Digest == s.Waiting.Digest && b.Digest != "" {

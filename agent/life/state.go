@@ -36,6 +36,7 @@ type Device struct {
 type Stored struct {
 	Have      bool // the journal has a record
 	Frozen    bool // the journal's record is another version's: it is never overwritten
+	Foreign   bool // all of the journal is: what is stored now is gone with the process
 	Rec       Record
 	Budget    Budget // of the update in progress
 	Waiting   Waiting
@@ -83,11 +84,37 @@ type Content struct {
 func (c Content) there(images []SlotImage) []SlotImage {
 	out := slices.Clone(images)
 	for n := range out {
-		out[n].There = out[n].Carried && c.Confirmed && slices.ContainsFunc(c.Images, func(i SlotImage) bool {
-			return i.Component == out[n].Component && i.Alg == out[n].Alg && bytes.Equal(i.Digest, out[n].Digest)
-		})
+		_, held := c.Holds(out[n])
+		out[n].There = held && c.Confirmed && out[n].Carried
 	}
 	return out
+}
+
+// stillCarried is images of a record that an agent of the version before has written again, without what it does
+// not know. What was carried shows all the same: it is what the slot that it came from is on record to hold. An
+// image that was released once more unchanged looks alike, and keeps the number that it had.
+func (s *Stored) stillCarried(images []SlotImage) []SlotImage {
+	out := slices.Clone(images)
+	for n, i := range out {
+		for _, c := range s.Slots {
+			if from, ok := c.Holds(i); ok && c.Confirmed && !i.Carried {
+				out[n].Sequence, out[n].Manifest = from.Of(c.Sequence, c.Manifest)
+				out[n].Carried = true
+			}
+		}
+	}
+	return out
+}
+
+// Holds finds an image in what a slot is known to hold.
+func (c Content) Holds(image SlotImage) (SlotImage, bool) {
+	at := slices.IndexFunc(c.Images, func(i SlotImage) bool {
+		return i.Component == image.Component && i.Alg == image.Alg && bytes.Equal(i.Digest, image.Digest)
+	})
+	if at < 0 {
+		return SlotImage{}, false
+	}
+	return c.Images[at], true
 }
 
 // lacks names a part of the slot that is not on record, although others are; "" for none.

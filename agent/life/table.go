@@ -207,7 +207,7 @@ func bailing(t *turn) bool  { return t.Bail }
 func safeBeforeReboot(t *turn) bool {
 	return !t.Starting && len(t.Safe) > 0 && (t.Rec.Phase.beforeArm() || t.Rec.Phase == Arming)
 }
-func safeTrial(t *turn) bool { return len(t.Safe) > 0 && !t.Rec.Ext.Synthetic }
+func safeTrial(t *turn) bool { return len(t.Safe) > 0 && (!t.Rec.Ext.Synthetic || t.Foreign) }
 
 func timeToTend(t *turn) bool  { return t.now() >= t.TendAt }
 func timeToRetry(t *turn) bool { return t.RetryAt > 0 && t.now() >= t.RetryAt }

@@ -7,8 +7,15 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
-// unreadable: a new system whose agent cannot read its configuration is not healthy.
-func unreadable(t *turn) { t.back(reason.ConfigInvalid, t.Safe[0]) }
+// unreadable: a new system whose agent cannot read its configuration is not healthy. Nor is one that cannot read
+// what the agent before has left: confirmed, it could never be updated again.
+func unreadable(t *turn) {
+	why := reason.ConfigInvalid
+	if t.Foreign {
+		why = reason.RecordUnknown
+	}
+	t.back(why, t.Safe[0])
+}
 
 // prove asks for the health of the running target. What ends the trial is decided on CLOCK_BOOTTIME
 // alone (lie 20).

@@ -21,7 +21,10 @@ const (
 	KeyRecord  = "record"
 	KeyWaiting = "waiting"
 	KeyJudge   = "judge"
-	PrefixSlot = "slot/" // + slot name
+	KeyFloor   = "floor"
+	KeySchema  = "schema"
+	PrefixSeq  = "bound/" // + sequence, 8 bytes big-endian
+	PrefixSlot = "slot/"  // + slot name
 )
 
 // Record says where an update stands. Its first four keys are the frozen core.
@@ -84,6 +87,12 @@ type Slot struct {
 	Images    []Image `cbor:"4,keyasint"`
 	Confirmed bool    `cbor:"5,keyasint"`
 	Cause     string  `cbor:"6,keyasint,omitempty"`
+}
+
+// Floor is the highest confirmed sequence number, one for all components, and its manifest.
+type Floor struct {
+	Sequence uint64 `cbor:"1,keyasint"`
+	Digest   string `cbor:"2,keyasint"`
 }
 
 // Judge is a trial that failed for want of the broker.
@@ -162,6 +171,60 @@ func ReadSlot(b []byte) (Slot, bool) { return read[Slot](b) }
 
 // ReadJudge reads the question that is open; false where the old agent sees none.
 func ReadJudge(b []byte) (Judge, bool) { return read[Judge](b) }
+
+// ReadFloor reads the floor; the zero value where the old agent sees none.
+func ReadFloor(b []byte) Floor {
+	f, _ := read[Floor](b)
+	return f
+}
+
+// Takes tells whether the old agent opens a journal with this schema; else it is in boot-safe mode.
+func Takes(schema []byte) bool {
+	v, ok := read[uint64](schema)
+	return !ok || v <= 1
+}
+
+// Refuses says why the old agent refuses an offer by its number; "" when it does not. bound is what stands under
+// PrefixSeq and the number.
+func Refuses(floor Floor, bound []byte, sequence uint64, digest string) string {
+	if sequence < floor.Sequence {
+		return "sequence-below-floor"
+	}
+	was := ""
+	if sequence == floor.Sequence {
+		was = floor.Digest
+	}
+	if d, ok := read[string](bound); ok {
+		was = d
+	}
+	if was != "" && was != digest {
+		return "sequence-reused"
+	}
+	return ""
+}
+
+// Confirm is what the old agent writes when it confirms the update of a record, by its key, and the floor that it has
+// then.
+func Confirm(r Record, floor Floor) (map[string][]byte, error) {
+	if r.Ext.Sequence >= floor.Sequence {
+		floor = Floor{r.Ext.Sequence, r.Digest}
+	}
+	out := map[string][]byte{}
+	for key, v := range map[string]any{
+		KeyFloor: floor,
+		PrefixSlot + r.Target: Slot{Manifest: r.Digest, Sequence: r.Ext.Sequence, Version: r.Ext.Version,
+			Images: r.Ext.Images, Confirmed: true},
+		PrefixSeq + string(binary.BigEndian.AppendUint64(nil, r.Ext.Sequence)): r.Digest,
+		KeyRecord: Record{Phase: "idle"},
+	} {
+		b, err := cbor.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		out[key] = b
+	}
+	return out, nil
+}
 
 func read[T any](b []byte) (T, bool) {
 	var v T

@@ -31,6 +31,8 @@ type File struct {
 	dir   string
 	data  content
 	dirty bool // what is in the file is older than data
+
+	foreign bool // a version that this one does not know wrote it: it is never written
 }
 
 type content struct {
@@ -72,6 +74,9 @@ func Open(fsys hal.FS, dir string) (q *File, lost bool) {
 		if err == nil {
 			d, err = decode(b)
 		}
+		if errors.Is(err, errForeign) {
+			q.foreign = true
+		}
 		if err != nil {
 			bad++
 			continue
@@ -81,16 +86,24 @@ func Open(fsys hal.FS, dir string) (q *File, lost bool) {
 		}
 		good++
 	}
-	return q, bad > 0 && good == 0
+	return q, bad > 0 && good == 0 && !q.foreign
 }
+
+// Foreign tells whether another version wrote the file, in a format that this one does not know.
+func (q *File) Foreign() bool { return q.foreign }
+
+var errForeign = errors.New("cannot read quarantine: another version wrote it")
 
 func decode(b []byte) (content, error) {
 	var d content
-	if len(b) < 8 || string(b[:4]) != magic {
+	if len(b) < 8 || string(b[:2]) != magic[:2] {
 		return d, errors.New("cannot read quarantine: not a quarantine file")
 	}
 	if crc32.ChecksumIEEE(b[8:]) != binary.LittleEndian.Uint32(b[4:8]) {
 		return d, errors.New("cannot read quarantine: checksum does not match")
+	}
+	if string(b[:4]) != magic {
+		return d, errForeign // it is whole: no damage
 	}
 	if err := cbor.Unmarshal(b[8:], &d); err != nil {
 		return d, fmt.Errorf("cannot read quarantine: %w", err)
@@ -101,6 +114,9 @@ func decode(b []byte) (content, error) {
 // Save writes the next generation over the older copy.
 func (q *File) Save(head evidence.Head) error {
 	q.dirty = true
+	if q.foreign {
+		return errForeign
+	}
 	next := q.data
 	next.Gen++
 	if head.Seq > 0 {

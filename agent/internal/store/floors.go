@@ -36,11 +36,14 @@ func readFloors(tx journal.Tx, parts []string, held [2]life.Content) life.Floors
 		return f
 	}
 	found := false
-	for _, c := range held {
+	for n, c := range held {
 		if !c.Confirmed || c.Sequence > one.Sequence {
 			continue
 		}
 		for _, i := range c.Images {
+			if _, twice := held[1-n].Holds(i); twice && held[1-n].Sequence < c.Sequence {
+				continue // it was carried over, which that agent does not know; the other slot has its number
+			}
 			seq, m := i.Of(c.Sequence, c.Manifest)
 			f = f.Raised(life.Floor{Component: i.Component, Sequence: seq, Digest: m})
 			found = found || seq == one.Sequence

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/life"
@@ -36,15 +37,23 @@ type Store struct {
 // ErrDurable says that the journal did not take it, so that it has not happened.
 var ErrDurable = errors.New("cannot write the journal")
 
+// ErrSchema says that the journal was written by a version whose schema this one does not know.
+var ErrSchema = errors.New("the journal was written by another version")
+
 // Open reads where the chain of evidence ends. limit is how many bytes of evidence are kept.
-// With an error the journal is of a newer schema, and nothing may be written.
+// With ErrSchema the journal is another version's, and nothing of it may be read or written.
 func Open(j journal.Store, device string, limit int64, stamp func() evidence.Stamp) (*Store, error) {
 	s := &Store{j: j, device: device, limit: limit, stamp: stamp, wake: make(chan struct{}, 1)}
 	err := j.View(func(tx journal.Tx) error {
+		// Never discarded: the other slot's agent still reads it. Nor guessed: also not where the number itself
+		// is in a form that this version does not know.
 		var v uint64
-		if get(tx, keySchema, &v) && v > schemaVersion {
-			// Never discarded: the other slot's agent still reads it. The core record is frozen.
-			return fmt.Errorf("cannot read journal: schema %d is newer than %d", v, schemaVersion)
+		switch raw := tx.Get(journal.State, keySchema); {
+		case len(raw) == 0:
+		case cbor.Unmarshal(raw, &v) != nil:
+			return fmt.Errorf("%w: its schema is not a number", ErrSchema)
+		case v != schemaVersion:
+			return fmt.Errorf("%w: schema %d, this version knows %d", ErrSchema, v, schemaVersion)
 		}
 		get(tx, keyHead, &s.head)
 		return nil

@@ -83,7 +83,8 @@ type Slot struct {
 	// 0 or 1 (default by name): Number of the slot in SUIT's component-slot. NAME is the slot's name in the boot
 	// metadata. There are exactly two slots.
 	Index *int `toml:"index"`
-	// table: Component = device or file. Both slots have the same components.
+	// table: Component = device or file. Both slots have the same components: 8 at most, with names of 200 bytes at
+	// most.
 	Parts map[string]string `toml:"parts"`
 }
 
