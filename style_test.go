@@ -19,6 +19,7 @@ const (
 
 // long lists the functions that may have more lines, each with the reason why it is clearer whole.
 var long = map[string]string{
+	"agent/internal/store/write.go Store.apply":                "a switch: one case an operation",
 	"agent/manifest/conditions.go processor.test":              "a switch: one case a condition",
 	"agent/perform.go Agent.perform":                           "a switch: one case an action",
 	"cmd/ratchet-lab/demo/demo.go Demo.configure":              "a text: the device's configuration",

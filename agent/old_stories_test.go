@@ -154,8 +154,8 @@ func oldFailures() []oldStory {
 			r.spend(12*time.Hour, h.retained[0].Body)
 		}},
 		{points: []point{
-			{"reverting-judge", func(g glance) bool { return g.in("reverting") && g.has("judge") }},
-			{"idle-judge", func(g glance) bool { return g.idle() && g.has("judge") && g.waiting.Broker }},
+			{"reverting-judge", func(g glance) bool { return g.in("reverting") && g.waiting.Broker }},
+			{"idle-judge", func(g glance) bool { return g.idle() && g.waiting.Broker }},
 		}, play: func(r *rig, h *hand) {
 			r.options = brokerProven(r)
 			h.retain(transport.Offer, r.release(2, 2))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/ratchet-ota/ratchet/agent/cipher"
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
@@ -211,8 +212,10 @@ func classOf(err error) life.Class {
 		return life.Gone
 	case errors.Is(err, transport.ErrChanged):
 		return life.SourceChanged
+	case errors.Is(err, transport.ErrUnusable), errors.Is(err, slots.ErrShort), errors.Is(err, io.ErrUnexpectedEOF):
+		return life.Unusable // what is there may be right: the rest comes later
 	case errors.Is(err, cipher.ErrTag), errors.Is(err, slots.ErrDigest), errors.Is(err, slots.ErrEncoding),
-		errors.Is(err, slots.ErrShort), errors.Is(err, slots.ErrTooLarge):
+		errors.Is(err, slots.ErrTooLarge):
 		return life.Mismatch
 	case errors.Is(err, bootctl.ErrInvalid):
 		return life.Invalid
@@ -229,6 +232,9 @@ func classOf(err error) life.Class {
 func (a *Agent) reach(ctx context.Context, d *life.Done) error {
 	for _, i := range a.plan.Installs() {
 		d.Component = i.Component
+		if a.part(i.Component, i.Image, d).done() {
+			continue // it is in the slot, and is read back
+		}
 		src, err := a.source(i)
 		if err != nil {
 			return err

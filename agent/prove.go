@@ -49,8 +49,8 @@ func (a *Agent) prove(ctx context.Context, do life.Prove) life.Event {
 				return e
 			}
 		case v := <-p.verdict:
-			out := life.Verdict{Healthy: v.Healthy, Failed: v.Failed, Text: errText(v.Err), Took: v.Took,
-				Checks: checks(v.Last)}
+			out := life.Verdict{Healthy: v.Healthy, Local: v.Local, Failed: v.Failed, Text: errText(v.Err),
+				Took: v.Took, Checks: checks(v.Last)}
 			st, err := a.o.Boot.State(ctx)
 			out.Boot, out.BootOK, out.Moment = st, err == nil, a.moment()
 			return out

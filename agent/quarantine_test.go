@@ -7,27 +7,21 @@ import (
 	"hash/crc32"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/ratchet-ota/ratchet/agent"
-	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 )
 
-// TestBrokerVerdictOutlivesRestart: the old system reached the broker and the new one did not. The image
-// stays quarantined after a restart, under another manifest and without the journal, too (loop 11).
-func TestBrokerVerdictOutlivesRestart(t *testing.T) {
+// TestQuarantineOutlivesTheJournal: a sick image stays quarantined after a restart, under another manifest and without
+// the journal, too (loop 11).
+func TestQuarantineOutlivesTheJournal(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		bubble(t, 611, func(r *rig) {
-			r.options = func(o *agent.Options) {
-				reaches := func() (bool, time.Time) { return r.runs() == "A", time.Time{} }
-				o.Health.Checks = append(o.Health.Checks, &health.Broker{Online: reaches})
-				o.Online = reaches
-			}
+			r.sick[2] = true
 			r.play(r.release(2, 2))
-			r.is("A", 1, "quarantined why")
+			r.is("A", 1, "health-failed")
 			if lost {
 				r.mem = journal.NewMemory()
 			}

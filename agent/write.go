@@ -10,6 +10,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
+	"github.com/ratchet-ota/ratchet/transport"
 )
 
 // write streams one part of the plan into its part of the target: first the images that the manifest
@@ -62,23 +63,34 @@ type part struct {
 func (a *Agent) part(component string, image manifest.Digest, d *life.Done) part {
 	d.Component, d.Image = component, image.String()
 	p := part{a: a, component: component, image: image, d: d}
-	if c, ok := a.st.Checkpoint(component); ok && c.Digest == a.s.Rec.Digest && string(c.Image) == image.Sum {
-		p.from = &c
-	}
+	p.from = p.checkpoint()
 	return p
+}
+
+// checkpoint is how far this image of the update in progress is written into the target; nil: not at all.
+func (p part) checkpoint() *store.Checkpoint {
+	c, ok := p.a.st.Checkpoint(p.component)
+	if !ok || c.Digest != p.a.s.Rec.Digest || string(c.Image) != p.image.Sum ||
+		c.Slot != "" && c.Slot != p.a.s.Rec.Target {
+		return nil
+	}
+	return &c
 }
 
 // done tells whether it is on record that the part is written.
 func (p part) done() bool { return p.from != nil && p.from.Done }
 
 func (p part) save(at slots.Checkpoint, done bool) error {
-	s := store.Checkpoint{Digest: p.a.s.Rec.Digest, Image: []byte(p.image.Sum), Done: done, At: at}
+	s := store.Checkpoint{Digest: p.a.s.Rec.Digest, Image: []byte(p.image.Sum), Done: done, At: at,
+		Slot: p.a.s.Rec.Target}
 	err := p.a.st.Commit(nil, nil, store.PutCheckpoint{Component: p.component, Checkpoint: s})
 	p.a.unstored = err != nil
 	return err
 }
 
-// stream writes the image, from where an earlier attempt has come to.
+// stream writes the image, from where an earlier attempt has come to. A source that says that its content has
+// changed is asked to go on without its word: mirrors and caches name the same bytes differently, and the
+// digest decides in the end.
 func (p part) stream(ctx context.Context, dev hal.Medium, img slots.Image, src slots.Source) error {
 	o := slots.Options{Every: p.a.o.Checkpoint, Serial: p.a.o.Serial, Progress: p.a.view.Meter(p.component),
 		Save: func(at slots.Checkpoint) error { return p.save(at, false) }}
@@ -86,16 +98,29 @@ func (p part) stream(ctx context.Context, dev hal.Medium, img slots.Image, src s
 		o.From = &p.from.At
 		p.a.log.Info("writing resumes", "component", p.component, "at", p.from.At.Written, "of", img.Size)
 	}
-	res, err := slots.Write(ctx, dev, img, src, o)
-	if errors.Is(err, slots.ErrCheckpoint) {
-		o.From = nil
-		res, err = slots.Write(ctx, dev, img, src, o)
+	for first := true; ; first = false {
+		from := int64(0)
+		if o.From != nil {
+			from = o.From.Written
+		}
+		res, err := slots.Write(ctx, dev, img, src, o)
+		if first {
+			p.d.Resumed = res.Resumed
+		}
+		p.d.Written, p.d.Fetched = res.Written, p.d.Fetched+res.Fetched
+		c := p.checkpoint()
+		switch {
+		case err == nil:
+			return p.save(slots.Checkpoint{}, true)
+		case errors.Is(err, slots.ErrCheckpoint) && o.From != nil:
+			o.From = nil
+		case errors.Is(err, transport.ErrChanged) && c != nil && (first || c.At.Written > from):
+			c.At.Validator = ""
+			o.From = &c.At
+		default:
+			return err
+		}
 	}
-	if err == nil {
-		p.d.Written, p.d.Fetched, p.d.Resumed = res.Written, res.Fetched, res.Resumed
-		err = p.save(slots.Checkpoint{}, true)
-	}
-	return err
 }
 
 // plainSize is the size of the payload as the slot's writer reads it: decrypted.

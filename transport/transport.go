@@ -70,9 +70,12 @@ var (
 	ErrOffline = errors.New("not connected")
 	// ErrChanged: the source no longer serves the content that earlier bytes came from.
 	ErrChanged = errors.New("source content has changed")
-	// ErrGone: the source says for good that it has no such content (4xx). Retrying does not help.
+	// ErrGone: the source says that it has no such content (4xx). It may have it later.
 	ErrGone = errors.New("source does not have the content")
-	// ErrForbidden: policy forbids this source (scheme, redirect target, size).
+	// ErrUnusable: something answers, and not with the content: a portal, a proxy, a resolver that leads
+	// elsewhere, a file of another length. That says nothing about the content, and may pass.
+	ErrUnusable = errors.New("answer is not the content")
+	// ErrForbidden: the address itself is not allowed (scheme, form, size). No answer leads to it.
 	ErrForbidden = errors.New("source is not allowed")
 )
 
@@ -90,8 +93,9 @@ type Outbox interface {
 // Source is a payload that can be read from any offset. It is the same shape as slots.Source, so
 // that neither package needs the other.
 type Source interface {
-	// Open returns the bytes from off to the end. validator is what an earlier Open returned ("" the
-	// first time): when the content is no longer the same, ErrChanged. The returned body resumes
-	// broken connections by itself, within its limits; its errors wrap the sentinels above.
+	// Open returns the bytes from off to the end. validator is what an earlier Open returned: when the
+	// content is no longer provably the same, ErrChanged. With "" nothing is compared, and the caller
+	// judges the bytes by the content's digest. The returned body resumes broken connections by itself,
+	// within its limits; its errors wrap the sentinels above.
 	Open(ctx context.Context, off int64, validator string) (body io.ReadCloser, newValidator string, err error)
 }

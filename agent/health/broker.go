@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// BrokerName is the name of the Broker check: a trial that fails of it alone may have failed of the
-// network, and says nothing about the image.
+// BrokerName is the name of the Broker check.
 const BrokerName = "broker"
 
 // Broker holds while the connection to the broker stands, the same one from round to round: a

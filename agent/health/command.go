@@ -23,6 +23,8 @@ type Command struct {
 	Title string   // name of the check, default "command <base of Argv[0]>"
 	Argv  []string // program and arguments, no shell
 	Env   []string // added to the environment, "NAME=value"
+	// Network: what it asks for depends on something beyond this device, see Remote.
+	Network bool
 }
 
 // Name is the check's name.

@@ -50,6 +50,9 @@ type Verdict struct {
 	Took time.Duration
 	// Last is the last round.
 	Last Round
+	// Local: the checks that no network can make fail held for the whole of the soak, up to now. A trial
+	// that failed all the same failed of the others.
+	Local bool
 }
 
 // Round is the state of a trial after one round of checks.
@@ -64,9 +67,10 @@ type Round struct {
 
 // Result is one check in one round.
 type Result struct {
-	Name  string
-	Err   error         // nil: it holds
-	Since time.Duration // uptime since which it has been so
+	Name   string
+	Err    error         // nil: it holds
+	Since  time.Duration // uptime since which it has been so
+	Remote bool          // see Remote
 }
 
 // Errors of checks that gave no answer.

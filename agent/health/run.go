@@ -53,7 +53,10 @@ type trial struct {
 
 	last  Round         // zero before the first
 	held  time.Duration // proven without interruption so far
+	local time.Duration // the same, of the checks that are not remote
 	broke Result        // what broke the soak last
+
+	lastLocal bool // they held in the last round
 }
 
 // round runs all checks once, at most until the deadline.
@@ -62,11 +65,12 @@ func (t *trial) round(ctx context.Context) Round {
 	now := t.clock.Uptime()
 	first := t.last.Results == nil
 	r := Round{At: now, Holds: true, Changed: first, Results: make([]Result, len(errs))}
-	cut := false
+	cut, localHolds, localCut := false, true, false
 	for i, err := range errs {
-		res := Result{Name: t.plan.Checks[i].Name(), Err: err, Since: now}
+		remote := isRemote(t.plan.Checks[i])
+		res := Result{Name: t.plan.Checks[i].Name(), Err: err, Since: now, Remote: remote}
 		if errors.Is(err, errCut) {
-			cut = true
+			cut, localCut = true, localCut || !remote
 			if !first {
 				res = t.last.Results[i] // what it said last still stands
 				err = res.Err
@@ -83,19 +87,28 @@ func (t *trial) round(ctx context.Context) Round {
 			if r.Holds && !errors.Is(err, errCut) {
 				t.broke = res
 			}
-			r.Holds = false
+			r.Holds, localHolds = false, localHolds && remote
 		}
 		r.Results[i] = res
 	}
 	// A gap longer than a round can last (the machine slept, the agent was stopped) proves nothing
 	// beyond one interval: what was not looked at has not held.
+	gap := min(now-t.last.At, t.plan.Interval+t.plan.Timeout+Grace)
 	switch {
 	case !r.Holds:
 		t.held = 0
 	case cut: // not all of them were looked at, and the deadline is here
 	case t.last.Holds:
-		t.held += min(now-t.last.At, t.plan.Interval+t.plan.Timeout+Grace)
+		t.held += gap
 	}
+	switch {
+	case !localHolds:
+		t.local = 0
+	case localCut:
+	case !first && t.lastLocal:
+		t.local += gap
+	}
+	t.lastLocal = localHolds
 	if cut {
 		r.Holds = false
 	}
@@ -209,5 +222,6 @@ func (t *trial) blame() (string, error) {
 }
 
 func (t *trial) verdict(failed string, err error) Verdict {
-	return Verdict{Failed: failed, Err: err, Took: t.clock.Uptime() - t.began, Last: t.last}
+	return Verdict{Failed: failed, Err: err, Took: t.clock.Uptime() - t.began, Last: t.last,
+		Local: t.last.Results != nil && t.local >= t.plan.Soak && t.last.At >= t.plan.MinUptime}
 }

@@ -18,6 +18,7 @@ type Unit struct {
 	Units      []string
 	NoneFailed bool
 	Systemctl  string // program, default "systemctl"
+	Network    bool   // what they do depends on something beyond this device, see Remote
 }
 
 // Name is the check's name.

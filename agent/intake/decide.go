@@ -41,9 +41,6 @@ func (in *Intake) Decide(s life.State, ask life.Ask) life.Ruling {
 		}
 	}
 	f := in.facts(s, m, Target(s))
-	if s.Judge.Digest == r.Digest && !ask.Over {
-		f.Own.Judging = s.Judge.Cause
-	}
 	d := in.decide(policy.Offer{Manifest: m, Stage: stages[ask.Stage], Local: o.Console}, f)
 	return ruling(r, d)
 }

@@ -61,8 +61,7 @@ func (in *Intake) facts(s life.State, m manifest.Manifest, target bootctl.Slot) 
 	return f
 }
 
-// own is what only the agent knows of its own state. Whether an image is being judged is asked of a new
-// offer only, see Decide.
+// own is what only the agent knows of its own state.
 func (in *Intake) own(s life.State) policy.Own {
 	o := policy.Own{Hold: s.Hold != "" || s.Run == "", Stayed: s.Stayed, Journal: policy.Room{Needs: minJournal}}
 	if len(s.Safe) > 0 {

@@ -114,6 +114,10 @@ func (t *turn) seal(why reason.Reason) {
 		t.Slots[t.index(r.Target)] = Content{Manifest: r.Digest, Sequence: r.Ext.Sequence,
 			Version: cmp.Or(r.Ext.Version, t.Dev.Running), Images: Content{}.there(r.Ext.Images), Confirmed: true}
 		if !r.Ext.Revert {
+			t.Wear = 0
+			if t.Barred.Sequence <= r.Ext.Sequence {
+				t.Barred = Barred{} // it is never taken again
+			}
 			t.raiseFloors(r)
 			t.ops(PutFinal{Digest: r.Digest, Why: reason.AlreadyInstalled})
 		}

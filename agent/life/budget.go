@@ -20,6 +20,7 @@ type Budget struct {
 	Fell     int  `cbor:"9,keyasint,omitempty"`  // times that the loader came back from it
 	Reverts  int  `cbor:"10,keyasint,omitempty"` // times that it was armed and left again
 	Broker   bool `cbor:"11,keyasint,omitempty"` // its trial failed for want of the broker: wait for that first
+	Whole    bool `cbor:"12,keyasint,omitempty"` // it was written and read back before: armed again as it is
 }
 
 // Counter names one counter of a budget.
@@ -67,9 +68,9 @@ var rules = [...]Rule{
 		return 3
 	}, "revert, reboot-failed; stuck while reverting; wait while confirming"},
 	Failures: {Failures, "failed attempts", times(-1), "the back-off doubles each time"},
-	Costly:   {Costly, "costly failures", times(3), "final: a person may approve it again"},
+	Costly:   {Costly, "costly failures", times(-1), "the back-off is eight times as long each time, up to a day"},
 	Fell:     {Fell, "falls back", times(1), "the image is to blame: quarantine"},
-	Reverts:  {Reverts, "attempts left after arming", times(3), "final"},
+	Reverts:  {Reverts, "attempts left after arming", times(-1), "as costly failures"},
 }
 
 // Rules lists the rule of every counter.
@@ -129,7 +130,7 @@ const (
 	tendAgain    = 5 * time.Minute  // the first time that it could not; doubles up to tendEvery
 	firstBackoff = time.Minute      // after a failed attempt; doubles up to Device.RetryMax
 	againAfter   = 30 * time.Second // a commit that failed; doubles up to Device.RetryMax
-	judgeEvery   = 15 * time.Second // whether the old system reaches the broker
+	longest      = 24 * time.Hour   // between two attempts that cost a download, a slot's life or a reboot
 	brokerAgain  = time.Minute      // an offer that waits for the broker
 	retakeEvery  = time.Minute      // a start whose outcome was not taken
 	holdEvery    = time.Hour        // a device that holds looks whether somebody asks
@@ -140,9 +141,15 @@ const (
 	maxShift     = 12               // doublings: more would overflow, and the limit is reached long before
 )
 
-// backoff after n failed attempts: 1, 2, 4 ... minutes, at most limit.
-func backoff(n int, limit time.Duration) time.Duration {
-	return min(firstBackoff<<min(max(n, 1)-1, maxShift), limit)
+// backoff is how long an update waits for its next attempt: 1, 2, 4 ... minutes, at most limit; where
+// attempts cost a download, a part of the slot's life or a reboot, 1, 8, 64 ... minutes of these, at
+// most a day. It never ends.
+func (b Budget) backoff(limit time.Duration) time.Duration {
+	d := min(firstBackoff<<min(max(b.Failures, 1)-1, maxShift), limit)
+	if dear := b.Costly + b.Reverts; dear > 0 {
+		d = max(d, min(firstBackoff<<min(3*(dear-1), maxShift), longest))
+	}
+	return d
 }
 
 // budgets is what a record stores: one of the update in progress, one of the offer that waits.

@@ -55,7 +55,9 @@ func TestBackoff(t *testing.T) {
 		{100, 1e4 * time.Hour, 4096 * time.Minute},
 	} {
 		s := usual(life.Preparing)
-		s.Budget.Failures, s.Waiting.Budget.Failures, s.Dev.RetryMax = c.failures, c.failures, c.limit
+		s.Budget = life.Budget{Digest: offered, Failures: c.failures}
+		s.Waiting.Budget = s.Budget
+		s.Dev.RetryMax = c.limit
 		next, _ := life.Step(s, life.Done{Moment: moment, Do: life.Reach{}, Class: life.Gone})
 		if got := next.RetryAt - now; got != c.want || next.Waiting.Budget.Failures != c.failures+1 {
 			t.Errorf("after %d failures, at most %v: again in %v, want %v; counted %d", c.failures, c.limit, got,
@@ -169,16 +171,23 @@ func TestNextAttemptBeginsAtZero(t *testing.T) {
 	}
 }
 
-// TestCostlyFailuresEnd: a server that sends other bytes than the manifest names, and a slot that wears out, are tried
-// again three times, and then the update has a final verdict that a person can lift.
-func TestCostlyFailuresEnd(t *testing.T) {
-	for failed := range 5 {
-		s := usual(life.Writing)
-		s.Budget.Costly, s.Waiting.Budget.Costly = failed, failed
-		next, eff := life.Step(s, life.Done{Moment: moment, Do: life.Write{}, Class: life.Medium, Text: "worn out"})
-		final, waits := finalOf(eff), next.Waiting.Digest == offered
-		if last := failed >= 3; waits == last || (final == reason.SlotIO) != last {
-			t.Errorf("after %d costly failures: waits %v, final verdict %q", failed, waits, final)
+// TestCostlyFailuresNeverEnd: what costs a download, a part of the slot's life or a reboot is tried again after a
+// minute, eight, sixty-four and so on, up to a day, and however often it failed there is no final verdict.
+func TestCostlyFailuresNeverEnd(t *testing.T) {
+	for dear, want := range []time.Duration{time.Minute, 8 * time.Minute, 64 * time.Minute, 512 * time.Minute,
+		24 * time.Hour, 24 * time.Hour} {
+		for _, costly := range []int{0, dear, dear * 100} {
+			s := usual(life.Writing)
+			b := life.Budget{Digest: offered, Costly: costly, Reverts: dear - min(costly, dear)}
+			s.Budget, s.Waiting.Budget = b, b
+			next, eff := life.Step(s, life.Done{Moment: moment, Do: life.Write{}, Class: life.Medium, Text: "worn out"})
+			if costly > dear {
+				want = 24 * time.Hour
+			}
+			if final := finalOf(eff); next.Waiting.Digest != offered || final != "" || next.RetryAt != now+want {
+				t.Errorf("after %+v: waits %q for %v, want %v, final verdict %q", b, next.Waiting.Digest,
+					next.RetryAt-now, want, final)
+			}
 		}
 	}
 }

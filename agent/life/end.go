@@ -57,7 +57,7 @@ func (e ending) isFinal(r Record) bool {
 	case why.ThisCopy:
 		return false // of this envelope's signatures: under rotated keys the manifest comes again, signed anew
 	}
-	return e.final || e.result == "reverted" || why.Final || why.Closes
+	return e.final || why.Final || why.Closes
 }
 
 // fail closes an update that was not armed.
@@ -78,14 +78,7 @@ func (t *turn) give(why reason.Reason, detail string, failed bool, ops ...Op) {
 		b, _ = b.Charge(Failures, t.limits())
 	}
 	if why.Info().Costly {
-		var ok bool
-		if b, ok = b.Charge(Costly, t.limits()); !ok {
-			// A server that goes on sending other bytes than the manifest names is not asked for ever, and a
-			// worn-out slot not written for ever.
-			t.ops(ops...)
-			t.end(ending{result: "failed", why: why, detail: detail, final: true})
-			return
-		}
+		b, _ = b.Charge(Costly, t.limits())
 	}
 	t.again(b, why, string(why)+": "+detail)
 	t.ops(ops...)
@@ -95,7 +88,7 @@ func (t *turn) give(why reason.Reason, detail string, failed bool, ops ...Op) {
 // again makes the update in progress an offer that waits for its next attempt.
 func (t *turn) again(b Budget, why reason.Reason, said string) {
 	t.Waiting.Reason, t.Waiting.Said, t.Waiting.Rules, t.Waiting.Budget = why, said, "", b.attempt()
-	t.RetryAt = t.now() + backoff(b.Failures, t.Dev.RetryMax)
+	t.RetryAt = t.now() + b.backoff(t.Dev.RetryMax)
 }
 
 // back begins the way back to the other slot.

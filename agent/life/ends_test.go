@@ -35,7 +35,7 @@ func TestHowUpdatesEnd(t *testing.T) {
 	}
 	defers := life.Decided{Moment: moment, Ruling: life.Ruling{Outcome: life.Defer, Why: reason.LowBattery,
 		Said: "why"}}
-	refuses := life.Decided{Moment: moment, Ruling: life.Ruling{Outcome: life.Refuse, Why: reason.Expired, Said: "why"}}
+	refuses := life.Decided{Moment: moment, Ruling: life.Ruling{Outcome: life.Refuse, Why: reason.Revoked, Said: "why"}}
 	ends := defers
 	ends.Ruling.Ends = reason.PlanWithdrawn
 	const (
@@ -56,14 +56,14 @@ func TestHowUpdatesEnd(t *testing.T) {
 		local   string // a technician's install; "": the same
 	}{
 		{life.Preparing, "battery", defers, reason.LowBattery, deferred, fails},
-		{life.Preparing, "expired", refuses, reason.Expired, final, fails},
+		{life.Preparing, "revoked", refuses, reason.Revoked, final, fails},
 		{life.Preparing, "metadata cannot be read", look(life.IO), reason.BootMetadataIO, waits, fails},
 		{life.Preparing, "metadata is invalid", look(life.Invalid), reason.BootMetadataInvalid, waits, fails},
 		{life.Preparing, "metadata was changed", look(life.Changed), reason.BootMetadataChanged, waits, fails},
 		{life.Preparing, "source does not answer", reach(life.IO), reason.SourceUnreachable, waits, fails},
 		{life.Preparing, "source does not have it", reach(life.Gone), reason.SourceGone, waits, fails},
-		{life.Preparing, "source is forbidden", reach(life.Forbidden), reason.SourceNotAllowed, final, fails},
-		{life.Preparing, "no key", reach(life.NoKey), reason.DecryptionKeyMissing, final, fails},
+		{life.Preparing, "source is forbidden", reach(life.Forbidden), reason.SourceNotAllowed, waits, fails},
+		{life.Preparing, "no key", reach(life.NoKey), reason.DecryptionKeyMissing, waits, fails},
 		{life.Preparing, "a copy of another component", reach(life.NoCopy), reason.ManifestUnsupported, final, fails},
 		{life.Preparing, "the file is gone", reach(life.NoFile), reason.Interrupted, fails, fails},
 		{life.Preparing, "another image at the source", reach(life.SourceChanged), reason.SourceChanged, costly, fails},
@@ -74,14 +74,15 @@ func TestHowUpdatesEnd(t *testing.T) {
 		{life.Writing, "battery", defers, reason.LowBattery, deferred, fails},
 		{life.Writing, "the slot cannot be written", write(life.Medium), reason.SlotIO, costly, fails},
 		{life.Writing, "the slot is held", write(life.Busy), reason.SlotBusy, waits, fails},
-		{life.Writing, "the slot runs", write(life.Running), reason.RunningUnproven, fails, fails},
+		{life.Writing, "the slot runs", write(life.Running), reason.RunningUnproven, waits, fails},
+		{life.Writing, "something else answers", write(life.Unusable), reason.SourceUnusable, waits, fails},
 		{life.Writing, "other bytes", write(life.Mismatch), reason.ImageCorrupt, fromZero, ""},
 		{life.Writing, "other bytes than before", write(life.SourceChanged), reason.SourceChanged, fromZero, ""},
 		{life.Writing, "the source does not have it", write(life.Gone), reason.SourceGone, waits, fails},
 		{life.Checking, "the slot is held", check(life.Busy), reason.SlotBusy, waits, fails},
 		{life.Checking, "the slot cannot be read", check(life.Medium), reason.SlotIO, costly, fails},
 		{life.Checking, "it holds other bytes", check(life.Mismatch), reason.ReadBackMismatch, fromZero, fails},
-		{life.Ready, "expired", refuses, reason.Expired, final, fails},
+		{life.Ready, "revoked", refuses, reason.Revoked, final, fails},
 		{life.Ready, "the plan was taken back", ends, reason.PlanWithdrawn, fails, fails},
 		{life.Arming, "metadata cannot be read", look(life.IO), reason.BootMetadataIO, waits, fails},
 		{life.Arming, "not armed", tried(life.Done{Class: life.IO, Boot: metadata(full, off, "A"), BootOK: true}),
@@ -169,10 +170,12 @@ func TestWaysBack(t *testing.T) {
 	}{
 		{"health failed", reason.HealthFailed, nil, "reverted health-failed, quarantined, final"},
 		{"no soak", reason.HealthTimeout, nil, "reverted health-timeout, quarantined, final"},
-		{"only the broker was missed", reason.HealthFailed, func(s *life.State) {
-			s.Judge = life.Judge{Digest: offered, Cause: reason.HealthFailed}
-		},
-			"reverted health-failed, waits for the broker: reverts 2, fell 0"},
+		{"only the broker was missed", reason.HealthUnreachable, func(s *life.State) { s.Budget.Broker = true },
+			"reverted health-unreachable, waits for the broker: reverts 2, fell 0"},
+		{"another server was missed", reason.HealthUnreachable, nil,
+			"reverted health-unreachable, waits: reverts 2, fell 0"},
+		{"the broker was missed in the trial before", reason.NeverTried, func(s *life.State) { s.Budget.Broker = true },
+			"reverted never-tried, waits: reverts 2, fell 0"},
 		{"the loader came back once", reason.FellBack, nil, "reverted fell-back, waits: reverts 2, fell 1"},
 		{"the loader came back twice", reason.FellBack, func(s *life.State) { s.Budget.Fell = 1 },
 			"reverted fell-back, quarantined, final"},
@@ -181,8 +184,8 @@ func TestWaysBack(t *testing.T) {
 			"reverted trial-boots-exhausted, waits: reverts 2, fell 1"},
 		{"never tried", reason.NeverTried, nil, "reverted never-tried, waits: reverts 2, fell 0"},
 		{"the reboot did not come", reason.RebootFailed, nil, "reverted reboot-failed, waits: reverts 2, fell 0"},
-		{"and no attempt is left", reason.RebootFailed, func(s *life.State) { s.Budget.Reverts = 3 },
-			"reverted reboot-failed, final"},
+		{"and so for the hundredth time", reason.RebootFailed, func(s *life.State) { s.Budget.Reverts = 99 },
+			"reverted reboot-failed, waits: reverts 100, fell 0"},
 		{"an operator ended it", reason.OperatorRevert, nil, "reverted operator-revert, final"},
 		{"a technician's install", reason.RebootFailed, func(s *life.State) {
 			s.Rec.Ext.Local, s.Waiting = true, life.Waiting{}
@@ -252,4 +255,29 @@ func wayBack(next life.State, eff life.Effects) string {
 		out += ", final"
 	}
 	return out
+}
+
+// TestNothingElseQuarantines: of all the reasons for which a trial can be left, only those of the new system itself put
+// its image into the quarantine; and of all that can end a trial, nothing does that the network can make.
+func TestNothingElseQuarantines(t *testing.T) {
+	inside := map[reason.Reason]bool{reason.HealthFailed: true, reason.HealthTimeout: true,
+		reason.TrialBootsExhausted: true, reason.FellBack: true}
+	for _, why := range reason.All() {
+		s := usual(life.Reverting)
+		s.Run, s.Rec.Ext.Cause, s.Budget.Fell = "A", why, 1
+		d := life.Done{Moment: moment, Do: life.Disable{Slot: "B"}, Boot: metadata(full, off, "A"), BootOK: true}
+		next, eff := life.Step(s, d)
+		if got := len(eff.Commit.Quar) == 2; got != inside[why] {
+			t.Errorf("%s: quarantined %v", why, got)
+		}
+		if gone := next.Waiting.Digest == ""; gone != (inside[why] || why.Info().Closes) {
+			t.Errorf("%s: the offer is gone: %v", why, gone)
+		}
+	}
+	for _, v := range []life.Verdict{{Failed: "broker"}, {Failed: "soak"}, {Failed: "deadline"}} {
+		v.Moment, v.Local = moment, true
+		if s, _ := life.Step(usual(life.Trial), v); s.Rec.Ext.Cause != reason.HealthUnreachable {
+			t.Errorf("the local checks held and %q did not: %s", v.Failed, s.Rec.Ext.Cause)
+		}
+	}
 }

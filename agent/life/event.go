@@ -85,6 +85,7 @@ const (
 	Gone                // the source does not have it
 	SourceChanged       // the source has other bytes than before
 	NotDurable          // a checkpoint could not be made durable
+	Unusable            // something answers at the source's address, and not with the payload, or with a part
 )
 
 // Done is the end of an action. The classes and fields that an action fills are said with the action.
@@ -120,7 +121,7 @@ func (d Done) on() On { return d.Do.ends() }
 type HealthCheck struct {
 	Name   string
 	Err    string // "": it holds
-	Broker bool   // the check that the broker is connected: it may fail for the network's sake
+	Broker bool   // the check that the broker is connected
 }
 
 // Round is one round of health checks in which something changed.
@@ -135,6 +136,7 @@ func (Round) on() On { return OnRound }
 type Verdict struct {
 	Moment
 	Healthy bool
+	Local   bool   // all that no network can make fail held for the whole of the soak, up to now
 	Failed  string // what failed: a check's name, "soak", "uptime" or "deadline"
 	Text    string // its error
 	Took    time.Duration

@@ -25,7 +25,7 @@ func TestFlows(t *testing.T) {
 	}{
 		{"update", "a healthy image is installed and confirmed", "", nil},
 		{"sick", "the new system fails its health check, is left and quarantined", "sick", nil},
-		{"broker-away", "the new system does not reach the broker: the old one finds out whose fault it is",
+		{"broker-away", "the new system does not reach the broker: it is tried again when the broker is there",
 			"broker", nil},
 		{"wrong-bytes", "the server sends other bytes: once more from zero", "write-corrupt", nil},
 		{"read-back-differs", "the slot does not hold what was written: once more from zero", "check-mismatch", nil},

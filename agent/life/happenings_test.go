@@ -145,7 +145,8 @@ var events = func() []happening {
 	}{
 		{"healthy", life.Verdict{Healthy: true, Took: 20*time.Second + 300*time.Microsecond}},
 		{"sick", life.Verdict{Failed: "service", Text: "down", Checks: checks}},
-		{"sick for the broker", life.Verdict{Failed: "broker", Text: "away", Checks: checks[1:]}},
+		{"sick for the broker", life.Verdict{Local: true, Failed: "broker", Text: "away", Checks: checks[1:]}},
+		{"sick for another server", life.Verdict{Local: true, Failed: "cloud", Text: "away"}},
 		{"sick, and nothing is checked", life.Verdict{Failed: "uptime"}},
 		{"no soak", life.Verdict{Failed: "soak", Checks: checks[2:]}},
 	} {

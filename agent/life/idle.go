@@ -12,6 +12,7 @@ const tending = "cannot look after the boot metadata"
 func tend(t *turn) {
 	t.First = t.TendAt == 0
 	t.TendAt, t.Tending, t.Invalid = t.now()+tendEvery, true, false
+	t.settleWear()
 	if t.Tally.Dirty {
 		t.quar(Save{})
 	}
@@ -148,9 +149,14 @@ func (t *turn) wake() {
 	if t.Waiting.Digest == "" || len(t.Safe) > 0 {
 		return
 	}
-	t.RetryAt = max(t.now(), 1)
-	if n := t.Waiting.Budget.Failures; n > 0 {
-		t.RetryAt += backoff(n, t.Dev.RetryMax)
+	b := t.Waiting.Budget
+	switch {
+	case b.Failures == 0:
+		t.RetryAt = max(t.now(), 1)
+	case t.RetryAt == 0:
+		// After a start nobody knows how long it has waited already, and a device may be up for less than the
+		// longest back-off each time. What comes in later makes it wait neither shorter nor longer.
+		t.RetryAt = max(t.now(), 1) + min(b.backoff(t.Dev.RetryMax), t.Dev.RetryMax)
 	}
 }
 
@@ -168,30 +174,10 @@ func documented(t *turn) {
 	}
 }
 
-// judgeOnline: the old system reaches the broker, and the new one did not.
-func judgeOnline(t *turn) {
-	j := t.Judge
-	t.quar(Bar(j))
-	t.Judge = Judge{}
-	t.note(evidence.Event{Kind: evidence.KindVerdict, Reason: reason.Quarantined, Manifest: j.Digest,
-		Detail: detail("why", "the old system reaches the broker, the new one did not")})
-}
-
-// judgeOffline: the old system cannot reach it either, for as long as a trial may take.
-func judgeOffline(t *turn) {
-	j := t.Judge
-	t.Judge = Judge{}
-	t.note(evidence.Event{Kind: evidence.KindVerdict, Reason: j.Cause, Manifest: j.Digest,
-		Detail: detail("why", "the old system does not reach the broker either; not quarantined")})
-}
-
 func idleWait(t *turn) {
 	until := t.TendAt
 	if t.RetryAt > 0 {
 		until = min(until, max(t.RetryAt, t.now()))
-	}
-	if t.Judge.Digest != "" {
-		until = min(until, t.now()+judgeEvery)
 	}
 	t.do(Wait{Until: until, Requests: true, Messages: t.Dev.Inbox && len(t.Safe) == 0, Missed: true})
 }

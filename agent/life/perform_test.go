@@ -251,7 +251,7 @@ func (w *world) prove() life.Event {
 		v.Healthy, v.Failed, v.Text, v.Checks = false, "service", "down",
 			[]life.HealthCheck{{Name: "service", Err: "down"}}
 	case w.fails("broker"):
-		v.Healthy, v.Failed, v.Text, v.Checks = false, "broker", "away",
+		v.Healthy, v.Local, v.Failed, v.Text, v.Checks = false, true, "broker", "away",
 			[]life.HealthCheck{{Name: "service"}, {Name: "broker", Err: "away", Broker: true}}
 	case w.fails("soak"):
 		v.Healthy, v.Failed = false, "soak"

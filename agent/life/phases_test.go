@@ -192,43 +192,6 @@ func TestSafeTrial(t *testing.T) {
 	}
 }
 
-// TestJudging: whether an image that did not reach the broker is to blame is known when the old system does, or when it
-// has not for as long as a trial may take; not in boot-safe mode, in which nobody may connect.
-func TestJudging(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		online bool
-		safe   bool
-		limit  time.Duration
-		want   string
-	}{
-		{"online", true, false, 2 * time.Minute, "quarantined true"},
-		{"offline long enough", false, false, now - 1, "health-failed false"},
-		{"offline to the last moment", false, false, now, ""},
-		{"boot-safe mode, online", true, true, 2 * time.Minute, ""},
-		{"boot-safe mode, offline", false, true, 2 * time.Minute, ""},
-	} {
-		s := usual(life.Idle)
-		s.Judge, s.Dev.Deadline = life.Judge{Digest: offered, Images: []string{"sha256:99"},
-			Cause: reason.HealthFailed}, c.limit
-		if c.safe {
-			s.Safe = []string{"line 3: unknown key"}
-		}
-		next, eff := life.Step(s, life.Begun{Moment: life.Moment{Uptime: now, Online: c.online}})
-		got := ""
-		for _, e := range eff.Commit.Events {
-			barred := slices.ContainsFunc(eff.Commit.Quar, func(q life.QuarOp) bool {
-				b, ok := q.(life.Bar)
-				return ok && b.Digest == offered && len(b.Images) == 1
-			})
-			got = fmt.Sprint(e.Reason, " ", barred)
-		}
-		if got != c.want || (next.Judge.Digest == "") != (c.want != "") {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
-	}
-}
-
 // TestBrokerFirst: an offer whose trial failed for want of the broker is not tried again before the broker is there.
 func TestBrokerFirst(t *testing.T) {
 	s := usual(life.Idle)

@@ -105,6 +105,7 @@ func writeFirst(t *turn) { t.do(Write{0}) }
 
 func wrote(t *turn) {
 	e := t.e.(Done)
+	t.wore(e)
 	if !e.Skipped {
 		d := detail("written", fmt.Sprint(e.Written), "fetched", fmt.Sprint(e.Fetched),
 			"resumed-from", fmt.Sprint(e.Resumed))
@@ -132,6 +133,7 @@ var writeReasons = map[Class]reason.Reason{
 	Gone:          reason.SourceGone,
 	Mismatch:      reason.ImageCorrupt,
 	SourceChanged: reason.SourceChanged,
+	Unusable:      reason.SourceUnusable,
 }
 
 // writeFailed decides the fate of a failed download or write: try again, begin again, or give up.
@@ -141,8 +143,9 @@ func writeFailed(t *turn) {
 	if !ok {
 		why = reason.SourceUnreachable
 	}
+	t.wore(e)
 	switch e.Class {
-	case Running, NoKey, NoCopy, NoFile, Forbidden:
+	case NoCopy, NoFile:
 		t.fail(why, e.Text)
 	case Medium:
 		t.give(why, e.Text, true, DropCheckpoints{})
@@ -163,8 +166,8 @@ func writeFailed(t *turn) {
 	}
 }
 
-// rewrite counts another write from zero; false when there was one already.
-func (t *turn) rewrite() bool { return t.charge(Rewrites) }
+// rewrite counts another write from zero; false when there was one already, or the slot is worn enough.
+func (t *turn) rewrite() bool { return !t.worn() && t.charge(Rewrites) }
 
 // fromZero writes the target once more from its first byte.
 func (t *turn) fromZero(why reason.Reason, component, text string) {
@@ -174,6 +177,7 @@ func (t *turn) fromZero(why reason.Reason, component, text string) {
 	}
 	t.Rec.Ext.Images = Content{}.there(t.Rec.Ext.Images) // nothing that is there counts any more
 	t.ops(DropCheckpoints{})
+	t.Budget.Whole = false
 	t.move(Writing, why, evidence.Event{Component: component, Detail: d})
 }
 
@@ -188,6 +192,10 @@ func checkFailed(t *turn) {
 		t.give(reason.SlotBusy, e.Text, true)
 	case e.Class != Mismatch:
 		t.give(reason.SlotIO, e.Text, true, DropCheckpoints{})
+	case t.Budget.Whole && !t.worn():
+		// A system that was on trial writes to its own slot: that accuses nobody.
+		t.Budget.Whole = false
+		t.fromZero(reason.None, e.Component, "the slot has changed since its trial")
 	case t.Rec.Ext.Revert || t.Rec.Ext.Local || !t.rewrite():
 		t.give(reason.ReadBackMismatch, e.Text, true, DropCheckpoints{})
 	default:

@@ -40,7 +40,8 @@ type Stored struct {
 	Rec       Record
 	Budget    Budget // of the update in progress
 	Waiting   Waiting
-	Judge     Judge
+	Barred    Barred
+	Wear      int // thousandths of an image that were written in vain, see wear.go
 	Floors    Floors
 	Slots     [2]Content    // what each slot of Device.Slots is known to hold
 	Counter   string        // origin of the hardware counter that guards the device
@@ -62,12 +63,12 @@ type Waiting struct {
 	Budget     Budget
 }
 
-// Judge is an open question: a trial failed because the broker was out of reach. Whether the image is
-// to blame is known once the old system reaches the broker, or cannot reach it either.
-type Judge struct {
-	Digest string        `cbor:"1,keyasint"` // "" for none
-	Images []string      `cbor:"2,keyasint"`
-	Cause  reason.Reason `cbor:"3,keyasint"`
+// Barred is the offer of the network that was quarantined last. It is kept, so that it is taken again when it
+// is given back, whether or not anybody offers it again.
+type Barred struct {
+	Envelope []byte `cbor:"1,keyasint"`
+	Digest   string `cbor:"2,keyasint"` // "" for none
+	Sequence uint64 `cbor:"3,keyasint"`
 }
 
 // Content is what the agent knows a slot to hold. It is dropped before the slot is written. Key 6 was
@@ -163,6 +164,7 @@ type Live struct {
 	BailWhy  string        // what the journal said
 	TendAt   time.Duration // uptime at which idle looks after the boot metadata; 0: now
 	RetryAt  time.Duration // uptime at which the waiting offer is decided again; 0: none
+	WearAt   time.Duration // uptime up to which Wear is settled
 	Lapses   int           // looks in a row that failed
 	Failed   int           // commits in a row that failed
 	Tried    int           // confirmations in a row that failed, or readings of the metadata
@@ -189,9 +191,6 @@ func (s *State) other(name bootctl.Slot) bootctl.Slot { return s.Dev.Slots[1-s.i
 func (s *State) limits() Limits {
 	return Limits{MaxBoots: s.Dev.MaxBoots, Reverting: s.Rec.Phase == Reverting}
 }
-
-// judged tells whether the update in progress is the subject of the open question.
-func (s *State) judged() bool { return s.Judge.Digest != "" && s.Judge.Digest == s.Rec.Digest }
 
 // Rate bounds records of offers that nobody vouches for: each body once while it is remembered, over
 // restarts too, for brokers hand retained ones in again and again; and no more than garbageRate in an
@@ -295,8 +294,10 @@ type (
 	}
 	// DropFinal forgets a final verdict.
 	DropFinal struct{ Digest string }
-	// PutJudge opens or, with no digest, closes the open question.
-	PutJudge struct{ Judge Judge }
+	// PutBarred keeps the offer that was quarantined last or, with no digest, forgets it.
+	PutBarred struct{ Barred Barred }
+	// PutWear says how much was written in vain.
+	PutWear struct{ Wear int }
 	// PutCounter remembers which counter guards the device.
 	PutCounter struct{ Origin string }
 	// PutSeen replaces the list of unverifiable offers on record.
@@ -324,7 +325,8 @@ func (PutFloors) Operation()       {}
 func (Bind) Operation()            {}
 func (PutFinal) Operation()        {}
 func (DropFinal) Operation()       {}
-func (PutJudge) Operation()        {}
+func (PutBarred) Operation()       {}
+func (PutWear) Operation()         {}
 func (PutCounter) Operation()      {}
 func (PutSeen) Operation()         {}
 func (PutApproved) Operation()     {}

@@ -156,18 +156,11 @@ var others = func() []otherwise {
 			s.Waiting.Rules, s.Rules = "outside-window", "outside-window"
 		}},
 		{"it waits with the same words", func(s *life.State) { s.Waiting.Said, s.Rules = "said", "low-battery" }},
-		{"judged", func(s *life.State) {
-			s.Judge = life.Judge{Digest: offered, Images: []string{"sha256:99"}, Cause: reason.HealthFailed}
-		}},
-		{"judged, and the start was long ago", func(s *life.State) {
-			s.Judge, s.Dev.Deadline = life.Judge{Digest: offered, Images: []string{"sha256:99"},
-				Cause: reason.HealthTimeout}, 11*time.Hour
-		}},
-		{"judged to the last moment", func(s *life.State) {
-			s.Judge, s.Dev.Deadline = life.Judge{Digest: offered, Cause: reason.HealthTimeout}, now
-		}},
-		{"another one is judged", func(s *life.State) {
-			s.Judge = life.Judge{Digest: "sha256:5555", Cause: reason.HealthFailed}
+		{"written in vain", func(s *life.State) { s.Wear, s.WearAt = 5000, now }},
+		{"written in vain too often", func(s *life.State) { s.Wear, s.WearAt = 5001, now }},
+		{"written in vain long ago", func(s *life.State) { s.Wear = 9000 }},
+		{"in the slot already", func(s *life.State) {
+			s.Wear, s.WearAt, s.Waiting.Budget.Whole, s.Budget.Whole = 9000, now, true, true
 		}},
 		{"permitted", func(s *life.State) { s.Permitted = offered }},
 		{"another one is permitted", func(s *life.State) { s.Permitted = "sha256:5555" }},

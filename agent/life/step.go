@@ -113,8 +113,11 @@ func changes(old, next *State) []Op {
 	if !reflect.DeepEqual(old.Waiting, next.Waiting) {
 		ops = append(ops, PutWaiting{next.Waiting})
 	}
-	if old.Judge.Digest != next.Judge.Digest || old.Judge.Cause != next.Judge.Cause {
-		ops = append(ops, PutJudge{next.Judge})
+	if old.Barred.Digest != next.Barred.Digest {
+		ops = append(ops, PutBarred{next.Barred})
+	}
+	if old.Wear != next.Wear {
+		ops = append(ops, PutWear{next.Wear})
 	}
 	if !slices.Equal(old.Floors, next.Floors) {
 		ops = append(ops, PutFloors{next.Floors})

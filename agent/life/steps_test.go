@@ -92,12 +92,12 @@ var starts = []func() *world{
 			Said: "slot-io-error", Budget: life.Budget{Digest: offered, Failures: 5, Costly: 3, Fell: 1, Reverts: 3}}
 		return w
 	},
-	func() *world { // one that waits for the broker, and is judged
+	func() *world { // one that waits for the broker
 		w := newWorld()
 		w.s.Have = true
 		w.s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2,
-			Reason: reason.HealthFailed, Budget: life.Budget{Digest: offered, Failures: 1, Reverts: 1, Broker: true}}
-		w.s.Judge = life.Judge{Digest: offered, Images: []string{"sha256:99"}, Cause: reason.HealthFailed}
+			Reason: reason.HealthUnreachable,
+			Budget: life.Budget{Digest: offered, Failures: 1, Reverts: 1, Broker: true}}
 		return w
 	},
 	func() *world { // what was left open
@@ -110,7 +110,7 @@ var starts = []func() *world{
 		w.s = life.Stored{Have: true,
 			Rec: life.Record{Phase: life.Arming, Target: "B", Digest: offered,
 				Ext: life.Ext{Sequence: 2, Images: images, Tries: 3}},
-			Budget: life.Budget{Digest: offered, Arms: 4, Rewrites: 1, Untried: 1, Reboots: 3}}
+			Budget: life.Budget{Digest: offered, Arms: 3, Rewrites: 1, Untried: 1, Reboots: 3}}
 		w.s.Waiting = life.Waiting{Envelope: []byte("envelope"), Digest: offered, Sequence: 2,
 			Budget: life.Budget{Digest: offered}}
 		w.boot["B"], w.holds["B"] = bootctl.SlotState{}, 2

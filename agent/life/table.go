@@ -40,10 +40,6 @@ var table = []Row{
 	{Idle, OnOrigin, "", "record which counter guards the device; do what is pending", []Phase{Idle}, nil, tendOrigin},
 	{Idle, OnRaised, "", "what was pending is done", []Phase{Idle}, nil, tendRaised},
 	{Idle, OnNotTaken, "while looking after the boot metadata", "again soon", nil, isTending, tendNotTaken},
-	{Idle, OnBegin, "a failed trial is judged, and the broker is online", "quarantine", nil,
-		judgingOnline, judgeOnline},
-	{Idle, OnBegin, "a failed trial is judged, and the broker was away for as long as a trial may take",
-		"do not quarantine", nil, judgingOver, judgeOffline},
 	{Idle, OnBegin, "", "wait for an offer, a request, or the time to decide again", nil, nil, idleWait},
 	{Idle, OnDue, "it is time to decide the waiting offer again", "verify and decide it", nil, timeToRetry, retry},
 	{Idle, OnAsked, "revert", "take the other slot up as if it had just been written", []Phase{Checking},
@@ -54,6 +50,8 @@ var table = []Row{
 	{Idle, OnDecided, "it has a final verdict", "nothing", nil, isSettled, settled},
 	{Idle, OnDecided, "it failed, and its back-off is not over", "nothing", nil, isEarly, early},
 	{Idle, OnDecided, "a newer one waits", "leave it aside", nil, isPassed, passed},
+	{Idle, OnDecided, "install, and the slot was written in vain as often as is good for it", "let it wait", nil,
+		tooWorn, waitWorn},
 	{Idle, OnDecided, "install", "record the decision", nil, decided(Install), decidedInstall},
 	{Idle, OnTaken, "", "begin: name manifest and target in the record", []Phase{Preparing}, nil, begin},
 	{Idle, OnDecided, "defer", "let it wait", nil, decided(Defer), deferOffer},
@@ -157,8 +155,8 @@ var table = []Row{
 	{Trial, OnVerdict, "healthy", "go on", []Phase{Confirming}, healthy, toConfirming},
 	{Trial, OnVerdict, "sick, and somebody confirmed it already", "record it; go on", []Phase{Sealing},
 		already, sickAndConfirmed},
-	{Trial, OnVerdict, "only the broker is missed", "leave it, to be judged in the old system", []Phase{Reverting},
-		onlyBroker, toBeJudged},
+	{Trial, OnVerdict, "only what is beyond the device is missed", "leave it; it is not to blame", []Phase{Reverting},
+		onlyRemote, unreached},
 	{Trial, OnVerdict, "sick", "leave it", []Phase{Reverting}, nil, sick},
 
 	{Confirming, OnBegin, "the daemon has just started", "take up what the power cut left, as Reconcile says",
@@ -212,11 +210,6 @@ func safeTrial(t *turn) bool { return len(t.Safe) > 0 && (!t.Rec.Ext.Synthetic |
 func timeToTend(t *turn) bool  { return t.now() >= t.TendAt }
 func timeToRetry(t *turn) bool { return t.RetryAt > 0 && t.now() >= t.RetryAt }
 func isTending(t *turn) bool   { return t.Tending }
-func judging(t *turn) bool     { return t.Judge.Digest != "" && len(t.Safe) == 0 }
-func judgingOnline(t *turn) bool {
-	return judging(t) && t.e.moment().Online
-}
-func judgingOver(t *turn) bool { return judging(t) && t.now() > t.Dev.Deadline }
 
 func isUnverified(t *turn) bool { return t.e.(Decided).Ruling.Unverified }
 func isSettled(t *turn) bool    { return t.e.(Decided).Ruling.Settled != "" }

@@ -74,25 +74,22 @@ func sickAndConfirmed(t *turn) {
 	sealExternally(t)
 }
 
-// onlyBroker: nothing fails but the connection to the broker, which may be the network's fault.
-func onlyBroker(t *turn) bool {
-	n := 0
-	for _, c := range t.e.(Verdict).Checks {
-		if c.Err != "" && !c.Broker {
-			return false
-		}
-		if c.Err != "" {
-			n++
-		}
-	}
-	return n > 0
-}
+// onlyRemote: what can be known without the network held, for as long as it has to. Whatever else did not
+// may be the work of somebody on the network, and says nothing about the image (loss 24).
+func onlyRemote(t *turn) bool { return t.e.(Verdict).Local }
 
-// toBeJudged: whether the image is to blame is found out in the old system (loss 24).
-func toBeJudged(t *turn) {
-	why, text := t.e.(Verdict).why()
-	t.Judge = Judge{Digest: t.Rec.Digest, Images: t.imageTexts(), Cause: why}
-	t.back(why, text)
+// unreached leaves a system that did not reach something beyond the device. It is tried again, later and
+// later; where the broker was missed, not before it is there again.
+func unreached(t *turn) {
+	_, text := t.e.(Verdict).why()
+	t.Budget.Broker = false
+	for _, c := range t.e.(Verdict).Checks {
+		t.Budget.Broker = t.Budget.Broker || c.Broker && c.Err != ""
+	}
+	if t.Waits() {
+		t.Waiting.Budget.Broker = t.Budget.Broker
+	}
+	t.back(reason.HealthUnreachable, text)
 }
 
 func sick(t *turn) {

@@ -18,8 +18,8 @@ func leftDisabled(t *turn) {
 	t.reverted(e.Class != OK)
 }
 
-// reverted ends the way back in the old slot: the digest is quarantined where the image is to blame,
-// else the offer waits for another attempt, of which there are not many (I8).
+// reverted ends the way back in the old slot. Where the image is to blame, it has a final verdict for as long
+// as it is quarantined, and is kept apart, to be given back; else it waits for another attempt (I8).
 func (t *turn) reverted(disablePending bool) {
 	cause := t.Rec.Ext.Cause
 	t.bar(cause)
@@ -30,25 +30,36 @@ func (t *turn) reverted(disablePending bool) {
 	if disablePending {
 		e.pending = reason.DisablePending
 	}
-	b, left := t.Budget.Charge(Reverts, t.limits())
-	if left && t.Waits() && !t.blamed(cause) && !cause.Info().Closes && !t.Rec.Ext.Local && !t.Rec.Ext.Revert {
-		b, _ = b.Charge(Failures, t.limits())
-		if cause.Info().Blame.FallsBack() {
-			b, _ = b.Charge(Fell, t.limits())
-		}
-		b.Broker = t.judged()
-		t.quar(Count{}) // another attempt counts its boots from the beginning
-		t.again(b, cause, string(cause))
-		t.ops(DropCheckpoints{})
+	switch {
+	case !t.Waits() || cause.Info().Closes || t.Rec.Ext.Local || t.Rec.Ext.Revert:
+	case t.blamed(cause):
+		t.Barred = Barred{Envelope: t.Waiting.Envelope, Digest: t.Waiting.Digest, Sequence: t.Waiting.Sequence}
+		e.final = true
+	default:
+		t.afterTrial(cause)
 		e.keep = true
 	}
 	t.end(e)
 }
 
+// afterTrial lets an update wait that was armed and left, and that is not to blame. What was written stays:
+// where it is still there, it is armed again without being written.
+func (t *turn) afterTrial(cause reason.Reason) {
+	b, _ := t.Budget.Charge(Reverts, t.limits())
+	b, _ = b.Charge(Failures, t.limits())
+	if cause.Info().Blame.FallsBack() {
+		b, _ = b.Charge(Fell, t.limits())
+	}
+	b.Broker = b.Broker && cause == reason.HealthUnreachable
+	b.Whole = t.Rec.Ext.Tries > 0
+	t.quar(Count{}) // another attempt counts its boots from the beginning
+	t.again(b, cause, string(cause))
+}
+
 // blamed: the cause lies in the image for certain. A fall-back after a single boot may have been a
 // power cut: the second one counts.
 func (t *turn) blamed(cause reason.Reason) bool {
-	if t.judged() || t.Rec.Digest == "" {
+	if t.Rec.Digest == "" {
 		return false
 	}
 	_, first := t.Budget.Charge(Fell, t.limits())

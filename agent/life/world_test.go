@@ -79,7 +79,9 @@ func (w *world) off() *world {
 func (w *world) key() string {
 	s := w.s
 	s.Rec.Ext.BootID, s.Rec.Ext.Began = "", 0
-	s.Budget.Failures, s.Waiting.Budget.Failures = min(s.Budget.Failures, 7), min(s.Waiting.Budget.Failures, 7)
+	for _, b := range []*life.Budget{&s.Budget, &s.Waiting.Budget} { // beyond, the back-off is the longest
+		b.Failures, b.Costly, b.Reverts = min(b.Failures, 7), min(b.Costly, 5), min(b.Reverts, 5)
+	}
 	return fmt.Sprintf("%+v %+v %s %v %d %v %d", s, w.boot, w.first, w.holds, w.count, w.final, w.bars)
 }
 
@@ -312,8 +314,8 @@ func (w *world) commit(next *life.State, eff life.Effects) bool {
 			w.ends = append(w.ends, op.Ending)
 		}
 	}
-	for c, b := range map[life.Counter]int{life.Boots: 4, life.Rewrites: 1, life.Arms: 99, life.Untried: 1,
-		life.Reboots: 7, life.Costly: 3, life.Fell: 2, life.Reverts: 3} {
+	for c, b := range map[life.Counter]int{life.Boots: 4, life.Rewrites: 1, life.Arms: 3, life.Untried: 1,
+		life.Reboots: 7, life.Fell: 2} {
 		if n := counter(next.Budget, c); n > b {
 			w.wrong("I8: counter %d is %d", c, n)
 		}

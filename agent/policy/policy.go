@@ -115,9 +115,6 @@ type Own struct {
 	Hold    bool   // it is not proven which slot runs, or the agent holds everything
 	Stayed  bool   // the running system has failed its trial, and there is no slot to go back to
 	Journal Room
-	// Judging is why the last trial of this manifest failed, while it is not known yet whether its
-	// image was to blame or the broker; "" = no such question is open. It holds up network offers.
-	Judging reason.Reason
 }
 
 // Room is space in the journal, in bytes.
@@ -229,11 +226,7 @@ func Decide(o Offer, s Standing, p campaign.Permit, f Facts) Decision {
 		d.Needs, d.Carries = needs(q.update.Installs), q.carries
 	}
 	d.Findings = append(d.Findings, f.Own.against()...)
-	if d.Outcome = outcome(d.Findings); d.Outcome == Install && f.Own.Judging != reason.None && !o.Local {
-		d.Findings = []Finding{found(f.Own.Judging, "waiting to see whether the old system reaches the broker")}
-		d.Outcome = Defer
-	}
-	if d.Outcome == Install {
+	if d.Outcome = outcome(d.Findings); d.Outcome == Install {
 		d.Plan = Plan{m: o.Manifest, installs: q.update.Installs, carries: q.carries}
 	}
 	return d

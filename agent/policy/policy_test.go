@@ -408,23 +408,3 @@ func TestOwn(t *testing.T) {
 		}
 	}
 }
-
-// TestJudging: a manifest whose image may be to blame waits, where nothing else stands against it; a
-// technician need not.
-func TestJudging(t *testing.T) {
-	s := good()
-	s.facts.Own.Judging = reason.HealthFailed
-	d := s.decide(t)
-	if want := []policy.Finding{{reason.HealthFailed, "waiting to see whether the old system reaches " +
-		"the broker", false, time.Minute}}; !slices.Equal(d.Findings, want) {
-		t.Errorf("%+v", d.Findings)
-	}
-	s.local = true
-	if d = s.decide(t); d.Outcome != policy.Install {
-		t.Errorf("at the console: %+v", d.Findings)
-	}
-	s.local, s.facts.Own.Stayed = false, true
-	if d = s.decide(t); told(d) != "running-unconfirmed" {
-		t.Errorf("beside another: %+v", d.Findings)
-	}
-}

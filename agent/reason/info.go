@@ -1,6 +1,10 @@
 package reason
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Info says what a Reason means to a person, and what it decides: the fate of an offer or an update.
 // Nothing else decides a fate by a word; the zero value of each field is the harmless one.
@@ -31,8 +35,8 @@ type Info struct {
 	Retry time.Duration
 	// Blame tells whether a trial that ended for this reason quarantines its image.
 	Blame Blame
-	// Costly: it has used up a download, a part of the flash's life, or a reboot. Only so many of
-	// these are borne for one update.
+	// Costly: it has used up a download, a part of the flash's life, or a reboot. What fails for it is
+	// tried again later than what does not.
 	Costly bool
 	// Quiet: a refusal for this reason is recorded as evidence and not shown to a person as the newest
 	// offer that was refused: a broker hands in offers for others, and old ones, all the time.
@@ -117,3 +121,6 @@ func (r Reason) Valid() bool {
 	}
 	return true
 }
+
+// All lists every word of this version, sorted.
+func All() []Reason { return slices.Sorted(maps.Keys(table)) }

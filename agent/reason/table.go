@@ -5,14 +5,20 @@ import "time"
 // table has one entry for every constant of this package; a test compares them with the source, and
 // another one holds every fate.
 //
-// Final follows one rule: what cannot change while the envelope stays the same is final. Two
-// entries need their reason. AlreadyInstalled is final, else an operator's revert would be undone
-// by the offer that was waiting. VersionCondition is not: after another update the same offer may
-// be the right next step.
+// Final follows one rule: only what the signed manifest itself says, compared with what cannot change
+// on this device, is final. What an answer, a redirect, a resolver, a clock, a file, a medium or a
+// broker says may pass: it is tried again, later and later, and never given up. So the verdicts on
+// the device's kind, slots and floor are final, and Expired, the sources, the decryption key and the
+// slot's medium are not. Quarantined is final for as long as the image is; a person can give it back.
+// AlreadyInstalled is final, else an operator's revert would be undone by the offer that was waiting.
+// VersionCondition is not: after another update the same offer may be the right next step. Revoked is
+// the word of the trust root's owner.
 //
-// Blame is kept narrow, because a quarantined digest is a blocked update: ImageCorrupt means
-// that some server sent other bytes than the manifest names, which says nothing about the image
-// that the manifest names, and would let whoever sits on the path block a good update.
+// Blame is kept narrow, because a quarantined digest is a blocked update: only what happens inside the
+// new system, where nobody on the network can make it happen. ImageCorrupt means that some server
+// sent other bytes than the manifest names, and HealthUnreachable that something beyond the device did
+// not answer: neither says anything about the image, and either would let whoever sits on the path block
+// a good update.
 var table = map[Reason]Info{
 	None: {
 		Says:   "Nothing is wrong.",
@@ -51,9 +57,9 @@ var table = map[Reason]Info{
 		Advice:     "Install the version in between first. This update is then looked at again.",
 	},
 	Expired: {
-		Final:  true,
-		Says:   "The update has expired.",
-		Advice: "Publish a newer update, or check the device's date.",
+		StepsAside: true,
+		Says:       "The update has expired.",
+		Advice:     "Publish a newer update, or check the device's date. It is looked at again when the date changes.",
 	},
 	ClockUnknown: {
 		Says:   "A rule needs the date or the time of day, and the device does not know it.",
@@ -61,8 +67,8 @@ var table = map[Reason]Info{
 	},
 	Quarantined: {
 		Final:  true,
-		Says:   "This image failed on this device before and is not tried again.",
-		Advice: "Look in the history for the cause, and publish a corrected image.",
+		Says:   "This image failed on this device before.",
+		Advice: "Look in the history for the cause, and publish a corrected image; or run `ratchet retry`.",
 	},
 	AlreadyInstalled: {
 		Final: true, Quiet: true, Satisfied: true,
@@ -116,17 +122,19 @@ var table = map[Reason]Info{
 		Advice: "Run `ratchet-release inspect` on the manifest to see the condition.",
 	},
 	SourceNotAllowed: {
-		Final:  true,
 		Says:   "The device may not download from the image's address.",
-		Advice: "Publish the image at an allowed address: https, not loopback, not a local file.",
+		Advice: "Publish the image at an allowed address (https), or allow the address in the configuration.",
 	},
 	NoSpace: {
 		Retry:  time.Hour,
 		Says:   "There is no room for the records that an update needs.",
 		Advice: "Free some space in the state directory. The update waits.",
 	},
+	WriteLimit: {
+		Says:   "The slot was written in vain so often that writing it again would wear it out.",
+		Advice: "Find out why the updates before failed. It goes on by itself, or with `ratchet retry`.",
+	},
 	Superseded: {
-		Final:  true,
 		Says:   "A newer update has taken its place.",
 		Advice: "Nothing to do.",
 	},
@@ -252,7 +260,7 @@ var table = map[Reason]Info{
 
 	// Refusals of the manifest itself.
 	EnvelopeMalformed: {
-		Final:  true,
+		Final: true, ThisCopy: true,
 		Says:   "What the device received is not a well-formed update manifest.",
 		Advice: "Publish the file that `ratchet-release sign` wrote, unchanged.",
 	},
@@ -267,7 +275,7 @@ var table = map[Reason]Info{
 		Advice: "Sign it with a key that the device trusts: `ratchet status` shows its keys, or its trust root.",
 	},
 	DigestMismatch: {
-		Final:  true,
+		Final: true, ThisCopy: true,
 		Says:   "The manifest is not the one that was signed.",
 		Advice: "Treat it as an attack until shown otherwise. Publish the signed file again.",
 	},
@@ -277,7 +285,6 @@ var table = map[Reason]Info{
 		Advice: "Run `ratchet-release inspect` on it, and build it for this version of the agent.",
 	},
 	DecryptionKeyMissing: {
-		Final:  true,
 		Says:   "The image is encrypted, and this device does not have the key.",
 		Advice: "Encrypt it for the device's public key, or give the device the decryption key that it names.",
 	},
@@ -300,6 +307,10 @@ var table = map[Reason]Info{
 		Costly: true,
 		Says:   "The image changed on the server during the download.",
 		Advice: "Never replace a published image. Release a new one.",
+	},
+	SourceUnusable: {
+		Says:   "Something answers at the image's address, and not with the image.",
+		Advice: "Look for a portal, a proxy or a DNS filter on the way, and for an upload that is not complete.",
 	},
 	ImageCorrupt: {
 		Costly: true,
@@ -334,14 +345,18 @@ var table = map[Reason]Info{
 		Advice: "Find the program (fw_setenv, a mark-good unit), and stop it.",
 	},
 	HealthFailed: {
-		Blame: Image, Retry: time.Minute,
+		Blame:  Image,
 		Says:   "The new system did not pass its health checks.",
 		Advice: "Look in the history for the check that failed, and correct the image.",
 	},
 	HealthTimeout: {
-		Blame: Image, Retry: time.Minute,
+		Blame:  Image,
 		Says:   "The new system did not become healthy in time.",
 		Advice: "Look in the history for the check that was still open. Correct the image or the deadline.",
+	},
+	HealthUnreachable: {
+		Says:   "The new system did not reach something beyond the device that its health checks need.",
+		Advice: "Check the broker, the network and the servers that the checks ask. The update is tried again.",
 	},
 	TrialBootsExhausted: {
 		Blame:  ImageIfTriedOften,

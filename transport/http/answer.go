@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"fmt"
 	nethttp "net/http"
 	"net/textproto"
@@ -57,7 +58,7 @@ func judge(r *nethttp.Response, w want) (answer, *trouble) {
 			cr.total == w.off && w.size == 0 {
 			return answer{length: 0, total: w.off, validator: w.validator}, nil
 		}
-		return answer{}, final("%w: it ends before byte %d", transport.ErrChanged, w.off)
+		return answer{}, final("%w: it ends before byte %d", transport.ErrUnusable, w.off)
 	case c == nethttp.StatusRequestTimeout, c == nethttp.StatusTooEarly, c == nethttp.StatusTooManyRequests, c >= 500:
 		t := passing("server answers %d", c)
 		t.after = parseRetryAfter(r.Header, time.Now())
@@ -75,17 +76,15 @@ func judgeWhole(r *nethttp.Response, w want) (answer, *trouble) {
 		return answer{}, t
 	}
 	a := answer{length: r.ContentLength, total: r.ContentLength, validator: validatorOf(r.Header)}
-	if w.off > 0 && (a.validator == "" || a.validator != w.validator) {
+	if w.off > 0 && w.validator != "" && a.validator != w.validator {
 		return answer{}, final("%w: validator was %s, now it is %s",
 			transport.ErrChanged, or(w.validator), or(a.validator))
 	}
 	switch {
 	case w.size > 0 && a.length >= 0 && a.length != w.size:
-		return answer{}, final("%w: payload has %d bytes, the manifest says %d",
-			transport.ErrForbidden, a.length, w.size)
+		return answer{}, final("%w: it has %d bytes, expected were %d", transport.ErrUnusable, a.length, w.size)
 	case a.length > w.max:
-		return answer{}, final("%w: payload has %d bytes, at most %d are allowed",
-			transport.ErrForbidden, a.length, w.max)
+		return answer{}, final("%w: it has %d bytes, at most %d are allowed", transport.ErrUnusable, a.length, w.max)
 	}
 	if w.size > 0 {
 		a.total, a.length = w.size, w.size
@@ -94,7 +93,7 @@ func judgeWhole(r *nethttp.Response, w want) (answer, *trouble) {
 		a.skip = w.off
 		if a.length >= 0 {
 			if a.length -= w.off; a.length < 0 {
-				return answer{}, final("%w: it ends before byte %d", transport.ErrChanged, w.off)
+				return answer{}, final("%w: it ends before byte %d", transport.ErrUnusable, w.off)
 			}
 		}
 	}
@@ -109,10 +108,11 @@ func judgePart(r *nethttp.Response, w want) (answer, *trouble) {
 	if t := encoded(r); t != nil {
 		return answer{}, t
 	}
+	before := w.validator
 	for field, v := range map[string]string{"ETag": r.Header.Get("ETag"),
 		"Last-Modified": r.Header.Get("Last-Modified")} {
 		// A part need not repeat the validator, since If-Range has held; a different one is a lie.
-		if v != "" && strings.HasPrefix(w.validator, `"`) == (field == "ETag") && v != w.validator {
+		if v != "" && before != "" && strings.HasPrefix(before, `"`) == (field == "ETag") && v != before {
 			return answer{}, final("%w: validator was %s, now it is %s",
 				transport.ErrChanged, or(w.validator), or(clip(v)))
 		}
@@ -131,14 +131,14 @@ func judgePart(r *nethttp.Response, w want) (answer, *trouble) {
 	case cr.total < 0:
 		cr.total = w.size
 	case w.size > 0 && cr.total != w.size:
-		return answer{}, final("%w: it has %d bytes now, expected were %d", transport.ErrChanged, cr.total, w.size)
+		return answer{}, final("%w: it has %d bytes now, expected were %d", transport.ErrUnusable, cr.total, w.size)
 	}
 	if cr.last >= cr.total || cr.total > w.max {
 		return answer{}, final("%w: bytes up to %d of %d, at most %d are allowed",
-			transport.ErrForbidden, cr.last, cr.total, w.max)
+			transport.ErrUnusable, cr.last, cr.total, w.max)
 	}
 	// The server may grant less than was asked for; the rest is asked for again.
-	a := answer{length: cr.last - cr.first + 1, total: cr.total, validator: w.validator}
+	a := answer{length: cr.last - cr.first + 1, total: cr.total, validator: cmp.Or(w.validator, validatorOf(r.Header))}
 	if r.ContentLength >= 0 && r.ContentLength != a.length {
 		return answer{}, passing("server announces %d bytes for a range of %d", r.ContentLength, a.length)
 	}
@@ -149,7 +149,7 @@ func judgePart(r *nethttp.Response, w want) (answer, *trouble) {
 func encoded(r *nethttp.Response) *trouble {
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return final("%w: server sends the payload encoded as %q although identity was asked for",
-			transport.ErrForbidden, clip(e))
+			transport.ErrUnusable, clip(e))
 	}
 	return nil
 }

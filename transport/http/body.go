@@ -15,8 +15,8 @@ import (
 
 const (
 	// MaxSkip is how many bytes one body reads and drops in all, to get to its offset on a server
-	// that has the same content but grants no ranges. Beyond it, starting again at zero costs the
-	// same bytes, and the caller should know.
+	// that grants no ranges. The first time it may be more: to start again at zero would cost the same
+	// bytes, and write them, too.
 	MaxSkip = 8 << 20
 
 	advance  = 4 << 10  // bytes that must come within Options.Stall
@@ -101,7 +101,7 @@ func (b *body) Read(p []byte) (int, error) {
 			b.off += int64(n)
 			b.account(int64(n))
 			if b.off > b.f.options.MaxBytes {
-				b.fail(fmt.Errorf("%w: more than %d bytes", transport.ErrForbidden, b.f.options.MaxBytes))
+				b.fail(fmt.Errorf("%w: more than %d bytes", transport.ErrUnusable, b.f.options.MaxBytes))
 				return 0, b.err
 			}
 		}
@@ -192,10 +192,6 @@ func (b *body) patient(p []byte) (int, error) {
 
 // resume connects again after a connection has broken.
 func (b *body) resume() error {
-	if b.off > 0 && b.validator == "" {
-		return fmt.Errorf("%w: the connection broke, and the server gives no strong validator to resume with",
-			transport.ErrChanged)
-	}
 	if b.tries >= b.f.options.Retries {
 		return fmt.Errorf("connection broke %d times without progress: %w", b.tries+1, plain(b.broke))
 	}
@@ -255,10 +251,10 @@ func (b *body) connect() error {
 	}
 }
 
-// verdict says what it means that no mirror is worth asking. Content that changed can be had, from
-// zero; so it comes before content that is gone.
+// verdict says what it means that no mirror is worth asking now. Content that changed can be had at
+// once; so it comes first.
 func (b *body) verdict() error {
-	for _, sentinel := range []error{transport.ErrChanged, transport.ErrGone} {
+	for _, sentinel := range []error{transport.ErrChanged, transport.ErrUnusable, transport.ErrGone} {
 		for _, m := range b.mirrors {
 			if errors.Is(m.dead, sentinel) {
 				return m.dead
@@ -281,9 +277,9 @@ func (b *body) try(m *mirror) *trouble {
 		return t
 	}
 	a, t := judge(resp, w)
-	if t == nil && a.skip > 0 && b.skipped+a.skip > MaxSkip {
-		t = final("%w: the server does not serve ranges, and byte %d is too far to skip to",
-			transport.ErrChanged, b.off)
+	if t == nil && a.skip > 0 && b.skipped > 0 && b.skipped+a.skip > MaxSkip {
+		t = final("%w: the server does not serve ranges, and byte %d is too far to skip to again",
+			transport.ErrUnusable, b.off)
 	}
 	if t != nil {
 		abort(errClosed)
@@ -307,7 +303,7 @@ func (b *body) try(m *mirror) *trouble {
 	if a.total >= 0 {
 		b.size = a.total
 	}
-	if b.off == 0 {
+	if b.off == 0 || b.validator == "" {
 		b.validator = a.validator
 	}
 	return nil

@@ -172,7 +172,7 @@ func TestTLS(t *testing.T) {
 	roots.AddCert(down.Certificate())
 	f := newFetcher(t, http.Options{Backoff: fast, TLS: &tls.Config{RootCAs: roots}, AllowPlain: []string{plain.URL}})
 	src := f.Source([]string{down.URL + "/x"}, 1000)
-	if _, _, err := fetch(t.Context(), src, 0, ""); !errors.Is(err, transport.ErrForbidden) || len(w.served()) > 0 {
+	if _, _, err := fetch(t.Context(), src, 0, ""); !errors.Is(err, transport.ErrUnusable) || len(w.served()) > 0 {
 		t.Errorf("from https to http: %v", err)
 	}
 }

@@ -1,10 +1,11 @@
 // Package http is the payload plane over HTTP/1.1 (RFC 9110, RFC 9112): a payload is read from any
 // offset by ranged requests, and a broken connection is resumed at the exact byte.
 //
-// A server is not trusted. Whatever it answers is checked against what was asked for; a range is
-// asked for with If-Range, so that bytes of two contents are never mixed, and only with a validator
-// that is strong. What cannot be proven to be the same content is ErrChanged, and the caller starts
-// at zero. Bytes, time, redirects and attempts are bounded. HTTPS unless an origin is listed;
+// A server is not trusted. Whatever it answers is checked against what was asked for. Where it gave a
+// strong validator, a range is asked for with If-Range, so that bytes of two contents are not mixed;
+// what is not provably the same content is then ErrChanged. Where it gave none, or the caller goes on
+// without one, the range is asked for all the same: the caller holds the bytes against the digest that
+// was signed. Bytes, time, redirects and attempts are bounded. HTTPS unless an origin is listed;
 // credentials stay with their origin; neither a redirect nor a name leads to this machine or its
 // link.
 //
@@ -71,16 +72,19 @@ func (f *Fetcher) get(ctx context.Context, start *url.URL, w want) (*nethttp.Res
 		r.Header.Set("User-Agent", "ratchet")
 		if w.off > 0 {
 			r.Header.Set("Range", "bytes="+strconv.FormatInt(w.off, 10)+"-")
-			r.Header.Set("If-Range", w.validator)
+			if w.validator != "" {
+				r.Header.Set("If-Range", w.validator)
+			}
 		}
 		resp, err := f.http.RoundTrip(r)
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
 			}
-			t := passing("%w", err)
-			t.final = errors.Is(err, transport.ErrForbidden)
-			return nil, t
+			if errors.Is(err, transport.ErrForbidden) { // where a name leads is not the manifest's word
+				return nil, final("%w: %v", transport.ErrUnusable, err)
+			}
+			return nil, passing("%w", err)
 		}
 		switch resp.StatusCode {
 		case nethttp.StatusMovedPermanently, nethttp.StatusFound, nethttp.StatusSeeOther,
@@ -95,12 +99,12 @@ func (f *Fetcher) get(ctx context.Context, start *url.URL, w want) (*nethttp.Res
 		case err != nil || resp.Header.Get("Location") == "" || len(next.String()) > maxURL:
 			return nil, passing("server redirects to nowhere")
 		case len(seen) > f.options.MaxRedirects:
-			return nil, final("%w: more than %d redirects", transport.ErrForbidden, f.options.MaxRedirects)
+			return nil, final("%w: more than %d redirects", transport.ErrUnusable, f.options.MaxRedirects)
 		case slices.Contains(seen, next.String()):
-			return nil, final("%w: redirects go in a circle", transport.ErrForbidden)
+			return nil, final("%w: redirects go in a circle", transport.ErrUnusable)
 		}
-		if err := f.admitRedirect(start, u, next); err != nil {
-			return nil, final("%w", err)
+		if err := f.admitRedirect(start, u, next); err != nil { // an answer's word, not the manifest's
+			return nil, final("%w: %v", transport.ErrUnusable, err)
 		}
 		u, h.reach = next, h.reach.onward()
 	}
@@ -121,11 +125,13 @@ type source struct {
 // Open implements transport.Source. It tries the mirrors in turn, round after round, with
 // back-off between rounds. Its errors:
 //
-//   - ErrChanged: content was served, but it is not, or not provably, what validator stands for
-//     (also: validator is empty and off is not 0; the server cannot serve ranges and off is more
-//     than MaxSkip). Start at zero.
-//   - ErrGone: every mirror that is allowed says for good that it has no such content.
-//   - ErrForbidden: no mirror is allowed (scheme, form of the address, size, redirect target).
+//   - ErrChanged: content was served, but it is not, or not provably, what validator stands for.
+//     Mirrors and caches give different validators for the same bytes: go on without one, and hold
+//     the bytes against their digest.
+//   - ErrUnusable: something answers, and not with the content (a redirect to a place that is not
+//     allowed or in a circle, an encoding, another length, a name that leads to this machine).
+//   - ErrGone: every mirror that is allowed says that it has no such content.
+//   - ErrForbidden: no mirror is allowed (scheme, form of the address, size).
 //   - anything else: no mirror answered properly in Options.Retries further rounds. Try later.
 func (s *source) Open(ctx context.Context, off int64, validator string) (io.ReadCloser, string, error) {
 	if off < 0 || s.size < 0 || (s.size > 0 && off > s.size) {
@@ -141,12 +147,6 @@ func (s *source) Open(ctx context.Context, off int64, validator string) (io.Read
 	b := newBody(ctx, s, off, validator)
 	if off > 0 && off == s.size {
 		return b, validator, nil // all there: nothing to ask for
-	}
-	if off > 0 && validator == "" {
-		b.Close()
-		return nil, "", fmt.Errorf("cannot open payload at byte %d: %w: nothing is known of what "+
-			"the earlier bytes came from",
-			off, transport.ErrChanged)
 	}
 	if off == 0 {
 		b.validator = ""

@@ -91,7 +91,7 @@ func TestProxyRedirect(t *testing.T) {
 		o := http.Options{Proxy: newProxy(t, proxy.Options{URL: through.URL}), Backoff: fast, Retries: -1,
 			TLS: &tls.Config{RootCAs: authorities}}
 		_, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{"https://example.com/x"}, 1000), 0, "")
-		if !errors.Is(err, transport.ErrForbidden) || len(through.Seen()) != 1 {
+		if !errors.Is(err, transport.ErrUnusable) || len(through.Seen()) != 1 {
 			t.Errorf("%s: %v, tunnels to %v", to, err, through.Seen())
 		}
 		server.Close()

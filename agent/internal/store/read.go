@@ -21,12 +21,17 @@ func (s *Store) load(key string, v any) bool {
 // another version: it stays as it is.
 func (s *Store) Read(dev life.Device) (life.Stored, error) {
 	out := life.Stored{Rec: life.Record{Phase: life.Idle}}
+	var open struct {
+		Digest string `cbor:"1,keyasint"`
+	}
+	judged := false
 	err := s.j.View(func(tx journal.Tx) (err error) {
 		var w storedOffer
 		if get(tx, keyWaiting, &w) {
 			out.Waiting = w.waiting()
 		}
-		get(tx, keyJudge, &out.Judge)
+		get(tx, keyWear, &out.Wear)
+		get(tx, keyBarred, &out.Barred)
 		get(tx, keyCounter, &out.Counter)
 		get(tx, keyGarbage, &out.Seen)
 		for i, name := range dev.Slots {
@@ -43,12 +48,17 @@ func (s *Store) Read(dev life.Device) (life.Stored, error) {
 		}
 		out.Have = true
 		rec, err := life.DecodeRecord(raw)
-		if err == nil {
-			out.Rec = rec
+		if err != nil {
+			return err
 		}
-		return err
+		out.Rec = rec
+		judged = get(tx, keyJudge, &open) && open.Digest == rec.Digest && rec.Phase == life.Reverting
+		return nil
 	})
 	out.Open()
+	if judged { // what 0.1 left open is answered so
+		out.Rec.Ext.Cause, out.Budget.Broker = reason.HealthUnreachable, true
+	}
 	return out, err
 }
 

@@ -24,7 +24,9 @@ const (
 	keyGarbage  = "garbage"  // []digest prefix: unverifiable offers that are on record
 	keyEnvelope = "envelope" // bytes: the envelope of the update in progress
 	keyWaiting  = "waiting"  // storedOffer: a deferred or failed offer, decided again later
-	keyJudge    = "judge"    // life.Judge: a trial that failed of the broker alone
+	keyJudge    = "judge"    // of version 0.1: a trial that failed of the broker alone; read, never written
+	keyBarred   = "barred"   // life.Barred: the offer that was quarantined last
+	keyWear     = "wear"     // int: thousandths of an image that were written in vain
 	keyApproved = "approved" // string: manifest digest an operator approved
 	prefixSlot  = "slot/"    // + slot name: life.Content
 	prefixBind  = "bind/"    // + component + "/" + sequence, 8 bytes big-endian: manifest digest confirmed under it
@@ -123,6 +125,7 @@ type Checkpoint struct {
 	Image  []byte           `cbor:"2,keyasint"` // digest of the image
 	Done   bool             `cbor:"3,keyasint"`
 	At     slots.Checkpoint `cbor:"4,keyasint"`
+	Slot   bootctl.Slot     `cbor:"5,keyasint,omitempty"` // "": of version 0.1, the target
 }
 
 // OneRoot is one version of the root, as it was received.

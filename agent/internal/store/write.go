@@ -22,6 +22,11 @@ func (s *Store) write(tx journal.Tx, rec *life.Record, at evidence.Stamp, ops []
 		if err := tx.Put(journal.State, keyRecord, b); err != nil {
 			return err
 		}
+		if rec.Phase == life.Idle { // 0.1's question is answered, see Read
+			if err := tx.Delete(journal.State, keyJudge); err != nil {
+				return err
+			}
+		}
 	}
 	for _, op := range ops {
 		if err := s.apply(tx, at, op); err != nil {
@@ -58,8 +63,10 @@ func (s *Store) apply(tx journal.Tx, at evidence.Stamp, op life.Op) error {
 		return setFinal(tx, op.Digest, after, op.Why)
 	case life.DropFinal:
 		return tx.Delete(journal.State, prefixFinal+op.Digest)
-	case life.PutJudge:
-		return putOr(tx, keyJudge, op.Judge, op.Judge.Digest != "")
+	case life.PutBarred:
+		return putOr(tx, keyBarred, op.Barred, op.Barred.Digest != "")
+	case life.PutWear:
+		return putOr(tx, keyWear, op.Wear, op.Wear > 0)
 	case life.PutCounter:
 		return put(tx, keyCounter, op.Origin)
 	case life.PutSeen:

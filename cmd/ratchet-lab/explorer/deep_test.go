@@ -43,7 +43,7 @@ func TestTrialsCutOffBeforeTheyAreOnRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := explorer.Case{Scenario: "update", Loader: "uboot-files", Seed: 1}
-	for _, op := range []int64{44, 45, 51, 57} {
+	for _, op := range []int64{47, 48, 54, 60} {
 		c.Cuts = append(c.Cuts, explorer.Cut{Op: op, Mode: sim.After, Cache: sim.Keep})
 	}
 	story, failed, err := lab.Replay(c)

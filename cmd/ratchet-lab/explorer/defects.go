@@ -213,8 +213,10 @@ func Defects() []Defect {
 			Scenario: "lying-medium", Loader: "uboot-files", Edits: []Edit{
 				{"agent/life/prepare.go",
 					`	t.ops(DropCheckpoints{})
+	t.Budget.Whole = false
 	t.move(Writing, why,`,
-					`	t.move(Writing, why,`},
+					`	t.Budget.Whole = false
+	t.move(Writing, why,`},
 				{"agent/life/prepare.go",
 					"t.give(reason.ReadBackMismatch, e.Text, true, DropCheckpoints{})",
 					"t.give(reason.ReadBackMismatch, e.Text, true)"},
@@ -239,10 +241,8 @@ func sealAfter`)},
 				`		ops = append(ops, PutSeen{next.Seen})`)},
 		{Name: "an image is blamed for the broker's absence",
 			Scenario: "broker-outage", Loader: "uboot-files", Edits: edit("agent/life/trial.go",
-				`	return n > 0
-`,
-				`	return n > 99
-`)},
+				"func onlyRemote(t *turn) bool { return t.e.(Verdict).Local }",
+				"func onlyRemote(t *turn) bool { return t.e.(Verdict).Local && t.Frozen }")},
 		{Name: "a stray armed slot is left armed",
 			Scenario: "stray-armed", Loader: "uboot-files", Edits: edit("agent/life/idle.go",
 				`	if s := e.Boot.Slots[other]; s.Bootable && !s.Confirmed {`,

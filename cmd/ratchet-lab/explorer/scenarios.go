@@ -170,12 +170,13 @@ func badScenarios() []Scenario {
 			Events: []Event{{Name: "the broker is back", When: func(d *Device) bool {
 				return !d.Online && d.Image() == 1 && d.rec.Phase == life.Idle && d.W.Clock().Uptime() >= 2*time.Minute
 			}, Do: func(d *Device) { d.Online = true; d.offerNow(Release{Sequence: 2, Image: 2}) }}},
-			Ends: updated, Blames: []reason.Reason{reason.HealthFailed}},
+			Ends: updated, Blames: []reason.Reason{reason.HealthUnreachable}},
 		{Name: "broker-sick",
-			Says: "only the new system does not reach the broker: its image is to blame", Broker: true, Offers: offer2,
+			Says:   "only the new system does not reach the broker: it is not to blame, and tried again later",
+			Broker: true, Offers: offer2,
 			OnBoot: func(d *Device) { d.Online = d.Image() != 2 },
-			Ends:   append([]End{{Image: 1, Result: "refused", Reason: reason.Quarantined}}, sickEnd...),
-			Blames: sickBlames},
+			Ends:   append([]End{{Image: 1, Result: "reverted", Reason: reason.HealthUnreachable}}, sickEnd[1:]...),
+			Blames: []reason.Reason{reason.HealthUnreachable, reason.TrialBootsExhausted}},
 		{Name: "refused",
 			Says: "garbage, a foreign class and a stranger's signature",
 			Offers: []Release{{Bytes: "garbage"}, {Sequence: 5, Image: 3, Foreign: true},

@@ -206,6 +206,10 @@ func (d *Device) journalKey() string {
 				fmt.Fprintf(&b, "%s=%s ", k, without(v, 7, 8))
 			case k == "waiting":
 				fmt.Fprintf(&b, "waiting=%s ", plainWaiting(v))
+			case k == "wear": // it only makes an offer wait, when whole images are used up
+				var n int
+				_ = cbor.Unmarshal(v, &n)
+				fmt.Fprintf(&b, "wear=%d ", (n+999)/1000)
 			case strings.HasPrefix(k, "final/"):
 				var f struct {
 					At  uint64 `cbor:"1,keyasint"`
@@ -230,8 +234,12 @@ func (d *Device) journalKey() string {
 	return string(sum[:])
 }
 
-// manyFailures is where the back-off has reached its longest: 1, 2, 4 ... minutes, an hour.
-const manyFailures = 7
+// manyFailures is where the back-off has reached its longest: 1, 2, 4 ... minutes, an hour. manyDear is the same of
+// what costs a download, the slot's life or a reboot: 1, 8, 64 ... minutes, a day.
+const (
+	manyFailures = 7
+	manyDear     = 5
+)
 
 // plainRecord is a record without what is of one boot.
 func plainRecord(raw []byte) []byte {
@@ -241,7 +249,9 @@ func plainRecord(raw []byte) []byte {
 	}
 	r.Ext.BootID, r.Ext.Began = "", 0
 	for i := range r.Ext.Budgets {
-		r.Ext.Budgets[i].Failures = min(r.Ext.Budgets[i].Failures, manyFailures)
+		b := &r.Ext.Budgets[i]
+		b.Failures = min(b.Failures, manyFailures)
+		b.Costly, b.Reverts = min(b.Costly, manyDear), min(b.Reverts, manyDear)
 	}
 	b, err := r.Encode()
 	if err != nil {
@@ -256,8 +266,10 @@ func plainWaiting(raw []byte) string {
 	if cbor.Unmarshal(raw, &m) != nil {
 		return string(raw)
 	}
-	if n, ok := m[5].(uint64); ok {
-		m[5] = min(n, manyFailures)
+	for key, most := range map[int]uint64{5: manyFailures, 8: manyDear, 11: manyDear} {
+		if n, ok := m[key].(uint64); ok {
+			m[key] = min(n, most)
+		}
 	}
 	return text(m)
 }

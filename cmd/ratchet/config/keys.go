@@ -290,11 +290,16 @@ type Health struct {
 	Broker bool `toml:"broker"`
 	// array of text: Full names of systemd units that must be active.
 	Units []string `toml:"units"`
-	// bool (default false): No systemd unit may have failed: the system's state is `running`.
+	// array of text: As `units`, for units that need something beyond the device. A trial that fails of them alone
+	// quarantines no image.
+	NetworkUnits []string `toml:"network-units"`
+	// bool (default false): No systemd unit may have failed: the system's state is `running`. A trial that fails of
+	// this alone quarantines no image, as a unit may wait for the network.
 	NoFailed bool `toml:"no-failed-units"`
 	// array of tables: Commands that must exit with 0.
 	Command []Command `toml:"command"`
-	// array of tables: Addresses that must answer a GET. Redirects are not followed.
+	// array of tables: Addresses that must answer a GET. Redirects are not followed. A trial that fails only of
+	// addresses that are not this machine's own quarantines no image; the same goes for `tcp` and `broker`.
 	HTTP []HTTPCheck `toml:"http"`
 	// array of tables: Addresses that must accept a connection.
 	TCP []TCPCheck `toml:"tcp"`
@@ -308,6 +313,8 @@ type Command struct {
 	Name string `toml:"name"`
 	// array of text: Absolute path and arguments. There is no shell.
 	Run []string `toml:"run"`
+	// bool (default false): It needs something beyond the device. A trial that fails of it alone quarantines no image.
+	Network bool `toml:"network"`
 }
 
 // HTTPCheck is one element of health.http.

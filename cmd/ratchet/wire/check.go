@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
-	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal/linux"
@@ -55,8 +54,8 @@ func Check(c *config.Config) error {
 	if _, err := healthPlan(c, func() (bool, time.Time) { return false, time.Time{} }); err != nil {
 		return err
 	}
-	if err := (health.Unit{Units: c.Health.Units, NoneFailed: true}).Validate(); err != nil {
-		return c.Errorf("health.units", "%v", err)
+	if err := checkUnits(c); err != nil {
+		return err
 	}
 	if _, err := journalOptions(c); err != nil {
 		return err
@@ -73,4 +72,13 @@ func Check(c *config.Config) error {
 	}
 	_, err = SocketMode(c)
 	return err
+}
+
+func checkUnits(c *config.Config) error {
+	for _, x := range unitChecks(c.Health) {
+		if err := x.unit.Validate(); err != nil {
+			return c.Errorf(x.key, "%v", err)
+		}
+	}
+	return nil
 }

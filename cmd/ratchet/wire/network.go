@@ -70,9 +70,17 @@ func secret(path string) ([]byte, error) {
 
 // wireNetwork wires where images come from, and the connection to the fleet, nil without one.
 func wireNetwork(o *agent.Options, c *config.Config, log *slog.Logger) *mqtt.Client {
-	var err error
-	if o.Fetch, err = fetcher(c); err != nil {
-		log.Error("no images can be loaded from the network", "error", err)
+	fetch, err := fetcher(c)
+	if err != nil {
+		log.Error("no images can be loaded from the network yet", "error", err)
+	}
+	o.Fetch = func(urls []string, size int64) (slots.Source, error) {
+		if fetch == nil { // a file that was missing when the daemon started may be there now
+			if fetch, err = fetcher(c); err != nil {
+				return nil, fmt.Errorf("no images can be loaded from the network yet: %w", err)
+			}
+		}
+		return fetch(urls, size)
 	}
 	if c.MQTT == nil {
 		return nil

@@ -119,8 +119,8 @@ func healthPlan(c *config.Config, online func() (bool, time.Time)) (health.Plan,
 		}
 		return nil
 	}
-	if len(h.Units) > 0 || h.NoFailed {
-		if err := add(health.Unit{Units: h.Units, NoneFailed: h.NoFailed}, "health.units"); err != nil {
+	for _, x := range unitChecks(h) {
+		if err := add(x.unit, "%s", x.key); err != nil {
 			return p, err
 		}
 	}
@@ -128,7 +128,8 @@ func healthPlan(c *config.Config, online func() (bool, time.Time)) (health.Plan,
 		if len(x.Run) == 0 || !filepath.IsAbs(x.Run[0]) {
 			return p, c.Errorf(fmt.Sprintf("health.command.%d.run", i), "want an absolute path and its arguments")
 		}
-		if err := add(health.Command{Title: x.Name, Argv: x.Run}, "health.command.%d.name", i); err != nil {
+		check := health.Command{Title: x.Name, Argv: x.Run, Network: x.Network}
+		if err := add(check, "health.command.%d.name", i); err != nil {
 			return p, err
 		}
 	}
@@ -150,6 +151,26 @@ func healthPlan(c *config.Config, online func() (bool, time.Time)) (health.Plan,
 		return p, add(&health.Broker{Online: online}, "health.broker")
 	}
 	return p, nil
+}
+
+// unitCheck is a check of systemd units, and the key that it comes from.
+type unitCheck struct {
+	unit health.Unit
+	key  string
+}
+
+func unitChecks(h config.Health) (checks []unitCheck) {
+	if len(h.Units) > 0 {
+		checks = append(checks, unitCheck{health.Unit{Units: h.Units}, "health.units"})
+	}
+	if len(h.NetworkUnits) > 0 {
+		checks = append(checks,
+			unitCheck{health.Unit{Units: h.NetworkUnits, Network: true}, "health.network-units"})
+	}
+	if h.NoFailed {
+		checks = append(checks, unitCheck{health.Unit{NoneFailed: true}, "health.no-failed-units"})
+	}
+	return checks
 }
 
 // SocketMode is the mode of the control socket's file, 0660 if the configuration names none.
