@@ -116,7 +116,7 @@ func (a *Agent) openIntake() {
 	a.in, err = intake.New(intake.Options{Device: o.Device, Facts: o.Facts, Rules: o.Rules, Authority: o.Authority,
 		Root: o.Root, RootVersion: o.RootVersion, RootComponent: o.RootComponent, Channel: o.Channel,
 		Sequence: o.Sequence, Store: a.st, Quarantined: a.q.Find, Measure: a.measure, Counter: a.counterValue,
-		Clock: o.Clock, Log: a.log})
+		Clock: o.Clock, Zone: o.Zone, Log: a.log})
 	if err != nil {
 		a.addSafe(err.Error())
 	}

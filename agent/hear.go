@@ -34,6 +34,8 @@ func (a *Agent) waitFor(ctx context.Context, w life.Wait) life.Event {
 		}
 	case m := <-inbox:
 		return a.receive(m)
+	case <-a.o.Stepped:
+		return life.Stepped{Moment: a.moment()}
 	case <-a.o.Clock.After(max(w.Until-a.o.Clock.Uptime(), time.Duration(0))):
 	}
 	return life.Due{Moment: a.moment()}

@@ -45,6 +45,8 @@ type Options struct {
 	Watchdog hal.Watchdog // nil: none
 	Power    hal.Power
 	Clock    hal.Clock
+	Stepped  <-chan struct{}       // gets a value when the clock or its zone was set; nil: nobody tells
+	Zone     func() *time.Location // of windows that name none, asked at each decision; nil: UTC
 	Identity hal.Identity
 
 	Journal     journal.Store // nil: none could be opened; see Safe

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
@@ -34,6 +35,7 @@ type Options struct {
 	Measure     func(target bootctl.Slot) Machine
 	Counter     func() (value uint64, unread string) // the rollback counter; unread: why it could not be read
 	Clock       hal.Clock
+	Zone        func() *time.Location // of windows that name none; nil: UTC
 	Log         *slog.Logger
 }
 
@@ -71,7 +73,11 @@ func (in *Intake) at(r trust.Root) trust.Root { return r.At(policy.Scope(in.o.Fa
 func (in *Intake) wall() (policy.Now, trust.Time) {
 	wall, q := in.o.Clock.Wall()
 	known := q != hal.TimeUnknown
-	return policy.Now{Wall: wall, Known: known}, trust.Time{Wall: wall, Known: known}
+	now := policy.Now{Wall: wall, Known: known}
+	if in.o.Zone != nil {
+		now.Zone = in.o.Zone()
+	}
+	return now, trust.Time{Wall: wall, Known: known}
 }
 
 // Rooted tells whether the device has a trust root.

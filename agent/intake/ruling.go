@@ -130,7 +130,11 @@ func rules(d policy.Decision) string {
 	return strings.Join(all, " ")
 }
 
-// retryAfter is when the earliest finding may have gone: at least a minute, 15 minutes when nobody says.
+// askAgain is how soon whatever waits is decided again at the latest: the clock may have been set without a word, and
+// so may everything else that a rule asks about.
+const askAgain = 15 * time.Minute
+
+// retryAfter is when the earliest finding may have gone: at least a minute, askAgain at most.
 func retryAfter(d policy.Decision) time.Duration {
 	var t time.Duration
 	for _, f := range d.Findings {
@@ -139,7 +143,7 @@ func retryAfter(d policy.Decision) time.Duration {
 		}
 	}
 	if t == 0 {
-		t = 15 * time.Minute
+		t = askAgain
 	}
-	return max(t, time.Minute)
+	return min(max(t, time.Minute), askAgain)
 }

@@ -48,6 +48,7 @@ const (
 	OnTaken      On = "offer taken"     // the decision to install is durable
 	OnCame       On = "offer came"      // a message
 	OnDocumented On = "document taken"  // a root, plan or pulse was taken
+	OnStepped    On = "clock was set"   // the calendar time has jumped
 	OnAsked      On = "person asked"    // a request at the console
 	OnAborted    On = "person ended it" // an action was ended on a person's word
 	OnNotTaken   On = "not durable"     // a commit failed
@@ -221,7 +222,11 @@ func (Came) on() On { return OnCame }
 // Documented says that a root, a plan or a pulse was taken.
 type Documented struct{ Moment }
 
+// Stepped says that the clock or its zone was set: windows and dates are judged again.
+type Stepped struct{ Moment }
+
 func (Documented) on() On { return OnDocumented }
+func (Stepped) on() On    { return OnStepped }
 
 // Verb is what a person asked for at the console.
 type Verb string

@@ -229,6 +229,7 @@ var events = func() []happening {
 	}
 	add(life.OnCame, "", life.Came{Moment: moment})
 	add(life.OnDocumented, "", life.Documented{Moment: moment})
+	add(life.OnStepped, "", life.Stepped{Moment: moment})
 
 	for _, a := range []struct {
 		name string

@@ -174,6 +174,13 @@ func documented(t *turn) {
 	}
 }
 
+// stepped decides again what waits for a time. Whoever can set the clock must not shorten the pause after a failure.
+func stepped(t *turn) {
+	if t.Rec.Phase == Idle && t.Waiting.Budget.Failures == 0 {
+		t.wake()
+	}
+}
+
 func idleWait(t *turn) {
 	until := t.TendAt
 	if t.RetryAt > 0 {

@@ -350,6 +350,8 @@ func uptime(e life.Event) time.Duration {
 		return e.Uptime
 	case life.Documented:
 		return e.Uptime
+	case life.Stepped:
+		return e.Uptime
 	case life.Asked:
 		return e.Uptime
 	case life.Aborted:

@@ -25,6 +25,7 @@ var table = []Row{
 	{Any, OnAsked, "confirm or revert, while nothing is written in this boot", "refuse", nil, asksInHold, refuseInHold},
 	{Any, OnAsked, "approve", "remember the consent", nil, verb(VerbApprove), approve},
 	{Any, OnDocumented, "", "idle: decide what waits again", nil, nil, documented},
+	{Any, OnStepped, "", "idle: decide what waits again, unless it waits after a failure", nil, nil, stepped},
 	{Any, OnDecided, "its bytes do not verify", "record it, within a rate", nil, isUnverified, unverified},
 	{Any, OnLooked, "the trial could not be made durable", "hand it back to the loader's counter",
 		nil, bailing, bailed},

@@ -127,6 +127,7 @@ type Room struct {
 type Now struct {
 	Wall  time.Time
 	Known bool
+	Zone  *time.Location // of windows that name none; nil: UTC
 }
 
 // Finding is a rule that does not hold.

@@ -262,7 +262,7 @@ func window(q *question, fail fail) {
 		fail(found(reason.ClockUnknown, "a maintenance window is configured"))
 		return
 	}
-	if wait, open := untilOpen(r.Windows, q.facts.Now.Wall); !open {
+	if wait, open := untilOpen(placed(r.Windows, q.facts.Now.Zone), q.facts.Now.Wall); !open {
 		f := found(reason.OutsideWindow, "the next window opens at %s", stamp(q.facts.Now.Wall.Add(wait)))
 		f.Retry = wait
 		fail(f)

@@ -2,15 +2,16 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
 // Window is a time of the day in which updates are allowed, read off the local clock: in a night
 // that has an hour twice it is open in both, in one that lacks an hour it is not open in that one.
 type Window struct {
-	Days     [7]bool // by time.Weekday of the day in which the window opens; none set = every day
-	From, To int     // minutes of the day, 0..1440; To <= From ends on the next day
-	Zone     *time.Location
+	Days     [7]bool        // by time.Weekday of the day in which the window opens; none set = every day
+	From, To int            // minutes of the day, 0..1440; To <= From ends on the next day
+	Zone     *time.Location // nil: that of the device at the time of the decision
 }
 
 const dayMinutes = 24 * 60
@@ -70,6 +71,17 @@ func (w Window) next(t time.Time) time.Time {
 		c = end
 	}
 	return first
+}
+
+// placed are the windows with the device's zone in those that name none.
+func placed(windows []Window, zone *time.Location) []Window {
+	windows = slices.Clone(windows)
+	for i := range windows {
+		if windows[i].Zone == nil {
+			windows[i].Zone = zone
+		}
+	}
+	return windows
 }
 
 // untilOpen tells whether one of the windows is open, and else how long until one opens.

@@ -12,9 +12,9 @@ import (
 
 // Dial dials and does the TLS handshake as a client. config names the server.
 //
-// unset tells whether the machine's clock was never set; nil: it is. Such a clock cannot say that a
-// certificate has begun: without a battery it is 1970, and config.Time at best the time at which the
-// program was built, while servers renew their certificates every few weeks. So when the server's
+// unset tells whether the machine's clock was never set, or may be behind; nil: it is good. Such a clock
+// cannot say that a certificate has begun: without a battery it is 1970, and config.Time at best the time
+// at which the program was built, while servers renew their certificates every few weeks. So when the server's
 // chain fails by its times, it is dialled once more, and judged at the time at which the last
 // certificate of the chain begins, in all other ways as always. A chain that had ended by
 // config.Time, or ended before its own last begin, is refused; one that ended later is taken, as no

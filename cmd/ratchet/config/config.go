@@ -194,7 +194,7 @@ func (c *Config) Facts() (manifest.Device, error) {
 	return d, nil
 }
 
-// Rules are the local rules of the policy. A window without a zone is in the system's.
+// Rules are the local rules of the policy. A window without a zone is in the system's, which may be set later.
 func (c *Config) Rules() (policy.Rules, error) {
 	p := c.Policy
 	r := policy.Rules{MinBattery: p.MinBattery, WindowCoversDownload: p.WindowCoversDownload,
@@ -212,7 +212,7 @@ func (c *Config) Rules() (policy.Rules, error) {
 	}
 	for i, w := range p.Windows {
 		key := fmt.Sprintf("policy.windows.%d.", i)
-		x := policy.Window{Zone: time.Local}
+		x := policy.Window{} // without a zone it is in the device's, whatever that is when it is asked
 		var err error
 		if x.From, err = minutes(w.From); err != nil {
 			return r, c.Errorf(key+"from", "%v", err)

@@ -53,14 +53,15 @@ type device struct {
 	config  config.Config
 	log     *slog.Logger
 	agent   *agent.Agent
-	mqtt    *mqtt.Client // nil without a connection to the fleet
-	journal io.Closer    // nil if none can be had
+	stepped chan struct{} // the clock was set
+	mqtt    *mqtt.Client  // nil without a connection to the fleet
+	journal io.Closer     // nil if none can be had
 }
 
 // assemble reads the configuration and wires the parts; where one or the other cannot be done, with the
 // last good configuration, in boot-safe mode. The returned device has what could be had, also with an error.
 func assemble(path, stateDir string, w io.Writer) (*device, error) {
-	d := &device{path: path, log: slog.New(slog.NewTextHandler(w, nil))}
+	d := &device{path: path, stepped: make(chan struct{}, 1), log: slog.New(slog.NewTextHandler(w, nil))}
 	c, raw, why := config.Load(path)
 	if why == nil {
 		safe := false
@@ -95,6 +96,7 @@ func (d *device) wire(c config.Config, why []string, w io.Writer) (safe bool, er
 		if o.Journal != nil {
 			d.journal = o.Journal
 		}
+		o.Stepped = d.stepped
 		d.agent, err = agent.New(o)
 	}
 	if err != nil && d.journal != nil {

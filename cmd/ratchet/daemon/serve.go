@@ -45,6 +45,7 @@ func (d *device) serve(ctx context.Context) error {
 	})
 	goes("systemd watchdog", systemdWatchdog)
 	goes("memory", settleMemory)
+	goes("watch over the clock", func(ctx context.Context) error { return linux.WatchClock(ctx, d.stepped) })
 	select { // whoever waits for the unit can ask it something
 	case <-listening:
 	case <-ctx.Done():

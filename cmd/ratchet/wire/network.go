@@ -26,23 +26,30 @@ var builtAfter = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 // LastGood is the copy of the configuration that worked last, in the state directory dir. The daemon keeps it.
 func LastGood(dir string) string { return filepath.Join(dir, "last-good.toml") }
 
-// believable is the clock for checking certificates: never before this program was made, nor before
-// the configuration last worked. A device whose clock stands at 1970 could reach nobody otherwise.
-func believable(stateDir string, clock func() time.Time) func() time.Time {
-	floor := builtAfter
-	if st, err := os.Stat(LastGood(stateDir)); err == nil && st.ModTime().After(floor) {
-		floor = st.ModTime()
-	}
+// believable is the clock for checking certificates: never before this program was made. A device whose clock stands
+// at 1970 could reach nobody otherwise. No file's time is a floor: it may come from a clock that stood in the future.
+func believable(clock func() time.Time) func() time.Time {
 	return func() time.Time {
-		if now := clock(); now.After(floor) {
+		if now := clock(); now.After(builtAfter) {
 			return now
 		}
-		return floor
+		return builtAfter
 	}
 }
 
-// clockUnset: a clock before this program was made cannot say whether a certificate has begun.
-func clockUnset() bool { return time.Now().Before(builtAfter) }
+// clockBehind tells whether the clock cannot say that a certificate has begun: it stands before this program was
+// made, or before the time at which the configuration worked last, so that one of the two was wrong. What has ended by
+// the clock has ended all the same (secure.Dial), and a clock that is right takes what is valid.
+func clockBehind(stateDir string, clock func() time.Time) func() bool {
+	return func() bool {
+		now := clock()
+		if now.Before(builtAfter) {
+			return true
+		}
+		st, err := os.Stat(LastGood(stateDir))
+		return err == nil && now.Before(st.ModTime())
+	}
+}
 
 // clientTLS is the configuration of a client that these files make, with a clock that can be believed. They are named
 // by the keys of a table, which is given with a dot behind it.
@@ -58,7 +65,7 @@ func clientTLS(c *config.Config, table string, files secure.Files) (*tls.Config,
 		}
 		return nil, c.Errorf(table+key, "%v", err)
 	}
-	t.Time = believable(c.State.Directory, time.Now)
+	t.Time = believable(time.Now)
 	return t, nil
 }
 
@@ -138,8 +145,8 @@ func mqttClient(c *config.Config, log *slog.Logger) (*mqtt.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := mqtt.Options{DeviceID: c.Device.ID, Root: c.Trust.Root != "", Proxy: p, ClockUnset: clockUnset,
-		Logger: log}
+	o := mqtt.Options{DeviceID: c.Device.ID, Root: c.Trust.Root != "", Proxy: p,
+		ClockUnset: clockBehind(c.State.Directory, time.Now), Logger: log}
 	for _, part := range []struct {
 		key string
 		set func()
@@ -177,7 +184,7 @@ func fetcher(c *config.Config) (func(urls []string, size int64) (slots.Source, e
 	if err != nil {
 		return nil, err
 	}
-	o := transporthttp.Options{TLS: t, Proxy: p, ClockUnset: clockUnset,
+	o := transporthttp.Options{TLS: t, Proxy: p, ClockUnset: clockBehind(c.State.Directory, time.Now),
 		Credentials: map[string]transporthttp.Credentials{}}
 	set := func(key string) error {
 		if err := o.Validate(); err != nil {
