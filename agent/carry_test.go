@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/hal"
@@ -344,4 +345,28 @@ func TestPowerCutsWhileCarrying(t *testing.T) {
 		}
 	}
 	t.Logf("%d operations", ops)
+}
+
+// TestMadeForOneSlot: what was made for one slot alone is not carried into the other, where it could not start.
+func TestMadeForOneSlot(t *testing.T) {
+	bubble(t, 941, func(r *rig) {
+		twoParts(r)
+		perSlot := func(m *author.Release) {
+			c := r.component("app", 12)
+			other := r.component("app", 13).Images[0]
+			c.Images[0].Slot, other.Slot = 0, 1
+			c.Images = append(c.Images, other)
+			m.Components = append(m.Components, c)
+		}
+		r.play(r.release(2, 2, perSlot))
+		r.have("B", 2, 13)
+		r.hear(offered(r.release(3, 3)))
+		if u := r.seen.Update; r.runs() != "B" || u == nil || u.Reason != reason.SlotIncomplete {
+			t.Errorf("slot %s runs, the update is %+v\n%s", r.runs(), u, r.told())
+		}
+		r.play(r.release(4, 3, perSlot))
+		r.have("A", 3, 12)
+		r.play(r.app(5, 14)) // the rootfs is for either slot
+		r.have("B", 3, 14)
+	})
 }

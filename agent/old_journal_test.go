@@ -209,6 +209,21 @@ func known(t *testing.T, key string, b []byte) map[uint64]any {
 		}
 		drop(core.Ext, 16)
 		m[5] = core.Ext
+		dropOfImages(core.Ext[7])
 	}
+	dropOfImages(m[4])
 	return m
+}
+
+// dropOfImages leaves of a list of images what version 0.1 knows of one.
+func dropOfImages(v any) {
+	list, _ := v.([]any)
+	for _, i := range list {
+		image, _ := i.(map[any]any)
+		for k := range image {
+			if n, ok := k.(uint64); ok && n > 4 {
+				delete(image, k)
+			}
+		}
+	}
 }

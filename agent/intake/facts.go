@@ -52,7 +52,8 @@ func (in *Intake) facts(s life.State, m manifest.Manifest, target bootctl.Slot) 
 	if c, ok := in.o.Store.Content(s.Run); ok && c.Confirmed {
 		for _, i := range c.Images {
 			seq, m := i.Of(c.Sequence, c.Manifest)
-			part := policy.Part{Image: manifest.Digest{Alg: i.Alg, Sum: string(i.Digest)}, Size: i.Size, Sequence: seq}
+			part := policy.Part{Image: manifest.Digest{Alg: i.Alg, Sum: string(i.Digest)}, Size: i.Size, Sequence: seq,
+				Anywhere: i.Anywhere}
 			part.Manifest, _ = manifest.ParseDigest(m)
 			f.Running[i.Component] = part
 		}

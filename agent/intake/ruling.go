@@ -59,11 +59,12 @@ func imagesOf(p policy.Plan) []life.SlotImage {
 	var out []life.SlotImage
 	for _, i := range p.Installs() {
 		out = append(out,
-			life.SlotImage{Component: i.Component, Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size})
+			life.SlotImage{Component: i.Component, Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size,
+				Anywhere: !i.ForSlot})
 	}
 	for _, c := range p.Carries() {
 		out = append(out, life.SlotImage{Component: c.Component, Alg: c.Image.Alg, Digest: []byte(c.Image.Sum),
-			Size: c.Size, Sequence: c.Sequence, Manifest: c.Manifest.String(), Carried: true})
+			Size: c.Size, Sequence: c.Sequence, Manifest: c.Manifest.String(), Carried: true, Anywhere: true})
 	}
 	return out
 }

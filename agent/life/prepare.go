@@ -2,6 +2,7 @@ package life
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -30,6 +31,19 @@ func reach(t *turn) { t.do(Reach{}) }
 func nameParts(t *turn) {
 	t.Rec.Ext.Images = t.e.(Decided).Ruling.Images
 	t.move(Preparing, reason.SlotIncomplete, evidence.Event{Detail: t.carried()})
+}
+
+// markImages says of the images of the record again what an agent of the version before has dropped, which wrote the
+// record meanwhile.
+func (t *turn) markImages(decided []SlotImage) {
+	images := slices.Clone(t.Rec.Ext.Images)
+	for n, i := range images {
+		if is, ok := (Content{Images: decided}).Holds(i); ok {
+			images[n].Sequence, images[n].Manifest, images[n].Carried = is.Sequence, is.Manifest, is.Carried
+			images[n].Anywhere = is.Anywhere
+		}
+	}
+	t.Rec.Ext.Images = images
 }
 
 // carried names the parts that are carried, for evidence; nil for none.
@@ -243,6 +257,7 @@ func checkedLongAgo(t *turn) {
 // toArming counts before it arms, and puts on record with how many tries: after a cut, the record says of
 // what the loader counted down.
 func toArming(t *turn) {
+	t.markImages(t.e.(Decided).Ruling.Images)
 	if !t.charge(Arms) {
 		t.give(reason.ArmNotLanded, "it was armed as often as is allowed", true)
 		return

@@ -60,6 +60,9 @@ type SlotImage struct {
 	// There: before the update began it was on record that the target holds it already. What an attempt of our own
 	// has written is not taken for that, however it reads: a flush of it may have failed.
 	There bool `cbor:"8,keyasint,omitempty"`
+	// Anywhere: it fits either slot. What was made for one (a kernel with the name of its root in it) is never
+	// carried into the other; nor is what an agent of the version before has recorded, which does not say.
+	Anywhere bool `cbor:"9,keyasint,omitempty"`
 }
 
 // Of is the sequence number and the manifest that the image came with: its own where it was carried, else

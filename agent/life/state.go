@@ -100,7 +100,7 @@ func (s *Stored) stillCarried(images []SlotImage) []SlotImage {
 		for _, c := range s.Slots {
 			if from, ok := c.Holds(i); ok && c.Confirmed && !i.Carried {
 				out[n].Sequence, out[n].Manifest = from.Of(c.Sequence, c.Manifest)
-				out[n].Carried = true
+				out[n].Carried, out[n].Anywhere = true, from.Anywhere
 			}
 		}
 	}

@@ -33,6 +33,7 @@ type Install struct {
 	Encryption  Encryption
 	Image       Digest // of the image, decrypted and decoded
 	Size        int64  // bytes of the image, > 0
+	ForSlot     bool   // made for this slot: the manifest would install something else, or nothing, in the other one
 	Stored      Place  // the fetch, copy or write that puts it there
 	Matched     Place  // the image-match that bound it; Stored for content whose digest is known
 }
@@ -141,6 +142,7 @@ func (p *processor) copy(o *op, f *frame, i int) error {
 			"source component "+from.name+" is absent: what it holds was neither fetched nor verified")
 	}
 	c.content = from.content
+	c.asked, c.chosen = c.asked || from.asked, c.chosen || from.chosen
 	if e, ok := get[Encryption](c.values, suit.ParameterEncryption); ok {
 		if in.Encoding != EncodingRaw || !in.Encryption.IsZero() {
 			return p.abort(o, i, CodeParameter, "what is copied was encoded or encrypted already; the encoding below "+

@@ -102,6 +102,7 @@ func (p *processor) selects(o *op, f *frame, at int) error {
 				return err
 			}
 			f.index, f.single = []int{a.component}, true
+			p.components[a.component].chosen = p.components[a.component].chosen || f.depth > 0
 			p.tell(o, f, a.component, Done, p.named(a.settings))
 			p.set(a.settings, true, f, a.component)
 		}
@@ -125,8 +126,15 @@ func (p *processor) abort(o *op, c int, code Code, what string) error {
 
 // execute runs one command for component c.
 func (p *processor) execute(o *op, f *frame, c int) (*failure, error) {
+	if f.depth > 0 {
+		p.components[c].chosen = true
+	}
 	if commands[o.code].kind == condition {
 		p.at = p.place(o, c)
+		if o.code == suit.CommandSlot {
+			p.components[c].asked = true
+			p.asked, p.forSlot = true, p.forSlot || f.depth == 0
+		}
 		v := p.test(o.code, &p.components[c])
 		p.record(o, c, v.holds)
 		p.tell(o, f, c, v.outcome(f), v.detail)

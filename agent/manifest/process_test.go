@@ -399,3 +399,34 @@ func check(t *testing.T, env []byte, d manifest.Device, want outcome) {
 		t.Errorf("installs %q findings %q, want %q %q\n%+v", in, found, want.installs, want.findings, got.Findings)
 	}
 }
+
+// TestMadeForASlot: an image is made for one slot where the manifest would install another one, or none, in the other.
+func TestMadeForASlot(t *testing.T) {
+	a, b := pars{3: pdigest(digA), 14: 7}, pars{3: pdigest(digB), 14: 7}
+	for _, c := range []struct {
+		name string
+		made craft
+		want bool
+	}{
+		{"for any slot", craft{install: inst()}, false},
+		{"for this slot only", craft{install: inst(20, pars{5: 1}, 5, 5)}, true},
+		{"that is asked first", craft{shared: identify(20, pars{5: 1}, 5, 5), install: inst()}, true},
+		{"an image per slot",
+			craft{shared: identify(15, list{nest(20, pars{5: 0}, 5, 5, 20, a), nest(20, pars{5: 1}, 5, 5, 20, b)}),
+				install: inst()}, true},
+		{"an alternative that asks for something else",
+			craft{shared: identify(15, list{nest(20, pars{5: 1}, 1, 5, 20, a), nest(20, b)}), install: inst()}, false},
+	} {
+		m, err := accept(t, c.made.build(t))
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		d := device()
+		d.Components["rootfs"] = manifest.Target{Slot: 1}
+		u, err := m.Resolve(d)
+		if err != nil || len(u.Installs) != 1 || u.Installs[0].ForSlot != c.want {
+			t.Errorf("%s: %+v, %v", c.name, u, err)
+		}
+	}
+}

@@ -112,6 +112,8 @@ func (p *processor) outcome(err error) (Update, error) {
 		}
 		in := *p.components[i].install
 		in.Mirrors, in.Content = slices.Clone(in.Mirrors), bytes.Clone(in.Content)
+		c := p.components[i]
+		in.ForSlot = p.forSlot || c.asked || p.asked && c.chosen
 		u.Installs = append(u.Installs, in)
 	}
 	return u, nil
@@ -128,6 +130,8 @@ type processor struct {
 	steps      int
 	priority   int64
 	findings   []Finding
+	asked      bool             // a condition asks for the slot,
+	forSlot    bool             // and whatever else is not done where it is another one
 	seen       map[Finding]bool // the shared sequence runs several times
 	sums       map[sumKey]Digest
 	trace      func(Step) // nil = nobody listens
@@ -157,6 +161,8 @@ type component struct {
 	name      string
 	supported bool
 	passed    bool // see Target
+	asked     bool // a condition asks for its slot
+	chosen    bool // something is done for it in an alternative
 	slot      int
 	values    values
 

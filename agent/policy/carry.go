@@ -37,6 +37,9 @@ func (q *question) carry(component string) string {
 	if !ok || part.Image.IsZero() || part.Size <= 0 {
 		return "it is not on record what the running slot holds"
 	}
+	if !part.Anywhere {
+		return "it is not on record that what the running slot holds fits the other slot too"
+	}
 	if floor := f.Floors[component]; part.Sequence < floor.Sequence {
 		return fmt.Sprintf("the running slot holds sequence %d, and %d was confirmed", part.Sequence, floor.Sequence)
 	}

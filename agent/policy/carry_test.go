@@ -46,6 +46,8 @@ func TestCarried(t *testing.T) {
 		{"a record without a digest",
 			func(s *situation) { running(s, func(p *policy.Part) { p.Image = manifest.Digest{} }) },
 			"app: it is not on record what the running slot holds"},
+		{"made for the other slot", func(s *situation) { running(s, func(p *policy.Part) { p.Anywhere = false }) },
+			"app: it is not on record that what the running slot holds fits the other slot too"},
 		{"below the floor", func(s *situation) { running(s, func(p *policy.Part) { p.Sequence = 5 }) },
 			"app: the running slot holds sequence 5, and 6 was confirmed"},
 		{"one byte too large", func(s *situation) { s.facts.SlotSize["app"] = 899 },

@@ -106,6 +106,7 @@ type Part struct {
 	Size     int64
 	Sequence uint64          // of the manifest that it came with
 	Manifest manifest.Digest // that it came with
+	Anywhere bool            // it is on record that it was not made for this slot alone
 }
 
 // Own is what only the agent knows of its own state. The zero value is an agent that nothing is

@@ -27,7 +27,7 @@ func image(name string) manifest.Digest { return manifest.Sum([]byte(name)) }
 
 // part is what is on record of a part that holds an image.
 func part(name string) policy.Part {
-	return policy.Part{Image: image(name), Size: 900, Sequence: 6, Manifest: other}
+	return policy.Part{Image: image(name), Size: 900, Sequence: 6, Manifest: other, Anywhere: true}
 }
 
 // situation is everything a decision depends on. good returns one in which nothing is wrong.

@@ -53,13 +53,13 @@ func TestReleaseReachesDevice(t *testing.T) {
 		want := manifest.Update{Priority: -1, Installs: []manifest.Install{
 			{Component: "rootfs",
 				URI: "https://updates.ratchet.example/7/a.zst", Mirrors: []string{"https://mirror.example/a.zst"},
-				Encoding: manifest.EncodingZstd, PayloadSize: 5, Image: manifesttest.ImageA(), Size: 7},
+				Encoding: manifest.EncodingZstd, PayloadSize: 5, Image: manifesttest.ImageA(), Size: 7, ForSlot: true},
 			{Component: "app/x",
 				URI: "#app", Content: []byte("image A"), PayloadSize: 7, Image: manifesttest.ImageA(), Size: 7},
 		}}
 		if slot == 1 {
 			want.Installs[0] = manifest.Install{Component: "rootfs", URI: "https://updates.ratchet.example/7/b.img",
-				Image: manifesttest.ImageB(), Size: 7}
+				Image: manifesttest.ImageB(), Size: 7, ForSlot: true}
 		}
 		for i := range u.Installs {
 			if u.Installs[i].Stored.Section != 20 || u.Installs[i].Matched.Section != 20 {
@@ -128,8 +128,8 @@ func TestEncryptedReleaseReachesDevice(t *testing.T) {
 		t.Errorf("components %s", got)
 	}
 	for slot, want := range []string{
-		"rootfs https://x/a [https://y/a] 1 40 sha256:bd8 1; app/x #app [] 0 23 sha256:bd8 1; ",
-		"rootfs https://x/b [] 0 7 sha256:77c -65534; app/x #app [] 0 23 sha256:bd8 1; ",
+		"rootfs https://x/a [https://y/a] 1 40 sha256:bd8 1 true; app/x #app [] 0 23 sha256:bd8 1 false; ",
+		"rootfs https://x/b [] 0 7 sha256:77c -65534 true; app/x #app [] 0 23 sha256:bd8 1 false; ",
 	} {
 		d := manifesttest.Device()
 		d.Components = map[string]manifest.Target{"rootfs": {Slot: slot}, "app/x": {Slot: slot}}
@@ -139,8 +139,8 @@ func TestEncryptedReleaseReachesDevice(t *testing.T) {
 		}
 		got := ""
 		for _, i := range u.Installs {
-			got += fmt.Sprintf("%s %s %v %d %d %.10s %d; ",
-				i.Component, i.URI, i.Mirrors, i.Encoding, i.PayloadSize, i.Image, i.Encryption.Algorithm())
+			got += fmt.Sprintf("%s %s %v %d %d %.10s %d %v; ",
+				i.Component, i.URI, i.Mirrors, i.Encoding, i.PayloadSize, i.Image, i.Encryption.Algorithm(), i.ForSlot)
 		}
 		if got != want {
 			t.Errorf("slot %d:\n got %s\nwant %s", slot, got, want)

@@ -119,7 +119,8 @@ func confirmedParts(n byte) func(*Device) {
 			img := d.p.image(c, n)
 			sum := sha256.Sum256(img)
 			held.Images = append(held.Images,
-				life.SlotImage{Component: c, Alg: slots.SHA256, Digest: sum[:], Size: int64(len(img))})
+				life.SlotImage{Component: c, Alg: slots.SHA256, Digest: sum[:], Size: int64(len(img)),
+					Anywhere: true})
 		}
 		slices.SortFunc(held.Images, func(a, b life.SlotImage) int { return strings.Compare(a.Component, b.Component) })
 		b, err := cbor.Marshal(held)

@@ -35,6 +35,7 @@ type partFile struct {
 	Size     int64  `toml:"size"`
 	Sequence int64  `toml:"sequence"`
 	Manifest string `toml:"manifest"` // optional
+	ForSlot  bool   `toml:"for_slot"` // it was made for that slot alone
 }
 
 // facts is a facts file that makes sense.
@@ -129,7 +130,7 @@ func (f *facts) parts(doc conf.Document, file map[string]partFile) (err error) {
 	f.Running = map[string]policy.Part{}
 	for c, p := range file {
 		key := "running." + c
-		part := policy.Part{Size: p.Size, Sequence: uint64(p.Sequence)}
+		part := policy.Part{Size: p.Size, Sequence: uint64(p.Sequence), Anywhere: !p.ForSlot}
 		if part.Image, err = manifest.ParseDigest(p.Digest); err != nil {
 			return doc.Errorf(key+".digest", "%v", err)
 		}
