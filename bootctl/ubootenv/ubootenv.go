@@ -169,25 +169,34 @@ func (c codec) read() (engine.Reading, error) {
 	return r, err
 }
 
-// Write implements engine.Reading: the whole choice is one record. Disable writes it into both copies: what is
+// Write implements engine.Reading: the whole choice is one record. Disable ends with it in both copies: what is
 // disabled will be overwritten, and a medium that loses a flush must not bring back the copy that boots it.
 //
-// Crash: between the two writes -> the copy that counts says disabled, and Disable, called again by another process,
-// writes both (Change.Again); inside the second -> the copy that does not count.
+// Crash: between the two writes -> the copy that counts says disabled, and Disable, called again, finds the other
+// copy and writes it; inside the second -> the copy that does not count.
 func (r *reading) Write(c engine.Change) error {
-	if !c.Needed() {
+	if c.Needed() {
+		if err := r.write(r.record(r.list, c.Old, c.Next)); err != nil {
+			return err
+		}
+	}
+	if c.Verb != engine.Disable || len(r.o.Copies) < 2 || !c.Needed() && r.spareDisables(c.Slot) {
 		return nil
 	}
-	l := r.record(r.list, c.Old, c.Next)
-	if err := r.write(l); err != nil || c.Verb != engine.Disable || len(r.o.Copies) < 2 {
+	again, err := r.codec.read()
+	if err != nil {
 		return err
 	}
-	again := &reading{codec: r.codec}
-	var err error
-	if again.env, err = r.codec.copies(); err != nil {
-		return err
-	}
-	return again.write(l)
+	now := again.(*reading)
+	return now.write(now.list)
+}
+
+// spareDisables tells whether the copy that does not count leaves slot out, for RAUC's script too, which revives
+// all that is in BOOT_ORDER. A copy that U-Boot cannot use is not enough: if the other one is lost, none is left.
+func (r *reading) spareDisables(slot bootctl.Slot) bool {
+	spare := r.env.copies[1-r.current]
+	old := reading{codec: r.codec, list: spare.list}
+	return spare.fault == nil && !slices.Contains(old.Choice().Order, string(slot))
 }
 
 // record is l with the variables of next where they differ from old.
