@@ -29,6 +29,9 @@ type Board struct {
 	First bool
 	// Guess: a cut may even leave another choice that looks valid (a torn block without a checksum).
 	Guess bool
+	// Halves: a Refresh that failed while it restored may leave metadata that validates and another slot in it, which
+	// only the process that failed puts right.
+	Halves bool
 	// Tries are the trial lengths to arm with; Depth is how many operations deep to go.
 	Tries []int
 	Depth int

@@ -181,9 +181,24 @@ func (r *reading) lead(slot bootctl.Slot) error {
 
 // Restore implements engine.Reading: the running slot first, every other out. What BootOrder has of others
 // stays.
+//
+// Crash, where BootNext names another slot of ours: it is given to the running slot before BootOrder is made, so
+// that no step leaves the other slot armed in metadata that validates. Before -> that slot has its boot, as it had;
+// after -> the running slot boots once, then whatever the firmware does without a BootOrder; with BootOrder -> the
+// running slot boots, and a BootNext that could not be deleted names it, too.
 func (r *reading) Restore(c engine.Change) error {
 	if err := r.revive(); err != nil {
 		return err
+	}
+	n, ok := r.numbers[c.Slot]
+	if !ok {
+		return missing(c.Slot)
+	}
+	if s := r.pending(); s != "" && s != c.Slot {
+		if err := r.set(bootNext, encodeOrder(n)); err != nil {
+			return err
+		}
+		r.next = &n
 	}
 	r.order = slices.DeleteFunc(r.order, func(n uint16) bool { return r.slotOf(n) != "" })
 	if err := r.lead(c.Slot); err != nil {

@@ -1,6 +1,8 @@
 package grubenv
 
 import (
+	"path"
+
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 )
@@ -18,7 +20,12 @@ func (r *reading) Restore(c engine.Change) error {
 	if lines.used() > r.size(lines) { // of a block that was larger, or of lines that never were in one
 		lines = r.record(nil, c.Old, c.Next)
 	}
-	return r.write(lines)
+	err := r.write(lines)
+	if err == nil && c.Again {
+		// Crash: a new file whose name was never flushed would be gone with the power.
+		err = r.fs.SyncDir(path.Dir(r.o.Path))
+	}
+	return err
 }
 
 // ours are the names of all variables that this package writes.

@@ -216,15 +216,32 @@ func TestOptions(t *testing.T) {
 
 // TestFaults: an error of the file system is told, and the verb can be called again.
 func TestFaults(t *testing.T) {
-	boottest.Faults(t, boottest.Board{
-		Slots: [2]bootctl.Slot{"A", "B"}, Factory: disk(t),
-		Backend: func(d *boottest.Disk) bootctl.Backend { return backend(t, d) },
-	}, func(d *boottest.Disk) {
-		names, _ := d.List(folder)
-		for _, n := range names {
-			if strings.HasPrefix(n, "ratchet-") {
-				d.Put(folder+"/"+n, make([]byte, sdboot.Size))
+	conf := func(slot string) string { return folder + "/ratchet-" + slot + ".conf" }
+	for name, damage := range map[string]func(d *boottest.Disk){
+		"all are empty": func(d *boottest.Disk) {
+			names, _ := d.List(folder)
+			for _, n := range names {
+				if strings.HasPrefix(n, "ratchet-") {
+					d.Put(folder+"/"+n, make([]byte, sdboot.Size))
+				}
 			}
-		}
-	})
+		},
+		"A has no version": func(d *boottest.Disk) {
+			d.Put(conf("A"), bytes.Replace(d.Get(conf("A")), []byte("version "), []byte("versio1 "), 1))
+		},
+		"B's own entry is nonsense": func(d *boottest.Disk) {
+			d.Put(conf("B"), entry(t, "B", 99, true)[:40])
+		},
+		"both have one version": func(d *boottest.Disk) {
+			d.Put(conf("A"), entry(t, "A", 50, true))
+			d.Put(conf("B"), entry(t, "B", 50, true))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			boottest.Faults(t, boottest.Board{
+				Slots: [2]bootctl.Slot{"A", "B"}, Factory: disk(t), Halves: true,
+				Backend: func(d *boottest.Disk) bootctl.Backend { return backend(t, d) },
+			}, damage)
+		})
+	}
 }

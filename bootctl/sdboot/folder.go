@@ -245,6 +245,9 @@ func (f *folder) settle() error {
 		}
 	}
 	for _, x := range f.files {
+		if x.raw == nil {
+			continue // longer than an entry is
+		}
 		if err := f.put(x, x.raw); err != nil {
 			return err
 		}

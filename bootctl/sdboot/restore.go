@@ -12,9 +12,14 @@ import (
 
 // Restore implements engine.Reading: the running slot is on, above all, and every other slot off.
 //
-// Crash: running comes first and counts at once; until all others are off it may still be invalid,
-// and is restored again.
+// Crash: running comes first and counts at once. Until all others are off the folder may still be invalid, and is
+// restored again; or it validates, with another slot behind running as it was.
 func (f *folder) Restore(c engine.Change) error {
+	if c.Again {
+		if err := f.settle(); err != nil {
+			return err
+		}
+	}
 	running := c.Slot
 	lines := f.lines(running)
 	if !starts(lines) {

@@ -2,6 +2,7 @@ package ubootenv
 
 import (
 	"fmt"
+	"path"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
@@ -12,11 +13,21 @@ import (
 // Crash: before and torn -> still no valid copy, U-Boot boots its defaults as it did; after -> the running
 // slot boots, and nothing else (I1).
 func (r *reading) Restore(c engine.Change) error {
-	l, err := r.foreign()
-	if err != nil {
-		return fmt.Errorf("%w, and there is nothing to restore it from: %w", r.invalid, err)
+	l := r.list
+	if r.invalid != nil {
+		var err error
+		if l, err = r.foreign(); err != nil {
+			return fmt.Errorf("%w, and there is nothing to restore it from: %w", r.invalid, err)
+		}
 	}
-	return r.write(r.record(l, c.Old, c.Next))
+	err := r.write(r.record(l, c.Old, c.Next))
+	for _, loc := range r.o.Copies {
+		if err == nil && c.Again && !loc.device() {
+			// Crash: a new file whose name was never flushed would be gone with the power.
+			err = r.fs.SyncDir(path.Dir(loc.Path))
+		}
+	}
+	return err
 }
 
 // ours are the names of all variables that this package writes.

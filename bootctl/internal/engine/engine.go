@@ -76,7 +76,8 @@ type Reading interface {
 	Caps() bootctl.Caps
 	// Write makes c durable, in one write that decides.
 	Write(c Change) error
-	// Restore makes c.Next, the minimum, out of metadata that does not validate.
+	// Restore makes c.Next, the minimum, out of metadata that does not validate, or that a Restore which failed has
+	// left.
 	Restore(c Change) error
 	// Tidy follows a Refresh of metadata that validates, and keeps the shadow copy. It changes no choice.
 	Tidy(running bootctl.Slot) error
@@ -104,6 +105,10 @@ type Engine struct {
 	turn  chan struct{} // holds one value while no verb is at work
 	// sure: what reads back was written and flushed by this process (package comment).
 	sure atomic.Bool
+	// restoring: a Restore of this process failed. What reads as valid now may be half of it.
+	restoring atomic.Bool
+	// failed: so did the last write of this process. What reads back may stand in a cache only.
+	failed atomic.Bool
 }
 
 var _ bootctl.Backend = (*Engine)(nil)
@@ -136,13 +141,13 @@ func (e *Engine) State(ctx context.Context) (s bootctl.State, err error) {
 func (e *Engine) Refresh(ctx context.Context, running bootctl.Slot) error {
 	return e.locked(ctx, "cannot refresh slot "+string(running), func([]string) error {
 		r, err := e.o.Read()
-		if errors.Is(err, bootctl.ErrInvalid) {
+		if errors.Is(err, bootctl.ErrInvalid) || err == nil && e.restoring.Load() {
 			return e.restore(r, running)
 		}
 		if err != nil {
 			return err
 		}
-		c := Change{Verb: Refresh, Slot: running, Old: r.Choice()}
+		c := Change{Verb: Refresh, Slot: running, Old: r.Choice(), Again: e.failed.Load()}
 		if c.Next, err = c.Old.Refresh(running, e.o.FullTries); err != nil {
 			return err
 		}
@@ -158,17 +163,19 @@ func (e *Engine) Refresh(ctx context.Context, running bootctl.Slot) error {
 // restore makes the minimum: running boots and nothing else does (invariant I1).
 //
 // Crash: before and inside -> the metadata still does not validate and the loader does what it did, or it
-// is whole; after -> running boots.
+// is whole, or validates with another slot as it was; after -> running boots. A step that fails is made good by
+// the next Refresh of this process.
 func (e *Engine) restore(r Reading, running bootctl.Slot) error {
 	next, err := choice.Restore(e.o.Slots, running, e.o.FullTries)
 	if err != nil {
 		return err
 	}
-	if err := r.Restore(Change{Verb: Refresh, Slot: running, Next: next}); err != nil {
+	err = r.Restore(Change{Verb: Refresh, Slot: running, Next: next, Again: e.failed.Load()})
+	e.restoring.Store(err != nil)
+	if e.failed.Store(err != nil); err != nil {
 		e.sure.Store(false)
-		return err
 	}
-	return nil
+	return err
 }
 
 // Disable implements bootctl.Backend.
@@ -217,6 +224,7 @@ func (e *Engine) decide(c Change) (choice.Choice, error) {
 func (e *Engine) write(r Reading, c Change) error {
 	err := r.Write(c)
 	e.sure.Store(err == nil)
+	e.failed.Store(err != nil)
 	return err
 }
 
