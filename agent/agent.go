@@ -67,7 +67,7 @@ func New(o Options) (*Agent, error) {
 	a.s.BootID = a.bootID
 	a.s.Dev = life.Device{Slots: [2]bootctl.Slot{o.Slots[0].Name, o.Slots[1].Name},
 		Parts: slices.Sorted(maps.Keys(o.Slots[0].Parts)), Running: o.Running,
-		Tries: o.Tries, MaxBoots: o.MaxBoots, RetryMax: o.RetryMax, Deadline: o.Health.Deadline,
+		Tries: o.Tries, MaxBoots: o.MaxBoots, RetryMax: o.RetryMax, Deadline: o.Health.Deadline, GiveBack: o.GiveBack,
 		Counter: o.Counter != nil, Inbox: o.Inbox != nil}
 	var lost bool
 	if a.q, lost = quarantine.Open(o.FS, o.StateDir); lost {
@@ -90,7 +90,7 @@ func New(o Options) (*Agent, error) {
 		},
 		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online,
 		Signer: o.Signer, Counter: a.counterNow, Store: a.st, View: a.view, Intake: a.in,
-		Ask: a.ask, Adopt: a.adopt, End: a.end})
+		Ask: a.ask, Adopt: a.adopt, End: a.end, Quarantined: a.q.Find})
 	return a, nil
 }
 

@@ -75,6 +75,7 @@ type Options struct {
 	Checkpoint int64         // bytes, default slots.DefaultCheckpoint
 	Serial     bool          // write, flush and checkpoint one after the other: slower, and the same order in every run
 	RetryMax   time.Duration // longest back-off of a failed download, default 1 h
+	GiveBack   time.Duration // well for so long, the old system gives back what may have met power cuts, default 7 d
 	ForceAfter time.Duration // a reboot that did not happen is forced, default 60 s
 
 	Safe []string // reasons for boot-safe mode; empty: normal
@@ -93,6 +94,9 @@ func (o *Options) defaults() {
 	}
 	if o.RetryMax == 0 {
 		o.RetryMax = time.Hour
+	}
+	if o.GiveBack == 0 {
+		o.GiveBack = 7 * 24 * time.Hour
 	}
 	if o.ForceAfter == 0 {
 		o.ForceAfter = time.Minute

@@ -15,6 +15,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/internal/view"
 	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
@@ -43,6 +44,8 @@ type Options struct {
 	Ask func(ctx context.Context, run func(context.Context, life.State) (life.Event, error)) (life.Answer, error)
 	// Adopt makes a change of the book durable, and then has it hold. Only within Ask.
 	Adopt func(intake.Change) error
+	// Quarantined is why a manifest or an image is quarantined. Only within Ask.
+	Quarantined func(digest string) (cause reason.Reason, ok bool)
 	// End ends the action in progress on somebody's word, and returns when that is durable; false when there
 	// is none that can be ended.
 	End func(ctx context.Context, by string) (life.Answer, bool, error)

@@ -188,12 +188,12 @@ func (c *Console) updateStatus(s view.Snapshot) *control.UpdateStatus {
 			return nil
 		}
 		return &control.UpdateStatus{Manifest: w.Digest, Sequence: w.Sequence, Reason: w.Reason,
-			WaitingFor: w.Said, ETASeconds: -1}
+			WaitingFor: w.Said, ETASeconds: -1, NextSeconds: c.next(s)}
 	}
 	p := c.nowProgress()
 	u := &control.UpdateStatus{Manifest: s.Rec.Digest, Sequence: s.Rec.Ext.Sequence, Version: s.Rec.Ext.Version,
 		Component: p.Component, Percent: max(p.Percent, 0), Written: p.Done, Size: p.Size, RateBytes: p.RateBytes,
-		ETASeconds: p.ETASeconds, Since: s.Wall, Reason: s.Wait, WaitingFor: s.WaitFor}
+		ETASeconds: p.ETASeconds, NextSeconds: -1, Since: s.Wall, Reason: s.Wait, WaitingFor: s.WaitFor}
 	if s.Phase == life.Reverting {
 		u.Reason = s.Rec.Ext.Cause
 	}
@@ -207,6 +207,14 @@ func (c *Console) updateStatus(s view.Snapshot) *control.UpdateStatus {
 		}
 	}
 	return u
+}
+
+// next is in how many seconds the offer that waits is decided again; -1 when nothing is due.
+func (c *Console) next(s view.Snapshot) int64 {
+	if s.Retry == 0 {
+		return -1
+	}
+	return int64(max(s.Retry-c.o.Clock.Uptime(), 0) / time.Second)
 }
 
 func (c *Console) nowProgress() control.Progress {
@@ -249,6 +257,10 @@ func (c *Console) advice(s view.Snapshot, st control.Status) []string {
 			what = "the offer with sequence " + seq(o.Sequence)
 		}
 		out = append(out, "The device has refused "+what+": "+last(o).Says+" "+last(o).Advice)
+	}
+	if w, ok := c.o.Store.Waiting(); ok && s.Phase == life.Idle && w.Budget.Failures > 0 {
+		out = append(out, "An update failed and waits: "+w.Reason.Info().Advice+
+			" It is tried again by itself; at once with `ratchet retry`.")
 	}
 	if st.Last != nil && st.Last.Result == "stuck" {
 		out = append(out, st.Last.Advice)

@@ -53,6 +53,22 @@ func (c *Console) Approve(ctx context.Context, digest, actor, note string) (cont
 	})
 }
 
+// Retry has an update tried again at once, by digest or the one that waits: its failures are forgotten. What is
+// quarantined or has a final verdict is given back where the person is sure.
+func (c *Console) Retry(ctx context.Context, digest string, sure bool, actor, note string) (control.Done, error) {
+	asked := life.Asked{Verb: life.VerbRetry, Actor: actor, Note: note, Digest: digest, Sure: sure}
+	return c.person(ctx, asked, func(_ context.Context, s life.State, e *life.Asked) error {
+		if digest == "" {
+			e.Digest = s.Retries()
+		} else if _, err := manifest.ParseDigest(digest); err != nil {
+			return &intake.Refused{Reason: reason.RequestBad, Detail: err.Error()}
+		}
+		e.Cause, _ = c.o.Quarantined(e.Digest)
+		e.Verdict, _ = c.o.Store.Verdict(e.Digest)
+		return nil
+	})
+}
+
 // person asks the machine; fill adds what it needs to know.
 func (c *Console) person(ctx context.Context, e life.Asked,
 	fill func(context.Context, life.State, *life.Asked) error) (control.Done, error) {

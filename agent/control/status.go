@@ -75,19 +75,20 @@ type PartHolds struct {
 
 // UpdateStatus is the update in progress or waiting.
 type UpdateStatus struct {
-	Manifest   string        `json:"manifest"`              // digest, "sha256:..."
-	Sequence   uint64        `json:"sequence"`              // of the manifest
-	Version    string        `json:"version,omitempty"`     // version text, sanitised
-	Component  string        `json:"component,omitempty"`   // that is written or checked now
-	Percent    int           `json:"percent"`               // of the present action, 0..100
-	Written    int64         `json:"written"`               // image bytes that are in the slot
-	Size       int64         `json:"size"`                  // image bytes in all, 0 when unknown
-	RateBytes  int64         `json:"rate_bytes"`            // bytes a second, smoothed; 0 when nothing moves
-	ETASeconds int64         `json:"eta_seconds"`           // seconds to the end of the present action, -1 when unknown
-	Since      time.Time     `json:"since,omitzero"`        // start of the present phase
-	Reason     reason.Reason `json:"reason,omitempty"`      // why it waits or is being reverted
-	WaitingFor string        `json:"waiting_for,omitempty"` // the same as one sentence
-	Trial      *TrialStatus  `json:"trial,omitempty"`       // in the phase trial
+	Manifest    string        `json:"manifest"`              // digest, "sha256:..."
+	Sequence    uint64        `json:"sequence"`              // of the manifest
+	Version     string        `json:"version,omitempty"`     // version text, sanitised
+	Component   string        `json:"component,omitempty"`   // that is written or checked now
+	Percent     int           `json:"percent"`               // of the present action, 0..100
+	Written     int64         `json:"written"`               // image bytes that are in the slot
+	Size        int64         `json:"size"`                  // image bytes in all, 0 when unknown
+	RateBytes   int64         `json:"rate_bytes"`            // bytes a second, smoothed; 0 when nothing moves
+	ETASeconds  int64         `json:"eta_seconds"`           // seconds to the end of the present action, -1 unknown
+	Since       time.Time     `json:"since,omitzero"`        // start of the present phase
+	Reason      reason.Reason `json:"reason,omitempty"`      // why it waits or is being reverted
+	WaitingFor  string        `json:"waiting_for,omitempty"` // the same as one sentence
+	NextSeconds int64         `json:"next_seconds"`          // until it is decided again, -1 when nothing is due
+	Trial       *TrialStatus  `json:"trial,omitempty"`       // in the phase trial
 }
 
 // TrialStatus is a trial in progress.

@@ -33,6 +33,10 @@ const (
 	VerbRevert Verb = "revert"
 	// VerbApprove: "manifest" is the digest of the update that is approved ("sha256:..."), "note". Result Done.
 	VerbApprove Verb = "approve"
+	// VerbRetry: "manifest" is the digest of the update that is tried again at once, absent: the one that waits,
+	// or was quarantined last; "sure" is "yes" where it may be one that is quarantined or was given up; "note".
+	// Result Done.
+	VerbRetry Verb = "retry"
 	// VerbRecover: "step" is StepChallenge (Result Challenge) or StepPermit; then file 0 is the permit. Result Done.
 	VerbRecover Verb = "recover"
 	// VerbEvidence: "from" is the first sequence number, default the oldest. File 0 receives the
@@ -86,6 +90,7 @@ var verbs = map[Verb]rule{
 	VerbConfirm:  {right: Write, args: []string{"note"}, within: time.Minute},
 	VerbRevert:   {right: Write, args: []string{"note"}, within: time.Minute},
 	VerbRecover:  {right: Write, args: []string{"step"}, max: 1, within: time.Minute},
+	VerbRetry:    {right: Write, args: []string{"manifest", "sure", "note"}, within: time.Minute},
 	VerbApprove:  {right: Write, args: []string{"manifest", "note"}, within: time.Minute},
 }
 

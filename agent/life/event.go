@@ -236,6 +236,7 @@ const (
 	VerbConfirm Verb = "confirm"
 	VerbRevert  Verb = "revert"
 	VerbApprove Verb = "approve"
+	VerbRetry   Verb = "retry"
 )
 
 // Asked is a person's request. It is answered by Effects.Answer.
@@ -244,8 +245,12 @@ type Asked struct {
 	Verb   Verb
 	Actor  string // "uid 0 (pid 123)"
 	Note   string // in the person's words, may be ""
-	Digest string // approve: of the manifest, "" for the one that waits
+	Digest string // approve, retry: of the manifest, "" for the one that waits
 	Final  bool   // approve: Digest has a final verdict
+
+	Sure    bool          // retry: also what is quarantined or has a final verdict
+	Cause   reason.Reason // retry: why Digest is quarantined, "" when it is not
+	Verdict reason.Reason // retry: the final verdict on Digest, "" for none
 
 	Boot     bootctl.State // revert: the boot metadata
 	BootOK   bool

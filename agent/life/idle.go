@@ -13,6 +13,7 @@ func tend(t *turn) {
 	t.First = t.TendAt == 0
 	t.TendAt, t.Tending, t.Invalid = t.now()+tendEvery, true, false
 	t.settleWear()
+	t.serve()
 	if t.Tally.Dirty {
 		t.quar(Save{})
 	}

@@ -44,7 +44,7 @@ func (s *State) resume() Resume {
 func started(t *turn) {
 	e := t.e.(Started)
 	t.Found, t.Run, t.Starting, t.Hold, t.Retake = e, e.Run, true, "", false
-	t.WearAt = t.now()
+	t.WearAt, t.ServedAt = t.now(), t.now()
 	if e.Run == "" {
 		t.Hold, t.Starting = t.resume().Cause, false
 	}

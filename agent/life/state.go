@@ -26,7 +26,8 @@ type Device struct {
 	Tries    int           // boots that the loader may try the target
 	MaxBoots int           // trial boots that are allowed
 	RetryMax time.Duration // longest back-off
-	Deadline time.Duration // of a trial; also how long the old system may need to reach the broker
+	Deadline time.Duration // of a trial
+	GiveBack time.Duration // for how long the old system must be well before an image is given back; 0: never
 	Counter  bool          // there is a rollback counter
 	Inbox    bool          // there is a network to hear from
 }
@@ -128,11 +129,19 @@ func (c Content) lacks(parts []string) string {
 	return ""
 }
 
-// Tally is what the quarantine file counts: the boots of one trial.
+// Tally is what the quarantine file counts: the boots of one trial, and what may be given back.
 type Tally struct {
 	Key   string // manifest digest, or "synthetic:<slot>"; "" for none
 	Boots int
 	Dirty bool // the file is older than this
+	Held  []Held
+}
+
+// Held is a manifest that is quarantined for a cause that may have been the power.
+type Held struct {
+	Digest string
+	Times  int           // that it was quarantined
+	Served time.Duration // how long the old system has been well since
 }
 
 func (t Tally) boots(key string) int {
@@ -164,6 +173,7 @@ type Live struct {
 	BailWhy  string        // what the journal said
 	TendAt   time.Duration // uptime at which idle looks after the boot metadata; 0: now
 	RetryAt  time.Duration // uptime at which the waiting offer is decided again; 0: none
+	ServedAt time.Duration // uptime up to which Tally.Held is settled
 	WearAt   time.Duration // uptime up to which Wear is settled
 	Lapses   int           // looks in a row that failed
 	Failed   int           // commits in a row that failed
@@ -304,6 +314,9 @@ type (
 	PutSeen struct{ Seen [][]byte }
 	// PutApproved remembers the manifest that a person approved.
 	PutApproved struct{ Digest string }
+	// DropBlame forgets the final verdicts that hold because an image is quarantined. Those that hold still are
+	// given again.
+	DropBlame struct{}
 	// DropPermit forgets the permit.
 	DropPermit struct{}
 	// DropCheckpoints forgets how far writing came.
@@ -330,6 +343,7 @@ func (PutWear) Operation()         {}
 func (PutCounter) Operation()      {}
 func (PutSeen) Operation()         {}
 func (PutApproved) Operation()     {}
+func (DropBlame) Operation()       {}
 func (DropPermit) Operation()      {}
 func (DropCheckpoints) Operation() {}
 func (KeepReport) Operation()      {}
@@ -351,14 +365,20 @@ type (
 	}
 	// Clear takes a manifest out of the quarantine.
 	Clear struct{ Digest string }
+	// Serve counts how long the old system was well, for all that may be given back.
+	Serve struct{ For time.Duration }
+	// GiveBack takes a manifest out of the quarantine, and remembers that it was in there.
+	GiveBack struct{ Digest string }
 	// Save writes the file.
 	Save struct{}
 )
 
-func (Count) quarOp() {}
-func (Bar) quarOp()   {}
-func (Clear) quarOp() {}
-func (Save) quarOp()  {}
+func (Count) quarOp()    {}
+func (Bar) quarOp()      {}
+func (Clear) quarOp()    {}
+func (Serve) quarOp()    {}
+func (GiveBack) quarOp() {}
+func (Save) quarOp()     {}
 
 // Effects are what a step asks for: first the commit, then the one action.
 type Effects struct {

@@ -45,6 +45,7 @@ var table = []Row{
 	{Idle, OnDue, "it is time to decide the waiting offer again", "verify and decide it", nil, timeToRetry, retry},
 	{Idle, OnAsked, "revert", "take the other slot up as if it had just been written", []Phase{Checking},
 		verb(VerbRevert), goBack},
+	{Idle, OnAsked, "retry", "forget what failed; give back what is quarantined", nil, verb(VerbRetry), tryAgain},
 	{Idle, OnAborted, "what was to be ended had ended already", "look after the boot metadata again",
 		nil, nil, abortedLate},
 	{Idle, OnCame, "", "verify and decide it", nil, nil, came},
@@ -195,6 +196,7 @@ var table = []Row{
 
 	{Any, OnAsked, "confirm", "refuse: nothing is on trial", nil, verb(VerbConfirm), nothingOnTrial},
 	{Any, OnAsked, "revert", "refuse: an update is in progress", nil, verb(VerbRevert), inProgress},
+	{Any, OnAsked, "retry", "refuse: an update is in progress", nil, verb(VerbRetry), inProgress},
 	{Any, OnNotTaken, "", "again, later and later; a trial is handed back to the loader's counter", nil, nil, notTaken},
 }
 

@@ -121,6 +121,7 @@ const (
 	Interrupted         Reason = "interrupted"
 	ClockJumped         Reason = "clock-jumped"
 	EvidencePruned      Reason = "evidence-pruned"
+	GivenBack           Reason = "given-back"
 )
 
 // Answers to a person or a program that asked for something.

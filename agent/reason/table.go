@@ -438,6 +438,10 @@ var table = map[Reason]Info{
 		Says:   "The agent cannot read its record of the update: another version wrote it.",
 		Advice: "Run the version that wrote it, or finish its update there.",
 	},
+	GivenBack: {
+		Says:   "An image that was quarantined is tried again: what it was blamed for may have been the power.",
+		Advice: "Nothing to do. If it fails again, look for a crash or a reset early in its start.",
+	},
 	ConfigInvalid: {
 		Says:   "The configuration is not valid.",
 		Advice: "Run `ratchet daemon --check-config`. It names the line.",

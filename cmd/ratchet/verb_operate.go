@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -71,6 +72,39 @@ func (c *call) approve() func(context.Context, []string) error {
 			}
 		}
 		return c.operate(ctx, control.VerbApprove, *note, map[string]string{"manifest": u.Manifest})
+	}
+}
+
+func (c *call) retry() func(context.Context, []string) error {
+	note := c.flags.String("note", "", "reason for the evidence, a `TEXT` of at most 200 bytes")
+	yes := c.flags.Bool("yes", false, "also what is quarantined or was given up, without asking")
+	return func(ctx context.Context, args []string) error {
+		if len(args) > 1 {
+			return none(args[1:])
+		}
+		send := map[string]string{}
+		if len(args) == 1 {
+			send["manifest"] = args[0]
+		}
+		if *yes {
+			send["sure"] = "yes"
+		}
+		err := c.operate(ctx, control.VerbRetry, *note, send)
+		var refused *control.Error
+		if *yes || !errors.As(err, &refused) || refused.Exit != control.ExitRefused ||
+			refused.Reason == "nothing-to-do" {
+			return err
+		}
+		if !c.interactive() {
+			refused.Advice = "If it is to be tried again all the same: `ratchet retry --yes`."
+			return err
+		}
+		fmt.Fprint(c.stderr, screen.Wrap("", "", screen.Plain(refused.Message), screen.Width(c.stderr)))
+		if err := c.agree(ctx, "Try it again all the same?"); err != nil {
+			return err
+		}
+		send["sure"] = "yes"
+		return c.operate(ctx, control.VerbRetry, *note, send)
 	}
 }
 

@@ -177,6 +177,7 @@ func TestVerbUsage(t *testing.T) {
 		{[]string{"evidence"}, "use one of: evidence export"},
 		{[]string{"evidence", "export", "x"}, "unexpected argument"},
 		{[]string{"approve", "a", "b"}, "unexpected argument"},
+		{[]string{"retry", "a", "b"}, "unexpected argument"},
 		{[]string{"confirm", "--note", strings.Repeat("x", 201)}, "at most 200"},
 	} {
 		_, errs, code := verb(t, socket, tt.args...)
@@ -199,7 +200,7 @@ func TestVerbErrors(t *testing.T) {
 		return nil, &control.Error{Reason: "update-in-progress", Message: "an update is in progress\x1b[2J",
 			Advice: "Wait for it.", Exit: control.ExitBusy}
 	})
-	for _, name := range []string{"status", "slots", "history", "confirm", "revert", "approve"} {
+	for _, name := range []string{"status", "slots", "history", "confirm", "revert", "approve", "retry"} {
 		_, errs, code := verb(t, socket, name)
 		if want := "ratchet " + name + ": an update is in progress?[2J [update-in-progress]\n" +
 			"  Wait for it.\n"; code != control.ExitBusy || errs != want {
@@ -223,13 +224,13 @@ func TestVerbOperate(t *testing.T) {
 		return out, nil
 	})
 	for _, args := range [][]string{{"confirm", "--note", "by hand"}, {"revert"}, {"approve"},
-		{"approve", "sha256:ff", "--note", "x"}} {
+		{"approve", "sha256:ff", "--note", "x"}, {"retry"}, {"retry", "sha256:ff", "--yes", "--note", "x"}} {
 		if out, errs, code := verb(t, socket, args...); code != 0 || out != "so be it\n" {
 			t.Errorf("%q: exit %d, %q, %q", args, code, out, errs)
 		}
 	}
 	want := []string{"confirm map[note:by hand]", "revert map[]", "approve map[manifest:" + digest("d") + "]",
-		"approve map[manifest:sha256:ff note:x]"}
+		"approve map[manifest:sha256:ff note:x]", "retry map[]", "retry map[manifest:sha256:ff note:x sure:yes]"}
 	rec.with(func() {
 		if fmt.Sprint(rec.asked) != fmt.Sprint(want) {
 			t.Errorf("asked %q, want %q", rec.asked, want)
@@ -294,5 +295,23 @@ func TestVerbEvidence(t *testing.T) {
 	}
 	if _, _, code = verb(t, socket, "evidence", "export", "-o", filepath.Join(file, "x")); code != control.ExitFailed {
 		t.Errorf("bad path: exit %d", code)
+	}
+}
+
+// TestRetryAsks: what is quarantined is tried again only where a person says so. Without a terminal that is --yes, and
+// the refusal says it.
+func TestRetryAsks(t *testing.T) {
+	socket := fakeDaemon(t, func(_ context.Context, r control.Request, _ func(any)) (any, error) {
+		if r.Args["sure"] == "yes" {
+			return control.Done{Says: "so be it"}, nil
+		}
+		return nil, &control.Error{Reason: "quarantined", Message: "this image failed", Exit: control.ExitRefused}
+	})
+	if _, errs, code := verb(t, socket, "retry"); code != control.ExitRefused ||
+		!strings.Contains(errs, "this image failed") || !strings.Contains(errs, "ratchet retry --yes") {
+		t.Errorf("exit %d, %q", code, errs)
+	}
+	if out, errs, code := verb(t, socket, "retry", "--yes"); code != 0 || out != "so be it\n" {
+		t.Errorf("exit %d, %q, %q", code, out, errs)
 	}
 }

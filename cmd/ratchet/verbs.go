@@ -49,6 +49,15 @@ shows.`,
 			Examples: []string{`ratchet approve`, `ratchet approve sha256:5d41402abc4b2a76b9719d911017c592...`},
 		}, (*call).approve),
 		technician(cli.Verb{
+			Name: "retry", Args: "[DIGEST] [--note TEXT] [--yes]",
+			Short: "try an update again now that failed or was given up",
+			Long: `
+Has an update tried again at once. Without DIGEST it is the one that waits, or the one that was
+quarantined last. Its failures are forgotten, so that it is not made to wait. If it is quarantined,
+or was given up for good, you are asked first; it is tried like any other update then.`,
+			Examples: []string{`ratchet retry`, `ratchet retry --yes --note "power supply repaired"`},
+		}, (*call).retry),
+		technician(cli.Verb{
 			Name: "confirm", Args: "[--note TEXT]",
 			Short: "keep the system that is on trial",
 			Long: `

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sort"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -48,6 +49,9 @@ type entry struct {
 	Digest string        `cbor:"1,keyasint"` // of the manifest
 	Images []string      `cbor:"2,keyasint"` // of its images
 	Cause  reason.Reason `cbor:"3,keyasint"`
+	Times  int           `cbor:"4,keyasint,omitempty"` // that it was quarantined before and given back
+	Served time.Duration `cbor:"5,keyasint,omitempty"` // how long the old system has been well since
+	Given  bool          `cbor:"6,keyasint,omitempty"` // it was given back: it is barred no more
 }
 
 const (
@@ -139,6 +143,9 @@ func (q *File) Save(head evidence.Head) error {
 // Find tells whether a manifest or image digest is quarantined, and why.
 func (q *File) Find(digest string) (cause reason.Reason, ok bool) {
 	for _, e := range q.data.Entries {
+		if e.Given {
+			continue
+		}
 		if e.Digest == digest {
 			return e.Cause, true
 		}
@@ -151,7 +158,18 @@ func (q *File) Find(digest string) (cause reason.Reason, ok bool) {
 	return reason.None, false
 }
 
+// add bars a manifest; one that was given back, once more. It is barred again on the way back as often as
+// that is taken up.
 func (q *File) add(e entry) {
+	for _, old := range q.data.Entries {
+		if old.Digest == e.Digest {
+			if e.Times = old.Times; old.Given {
+				e.Times++
+			} else {
+				e.Served = old.Served
+			}
+		}
+	}
 	q.drop(e.Digest)
 	q.data.Entries = append(q.data.Entries, e)
 	if n := len(q.data.Entries) - maxEntries; n > 0 {
@@ -195,7 +213,9 @@ func (q *File) LastHead() *evidence.Head {
 func (q *File) List() []string {
 	var out []string
 	for _, e := range q.data.Entries {
-		out = append(out, e.Digest+" "+string(e.Cause))
+		if !e.Given {
+			out = append(out, e.Digest+" "+string(e.Cause))
+		}
 	}
 	sort.Strings(out)
 	return out
@@ -221,6 +241,11 @@ func (q *File) Tally() life.Tally {
 	for key, n := range q.data.Boots { // there is one at the most
 		t.Key, t.Boots = key, n
 	}
+	for _, e := range q.data.Entries {
+		if !e.Given && life.MayBePower(e.Cause) {
+			t.Held = append(t.Held, life.Held{Digest: e.Digest, Times: e.Times + 1, Served: e.Served})
+		}
+	}
 	return t
 }
 
@@ -231,9 +256,35 @@ func (q *File) Apply(ops []life.QuarOp) {
 		case life.Count:
 			q.setBoots(op.Key, op.Boots)
 		case life.Bar:
-			q.add(entry(op))
+			q.add(entry{Digest: op.Digest, Images: op.Images, Cause: op.Cause})
+		case life.Serve:
+			q.serve(op.For)
+		case life.GiveBack:
+			q.giveBack(op.Digest)
 		case life.Clear:
 			q.drop(op.Digest)
 		}
 	}
+}
+
+// serve counts how long the old system was well.
+func (q *File) serve(d time.Duration) {
+	entries := append([]entry(nil), q.data.Entries...)
+	for i := range entries {
+		if !entries[i].Given && life.MayBePower(entries[i].Cause) {
+			entries[i].Served += d
+		}
+	}
+	q.data.Entries = entries
+}
+
+// giveBack bars a manifest no more, nor its images, and remembers that it was barred.
+func (q *File) giveBack(digest string) {
+	entries := append([]entry(nil), q.data.Entries...)
+	for i := range entries {
+		if entries[i].Digest == digest {
+			entries[i].Given, entries[i].Served = true, 0
+		}
+	}
+	q.data.Entries = entries
 }

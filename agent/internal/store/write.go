@@ -73,6 +73,8 @@ func (s *Store) apply(tx journal.Tx, at evidence.Stamp, op life.Op) error {
 		return put(tx, keyGarbage, op.Seen)
 	case life.PutApproved:
 		return put(tx, keyApproved, op.Digest)
+	case life.DropBlame:
+		return dropBlame(tx)
 	case life.DropPermit:
 		return tx.Delete(journal.State, keyPermit)
 	case life.DropCheckpoints:
@@ -158,6 +160,26 @@ func forget(tx journal.Tx, prefix string) error {
 			return false
 		}
 		keys = append(keys, k)
+		return true
+	})
+	for _, k := range keys {
+		err = errors.Join(err, tx.Delete(journal.State, k))
+	}
+	return err
+}
+
+// dropBlame deletes the final verdicts that hold because an image is quarantined.
+func dropBlame(tx journal.Tx) error {
+	var keys []string
+	err := tx.Scan(journal.State, prefixFinal, func(k string, b []byte) bool {
+		if len(k) < len(prefixFinal) || k[:len(prefixFinal)] != prefixFinal {
+			return false
+		}
+		var v storedVerdict
+		_ = cbor.Unmarshal(b, &v)
+		if v.Reason == reason.Quarantined || v.Reason.Info().Blame != reason.NotImage {
+			keys = append(keys, k)
+		}
 		return true
 	})
 	for _, k := range keys {

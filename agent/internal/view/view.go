@@ -38,6 +38,7 @@ type Snapshot struct {
 	Wall    time.Time     // wall clock then
 	Wait    reason.Reason // why the phase waits
 	WaitFor string        // in words
+	Retry   time.Duration // uptime at which the waiting offer is decided again; 0: none
 	Barred  []string      // what is quarantined
 	Floors  life.Floors   // highest confirmed sequence numbers
 }
@@ -101,7 +102,7 @@ func (v *View) Show(state life.State, barred []string) {
 	old := v.Snapshot()
 	wall, _ := v.clock.Wall()
 	s := Snapshot{Phase: state.Rec.Phase, Rec: state.Rec, Hold: state.Hold, Safe: state.Safe, Running: state.Run,
-		Since: old.Since, Wall: old.Wall, Wait: old.Wait, WaitFor: old.WaitFor, Barred: barred,
+		Since: old.Since, Wall: old.Wall, Wait: old.Wait, WaitFor: old.WaitFor, Retry: state.RetryAt, Barred: barred,
 		Floors: state.Floors}
 	if old.Phase != s.Phase || old.Wall.IsZero() {
 		s.Since, s.Wall, s.Wait, s.WaitFor = v.clock.Uptime(), wall, "", ""

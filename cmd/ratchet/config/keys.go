@@ -253,6 +253,10 @@ type Policy struct {
 	AllowMetered bool `toml:"allow-metered"`
 	// path: A file that holds `yes`, `1` or `true` while the link is metered.
 	MeteredFile string `toml:"metered-file"`
+	// duration (default `168h`): An image that was quarantined for what may have been power cuts in its trial is tried
+	// again when the old system has been well for so long; twice as long the second time, four times the third. Then
+	// only `ratchet retry` gives it back.
+	GiveBack Duration `toml:"give-back"`
 	// text (default `none`): What a person must approve first: `none`, `download` or `install`.
 	Approval string `toml:"approval"`
 	// bytes (default 8388608): How much of a download a power cut may cost. A multiple of 4096; less than 65536 counts

@@ -54,6 +54,8 @@ func (d *device) handle(ctx context.Context, r control.Request, progress func(an
 				return nil, aboutPermit(explain(err))
 			}
 		}
+	case control.VerbRetry:
+		result, err = d.agent.Console().Retry(ctx, r.Args["manifest"], r.Args["sure"] == "yes", actor, note)
 	case control.VerbApprove:
 		result, err = d.agent.Console().Approve(ctx, r.Args["manifest"], actor, note)
 	default:

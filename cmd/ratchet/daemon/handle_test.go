@@ -152,6 +152,7 @@ func TestVerbs(t *testing.T) {
 		}{
 			control.VerbConfirm: {reason.NothingToDo, "nothing is on trial; the phase is idle"},
 			control.VerbApprove: {reason.NothingToDo, "no update waits for approval"},
+			control.VerbRetry:   {reason.NothingToDo, "no update waits, and none with this digest was given up"},
 			control.VerbRevert:  {reason.RevertImpossible, "There is nothing to go back to (slot B is disabled"},
 		} {
 			raw, err := b.ask(ctx, verb)

@@ -135,7 +135,7 @@ func TestStatusText(t *testing.T) {
 		}},
 		{"waiting", 80, func(s *control.Status) {
 			s.Update = &control.UpdateStatus{Manifest: digest("d"), Sequence: 18, Reason: "approval-required",
-				WaitingFor: "a person has to agree", ETASeconds: -1}
+				WaitingFor: "a person has to agree", ETASeconds: -1, NextSeconds: 840}
 			s.Advice = []string{"Agree with: ratchet approve"}
 		}},
 		{"boot-safe", 80, func(s *control.Status) {

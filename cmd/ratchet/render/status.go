@@ -207,6 +207,9 @@ func updateLine(s control.Status) string {
 	case u.Reason != "":
 		text += bracket(string(u.Reason))
 	}
+	if u.NextSeconds > 0 {
+		text += "; again in " + screen.Seconds(u.NextSeconds)
+	}
 	return text
 }
 

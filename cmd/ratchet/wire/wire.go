@@ -33,7 +33,7 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 		StateDir: c.State.Directory, RootVersion: c.Trust.RootVersion, EvidenceMax: c.Evidence.Bytes,
 		Tries: c.Boot.Tries, MaxBoots: c.Boot.MaxBoots, Checkpoint: c.Policy.Checkpoint,
 		RetryMax: time.Duration(c.HTTP.RetryMax), ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: metered(c),
-		Safe: safe, Log: log}
+		GiveBack: time.Duration(c.Policy.GiveBack), Safe: safe, Log: log}
 	o.Identity, o.Power, o.Clock = machine(c)
 	o.Zone = linux.Zone
 	if o.Slots, err = slotDefs(c); err != nil {
