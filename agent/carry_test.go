@@ -370,3 +370,38 @@ func TestMadeForOneSlot(t *testing.T) {
 		r.have("B", 3, 14)
 	})
 }
+
+// TestPermittedDowngradeOfOnePart: a permit lets an older rootfs in, with the app carried. No floor falls; what was let
+// in once is not carried on into a new slot, and the next release of the rootfs is.
+func TestPermittedDowngradeOfOnePart(t *testing.T) {
+	bubble(t, 942, func(r *rig) {
+		f, admit, byAppTeam := teams(r)
+		admit(r.full(5, 2, 12), 5)
+		r.have("B", 2, 12)
+		old := r.release(3, 3)
+		r.ask(func(ctx context.Context, a *agent.Agent) {
+			c, err := a.Console().Challenge(ctx, "uid 0")
+			if err == nil {
+				permit := f.permit(c.Challenge, f.digest(old), reason.SequenceBelowFloor)
+				_, err = a.Console().Permit(ctx, permit, "uid 0")
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			r.install(old)(ctx, a)
+		})
+		r.have("A", 3, 12)
+		r.hear()
+		if r.seen.Floor.Sequence != 5 || r.seen.Floor.Components != nil {
+			t.Errorf("the floors are %+v", r.seen.Floor)
+		}
+		admit(byAppTeam(func() []byte { return r.app(6, 14) }), 6)
+		if u := r.seen.Update; r.runs() != "A" || u == nil || u.Reason != reason.SlotIncomplete {
+			t.Errorf("slot %s runs, the update is %+v", r.runs(), u)
+		}
+		admit(r.release(7, 4), 7)
+		r.have("B", 4, 12)
+		admit(byAppTeam(func() []byte { return r.app(6, 14) }), 6)
+		r.have("A", 4, 14)
+	})
+}

@@ -13,7 +13,8 @@
 // Invariants, cited by number in code, tests and commits:
 //
 //	I1  At every instant the last confirmed slot is bootable.
-//	I2  The target becomes bootable only after it was read back from the medium in the same boot.
+//	I2  The target becomes bootable only after each of its parts was read back from the medium in
+//	    the same boot.
 //	I3  The running slot is never opened for writing.
 //	I4  The hardware counter never exceeds what the confirmed slot needs: confirm, then raise.
 //	I5  A phase is durable before its action. Sole exception: the plain reboot of a trial whose
