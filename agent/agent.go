@@ -15,6 +15,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/internal/quarantine"
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/internal/view"
+	"github.com/ratchet-ota/ratchet/agent/internal/witness"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/policy"
@@ -31,6 +32,8 @@ type Agent struct {
 	log      *slog.Logger
 	st       *store.Store
 	q        *quarantine.File
+	w        *witness.File // what others may have seen
+	dev      life.Device
 	view     *view.View
 	reporter *report.Reporter
 	console  *console.Console
@@ -69,6 +72,7 @@ func New(o Options) (*Agent, error) {
 		Parts: slices.Sorted(maps.Keys(o.Slots[0].Parts)), Running: o.Running,
 		Tries: o.Tries, MaxBoots: o.MaxBoots, RetryMax: o.RetryMax, Deadline: o.Health.Deadline, GiveBack: o.GiveBack,
 		Counter: o.Counter != nil, Inbox: o.Inbox != nil}
+	a.dev = a.s.Dev
 	var lost bool
 	if a.q, lost = quarantine.Open(o.FS, o.StateDir); lost {
 		a.log.Warn("both copies of the quarantine are damaged; starting an empty one")
@@ -76,20 +80,23 @@ func New(o Options) (*Agent, error) {
 	if a.q.Foreign() {
 		a.addSafe("the quarantine file was written by another version")
 	}
+	if a.w, lost = witness.Open(o.FS, o.StateDir); lost {
+		a.log.Warn("what others have seen of this device cannot be read; a journal that has gone back is not noticed")
+	}
 	a.s.Tally = a.q.Tally()
 	if err := a.openStore(); err != nil {
 		return nil, fmt.Errorf("cannot start agent: %w", err)
 	}
 	a.openIntake()
 	a.reporter = report.New(report.Options{Device: o.Device, Version: o.Running, Signer: o.Signer, Outbox: o.Outbox,
-		Online: o.Online, Clock: o.Clock, Stamp: a.stamp, Store: a.st, View: a.view, Log: a.log})
+		Online: o.Online, Clock: o.Clock, Stamp: a.stamp, Store: a.st, Seen: a.seen, View: a.view, Log: a.log})
 	a.console = console.New(console.Options{Device: o.Device, Version: o.Version,
 		Slots: [2]console.Slot{
 			{Name: o.Slots[0].Name, Parts: o.Slots[0].Parts},
 			{Name: o.Slots[1].Name, Parts: o.Slots[1].Parts},
 		},
 		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online,
-		Signer: o.Signer, Counter: a.counterNow, Store: a.st, View: a.view, Intake: a.in,
+		Signer: o.Signer, Counter: a.counterNow, Seen: a.seen, Store: a.st, View: a.view, Intake: a.in,
 		Ask: a.ask, Adopt: a.adopt, End: a.end, Quarantined: a.q.Find})
 	return a, nil
 }
@@ -115,7 +122,8 @@ func (a *Agent) openIntake() {
 	o, err := a.o, error(nil)
 	a.in, err = intake.New(intake.Options{Device: o.Device, Facts: o.Facts, Rules: o.Rules, Authority: o.Authority,
 		Root: o.Root, RootVersion: o.RootVersion, RootComponent: o.RootComponent, Channel: o.Channel,
-		Sequence: o.Sequence, Store: a.st, Quarantined: a.q.Find, Measure: a.measure, Counter: a.counterValue,
+		Sequence: o.Sequence, Store: a.st,
+		Seen: a.w.Newest, Used: a.w.Used, Quarantined: a.q.Find, Measure: a.measure, Counter: a.counterValue,
 		Clock: o.Clock, Zone: o.Zone, Log: a.log})
 	if err != nil {
 		a.addSafe(err.Error())

@@ -58,6 +58,7 @@ func (a *Agent) turn(ctx context.Context, event life.Event) life.Event {
 		next.Tally = a.s.Tally
 	}
 	from := a.s.Rec
+	a.usePermit(effects.Commit.Ops)
 	err := a.commit(effects.Commit)
 	switch optional := effects.Commit.Optional; {
 	case err == nil:
@@ -232,7 +233,12 @@ func (a *Agent) start(ctx context.Context) life.Event {
 	if a.foreign {
 		why = reason.RecordUnknown // of a chain beside the journal's
 	}
-	if err := a.st.Begin(why, a.q.LastHead()); err != nil {
+	behind := a.goneBack(&stored)
+	a.s.Stored = stored
+	if behind {
+		why = reason.JournalBehind
+	}
+	if err := a.st.Begin(why, a.lastHead()); err != nil {
 		a.unstored = true
 		a.fail("cannot begin evidence", err)
 	} else if first && a.o.Journal != nil && !a.foreign {
@@ -243,6 +249,9 @@ func (a *Agent) start(ctx context.Context) life.Event {
 		}
 	}
 	e := life.Started{Moment: a.moment(), Lost: why}
+	if behind {
+		e.Lost = reason.None // what is older is there
+	}
 	running, proof := a.proveRunning()
 	e.Run = running
 	if proof != nil {

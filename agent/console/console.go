@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/evidence"
 	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/internal/view"
@@ -34,6 +35,7 @@ type Options struct {
 	Online  func() (bool, time.Time)
 	Signer  *trust.Signer // nil: evidence cannot be exported signed
 	Counter func(context.Context) control.CounterStatus
+	Seen    func() (evidence.Head, error) // how far records may leave the device; it is durable when it returns
 	Store   *store.Store
 	View    *view.View
 	Intake  *intake.Intake // only within Ask

@@ -16,15 +16,24 @@ const exportBatch = 16
 // device without a key cannot sign are left out and counted.
 func (c *Console) Export(ctx context.Context, w io.Writer, from uint64) (control.EvidenceExport, error) {
 	out := control.EvidenceExport{Schema: control.Schema}
+	// Whoever exports has the device in front of them, and may be there because its storage fails: what cannot be
+	// noted goes out all the same.
+	last, err := c.o.Seen()
 	head := c.o.Store.Head()
+	if err != nil {
+		last = head.Evidence()
+	}
 	out.Chain = fmt.Sprintf("%x", head.Chain)
-	for next := max(from, head.First, 1); next <= head.Seq && ctx.Err() == nil; {
+	for next := max(from, head.First, 1); next <= last.Seq && ctx.Err() == nil; {
 		type item struct {
 			seq uint64
 			rec []byte
 		}
 		var batch []item
 		err := c.o.Store.Records(next, func(seq uint64, rec []byte) bool {
+			if seq > last.Seq {
+				return false
+			}
 			batch = append(batch, item{seq, append([]byte(nil), rec...)})
 			return len(batch) < exportBatch
 		})

@@ -26,6 +26,7 @@ type book struct {
 	early [][]byte                  // single roots that came before the ones that they follow
 	soon  []byte                    // a pulse that came before its plan
 	held  map[transport.Kind][]byte // the newest plan and pulse that the present root did not admit
+	kept  uint64                    // version of the newest root by the journal's own account
 	void  []void                    // stored documents that do not verify
 }
 
@@ -50,11 +51,17 @@ func (in *Intake) openBook() error {
 		return fmt.Errorf("cannot use the trust root of this image: %w", err)
 	}
 	b, st := &in.book, in.o.Store
-	if name, version := st.Newest(); name == chain.Newest().Name() {
-		b.Newest = version
+	remembered := func(name string, version uint64) {
+		if name == chain.Newest().Name() {
+			b.Newest = max(b.Newest, version)
+		}
 	}
+	remembered(st.Newest())
 	b.chain = b.stored(chain, st)
 	b.Root = in.at(b.chain.Newest())
+	if b.kept = b.Newest; in.o.Seen != nil {
+		remembered(in.o.Seen())
+	}
 	if b.behind() && len(b.void) == 0 {
 		b.alarm("root", nil, fmt.Sprintf("root %d was verified here, and what is stored leads to root %d",
 			b.Newest, b.Root.Version()))
@@ -152,9 +159,13 @@ func (in *Intake) Opened(state life.State, settled bool) Change {
 	}
 	if p, ok := in.o.Store.Permit(); ok && !in.book.behind() {
 		ch := challengeOf(p)
-		if _, err := campaign.VerifyPermit(in.book.Root, p.Document, ch); err != nil {
-			if ch.RootVersion >= in.book.Root.Version() || ch.RootVersion == 0 { // not the work of a newer image's root
+		if _, err := campaign.VerifyPermit(in.book.Root, p.Document, ch); err != nil || in.used(p.Challenge) {
+			switch {
+			case err == nil:
+				note("permit", "it was used before; the journal has gone back")
+			case ch.RootVersion == 0 || ch.RootVersion >= in.book.Root.Version():
 				note("permit", err.Error())
+			default: // a newer image has brought the root that voids it
 			}
 			c.Ops, c.State.Permitted = append(c.Ops, life.DropPermit{}), ""
 		}

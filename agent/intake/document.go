@@ -72,7 +72,9 @@ func (r *reading) read() {
 			r.next.held = map[transport.Kind][]byte{}
 		}
 		delete(r.next.held, r.m.Kind)
-		if r.next.behind() { // what signers say whom a newer root has replaced is not even remembered
+		// What signers say whom a newer root has replaced is not even remembered. A device that has lost its
+		// journal hears what the broker has now: plans of former signers are of an older generation there.
+		if r.next.Root.Version() < r.next.kept {
 			_, text := r.next.Rear()
 			err = &campaign.Refusal{Reason: reason.RootBehind, Detail: text}
 			break

@@ -30,7 +30,11 @@ type Options struct {
 	Channel       string             // of the plans that this device follows
 	Sequence      uint64             // of the manifest that the running image was released under, 0: unknown
 
-	Store       *store.Store
+	Store *store.Store
+	// the newest root that is known apart from the journal; nil: none
+	Seen func() (name string, version uint64)
+	// whether the permit that answered a challenge was used; nil: none was
+	Used        func(challenge string) bool
 	Quarantined func(digest string) (cause reason.Reason, ok bool) // by manifest or image digest
 	Measure     func(target bootctl.Slot) Machine
 	Counter     func() (value uint64, unread string) // the rollback counter; unread: why it could not be read

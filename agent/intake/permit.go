@@ -45,6 +45,9 @@ func (in *Intake) Permit(state life.State, document []byte, actor string) (campa
 			&Refused{Reason: reason.PermitVoid, Detail: "no challenge is open; ask for one first"}
 	}
 	p, err := in.verifyPermit(document, text)
+	if err == nil && in.used(text) {
+		err = &campaign.Refusal{Reason: reason.PermitVoid, Detail: "it was used before"}
+	}
 	if err != nil {
 		why := refusal(err)
 		var no *campaign.Refusal
@@ -84,12 +87,15 @@ func (in *Intake) Permitted() string {
 // journal and verified each time that it is used: nothing in memory can hold when the journal no longer does.
 func (in *Intake) permit() campaign.Permit {
 	p, ok := in.o.Store.Permit()
-	if !ok || !in.Rooted() {
+	if !ok || !in.Rooted() || in.used(p.Challenge) {
 		return campaign.Permit{}
 	}
 	permit, _ := in.verifyPermit(p.Document, p.Challenge)
 	return permit
 }
+
+// used tells whether the permit that answered a challenge was used, whatever the journal says.
+func (in *Intake) used(challenge string) bool { return in.o.Used != nil && in.o.Used(challenge) }
 
 func (in *Intake) verifyPermit(document []byte, challenge string) (campaign.Permit, error) {
 	if why, text := in.rear(); why != reason.None {

@@ -113,6 +113,7 @@ const (
 	OperatorConfirm     Reason = "operator-confirm"
 	Withdrawn           Reason = "withdrawn"
 	JournalLost         Reason = "journal-lost"
+	JournalBehind       Reason = "journal-behind"
 	JournalUnwritable   Reason = "journal-unwritable"
 	JournalFull         Reason = "journal-full"
 	RecordUnknown       Reason = "record-unknown"

@@ -425,6 +425,11 @@ var table = map[Reason]Info{
 		Says:   "The agent's journal was lost or damaged, and a new one was begun.",
 		Advice: "Keep the file that was set aside, and suspect the storage.",
 	},
+	JournalBehind: {
+		Says: "The device's journal has gone back to an earlier state, and a new chain of evidence begins.",
+		Advice: "Suspect the storage: it has lost what it said was written. What the desk has collected is the " +
+			"record of what is lost here.",
+	},
 	JournalUnwritable: {
 		Says:   "The agent cannot write its journal.",
 		Advice: "Check that the state directory is writable and its storage healthy.",

@@ -28,6 +28,7 @@ type Options struct {
 	Clock   hal.Clock
 	Stamp   func() evidence.Stamp
 	Store   *store.Store
+	Seen    func() (evidence.Head, error) // how far records may leave the device; it is durable when it returns
 	View    *view.View
 	Log     *slog.Logger
 }
@@ -106,7 +107,15 @@ func (r *Reporter) drain(ctx context.Context) bool {
 			rec []byte
 		}
 		var batch []item
-		err := r.o.Store.Records(sent+1, func(seq uint64, rec []byte) bool {
+		head, err := r.o.Seen()
+		if err != nil {
+			r.o.Log.Warn("evidence waits", "error", err)
+			return false
+		}
+		err = r.o.Store.Records(sent+1, func(seq uint64, rec []byte) bool {
+			if seq > head.Seq {
+				return false
+			}
 			batch = append(batch, item{seq, append([]byte(nil), rec...)})
 			return len(batch) < drainBatch
 		})
@@ -144,10 +153,14 @@ func (r *Reporter) send(ctx context.Context, m transport.Message) bool {
 }
 
 func (r *Reporter) sendStatus(ctx context.Context) bool {
+	head, err := r.o.Seen()
+	if err != nil {
+		r.o.Log.Warn("the status names an older record", "error", err)
+	}
 	s := r.o.View.Snapshot()
 	st := evidence.Status{Device: r.o.Device, Running: string(s.Running), Version: r.o.Version, Phase: string(s.Phase),
 		Target: string(s.Rec.Target), Manifest: s.Rec.Digest, Sequence: s.Rec.Ext.Sequence,
-		Head: r.o.Store.Head().Evidence(), Stamp: r.o.Stamp(), Problem: s.Hold}
+		Head: head, Stamp: r.o.Stamp(), Problem: s.Hold}
 	for _, f := range s.Floors {
 		if st.Floors == nil {
 			st.Floors = map[string]uint64{}

@@ -29,6 +29,7 @@ type Store struct {
 
 	mu   sync.Mutex
 	head Head
+	over bool           // the records that are held belong to a chain that ended
 	why  reason.Reason  // why a new chain would begin
 	last *evidence.Head // of the chain before
 	wake chan struct{}  // evidence was added
@@ -74,8 +75,47 @@ func (s *Store) Begin(why reason.Reason, last *evidence.Head) error {
 	return s.Commit(nil, nil)
 }
 
+// Knows tells whether the chain has come as far as a head that was seen before, through that very record. A chain
+// that began after the one of the head knows it too.
+func (s *Store) Knows(h evidence.Head) bool {
+	head := s.Head()
+	ours := head.Evidence()
+	if ours.Chain == h.Chain {
+		if head.Seq <= h.Seq || h.Seq < head.First {
+			return ours == h || head.Seq > h.Seq
+		}
+		same := false
+		err := s.Records(h.Seq, func(seq uint64, rec []byte) bool {
+			at, err := evidence.HeadOf(rec)
+			same = err == nil && at == h
+			return false
+		})
+		return err == nil && same
+	}
+	follows := false
+	err := s.Records(1, func(seq uint64, rec []byte) bool {
+		first, err := evidence.Decode(rec)
+		follows = err == nil && seq == 1 && first.Last != nil && first.Last.Chain == h.Chain
+		return false
+	})
+	return err == nil && follows
+}
+
+// End ends the chain that is there: the next commit begins another one. What is held of the old one is dropped with
+// it, for the numbers begin again.
+func (s *Store) End() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.head, s.over = Head{}, true
+}
+
 // chain puts the first record of a new chain.
 func (s *Store) chain(tx journal.Tx, at evidence.Stamp) (Head, error) {
+	if s.over {
+		if err := s.drop(tx); err != nil {
+			return Head{}, err
+		}
+	}
 	var id [16]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return Head{}, err
@@ -87,6 +127,16 @@ func (s *Store) chain(tx journal.Tx, at evidence.Stamp) (Head, error) {
 	h := Head{Chain: head.Chain[:], Seq: head.Seq, Hash: head.Hash[:], First: head.Seq, Bytes: int64(len(rec))}
 	return h, errors.Join(put(tx, keySchema, schemaVersion), put(tx, keyHead, h),
 		tx.Put(journal.Evidence, seqKey(head.Seq), rec))
+}
+
+// drop drops the records of a chain that ended.
+func (s *Store) drop(tx journal.Tx) error {
+	var keys []string
+	err := tx.Scan(journal.Evidence, "\x00", func(k string, _ []byte) bool { keys = append(keys, k); return true })
+	for _, k := range keys {
+		err = errors.Join(err, tx.Delete(journal.Evidence, k))
+	}
+	return errors.Join(err, tx.Delete(journal.State, keySent))
 }
 
 // Commit makes a transition durable: the record (nil: unchanged), its evidence, and what also belongs to it.
@@ -121,7 +171,7 @@ func (s *Store) commit(rec *life.Record, events []evidence.Event, ops []life.Op)
 		return fmt.Errorf("%w: %w", ErrDurable, err)
 	}
 	grown := next.Seq != s.head.Seq
-	s.head = next
+	s.head, s.over = next, false
 	if grown {
 		s.Nudge()
 	}

@@ -1,0 +1,4 @@
+package witness
+
+// For the tests.
+var Decode = decode
