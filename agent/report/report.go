@@ -90,6 +90,9 @@ func (r *Reporter) Run(ctx context.Context, connected <-chan struct{}) {
 // drain sends what was not acknowledged yet. Where it is is noted in batches: after a cut some
 // records are sent twice, none is left out.
 func (r *Reporter) drain(ctx context.Context) bool {
+	if online, _ := r.o.Online(); !online {
+		return false // how far records may leave is noted only when they can
+	}
 	sent := r.o.Store.Sent()
 	noted := sent
 	note := func() {

@@ -51,7 +51,8 @@ type Device struct {
 	boots     int
 	resets    int // kernels that came to nothing
 	opened    []int64
-	broken    int // times that the network broke
+	broken    int  // times that the network broke
+	unusable  bool // the journal, until the daemon is started again
 	rec       life.Record
 	seq       uint64 // of the newest evidence
 	stored    []byte // the record, as it is stored
@@ -255,7 +256,8 @@ func (d *Device) options() (agent.Options, error) {
 		o.Authority, o.RootVersion, o.Root, o.Channel, o.Rules.UnknownTimeWaits = nil, 0, f.roots[0], channel, true
 	}
 	if d.s.Report {
-		o.Outbox = deaf{}
+		// Offline: how far evidence may leave would be noted at a moment that no state fixes.
+		o.Outbox, o.Online = deaf{}, func() (bool, time.Time) { return false, time.Time{} }
 	}
 	if d.s.Options != nil {
 		d.s.Options(d, &o)

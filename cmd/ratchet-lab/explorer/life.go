@@ -164,6 +164,9 @@ func (d *Device) live() (again bool, err error) {
 			return false, errors.New("the agent ended by itself")
 		default:
 		}
+		if d.unusable {
+			return d.liveOn(stop())
+		}
 		if d.happen() {
 			d.patience = 40
 			continue
@@ -181,6 +184,16 @@ func (d *Device) live() (again bool, err error) {
 		}
 	}
 	return false, errors.Join(fmt.Errorf("the device does not come to rest in phase %s", d.rec.Phase), stop())
+}
+
+// liveOn is the same boot with the daemon started again, which opens its journal.
+func (d *Device) liveOn(stopped error) (again bool, err error) {
+	if stopped != nil {
+		return false, stopped
+	}
+	d.note("the journal is of no use; the daemon is started again")
+	d.unusable = false
+	return d.live()
 }
 
 // connect makes the inbox, and returns the retained messages that are not in it yet.

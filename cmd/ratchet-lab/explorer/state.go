@@ -28,7 +28,7 @@ import (
 //     final verdicts the order alone counts. Each play's evidence is checked at its rest;
 //   - of two copies of U-Boot's environment the older one's bytes, and the serials: it is overwritten unread.
 //     Whether it is valid is kept, and its bytes are in scenarios in which somebody takes the power away;
-//   - of the quarantine's copies the older one, and the generation;
+//   - of the quarantine's copies the older one, and the generation; of the witness file the head of the evidence;
 //   - bytes of a slot that holds no whole image: none is read that was not written before in the
 //     same update, and those before a durable checkpoint are compared when it becomes durable;
 //   - failures beyond the longest back-off, and the lab's own counts.
@@ -118,6 +118,8 @@ func (d *Device) addFiles(b *bytes.Buffer, w *sim.World) {
 		switch {
 		case strings.HasSuffix(name, ".new"): // of a replacement that was cut off: it is made anew
 			fmt.Fprintf(b, "%s ", name)
+		case name == "/state/witness":
+			fmt.Fprintf(b, "%s=%s ", name, witnessed(data))
 		case strings.HasPrefix(name, "/state/quarantine."):
 			if g, rest, ok := generation(data); ok && (quarantine == nil || g > gen) {
 				gen, quarantine = g, rest
@@ -132,6 +134,14 @@ func (d *Device) addFiles(b *bytes.Buffer, w *sim.World) {
 	}
 	d.addCopies(b, env)
 	fmt.Fprintf(b, "quarantine=%x ", quarantine)
+}
+
+// witnessed is what the witness file says besides evidence: the journal never goes back here.
+func witnessed(b []byte) string {
+	if len(b) < 8 {
+		return "damaged"
+	}
+	return without(b[8:], 1, 2, 3)
 }
 
 // generation of a copy of the quarantine file, and what it says besides generation and evidence.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -241,20 +242,37 @@ func (j *watchedJournal) Update(fn func(journal.Tx) error) (err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	d := j.d
-	var before *journal.Memory
-	if d.faulty() && slices.ContainsFunc(d.cuts, func(c Cut) bool { return c.Fail && c.Op == d.Op()+1 }) {
-		before = j.Memory.Clone() // a commit that fails has not happened
+	if d.unusable {
+		return errIO
 	}
-	if cut := d.W.Atomic("journal", func() { err = j.Memory.Update(fn) }); cut != nil {
-		if before != nil {
-			d.putJournal(before)
-			j.Memory = before
+	commit := func() { err = j.Memory.Update(fn) }
+	fails := slices.IndexFunc(d.cuts, func(c Cut) bool { return c.Fail && c.Op == d.Op()+1 })
+	if fails >= 0 {
+		commit = func() {}
+	}
+	if cut := d.W.Atomic("journal", commit); cut != nil {
+		if fails >= 0 && errors.Is(cut, errIO) {
+			j.fail(fn, d.cuts[fails].chance(d.seed))
 		}
 		d.observe()
 		return cut
 	}
-	j.d.observe()
+	d.observe()
 	return err
+}
+
+// fail is a commit that fails, in one of four ways: before its function, so that nothing has run; after it, for want
+// of room or at the first sync; at the last sync, with the old state on the medium or with the new one. After that
+// the journal is of no use until the daemon is started again, as package journal has it.
+func (j *watchedJournal) fail(fn func(journal.Tx) error, chance uint64) {
+	switch how := chance >> 32 % 4; how {
+	case 1, 2:
+		_ = j.Memory.Update(func(tx journal.Tx) error { return errors.Join(fn(tx), errIO) })
+		j.d.unusable = how == 2
+	case 3:
+		_ = j.Memory.Update(fn)
+		j.d.unusable = true
+	}
 }
 
 func (j *watchedJournal) Close() error { return nil }
