@@ -14,6 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/cipher"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -233,4 +234,26 @@ func TestArmedAgainWithoutWriting(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestExpiredByAWrongClock: a clock that is wrong for a moment makes a release look expired. It waits, lets an older
+// one pass, and is taken when the clock is right, without anybody offering it again.
+func TestExpiredByAWrongClock(t *testing.T) {
+	bubble(t, 907, func(r *rig) {
+		now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+		until := func(m *author.Release) { m.UseBefore = now.Add(30 * 24 * time.Hour) }
+		r.w.SetWall(now.Add(10*365*24*time.Hour), hal.TimeSynced)
+		r.play(r.release(5, 2, until))
+		r.is("A", 1, "defer slot= seq=5 expired")
+		r.play(r.release(4, 3))
+		r.is("B", 3)
+	})
+	bubble(t, 908, func(r *rig) {
+		now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+		r.w.SetWall(now.Add(10*365*24*time.Hour), hal.TimeSynced)
+		r.play(r.release(5, 2, func(m *author.Release) { m.UseBefore = now.Add(30 * 24 * time.Hour) }))
+		r.w.SetWall(now, hal.TimeSynced)
+		r.spend(20 * time.Minute)
+		r.is("B", 2)
+	})
 }
