@@ -3,8 +3,9 @@ package report
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -35,10 +36,16 @@ type Options struct {
 
 // Reporter hands evidence, reports and status over. Run is one goroutine; Flush and Resend may be called from
 // another one.
-type Reporter struct{ o Options }
+type Reporter struct {
+	o Options
+
+	mu    sync.Mutex
+	again uint64          // the desk asks for records from here on; 0: it does not
+	asked []time.Duration // uptimes of the requests of the last hour
+}
 
 // New makes a reporter. It sends nothing before Run.
-func New(o Options) *Reporter { return &Reporter{o} }
+func New(o Options) *Reporter { return &Reporter{o: o} }
 
 const (
 	statusEvery   = 2 * time.Second // at most one status in this time
@@ -46,6 +53,7 @@ const (
 	drainBatch    = 16 // records between two notes of how far the drain is
 	drainIdle     = time.Minute
 	flushBeforeUp = 2 * time.Second
+	resendRate    = 8 // requests for records that are followed in an hour
 )
 
 // Run hands evidence and status to the outbox until ctx ends. It reads the journal and snapshots
@@ -96,7 +104,7 @@ func (r *Reporter) drain(ctx context.Context) bool {
 	sent := r.o.Store.Sent()
 	noted := sent
 	note := func() {
-		if sent == noted {
+		if sent <= noted { // what was asked for again needs no note: after a cut it is asked for again
 			return
 		}
 		if now, err := r.o.Store.NoteSent(noted, sent); err == nil {
@@ -110,6 +118,9 @@ func (r *Reporter) drain(ctx context.Context) bool {
 			rec []byte
 		}
 		var batch []item
+		if from := r.wanted(); from > 0 && from <= sent {
+			sent = from - 1
+		}
 		head, err := r.o.Seen()
 		if err != nil {
 			r.o.Log.Warn("evidence waits", "error", err)
@@ -212,22 +223,41 @@ func (r *Reporter) Flush(ctx context.Context) {
 	}
 }
 
-// Resend sets the drain back to a sequence number that the desk asks for.
+// Resend has records handed over again from a sequence number that the desk asks for. It writes nothing: a request
+// that a power cut takes away is made again. So many in an hour are followed, for each may be answered by all that
+// is held.
 func (r *Reporter) Resend(body []byte) error {
 	var from uint64
 	if err := cbor.Unmarshal(body, &from); err != nil || from == 0 {
-		r.o.Log.Warn("resend request is not a sequence number", "bytes", len(body))
+		r.o.Log.Debug("resend request is not a sequence number", "bytes", len(body))
 		return nil
 	}
 	if from > r.o.Store.Sent() {
 		return nil
 	}
-	if err := r.o.Store.Commit(nil, nil, store.PutSent{Seq: from - 1}); err != nil {
-		return fmt.Errorf("cannot send evidence again: %w", err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.again != 0 && from >= r.again {
+		return nil // it is about to be followed
 	}
+	now := r.o.View.Uptime()
+	r.asked = slices.DeleteFunc(r.asked, func(t time.Duration) bool { return now-t >= time.Hour })
+	if len(r.asked) >= resendRate {
+		return nil
+	}
+	r.asked, r.again = append(r.asked, now), from
 	r.o.View.Signal()
 	r.o.Store.Nudge()
 	return nil
+}
+
+// wanted takes up what was asked for again, 0 for nothing.
+func (r *Reporter) wanted() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	from := r.again
+	r.again = 0
+	return from
 }
 
 // sendReport hands the newest SUIT report over, signed, once in a life of the daemon.

@@ -89,6 +89,9 @@ type Trust struct {
 // New shows an agent that has not started yet.
 func New(clock hal.Clock) *View { return &View{clock: clock, changed: make(chan struct{}, 1)} }
 
+// Uptime is that of the device now.
+func (v *View) Uptime() time.Duration { return v.clock.Uptime() }
+
 // Snapshot is the state as it was shown last; before anything was, idle.
 func (v *View) Snapshot() Snapshot {
 	if s := v.snap.Load(); s != nil {
