@@ -301,6 +301,13 @@ func wrapped(b []byte, fn func(r *reader) error) error {
 	return r.end()
 }
 
+// item returns the encoding of the next item, whatever it is.
+func (r *reader) item() ([]byte, error) {
+	start := r.pos
+	err := r.skip(maxSkip)
+	return r.b[start:r.pos:r.pos], err
+}
+
 // maxSkip is how deep an item may be nested that is read over.
 const maxSkip = 16
 

@@ -147,7 +147,7 @@ func (e *Envelope) authentication(r *reader) error {
 	if err != nil {
 		return err
 	}
-	if e.signed, err = r.bytes(MaxBlock); err != nil {
+	if e.signed, err = r.bytes(MaxSmall); err != nil {
 		return err
 	}
 	err = wrapped(e.signed, func(r *reader) (err error) {

@@ -83,13 +83,13 @@ func TestErrorsNameTheByte(t *testing.T) {
 			bad + "byte 0: digest of 63 bytes, algorithm -44 has 64"},
 		{"a digest of an algorithm that is not known", block(enc(list{-18, make([]byte, 32)})),
 			"(alg-unsupported): digest algorithm -18 is not supported"},
-		{"a digest in as many bytes as a block has", block(make([]byte, manifest.MaxBlock)),
+		{"a digest in as many bytes as a block has", block(make([]byte, manifest.MaxSmall)),
 			bad + "byte 0: array expected, found unsigned integer"},
-		{"a digest in a byte more", block(make([]byte, manifest.MaxBlock+1)),
+		{"a digest in a byte more", block(make([]byte, manifest.MaxSmall+1)),
 			bad + "byte 1: byte string of 4097 bytes, at most 4096"},
 		{"a block that is a number", block(good, 1), bad + "byte 39: byte string expected, found unsigned integer"},
 		{"a block that is too long", block(good, make([]byte, manifest.MaxBlock+1)),
-			bad + "byte 39: byte string of 4097 bytes, at most 4096"},
+			bad + "byte 39: byte string of 16385 bytes, at most 16384"},
 	})
 }
 
@@ -135,9 +135,9 @@ func TestErrorsNameTheElement(t *testing.T) {
 			bad + "reference-uri: byte 119: URI has a byte that is not allowed in URIs: 0x7f"},
 		{"version of the release", of(6, 1),
 			bad + "set-version: byte 107: byte string expected, found unsigned integer"},
-		{"in as many bytes as are read", of(6, make([]byte, manifest.MaxBlock)),
+		{"in as many bytes as are read", of(6, make([]byte, manifest.MaxSmall)),
 			bad + "set-version: byte 0: array expected, found unsigned integer"},
-		{"in a byte more", of(6, make([]byte, manifest.MaxBlock+1)),
+		{"in a byte more", of(6, make([]byte, manifest.MaxSmall+1)),
 			bad + "set-version: byte 107: byte string of 4097 bytes, at most 4096"},
 		{"that is a number", of(6, enc(1)), bad + "set-version: byte 0: array expected, found unsigned integer"},
 		{"of a word", of(6, enc(list{1, "x"})), bad + "set-version: byte 2: integer expected, found text string"},
@@ -161,9 +161,6 @@ func TestErrorsNameTheElement(t *testing.T) {
 		{"software identifier", of(14, 1), bad + "coswid: byte 107: array expected, found unsigned integer"},
 		{"nested too deep", of(14, nested(17)), bad + "coswid: cbor: exceeded max nested level 16"},
 		{"text", of(23, 1), bad + "text: byte 129: array expected, found unsigned integer"},
-		{"text by numbers", of(23, enc(pars{1: pars{1: "x"}})), bad + "text: \"\" is not a language tag"},
-		{"text that is a number", of(23, enc(map[string]any{"en": pars{1: 1}})),
-			bad + "text: byte 6: text string expected, found unsigned integer"},
 		{"key that is bytes", craft{content: func(m pars) []byte {
 			return append(append([]byte{0xa0 + byte(len(m)) + 1}, enc(m)[1:]...), 0x41, 'x', 0)
 		}}.build(t), bad + "byte 106: integer, text or component identifier expected as a map key"},

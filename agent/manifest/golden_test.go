@@ -307,15 +307,17 @@ func goldens() []golden {
 				severable: []int64{23}, damage: func(e map[any]any) {
 					e[int64(23)] = enc(map[string]any{"en": pars{1: "y"}})
 				}}), U, "text was changed"),
-		verify("hostile-text-key", element(23, enc(map[string]any{"en": pars{5: "x"}})), P, "text key"),
-		verify("hostile-text-component",
-			element(23, enc(map[string]any{"en": map[any]any{mapKey(enc(list{[]byte("modem")})): pars{1: "x"}}})), P,
-			"about component modem"),
-		verify("hostile-text-language", element(23, enc(map[string]any{"e_n": pars{1: "x"}})), P, "language tag"),
-		verify("hostile-text-not-utf8",
-			element(23, enc(map[string]any{"en": map[int]raw{1: {0x61, 0xff}}})), P, "UTF-8"),
-		verify("hostile-payload-unused", crafted(craft{install: inst, payloads: map[string][]byte{"#x": {1}}}),
-			P, "nothing fetches"),
+		resolve("empty-content", crafted(craft{install: join(seq{20, pars{18: []byte{}}, 18, 15})}),
+			manifest.CodeOperation, "content is empty"),
+		ok("empty-content-replaced",
+			crafted(craft{install: join(seq{20, pars{18: []byte{}}, 20, pars{18: []byte("x")}, 18, 15})})),
+		ok("odd-text-key", element(23, enc(map[string]any{"en": pars{5: "x"}}))),
+		ok("odd-text-component",
+			element(23, enc(map[string]any{"en": map[any]any{mapKey(enc(list{[]byte("modem")})): pars{1: "x"}}}))),
+		ok("odd-text-language", element(23, enc(map[string]any{"e_n": pars{1: "x"}}))),
+		ok("odd-text-not-utf8", element(23, enc(map[string]any{"en": map[int]raw{1: {0x61, 0xff}}}))),
+		ok("odd-text-no-map", element(23, []byte{0x83, 0x01, 0xff})),
+		ok("odd-payload-unused", crafted(craft{install: inst, payloads: map[string][]byte{"#x": {1}}})),
 	))
 	// What the device profile refuses, each with its place. Elements are above.
 	for _, r := range manifest.Refusals() {

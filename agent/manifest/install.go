@@ -99,6 +99,9 @@ func (p *processor) write(o *op, i int) error {
 	if !ok {
 		return p.abort(o, i, CodeOperation, "content is not set")
 	}
+	if len(b) == 0 { // it may be set so before it is set to what is written
+		return p.abort(o, i, CodeOperation, "content is empty: a slot cannot hold an image of no bytes")
+	}
 	n := int64(len(b))
 	in := &Install{Component: c.name, Content: b, PayloadSize: n, Stored: p.place(o, i)}
 	if e, ok := get[Encryption](c.values, suit.ParameterEncryption); ok {

@@ -15,7 +15,8 @@ const (
 	MaxURI        = 2 << 10  // bytes of one URI
 	MaxMirrors    = 8        // mirrors of one payload
 	MaxBlocks     = 8        // authentication blocks of one envelope
-	MaxBlock      = 4 << 10  // bytes of one authentication block
+	MaxBlock      = 16 << 10 // bytes of one authentication block
+	MaxSmall      = 4 << 10  // bytes of one digest, version or identifier in a byte string
 	MaxDigest     = 64       // bytes of one digest
 	MaxIntegrated = 8        // integrated payloads of one envelope
 	MaxName       = 256      // bytes of an integrated payload's name

@@ -122,17 +122,6 @@ func TestLimits(t *testing.T) {
 			}
 			return craft{install: inst(), manifest: pars{6: enc(v)}}.build(t)
 		}},
-		{"MaxText", manifest.MaxText, func(n int) []byte {
-			return craft{install: inst(),
-				manifest: pars{23: enc(map[string]any{"en": pars{1: strings.Repeat("x", n-9)}})}}.build(t)
-		}},
-		{"MaxLanguages", manifest.MaxLanguages, func(n int) []byte {
-			m := map[string]any{}
-			for i := range n {
-				m[fmt.Sprintf("x-%d", i)] = pars{1: "x"}
-			}
-			return craft{install: inst(), manifest: pars{23: enc(m)}}.build(t)
-		}},
 		{"MaxEncryption", manifest.MaxEncryption, func(n int) []byte {
 			foreign := list{[]byte{}, pars{1: -6}, make([]byte, n)}
 			size := func(fill int) []byte {

@@ -157,7 +157,7 @@ func (m Manifest) Envelope() []byte { return m.env.Raw() }
 // parse reads the whole manifest (draft-ietf-suit-manifest section 8.4).
 func (m *Manifest) parse() error {
 	var (
-		b        = &builder{uris: map[string]bool{}}
+		b        = &builder{}
 		seen     = map[int64]bool{}
 		sections = map[int]section{}
 	)
@@ -213,7 +213,7 @@ func (m *Manifest) parse() error {
 }
 
 func (m *Manifest) readSetVersion(r *reader) error {
-	content, err := r.bytes(MaxBlock)
+	content, err := r.bytes(MaxSmall)
 	if err != nil {
 		return err
 	}
@@ -229,13 +229,8 @@ func (m *Manifest) complete(b *builder, seen map[int64]bool, sections map[int]se
 		return errors.New("manifest-sequence-number or the components are missing")
 	}
 	for key := range m.env.severable {
-		if !seen[key] {
+		if !seen[key] && key != suit.KeyText { // a text without a digest is nobody's, and shown to nobody
 			return fmt.Errorf("envelope carries %s, about which the manifest says nothing", elements[key])
-		}
-	}
-	for name := range m.env.integrated {
-		if !b.uris[name] {
-			return fmt.Errorf("envelope carries the payload %.60q, which nothing fetches", name)
 		}
 	}
 	// draft-ietf-suit-manifest section 8.4.6, the Update procedure; without dependencies it has no more.

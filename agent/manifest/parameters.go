@@ -86,7 +86,7 @@ func readUUID(r *reader) (any, error) {
 }
 
 func readDigest(r *reader) (any, error) {
-	b, err := r.bytes(MaxBlock)
+	b, err := r.bytes(MaxSmall)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +100,8 @@ func readDigest(r *reader) (any, error) {
 
 func readContent(r *reader) (any, error) {
 	b, err := r.bytes(MaxEnvelope)
-	if err == nil && len(b) == 0 {
-		return nil, r.errorf("content is empty")
+	if b == nil {
+		b = []byte{} // content that is empty is content
 	}
 	return b, err
 }

@@ -197,9 +197,9 @@ func (p Properties) read(in *reader, key []byte) error {
 	case suit.MajorUint, suit.MajorNint:
 		p[k], err = in.int()
 	case suit.MajorBytes:
-		p[k], err = in.bytes(MaxBlock)
+		p[k], err = in.bytes(MaxSmall)
 	case suit.MajorText:
-		p[k], err = in.text(MaxBlock)
+		p[k], err = in.text(MaxSmall)
 	default:
 		p[k], err = in.bool()
 	}

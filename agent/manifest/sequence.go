@@ -42,7 +42,6 @@ type assignment struct {
 type builder struct {
 	components int
 	total      int
-	uris       map[string]bool // every URI that a fetch could use
 }
 
 // section parses a whole sequence; key is its manifest key.
@@ -213,8 +212,6 @@ func (p *builder) parameters(r *reader, set, nested bool) ([]setting, error) {
 	list, err := r.parameters(set, nested)
 	for _, s := range list {
 		switch v := s.value.(type) {
-		case string:
-			p.uris[v] = true
 		case uint64:
 			if s.key == suit.ParameterSource && v >= uint64(p.components) {
 				return nil, &Error{Code: CodeComponent, Offset: -1,

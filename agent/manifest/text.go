@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -88,58 +87,50 @@ func Printable(s string) string {
 	return out.String()
 }
 
-// readText reads the text element, if the envelope carries it.
+// readText reads the text element, if the envelope carries it. Text is for people, and odd text is no reason to refuse
+// an update: what is not as draft-ietf-suit-manifest section 8.4.4 says is left out, alone or with what follows it. One
+// whose bytes are not those that the manifest names was changed on its way, and is refused.
 func (m *Manifest) readText(r *reader) error {
 	content, severed, err := m.severable(r, suit.KeyText)
-	if err != nil || severed {
+	if err != nil || severed || len(content) > MaxText {
 		return err
 	}
-	if len(content) > MaxText {
-		return fmt.Errorf("text of %d bytes, at most %d", len(content), MaxText)
-	}
 	m.text = map[string]texts{}
-	return wrapped(content, func(r *reader) error {
-		return r.pairs(1, MaxLanguages, func(key []byte) error {
-			tag, _ := textKey(key)
-			if !languageTag(tag) {
-				return fmt.Errorf("%.40q is not a language tag", tag)
+	_ = wrapped(content, func(r *reader) error {
+		r.unordered = true
+		return r.pairs(0, MaxLanguages, func(key []byte) error {
+			value, err := r.item()
+			if tag, _ := textKey(key); err == nil && LanguageTag(tag) {
+				m.text[tag] = readTexts(value)
 			}
-			t, err := m.texts(r, 4, true)
-			m.text[tag] = t
 			return err
 		})
 	})
+	return nil
 }
 
-// texts reads a map of texts with keys 1 to known; private ones below -256 are passed over. At the
-// top, maps of texts by component are checked and passed over too; the component must be one of the
-// manifest's (draft-ietf-suit-manifest section 8.4.4).
-func (m *Manifest) texts(r *reader, known int64, top bool) (texts, error) {
+// knownTexts is the highest key of a text that is about the whole manifest.
+const knownTexts = 4
+
+// readTexts reads a map of texts, and passes over what is none of those about the whole manifest: texts of components,
+// private ones, and whatever else there is.
+func readTexts(item []byte) texts {
 	t := texts{}
-	err := r.pairs(1, 64, func(key []byte) error {
-		if top && key[0]>>5 == suit.MajorArray {
-			id, err := (&reader{b: key}).component()
-			if !slices.ContainsFunc(m.components, id.equal) {
-				err = fmt.Errorf("text is about component %s, which the manifest does not have", id)
+	r := &reader{b: item, unordered: true}
+	_ = r.pairs(0, 64, func(key []byte) error {
+		value, err := r.item()
+		if k, ok := intKey(key); err == nil && ok && k >= 1 && k <= knownTexts {
+			if s, terr := (&reader{b: value}).text(MaxText); terr == nil {
+				t[k] = s
 			}
-			if err == nil {
-				_, err = m.texts(r, 8, false)
-			}
-			return err
 		}
-		k, _ := intKey(key)
-		if k > known || k < 1 && k > -257 {
-			return r.errorf("text key is unknown")
-		}
-		s, err := r.text(MaxText)
-		t[k] = s
 		return err
 	})
-	return t, err
+	return t
 }
 
-// languageTag reports whether s is 1*8ALPHA *("-" 1*8alphanum) (RFC 5646 as SUIT narrows it).
-func languageTag(s string) bool {
+// LanguageTag reports whether s is 1*8ALPHA *("-" 1*8alphanum) (RFC 5646 as SUIT narrows it).
+func LanguageTag(s string) bool {
 	for i, part := range strings.Split(s, "-") {
 		if len(part) < 1 || len(part) > 8 {
 			return false

@@ -22,71 +22,56 @@ func TestLanguageTags(t *testing.T) {
 		"a`": false, "a{": false, "a@": false, "a[": false, "de-/": false, "de-:": false, "de-a`": false,
 		"dé": false, "de CH": false,
 	} {
-		if _, err := worded(t, map[string]any{tag: pars{1: "x"}}); (err == nil) != ok {
-			t.Errorf("%q: %v", tag, err)
+		m, err := worded(t, map[string]any{tag: pars{1: "x"}})
+		if err != nil || manifest.LanguageTag(tag) != ok || (m.Description(tag) == "x") != ok {
+			t.Errorf("%q: shown %q, %v", tag, m.Description(tag), err)
 		}
 	}
 }
 
-// TestTextKeys: of a manifest four kinds of text are known, of a component eight, and private ones besides.
-func TestTextKeys(t *testing.T) {
-	part := mapKey(enc(list{[]byte("rootfs")}))
-	private := func(n int) map[any]any {
-		m := map[any]any{}
+// TestOddText: text is for people, and no text refuses an update. What is odd is left out, and the rest is shown.
+func TestOddText(t *testing.T) {
+	app, part := mapKey(enc(list{[]byte("app")})), mapKey(enc(list{[]byte("rootfs")}))
+	many := func(n int) map[any]any {
+		m := map[any]any{1: "x"}
 		for i := range n {
 			m[-257-i] = "x"
 		}
 		return m
 	}
-	for name, tt := range map[string]struct {
-		texts map[any]any
-		ok    bool
-	}{
-		"the first":                     {map[any]any{1: "x"}, true},
-		"the last":                      {map[any]any{4: "x"}, true},
-		"one more":                      {map[any]any{5: "x"}, false},
-		"none":                          {map[any]any{0: "x"}, false},
-		"the first private one":         {map[any]any{-257: "x"}, true},
-		"the last reserved one":         {map[any]any{-256: "x"}, false},
-		"the first reserved one":        {map[any]any{-1: "x"}, false},
-		"a word":                        {map[any]any{"x": "x"}, false},
-		"as many as are read":           {private(64), true},
-		"more":                          {private(65), false},
-		"a number as text":              {map[any]any{1: 7}, false},
-		"nothing":                       {map[any]any{}, false},
-		"of a component, the last":      {map[any]any{1: "x", part: pars{8: "x"}}, true},
-		"of a component, one more":      {map[any]any{1: "x", part: pars{9: "x"}}, false},
-		"of a component, nothing":       {map[any]any{1: "x", part: pars{}}, false},
-		"of another component":          {map[any]any{1: "x", mapKey(enc(list{[]byte("app")})): pars{1: "x"}}, false},
-		"of a component of a component": {map[any]any{1: "x", part: map[any]any{part: pars{1: "x"}}}, false},
-	} {
-		if _, err := worded(t, map[string]any{"en": tt.texts}); (err == nil) != tt.ok {
-			t.Errorf("%s: %v", name, err)
-		}
+	languages := map[string]any{}
+	for i := range manifest.MaxLanguages + 4 {
+		languages["en-"+string(rune('a'+i))] = pars{1: "x"}
 	}
-}
-
-// TestTextBounds: as many languages and bytes as the profile has, and one more.
-func TestTextBounds(t *testing.T) {
-	languages := func(n int) map[string]any {
-		out := map[string]any{}
-		for i := range n {
-			out["en-"+string(rune('a'+i))] = pars{1: "x"}
-		}
-		return out
-	}
-	sized := func(n int) map[string]any { return map[string]any{"en": pars{1: strings.Repeat("x", n)}} }
-	over := len(enc(sized(10000))) - 10000
+	good := pars{1: "x"}
 	for name, tt := range map[string]struct {
-		text map[string]any
-		ok   bool
+		text  any
+		shown string
 	}{
-		"languages":         {languages(manifest.MaxLanguages), true},
-		"one language more": {languages(manifest.MaxLanguages + 1), false}, "no language": {languages(0), false},
-		"bytes": {sized(manifest.MaxText - over), true}, "a byte more": {sized(manifest.MaxText - over + 1), false},
+		"good":                         {map[string]any{"en": good}, "x"},
+		"the update's":                 {map[string]any{"en": pars{1: "y", 2: "x"}}, "x"},
+		"another key":                  {map[string]any{"en": pars{1: "x", 5: "y"}}, "x"},
+		"key zero":                     {map[string]any{"en": map[any]any{0: "y", 1: "x"}}, "x"},
+		"reserved keys":                {map[string]any{"en": map[any]any{1: "x", -1: "y", -256: "y"}}, "x"},
+		"a word as key":                {map[string]any{"en": map[any]any{1: "x", "x": "y"}}, "x"},
+		"a component's":                {map[string]any{"en": map[any]any{1: "x", part: pars{8: "y"}}}, "x"},
+		"another component's":          {map[string]any{"en": map[any]any{1: "x", app: pars{1: "y"}}}, "x"},
+		"a component's of one":         {map[string]any{"en": map[any]any{1: "x", part: map[any]any{part: good}}}, "x"},
+		"more than is read":            {map[string]any{"en": many(100)}, ""},
+		"a number":                     {map[string]any{"en": pars{1: 7, 2: "x"}}, "x"},
+		"only a number":                {map[string]any{"en": pars{1: 7}}, ""},
+		"nothing":                      {map[string]any{"en": pars{}}, ""},
+		"no language":                  {map[string]any{}, ""},
+		"an odd language too":          {map[string]any{"en": good, "e_n": pars{1: "y"}}, "x"},
+		"a language that is a number":  {map[any]any{1: good}, ""},
+		"a language without a map":     {map[string]any{"de": 1, "en": good}, "x"},
+		"more languages than are read": {languages, ""},
+		"a list":                       {list{1, 2}, ""},
+		"a number as all":              {7, ""},
+		"longer than is read":          {map[string]any{"en": pars{1: strings.Repeat("y", manifest.MaxText)}}, ""},
 	} {
-		if _, err := worded(t, tt.text); (err == nil) != tt.ok {
-			t.Errorf("%s: %v", name, err)
+		if m, err := worded(t, tt.text); err != nil || m.Description("en") != tt.shown {
+			t.Errorf("%s: %q is shown, want %q (%v)", name, m.Description("en"), tt.shown, err)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func (v versionMatch) holds(running []int64) bool {
 }
 
 func readVersionMatch(r *reader) (any, error) {
-	b, err := r.bytes(MaxBlock)
+	b, err := r.bytes(MaxSmall)
 	if err != nil {
 		return nil, err
 	}

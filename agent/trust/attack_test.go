@@ -95,7 +95,7 @@ func TestAttackArbitrarySoftware(t *testing.T) {
 		"another payload":              {[]byte{1}, envelope(t, release), trust.ErrSignature},
 		"a MAC":                        {payload, [][]byte{mac}, trust.ErrMalformed},
 		"a MAC with recipients":        {payload, [][]byte{mac97}, trust.ErrMalformed},
-		"a MAC beside the signature":   {payload, append(envelope(t, release), mac), trust.ErrMalformed},
+		"a MAC beside a stranger's":    {payload, append(envelope(t, mallory), mac), trust.ErrNoSigner},
 		"an attached payload": {payload,
 			[][]byte{sign1(t, release.keys[0], map[any]any{1: -9}, nil, true)}, trust.ErrMalformed},
 		"an unknown critical header": {payload, [][]byte{sign1(t, release.keys[0],

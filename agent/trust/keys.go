@@ -45,6 +45,10 @@ func NewKeys(keys []Key, legacy bool) (Keys, error) {
 	return Keys{keys: append([]Key(nil), keys...), legacy: legacy}, nil
 }
 
+// KeysOf is one key as the only anchor, whatever its algorithm: who signs holds the result against it. A device never
+// trusts a key like this: the second half of a pair counts in a root, beside the first.
+func KeysOf(key Key) Keys { return Keys{keys: []Key{key}, algs: []int64{key.alg}} }
+
 // IDs lists the anchors' key ids in their order.
 func (k Keys) IDs() []string {
 	ids := make([]string, len(k.keys))
@@ -58,9 +62,12 @@ func (k Keys) IDs() []string {
 // COSE_Sign1 or COSE_Sign, external data empty), in the order in which they were found, each once.
 // It implements manifest.Authority.
 //
-// One block that is not acceptable (MAC, unknown crit, algorithm not protected, payload attached,
-// no tag ...) refuses the whole with ErrMalformed. Signatures of others are passed over; when no
-// anchor remains the error is ErrNoSigner, ErrSignature or ErrAlgorithm.
+// A block that is not acceptable (MAC, other tag, unknown crit, algorithm not protected, payload
+// attached, longer than MaxBlock ...) counts for nobody and is passed over, as are signatures of others
+// and by other algorithms (draft-ietf-suit-manifest section 8.3: an envelope may carry blocks for other
+// recipients). When no anchor remains the error is ErrNoSigner, ErrSignature, ErrAlgorithm or, where
+// nothing else is there, ErrMalformed. More than MaxSignatures signatures by algorithms that count
+// refuse the whole with ErrMalformed: each costs a verification.
 func (k Keys) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
 	signers, worst, err := k.authenticate(payload, blocks)
 	if err == nil && len(signers) == 0 {
@@ -73,7 +80,7 @@ func (k Keys) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
 }
 
 // authenticate returns the keys whose signatures hold, and the most telling reason why another does
-// not. The error is of a block that refuses the whole.
+// not. The error refuses the whole.
 func (k Keys) authenticate(payload []byte, blocks [][]byte) (signers []string, worst, err error) {
 	if len(blocks) == 0 {
 		return nil, nil, fmt.Errorf("nothing is signed: %w", ErrNoSigner)
@@ -85,10 +92,17 @@ func (k Keys) authenticate(payload []byte, blocks [][]byte) (signers []string, w
 	for i, b := range blocks {
 		s, err := detached(b, payload)
 		if err != nil {
-			return nil, nil, fmt.Errorf("block %d: %w", i+1, err)
+			worst = worse(worst, fmt.Errorf("block %d: %w", i+1, err))
+			continue
 		}
-		if sigs = append(sigs, s...); len(sigs) > MaxSignatures {
-			return nil, nil, fmt.Errorf("more than %d signatures: %w", MaxSignatures, ErrMalformed)
+		for _, x := range s {
+			if _, ok := k.admits(x.alg); !ok {
+				worst = worse(worst, fmt.Errorf("algorithm %d: %w", x.alg, ErrAlgorithm))
+				continue
+			}
+			if sigs = append(sigs, x); len(sigs) > MaxSignatures {
+				return nil, nil, fmt.Errorf("more than %d signatures: %w", MaxSignatures, ErrMalformed)
+			}
 		}
 	}
 	for _, s := range sigs {
@@ -212,18 +226,20 @@ func ordinary(alg int64) int64 {
 }
 
 // worse keeps the most telling of two reasons: a broken signature, then an unknown signer, then an
-// algorithm.
+// algorithm, then a block that is none.
 func worse(a, b error) error {
 	rank := func(err error) int {
 		switch {
 		case err == nil:
 			return 0
-		case errors.Is(err, ErrAlgorithm):
+		case errors.Is(err, ErrMalformed):
 			return 1
-		case errors.Is(err, ErrNoSigner):
+		case errors.Is(err, ErrAlgorithm):
 			return 2
+		case errors.Is(err, ErrNoSigner):
+			return 3
 		}
-		return 3
+		return 4
 	}
 	if rank(b) > rank(a) {
 		return b
@@ -243,7 +259,7 @@ func contains(list []string, s string) bool {
 // detached reads a block of an envelope and binds its signatures to payload.
 func detached(b, payload []byte) ([]signature, error) {
 	if len(b) > MaxBlock {
-		return nil, fmt.Errorf("%d bytes, at most %d: %w", len(b), MaxBlock, ErrMalformed)
+		return nil, fmt.Errorf("%d bytes, at most %d are read: %w", len(b), MaxBlock, ErrMalformed)
 	}
 	if bytes.HasPrefix(b, []byte{0xd8, 0x62}) { // tag 98
 		return detachedSign(b, payload)

@@ -171,7 +171,7 @@ func TestAuthenticate(t *testing.T) {
 			legacy, [][]byte{sign1(t, p384, algOf(-35), nil, false)}, nil, trust.ErrAlgorithm},
 		{"ES256 by a P-384 key", legacy, [][]byte{sign1(t, p384, algOf(-7), nil, false)}, nil, trust.ErrSignature},
 		{"MAC", anchors, [][]byte{mac}, nil, trust.ErrMalformed},
-		{"MAC beside a good block", anchors, [][]byte{block(t, p256), mac}, nil, trust.ErrMalformed},
+		{"MAC and a stranger's", anchors, [][]byte{mac, block(t, foreign)}, nil, trust.ErrNoSigner},
 		{"untagged", anchors, [][]byte{untagged}, nil, trust.ErrMalformed},
 		{"attached payload", anchors, [][]byte{sign1(t, p256, algOf(-9), nil, true)}, nil, trust.ErrMalformed},
 		{"attached payload in COSE_Sign", anchors, [][]byte{sign98(t, nil, true, p256)}, nil, trust.ErrMalformed},

@@ -422,5 +422,5 @@ func TestVerifyOutsideOfTheProfile(t *testing.T) {
 func TestInspectReport(t *testing.T) {
 	out, _ := do(t, 0, "inspect", "../../testdata/suit/report-failed.cbor")
 	contains(t, out, "COSE_Sign1", "application/suit-report+cose", "/ reason / 7: 10 / condition-failed /",
-		"/ SUIT report, signature not verified here /")
+		"/ SUIT report, signature not verified here /", "/ within the profile /")
 }

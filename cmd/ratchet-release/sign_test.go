@@ -47,6 +47,27 @@ func TestTwoPeopleSign(t *testing.T) {
 	}
 }
 
+// The second half of a pair signs beside the first, also where devices have flat keys: they pass over what they do not
+// know, and the first half counts.
+func TestSignWithAPairForFlatKeys(t *testing.T) {
+	dir, file := workshop(t)
+	path, pq := filepath.Join(dir, "full.suit"), filepath.Join(dir, "pq")
+	do(t, 0, "build", file)
+	do(t, 0, "keys", "new", "--alg", "ml-dsa-65", pq)
+	for _, order := range [][]string{{pq + ".pem", alice}, {alice, pq + ".pem"}} {
+		out := filepath.Join(dir, "out.suit")
+		write(t, out, string(read(t, path)))
+		for _, k := range order {
+			do(t, 0, "sign", "--key", k, out)
+		}
+		said, _ := do(t, 0, "sign", "--key", pq+".pem", out)
+		contains(t, said, "already")
+		said, _ = do(t, 0, "verify", out, "--key", alicePub)
+		contains(t, said, "is good", signerOf(t, alice).Key().ID())
+		do(t, cli.ExitRefused, "verify", out, "--key", bobPub)
+	}
+}
+
 func TestSignKeepsTheModeAndLeavesNothing(t *testing.T) {
 	dir, file := workshop(t)
 	path := filepath.Join(dir, "full.suit")

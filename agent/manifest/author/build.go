@@ -36,8 +36,16 @@ func Build(r Release) ([]byte, error) {
 	if _, err := acceptable(env); err != nil {
 		return nil, fmt.Errorf("cannot build release: a device would refuse it: %w", err)
 	}
+	if most := manifest.MaxEnvelope - SignatureRoom; len(env) > most {
+		return nil, fmt.Errorf("cannot build release: the envelope has %d bytes without its signatures, which need "+
+			"room: at most %d; let a payload be fetched instead of carried", len(env), most)
+	}
 	return env, nil
 }
+
+// SignatureRoom is how many bytes of an envelope Build leaves to its signatures: of four signers who have a pair of
+// keys, the second of them ML-DSA-65.
+const SignatureRoom = 16 << 10
 
 // acceptable parses all of an envelope as a device would after the signatures.
 func acceptable(env []byte) (manifest.Envelope, error) {
@@ -70,6 +78,9 @@ func (r Release) build() ([]byte, error) {
 	}
 	if t := r.text(w); len(t) > 0 {
 		text := w.Wrap(t)
+		if len(text) > manifest.MaxText {
+			return nil, fmt.Errorf("text of %d bytes, at most %d", len(text), manifest.MaxText)
+		}
 		envelope[int64(suit.KeyText)] = text
 		m[suit.KeyText] = digested(w, manifest.Sum(w.Wrap(text)))
 	}

@@ -87,6 +87,11 @@ func (r Release) check() error {
 			return err
 		}
 	}
+	for tag := range r.Text {
+		if !manifest.LanguageTag(tag) {
+			return fmt.Errorf("%.40q is not a language tag", tag)
+		}
+	}
 	all := len(r.Components)
 	for _, c := range r.Components {
 		if err := c.check(); err != nil {

@@ -151,4 +151,5 @@ func (d *dumper) reported(at int, b []byte) {
 	}
 	d.line(at, 0, "/ %s /", manifest.Printable(r.String()))
 	d.line(at, 0, "/ %s /", fmt.Sprintf("%d entries", len(r.Entries)))
+	d.line(at, 0, "/ within the profile /")
 }

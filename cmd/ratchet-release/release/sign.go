@@ -18,10 +18,7 @@ func Sign(c cli.Console, path, out, keyPath string) error {
 	if err != nil {
 		return err
 	}
-	own, err := trust.NewKeys([]trust.Key{signer.Key()}, false)
-	if err != nil {
-		return err
-	}
+	own := trust.KeysOf(signer.Key())
 	e, err := Read(c, path)
 	if err != nil {
 		return err
