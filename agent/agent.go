@@ -89,7 +89,8 @@ func New(o Options) (*Agent, error) {
 	}
 	a.openIntake()
 	a.reporter = report.New(report.Options{Device: o.Device, Version: o.Running, Signer: o.Signer, Outbox: o.Outbox,
-		Online: o.Online, Clock: o.Clock, Stamp: a.stamp, Store: a.st, Seen: a.seen, View: a.view, Log: a.log})
+		Online: o.Online, Clock: o.Clock, Stamp: a.stamp, Store: a.st, Seen: a.seen, View: a.view,
+		Problems: o.Problems, Log: a.log})
 	a.console = console.New(console.Options{Device: o.Device, Version: o.Version,
 		Slots: [2]console.Slot{
 			{Name: o.Slots[0].Name, Parts: o.Slots[0].Parts},
@@ -97,7 +98,8 @@ func New(o Options) (*Agent, error) {
 		},
 		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online,
 		Signer: o.Signer, Counter: a.counterNow, Seen: a.seen, Store: a.st, View: a.view, Intake: a.in,
-		Ask: a.ask, Adopt: a.adopt, End: a.end, Quarantined: a.q.Find})
+		Problems: o.Problems,
+		Ask:      a.ask, Adopt: a.adopt, End: a.end, Quarantined: a.q.Find})
 	return a, nil
 }
 
@@ -159,6 +161,22 @@ func (a *Agent) Reporter() *report.Reporter { return a.reporter }
 
 // Console answers the people at this device.
 func (a *Agent) Console() *console.Console { return a.console }
+
+// AtRest tells whether another start of the agent would interrupt nothing. It may be called from any goroutine.
+func (a *Agent) AtRest() bool {
+	s := a.view.Snapshot()
+	return s.Phase == life.Idle || len(s.Safe) > 0 || s.Running == ""
+}
+
+// Look has what Options.Problems says told to whoever follows this device. It may be called from any goroutine.
+func (a *Agent) Look() { a.view.Signal() }
+
+// Unproven is why it cannot be proven now which slot runs, nil where it can. Nothing is changed by that: what runs is
+// proven once, at the start. It may be called from any goroutine.
+func (a *Agent) Unproven() error {
+	_, err := a.proveRunning()
+	return err
+}
 
 func (a *Agent) addSafe(why string) { a.s.Safe = append(a.s.Safe, why) }
 

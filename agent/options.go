@@ -79,7 +79,12 @@ type Options struct {
 	ForceAfter time.Duration // a reboot that did not happen is forced, default 60 s
 
 	Safe []string // reasons for boot-safe mode; empty: normal
-	Log  *slog.Logger
+
+	// Problems are what is missing or cannot be used now, beyond what Safe says: shown, and in no one's way. It may be
+	// called from any goroutine, often; nil: none.
+	Problems func() []string
+
+	Log *slog.Logger
 }
 
 func (o *Options) defaults() {
@@ -89,7 +94,7 @@ func (o *Options) defaults() {
 	if o.MaxBoots == 0 {
 		o.MaxBoots = o.Tries + 1
 	}
-	if o.EvidenceMax == 0 {
+	if o.EvidenceMax <= 0 {
 		o.EvidenceMax = 1 << 20
 	}
 	if o.RetryMax == 0 {
@@ -106,6 +111,9 @@ func (o *Options) defaults() {
 	}
 	if o.Metered == nil {
 		o.Metered = func() bool { return false }
+	}
+	if o.Problems == nil {
+		o.Problems = func() []string { return nil }
 	}
 	if o.RootComponent == "" {
 		o.RootComponent = "rootfs"

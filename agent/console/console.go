@@ -38,7 +38,9 @@ type Options struct {
 	Seen    func() (evidence.Head, error) // how far records may leave the device; it is durable when it returns
 	Store   *store.Store
 	View    *view.View
-	Intake  *intake.Intake // only within Ask
+	// Problems are what is missing or cannot be used now; from any goroutine
+	Problems func() []string
+	Intake   *intake.Intake // only within Ask
 
 	// Ask has run called by the goroutine that owns the machine's state, with that state. The event that run
 	// returns goes to the machine, whose answer Ask returns; where run returns none, its error is the answer.

@@ -58,6 +58,7 @@ func (c *Console) Status(ctx context.Context) control.Status {
 	} else if t := c.o.View.Trouble(); t != nil && t.Journal {
 		st.Journal.Error = t.Text
 	}
+	st.Problems = c.o.Problems()
 	st.Advice = c.advice(s, st)
 	return st
 }
@@ -238,10 +239,14 @@ func (c *Console) advice(s view.Snapshot, st control.Status) []string {
 	}
 	if len(s.Safe) > 0 {
 		out = append(out, "Boot-safe mode: "+s.Safe[0]+". "+
-			"Nothing is installed until this is corrected and the daemon restarted.")
+			"Nothing is installed until this is corrected. Files are read again every minute; for anything else "+
+			"restart the daemon.")
 	}
 	if p := st.Trust.Problem; p != "" {
 		out = append(out, fmt.Sprintf("%s (%s) %s", p.Info().Says, st.Trust.Why, p.Info().Advice))
+	}
+	for _, p := range st.Problems {
+		out = append(out, "Missing or not usable, and looked for again every minute: "+p)
 	}
 	if st.Boot.Error != "" {
 		out = append(out, "The boot metadata cannot be read: "+st.Boot.Error)

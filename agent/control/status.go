@@ -38,7 +38,8 @@ type Status struct {
 	Evidence EvidenceStatus `json:"evidence"`
 	Journal  JournalStatus  `json:"journal"`
 	Time     TimeStatus     `json:"time"`
-	Advice   []string       `json:"advice,omitempty"` // what to do now, most urgent first
+	Problems []string       `json:"problems,omitempty"` // what is missing or cannot be used now, in words
+	Advice   []string       `json:"advice,omitempty"`   // what to do now, most urgent first
 }
 
 // SlotStatus is one slot: in Status, and in the result of VerbSlots.

@@ -38,6 +38,7 @@ const (
 	RunningUnproven    Reason = "running-unproven"
 	RunningUnconfirmed Reason = "running-unconfirmed"
 	BootSafeMode       Reason = "boot-safe-mode"
+	PartMissing        Reason = "part-missing"
 )
 
 // What the trust root, the campaign plan and its pulse have against an offer at this moment: each can

@@ -157,6 +157,11 @@ var table = map[Reason]Info{
 		Says:   "The agent is in boot-safe mode and takes no updates.",
 		Advice: "Run `ratchet status` for the cause, and correct it.",
 	},
+	PartMissing: {
+		Retry:  time.Minute,
+		Says:   "Something that the device needs is missing, or cannot be used as it is.",
+		Advice: "Run `ratchet status` for what it is. It is looked for again every minute.",
+	},
 
 	// Root, plan and pulse.
 	Revoked: {

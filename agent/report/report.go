@@ -31,7 +31,9 @@ type Options struct {
 	Store   *store.Store
 	Seen    func() (evidence.Head, error) // how far records may leave the device; it is durable when it returns
 	View    *view.View
-	Log     *slog.Logger
+	// Problems are what is missing or cannot be used now; from any goroutine
+	Problems func() []string
+	Log      *slog.Logger
 }
 
 // Reporter hands evidence, reports and status over. Run is one goroutine; Flush and Resend may be called from
@@ -186,6 +188,9 @@ func (r *Reporter) sendStatus(ctx context.Context) bool {
 		st.Problem = reason.BootSafeMode
 	case st.Problem == reason.None:
 		st.Problem = r.o.View.Trust().Problem
+	}
+	if st.Problem == reason.None && len(r.o.Problems()) > 0 {
+		st.Problem = reason.PartMissing
 	}
 	if p := r.o.View.Progress(); p != nil {
 		st.Progress = p.Percent()

@@ -1,20 +1,27 @@
 package http_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"io"
 	"log"
+	"math/big"
 	nethttp "net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/http"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // Credentials go to their origin and to no other, on either side of a redirect.
@@ -37,10 +44,10 @@ func TestCredentials(t *testing.T) {
 		})
 	}
 	o := w.options()
-	o.Credentials = map[string]http.Credentials{
+	o.Credentials = fixed(map[string]http.Credentials{
 		"http://A.example":     {Bearer: "token-a", Header: nethttp.Header{"x-key": {"key-a"}}},
 		"http://b.example:80/": {Username: "user-b", Password: "password-b"},
-	}
+	})
 	f := newFetcher(t, o)
 	get := func(u string) {
 		t.Helper()
@@ -115,8 +122,8 @@ func TestClientCertificate(t *testing.T) {
 	roots.AddCert(a.Certificate())
 	mine := a.TLS.Certificates[0]
 	f := newFetcher(t, http.Options{
-		Backoff: fast, TLS: &tls.Config{RootCAs: roots},
-		Credentials: map[string]http.Credentials{a.URL: {Certificate: &mine}},
+		Backoff: fast, TLS: secure.Fixed(&tls.Config{RootCAs: roots}),
+		Credentials: fixed(map[string]http.Credentials{a.URL: {Certificate: &mine}}),
 	})
 	if _, _, err := fetch(t.Context(),
 		f.Source([]string{a.URL + "/x?to=" + url.QueryEscape(b.URL+"/y")}, 1000), 0, ""); err != nil {
@@ -153,7 +160,7 @@ func TestTLS(t *testing.T) {
 		"in 1970, and never set": {server.URL,
 			&tls.Config{RootCAs: roots, Time: func() time.Time { return time.Unix(0, 0).Add(-24 * time.Hour) }}, ""},
 	} {
-		o := http.Options{Backoff: fast, Retries: -1, TLS: tc.config}
+		o := http.Options{Backoff: fast, Retries: -1, TLS: secure.Fixed(tc.config)}
 		if name == "in 1970, and never set" {
 			o.ClockUnset = func() bool { return true }
 		}
@@ -170,11 +177,106 @@ func TestTLS(t *testing.T) {
 	down := httptest.NewTLSServer(to(plain.URL + "/x"))
 	defer down.Close()
 	roots.AddCert(down.Certificate())
-	f := newFetcher(t, http.Options{Backoff: fast, TLS: &tls.Config{RootCAs: roots}, AllowPlain: []string{plain.URL}})
+	f := newFetcher(t, http.Options{Backoff: fast, TLS: secure.Fixed(&tls.Config{RootCAs: roots}),
+		AllowPlain: []string{plain.URL}})
 	src := f.Source([]string{down.URL + "/x"}, 1000)
 	if _, _, err := fetch(t.Context(), src, 0, ""); !errors.Is(err, transport.ErrUnusable) || len(w.served()) > 0 {
 		t.Errorf("from https to http: %v", err)
 	}
+}
+
+// fixed are credentials that never change.
+func fixed(m map[string]http.Credentials) map[string]func() (http.Credentials, error) {
+	out := map[string]func() (http.Credentials, error){}
+	for origin, c := range m {
+		out[origin] = func() (http.Credentials, error) { return c, nil }
+	}
+	return out
+}
+
+// What contradicts itself is never sent, and the error tells no secret.
+func TestContradictingCredentials(t *testing.T) {
+	w := newWorld(t)
+	s := newStore(random(18, 10))
+	w.serve("a.example:80", "192.0.2.1", s.ServeHTTP)
+	for says, c := range map[string]http.Credentials{
+		"both":                {Bearer: "hunter2", Username: "u"},
+		"without a user name": {Password: "hunter2"},
+		"not theirs":          {Header: nethttp.Header{"range": {"hunter2"}}},
+	} {
+		o := w.options()
+		o.Retries, o.Credentials = -1, fixed(map[string]http.Credentials{"http://a.example": c})
+		_, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{"http://a.example/x"}, 10), 0, "")
+		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "hunter2") ||
+			len(s.served()) > 0 {
+			t.Errorf("%s: %v", says, err)
+		}
+	}
+}
+
+// A token and a certificate are those of the moment, also for a payload that was begun with other ones, and TLS
+// that would verify nobody is never spoken.
+func TestReadAtEachConnection(t *testing.T) {
+	server := httptest.NewUnstartedServer(newStore(random(19, 1000)))
+	var shown []string
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, VerifyConnection: func(c tls.ConnectionState) error {
+		if len(c.PeerCertificates) > 0 {
+			shown = append(shown, c.PeerCertificates[0].Subject.CommonName)
+		}
+		return nil
+	}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	var now *tls.Config
+	var c http.Credentials
+	f := newFetcher(t, http.Options{Backoff: fast, Retries: -1, TLS: func() (*tls.Config, error) { return now, nil },
+		Credentials: map[string]func() (http.Credentials, error){
+			server.URL: func() (http.Credentials, error) { return c, nil }}})
+	src := f.Source([]string{server.URL + "/x"}, 1000)
+	get := func() error {
+		_, _, err := fetch(t.Context(), src, 0, "")
+		return err
+	}
+	if err := get(); err == nil {
+		t.Error("a stranger's certificate is taken")
+	}
+	now = &tls.Config{RootCAs: roots}
+	for _, name := range []string{"one", "two", "two"} {
+		cert := selfSigned(t, name)
+		c.Certificate = &cert
+		if err := get(); err != nil {
+			t.Error(err)
+		}
+	}
+	if !slices.Equal(shown, []string{"one", "two", "two"}) {
+		t.Errorf("the server was shown %v", shown)
+	}
+	now = &tls.Config{RootCAs: x509.NewCertPool()}
+	if err := get(); err == nil {
+		t.Error("a session of an authority that is not trusted any more is resumed")
+	}
+	now = &tls.Config{InsecureSkipVerify: true}
+	if err := get(); err == nil || !strings.Contains(err.Error(), "without verifying") {
+		t.Errorf("TLS that verifies nobody: %v", err)
+	}
+}
+
+// selfSigned is a client certificate of that name.
+func selfSigned(t *testing.T, name string) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 func TestValidate(t *testing.T) {
@@ -187,21 +289,17 @@ func TestValidate(t *testing.T) {
 		"plain https":      {http.Options{AllowPlain: []string{"https://host"}}, "plain origin"},
 		"plain with path":  {http.Options{AllowPlain: []string{"http://host/path"}}, "plain origin"},
 		"plain everywhere": {http.Options{AllowPlain: []string{"http://"}}, "plain origin"},
-		"credentials": {http.Options{Credentials: map[string]http.Credentials{"https://host": {Bearer: "x"}}},
+		"credentials": {http.Options{Credentials: fixed(map[string]http.Credentials{"https://host": {Bearer: "x"}})},
 			""},
-		"plain credentials": {http.Options{Credentials: map[string]http.Credentials{"http://host": {Bearer: "x"}}},
+		"no credentials": {http.Options{Credentials: map[string]func() (http.Credentials, error){"https://host": nil}},
+			"there are none"},
+		"plain credentials": {http.Options{
+			Credentials: fixed(map[string]http.Credentials{"http://host": {Bearer: "x"}})},
 			"not encrypted"},
 		"listed, though": {http.Options{AllowPlain: []string{"http://host"},
-			Credentials: map[string]http.Credentials{"http://host": {Bearer: "x"}}}, ""},
+			Credentials: fixed(map[string]http.Credentials{"http://host": {Bearer: "x"}})}, ""},
 		"credentials for a path": {http.Options{
-			Credentials: map[string]http.Credentials{"https://host/x": {Bearer: "x"}}}, "need https://host"},
-		"two ways": {http.Options{
-			Credentials: map[string]http.Credentials{"https://host": {Bearer: "hunter2", Username: "u"}}}, "both"},
-		"only a password": {http.Options{
-			Credentials: map[string]http.Credentials{"https://host": {Password: "hunter2"}}}, "without a user name"},
-		"range": {http.Options{Credentials: map[string]http.Credentials{
-			"https://host": {Header: nethttp.Header{"range": {"x"}}}}}, "not theirs"},
-		"insecure":       {http.Options{TLS: &tls.Config{InsecureSkipVerify: true}}, "without verifying"},
+			Credentials: fixed(map[string]http.Credentials{"https://host/x": {Bearer: "x"}})}, "need https://host"},
 		"limit":          {http.Options{Limit: 100}, "at least 128"},
 		"negative limit": {http.Options{Limit: -1}, "negative"},
 		"retries":        {http.Options{Retries: -2}, "negative"},

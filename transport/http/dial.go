@@ -1,12 +1,15 @@
 package http
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	nethttp "net/http"
 	"net/netip"
+	"sync"
 	"syscall"
 
 	"github.com/ratchet-ota/ratchet/transport"
@@ -16,8 +19,8 @@ import (
 // hop is what a connection must know of the request that it is made for. Connections are never
 // shared between requests, so it cannot be another's.
 type hop struct {
-	origin string
-	reach  reach
+	credentials Credentials // for the origin that is asked
+	reach       reach
 }
 
 type hopKey struct{}
@@ -39,14 +42,13 @@ func newRoundTripper(f *Fetcher) *nethttp.Transport {
 		MaxResponseHeaderBytes: 16 << 10,
 		TLSHandshakeTimeout:    f.options.Connect,
 		ResponseHeaderTimeout:  f.options.Stall,
-		TLSClientConfig:        f.tlsConfig(),
 	}
 	t.Protocols.SetHTTP1(true)
 	t.DialContext = func(ctx context.Context, _, address string) (net.Conn, error) {
 		return f.dial(ctx, address, false)
 	}
 	t.DialTLSContext = func(ctx context.Context, _, address string) (net.Conn, error) {
-		return f.dialTLS(ctx, t.TLSClientConfig, address)
+		return f.dialTLS(ctx, address)
 	}
 	return t
 }
@@ -95,9 +97,13 @@ func (f *Fetcher) dialServer(ctx context.Context, address string) (net.Conn, err
 	return c, nil
 }
 
-// dialTLS is what net/http does by itself, for a device whose clock may not be set, or through a proxy.
-func (f *Fetcher) dialTLS(ctx context.Context, config *tls.Config, address string) (net.Conn, error) {
-	c := config.Clone()
+// dialTLS is what net/http does by itself, with files that may have changed since, for a device whose clock may not be
+// set, or through a proxy.
+func (f *Fetcher) dialTLS(ctx context.Context, address string) (net.Conn, error) {
+	c, err := f.tlsConfig(hopOf(ctx).credentials.Certificate)
+	if err != nil {
+		return nil, err
+	}
 	if c.ServerName == "" {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
@@ -125,27 +131,49 @@ func (f *Fetcher) admitAddress(ctx context.Context, address string) error {
 	return hopOf(ctx).reach.admit(a.Addr())
 }
 
-// tlsConfig presents the client certificate of the origin that is talked to, and no other.
-func (f *Fetcher) tlsConfig() *tls.Config {
-	c := secure.Client(f.options.TLS, tls.VersionTLS12)
+// tlsConfig presents the client certificate of the origin that is talked to, where it has one of its own, and no other.
+func (f *Fetcher) tlsConfig(own *tls.Certificate) (*tls.Config, error) {
+	var c *tls.Config
+	if f.options.TLS != nil {
+		var err error
+		if c, err = f.options.TLS(); err != nil {
+			return nil, err
+		}
+	}
+	if err := secure.Check(c, "the server's"); err != nil {
+		return nil, err
+	}
+	c = secure.Client(c, tls.VersionTLS12)
+	if own != nil {
+		c.Certificates = []tls.Certificate{*own}
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
+	}
 	if c.ClientSessionCache == nil { // a resumed download saves the certificates' bytes
-		c.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+		c.ClientSessionCache = f.sessions.of(c)
 	}
-	fallback := c.GetClientCertificate
-	certificates := c.Certificates
-	c.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		if own := f.credentials[hopOf(r.Context()).origin].Certificate; own != nil {
-			return own, nil
+	return c, nil
+}
+
+// sessions are TLS sessions to resume. One that other authorities or another certificate of ours began is not.
+type sessions struct {
+	mu          sync.Mutex
+	authorities *x509.CertPool
+	shown       []byte
+	cache       tls.ClientSessionCache
+}
+
+func (s *sessions) of(c *tls.Config) tls.ClientSessionCache {
+	var shown []byte
+	for _, x := range c.Certificates {
+		for _, der := range x.Certificate {
+			shown = append(shown, der...)
 		}
-		if fallback != nil {
-			return fallback(r)
-		}
-		for i := range certificates {
-			if r.SupportsCertificate(&certificates[i]) == nil {
-				return &certificates[i], nil
-			}
-		}
-		return &tls.Certificate{}, nil
 	}
-	return c
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cache == nil || !s.authorities.Equal(c.RootCAs) || !bytes.Equal(s.shown, shown) {
+		s.cache = tls.NewLRUClientSessionCache(4)
+	}
+	s.authorities, s.shown = c.RootCAs, shown
+	return s.cache
 }

@@ -25,7 +25,7 @@ func (f *Fetcher) Parse(s string) (*url.URL, error) { return f.parse(s) }
 
 // Dial connects as a request that starts at the given address does, with the real dialer.
 func (f *Fetcher) Dial(ctx context.Context, start *url.URL, redirected bool, address string) (net.Conn, error) {
-	h := hop{origin: origin(start), reach: reachFrom(start)}
+	h := hop{reach: reachFrom(start)}
 	if redirected {
 		h.reach = h.reach.onward()
 	}

@@ -29,9 +29,10 @@ import (
 // Fetcher opens payloads over HTTP. All its sources share one bandwidth limit.
 type Fetcher struct {
 	options     Options
-	plain       map[string]bool        // by origin
-	credentials map[string]Credentials // by origin
+	plain       map[string]bool                        // by origin
+	credentials map[string]func() (Credentials, error) // by origin
 	limit       limiter
+	sessions    sessions
 	http        *nethttp.Transport
 }
 
@@ -40,7 +41,8 @@ func New(o Options) (*Fetcher, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	f := &Fetcher{options: o.withDefaults(), plain: map[string]bool{}, credentials: map[string]Credentials{}}
+	f := &Fetcher{options: o.withDefaults(), plain: map[string]bool{},
+		credentials: map[string]func() (Credentials, error){}}
 	for _, s := range o.AllowPlain {
 		if u, err := parseOrigin(s); err == nil {
 			f.plain[origin(u)] = true
@@ -62,12 +64,14 @@ func (f *Fetcher) get(ctx context.Context, start *url.URL, w want) (*nethttp.Res
 	var seen []string
 	h := hop{reach: reachFrom(start)}
 	for {
-		h.origin = origin(u)
+		if err := f.identify(&h, origin(u)); err != nil {
+			return nil, passing("%w", err)
+		}
 		r, err := nethttp.NewRequestWithContext(context.WithValue(ctx, hopKey{}, h), nethttp.MethodGet, u.String(), nil)
 		if err != nil {
 			return nil, final("%w: not a URL to ask for", transport.ErrForbidden)
 		}
-		f.credentials[h.origin].set(r)
+		h.credentials.set(r)
 		r.Header.Set("Accept-Encoding", "identity")
 		r.Header.Set("User-Agent", "ratchet")
 		if w.off > 0 {
@@ -108,6 +112,20 @@ func (f *Fetcher) get(ctx context.Context, start *url.URL, w want) (*nethttp.Res
 		}
 		u, h.reach = next, h.reach.onward()
 	}
+}
+
+// identify reads what this device shows to an origin.
+func (f *Fetcher) identify(h *hop, origin string) (err error) {
+	h.credentials = Credentials{}
+	if read := f.credentials[origin]; read != nil {
+		if h.credentials, err = read(); err == nil {
+			err = h.credentials.Validate()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot use the credentials for %s: %w", origin, err)
+	}
+	return nil
 }
 
 // Source returns a payload of size bytes (0: unknown) that can be had at any of the urls, in order

@@ -182,8 +182,8 @@ func TestBoundsOfOptions(t *testing.T) {
 		"query": {http.Options{AllowPlain: []string{"http://host/?x"}}, false},
 		"mark":  {http.Options{AllowPlain: []string{"http://host/#x"}}, false},
 		"slash": {http.Options{AllowPlain: []string{"http://host/"}}, true},
-		"ftp":   {http.Options{Credentials: map[string]http.Credentials{"ftp://host": {}}}, false},
-		"none":  {http.Options{Credentials: map[string]http.Credentials{"https://ho st": {}}}, false},
+		"ftp":   {http.Options{Credentials: fixed(map[string]http.Credentials{"ftp://host": {}})}, false},
+		"none":  {http.Options{Credentials: fixed(map[string]http.Credentials{"https://ho st": {}})}, false},
 	} {
 		if err := tt.o.Validate(); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/proxy"
-	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // Defaults of Options.
@@ -33,11 +32,11 @@ type Options struct {
 	// The manifest's digest still protects the content, not the credentials and not the privacy.
 	AllowPlain []string
 	// Credentials by origin ("https://host[:port]"): they go to that origin and to no other,
-	// wherever a server redirects to.
-	Credentials map[string]Credentials
-	// TLS holds the trusted CAs (nil: the system's). It is cloned; TLS 1.2 is the minimum and
-	// InsecureSkipVerify is refused. A device whose clock may be wrong sets Time.
-	TLS *tls.Config
+	// wherever a server redirects to. They are asked for at each connection.
+	Credentials map[string]func() (Credentials, error)
+	// TLS is called at each connection for the trusted CAs (nil: the system's). The configuration is cloned; TLS
+	// 1.2 is the minimum and InsecureSkipVerify is refused. A device whose clock may be wrong sets Time.
+	TLS func() (*tls.Config, error)
 	// ClockUnset tells whether the clock was never set, so that it cannot say whether a server's
 	// certificate has begun (secure.Dial); nil: it is always good.
 	ClockUnset func() bool
@@ -90,12 +89,9 @@ func (o Options) Validate() error {
 			return fmt.Errorf("cannot use credentials for %q: it is not encrypted and not listed as a plain origin",
 				transport.Shown(s))
 		}
-		if err := c.validate(); err != nil {
-			return fmt.Errorf("cannot use credentials for %q: %w", transport.Shown(s), err)
+		if c == nil {
+			return fmt.Errorf("cannot use credentials for %q: there are none", transport.Shown(s))
 		}
-	}
-	if err := secure.Check(o.TLS, "the server's"); err != nil {
-		return err
 	}
 	if o.MaxRedirects < -1 || o.Retries < -1 || o.MaxBytes < 0 || o.Limit < 0 || o.Connect < 0 || o.Stall < 0 {
 		return errors.New("cannot use negative limits; -1 stands for none in redirects and retries")
@@ -109,7 +105,8 @@ func (o Options) Validate() error {
 	return nil
 }
 
-func (c Credentials) validate() error {
+// Validate says what contradicts itself.
+func (c Credentials) Validate() error {
 	if c.Bearer != "" && c.Username != "" {
 		return errors.New("both a bearer token and a user name")
 	}

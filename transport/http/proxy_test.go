@@ -14,6 +14,7 @@ import (
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/http"
 	"github.com/ratchet-ota/ratchet/transport/proxy"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/transporttest"
 )
 
@@ -44,8 +45,8 @@ func TestProxy(t *testing.T) {
 		o := http.Options{Proxy: newProxy(t, proxy.Options{URL: through.URL}), Backoff: fast, Retries: -1,
 			ClockUnset:  unset,
 			AllowPlain:  []string{"http://plain.example"},
-			TLS:         &tls.Config{RootCAs: authorities},
-			Credentials: map[string]http.Credentials{"https://example.com": {Bearer: "hunter2"}}}
+			TLS:         secure.Fixed(&tls.Config{RootCAs: authorities}),
+			Credentials: fixed(map[string]http.Credentials{"https://example.com": {Bearer: "hunter2"}})}
 		for _, u := range []string{"https://example.com/x", "http://plain.example/x"} {
 			got, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{u}, 1000), 0, "")
 			if err != nil || !bytes.Equal(got, content) {
@@ -89,7 +90,7 @@ func TestProxyRedirect(t *testing.T) {
 		authorities := x509.NewCertPool()
 		authorities.AddCert(server.Certificate())
 		o := http.Options{Proxy: newProxy(t, proxy.Options{URL: through.URL}), Backoff: fast, Retries: -1,
-			TLS: &tls.Config{RootCAs: authorities}}
+			TLS: secure.Fixed(&tls.Config{RootCAs: authorities})}
 		_, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{"https://example.com/x"}, 1000), 0, "")
 		if !errors.Is(err, transport.ErrUnusable) || len(through.Seen()) != 1 {
 			t.Errorf("%s: %v, tunnels to %v", to, err, through.Seen())

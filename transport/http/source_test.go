@@ -15,6 +15,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/http"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/transporttest"
 )
 
@@ -47,7 +48,7 @@ func TestConformance(t *testing.T) {
 				var server *httptest.Server
 				if tc.tls {
 					server = httptest.NewTLSServer(s)
-					o.TLS = server.Client().Transport.(*nethttp.Transport).TLSClientConfig
+					o.TLS = secure.Fixed(server.Client().Transport.(*nethttp.Transport).TLSClientConfig)
 				} else {
 					server = httptest.NewServer(s)
 					o.AllowPlain = []string{server.URL}

@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
 	"github.com/ratchet-ota/ratchet/transport/proxy"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/transporttest"
 )
 
@@ -74,7 +75,8 @@ func example(t *testing.T) (b *mosquitto, device func(name, id string) *mqtt.Cli
 	device = func(name, id string) *mqtt.Client {
 		t.Helper()
 		return run(t,
-			mqtt.Options{Broker: b.url, DeviceID: id, Channel: "stable", TLS: ca.client(t, name), Backoff: fast})
+			mqtt.Options{Broker: b.url, DeviceID: id, Channel: "stable",
+				TLS: secure.Fixed(ca.client(t, name)), Backoff: fast})
 	}
 	raw = func(name string, filters ...string) *desk {
 		t.Helper()
@@ -212,7 +214,7 @@ func TestExampleRefuses(t *testing.T) {
 		"unknown servers": stranger.client(t, "gateway-0001"),
 	} {
 		var log lines
-		c := run(t, mqtt.Options{Broker: b.url, DeviceID: "gateway-0001", TLS: config, Backoff: fast,
+		c := run(t, mqtt.Options{Broker: b.url, DeviceID: "gateway-0001", TLS: secure.Fixed(config), Backoff: fast,
 			Logger: log.logger()})
 		until(t, name+" is refused", log.has("broker not connected"))
 		if online(c)() {

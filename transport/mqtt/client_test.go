@@ -13,6 +13,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/transporttest"
 )
 
@@ -336,13 +337,28 @@ func TestTLS(t *testing.T) {
 	b := newBroker(t, server)
 	t.Run("Certificate", func(t *testing.T) {
 		o := b.options()
-		o.TLS = ca.client(t, "gateway-0001")
+		o.TLS = secure.Fixed(ca.client(t, "gateway-0001"))
 		c := run(t, o)
 		until(t, "online", online(c))
 		b.publish(t, channelTopic, []byte("secret"), true)
 		if m := <-c.Messages(); string(m.Body) != "secret" {
 			t.Errorf("received %q", m.Body)
 		}
+	})
+	t.Run("Renewed", func(t *testing.T) {
+		o := b.options()
+		var asked atomic.Int32
+		o.TLS = func() (*tls.Config, error) {
+			switch asked.Add(1) {
+			case 1:
+				return nil, errors.New("no certificate yet")
+			case 2:
+				return other.client(t, "gateway-0001"), nil
+			}
+			return ca.client(t, "gateway-0001"), nil
+		}
+		c := run(t, o)
+		until(t, "online with the certificate of the third connection", online(c))
 	})
 	old := newBroker(t, &tls.Config{Certificates: server.Certificates, MaxVersion: tls.VersionTLS12})
 	for name, tc := range map[string]struct {
@@ -355,6 +371,7 @@ func TestTLS(t *testing.T) {
 			Certificates: []tls.Certificate{other.issue(t, "gateway-0001")}}, "connection ended before"},
 		"WrongServer": {b, other.client(t, "gateway-0001"), "unknown authority"},
 		"WrongName":   {b, &tls.Config{RootCAs: ca.pool, ServerName: "broker.example.com"}, "valid for"},
+		"Insecure":    {b, &tls.Config{InsecureSkipVerify: true}, "without verifying"},
 		"TLS12":       {old, ca.client(t, ""), "protocol version"},
 		"Expired": {b, &tls.Config{RootCAs: ca.pool, Time: func() time.Time { return time.Unix(0, 0) }},
 			"not yet valid"},
@@ -362,7 +379,7 @@ func TestTLS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var log lines
 			o := tc.broker.options()
-			o.TLS, o.Logger = tc.config, log.logger()
+			o.TLS, o.Logger = secure.Fixed(tc.config), log.logger()
 			c := run(t, o)
 			until(t, "the log says "+tc.want, log.has(tc.want))
 			if online(c)() {

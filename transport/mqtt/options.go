@@ -12,7 +12,6 @@ import (
 
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/proxy"
-	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -46,10 +45,11 @@ type Options struct {
 	Username string
 	Password func() ([]byte, error)
 
-	// TLS holds the trusted CAs and the client certificate. It is cloned; TLS 1.3 is the minimum
+	// TLS is called at each connection for the trusted CAs and the client certificate, so that renewed
+	// ones are picked up; nil means the system's CAs. The configuration is cloned; TLS 1.3 is the minimum
 	// whatever it says, the server name defaults to the broker's host, and InsecureSkipVerify is
 	// refused. A device whose clock may be wrong sets Time.
-	TLS *tls.Config
+	TLS func() (*tls.Config, error)
 	// ClockUnset tells whether the clock was never set, so that it cannot say whether a server's
 	// certificate has begun (secure.Dial); nil: it is always good.
 	ClockUnset func() bool
@@ -88,9 +88,6 @@ func (o Options) Validate() error {
 	}
 	if len(o.Username) > 1024 {
 		return errors.New("cannot use user name: more than 1024 bytes")
-	}
-	if err := secure.Check(o.TLS, "the broker's"); err != nil {
-		return err
 	}
 	if k := o.KeepAlive; k != 0 && (k < 5*time.Second || k > 18*time.Hour || k%time.Second != 0) {
 		return fmt.Errorf("cannot use keep-alive %v: need whole seconds between 5s and 18h", k)

@@ -1,7 +1,6 @@
 package mqtt_test
 
 import (
-	"crypto/tls"
 	"strings"
 	"testing"
 	"time"
@@ -56,8 +55,6 @@ func TestValidate(t *testing.T) {
 		"levels, channel": {func(o *mqtt.Options) { o.Channel = "a/b" }, "channel"},
 		"only a password": {func(o *mqtt.Options) { o.Password = func() ([]byte, error) { return nil, nil } },
 			"without a user name"},
-		"insecure": {func(o *mqtt.Options) { o.TLS = &tls.Config{InsecureSkipVerify: true} },
-			"without verifying"},
 		"keep-alive 1s":  {func(o *mqtt.Options) { o.KeepAlive = time.Second }, "keep-alive"},
 		"keep-alive 19h": {func(o *mqtt.Options) { o.KeepAlive = 19 * time.Hour }, "keep-alive"},
 		"keep-alive .5s": {func(o *mqtt.Options) { o.KeepAlive = 5500 * time.Millisecond }, "keep-alive"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
 	"github.com/ratchet-ota/ratchet/transport/proxy"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 	"github.com/ratchet-ota/ratchet/transport/transporttest"
 )
 
@@ -51,8 +52,9 @@ func TestProxy(t *testing.T) {
 	o := b.options()
 	var log said
 	o.Broker, o.Proxy, o.Logger = "mqtts://broker.example", p, slog.New(slog.NewTextHandler(&log, nil))
-	o.TLS = ca.client(t, "gateway-0001")
-	o.TLS.ServerName = "127.0.0.1"
+	config := ca.client(t, "gateway-0001")
+	config.ServerName = "127.0.0.1"
+	o.TLS = secure.Fixed(config)
 	c := run(t, o)
 	until(t, "the refusal is logged", func() bool { return strings.Contains(log.String(), "password (407)") })
 	mu.Lock()

@@ -48,7 +48,17 @@ func (c *Client) dial(ctx context.Context) (net.Conn, error) {
 	if !c.broker.tls {
 		return open(ctx)
 	}
-	config := secure.Client(c.options.TLS, tls.VersionTLS13)
+	var config *tls.Config
+	if c.options.TLS != nil {
+		var err error
+		if config, err = c.options.TLS(); err != nil {
+			return nil, err
+		}
+	}
+	if err := secure.Check(config, "the broker's"); err != nil {
+		return nil, err
+	}
+	config = secure.Client(config, tls.VersionTLS13)
 	if config.ServerName == "" {
 		config.ServerName = c.broker.host
 	}

@@ -6,6 +6,7 @@
 package secure
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -27,24 +28,39 @@ type Files struct {
 
 // Config reads the files. TLS 1.2 is the least that is spoken; who needs more says so with Client.
 func (f Files) Config() (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if f.CA != "" {
-		b, err := readPEM(f.CA)
-		if err != nil {
-			return nil, fmt.Errorf("cannot use CA file: %w", err)
-		}
-		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("cannot use CA file %s: it holds no PEM certificate", f.CA)
-		}
+	ca, err := f.Authorities()
+	if err != nil {
+		return nil, err
 	}
 	pair, err := f.Pair()
 	if err != nil {
 		return nil, err
 	}
+	return config(ca, pair), nil
+}
+
+func config(ca *x509.CertPool, pair *tls.Certificate) *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: ca}
 	if pair != nil {
 		c.Certificates = []tls.Certificate{*pair}
 	}
-	return c, nil
+	return c
+}
+
+// Authorities reads the authorities; nil, the system's, where none are named.
+func (f Files) Authorities() (*x509.CertPool, error) {
+	if f.CA == "" {
+		return nil, nil
+	}
+	b, err := readPEM(f.CA)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use CA file: %w", err)
+	}
+	ca := x509.NewCertPool()
+	if !ca.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("cannot use CA file %s: it holds no PEM certificate", f.CA)
+	}
+	return ca, nil
 }
 
 // Pair reads the client's certificate and its key; nil where none are named.
@@ -83,7 +99,7 @@ func readPEM(path string) ([]byte, error) {
 	if len(b) > maxPEM {
 		return nil, fmt.Errorf("%s has more than %d bytes, so it is something else", path, maxPEM)
 	}
-	return b, nil
+	return bytes.TrimPrefix(b, []byte("\ufeff")), nil // as some editors begin a file: PEM would not be found behind it
 }
 
 // Client is a copy of c, which may be nil, that speaks TLS least (tls.VersionTLS13, say) or newer,

@@ -147,7 +147,8 @@ type MQTT struct {
 	Username string `toml:"username"`
 	// path: A file that holds the password. It is read at each connection.
 	PasswordFile string `toml:"password-file"`
-	// path (default the system's): Certificate authorities for the broker, PEM.
+	// path (default the system's): Certificate authorities for the broker, PEM. Read at each connection, as
+	// certificate and key are; while they make no sense, those that were read last are used.
 	CA string `toml:"ca"`
 	// path: The device's client certificate, PEM.
 	Certificate string `toml:"certificate"`
@@ -165,7 +166,7 @@ type MQTT struct {
 type HTTP struct {
 	// array of text: Origins, such as `http://host:8080`, that images may be loaded from without TLS.
 	AllowPlain []string `toml:"allow-plain"`
-	// path (default the system's): Certificate authorities for image servers, PEM.
+	// path (default the system's): Certificate authorities for image servers, PEM. Read at each connection.
 	CA string `toml:"ca"`
 	// bytes (default 0, none): Limit for all downloads together, at least 128.
 	LimitBytes int64 `toml:"limit-bytes-per-second"`
@@ -175,7 +176,7 @@ type HTTP struct {
 	Stall Duration `toml:"stall"`
 	// duration (default `1h`): Longest pause between two attempts at an update.
 	RetryMax Duration `toml:"retry-max"`
-	// array of tables: Credentials. Each is sent to its own origin only. They are read at the start.
+	// array of tables: Credentials. Each is sent to its own origin only. They are read at each connection.
 	Credentials []Credential `toml:"credentials"`
 }
 

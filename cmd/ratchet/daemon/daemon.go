@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"runtime/debug"
+	"sync/atomic"
+	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/journal"
@@ -31,37 +33,67 @@ const (
 //
 // An error is for the exit code: it has been logged. It is journal.ErrLocked while another daemon runs on the
 // same state directory, or what ended the agent. A bad configuration is no error: Run goes on in boot-safe mode.
+//
+// What was missing when it started (a file, a link that udev makes late, a state directory that was read-only) is
+// looked for every minute, and taken up by another start within this process when nothing is in progress.
 func Run(ctx context.Context, path, state string, w io.Writer) error {
+	return run(ctx, path, state, w, lookAgain)
+}
+
+func run(ctx context.Context, path, state string, w io.Writer, again time.Duration) error {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimit)
+	for {
+		more, err := once(ctx, path, state, w, again)
+		if !more || err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// once is the daemon until ctx ends, or until what was missing is there: then again is true.
+func once(ctx context.Context, path, state string, w io.Writer, pause time.Duration) (again bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	d, err := assemble(path, state, w)
+	d.pause = pause
+	d.restart = func() { again = true; cancel() }
 	if errors.Is(err, journal.ErrLocked) {
 		// Two of them would confirm and disable against each other, even in boot-safe mode.
 		d.log.Error("another ratchet daemon uses this state directory; this one stops", "error", err)
-		return err
+		return false, err
 	}
 	if err != nil {
 		bootSafe(ctx, d, err)
-		return nil
+		return again, nil
 	}
-	return d.serve(ctx)
+	if err = d.serve(ctx); errors.Is(err, errStuck) && !again {
+		err = nil // it was told to end
+	}
+	return again, err
 }
 
 // device is the daemon, assembled.
 type device struct {
-	path    string // of the configuration that was asked for
-	config  config.Config
-	log     *slog.Logger
-	agent   *agent.Agent
-	stepped chan struct{} // the clock was set
-	mqtt    *mqtt.Client  // nil without a connection to the fleet
-	journal io.Closer     // nil if none can be had
+	path     string // of the configuration that was asked for
+	config   config.Config
+	log      *slog.Logger
+	agent    *agent.Agent
+	stepped  chan struct{}   // the clock was set
+	problems func() []string // of what is read again while it runs
+	mqtt     *mqtt.Client    // nil without a connection to the fleet
+	journal  io.Closer       // nil if none can be had
+	lacks    []string        // what was missing, or could not be used, when it started
+	found    atomic.Pointer[[]string]
+	pause    time.Duration // between two looks
+	restart  func()        // ends this run, for another one
 }
 
 // assemble reads the configuration and wires the parts; where one or the other cannot be done, with the
 // last good configuration, in boot-safe mode. The returned device has what could be had, also with an error.
 func assemble(path, stateDir string, w io.Writer) (*device, error) {
 	d := &device{path: path, stepped: make(chan struct{}, 1), log: slog.New(slog.NewTextHandler(w, nil))}
+	d.lacks = d.lacking() // before it is read: what comes meanwhile is taken for missing, and starts once more
 	c, raw, why := config.Load(path)
 	if why == nil {
 		safe := false
@@ -97,6 +129,8 @@ func (d *device) wire(c config.Config, why []string, w io.Writer) (safe bool, er
 			d.journal = o.Journal
 		}
 		o.Stepped = d.stepped
+		d.problems = o.Problems
+		o.Problems = d.list
 		d.agent, err = agent.New(o)
 	}
 	if err != nil && d.journal != nil {

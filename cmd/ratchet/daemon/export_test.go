@@ -5,4 +5,6 @@ var (
 	AboutPermit = aboutPermit
 	// Until runs an agent and what ends all else.
 	Until = until
+	// RunLooking is Run that looks for what is missing as often as it is told to.
+	RunLooking = run
 )

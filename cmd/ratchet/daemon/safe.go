@@ -34,6 +34,7 @@ func bootSafe(ctx context.Context, d *device, why error) {
 			d.log.Warn("systemd watchdog", "error", err)
 		}
 	}()
+	go func() { _ = d.watch(ctx) }()
 	listening := make(chan struct{})
 	go func() {
 		<-listening
@@ -65,8 +66,9 @@ func minimalStatus(d *device, why error) control.Status {
 		Journal: control.JournalStatus{FreeBytes: -1},
 		Time: control.TimeStatus{Wall: time.Now().UTC(), Quality: "local",
 			UptimeSeconds: int64(linux.Clock{}.Uptime().Seconds())},
+		Problems: []string{why.Error()},
 		Advice: []string{"Correct " + d.path + ", check it with `ratchet daemon --check-config --config " + d.path +
-			"`, and restart the daemon."},
+			"`; it is read again every minute."},
 	}
 }
 

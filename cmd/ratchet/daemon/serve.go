@@ -22,6 +22,9 @@ import (
 func (d *device) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := d.agent.Unproven(); err != nil {
+		d.lacks = append(d.lacks, oneLine(err))
+	}
 	var wait sync.WaitGroup
 	goes := func(what string, f func(context.Context) error) {
 		wait.Add(1)
@@ -46,6 +49,7 @@ func (d *device) serve(ctx context.Context) error {
 	goes("systemd watchdog", systemdWatchdog)
 	goes("memory", settleMemory)
 	goes("watch over the clock", func(ctx context.Context) error { return linux.WatchClock(ctx, d.stepped) })
+	goes("search for what is missing", d.watch)
 	select { // whoever waits for the unit can ask it something
 	case <-listening:
 	case <-ctx.Done():
@@ -59,7 +63,7 @@ func (d *device) serve(ctx context.Context) error {
 	if !all {
 		// A power cut at any moment does no harm, and neither does this.
 		d.log.Warn("stopped in the middle of something that does not end; it is taken up at the next start")
-		return err
+		return errors.Join(err, errStuck)
 	}
 	if d.journal != nil {
 		if cerr := d.journal.Close(); cerr != nil {
@@ -73,6 +77,9 @@ func (d *device) serve(ctx context.Context) error {
 	d.log.Info("stopped; an update in progress continues at the next start")
 	return nil
 }
+
+// errStuck: the parts of this run have not all ended.
+var errStuck = errors.New("something of this run does not end")
 
 // until runs the agent, and then what ends all else. all is false where one of them does not end lastWord after ctx.
 func until(ctx context.Context, agent func(context.Context) error, end func()) (err error, all bool) {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"log/slog"
 	"os/exec"
 	"time"
@@ -9,7 +10,6 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal/linux"
-	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // Check looks for what is wrong with the files that the configuration names, without touching a slot or a device.
@@ -30,26 +30,21 @@ func Check(c *config.Config) error {
 	if _, err := decryption(c); err != nil {
 		return err
 	}
-	if _, err := fetcher(c); err != nil {
+	m := &material{c: c}
+	p, err := way(c, m)
+	if err != nil {
 		return err
 	}
-	if _, err := clientTLS(c, "proxy.", secure.Files{CA: c.Proxy.CA}); err != nil {
+	if _, err := fetcher(c, m, p); err != nil {
 		return err
-	}
-	if c.Proxy.PasswordFile != "" {
-		if _, err := secret(c.Proxy.PasswordFile); err != nil {
-			return c.Errorf("proxy.password-file", "%v", err)
-		}
 	}
 	if c.MQTT != nil {
-		if _, err := mqttClient(c, slog.New(slog.DiscardHandler)); err != nil {
+		if _, err := mqttClient(c, m, p, slog.New(slog.DiscardHandler)); err != nil {
 			return err
 		}
-		if c.MQTT.PasswordFile != "" {
-			if _, err := secret(c.MQTT.PasswordFile); err != nil {
-				return c.Errorf("mqtt.password-file", "%v", err)
-			}
-		}
+	}
+	if err := errors.Join(m.problems()...); err != nil {
+		return err
 	}
 	if _, err := healthPlan(c, func() (bool, time.Time) { return false, time.Time{} }); err != nil {
 		return err
@@ -70,8 +65,10 @@ func Check(c *config.Config) error {
 			return c.Errorf("control.socket", "%v", err)
 		}
 	}
-	_, err = SocketMode(c)
-	return err
+	if _, err := SocketMode(c); err != nil {
+		return err
+	}
+	return c.Strict()
 }
 
 func checkUnits(c *config.Config) error {

@@ -12,6 +12,9 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 )
 
+// journalName is the journal in the state directory.
+const journalName = "journal.db"
+
 // journalOptions are what the configuration says of the journal.
 func journalOptions(c *config.Config) (journal.Options, error) {
 	o, err := journal.Options{Size: c.State.JournalBytes}.Validate()
@@ -27,7 +30,7 @@ func journalOptions(c *config.Config) (journal.Options, error) {
 // Crash: before the rename -> the corrupt file is found and set aside again; after -> a new one.
 func openJournal(c *config.Config, log *slog.Logger) (s journal.Store, lost reason.Reason, err error) {
 	dir := c.State.Directory
-	path := filepath.Join(dir, "journal.db")
+	path := filepath.Join(dir, journalName)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, reason.JournalUnwritable, fmt.Errorf("cannot make the state directory: %w", err)
 	}

@@ -69,7 +69,7 @@ func anchors(c *config.Config) (trust.Keys, error) {
 		if err != nil {
 			return trust.Keys{}, c.Errorf("trust.keys", "%v", err)
 		}
-		k, err := trust.ParsePublic(b)
+		k, err := trust.ParsePublic(withoutMark(b))
 		if err != nil {
 			return trust.Keys{}, c.Errorf("trust.keys", "%s: %v", path, err)
 		}
@@ -110,22 +110,12 @@ func decryption(c *config.Config) (cipher.Keys, error) {
 // deviceKey reads the key that signs evidence; it is made on the first start, and its public half is
 // written beside it for enrollment.
 func deviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, error) {
-	path := c.Evidence.Key
-	if path == "" {
-		path = filepath.Join(c.State.Directory, "device.key")
-	}
-	b, err := hal.ReadFile(fsys, path, 64<<10)
-	if err == nil {
-		s, err := trust.ParsePrivate(b)
-		if err != nil {
-			return nil, c.Errorf("evidence.key", "%s: %v", path, err)
-		}
-		return s, nil
-	}
+	s, err := readDeviceKey(c, fsys)
 	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, c.Errorf("evidence.key", "%v", err)
+		return s, err
 	}
-	s, err := trust.Generate(trust.ESP256)
+	path := keyPath(c)
+	s, err = trust.Generate(trust.ESP256)
 	if err != nil {
 		return nil, err
 	}
@@ -146,5 +136,28 @@ func deviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, 
 		return nil, err
 	}
 	log.Info("made the device key; enroll its public half", "key", path, "public", public, "id", s.Key().ID())
+	return s, nil
+}
+
+func keyPath(c *config.Config) string {
+	if c.Evidence.Key != "" {
+		return c.Evidence.Key
+	}
+	return filepath.Join(c.State.Directory, "device.key")
+}
+
+// readDeviceKey reads the key that is there; fs.ErrNotExist: there is none.
+func readDeviceKey(c *config.Config, fsys hal.FS) (*trust.Signer, error) {
+	b, err := hal.ReadFile(fsys, keyPath(c), 64<<10)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, c.Errorf("evidence.key", "%v", err)
+	}
+	s, err := trust.ParsePrivate(b)
+	if err != nil {
+		return nil, c.Errorf("evidence.key", "%s: %v", keyPath(c), err)
+	}
 	return s, nil
 }

@@ -7,32 +7,97 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
 )
 
-// TestFileThatComesLate: the CA of the image servers is not there when the daemon starts, and is put there later.
-// Images can be loaded then, without a restart.
-func TestFileThatComesLate(t *testing.T) {
+// TestFilesAreLookedForAgain: a certificate, a CA or a token that is missing or spoiled when the daemon starts, or
+// later, is a problem that is said with the line of its key, and none any more when it is mended. Nothing has to be
+// restarted.
+func TestFilesAreLookedForAgain(t *testing.T) {
 	d := newDevice(t)
-	o, _, err := wire.Options(d.config("[http]\nca = \"DIR/ca.pem\"\n"), nil, discard)
-	if err != nil {
-		t.Fatal(err)
+	c := d.config(`[http]
+ca = "DIR/ca.pem"
+[[http.credentials]]
+origin = "https://images.example.com"
+bearer-file = "DIR/token"
+[mqtt]
+url = "mqtts://broker.example.com"
+username = "u"
+password-file = "DIR/password"
+certificate = "DIR/cert.pem"
+key = "DIR/key.pem"
+`)
+	o, fleet, err := wire.Options(c, nil, discard)
+	if err != nil || fleet == nil || o.Fetch == nil {
+		t.Fatalf("%v, a connection %v: what comes late keeps the device from the network", err, fleet != nil)
 	}
 	defer o.Journal.Close()
-	if _, err := o.Fetch([]string{"https://images.example.com/x"}, 1); err == nil {
-		t.Error("without the CA an image can be loaded")
+	says := func(when string, want ...string) {
+		t.Helper()
+		got := o.Problems()
+		if len(got) != len(want) {
+			t.Errorf("%s: %q", when, got)
+			return
+		}
+		for _, key := range want {
+			if !strings.Contains(strings.Join(got, "\n"), key+": ") {
+				t.Errorf("%s: nothing of %s in %q", when, key, got)
+			}
+		}
 	}
-	d.put("ca.pem", certificate(t))
-	if _, err := o.Fetch([]string{"https://images.example.com/x"}, 1); err != nil {
-		t.Errorf("with the CA: %v", err)
+	says("at the start", "http.ca", "http.credentials[1].bearer-file", "mqtt.password-file", "mqtt.certificate")
+	cert, key := pair(t)
+	other, _ := pair(t)
+	d.put("ca.pem", "\ufeff"+cert) // as some editors write it
+	d.put("token", "\n")
+	d.put("password", "\ufeffsecret\r\n")
+	d.put("cert.pem", cert)
+	d.put("key.pem", key)
+	says("with a token that is being written", "http.credentials[1].bearer-file")
+	d.put("token", "abc")
+	says("when all is there")
+	d.put("cert.pem", other)
+	says("with a new certificate and the old key", "mqtt.certificate")
+	d.put("ca.pem", "<html>")
+	says("with a spoiled CA too", "mqtt.certificate", "http.ca")
+	d.put("cert.pem", cert)
+	d.put("ca.pem", cert)
+	says("at the end")
+}
+
+// TestLacks: what the daemon reads at its start only is said with its key while it is missing, and nothing is said of a
+// device that has all.
+func TestLacks(t *testing.T) {
+	for key, file := range map[string]string{"": "", "slots.X.parts.rootfs": "x", "trust.keys": "release.pem"} {
+		d := newDevice(t)
+		d.put("x", "")
+		d.put("y", "")
+		if file != "" {
+			if err := os.Remove(d.path(file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		errs := wire.Lacks(d.config(""))
+		if key == "" && len(errs) > 0 || key != "" && (len(errs) != 1 || !strings.Contains(errs[0].Error(), key+": ")) {
+			t.Errorf("without %q: %v", file, errs)
+		}
+	}
+	d := newDevice(t)
+	d.put("x", "")
+	d.put("y", "")
+	d.put("state", "") // no folder can be made there
+	if errs := wire.Lacks(d.config("")); len(errs) == 0 {
+		t.Error("a state directory that takes nothing is in order")
 	}
 }
 
-// certificate is one that signs itself.
-func certificate(t *testing.T) string {
+// pair is a certificate that signs itself, and its key.
+func pair(t *testing.T) (cert, key string) {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -44,5 +109,10 @@ func certificate(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	private, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }

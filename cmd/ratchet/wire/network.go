@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"bytes"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -51,59 +49,34 @@ func clockBehind(stateDir string, clock func() time.Time) func() bool {
 	}
 }
 
-// clientTLS is the configuration of a client that these files make, with a clock that can be believed. They are named
-// by the keys of a table, which is given with a dot behind it.
-func clientTLS(c *config.Config, table string, files secure.Files) (*tls.Config, error) {
-	if _, err := (secure.Files{CA: files.CA}).Config(); err != nil {
-		return nil, c.Errorf(table+"ca", "%v", err)
-	}
-	t, err := files.Config()
-	if err != nil {
-		key := "certificate"
-		if files.Certificate == "" {
-			key = "key"
-		}
-		return nil, c.Errorf(table+key, "%v", err)
-	}
-	t.Time = believable(time.Now)
-	return t, nil
-}
-
-// secret reads a password, without the line break at its end.
-func secret(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	return bytes.TrimRight(b, "\r\n"), err
-}
-
 // wireNetwork wires where images come from, and the connection to the fleet, nil without one.
-func wireNetwork(o *agent.Options, c *config.Config, log *slog.Logger) *mqtt.Client {
-	fetch, err := fetcher(c)
-	if err != nil {
-		log.Error("no images can be loaded from the network yet", "error", err)
+func wireNetwork(o *agent.Options, c *config.Config, m *material, log *slog.Logger) *mqtt.Client {
+	bad := func(what string, err error) *mqtt.Client {
+		log.Error(what, "error", err)
+		m.looks = append(m.looks, func() error { return err })
+		return nil
 	}
-	o.Fetch = func(urls []string, size int64) (slots.Source, error) {
-		if fetch == nil { // a file that was missing when the daemon started may be there now
-			if fetch, err = fetcher(c); err != nil {
-				return nil, fmt.Errorf("no images can be loaded from the network yet: %w", err)
-			}
-		}
-		return fetch(urls, size)
+	p, err := way(c, m)
+	if err != nil {
+		return bad("neither the fleet nor image servers can be reached", err)
+	}
+	if o.Fetch, err = fetcher(c, m, p); err != nil {
+		bad("no images can be loaded from the network", err)
 	}
 	if c.MQTT == nil {
 		return nil
 	}
 	o.Channel = c.MQTT.Channel
-	fleet, err := mqttClient(c, log)
+	fleet, err := mqttClient(c, m, p, log)
 	if err != nil {
-		log.Error("there is no connection to the fleet", "error", err)
-		return nil
+		return bad("there is no connection to the fleet", err)
 	}
 	o.Inbox, o.Outbox, o.Online, o.AskRoot = fleet, fleet, fleet.Online, fleet.AskRoot
 	return fleet
 }
 
 // way says how servers are reached: as [proxy] says, or else the environment; nil: all directly.
-func way(c *config.Config) (*proxy.Proxy, error) {
+func way(c *config.Config, m *material) (*proxy.Proxy, error) {
 	x := c.Proxy
 	if x.URL == "direct" {
 		return nil, nil
@@ -111,7 +84,7 @@ func way(c *config.Config) (*proxy.Proxy, error) {
 	if x.URL == "" && len(x.NoProxy) == 0 && x.Username == "" && x.PasswordFile == "" && x.CA == "" {
 		return proxy.Environment(os.Getenv)
 	}
-	o := proxy.Options{TLS: func() (*tls.Config, error) { return clientTLS(c, "proxy.", secure.Files{CA: x.CA}) }}
+	o := proxy.Options{TLS: m.tls("proxy.", secure.Files{CA: x.CA})}
 	var p *proxy.Proxy
 	for _, part := range []struct {
 		key string
@@ -122,7 +95,7 @@ func way(c *config.Config) (*proxy.Proxy, error) {
 		{"proxy.username", func() { o.Username = x.Username }},
 		{"proxy.password-file", func() {
 			if x.PasswordFile != "" {
-				o.Password = func() ([]byte, error) { return secret(x.PasswordFile) }
+				o.Password = m.secret("proxy.password-file", x.PasswordFile)
 			}
 		}},
 	} {
@@ -135,35 +108,27 @@ func way(c *config.Config) (*proxy.Proxy, error) {
 	return p, nil
 }
 
-func mqttClient(c *config.Config, log *slog.Logger) (*mqtt.Client, error) {
-	m := c.MQTT
-	p, err := way(c)
-	if err != nil {
-		return nil, err
-	}
-	t, err := clientTLS(c, "mqtt.", secure.Files{CA: m.CA, Certificate: m.Certificate, Key: m.Key})
-	if err != nil {
-		return nil, err
-	}
+func mqttClient(c *config.Config, m *material, p *proxy.Proxy, log *slog.Logger) (*mqtt.Client, error) {
+	x := c.MQTT
 	o := mqtt.Options{DeviceID: c.Device.ID, Root: c.Trust.Root != "", Proxy: p,
 		ClockUnset: clockBehind(c.State.Directory, time.Now), Logger: log}
 	for _, part := range []struct {
 		key string
 		set func()
 	}{
-		{"mqtt.url", func() { o.Broker, o.AllowPlain = m.URL, m.AllowPlain }},
-		{"mqtt.channel", func() { o.Channel = m.Channel }},
-		{"mqtt.username", func() { o.Username = m.Username }},
+		{"mqtt.url", func() { o.Broker, o.AllowPlain = x.URL, x.AllowPlain }},
+		{"mqtt.channel", func() { o.Channel = x.Channel }},
+		{"mqtt.username", func() { o.Username = x.Username }},
 		{"mqtt.password-file", func() {
-			if m.PasswordFile != "" {
-				o.Password = func() ([]byte, error) { return secret(m.PasswordFile) }
+			if x.PasswordFile != "" {
+				o.Password = m.secret("mqtt.password-file", x.PasswordFile)
 			}
 		}},
-		{"mqtt.ca", func() { o.TLS = t }},
-		{"mqtt.keep-alive", func() { o.KeepAlive = orDuration(m.KeepAlive, 5*time.Minute) }},
+		{"mqtt.ca", func() { o.TLS = m.tls("mqtt.", secure.Files{CA: x.CA, Certificate: x.Certificate, Key: x.Key}) }},
+		{"mqtt.keep-alive", func() { o.KeepAlive = orDuration(x.KeepAlive, 5*time.Minute) }},
 		{"mqtt.backoff-max", func() {
-			o.Backoff = transport.Backoff{Min: orDuration(m.BackoffMin, time.Second),
-				Max: orDuration(m.BackoffMax, 5*time.Minute)}
+			o.Backoff = transport.Backoff{Min: orDuration(x.BackoffMin, time.Second),
+				Max: orDuration(x.BackoffMax, 5*time.Minute)}
 		}},
 	} {
 		part.set()
@@ -174,18 +139,11 @@ func mqttClient(c *config.Config, log *slog.Logger) (*mqtt.Client, error) {
 	return mqtt.New(o)
 }
 
-func fetcher(c *config.Config) (func(urls []string, size int64) (slots.Source, error), error) {
+func fetcher(c *config.Config, m *material, p *proxy.Proxy) (func([]string, int64) (slots.Source, error), error) {
 	h := c.HTTP
-	t, err := clientTLS(c, "http.", secure.Files{CA: h.CA})
-	if err != nil {
-		return nil, err
-	}
-	p, err := way(c)
-	if err != nil {
-		return nil, err
-	}
-	o := transporthttp.Options{TLS: t, Proxy: p, ClockUnset: clockBehind(c.State.Directory, time.Now),
-		Credentials: map[string]transporthttp.Credentials{}}
+	o := transporthttp.Options{TLS: m.tls("http.", secure.Files{CA: h.CA}), Proxy: p,
+		ClockUnset:  clockBehind(c.State.Directory, time.Now),
+		Credentials: map[string]func() (transporthttp.Credentials, error){}}
 	set := func(key string) error {
 		if err := o.Validate(); err != nil {
 			return c.Errorf(key, "%v", err)
@@ -206,9 +164,7 @@ func fetcher(c *config.Config) (func(urls []string, size int64) (slots.Source, e
 	}
 	for i, x := range h.Credentials {
 		key := fmt.Sprintf("http.credentials.%d.", i)
-		if o.Credentials[x.Origin], err = credentials(c, key, x); err != nil {
-			return nil, err
-		}
+		o.Credentials[x.Origin] = keep(m, func() (transporthttp.Credentials, error) { return credentials(c, key, x) })
 		if err := set(key + "origin"); err != nil {
 			return nil, err
 		}
@@ -247,6 +203,9 @@ func credentials(c *config.Config, key string, x config.Credential) (cr transpor
 		if cr.Certificate, err = (secure.Files{Certificate: x.Certificate, Key: x.Key}).Pair(); err != nil {
 			return cr, c.Errorf(key+"certificate", "%v", err)
 		}
+	}
+	if err := cr.Validate(); err != nil {
+		return cr, c.Errorf(key+"origin", "cannot use credentials for %q: %v", x.Origin, err)
 	}
 	return cr, nil
 }

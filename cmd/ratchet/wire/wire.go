@@ -61,15 +61,19 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 	o.Counter = Counter(c)
 	o.Sequence = c.Device.Sequence
 	wireKeys(&o, c, fsys, log)
+	m := &material{c: c}
 	if c.Health.Watchdog != "" {
-		w, err := linux.OpenWatchdog(c.Health.Watchdog)
-		if err != nil {
-			log.Error("there is no watchdog for trials", "error", c.Errorf("health.watchdog", "%v", err))
-		} else {
-			o.Watchdog = w
-		}
+		w := &lateWatchdog{path: c.Health.Watchdog}
+		o.Watchdog = w
+		m.looks = append(m.looks, func() error { return w.look(c) })
 	}
-	fleet = wireNetwork(&o, c, log)
+	fleet = wireNetwork(&o, c, m, log)
+	o.Problems = func() (texts []string) {
+		for _, err := range m.problems() {
+			texts = append(texts, strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
+		return texts
+	}
 	online := o.Online
 	if online == nil {
 		online = func() (bool, time.Time) { return false, time.Time{} }

@@ -112,21 +112,23 @@ func TestOptions(t *testing.T) {
 // mode or is logged.
 func TestOptionsBad(t *testing.T) {
 	for _, tt := range []struct {
-		name, more     string
-		ruin           func(device)
-		err, safe, log string // parts of them, "": none
+		name, more string
+		ruin       func(device)
+		// parts of them, "": none
+		err, safe, log, problem string
 	}{
 		{name: "slots with one index", err: "index"},
 		{name: "no release key", ruin: func(d device) { _ = os.Remove(d.path("release.pem")) },
 			safe: "release.pem", log: "trust anchors are bad"},
 		{name: "state is a file",
 			ruin: func(d device) { d.put("state", "") }, safe: "state directory", log: "no device key"},
-		{name: "bad broker", more: "[mqtt]\nurl = \"mqtt://broker\"\n", log: "no connection to the fleet"},
+		{name: "bad broker", more: "[mqtt]\nurl = \"mqtt://broker\"\n", log: "no connection to the fleet",
+			problem: "mqtt.url: "},
 		{name: "bad decryption key", more: "decryption-keys = [\"DIR/nothing.pem\"]\n",
 			log: "encrypted images cannot be installed"},
 		{name: "bad health check", more: "[health]\ncommand = [{run = [\"true\"]}]\n", safe: "absolute path"},
-		{name: "no watchdog", more: "[health]\nwatchdog = \"DIR/watchdog9\"\n", log: "health.watchdog: "},
-		{name: "bad image server CA", more: "[http]\nca = \"DIR/nothing.pem\"\n", log: "no images can be loaded"},
+		{name: "no watchdog", more: "[health]\nwatchdog = \"DIR/watchdog9\"\n", problem: "health.watchdog: "},
+		{name: "bad image server CA", more: "[http]\nca = \"DIR/nothing.pem\"\n", problem: "http.ca: "},
 	} {
 		d := newDevice(t)
 		var c *config.Config
@@ -151,6 +153,13 @@ func TestOptionsBad(t *testing.T) {
 		}
 		if tt.log == "" != !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), tt.log) {
 			t.Errorf("%s: %s", tt.name, log.String())
+		}
+		problems := ""
+		if o.Problems != nil {
+			problems = strings.Join(o.Problems(), "; ")
+		}
+		if tt.problem == "" != (problems == "") || !strings.Contains(problems, tt.problem) {
+			t.Errorf("%s: the problem %q", tt.name, problems)
 		}
 		if o.Journal != nil {
 			_ = o.Journal.Close()
@@ -360,6 +369,13 @@ func TestCheckNamesTheKey(t *testing.T) {
 			want: `19: http.credentials[1].origin: cannot use credentials for "https://x": need`},
 		{name: "password in a plain origin", more: "[http]\nallow-plain = [\"http://user:hunter2@x?t=hunter2\"]\n",
 			want: `19: http.allow-plain: cannot allow plain origin "http://x": need`},
+		{name: "few boots", edit: swap("backend =", "max-trial-boots = 2\nbackend ="),
+			want: `14: boot.max-trial-boots: 2 is less than boot.tries (3)`},
+		{name: "little evidence", more: "[evidence]\nbytes = -5\n", want: `19: evidence.bytes: -5 is less than 4096`},
+		{name: "loud", more: "[log]\nlevel = \"loud\"\n", want: `19: log.level: "loud" is not one of debug`},
+		{name: "vendor", edit: swap("example.com", "Example.com"),
+			want: `3: device.vendor: "Example.com" is not a domain name in lower case`},
+		{name: "class", edit: swap("gateway", "gate\\u0007way"), want: `4: device.class: `},
 		{name: "mode", more: "[control]\nmode = \"rw\"\n", want: `19: control.mode: "rw" is not an octal mode`},
 	} {
 		d := newDevice(t)
