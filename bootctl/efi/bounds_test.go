@@ -342,6 +342,26 @@ func TestMoved(t *testing.T) {
 	}
 }
 
+// TestNumberTwice: somebody put a slot's number into BootOrder twice. Taken out once, it would still boot.
+func TestNumberTwice(t *testing.T) {
+	for what, c := range map[string]struct {
+		do   func(b *efi.Backend) error
+		want []uint16
+	}{
+		"Disable": {func(b *efi.Backend) error { return b.Disable(t.Context(), "B") }, []uint16{A, 0}},
+		"Try":     {func(b *efi.Backend) error { return b.Try(t.Context(), "B", 1) }, []uint16{A, 0}},
+		"Confirm": {func(b *efi.Backend) error { return b.Confirm(t.Context(), "B") }, []uint16{B, A, 0}},
+	} {
+		d := firmware([]uint16{A, B, 0, B}, nil, "")
+		if err := c.do(backend(t, d)); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if got := get(d, order); !slices.Equal(got, c.want) {
+			t.Errorf("%s leaves BootOrder %04X, want %04X", what, got, c.want)
+		}
+	}
+}
+
 // TestFirstStepFails: where the first of two steps fails, the second is not taken.
 func TestFirstStepFails(t *testing.T) {
 	for what, c := range map[string]struct {

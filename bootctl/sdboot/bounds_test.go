@@ -3,6 +3,7 @@ package sdboot_test
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -62,6 +63,35 @@ func TestEncodeBounds(t *testing.T) {
 		raw, err := sdboot.Encode(with, 1, false)
 		if (err == nil) != ok || ok && (len(raw) != sdboot.Size || !bytes.HasSuffix(raw, []byte("x\n"))) {
 			t.Errorf("%d bytes: %v", sdboot.Size+more, err)
+		}
+	}
+}
+
+// TestDisableChangesOnce: a slot with more than one entry that is on (a cut while it was confirmed) is disabled with
+// its last write. Before, it is what it was: never confirmed by an entry that stood behind the trial's.
+func TestDisableChangesOnce(t *testing.T) {
+	start := disk(t)
+	start.Put(folder+"/ratchet-B-7+2-1.conf", entry(t, "B", 7, true)) // and its own entry, with version 1
+	want, err := backend(t, start).State(t.Context())
+	if b := want.Slots["B"]; err != nil || b.Confirmed || b.Tries != 2 {
+		t.Fatalf("%+v, %v", want, err)
+	}
+	for op := 1; ; op++ {
+		d, hit := start.Clone(), false
+		d.Before = func(n int) error {
+			if hit = hit || n == op; hit {
+				return fs.ErrPermission
+			}
+			return nil
+		}
+		err := backend(t, d).Disable(t.Context(), "B")
+		d.Before = nil
+		s, failed := backend(t, d).State(t.Context())
+		if b := s.Slots["B"]; failed != nil || b.Bootable && b != want.Slots["B"] || !hit && b.Bootable {
+			t.Errorf("stopped before operation %d (%v): %+v, %v", op, err, b, failed)
+		}
+		if !hit {
+			break
 		}
 	}
 }

@@ -22,8 +22,8 @@ func defectsVerb() cli.Verb {
 		Name: "defects", Args: "[flags]",
 		Short: "build programs with planted defects, and find each",
 		Long: `
-Builds a ratchet-lab for each planted defect, with go build -overlay, and lets it explore itself: every
-one must be found.`,
+Builds a ratchet-lab for each planted defect, with go build -overlay, and lets it explore itself. Defects
+in code that the explorer does not play are found by a test of their package. Every one must be found.`,
 		Examples: []string{"ratchet-lab defects", "ratchet-lab defects --only journal"},
 		Exits:    "1 also when a defect is not found",
 		Setup: func(fs *flag.FlagSet) cli.Action {
@@ -107,6 +107,9 @@ func seek(ctx context.Context, f explorer.Defect, root string, everywhere bool) 
 		return "", err
 	}
 	defer os.RemoveAll(dir)
+	if f.Test != "" {
+		return f.Fails(ctx, root, dir)
+	}
 	program, err := f.Build(ctx, root, dir)
 	if err != nil {
 		return "", err

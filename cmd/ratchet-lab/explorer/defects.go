@@ -11,14 +11,17 @@ import (
 	"strings"
 )
 
-// Defect is a way to break the product that the explorer must find. It is built into a program of
-// its own with go build -overlay; no file of the product is touched, and no switch for it is in the product.
+// Defect is a way to break the product that the explorer or a test must find. It is built into a program of
+// its own with -overlay; no file of the product is touched, and no switch for it is in the product.
 type Defect struct {
 	Name  string
 	Edits []Edit
-	// Scenario and Loader are where it is looked for: the first that found it when it was looked for
+	// Scenario and Loader are where the explorer looks for it: the first that found it when it was looked for
 	// everywhere.
 	Scenario, Loader string
+	// Package and Test are what finds it instead, where the explorer does not play that code: a folder below the
+	// root, and the name of the test that must fail.
+	Package, Test string
 }
 
 // Edit replaces a text that stands exactly once in a file.
@@ -27,7 +30,10 @@ type Edit struct{ File, Old, New string }
 func edit(file, old, now string) []Edit { return []Edit{{file, old, now}} }
 
 // Defects are all planted defects.
-func Defects() []Defect {
+func Defects() []Defect { return append(explored(), tested()...) }
+
+// explored are those that the explorer finds.
+func explored() []Defect {
 	return []Defect{
 		{Name: "a checkpoint's bytes are not flushed",
 			Scenario: "update", Loader: "uboot-files", Edits: edit("slots/commit.go",
@@ -281,13 +287,13 @@ func (f Defect) apply(root string) (map[string]string, error) {
 	return out, nil
 }
 
-// Build makes a ratchet-lab with the defect, in dir, from the source at root, which is not changed.
-func (f Defect) Build(ctx context.Context, root, dir string) (program string, err error) {
+// Plant writes the changed files into dir, and returns the file for -overlay. The source at root is not changed.
+func (f Defect) Plant(root, dir string) (overlay string, err error) {
 	files, err := f.apply(root)
 	if err != nil {
 		return "", err
 	}
-	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	list := struct{ Replace map[string]string }{map[string]string{}}
 	n := 0
 	for name, text := range files {
 		n++
@@ -295,18 +301,24 @@ func (f Defect) Build(ctx context.Context, root, dir string) (program string, er
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return "", err
 		}
-		overlay.Replace[filepath.Join(root, filepath.FromSlash(name))] = path
+		list.Replace[filepath.Join(root, filepath.FromSlash(name))] = path
 	}
-	b, err := json.Marshal(overlay)
+	b, err := json.Marshal(list)
 	if err != nil {
 		return "", err
 	}
-	list := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(list, b, 0o600); err != nil {
+	overlay = filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, b, 0o600)
+}
+
+// Build makes a ratchet-lab with the defect, in dir, from the source at root.
+func (f Defect) Build(ctx context.Context, root, dir string) (program string, err error) {
+	overlay, err := f.Plant(root, dir)
+	if err != nil {
 		return "", err
 	}
 	program = filepath.Join(dir, "ratchet-lab")
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-overlay", list, "-o", program,
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-overlay", overlay, "-o", program,
 		"./cmd/ratchet-lab")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -316,5 +328,25 @@ func (f Defect) Build(ctx context.Context, root, dir string) (program string, er
 	return program, nil
 }
 
-// ErrNotFound: the explorer did not find a planted defect.
-var ErrNotFound = errors.New("the explorer did not find it")
+// Fails runs the test that must fail, and returns the line that says so. The error wraps ErrNotFound when the test
+// passes, or ends otherwise.
+func (f Defect) Fails(ctx context.Context, root, dir string) (string, error) {
+	overlay, err := f.Plant(root, dir)
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.CommandContext(ctx, "go", "test", "-short", "-count=1", "-vet=off", "-timeout=5m", "-overlay", overlay,
+		"-run", "^"+f.Test+"$", "./"+f.Package)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return "", fmt.Errorf("%w: %s in %s passes\n%s", ErrNotFound, f.Test, f.Package, out)
+	}
+	if !strings.Contains(string(out), "--- FAIL: "+f.Test) {
+		return "", fmt.Errorf("%w: %s in %s does not run: %w\n%s", ErrNotFound, f.Test, f.Package, err, out)
+	}
+	return "test " + f.Test + " in " + f.Package, nil
+}
+
+// ErrNotFound: neither the explorer nor the test found a planted defect.
+var ErrNotFound = errors.New("it was not found")

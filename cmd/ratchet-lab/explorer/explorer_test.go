@@ -2,6 +2,7 @@ package explorer_test
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,12 +13,18 @@ import (
 // TestDefectTexts: every planted defect still finds the text that it breaks, exactly once.
 func TestDefectTexts(t *testing.T) {
 	defects := explorer.Defects()
-	if len(defects) < 20 {
-		t.Errorf("%d planted defects, at least 20 are promised", len(defects))
+	if len(defects) < 60 {
+		t.Errorf("%d planted defects, at least 60 are promised", len(defects))
 	}
 	for _, f := range defects {
 		if err := f.Check("../../.."); err != nil {
 			t.Error(err)
+		}
+		if f.Test != "" {
+			if !hasTest(t, "../../../"+f.Package, f.Test) || f.Scenario+f.Loader != "" {
+				t.Errorf("%s: no test %s in %s", f.Name, f.Test, f.Package)
+			}
+			continue
 		}
 		if s, ok := explorer.FindScenario(f.Scenario); !ok || s.Needs != "" {
 			t.Errorf("%s: no scenario %q", f.Name, f.Scenario)
@@ -26,6 +33,18 @@ func TestDefectTexts(t *testing.T) {
 			t.Errorf("%s: no loader %q", f.Name, f.Loader)
 		}
 	}
+}
+
+// hasTest tells whether a test of that name stands in a folder.
+func hasTest(t *testing.T, dir, name string) bool {
+	files, err := filepath.Glob(dir + "/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(file string) bool {
+		b, err := os.ReadFile(file)
+		return err == nil && strings.Contains(string(b), "\nfunc "+name+"(t *testing.T)")
+	})
 }
 
 // TestDangers: each of the 27 hazards (docs/hazards.md) has its scenario.

@@ -1,0 +1,10 @@
+//go:build linux
+
+package linux
+
+import "os"
+
+// WithSync is a file of this package whose flush is sync.
+func WithSync(f *os.File, sync func() error) interface{ Sync() error } {
+	return &file{File: f, sync: sync}
+}
