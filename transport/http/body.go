@@ -21,10 +21,13 @@ const (
 
 	advance  = 4 << 10  // bytes that must come within Options.Stall
 	progress = 64 << 10 // bytes that reset the count of retries
+
+	paceOver = 5 * time.Minute // of waiting for the server, over which Options.MinRate is an average
 )
 
 var (
 	errStalled = errors.New("server stalls")
+	errSlow    = errors.New("server is too slow")
 	errClosed  = fmt.Errorf("payload is %w", fs.ErrClosed)
 )
 
@@ -56,9 +59,12 @@ type body struct {
 	tries  int   // rounds since the last progress
 	gained int64 // bytes since the last progress
 	quiet  time.Duration
-	quick  int64 // bytes since quiet was 0
-	broke  error // how the last connection ended
-	err    error // what Read returns for good
+	quick  int64         // bytes since quiet was 0
+	waited time.Duration // for the server, since its pace was judged last; goes on over connections
+	came   int64         // bytes in that time
+	slow   int           // times in a row that the pace was too slow
+	broke  error         // how the last connection ended
+	err    error         // what Read returns for good
 }
 
 func newBody(ctx context.Context, s *source, off int64, validator string) *body {
@@ -109,6 +115,9 @@ func (b *body) Read(p []byte) (int, error) {
 		case errors.Is(err, io.EOF) && b.open:
 			b.fail(io.EOF)
 		case err != nil:
+			if errors.Is(err, errSlow) {
+				b.best++ // the next mirror is asked first
+			}
 			b.broke = err
 			b.drop()
 		}
@@ -180,18 +189,41 @@ func (b *body) patient(p []byte) (int, error) {
 	began := time.Now()
 	n, err := b.conn.Read(p)
 	timer.Stop()
-	b.quiet += time.Since(began)
+	spent := time.Since(began)
+	b.quiet += spent
 	if b.quick += int64(n); b.quick >= advance {
 		b.quick, b.quiet = 0, 0
 	}
 	if b.quiet >= stall && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%w: not %d bytes in %v", errStalled, advance, stall)
 	}
+	if b.dawdles(n, spent) && err == nil {
+		err = fmt.Errorf("%w: less than %d bytes/s over %v", errSlow, b.f.options.MinRate, paceOver)
+	}
 	return n, err
+}
+
+// dawdles counts n bytes for which the server was waited for, and tells whether it was too slow. Stall alone
+// would let 68 bytes a second through, and hold an image for months.
+func (b *body) dawdles(n int, spent time.Duration) bool {
+	b.waited += spent
+	b.came += int64(n)
+	if b.waited < paceOver {
+		return false
+	}
+	slow := float64(b.came) < float64(b.f.options.MinRate)*b.waited.Seconds()
+	b.waited, b.came = 0, 0
+	if b.slow++; !slow {
+		b.slow = 0
+	}
+	return slow
 }
 
 // resume connects again after a connection has broken.
 func (b *body) resume() error {
+	if b.slow >= len(b.mirrors) { // each had its turn: the caller waits, and goes on from here
+		return fmt.Errorf("no server was fast enough: %w", plain(b.broke))
+	}
 	if b.tries >= b.f.options.Retries {
 		return fmt.Errorf("connection broke %d times without progress: %w", b.tries+1, plain(b.broke))
 	}

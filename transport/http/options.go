@@ -21,6 +21,7 @@ const (
 	DefaultMaxBytes     = 16 << 30
 	DefaultConnect      = 30 * time.Second
 	DefaultStall        = 60 * time.Second
+	DefaultMinRate      = 1 << 10
 	DefaultRetries      = 8
 	DefaultBackoffMin   = 1 * time.Second
 	DefaultBackoffMax   = 2 * time.Minute
@@ -48,6 +49,7 @@ type Options struct {
 	MaxBytes     int64         // of one payload
 	Connect      time.Duration // to establish TCP, and once more for TLS
 	Stall        time.Duration // longest wait for an answer, and for each 4 KiB of a body
+	MinRate      int64         // bytes/s that a server must give on average over 5 minutes of waiting for it
 	Limit        int64         // bytes/s of all bodies together; 0 is no limit
 	Retries      int           // rounds over all mirrors without progress before a body gives up; -1 none
 	Backoff      transport.Backoff
@@ -93,7 +95,8 @@ func (o Options) Validate() error {
 			return fmt.Errorf("cannot use credentials for %q: there are none", transport.Shown(s))
 		}
 	}
-	if o.MaxRedirects < -1 || o.Retries < -1 || o.MaxBytes < 0 || o.Limit < 0 || o.Connect < 0 || o.Stall < 0 {
+	if o.MaxRedirects < -1 || o.Retries < -1 || o.MaxBytes < 0 || o.Limit < 0 || o.MinRate < 0 ||
+		o.Connect < 0 || o.Stall < 0 {
 		return errors.New("cannot use negative limits; -1 stands for none in redirects and retries")
 	}
 	if o.Limit > 0 && o.Limit < 128 {
@@ -141,6 +144,7 @@ func (o Options) withDefaults() Options {
 	o.Retries = count(o.Retries, DefaultRetries)
 	o.MaxBytes = cmp.Or(o.MaxBytes, int64(DefaultMaxBytes))
 	o.Connect = cmp.Or(o.Connect, DefaultConnect)
+	o.MinRate = cmp.Or(o.MinRate, DefaultMinRate)
 	o.Stall = cmp.Or(o.Stall, DefaultStall)
 	o.Backoff = cmp.Or(o.Backoff, transport.Backoff{Min: DefaultBackoffMin, Max: DefaultBackoffMax})
 	return o

@@ -162,6 +162,10 @@ func fetcher(c *config.Config, m *material, p *proxy.Proxy) (func([]string, int6
 	if err := set("http.max-bytes"); err != nil {
 		return nil, err
 	}
+	o.MinRate = h.MinRate
+	if err := set("http.min-bytes-per-second"); err != nil {
+		return nil, err
+	}
 	for i, x := range h.Credentials {
 		key := fmt.Sprintf("http.credentials.%d.", i)
 		o.Credentials[x.Origin] = keep(m, func() (transporthttp.Credentials, error) { return credentials(c, key, x) })
