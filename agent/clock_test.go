@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
-	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/hal"
 )
@@ -74,20 +73,12 @@ func TestZoneIsSetWhileAnUpdateWaits(t *testing.T) {
 	})
 }
 
-// commits counts the transactions of a journal.
-type commits struct {
-	journal.Store
-	n *int
-}
-
-func (c commits) Update(fn func(journal.Tx) error) error { *c.n++; return c.Store.Update(fn) }
-
 // What waits is asked about again and again without a word on flash, however long it waits.
 func TestAskingAgainWritesNothing(t *testing.T) {
 	bubble(t, 93, func(r *rig) {
 		r.w.SetWall(time.Date(2026, 12, 1, 4, 30, 0, 0, time.UTC), hal.TimeSynced)
 		n, early := 0, 0
-		r.options = func(o *agent.Options) { night(o); o.Journal = commits{o.Journal, &n} }
+		r.options = func(o *agent.Options) { night(o); o.Journal = tallied{o.Journal, &n} }
 		clock := r.w.Clock()
 		envelopes := [][]byte{r.release(2, 2)}
 		if r.boot(&envelopes, func(*agent.Agent) bool {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
@@ -51,5 +52,54 @@ func TestResendFloodCostsNoFlash(t *testing.T) {
 				t.Errorf("a day of requests: %d commits, %d records sent", commits, n)
 			}
 		})
+	})
+}
+
+// TestOfferFloodCostsLittleFlash: whoever may publish hands in genuine offers by turns: two that wait, two of one
+// number, more old ones than verdicts are remembered. In a burst while the clock stands still, and over a day, what
+// becomes durable and what is sent is bounded; and a release that can be installed is, in the middle of it.
+func TestOfferFloodCostsLittleFlash(t *testing.T) {
+	bubble(t, 722, func(r *rig) {
+		metered := func(m *author.Release) { m.MinBatteryMWh = 1 << 40 } // it waits
+		floods := map[string][][]byte{
+			"two that wait":     {r.release(20, 4, metered), r.release(20, 5, metered)},
+			"two of one number": {r.release(3, 4), r.release(3, 5)},
+		}
+		for n := range 100 {
+			floods["old ones"] = append(floods["old ones"], r.release(1, byte(10+n)))
+		}
+		r.play(r.release(3, 3))
+		for name, flood := range floods {
+			commits, box := 0, &outbox{}
+			r.options = func(o *agent.Options) { o.Outbox, o.Journal = box, tallied{o.Journal, &commits} }
+			r.awake(func(ctx context.Context, a *agent.Agent) {
+				defer reports(ctx, a)()
+				synctest.Wait()
+				hand := func(n int) {
+					for i := range n {
+						r.inbox <- transport.Message{Kind: transport.Offer, Origin: "x", Body: flood[i%len(flood)]}
+						synctest.Wait()
+					}
+				}
+				commits, box.seq = 0, nil
+				hand(300)
+				if commits > 60 || len(box.seq) > 60 {
+					t.Errorf("%s: 300 offers at once: %d commits, %d records sent", name, commits, len(box.seq))
+				}
+				for range 24 {
+					r.w.Advance(time.Hour)
+					synctest.Wait()
+					hand(30)
+				}
+				if most := 25 * 45; commits > most || len(box.seq) > most {
+					t.Errorf("%s: a day of offers: %d commits, %d records sent", name, commits, len(box.seq))
+				}
+			})
+			r.options = nil
+		}
+		r.spend(2*time.Hour, r.release(30, 9))
+		if r.runs() == "" || !r.holds(device(r.runs()), 9) {
+			t.Errorf("the next release is not installed\n%s", r.told())
+		}
 	})
 }

@@ -187,7 +187,11 @@ func idleWait(t *turn) {
 	if t.RetryAt > 0 {
 		until = min(until, max(t.RetryAt, t.now()))
 	}
-	t.do(Wait{Until: until, Requests: true, Messages: t.Dev.Inbox && len(t.Safe) == 0, Missed: true})
+	room := t.genuineAgain(t.now())
+	if room > 0 {
+		until = min(until, room)
+	}
+	t.do(Wait{Until: until, Requests: true, Messages: t.Dev.Inbox && len(t.Safe) == 0, Missed: room == 0})
 }
 
 // retry decides the waiting offer again.

@@ -146,6 +146,10 @@ func deferOffer(t *turn) {
 		t.note(r.event())
 		return
 	}
+	if t.Waiting.Digest != r.Digest && !t.allowGenuine(t.now()) {
+		t.eff.Tell.Missed = true // it is heard again when there is room
+		return
+	}
 	t.RetryAt = t.now() + r.Retry
 	w := t.Waiting
 	if w.Digest != r.Digest {
@@ -171,8 +175,11 @@ func refuseOffer(t *turn) {
 		t.note(r.event())
 		return
 	}
-	if t.Waiting.Digest == r.Digest {
+	switch {
+	case t.Waiting.Digest == r.Digest:
 		t.Waiting = Waiting{}
+	case !t.allowGenuine(t.now()):
+		return
 	}
 	t.ops(PutFinal{Digest: r.Digest, Why: r.Why, Next: true})
 	if !r.Why.Info().Satisfied {

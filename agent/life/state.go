@@ -185,6 +185,7 @@ type Live struct {
 	Rules     string        // ready: the reasons that are on record
 	Known     bool          // in this process it is on record which counter there is
 	Garbage   Rate
+	Genuine   Rate // of offers that are genuine, and not installed
 }
 
 // index is where a slot stands in Device.Slots.
@@ -212,6 +213,7 @@ type Rate struct {
 
 const (
 	garbageRate = 20 // records in an hour
+	genuineRate = 20 // verdicts in an hour
 	maxSeen     = 64 // bodies that are remembered
 )
 
@@ -234,6 +236,34 @@ func (s *State) allowGarbage(key []byte, now time.Duration) (dropped int, ok boo
 	dropped = g.Dropped
 	g.Times, g.Dropped = append(times, now), 0
 	return dropped, true
+}
+
+// allowGenuine tells whether a verdict on a genuine offer may become durable. Whoever can publish can hand in such
+// offers by turns for ever, older ones and ones that wait; beyond genuineRate in an hour of uptime they are not
+// remembered, and decided again when they come again.
+func (s *State) allowGenuine(now time.Duration) bool {
+	if s.genuineAgain(now) > 0 {
+		return false
+	}
+	times := slices.DeleteFunc(slices.Clone(s.Genuine.Times), func(t time.Duration) bool { return now-t >= time.Hour })
+	s.Genuine.Times = append(times, now)
+	return true
+}
+
+// genuineAgain is the uptime at which the next verdict may become durable; 0: now.
+func (s *State) genuineAgain(now time.Duration) time.Duration {
+	recent, first := 0, time.Duration(0)
+	for _, t := range s.Genuine.Times {
+		if now-t < time.Hour {
+			if recent++; recent == 1 {
+				first = t
+			}
+		}
+	}
+	if recent < genuineRate {
+		return 0
+	}
+	return first + time.Hour
 }
 
 // Recorded is the state in which an offer or a document that nobody vouches for is on record; false

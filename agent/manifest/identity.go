@@ -1,14 +1,12 @@
 package manifest
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/sha1"
 	_ "crypto/sha256" // crypto.SHA256.New
 	_ "crypto/sha512" // crypto.SHA384.New, crypto.SHA512.New
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest/internal/suit"
@@ -169,8 +167,6 @@ func (c ComponentID) String() string {
 	}
 	return s.String()
 }
-
-func (c ComponentID) equal(o ComponentID) bool { return slices.EqualFunc(c, o, bytes.Equal) }
 
 // ParseComponentID reads what String writes.
 func ParseComponentID(s string) (ComponentID, error) {
