@@ -21,7 +21,7 @@ const (
 	DefaultMaxBytes     = 16 << 30
 	DefaultConnect      = 30 * time.Second
 	DefaultStall        = 60 * time.Second
-	DefaultMinRate      = 1 << 10
+	DefaultMinRate      = 256
 	DefaultRetries      = 8
 	DefaultBackoffMin   = 1 * time.Second
 	DefaultBackoffMax   = 2 * time.Minute

@@ -47,7 +47,7 @@ func TestLimitBelowMinRate(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.serve("updates.example:80", "192.0.2.1", newStore(content).ServeHTTP)
 		o := w.defaults()
-		o.Limit = http.DefaultMinRate / 8
+		o.Limit = http.DefaultMinRate / 2
 		got, _, err := fetch(t.Context(), newFetcher(t, o).Source([]string{payloadURL}, 200_000), 0, "")
 		if err != nil || !bytes.Equal(got, content) || len(w.dialled()) != 1 {
 			t.Errorf("%d bytes, %v, %d connections", len(got), err, len(w.dialled()))

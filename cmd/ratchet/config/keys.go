@@ -174,7 +174,7 @@ type HTTP struct {
 	MaxBytes int64 `toml:"max-bytes"`
 	// duration (default `60s`): How long to wait for an answer, and for each 4 KiB of it.
 	Stall Duration `toml:"stall"`
-	// bytes (default 1024): What a server must give each second, on average over 5 minutes of waiting for it. The
+	// bytes (default 256): What a server must give each second, on average over 5 minutes of waiting for it. The
 	// device's own limit does not count as waiting. A slower one is left for the next mirror, then tried again later.
 	// Where the link itself is slower, set it lower: what is loaded of a zstd frame is lost at each pause.
 	MinRate int64 `toml:"min-bytes-per-second"`
