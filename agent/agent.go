@@ -46,6 +46,7 @@ type Agent struct {
 	local    intake.Payloads       // handed over by a technician
 	held     map[string]hal.Medium // parts of the target, held exclusively between checking and arming
 	proof    *proof                // the health checks of the trial in progress
+	fresh    bool                  // the state was empty when the daemon started
 	pending  *request              // a person who waits for an answer
 	unstored bool                  // the journal did not take the last commit
 	foreign  bool                  // the journal is another version's: what happens now is on record nowhere

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/ratchet-ota/ratchet/agent/life"
+	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -33,6 +34,51 @@ func (a *Agent) compare(ctx context.Context, d *life.Done) error {
 		}
 	}
 	return nil
+}
+
+// remember looks into the slots for what an empty state cannot know, before a byte is loaded. State that does not
+// last would have the device install what it runs, back and forth between its slots, for ever, or start again and again
+// what came back sick. What a technician hands over is begun: there somebody knows.
+func (a *Agent) remember(ctx context.Context) error {
+	ext, spent := a.s.Rec.Ext, a.s.Budget
+	if !a.fresh || ext.Local || ext.Revert || len(a.plan.Carries()) > 0 {
+		return nil
+	}
+	if a.hold(ctx, a.openRunning) {
+		return errRuns
+	}
+	if spent.Costly > 0 || spent.Fell > 0 || spent.Reverts > 0 || a.wroteSome() {
+		return nil // it was begun in this state, which knows how it ended
+	}
+	parts := a.slot(a.s.Rec.Target).Parts
+	if a.hold(ctx, func(component string) (hal.Medium, error) { return a.o.Blocks.OpenMedium(parts[component]) }) {
+		return errStarted
+	}
+	return ctx.Err()
+}
+
+// wroteSome tells whether the state knows of bytes of the update in the target.
+func (a *Agent) wroteSome() bool {
+	return slices.ContainsFunc(a.plan.Installs(), func(i manifest.Install) bool {
+		p := a.part(i.Component, i.Image, &life.Done{})
+		return p.done() || p.from != nil
+	})
+}
+
+// hold tells whether a slot, of which open opens the parts, holds all that the update would write.
+func (a *Agent) hold(ctx context.Context, open func(component string) (hal.Medium, error)) bool {
+	for _, i := range a.plan.Installs() {
+		dev, err := open(i.Component)
+		if err != nil {
+			return false
+		}
+		err = slots.Check(ctx, dev, slots.Image{Alg: i.Image.Alg, Digest: []byte(i.Image.Sum), Size: i.Size}, nil)
+		_ = dev.Close()
+		if err != nil {
+			return false
+		}
+	}
+	return len(a.plan.Installs()) > 0
 }
 
 // carry copies a part from the running slot into the target. Where the target is on record to hold it, and reads

@@ -179,6 +179,8 @@ func (a *Agent) abortable(ctx context.Context, d *life.Done, run func(context.Co
 
 var (
 	errInterrupted = errors.New("the local install was interrupted")
+	errRuns        = errors.New("the running slot holds this update")
+	errStarted     = errors.New("the other slot holds this update, and the state directory was empty at the start")
 	errUncarried   = errors.New("the running slot does not hold what was confirmed")
 	errNoCopy      = errors.New("this device loads every image from its source")
 )
@@ -192,6 +194,10 @@ func classOf(err error) life.Class {
 		return life.OK
 	case errors.Is(err, store.ErrDurable):
 		return life.NotDurable
+	case errors.Is(err, errRuns):
+		return life.Runs
+	case errors.Is(err, errStarted):
+		return life.Unremembered
 	case errors.Is(err, errUncarried):
 		return life.Uncarried
 	case errors.As(err, &medium):
@@ -230,6 +236,9 @@ func classOf(err error) life.Class {
 // reach asks the source of each image for a first byte, so that nothing is disabled for an image that
 // is not there.
 func (a *Agent) reach(ctx context.Context, d *life.Done) error {
+	if err := a.remember(ctx); err != nil {
+		return err
+	}
 	for _, i := range a.plan.Installs() {
 		d.Component = i.Component
 		if a.part(i.Component, i.Image, d).done() {

@@ -226,6 +226,8 @@ func (a *Agent) start(ctx context.Context) life.Event {
 	}
 	a.s.Stored = stored
 	first := !quarantine.Provisioned(a.o.FS, a.o.StateDir)
+	// A journal alone may be lost in state that lasts; without the marker all of it is new.
+	a.fresh = first && !stored.Have && !stored.Frozen && a.st.Head().Seq == 0
 	why := a.o.JournalLost
 	if why == "" && !stored.Have && !stored.Frozen && !first && a.st.Head().Seq == 0 {
 		why = reason.JournalLost

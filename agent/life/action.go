@@ -42,7 +42,7 @@ type (
 	Reach struct{}
 
 	// Compare reads back, in the running slot, each part that is carried from it, and compares. Done: OK,
-	// Uncarried.
+	// Uncarried, Runs, Unremembered.
 	Compare struct{}
 
 	// Disable makes a slot not bootable and reads the metadata again. Done: OK, Invalid, Changed,

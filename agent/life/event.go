@@ -80,6 +80,8 @@ const (
 	Running             // the slot to write is the one that runs
 	NoKey               // this device has no key for the payload
 	Uncarried           // what the running slot holds of a part is not what was recorded
+	Runs                // the running slot holds all that the update would write
+	Unremembered        // the other slot does, and the state that would know why is new
 	NoCopy              // the manifest wants a copy of another component
 	NoFile              // the file was handed over to a daemon that has ended since
 	Forbidden           // the source is not allowed

@@ -137,6 +137,8 @@ func toChecking(t *turn) { t.move(Checking, reason.None, evidence.Event{}) }
 // writeReasons say what a failed download or write is called.
 var writeReasons = map[Class]reason.Reason{
 	Uncarried:     reason.SlotIncomplete,
+	Runs:          reason.AlreadyInstalled,
+	Unremembered:  reason.StartedBefore,
 	Medium:        reason.SlotIO,
 	Running:       reason.RunningUnproven,
 	Busy:          reason.SlotBusy,
@@ -161,6 +163,8 @@ func writeFailed(t *turn) {
 	switch e.Class {
 	case NoCopy, NoFile:
 		t.fail(why, e.Text)
+	case Runs:
+		t.end(ending{result: "refused", why: why, detail: e.Text})
 	case Medium:
 		t.give(why, e.Text, true, DropCheckpoints{})
 	case Uncarried:

@@ -38,6 +38,7 @@ var fates = map[reason.Reason]string{
 	reason.Expired:            "StepsAside",
 	reason.WrongSlot:          "StepsAside",
 	reason.SlotIncomplete:     "StepsAside",
+	reason.StartedBefore:      "StepsAside",
 	reason.PlanMissing:        "Ends",
 	reason.PlanVoid:           "Ends",
 	reason.PlanExpired:        "Ends",

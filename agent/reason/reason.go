@@ -23,6 +23,7 @@ const (
 	ImageTooLarge      Reason = "image-too-large"
 	SlotMissing        Reason = "slot-missing"
 	SlotIncomplete     Reason = "slot-incomplete"
+	StartedBefore      Reason = "started-before"
 	WrongSlot          Reason = "wrong-slot"
 	LowBattery         Reason = "low-battery"
 	OutsideWindow      Reason = "outside-window"

@@ -85,6 +85,12 @@ var table = map[Reason]Info{
 		Says:       "The update leaves out a part of the slot, and it is not proven what the running slot holds of it.",
 		Advice:     "Release all parts of the slot together once, and mount the running slot read-only.",
 	},
+	StartedBefore: {
+		StepsAside: true,
+		Says:       "The other slot holds this update already, and the device has no record of what became of it.",
+		Advice: "Its state was lost when it came back: let the state directory last over a reboot. To try the update " +
+			"all the same, install it at the device.",
+	},
 	SlotMissing: {
 		Final:  true,
 		Says:   "The update contains a component that this device has no slot for.",
