@@ -89,8 +89,10 @@ func lookLeft(t *turn) bool {
 	return e.Class != OK && e.Class != Invalid && t.Tried+1 < confirmTries
 }
 
+// stuckAtLook: there is no way back. What is to blame is quarantined all the same, or it would be taken again.
 func stuckAtLook(t *turn) {
 	e := t.e.(Done)
+	t.bar(t.Rec.Ext.Cause)
 	if e.Class != OK {
 		t.stuck(e.Text)
 		return

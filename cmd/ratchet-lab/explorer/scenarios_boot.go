@@ -106,9 +106,7 @@ func bootScenarios() []Scenario {
 					d.proven["B"] = 2 // all there is
 					d.fired["external"]++
 				}}},
-			Alone: true, Ends: []End{{Image: 2, Result: "stuck", Reason: reason.RevertImpossible},
-				// Of cuts in its trial the slot has no try left: it is restored, and the offer taken again.
-				{Image: 2, Result: "reverted", Reason: reason.HealthFailed, Cut: true}},
+			Alone: true, Ends: []End{{Image: 2, Result: "stuck", Reason: reason.RevertImpossible}},
 			// Cuts used up the tries of the one slot that is left: nothing is on in the metadata.
 			Blames: append([]reason.Reason{reason.RevertImpossible, reason.BootMetadataInvalid}, sickBlames...)},
 		{Name: "stray-armed",
