@@ -133,7 +133,7 @@ func explored() []Defect {
 		{Name: "stop points do not ask whether the campaign goes on",
 			Scenario: "withdrawn", Loader: "uboot-files", Edits: edit("agent/intake/decide.go",
 				`	d := in.decide(o, in.facts(s, m, s.Rec.Target))`,
-				`	d := policy.Decide(o, policy.Standing{}, in.book.permit, in.facts(s, m, s.Rec.Target))`)},
+				`	d := policy.Decide(o, policy.Standing{}, in.permit(), in.facts(s, m, s.Rec.Target))`)},
 		{Name: "the loader's own write is not flushed before the other copy is written",
 			Scenario: "update", Loader: "uboot-block", Edits: edit("bootctl/ubootenv/copies.go",
 				"if err := r.place(r.o.Copies[r.current]).flush(); err != nil {",
