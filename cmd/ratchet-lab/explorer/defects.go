@@ -121,7 +121,7 @@ func explored() []Defect {
 	}
 	return nil`)},
 		{Name: "metadata that stands in the cache only is believed",
-			Scenario: "update", Loader: "uboot-files", Edits: edit("bootctl/internal/engine/engine.go",
+			Package: "bootctl/grubenv", Test: "TestFaults", Edits: edit("bootctl/internal/engine/engine.go",
 				"c.Old, c.Again = r.Choice(), !e.sure.Load()",
 				"c.Old, c.Again = r.Choice(), false")},
 		{Name: "a verdict about a signature sticks to the manifest",
