@@ -14,8 +14,6 @@ LEAST     ?= 0
 MUTANTS   ?= ./agent/... ./bootctl/... ./slots ./transport/... './cmd/ratchet-release/...:(campaign|cosign|keys|root|sign|verify)'
 # HTTP/2 is left out: what we speak is HTTP/1.1, and it is a third of a mebibyte.
 FLAGS     := -trimpath -tags nethttpomithttp2 -ldflags '-s -w'
-# On a device the agent's decisions are not inlined: they take microseconds, a few times a day.
-SMALL     := -gcflags='github.com/ratchet-ota/ratchet/agent/...=-l' -gcflags='github.com/ratchet-ota/ratchet/agent/cipher='
 STATIC    := CGO_ENABLED=0
 
 .PHONY: all build man demo test race lint cross test386 crash crash-full defects mutants fuzz interop bench idle size rig rig-smoke rig-look rig-programs clean help
@@ -28,7 +26,6 @@ help: ## list the targets
 build: ## build the three programs into bin/
 	@mkdir -p $(BIN)
 	$(STATIC) $(GO) build $(FLAGS) -o $(BIN)/ ./cmd/...
-	$(STATIC) $(GO) build $(FLAGS) $(SMALL) -o $(BIN)/ ./cmd/ratchet
 
 MD2MAN  := $(GO) run github.com/cpuguy83/go-md2man/v2@v2.0.7
 
@@ -83,7 +80,7 @@ interop: build ## against mosquitto, fw_setenv, grub-editenv, loop devices, FUSE
 
 rig-programs: build ## the device's programs for the rig's boards
 	@for arch in arm64 amd64; do mkdir -p $(BIN)/rig/$$arch && \
-		GOARCH=$$arch $(STATIC) $(GO) build $(FLAGS) $(SMALL) -o $(BIN)/rig/$$arch/ ./cmd/ratchet ./scripts/rig/guest || exit 1; done
+		GOARCH=$$arch $(STATIC) $(GO) build $(FLAGS) -o $(BIN)/rig/$$arch/ ./cmd/ratchet ./scripts/rig/guest || exit 1; done
 
 rig-smoke: rig-programs ## real U-Boot and GRUB in QEMU, a hundred power cuts, ten booted (scripts/deps.sh rig-smoke)
 	$(BIN)/ratchet-lab rig smoke --dir $(RIG)

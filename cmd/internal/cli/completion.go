@@ -53,8 +53,11 @@ func (p Program) bash() string {
 		fmt.Fprintf(&b, "  %q) words=%q ;;\n", said, strings.Join(next[said], " "))
 	}
 	b.WriteString("  \"help \"*|version*|\"completion \"*) COMPREPLY=(); return ;;\n  esac\n  case \"$said\" in\n")
-	verbs := slices.Clone(p.Verbs)
-	slices.SortFunc(verbs, func(v, w Verb) int { return strings.Compare(w.Name, v.Name) }) // "a b" before "a"
+	verbs := make([]*Verb, len(p.Verbs)) // sorting large values makes large code
+	for i := range p.Verbs {
+		verbs[i] = &p.Verbs[i]
+	}
+	slices.SortFunc(verbs, func(v, w *Verb) int { return strings.Compare(w.Name, v.Name) }) // "a b" before "a"
 	for _, v := range verbs {
 		var flags []string
 		v.flags().VisitAll(func(f *flag.Flag) { flags = append(flags, dashed(f)) })
