@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
@@ -40,6 +41,7 @@ func TestTooLargeIsPassedOver(t *testing.T) {
 			t.Errorf("received %v", got)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		n := strings.Count(log.String(), "too large")
 		if !online(c)() || len(s.connections()) != 1 || n != 2 { // the third follows a good one
 			t.Errorf("online %v, %d connections, said %d times\n%s", online(c)(), len(s.connections()), n, log.String())
@@ -64,7 +66,9 @@ func TestFarTooLargeLeavesItsTopicOut(t *testing.T) {
 	o := s.options()
 	o.Logger = log.logger()
 	bubble(t, s, o, func(t *testing.T, c *mqtt.Client) {
-		if m := <-c.Messages(); string(m.Body) != "for one" || !online(c)() {
+		m := <-c.Messages()
+		synctest.Wait() // the message may come before the client says that it is online
+		if string(m.Body) != "for one" || !online(c)() {
 			t.Errorf("received %q, online %v", m.Body, online(c)())
 		}
 		time.Sleep(mqtt.AskAgain - time.Minute)
@@ -90,6 +94,7 @@ func TestSlowMessageIsNoSilence(t *testing.T) {
 	bubble(t, s, o, func(t *testing.T, c *mqtt.Client) {
 		began := time.Now()
 		m := <-c.Messages()
+		synctest.Wait()
 		if took := time.Since(began); len(m.Body) != 60<<10 || took < mqtt.DefaultKeepAlive+2*mqtt.PingWait ||
 			len(s.connections()) != 1 || !online(c)() {
 			t.Errorf("%d bytes after %v on %d connections", len(m.Body), took, len(s.connections()))
