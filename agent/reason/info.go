@@ -89,7 +89,7 @@ func (b Blame) FallsBack() bool { return b == ImageIfAgain || b == ImageIfTriedO
 // Info returns what r means. A word that this version does not know (evidence of a newer agent)
 // is explained as such, and decides nothing: it is neither final nor blamed on an image.
 func (r Reason) Info() Info {
-	if i, ok := table[r]; ok {
+	if i, ok := r.entry(); ok {
 		return i
 	}
 	return Info{
@@ -100,7 +100,7 @@ func (r Reason) Info() Info {
 
 // Known tells whether r is a word of this version.
 func (r Reason) Known() bool {
-	_, ok := table[r]
+	_, ok := r.entry()
 	return ok
 }
 
@@ -123,4 +123,18 @@ func (r Reason) Valid() bool {
 }
 
 // All lists every word of this version, sorted.
-func All() []Reason { return slices.Sorted(maps.Keys(table)) }
+func All() []Reason {
+	all := slices.Collect(maps.Keys(table))
+	all = slices.AppendSeq(all, maps.Keys(causes))
+	slices.Sort(all)
+	return all
+}
+
+// entry is the word's place in the table, which stands in two files.
+func (r Reason) entry() (Info, bool) {
+	if i, ok := table[r]; ok {
+		return i, true
+	}
+	i, ok := causes[r]
+	return i, ok
+}
