@@ -14,7 +14,7 @@ func (in *Intake) facts(s life.State, m manifest.Manifest, target bootctl.Slot) 
 	f := policy.Facts{ID: in.o.Device, Device: in.o.Facts, Rules: in.o.Rules, Metered: machine.Metered, Own: in.own(s),
 		SlotSize: map[string]int64{}, Running: map[string]policy.Part{},
 		Battery: machine.Supply.Battery, Mains: machine.Supply.Mains, SupplyKnown: machine.Supply.Known}
-	f.Now, _ = in.wall()
+	f.Now = in.wall()
 	f.Device.Now, f.Device.TimeKnown = f.Now.Wall, f.Now.Known
 	f.Device.BatteryMWh = machine.Supply.BatteryMWh
 	f.Device.Components = map[string]manifest.Target{}

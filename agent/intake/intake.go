@@ -74,14 +74,13 @@ func New(o Options) (*Intake, error) {
 // at is the root as it concerns this device.
 func (in *Intake) at(r trust.Root) trust.Root { return r.At(policy.Scope(in.o.Facts)) }
 
-func (in *Intake) wall() (policy.Now, trust.Time) {
+func (in *Intake) wall() policy.Now {
 	wall, q := in.o.Clock.Wall()
-	known := q != hal.TimeUnknown
-	now := policy.Now{Wall: wall, Known: known}
+	now := policy.Now{Wall: wall, Known: q != hal.TimeUnknown}
 	if in.o.Zone != nil {
 		now.Zone = in.o.Zone()
 	}
-	return now, trust.Time{Wall: wall, Known: known}
+	return now
 }
 
 // Rooted tells whether the device has a trust root.

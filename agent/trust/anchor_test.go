@@ -53,21 +53,13 @@ func TestRootKnowsItsDevice(t *testing.T) {
 		if _, _, err := anchor(t, v1).Verify(trust.RoleCampaign, "plan", plan); !errors.Is(err, trust.ErrNoSigner) {
 			t.Errorf("%s, on a device of none: %v", name, err)
 		}
-		next, err := trust.Walk(r, bundleOf(t, v1, root(t, r.Next(r.Spec()), alice, bob)), noTime)
+		next, err := trust.Walk(r, bundleOf(t, v1, root(t, r.Next(r.Spec()), alice, bob)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := next.Verify(trust.RoleCampaign, "plan", plan); err != nil || next.Version() != 2 {
 			t.Errorf("%s, under the next root: %v", name, err)
 		}
-	}
-}
-
-// TestUnknownTimeExpiresNothing, whatever the clock shows.
-func TestUnknownTimeExpiresNothing(t *testing.T) {
-	r := anchor(t, root(t, spec(t), who(t, "alice", trust.ESP384), who(t, "bob")))
-	if r.Expired(trust.Time{Wall: expires.AddDate(9, 0, 0)}) {
-		t.Error("a clock that nobody relies on expires a root")
 	}
 }
 
@@ -78,14 +70,14 @@ func TestGenerationOfUnchangedSigners(t *testing.T) {
 	v1 := root(t, spec(t), alice, bob)
 	r1 := anchor(t, v1)
 	v2 := root(t, r1.Next(r1.Spec()), alice, bob)
-	r2, err := trust.Walk(r1, bundleOf(t, v1, v2), noTime)
+	r2, err := trust.Walk(r1, bundleOf(t, v1, v2))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for generation, ok := range map[uint64]bool{1: true, 2: false, 3: true} {
 		s := r2.Next(r2.Spec())
 		s.Roles[trust.RolePulse] = trust.RoleSpec{Generation: generation, Grants: s.Roles[trust.RolePulse].Grants}
-		_, err := trust.Walk(r2, bundleOf(t, v1, v2, root(t, s, alice, bob)), noTime)
+		_, err := trust.Walk(r2, bundleOf(t, v1, v2, root(t, s, alice, bob)))
 		if (err == nil) != ok || err != nil && !errors.Is(err, trust.ErrMalformed) {
 			t.Errorf("generation %d: %v", generation, err)
 		}
@@ -104,19 +96,19 @@ func TestRoleTakenFromEverybody(t *testing.T) {
 	gone.Members = slices.DeleteFunc(gone.Members,
 		func(m trust.Member) bool { return m.ID() == pulse.Grants[0].Members[0].ID() })
 	v2 := root(t, gone, alice, bob)
-	r, err := trust.Walk(r, bundleOf(t, v1, v2), noTime)
+	r, err := trust.Walk(r, bundleOf(t, v1, v2))
 	if err != nil || r.Version() != 2 || r.Generation(trust.RolePulse) != 0 || r.Generation(trust.RoleRelease) != 1 {
 		t.Fatalf("version %d, generation %d of pulse: %v", r.Version(), r.Generation(trust.RolePulse), err)
 	}
 	before, back := r, r.Next(spec(t))
-	if r, err = trust.Walk(r, bundleOf(t, v1, v2, root(t, back, alice, bob)), noTime); err != nil ||
+	if r, err = trust.Walk(r, bundleOf(t, v1, v2, root(t, back, alice, bob))); err != nil ||
 		r.Generation(trust.RolePulse) != 3 {
 		t.Errorf("back again: generation %d: %v", r.Generation(trust.RolePulse), err)
 	}
 	old := back
 	old.Roles = maps.Clone(back.Roles)
 	old.Roles[trust.RolePulse] = pulse
-	if _, err := trust.Walk(before, bundleOf(t, v1, v2, root(t, old, alice, bob)), noTime); !errors.Is(err,
+	if _, err := trust.Walk(before, bundleOf(t, v1, v2, root(t, old, alice, bob))); !errors.Is(err,
 		trust.ErrMalformed) {
 		t.Errorf("back in its old generation: %v", err)
 	}

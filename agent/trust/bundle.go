@@ -76,7 +76,7 @@ func SplitBundle(b []byte) ([][]byte, error) {
 
 // Anchor reads the root that a device is built with: one signed root, or a bundle. It is trusted for
 // where it comes from (the image that runs), and must still be what its own signers signed, all the
-// way along its chain. Expiry does not matter: Walk looks at it.
+// way along its chain. Expiry does not matter: who uses the root looks at it.
 func Anchor(b []byte) (Root, error) {
 	if !bytes.HasPrefix(b, tagSign) {
 		bundle, err := ParseBundle(b)
@@ -109,32 +109,12 @@ func anchor(d document) (Root, error) {
 	return r, r.own(d)
 }
 
-// Walk goes from the trusted root to the newest one of the bundle, one version at a time: each must
-// be signed by enough signers of the version before it, and by enough of its own. So must those before the
-// trusted one be where a newer one follows: who keeps the bundle walks all of it from an older image. Expiry of
-// the versions on the way does not matter, that of the trusted one neither.
-//
-// On an error the trusted root comes back and remains the one to use: a refused bundle changes
-// nothing. The sole exception is ErrExpired, which is about the newest root itself: it comes back, is
-// genuine, and is to be kept. Other errors: ErrReplay (the bundle ends before the trusted version),
-// ErrFork (another root in its place), ErrVersion, ErrMalformed, ErrThreshold, ErrNoSigner,
-// ErrSignature, ErrAlgorithm.
-func Walk(trusted Root, b Bundle, now Time) (Root, error) {
-	roots, err := b.follow(trusted)
-	if err != nil {
-		return trusted, err
-	}
-	r := trusted
-	if len(roots) > 0 {
-		r = roots[len(roots)-1].At(trusted.device)
-	}
-	if r.Expired(now) {
-		return r, fmt.Errorf("cannot take root bundle: version %d: %w", r.Version(), ErrExpired)
-	}
-	return r, nil
-}
-
-// follow returns all versions of a bundle that leads on from a trusted root; none where it ends with that.
+// follow returns all versions of a bundle that leads on from a trusted root; none where it ends with that. It goes one
+// version at a time: each must be signed by enough signers of the version before it, and by enough of its own. So
+// must those before the trusted one be where a newer one follows: who keeps the bundle walks all of it from an older
+// image. Expiry does not matter on the way. A refused bundle changes nothing. Errors: ErrReplay (the bundle ends
+// before the trusted version), ErrFork (another root in its place), ErrVersion, ErrMalformed, ErrThreshold,
+// ErrNoSigner, ErrSignature, ErrAlgorithm.
 func (b Bundle) follow(trusted Root) ([]Root, error) {
 	fail := func(err error) ([]Root, error) { return nil, fmt.Errorf("cannot take root bundle: %w", err) }
 	if trusted.IsZero() {

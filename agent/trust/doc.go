@@ -81,9 +81,6 @@ var (
 	ErrFork = errors.New("another root of the same version")
 	// ErrVersion: a root is not the next one in the chain.
 	ErrVersion = errors.New("not the next version")
-	// ErrExpired: the newest root has expired. The Root that comes with it is genuine: it is kept,
-	// and a newer one may follow it, but nothing new is taken over the network under it.
-	ErrExpired = errors.New("root has expired")
 	// ErrEmpty: there is no document, only its absence, as a retained message that was cleared.
 	ErrEmpty = errors.New("empty: nothing is said")
 )

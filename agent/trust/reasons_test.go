@@ -162,7 +162,7 @@ func TestWhatRenewsARole(t *testing.T) {
 			rs.Generation = 1
 			old.Roles[role] = rs
 		}
-		_, err := trust.Walk(r, bundleOf(t, v1, root(t, old, who(t, "alice", trust.ESP384), who(t, "bob"))), noTime)
+		_, err := trust.Walk(r, bundleOf(t, v1, root(t, old, who(t, "alice", trust.ESP384), who(t, "bob"))))
 		if (err == nil) != (name == "nothing") {
 			t.Errorf("%s, under the old generation: %v", name, err)
 		}

@@ -9,17 +9,11 @@ import (
 	"time"
 )
 
-// Root is a version of the trust root that Anchor or Walk has verified. The zero value trusts nobody.
+// Root is a version of the trust root that Anchor or a Chain has verified. The zero value trusts nobody.
 type Root struct {
 	spec   RootSpec
 	digest [sha256.Size]byte // of the payload as it was received
 	device Scope             // who asks, see At
-}
-
-// Time is the wall clock and whether it can be relied upon.
-type Time struct {
-	Wall  time.Time
-	Known bool
 }
 
 // Version counts from 1, one step at a time.
@@ -35,12 +29,9 @@ func (r Root) Development() bool { return r.spec.Development }
 // Issued is when this version was made, as its signers say.
 func (r Root) Issued() time.Time { return r.spec.Issued }
 
-// Expires is the first second at which this version is no longer current.
+// Expires is the first second at which this version is no longer current. An expired root is genuine: it is kept, and
+// a newer one may follow it. What is taken under it is for the caller's policy, who has the clock.
 func (r Root) Expires() time.Time { return r.spec.Expires }
-
-// Expired tells whether the root has expired for certain. A time that is not known proves nothing;
-// what to do then is for the caller's policy.
-func (r Root) Expired(now Time) bool { return now.Known && !now.Wall.Before(r.spec.Expires) }
 
 // IsZero tells whether this is no root.
 func (r Root) IsZero() bool { return r.spec.Version == 0 }

@@ -78,10 +78,7 @@ func grant(threshold int, people ...person) trust.Grant {
 var (
 	issued  = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	expires = time.Date(2027, 11, 1, 0, 0, 0, 0, time.UTC)
-	noTime  = trust.Time{}
 )
-
-func at(t time.Time) trust.Time { return trust.Time{Wall: t, Known: true} }
 
 // spec is a first root: 2 of 3 for root, 1 of 1 for the others.
 func spec(t testing.TB) trust.RootSpec {

@@ -15,7 +15,7 @@ func BenchmarkWalk(b *testing.B) {
 		next := root(b, r.Next(r.Spec()), c.alice, c.bob)
 		long = append(long, next)
 		var err error
-		if r, err = trust.Walk(r, bundleOf(b, long...), noTime); err != nil {
+		if r, err = trust.Walk(r, bundleOf(b, long...)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -29,7 +29,7 @@ func BenchmarkWalk(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := trust.Walk(c.r1, bundle, noTime); err != nil {
+				if _, err := trust.Walk(c.r1, bundle); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -51,7 +51,7 @@ func BenchmarkWalk(b *testing.B) {
 		for b.Loop() {
 			bundle, err := trust.ParseBundle(msg)
 			if err == nil {
-				_, err = trust.Walk(c.r1, bundle, noTime)
+				_, err = trust.Walk(c.r1, bundle)
 			}
 			if err == nil {
 				b.Fatal("taken")

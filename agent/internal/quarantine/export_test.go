@@ -6,6 +6,6 @@ func Decode(b []byte) (entries int, err error) {
 	q := File{data: d}
 	_, _ = q.Find("sha256:00")
 	q.add(entry{Digest: "sha256:00"})
-	_, _, _ = q.boots("sha256:00"), q.LastHead(), q.List()
+	_, _ = q.LastHead(), q.List()
 	return len(d.Entries), err
 }

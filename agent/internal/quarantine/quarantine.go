@@ -187,9 +187,6 @@ func (q *File) drop(digest string) bool {
 	return false
 }
 
-// boots returns how often the digest was booted on trial, by this file's count.
-func (q *File) boots(digest string) int { return q.data.Boots[digest] }
-
 // setBoots keeps the count of the present trial only.
 func (q *File) setBoots(digest string, n int) {
 	q.data.Boots = nil
