@@ -40,6 +40,20 @@ type DeviceID struct {
 // Known tells whether the identity was established.
 func (d DeviceID) Known() bool { return d != DeviceID{} }
 
+// Region is where the bytes of a path really lie: two paths that lead to the same bytes have regions that overlap.
+type Region struct {
+	Self  DeviceID // of the path
+	On    DeviceID // the whole disk that it is a part of, or the regular file; two regions compare where this is equal
+	Start int64    // of the path's first byte on On
+	Size  int64    // in bytes; 0 unknown
+	// Unit: a power cut in a write of one byte may spoil all bytes of On between two multiples of this. At least 4096
+	// on a disk: so much the kernel writes at a time, and flash behind a controller programs no less.
+	Unit int64
+	// Flash: raw flash (MTD, UBI, also behind a block device), whose blocks are erased before they are written.
+	Flash bool
+	FS    DeviceID // of a regular file: the device that its file system is on
+}
+
 // Medium is bytes on a block device or in a regular file. Offsets are absolute. A short read or
 // write returns an error, as io.ReaderAt and io.WriterAt demand.
 type Medium interface {

@@ -2,6 +2,7 @@ package ubootenv
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 )
@@ -73,7 +74,7 @@ func cLiteral(s string) string {
 	return s
 }
 
-// checkCopies validates one or two locations.
+// checkCopies validates one or two locations as far as they tell by themselves; Options.Look sees the devices.
 func checkCopies(locs []Location) error {
 	if len(locs) != 1 && len(locs) != 2 {
 		return fmt.Errorf("%d copies of the environment are configured; configure one or two", len(locs))
@@ -82,9 +83,8 @@ func checkCopies(locs []Location) error {
 		switch {
 		case !strings.HasPrefix(l.Path, "/"):
 			return fmt.Errorf("%q is not an absolute path", l.Path)
-		case strings.HasPrefix(l.Path, "/dev/mtd"), strings.HasPrefix(l.Path, "/dev/ubi"):
-			return fmt.Errorf("%s: MTD and UBI are not supported, put the environment on a block device or in files",
-				l.Path)
+		case strings.HasPrefix(path.Clean(l.Path), "/dev/mtd"), strings.HasPrefix(path.Clean(l.Path), "/dev/ubi"):
+			return fmt.Errorf("%s: %s", l.Path, noFlash)
 		case l.Size < minSize || l.Size > maxSize:
 			return fmt.Errorf("%s: the size of an environment cannot be %d bytes; use %d to %d",
 				l.Path, l.Size, minSize, maxSize)
@@ -101,9 +101,14 @@ func checkCopies(locs []Location) error {
 	if a.Size != b.Size {
 		return fmt.Errorf("the copies have different sizes, %d and %d bytes", a.Size, b.Size)
 	}
-	if a.Path == b.Path && (a.Offset < 0) == (b.Offset < 0) && a.Offset < b.Offset+b.Size &&
-		b.Offset < a.Offset+a.Size {
+	if path.Clean(a.Path) != path.Clean(b.Path) || (a.Offset < 0) != (b.Offset < 0) {
+		return nil // what Look finds
+	}
+	if a.Offset < b.Offset+b.Size && b.Offset < a.Offset+a.Size {
 		return fmt.Errorf("the copies overlap")
+	}
+	if a.disk() && oneBlock(a.Offset, a.Offset+a.Size, b.Offset, b.Offset+b.Size, block) {
+		return errOneBlock(block)
 	}
 	return nil
 }

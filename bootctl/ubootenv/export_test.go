@@ -16,3 +16,11 @@ func Decode(b []byte, redundant bool) ([]string, error) {
 	}
 	return vars, nil
 }
+
+// Tables are the partition tables that the beginning of a disk names.
+func Tables(head []byte, size int64) (list [][2]int64) {
+	for _, e := range tablesOf(head, size) {
+		list = append(list, [2]int64{e.from, e.to})
+	}
+	return list
+}

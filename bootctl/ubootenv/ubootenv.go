@@ -77,8 +77,8 @@ func Script() string { return script }
 type Kind int
 
 const (
-	// Auto takes a path below /dev/ as a block device and any other as a file. Resolve symbolic
-	// links before: a link elsewhere that leads to a device would be taken for a file.
+	// Auto takes a path that leads to a block device as one, where Options.Locate tells; else a path below /dev/,
+	// and any other as a file.
 	Auto Kind = iota
 	Block
 	File
@@ -95,6 +95,10 @@ type Location struct {
 // Options describe one board's environment.
 type Options struct {
 	Copies []Location // one, or two in U-Boot's order
+	// Locate tells where a path's bytes lie (hal/linux, Blocks.Locate). With it copies that can harm each other, Parts
+	// or a partition table are found at each reading, and nothing is read or written then. nil: nobody looks for them.
+	Locate func(path string) (hal.Region, error)
+	Parts  []string // of the slots: paths whose bytes an update overwrites
 	// Locks are taken in this order while reading and writing. nil means the locks of fw_setenv:
 	// /run/fw_printenv.lock (u-boot tools) and /var/lock/fw_printenv.lock (libubootenv); of these
 	// one whose directory is not there is left out. Empty means none.
@@ -153,15 +157,19 @@ type codec struct {
 type reading struct {
 	codec
 	env
-	list    list  // of the copy that counts
-	invalid error // why no copy does
+	list     list   // of the copy that counts
+	invalid  error  // why no copy does
+	weakness string // what a power cut may take besides what is written
 }
 
 // read wraps ErrInvalid when U-Boot would take its built-in defaults.
 func (c codec) read() (engine.Reading, error) {
 	r := &reading{codec: c}
 	var err error
-	if r.env, err = c.copies(); err != nil {
+	if r.o.Copies, r.weakness, err = c.look(); err != nil {
+		return nil, fmt.Errorf("cannot use the environment: %w", err)
+	}
+	if r.env, err = r.codec.copies(); err != nil {
 		return nil, err
 	}
 	cur, err := r.env.valid()
@@ -272,16 +280,18 @@ func (c codec) tries(left string) int {
 }
 
 // Caps implements engine.Reading.
-func (c codec) Caps() bootctl.Caps {
+func (r *reading) Caps() bootctl.Caps {
 	caps := bootctl.Caps{
 		Backend: "u-boot", MaxTries: bootctl.MaxTries,
-		CountsConfirmed: c.o.CountsConfirmed, Watchdog: c.o.Watchdog,
+		CountsConfirmed: r.o.CountsConfirmed, Watchdog: r.o.Watchdog,
 	}
-	file := !c.o.Copies[0].device()
+	file := !r.o.Copies[0].device()
 	switch {
-	case len(c.o.Copies) == 2 && file:
+	case r.weakness != "":
+		caps.Layout, caps.Weakness = "redundant environment, both copies in one block", r.weakness
+	case len(r.o.Copies) == 2 && file:
 		caps.Layout, caps.PowerSafe = "redundant environment in files", true
-	case len(c.o.Copies) == 2:
+	case len(r.o.Copies) == 2:
 		caps.Layout, caps.PowerSafe = "redundant environment", true
 	case file:
 		caps.Layout = "single environment file"

@@ -4,6 +4,7 @@ package linux
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -127,4 +128,58 @@ func backing(dir string) (hal.DeviceID, bool) {
 	}
 	id, err := identify(path, &st)
 	return id, err == nil
+}
+
+// eepromPage is the largest page, in bytes, of an EEPROM that the kernel shows as a file below /sys.
+const eepromPage = 256
+
+// Locate tells where the bytes of a block device or a regular file lie, without opening it. What sysfs does not know
+// stays zero.
+//
+// The optimal I/O size of a device is no unit of a loss: arrays give their stripe there, and eMMC nothing.
+func (b Blocks) Locate(path string) (hal.Region, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return hal.Region{}, &fs.PathError{Op: "locate", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFCHR {
+		return hal.Region{Flash: true}, nil
+	}
+	id, err := identify(path, &st)
+	if err != nil {
+		return hal.Region{}, err
+	}
+	r := hal.Region{Self: id, On: id, Size: st.Size, Unit: hal.Align,
+		FS: hal.DeviceID{Block: true, Major: uint64(st.Dev)}}
+	if !id.Block {
+		var fsys unix.Statfs_t
+		if unix.Statfs(path, &fsys) == nil && fsys.Type == unix.SYSFS_MAGIC {
+			r.Unit = eepromPage
+		}
+		return r, nil
+	}
+	t := b.topology()
+	dir := t.dir(id)
+	r.FS, r.Size = hal.DeviceID{}, 512*sysNumber(filepath.Join(dir, "size"))
+	if disk, ok := t.disk(id); ok {
+		r.On, r.Start = disk, 512*sysNumber(filepath.Join(dir, "start"))
+	}
+	whole, _ := filepath.EvalSymlinks(t.dir(r.On))
+	name := filepath.Base(whole)
+	r.Flash = strings.HasPrefix(name, "mtdblock") || strings.HasPrefix(name, "ubiblock")
+	r.Unit = max(r.Unit, sysNumber(filepath.Join(whole, "queue", "physical_block_size")))
+	return r, nil
+}
+
+// sysNumber is a number in a file of sysfs, 0 where there is none.
+func sysNumber(path string) int64 {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 52)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
 }

@@ -86,6 +86,27 @@ func backend(c *config.Config, fsys hal.Tree, names []bootctl.Slot) (bootctl.Bac
 	return b, nil
 }
 
+// checkLoader looks at the slots, the boot control, and where its metadata lies, as the backend does each time that it
+// reads it.
+func checkLoader(c *config.Config) error {
+	defs, err := slotDefs(c)
+	if err != nil {
+		return err
+	}
+	names := []bootctl.Slot{defs[0].Name, defs[1].Name}
+	if _, err := backend(c, linux.FS{}, names); err != nil || c.Boot.Backend != "u-boot" {
+		return err
+	}
+	o, err := ubootOptions(c, names)
+	if err != nil {
+		return err
+	}
+	if err := o.Look(linux.FS{}); err != nil {
+		return c.Errorf("boot", "%v", err)
+	}
+	return nil
+}
+
 // checkBoot finds what is wrong with single keys.
 func checkBoot(c *config.Config, names []bootctl.Slot) error {
 	b := c.Boot
@@ -158,7 +179,10 @@ func shadowFile(c *config.Config) string { return filepath.Join(c.State.Director
 func ubootOptions(c *config.Config, names []bootctl.Slot) (o ubootenv.Options, err error) {
 	b := c.Boot
 	o = ubootenv.Options{Shadow: shadowFile(c), Slots: names, FullTries: b.Tries,
-		CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks}
+		CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks, Locate: linux.Blocks{}.Locate}
+	for _, slot := range slices.Sorted(maps.Keys(c.Slots)) {
+		o.Parts = append(o.Parts, slices.Sorted(maps.Values(c.Slots[slot].Parts))...)
+	}
 	for _, x := range b.Copies {
 		o.Copies = append(o.Copies, ubootenv.Location{Path: x.Path, Offset: x.Offset, Size: x.Size})
 	}

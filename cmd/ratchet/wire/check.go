@@ -7,18 +7,12 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
-	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
-	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
-// Check looks for what is wrong with the files that the configuration names, without touching a slot or a device.
+// Check looks for what is wrong with the files that the configuration names, without touching a slot.
 func Check(c *config.Config) error {
-	defs, err := slotDefs(c)
-	if err != nil {
-		return err
-	}
-	if _, err := backend(c, linux.FS{}, []bootctl.Slot{defs[0].Name, defs[1].Name}); err != nil {
+	if err := checkLoader(c); err != nil {
 		return err
 	}
 	if _, err := anchors(c); err != nil && c.Trust.Root == "" {

@@ -307,6 +307,10 @@ func TestCheckNamesTheKey(t *testing.T) {
 			want: `15: boot.load-options.Y: slot X has the number 0011 already`},
 		{name: "no environment", edit: swap(`"grub"`, `"u-boot"`), more: "[log]\n",
 			want: `13: boot.fw-env-config: open /etc/fw_env.config`},
+		{name: "two copies in one place", edit: func(s string) string {
+			return swap(`"grub"`, `"u-boot"`)(swap(`grubenv = "DIR/grubenv"`, `copies = [{ path = "DIR/release.pem", `+
+				`size = 1024 }, { path = "/proc/self/rootDIR/release.pem", size = 1024 }]`)(s))
+		}, want: `13: boot: the copies overlap: DIR/release.pem`},
 		{name: "no release key", edit: swap("release.pem", "nobody.pem"), want: `17: trust.keys: open `},
 		{name: "one key twice", edit: swap(`["DIR/release.pem"]`, `["DIR/release.pem", "DIR/release.pem"]`),
 			want: `17: trust.keys: `},
