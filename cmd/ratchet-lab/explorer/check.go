@@ -16,6 +16,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
+	"github.com/ratchet-ota/ratchet/hal/sim"
 )
 
 // checkFallback boots a fork of the machine on which every slot fails that is not proven: I1 says
@@ -24,26 +25,42 @@ func (d *Device) checkFallback() {
 	if d.doomed() {
 		return
 	}
+	// One that fails starts and panics, or cannot be loaded at all.
+	if d.fallsBack(d.loads) {
+		d.fallsBack(d.isProven)
+	}
+}
+
+// fallsBack boots a fork on which the slots load that loads names, and fail if they are not proven. It tells
+// whether one that is not proven was started on the way.
+func (d *Device) fallsBack(loads func(*sim.World, string) bool) (failed bool) {
 	w := d.W.Fork()
 	w.CutAt(0, 0)
 	var tried []string
 	for range 14 {
-		slot, err := d.l.boot(w)
+		slot, err := d.l.boot(w, func(slot string) bool { return loads(w, slot) })
 		if errors.Is(err, errIO) {
 			w.Restart()
 			continue
 		}
 		if err != nil || slot == "" {
 			d.breach("brick", "after the cut the bootloader starts nothing%s; slots tried before: %v", why(err), tried)
-			return
+			return false
 		}
-		if n := d.content(w, slot); n > 0 && d.proven[slot] == n {
-			return
+		if d.isProven(w, slot) {
+			return len(tried) > 0
 		}
 		tried = append(tried, slot)
 		w.Restart()
 	}
 	d.breach("I1", "no proven slot is started when the others fail: %v, proven are %v", tried, d.proven)
+	return false
+}
+
+// isProven tells whether a slot of w holds an image that has proven itself there.
+func (d *Device) isProven(w *sim.World, slot string) bool {
+	n := d.holds(w, slot)
+	return n > 0 && d.proven[slot] == n
 }
 
 // doomed: by the scenario somebody has taken the only fallback away, and no agent can bring it back.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -30,7 +31,7 @@ type Edit struct{ File, Old, New string }
 func edit(file, old, now string) []Edit { return []Edit{{file, old, now}} }
 
 // Defects are all planted defects.
-func Defects() []Defect { return append(explored(), tested()...) }
+func Defects() []Defect { return slices.Concat(explored(), learned(), tested()) }
 
 // explored are those that the explorer finds.
 func explored() []Defect {

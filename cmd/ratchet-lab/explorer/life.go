@@ -32,7 +32,7 @@ func (d *Device) boot() bool {
 			slot = d.s.Bypass(d)
 		}
 		if slot == "" {
-			slot, err = d.l.boot(d.W)
+			slot, err = d.l.boot(d.W, d.tries)
 		}
 		if errors.Is(err, sim.ErrPowerCut) {
 			if !d.powerOn() {
@@ -55,9 +55,6 @@ func (d *Device) boot() bool {
 		}
 		d.note("%s starts slot %s, image %d", d.l.Name, slot, d.content(d.W, slot))
 		n := d.content(d.W, slot)
-		if n == 0 {
-			d.breach("I9", "the bootloader starts slot %s, which holds no whole image", slot)
-		}
 		d.boots++
 		if n == 0 || d.s.dies(n) {
 			d.resets++

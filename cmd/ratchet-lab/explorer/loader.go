@@ -168,10 +168,11 @@ func (l Loader) backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, err
 	return grubenv.New(fsys, o)
 }
 
-// boot is one power-on, by the model: the slot whose kernel is started, "" for none.
-func (l Loader) boot(w *sim.World) (string, error) {
+// boot is one power-on, by the model: the slot whose kernel is started, "" for none. loads tells whether the
+// kernel of a slot can be loaded.
+func (l Loader) boot(w *sim.World, loads func(slot string) bool) (string, error) {
 	if l.efi != nil {
-		return l.efi.boot(w)
+		return l.efi.boot(w, loads)
 	}
 	fsys := w.FS()
 	script := bootmodel.Reference
@@ -179,7 +180,7 @@ func (l Loader) boot(w *sim.World) (string, error) {
 		script = bootmodel.RAUC
 	}
 	if l.uboot != nil {
-		u := bootmodel.UBoot{FS: fsys, Script: script}
+		u := bootmodel.UBoot{FS: fsys, Script: script, Loads: loads}
 		if !l.builtIn {
 			u.Default = map[string]string{} // U-Boot's own defaults know no boot script: its prompt is a brick
 		}
@@ -189,6 +190,6 @@ func (l Loader) boot(w *sim.World) (string, error) {
 		slot, _, err := u.Boot()
 		return slot, err
 	}
-	slot, _, err := bootmodel.GRUB{FS: fsys, Path: grubenvPath, Script: script}.Boot()
+	slot, _, err := bootmodel.GRUB{FS: fsys, Path: grubenvPath, Script: script, Loads: loads}.Boot()
 	return slot, err
 }

@@ -19,7 +19,7 @@ import (
 type firmware interface {
 	factory(w *sim.World)
 	backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, error)
-	boot(w *sim.World) (slot string, err error)
+	boot(w *sim.World, loads func(slot string) bool) (slot string, err error)
 	metadata(path string) bool
 	foreign(w *sim.World) // another program changes something of its own
 	ruins(w *sim.World)
@@ -93,8 +93,8 @@ func (e entries) backend(fsys hal.Tree, _ hal.Variables) (bootctl.Backend, error
 		Locks: []string{"/run/ratchet/lock/entries.lock"}, Shadow: shadowFile, Watchdog: true})
 }
 
-func (e entries) boot(w *sim.World) (string, error) {
-	slot, _, err := bootmodel.SystemdBoot{FS: w.FS(), Folder: entriesDir, Config: loaderConf}.Boot()
+func (e entries) boot(w *sim.World, loads func(string) bool) (string, error) {
+	slot, _, err := bootmodel.SystemdBoot{FS: w.FS(), Folder: entriesDir, Config: loaderConf, Loads: loads}.Boot()
 	return slot, err
 }
 

@@ -59,8 +59,8 @@ func (variables) backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, er
 		Locks: []string{"/run/ratchet/lock/efi.lock"}, Shadow: shadowFile, Watchdog: true})
 }
 
-func (variables) boot(w *sim.World) (string, error) {
-	slot, _, err := bootmodel.UEFI{Vars: w.Variables()}.Boot()
+func (variables) boot(w *sim.World, loads func(string) bool) (string, error) {
+	slot, _, err := bootmodel.UEFI{Vars: w.Variables(), Loads: loads}.Boot()
 	return slot, err
 }
 

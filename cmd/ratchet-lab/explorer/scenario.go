@@ -25,6 +25,7 @@ type Scenario struct {
 	OffersNow func(*Device) []Release
 	Sick      []byte // images whose health check fails
 	Dies      []byte // images whose kernel panics or hangs until the watchdog
+	Unloads   []byte // images whose kernel the loader cannot load
 	Blank     bool   // slot B is empty and disabled in the beginning
 	Both      bool   // slots have the components rootfs and boot
 	Carries   bool   // with Both: releases leave boot out, so that each image of rootfs goes with the first of boot
@@ -85,6 +86,8 @@ type End struct {
 
 func (s *Scenario) sick(n byte) bool { return slices.Contains(s.Sick, n) }
 func (s *Scenario) dies(n byte) bool { return slices.Contains(s.Dies, n) }
+
+func (s *Scenario) unloads(n byte) bool { return slices.Contains(s.Unloads, n) }
 
 func (s *Scenario) serve(d *Device, uri string, off int64) (io.ReadCloser, error) {
 	if s.Serve != nil {

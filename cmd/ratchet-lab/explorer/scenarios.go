@@ -150,6 +150,11 @@ func badScenarios() []Scenario {
 			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted},
 				{Image: 1, Result: "reverted", Reason: reason.FellBack}},
 			Blames: sickBlames},
+		{Name: "unloadable", Says: "the loader cannot load the new kernel, and goes on to the old slot at once",
+			Bricks: []int{6}, Offers: offer2, Unloads: []byte{2},
+			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted},
+				{Image: 1, Result: "reverted", Reason: reason.FellBack}},
+			Blames: sickBlames},
 		{Name: "sick-then-fixed", Says: "after a sick image its correction is published", Sick: []byte{2},
 			OffersNow: func(d *Device) []Release {
 				if d.outcome().Result == "reverted" || d.fired["the correction is published"] > 0 {

@@ -130,7 +130,7 @@ func (d *Device) armedBySomebody() {
 	d.W.Poke("/dev/b", 0, d.p.image("rootfs", 2))
 	delete(d.proven, "B")
 	d.somebodyArms("B")
-	if slot, err := d.l.boot(d.W); err != nil || slot != "B" {
+	if slot, err := d.l.boot(d.W, d.tries); err != nil || slot != "B" {
 		panic("internal error: the loader does not start what was armed")
 	}
 	d.W.Restart()
