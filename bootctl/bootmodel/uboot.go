@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"sort"
 	"strconv"
+	"strings"
 
 	"github.com/ratchet-ota/ratchet/hal"
 )
@@ -36,8 +37,18 @@ type UBoot struct {
 // uenv is U-Boot's environment in memory.
 type uenv struct {
 	vars    map[string]string
-	current int  // copy that was imported, -1 for the built-in default
-	serial  byte // env_flags
+	frozen  map[string]bool // variables that the environment's flags let nobody overwrite
+	current int             // copy that was imported, -1 for the built-in default
+	serial  byte            // env_flags
+}
+
+// set is setenv: it changes nothing where the flags forbid it (env/flags.c, env_flags_validate).
+func (e *uenv) set(name, value string) bool {
+	if e.frozen[name] {
+		return false
+	}
+	e.vars[name] = value
+	return true
 }
 
 // Boot powers the board on and returns the slot whose kernel is started and its command line. slot
@@ -77,9 +88,13 @@ func (u UBoot) reference(e *uenv) (string, error) {
 			continue
 		}
 		if e.vars["BOOT_"+s+"_GOOD"] != "1" {
-			e.vars["BOOT_"+s+"_LEFT"] = strconv.Itoa(left - 1)
-			if err := u.save(e); err != nil {
-				return "", err
+			switch set := e.set("BOOT_"+s+"_LEFT", strconv.Itoa(left-1)); {
+			case !set && e.vars["BOOT_"+s+"_GOOD"] != "":
+				continue // a trial that is not counted would never end
+			case set:
+				if err := u.save(e); err != nil {
+					return "", err
+				}
 			}
 		}
 		if u.loads(s) {
@@ -97,7 +112,8 @@ func (u UBoot) reference(e *uenv) (string, error) {
 	changed := false
 	for _, s := range words(e.vars["BOOT_ORDER"]) {
 		if u.knows(s) && e.vars["BOOT_"+s+"_GOOD"] == proven && e.vars["BOOT_"+s+"_LEFT"] != "3" {
-			e.vars["BOOT_"+s+"_LEFT"], changed = "3", true
+			e.set("BOOT_"+s+"_LEFT", "3")
+			changed = true
 		}
 	}
 	if !changed {
@@ -115,7 +131,7 @@ func (u UBoot) rauc(e *uenv) (string, error) {
 		if !u.knows(s) || left == 0 {
 			continue
 		}
-		e.vars["BOOT_"+s+"_LEFT"] = strconv.FormatUint(left-1, 16)
+		e.set("BOOT_"+s+"_LEFT", strconv.FormatUint(left-1, 16))
 		if err := u.save(e); err != nil {
 			return "", err
 		}
@@ -125,23 +141,18 @@ func (u UBoot) rauc(e *uenv) (string, error) {
 		return u.rauc(e)
 	}
 	for _, s := range u.slots() {
-		e.vars["BOOT_"+s+"_LEFT"] = "3"
+		e.set("BOOT_"+s+"_LEFT", "3")
 	}
 	return "", u.save(e)
 }
 
 func (u UBoot) defaults(e *uenv) {
 	if e.vars["BOOT_ORDER"] == "" {
-		for i, s := range u.slots() {
-			if i > 0 {
-				e.vars["BOOT_ORDER"] += " "
-			}
-			e.vars["BOOT_ORDER"] += s
-		}
+		e.set("BOOT_ORDER", strings.Join(u.slots(), " "))
 	}
 	for _, s := range u.slots() {
 		if e.vars["BOOT_"+s+"_LEFT"] == "" {
-			e.vars["BOOT_"+s+"_LEFT"] = "3"
+			e.set("BOOT_"+s+"_LEFT", "3")
 		}
 	}
 }
@@ -223,11 +234,11 @@ func (u UBoot) load() (uenv, error) {
 	if take < 0 {
 		return u.builtIn(), nil
 	}
-	vars, ok := himport(raw[take][head:])
+	vars, frozen, ok := himport(raw[take][head:])
 	if !ok {
 		return u.builtIn(), nil
 	}
-	e := uenv{vars: vars, current: take}
+	e := uenv{vars: vars, frozen: frozen, current: take}
 	if len(raw) == 2 {
 		e.serial = raw[take][4]
 	}
@@ -245,9 +256,13 @@ func (u UBoot) builtIn() uenv {
 	return e
 }
 
-// himport is U-Boot's himport_r with a NUL as the separator.
-func himport(data []byte) (map[string]string, bool) {
-	vars := map[string]string{}
+// himport is U-Boot's himport_r with a NUL as the separator. frozen are the variables that nothing overwrites.
+func himport(data []byte) (vars map[string]string, frozen map[string]bool, ok bool) {
+	vars, frozen = map[string]string{}, map[string]bool{}
+	access := accesses(data)
+	for name, how := range access {
+		frozen[name] = how == 'r' // it cannot be made either
+	}
 	d := append(bytes.Clone(data), 0, 0)
 	for p := 0; ; {
 		for d[p] == ' ' || d[p] == '\t' {
@@ -269,14 +284,38 @@ func himport(data []byte) (map[string]string, bool) {
 				value = append(value, item[i])
 			}
 			if eq == 0 {
-				return nil, false
+				return nil, nil, false
 			}
-			vars[string(item[:eq])] = string(value)
+			name := string(item[:eq])
+			if !frozen[name] {
+				vars[name] = string(value)
+				frozen[name] = access[name] == 'o' || access[name] == 'c'
+			}
 		}
 		if p >= len(data) || d[p] == 0 {
-			return vars, true
+			return vars, frozen, true
 		}
 	}
+}
+
+// accesses are the letters that ".flags", wherever it stands, gives to variables (env/flags.c, env_flags_init). Its
+// names are taken as they are written.
+func accesses(data []byte) map[string]byte {
+	access := map[string]byte{}
+	for _, item := range bytes.Split(data, []byte{0}) {
+		list, found := bytes.CutPrefix(item, []byte(".flags="))
+		if !found {
+			continue
+		}
+		for _, e := range strings.Split(string(list), ",") {
+			name, attr, _ := strings.Cut(e, ":")
+			if attr = strings.TrimSpace(attr); len(attr) > 1 {
+				access[strings.TrimSpace(name)] = attr[1]
+			}
+		}
+		break
+	}
+	return access
 }
 
 // save is env_export and env_mmc_save: sorted, escaped, the serial raised, into the other copy.

@@ -10,9 +10,9 @@
 #	BOOT_<s>_GOOD  1 confirmed, 0 on trial, unset unknown (counted like a trial)
 #
 # The first slot in the order that has tries left boots. A slot that is not confirmed is counted down
-# and saved before; when that cannot be saved one that is on trial is not booted, for it would be tried
-# for ever. A confirmed slot is neither counted nor saved. A kernel that does not load goes on to the
-# next slot.
+# and saved before; when that cannot be set (U-Boot's flags of variables) or saved, one that is on trial
+# is not booted, for it would be tried for ever. A confirmed slot is neither counted nor saved. A kernel
+# that does not load goes on to the next slot.
 # When no slot is left the confirmed ones are filled again, and only they: a sick slot is never
 # revived. Only where no slot is confirmed, as after the loss of the environment, those of which
 # nothing is known are filled.
@@ -54,9 +54,8 @@ for rt_slot in ${BOOT_ORDER}; do
       rt_go=yes
     else
       echo "Ratchet: slot ${rt_slot} is on trial, ${rt_less} tries left after this"
-      setenv BOOT_${rt_slot}_LEFT ${rt_less}
       setenv bootargs
-      if saveenv; then
+      if setenv BOOT_${rt_slot}_LEFT ${rt_less} && saveenv; then
         rt_go=yes
       else
         echo "Ratchet: cannot count slot ${rt_slot}"

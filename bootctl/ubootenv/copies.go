@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -17,6 +18,7 @@ type one struct {
 	raw   []byte // nil when the copy is not there
 	flags byte
 	crcOK bool
+	other bool // it is whole in the other format, that of one copy or that of two
 	list  list
 	fault error // why the copy does not validate
 }
@@ -24,15 +26,15 @@ type one struct {
 // parseCopy reads a copy of minSize bytes or more.
 func parseCopy(raw []byte, redundant bool) one {
 	c := one{raw: raw}
-	head := headerSingle
+	head, otherHead := headerSingle, headerRedundant
 	if redundant {
-		head = headerRedundant
-	}
-	if redundant {
+		head, otherHead = headerRedundant, headerSingle
 		c.flags = raw[crcLen]
 	}
-	if binary.LittleEndian.Uint32(raw) != crc32.ChecksumIEEE(raw[head:]) {
+	sum := binary.LittleEndian.Uint32(raw)
+	if sum != crc32.ChecksumIEEE(raw[head:]) {
 		c.fault = errors.New("bad CRC: torn by a power cut, or the configured size or place is wrong")
+		c.other = sum == crc32.ChecksumIEEE(raw[otherHead:])
 		return c
 	}
 	c.crcOK = true
@@ -46,12 +48,25 @@ type env struct {
 	current int // the copy that U-Boot takes, -1 when no copy has a good CRC
 }
 
-// valid is the current copy, or an error that wraps bootctl.ErrInvalid.
+// errFormat: a copy is whole in the other format. U-Boot may be built for that one and boot with it, at once or, with
+// CONFIG_ENV_REDUNDANT_UPGRADE, once more. It is no ErrInvalid: nothing is restored over what may count.
+var errFormat = errors.New("cannot use the U-Boot environment: what is there has")
+
+// valid is the current copy, or an error: one that wraps bootctl.ErrInvalid, or errFormat.
 func (e env) valid() (one, error) {
 	if e.current >= 0 && e.copies[e.current].fault == nil {
 		// A current copy with a good CRC whose list U-Boot refuses is not replaced by the other
 		// copy: U-Boot takes its defaults then, so the other copy would be a lie here.
 		return e.copies[e.current], nil
+	}
+	if e.current < 0 && slices.ContainsFunc(e.copies, func(c one) bool { return c.other }) {
+		if len(e.copies) == 2 {
+			return one{}, fmt.Errorf("%w the format of one copy, and two are configured. If U-Boot has one copy, "+
+				"configure one; if it has two (and took over the one it had), let it write them: saveenv at its "+
+				"prompt, twice", errFormat)
+		}
+		return one{}, fmt.Errorf("%w the format of two copies, and one is configured: configure both, in U-Boot's "+
+			"order", errFormat)
 	}
 	var say []string
 	for i, c := range e.copies {

@@ -34,7 +34,7 @@ func TestScriptInUBoot(t *testing.T) {
 		t.Fatal("the lines marked BOARD are not found")
 	}
 	// QEMU's flash is too slow for this U-Boot's saveenv; it exports the same bytes to a disk instead.
-	source = strings.ReplaceAll(source, "if saveenv;", "if run rigsave;")
+	source = strings.ReplaceAll(source, " && saveenv;", " && run rigsave;")
 	source = strings.ReplaceAll(source, "  saveenv\n", "  run rigsave\n")
 	source = strings.Replace(source, "sleep 3\nreset", "echo RIG-RESET\nreset", 1)
 	write(t, filepath.Join(dir, "boot.cmd"), []byte(source))
@@ -52,6 +52,9 @@ func TestScriptInUBoot(t *testing.T) {
 		{"BOOT_ORDER=B A,BOOT_A_LEFT=0,BOOT_A_GOOD=0,BOOT_B_LEFT=0,BOOT_B_GOOD=0", "all"},
 		{"BOOT_ORDER=R B A,BOOT_A_LEFT=9,BOOT_B_LEFT=9,BOOT_B_GOOD=0", "all"},
 		{"BOOT_ORDER=A B,BOOT_A_LEFT=a,BOOT_A_GOOD=1,BOOT_B_LEFT=10,BOOT_B_GOOD=1", "all"},
+		{"BOOT_ORDER=B A,BOOT_A_LEFT=3,BOOT_A_GOOD=1,BOOT_B_LEFT=2,BOOT_B_GOOD=0,.flags=BOOT_B_LEFT:dr", "all"},
+		{"BOOT_ORDER=B A,BOOT_A_LEFT=3,BOOT_A_GOOD=1,BOOT_B_LEFT=2,BOOT_B_GOOD=0,.flags=BOOT_B_LEFT:do", "all"},
+		{".flags=BOOT_B_LEFT:do,BOOT_ORDER=B A,BOOT_A_LEFT=3,BOOT_A_GOOD=1,BOOT_B_LEFT=2,BOOT_B_GOOD=0", "all"},
 		{"BOOT_ORDER=A,BOOT_A_LEFT=1,BOOT_A_GOOD=yes,BOOT_B_LEFT=3", "B"},
 	} {
 		vars := []string{"rigsave=env export -c -s 0x40000 0x48000000 && virtio write 0x48000000 0 0x200",

@@ -173,7 +173,9 @@ func (c codec) read() (engine.Reading, error) {
 		return nil, err
 	}
 	cur, err := r.env.valid()
-	r.list, r.invalid = cur.list, err
+	if r.list, r.invalid = cur.list, err; err == nil {
+		err = c.allowed(r.list)
+	}
 	return r, err
 }
 
