@@ -38,6 +38,9 @@ type Disk struct {
 	// Sectors: a sector is written as a whole or not at all, as GRUB's block relies on. Else a write
 	// may also end at any byte.
 	Sectors bool
+	// Spoils: a write that is cut may leave garbage, in what it writes and in all of the blocks of so many bytes
+	// around it. 0: it leaves neither.
+	Spoils int64
 	// FAT is a folder whose names are entries in one sector without a journal. A cut leaves the sector as
 	// it was after any of the changes since SyncDir, so that two changes are not one. "" for none.
 	FAT     string
@@ -111,7 +114,7 @@ func (w write) apply(b []byte) []byte {
 
 // Clone is a disk of its own in the same state, without hooks.
 func (d *Disk) Clone() *Disk {
-	c := &Disk{Sectors: d.Sectors, FAT: d.FAT}
+	c := &Disk{Sectors: d.Sectors, FAT: d.FAT, Spoils: d.Spoils}
 	c.init()
 	twin := map[*inode]*inode{}
 	for from, to := range map[*map[string]*inode]map[string]*inode{&d.names: c.names, &d.durable: c.durable} {
@@ -134,7 +137,7 @@ func (d *Disk) Clone() *Disk {
 // PowerOn is the disk as the loader finds it after an orderly end: all of it is there, and what is
 // written from now on is the loader's.
 func (d *Disk) PowerOn() *Disk {
-	c := &Disk{Sectors: d.Sectors, FAT: d.FAT}
+	c := &Disk{Sectors: d.Sectors, FAT: d.FAT, Spoils: d.Spoils}
 	for name, n := range d.names {
 		c.Put(name, n.view())
 	}
@@ -172,7 +175,7 @@ func (d *Disk) Cut() []*Disk {
 		images := []map[string][]byte{{}}
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			var next []map[string][]byte
-			for _, content := range names[name].cut(d.Sectors, temporary(name)) {
+			for _, content := range names[name].cut(d, temporary(name)) {
 				for _, image := range images {
 					with := maps.Clone(image)
 					with[name] = content
@@ -185,7 +188,7 @@ func (d *Disk) Cut() []*Disk {
 	}
 	var out []*Disk
 	for _, image := range base[1:] {
-		c := &Disk{Sectors: d.Sectors, FAT: d.FAT}
+		c := &Disk{Sectors: d.Sectors, FAT: d.FAT, Spoils: d.Spoils}
 		for name, content := range image {
 			c.Put(name, content)
 		}
@@ -198,11 +201,11 @@ func (d *Disk) Cut() []*Disk {
 }
 
 // cut returns what may be left of the file.
-func (n *inode) cut(sectors, temp bool) [][]byte {
+func (n *inode) cut(d *Disk, temp bool) [][]byte {
 	left := [][]byte{n.data}
 	for _, w := range n.pending {
 		for _, b := range slices.Clone(left) {
-			ways := w.torn(b, sectors)
+			ways := append(w.torn(b, d.Sectors), w.spoilt(b, d.Spoils)...)
 			if temp && len(ways) > 2 {
 				ways = ways[:2] // nobody reads it: all, or a part
 			}
@@ -251,6 +254,21 @@ func (w write) torn(old []byte, whole bool) []write {
 		out = append(out, write{off: w.off, data: mix})
 	}
 	return out
+}
+
+// spoilt is what a medium that spoils blocks may leave of a write over old: garbage of it, of what is beside it in its
+// blocks, and of all of them.
+func (w write) spoilt(old []byte, erase int64) []write {
+	if w.data == nil || erase == 0 {
+		return nil
+	}
+	end := w.off + int64(len(w.data))
+	from := w.off / erase * erase
+	to := min((end+erase-1)/erase*erase, max(end, int64(len(old))))
+	beside := bytes.Repeat([]byte{0xff}, int(to-from))
+	copy(beside[w.off-from:], w.data)
+	return []write{{off: w.off, data: bytes.Repeat([]byte{0xff}, len(w.data))}, {off: from, data: beside},
+		{off: from, data: bytes.Repeat([]byte{0xff}, len(beside))}}
 }
 
 // temporary tells a file that is being written beside the one it replaces.

@@ -1,12 +1,14 @@
 package ubootenv_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/boottest"
+	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
 )
 
 var depth = flag.Int("depth", 2, "how many operations deep TestExplore goes (4 takes minutes)")
@@ -73,4 +75,29 @@ func (l layout) depth() int {
 		return *depth
 	}
 	return *depth - 1
+}
+
+// TestOneBlockLosesBoth: copies in one block of such flash are lost together, so that Explore finds none apart for the
+// right reason.
+func TestOneBlockLosesBoth(t *testing.T) {
+	for _, c := range []struct {
+		copies []ubootenv.Location
+		lost   bool
+	}{{[]ubootenv.Location{{Path: "/dev/a", Offset: 3072 + 512, Size: size},
+		{Path: "/dev/a", Offset: 4096 + 512, Size: size}}, true}, {layouts[len(layouts)-1].copies, false}} {
+		l := layout{copies: c.copies, spoils: 4096}
+		d := l.provisioned(t)
+		lost := false
+		d.Before = func(int) error {
+			for _, left := range d.Cut() {
+				if _, err := l.backend(t, left).State(t.Context()); errors.Is(err, bootctl.ErrInvalid) {
+					lost = true
+				}
+			}
+			return nil
+		}
+		if err := l.backend(t, d).Try(t.Context(), "B", 1); err != nil || lost != c.lost {
+			t.Errorf("%v: both copies are lost: %v, %v", c.copies, lost, err)
+		}
+	}
 }

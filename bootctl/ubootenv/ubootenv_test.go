@@ -24,6 +24,7 @@ type layout struct {
 	name   string
 	copies []ubootenv.Location
 	rauc   bool
+	spoils int64
 }
 
 var layouts = []layout{
@@ -38,11 +39,14 @@ var layouts = []layout{
 			{Path: "/boot/uboot-redund.env", Size: size}}, rauc: true},
 	{name: "one copy in a file", copies: []ubootenv.Location{{Path: "/boot/uboot.env", Size: size}}},
 	{name: "one copy on a device", copies: []ubootenv.Location{{Path: "/dev/mmcblk0", Offset: -1024, Size: size}}},
+	{name: "two copies on flash that spoils blocks",
+		copies: []ubootenv.Location{{Path: "/dev/mmcblk0", Offset: 4096, Size: size},
+			{Path: "/dev/mmcblk0", Offset: -4096, Size: size}}, spoils: 4096},
 }
 
 // disk is a factory-new medium.
 func (l layout) disk(t testing.TB, vars ...string) *boottest.Disk {
-	d := &boottest.Disk{}
+	d := &boottest.Disk{Spoils: l.spoils}
 	for i, c := range l.copies {
 		flags := -1
 		if len(l.copies) == 2 {
@@ -55,7 +59,7 @@ func (l layout) disk(t testing.TB, vars ...string) *boottest.Disk {
 		if c.Path[:5] == "/dev/" {
 			dev := d.Get(c.Path)
 			if dev == nil {
-				dev = bytes.Repeat([]byte{0xa5}, 5120)
+				dev = bytes.Repeat([]byte{0xa5}, 5120+2*int(l.spoils))
 			}
 			copy(dev[c.Offset+int64(len(dev))*b2i(c.Offset < 0):], raw)
 			d.Put(c.Path, dev)

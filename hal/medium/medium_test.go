@@ -42,6 +42,8 @@ func kinds(f func(r *rand.Rand) medium.Part) map[string]bool {
 				kind += "-"
 			case there == medium.Sector:
 				kind += "X"
+			case there == medium.Garbage:
+				kind += "g"
 			default:
 				kind += "t"
 			}
@@ -49,6 +51,28 @@ func kinds(f func(r *rand.Rand) medium.Part) map[string]bool {
 		seen[kind] = true
 	}
 	return seen
+}
+
+// TestSpoiled: what is spoiled beside a write lies in its erase blocks, and all of one block or nothing of it.
+func TestSpoiled(t *testing.T) {
+	seen := map[int]bool{}
+	for seed := range uint64(200) {
+		list := medium.Spoiling.Spoiled(rand.New(rand.NewPCG(seed, 0)), 4096+512, 4096) // sectors 9 to 16
+		seen[len(list)] = true
+		for _, n := range list {
+			if n < 8 || n > 23 || n >= 9 && n <= 16 {
+				t.Errorf("sector %d is spoiled", n)
+			}
+		}
+	}
+	for _, n := range []int{0, 1, 7, 8} {
+		if !seen[n] {
+			t.Errorf("%d sectors beside are never spoiled", n)
+		}
+	}
+	if len(seen) != 4 || len(medium.Torn.Spoiled(rand.New(rand.NewPCG(1, 1)), 0, 512)) > 0 {
+		t.Errorf("sectors beside that are spoiled: %v", seen)
+	}
 }
 
 // TestForms: what is named kept, lost and torn comes, and nothing else.
@@ -67,6 +91,12 @@ func TestForms(t *testing.T) {
 		{"torn sectors",
 			func(r *rand.Rand) medium.Part { return medium.Grain{Unit: 1024, Tears: true}.Part(r, 0, 4*512) },
 			[]string{"----", "XXXX", "t---", "Xt--", "--t-"}, []string{"tX--", "tt--", "-X--"}},
+		{"garbage", func(r *rand.Rand) medium.Part {
+			return medium.Grain{Unit: 1024, Garbage: true}.Part(r, 0, 4*512)
+		}, []string{"----", "XXXX", "gg--", "ggXX", "gggg"}, []string{"g---", "-g--", "XXXg"}},
+		{"the same medium while the power stays", func(r *rand.Rand) medium.Part {
+			return medium.Spoiling.Failing().Part(r, 0, 4*512)
+		}, []string{"----", "XXXX", "t---"}, []string{"g---", "gggg"}},
 		{"the first", func(*rand.Rand) medium.Part { return medium.First(4, 3) }, []string{"XXX-"}, []string{"XXXX"}},
 		{"all", func(*rand.Rand) medium.Part { return medium.All(4) }, []string{"XXXX"}, []string{"XXX-"}},
 		{"none", func(*rand.Rand) medium.Part { return medium.None(4) }, []string{"----"}, []string{"X---"}},

@@ -12,7 +12,7 @@ import (
 )
 
 // sector is the unit of bookkeeping, and what a medium writes whole or not at all unless
-// World.SetSector says more. What a cut leaves of writes is defined in package medium.
+// World.SetGrain says more. What a cut leaves of writes is defined in package medium.
 const sector = medium.Sector
 
 // store is sparse bytes with a volatile write cache in front: pending holds the writes since the
@@ -95,10 +95,13 @@ func (s *store) truncate(size int64) {
 
 // flush makes everything durable, or with part each sector of each change by chance; then the rest
 // stays pending.
-func (s *store) flush(part *rand.Rand) {
+func (s *store) flush(part *rand.Rand) { s.settle(part, s.grain.Failing()) }
+
+// settle is flush on a medium of a grain.
+func (s *store) settle(part *rand.Rand, g medium.Grain) {
 	for _, c := range s.pending {
 		if !c.ghost {
-			s.apply(c, part)
+			s.apply(c, part, g)
 		}
 	}
 	if part != nil {
@@ -129,7 +132,7 @@ func (s *store) crash(rng *rand.Rand) {
 		s.flush(nil)
 	case 1:
 	default:
-		s.flush(rng)
+		s.settle(rng, s.grain)
 	}
 	s.drop()
 }
@@ -137,8 +140,8 @@ func (s *store) crash(rng *rand.Rand) {
 // drop forgets everything that is not durable.
 func (s *store) drop() { s.pending, s.now = nil, s.size }
 
-// apply makes one change durable, or with part some of its sectors.
-func (s *store) apply(c change, part *rand.Rand) {
+// apply makes one change durable, or with part some of its sectors, as a medium of a grain leaves them.
+func (s *store) apply(c change, part *rand.Rand, g medium.Grain) {
 	if c.data == nil {
 		if part != nil && part.IntN(2) == 0 {
 			return
@@ -158,7 +161,7 @@ func (s *store) apply(c change, part *rand.Rand) {
 	first, size := c.off/sector, int64(len(c.data))
 	arrived := medium.All(int((c.off+size+sector-1)/sector - first))
 	if part != nil {
-		arrived = s.grain.Part(part, c.off, size)
+		arrived = g.Part(part, c.off, size)
 	}
 	for i, there := range arrived {
 		if there == medium.Lost {
@@ -168,8 +171,27 @@ func (s *store) apply(c change, part *rand.Rand) {
 		b := make([]byte, sector)
 		copy(b, s.sectors[n])
 		s.sectors[n] = b
-		overlay(b[:there], n*sector, c.data, c.off)
+		if there == medium.Garbage {
+			medium.Noise(part, b)
+			there = sector
+		} else {
+			overlay(b[:there], n*sector, c.data, c.off)
+		}
 		s.size = max(s.size, min(c.off+size, n*sector+int64(there)))
+	}
+	if part != nil {
+		s.spoil(part, g.Spoiled(part, c.off, size))
+	}
+}
+
+// spoil makes garbage of sectors, as far as they are there.
+func (s *store) spoil(r *rand.Rand, sectors []int64) {
+	for _, n := range sectors {
+		if n*sector < s.size {
+			b := make([]byte, sector)
+			medium.Noise(r, b)
+			s.sectors[n] = b
+		}
 	}
 }
 
@@ -216,7 +238,7 @@ func (w *World) Poke(path string, off int64, p []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	d := w.mustDisk(path)
-	d.apply(change{off: off, data: p}, nil)
+	d.apply(change{off: off, data: p}, nil, d.grain)
 	for i := range d.pending {
 		if d.pending[i].data != nil {
 			overlay(d.pending[i].data, d.pending[i].off, p, off)

@@ -1,10 +1,13 @@
 package sim_test
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/medium"
 	"github.com/ratchet-ota/ratchet/hal/sim"
 )
 
@@ -82,6 +85,40 @@ func TestVariableCut(t *testing.T) {
 		}
 		if seen["old"] != (m != sim.After) || seen["new"] != (m != sim.Before) || len(seen) > 2 {
 			t.Errorf("%v: %v", m, seen)
+		}
+	}
+}
+
+// TestTornFolder: a medium that tears the folder's sector leaves of a rename in one sector what others leave of one in
+// several; one that leaves garbage may take every entry, those of others, too.
+func TestTornFolder(t *testing.T) {
+	for _, c := range []struct {
+		g    medium.Grain
+		want []string
+	}{
+		{medium.Whole, []string{"ac", "bc"}},
+		{medium.Torn, []string{"abc", "ac", "bc", "c"}},
+		{medium.Spoiling, []string{"", "abc", "ac", "bc", "c"}},
+	} {
+		seen := map[string]bool{}
+		for seed := range uint64(200) {
+			w := sim.New(seed)
+			w.SetGrain(c.g)
+			w.SetFAT("/esp", false)
+			w.PutFile("/esp/a", []byte("x"))
+			w.PutFile("/esp/c", []byte("x"))
+			if err := w.FS().Rename("/esp/a", "/esp/b"); err != nil {
+				t.Fatal(err)
+			}
+			w.PowerOn()
+			names, err := w.FS().List("/esp")
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[strings.Join(names, "")] = true
+		}
+		if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %q, want %q", c.g, got, c.want)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/medium"
 )
 
 // tree is a file system: names that lead to files. Folders need not be made. pending holds the
@@ -19,6 +20,7 @@ type tree struct {
 	durable, now map[string]*store
 	pending      []renaming
 	fat          map[string]bool // folders without a journal, by path; true: over several sectors
+	grain        medium.Grain    // of their medium
 }
 
 // renaming is one change of names in one folder; nil removes a name.
@@ -76,12 +78,15 @@ func (t *tree) flush() {
 func (t *tree) crash(rng *rand.Rand) {
 	late := map[string]bool{}
 	for _, r := range t.pending {
-		if !late[r.dir] && rng.IntN(2) == 0 {
+		if t.grain.Tears && t.oneSector(r.dir) {
+			t.tear(r, rng)
+		} else if !late[r.dir] && rng.IntN(2) == 0 {
 			assign(t.durable, r.set)
 		} else {
 			late[r.dir] = t.oneSector(r.dir)
 		}
 	}
+	t.spoil(rng)
 	t.pending = nil
 	for _, name := range sorted(t.durable) {
 		t.durable[name].crash(rng)

@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/hal/medium"
 )
 
 // Reseed lets chance begin anew from seed, so that what one cut loses does not depend on the cuts
@@ -45,23 +47,15 @@ func (w *World) SetCache(c Cache) {
 	w.cache = c
 }
 
-// SetSector says how many bytes media and files that are added from now on write whole or not at
-// all: 512, which is what a new machine does, or a multiple of it.
-func (w *World) SetSector(n int64) {
+// SetGrain says what media and files that are added from now on write whole or not at all, and what a cut leaves of
+// the rest. A new machine's are medium.Whole.
+func (w *World) SetGrain(g medium.Grain) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if n <= 0 || n%sector != 0 {
+	if g.Unit <= 0 || g.Unit%sector != 0 || g.Erase%g.Unit != 0 {
 		panic("internal error: simulated sector")
 	}
-	w.grain.Unit = n
-}
-
-// SetTears says whether media and files that are added from now on tear sectors: a cut inside one leaves
-// its beginning new and its end old. A new machine's do not.
-func (w *World) SetTears(tears bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.grain.Tears = tears
+	w.grain = g
 }
 
 // Fork returns a second machine in the same state, with its cache, its chance and its count of
@@ -113,7 +107,7 @@ func (t *tree) fork() *tree {
 		}
 		return out
 	}
-	c := &tree{durable: twin(t.durable), now: twin(t.now), fat: t.fat}
+	c := &tree{durable: twin(t.durable), now: twin(t.now), fat: t.fat, grain: t.grain}
 	for _, r := range t.pending {
 		c.pending = append(c.pending, renaming{r.dir, twin(r.set)})
 	}

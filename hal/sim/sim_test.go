@@ -10,6 +10,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/haltest"
+	"github.com/ratchet-ota/ratchet/hal/medium"
 	"github.com/ratchet-ota/ratchet/hal/sim"
 )
 
@@ -386,7 +387,7 @@ func TestSectors(t *testing.T) {
 	for seed := range uint64(200) {
 		for _, unit := range []int64{512, 4096} {
 			w := sim.New(seed)
-			w.SetSector(unit)
+			w.SetGrain(medium.Grain{Unit: unit})
 			w.AddDisk("b", 1<<16)
 			m := target(t, w)
 			p := hal.AlignedBuffer(4096)
@@ -416,7 +417,7 @@ func TestTears(t *testing.T) {
 		torn := 0
 		for seed := range uint64(200) {
 			w := sim.New(seed)
-			w.SetTears(tears)
+			w.SetGrain(medium.Grain{Unit: 512, Tears: tears})
 			w.AddDisk("/dev/x", 4096)
 			m, err := w.FS().Open("/dev/x", hal.InPlace)
 			if err != nil {

@@ -66,7 +66,7 @@ type World struct {
 	pcg    *rand.PCG // the state of rng
 	rng    *rand.Rand
 	cache  Cache        // what the next cuts lose
-	grain  medium.Grain // of new media, see SetSector and SetTears
+	grain  medium.Grain // of new media, see SetGrain
 	seed   uint64
 	ops    int64
 	trace  []Op
@@ -104,7 +104,7 @@ type life struct{ err error }
 // New makes a machine that is switched on, with no media, an empty file system, and mains power.
 func New(seed uint64) *World {
 	w := &World{
-		seed: seed, grain: medium.Grain{Unit: sector},
+		seed: seed, grain: medium.Whole,
 		disks: map[string]*disk{}, fs: newTree(), locks: map[string]*life{}, vars: map[string]variable{},
 		failAt: map[int64]error{}, start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), quality: hal.TimeSynced,
 		supply: hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true},

@@ -18,6 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/medium"
 	"github.com/ratchet-ota/ratchet/hal/sim"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -105,10 +106,9 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 	d := &Device{W: w, s: s, l: l, p: p, seed: seed, mem: journal.NewMemory().(*journal.Memory),
 		fired: map[string]int{}, Online: true, cuts: cuts, proven: map[string]byte{"A": 1}, read: map[string]int64{},
 		notes: map[int64]string{}, rec: life.Record{Phase: life.Idle}}
-	if l.Sector > 0 {
-		w.SetSector(l.Sector)
+	if l.Medium != (medium.Grain{}) {
+		w.SetGrain(l.Medium)
 	}
-	w.SetTears(l.Tears)
 	for _, dev := range []string{"/dev/a", "/dev/b"} {
 		w.AddDisk(dev, slotSize)
 		if s.Both {

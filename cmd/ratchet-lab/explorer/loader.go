@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -11,6 +12,7 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl/grubenv"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/medium"
 	"github.com/ratchet-ota/ratchet/hal/sim"
 )
 
@@ -23,10 +25,9 @@ type Loader struct {
 	PowerSafe bool
 	// Breaks is the scenario that shows it, where the layout is not power-safe.
 	Breaks string
-	Main   bool  // explored with all scenarios also in the time-boxed mode
-	Sector int64 // bytes that the medium writes whole or not at all
-	Tears  bool  // it may even tear a sector
-	Tries  int   // trial boots that the loader can count
+	Main   bool         // explored with all scenarios also in the time-boxed mode
+	Medium medium.Grain // zero: medium.Whole
+	Tries  int          // trial boots that the loader can count
 
 	uboot *ubootenv.Options
 	grub  *grubenv.Options
@@ -39,9 +40,11 @@ type Loader struct {
 }
 
 const (
-	envSize    = 2048
-	envDisk    = "/dev/mmcblk0boot0"
-	shadowFile = "/state/boot-shadow"
+	envSize = 2048
+	envDisk = "/dev/mmcblk0boot0"
+
+	envDiskSize = 64 << 10
+	shadowFile  = "/state/boot-shadow"
 )
 
 // Loaders are the loaders that the explorer knows, the power-safe ones first.
@@ -69,24 +72,33 @@ func Loaders() []Loader {
 		{Name: "uboot-block", Main: true, Layout: "U-Boot, two copies on a block device, sectors of 512 bytes",
 			PowerSafe: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
 		{Name: "uboot-block-4k", Layout: "U-Boot, two copies on a block device, sectors of 4096 bytes", PowerSafe: true,
-			Tries: 3, Sector: 4096, uboot: block(8192, -8192), disk: envDisk},
+			Tries: 3, Medium: medium.Large, uboot: block(8192, -8192), disk: envDisk},
 		{Name: "uboot-block-torn", Layout: "U-Boot, two copies on a block device that tears sectors", PowerSafe: true,
-			Tears: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
+			Medium: medium.Torn, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
+		{Name: "uboot-block-spoilt",
+			Layout:    "U-Boot, two copies on flash that a cut leaves garbage on, in blocks of 4096 bytes",
+			PowerSafe: true, Medium: medium.Spoiling, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
+		{Name: "uboot-files-spoilt", Layout: "U-Boot, two copies in two files on such flash",
+			PowerSafe: true, Medium: medium.Spoiling, Tries: 3, uboot: files(2)},
 		{Name: "uboot-rauc",
 			Main: true, Layout: "U-Boot with RAUC's script, which counts every boot, two copies in two files",
 			PowerSafe: true, Tries: 3, uboot: rauc, rauc: true},
 		{Name: "grub", Main: true, Layout: "GRUB, all variables in the first sector of grubenv", PowerSafe: true,
 			Tries: 1, grub: &grubenv.Options{}},
 		{Name: "grub-4k", Layout: "GRUB, a medium with sectors of 4096 bytes, variables in all of grubenv",
-			PowerSafe: true, Tries: 1, Sector: 4096, grub: &grubenv.Options{}, files: grubFile(other)},
+			PowerSafe: true, Tries: 1, Medium: medium.Large, grub: &grubenv.Options{}, files: grubFile(other)},
 		{Name: "uboot-one-file", Layout: "U-Boot, one copy in a file", Breaks: "update", Tries: 3, uboot: files(1)},
 		{Name: "uboot-one-block",
 			Layout: "U-Boot, one copy on a block device", Breaks: "update", Tries: 3,
 			uboot: block(8192), disk: envDisk},
+		{Name: "uboot-block-shared", Layout: "U-Boot, two copies that meet in a block of such flash", Breaks: "update",
+			Medium: medium.Spoiling, Tries: 3, uboot: block(7168, 7168+envSize), disk: envDisk},
 		{Name: "grub-two-sectors", Layout: "GRUB, variables reach into the second sector of grubenv", Breaks: "panic",
 			Tries: 1, grub: &grubenv.Options{}, files: grubFile(other)},
-		{Name: "grub-torn", Layout: "GRUB on a medium that tears sectors", Breaks: "sick", Tears: true, Tries: 1,
-			grub: &grubenv.Options{}},
+		{Name: "grub-torn", Layout: "GRUB on a medium that tears sectors", Breaks: "sick", Medium: medium.Torn,
+			Tries: 1, grub: &grubenv.Options{}},
+		{Name: "grub-spoilt", Layout: "GRUB on flash that a cut leaves garbage on", Breaks: "update",
+			Medium: medium.Spoiling, Tries: 1, grub: &grubenv.Options{}},
 		{Name: "grub-rauc", Layout: "GRUB with RAUC's sample, which counts every boot", Breaks: "panic", Tries: 1,
 			grub: &grubenv.Options{CountsConfirmed: true}, rauc: true},
 	}, efiLoaders()...)
@@ -116,7 +128,7 @@ func FindLoader(name string) (Loader, bool) {
 // it, or with blank holds nothing and is disabled.
 func (l Loader) provision(w *sim.World, blank bool) error {
 	if l.disk != "" {
-		w.AddDisk(l.disk, 64<<10)
+		w.AddDisk(l.disk, envDiskSize)
 	}
 	if l.uboot != nil && l.disk == "" {
 		for _, c := range l.uboot.Copies {
@@ -157,6 +169,7 @@ func (l Loader) backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, err
 	slots := []bootctl.Slot{"A", "B"}
 	if l.uboot != nil {
 		o := *l.uboot
+		o.Locate = locate
 		o.Slots, o.Locks, o.Shadow, o.Watchdog = slots, []string{"/run/fw_printenv.lock"}, shadowFile, true
 		// Of the board's maker: so the variables of slots stand in another sector than the CRC.
 		o.Defaults = []string{"BOARD_INFO=" + strings.Repeat("i", 700), "bootcmd=source boot.scr"}
@@ -166,6 +179,15 @@ func (l Loader) backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, err
 	o.Path, o.Slots, o.Locks, o.Shadow, o.Watchdog = grubenvPath, slots, []string{"/run/ratchet/lock/grubenv.lock"},
 		shadowFile, true
 	return grubenv.New(fsys, o)
+}
+
+// locate tells of the device what hal/linux would; of files it tells nothing.
+func locate(path string) (hal.Region, error) {
+	if path != envDisk {
+		return hal.Region{}, fs.ErrNotExist
+	}
+	id := hal.DeviceID{Block: true, Major: 1}
+	return hal.Region{Self: id, On: id, Size: envDiskSize, Unit: medium.Spoiling.Erase}, nil
 }
 
 // boot is one power-on, by the model: the slot whose kernel is started, "" for none. loads tells whether the

@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl/bootmodel"
 	"github.com/ratchet-ota/ratchet/bootctl/sdboot"
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/medium"
 	"github.com/ratchet-ota/ratchet/hal/sim"
 )
 
@@ -36,6 +37,10 @@ func efiLoaders() []Loader {
 			Main: true, Layout: "UEFI's BootOrder and BootNext", PowerSafe: true, Tries: 1, efi: variables{}},
 		{Name: "sdboot-apart", Layout: "systemd-boot counting boots, loader/entries over several sectors",
 			Breaks: "panic", Tries: 3, efi: entries{apart: true}},
+		{Name: "sdboot-torn", Layout: "systemd-boot on a medium that tears sectors", Breaks: "update",
+			Medium: medium.Torn, Tries: 3, efi: entries{}},
+		{Name: "sdboot-spoilt", Layout: "systemd-boot on flash that a cut leaves garbage on", Breaks: "update",
+			Medium: medium.Spoiling, Tries: 3, efi: entries{}},
 	}
 }
 

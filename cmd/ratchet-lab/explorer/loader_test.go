@@ -11,9 +11,12 @@ import (
 // on something that the agent cannot see, its text names it.
 func TestAgentJudgesLayouts(t *testing.T) {
 	unseen := map[string]string{ // what the text names
-		"grub-4k":      "unless the medium writes sectors of 4096 bytes",
-		"grub-torn":    "which the medium must write whole",
-		"sdboot-apart": "loader/entries in one sector", // the names would fit, the folder's sectors are not looked at
+		"grub-4k":       "unless the medium writes sectors of 4096 bytes",
+		"grub-torn":     "which the medium must write whole",
+		"grub-spoilt":   "which the medium must write whole",
+		"sdboot-torn":   "which the medium must write whole",
+		"sdboot-spoilt": "which the medium must write whole",
+		"sdboot-apart":  "loader/entries in one sector", // the names would fit, the folder's sectors are not looked at
 	}
 	for _, l := range explorer.Loaders() {
 		c, err := l.Caps(t.Context())
