@@ -2,6 +2,7 @@ package slots_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"testing"
@@ -37,6 +38,15 @@ func TestCarry(t *testing.T) {
 		if _, _, err := src.Open(t.Context(), off, ""); err == nil {
 			t.Errorf("opened at byte %d", off)
 		}
+	}
+	ctx, end := context.WithCancel(t.Context())
+	body, _, err := src.Open(ctx, 0, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	end()
+	if _, err := io.ReadAll(body); !errors.Is(err, context.Canceled) {
+		t.Errorf("after its end: %v", err)
 	}
 	to := r.open()
 	if _, err := slots.Write(t.Context(), to, img, src, slots.Options{}); err != nil {
