@@ -22,9 +22,10 @@ const maxBody = 64 << 10
 type HTTP struct {
 	Title    string // name of the check, default "http <host>"
 	URL      string
-	Status   int         // default 200
-	Contains string      // "" leaves the body unread
-	TLS      *tls.Config // nil: the system's roots
+	Status   int    // default 200
+	Contains string // "" leaves the body unread
+	// TLS is asked at each connection; nil: the system's roots as crypto/x509 reads them, once.
+	TLS func() (*tls.Config, error)
 }
 
 // Name is the check's name.
@@ -45,9 +46,15 @@ func (h HTTP) Run(ctx context.Context) error {
 		return fmt.Errorf("cannot ask %s: not an address", transport.Shown(h.URL))
 	}
 	req.Header.Set("User-Agent", "ratchet-health")
+	var config *tls.Config
+	if h.TLS != nil {
+		if config, err = h.TLS(); err != nil {
+			return err
+		}
+	}
 	t := &http.Transport{
 		DisableKeepAlives:      true,
-		TLSClientConfig:        h.TLS,
+		TLSClientConfig:        config,
 		MaxResponseHeaderBytes: maxBody,
 	}
 	defer t.CloseIdleConnections()

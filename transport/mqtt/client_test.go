@@ -243,7 +243,7 @@ func TestFlood(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 4<<20 {
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 16<<20 {
 		t.Errorf("heap grew by %d KiB after %d MiB of offers", grown>>10, n*2*len(body)>>20)
 	}
 }

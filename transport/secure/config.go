@@ -2,7 +2,8 @@
 // allowed, and the handshake on a machine whose clock was never set. The device, the desk and the lab
 // build their configurations here and nowhere else, so that a rule holds for all.
 //
-// Nothing is kept here; keys and certificates are read when they are needed.
+// Keys and certificates are read when they are needed; kept are only the system's authorities, until a file of
+// theirs changes.
 package secure
 
 import (
@@ -47,10 +48,10 @@ func config(ca *x509.CertPool, pair *tls.Certificate) *tls.Config {
 	return c
 }
 
-// Authorities reads the authorities; nil, the system's, where none are named.
+// Authorities reads the authorities; the system's where none are named.
 func (f Files) Authorities() (*x509.CertPool, error) {
 	if f.CA == "" {
-		return nil, nil
+		return systemAuthorities(), nil
 	}
 	b, err := readPEM(f.CA)
 	if err != nil {

@@ -2,8 +2,10 @@ package secure_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/transport/secure"
@@ -84,4 +86,56 @@ func TestByteOrderMark(t *testing.T) {
 	if _, err := f.Config(); err != nil {
 		t.Error(err)
 	}
+}
+
+// The system's authorities are looked for again: a bundle that is mounted late, or changed, counts without a restart,
+// and one that is being written does not take the old one away.
+func TestSystemAuthorities(t *testing.T) {
+	dir, other := pemFiles(t), pemFiles(t)
+	bundle := filepath.Join(t.TempDir(), "bundle.pem")
+	t.Setenv("SSL_CERT_FILE", bundle)
+	t.Setenv("SSL_CERT_DIR", filepath.Join(dir, "none"))
+	read := func(path string) []byte {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	one, two := read(filepath.Join(dir, "ca.pem")), read(filepath.Join(other, "ca.pem"))
+	pool := func(pems ...[]byte) *x509.CertPool {
+		p := x509.NewCertPool()
+		for _, b := range pems {
+			p.AppendCertsFromPEM(b)
+		}
+		return p
+	}
+	live := secure.Files{}.Live()
+	trusts := func(when string, want *x509.CertPool) {
+		t.Helper()
+		if c, err := live.Config(); err != nil || !c.RootCAs.Equal(want) {
+			t.Errorf("%s: others are trusted, %v", when, err)
+		}
+	}
+	write := func(b []byte) {
+		if err := os.WriteFile(bundle, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What another test has read stays in use until there is one.
+	write(one)
+	trusts("with a bundle that came late", pool(one))
+	write(append(slices.Clone(one), two...))
+	trusts("with one more", pool(one, two))
+	write(one[:40])
+	trusts("while it is written", pool(one, two))
+	write(two)
+	trusts("with another one", pool(two))
+	if err := os.Mkdir(filepath.Join(dir, "none"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "none", "a.pem"), one, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	trusts("with a folder of more", pool(one, two))
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // Options wires the parts of the device that the configuration describes. What the device boots by must be
@@ -139,7 +140,8 @@ func healthPlan(c *config.Config, online func() (bool, time.Time)) (health.Plan,
 		}
 	}
 	for i, x := range h.HTTP {
-		check := health.HTTP{Title: x.Name, URL: x.URL, Status: x.Status, Contains: x.Contains}
+		check := health.HTTP{Title: x.Name, URL: x.URL, Status: x.Status, Contains: x.Contains,
+			TLS: secure.Files{}.Config}
 		if err := add(check, "health.http.%d.name", i); err != nil {
 			return p, err
 		}
