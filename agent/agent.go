@@ -99,8 +99,8 @@ func New(o Options) (*Agent, error) {
 		},
 		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online,
 		Signer: o.Signer, Counter: a.counterNow, Seen: a.seen, Store: a.st, View: a.view, Intake: a.in,
-		Problems: o.Problems,
-		Ask:      a.ask, Adopt: a.adopt, End: a.end, Quarantined: a.q.Find})
+		Problems: o.Problems, Reset: o.Reset,
+		Ask: a.ask, Adopt: a.adopt, End: a.end, Quarantined: a.q.Find})
 	return a, nil
 }
 
@@ -167,6 +167,16 @@ func (a *Agent) Console() *console.Console { return a.console }
 func (a *Agent) AtRest() bool {
 	s := a.view.Snapshot()
 	return s.Phase == life.Idle || len(s.Safe) > 0 || s.Running == ""
+}
+
+// reset is why this boot began, as the machine of an update's life has it.
+func (a *Agent) reset() life.Reset {
+	c := a.o.Reset
+	r := life.Reset{Power: c.Is() == hal.ResetPowerOn, Panics: life.Panics(c.Panics)}
+	if c.Is() != hal.ResetUnknown {
+		r.Says = c.String()
+	}
+	return r
 }
 
 // Look has what Options.Problems says told to whoever follows this device. It may be called from any goroutine.

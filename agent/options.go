@@ -48,6 +48,7 @@ type Options struct {
 	Stepped  <-chan struct{}       // gets a value when the clock or its zone was set; nil: nobody tells
 	Zone     func() *time.Location // of windows that name none, asked at each decision; nil: UTC
 	Identity hal.Identity
+	Reset    hal.ResetCause // why this boot began; zero: not known
 
 	Journal     journal.Store // nil: none could be opened; see Safe
 	JournalLost reason.Reason // why a journal that was there is gone; "" when it is whole

@@ -374,7 +374,7 @@ func (r *rig) story() []string {
 		var d []string
 		for _, k := range []string{"result", "why", "trial-boot", "armed", "resumed-from", "read-back", "confirmed",
 			"origin", "lifted-sequence-below-floor", "sequence-below-floor", "slot-incomplete", "carries",
-			"carried-from", "not-recorded-before"} {
+			"carried-from", "not-recorded-before", "reset", "not-counted", "panic"} {
 			if v := rec.Detail[k]; v != "" {
 				d = append(d, k+"="+v)
 			}

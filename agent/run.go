@@ -250,7 +250,7 @@ func (a *Agent) start(ctx context.Context) life.Event {
 			a.fail("cannot mark the device as provisioned", err)
 		}
 	}
-	e := life.Started{Moment: a.moment(), Lost: why}
+	e := life.Started{Moment: a.moment(), Lost: why, Reset: a.reset()}
 	if behind {
 		e.Lost = reason.None // what is older is there
 	}

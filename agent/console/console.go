@@ -38,6 +38,7 @@ type Options struct {
 	Seen    func() (evidence.Head, error) // how far records may leave the device; it is durable when it returns
 	Store   *store.Store
 	View    *view.View
+	Reset   hal.ResetCause // why this boot began
 	// Problems are what is missing or cannot be used now; from any goroutine
 	Problems func() []string
 	Intake   *intake.Intake // only within Ask

@@ -58,6 +58,8 @@ func (c *Console) Status(ctx context.Context) control.Status {
 	} else if t := c.o.View.Trouble(); t != nil && t.Journal {
 		st.Journal.Error = t.Text
 	}
+	st.Reset = control.ResetStatus{Cause: string(c.o.Reset.Is()), Source: c.o.Reset.Source,
+		Panics: c.o.Reset.Panics.Count}
 	st.Problems = c.o.Problems()
 	st.Advice = c.advice(s, st)
 	return st

@@ -38,6 +38,7 @@ type Status struct {
 	Evidence EvidenceStatus `json:"evidence"`
 	Journal  JournalStatus  `json:"journal"`
 	Time     TimeStatus     `json:"time"`
+	Reset    ResetStatus    `json:"reset"`
 	Problems []string       `json:"problems,omitempty"` // what is missing or cannot be used now, in words
 	Advice   []string       `json:"advice,omitempty"`   // what to do now, most urgent first
 }
@@ -205,6 +206,13 @@ type TimeStatus struct {
 	Wall          time.Time `json:"wall"`           // as the clock shows it, whatever it is worth
 	Quality       string    `json:"quality"`        // "synced", "local" or "unknown"
 	UptimeSeconds int64     `json:"uptime_seconds"` // CLOCK_BOOTTIME
+}
+
+// ResetStatus is why the present boot began.
+type ResetStatus struct {
+	Cause  string `json:"cause"`            // "power-on", "watchdog", "panic", "software" or "unknown"
+	Source string `json:"source,omitempty"` // who says so, and in which words
+	Panics int    `json:"panics,omitempty"` // records of kernel panics that the machine holds
 }
 
 // Slots is the result of VerbSlots.

@@ -8,11 +8,12 @@ type Budget struct {
 	Digest string `cbor:"1,keyasint"` // of the manifest
 
 	// Of one attempt: they begin at zero when the update begins.
-	Boots    int `cbor:"2,keyasint,omitempty"` // trial boots, the present one included
-	Rewrites int `cbor:"3,keyasint,omitempty"` // times that writing began again from zero
-	Arms     int `cbor:"4,keyasint,omitempty"` // times that it was armed
-	Untried  int `cbor:"5,keyasint,omitempty"` // times that the loader ignored the armed slot
-	Reboots  int `cbor:"6,keyasint,omitempty"` // reboots asked for in the present phase
+	Boots    int `cbor:"2,keyasint,omitempty"`  // trial boots, the present one included
+	Rewrites int `cbor:"3,keyasint,omitempty"`  // times that writing began again from zero
+	Arms     int `cbor:"4,keyasint,omitempty"`  // times that it was armed
+	Untried  int `cbor:"5,keyasint,omitempty"`  // times that the loader ignored the armed slot
+	Reboots  int `cbor:"6,keyasint,omitempty"`  // reboots asked for in the present phase
+	Cuts     int `cbor:"13,keyasint,omitempty"` // trial boots that a loss of power ended: they are not in Boots
 
 	// Of the update, over all attempts: they go when its offer goes.
 	Failures int  `cbor:"7,keyasint,omitempty"`  // attempts that failed for causes outside the image
@@ -21,6 +22,7 @@ type Budget struct {
 	Reverts  int  `cbor:"10,keyasint,omitempty"` // times that it was armed and left again
 	Broker   bool `cbor:"11,keyasint,omitempty"` // its trial failed for want of the broker: wait for that first
 	Whole    bool `cbor:"12,keyasint,omitempty"` // it was written and read back before: armed again as it is
+	Excused  int  `cbor:"14,keyasint,omitempty"` // trial boots that a loss of power ended, of all attempts
 }
 
 // Counter names one counter of a budget.
@@ -37,6 +39,8 @@ const (
 	Costly
 	Fell
 	Reverts
+	Cuts
+	Excused
 )
 
 // Limits are the figures of a device that limits depend on.
@@ -71,6 +75,8 @@ var rules = [...]Rule{
 	Costly:   {Costly, "costly failures", times(-1), "the back-off is eight times as long each time, up to a day"},
 	Fell:     {Fell, "falls back", times(1), "the image is to blame: quarantine"},
 	Reverts:  {Reverts, "attempts left after arming", times(-1), "as costly failures"},
+	Cuts:     {Cuts, "trial boots that the power ended, of one attempt", times(-1), "the loader's tries bound them"},
+	Excused:  {Excused, "trial boots that the power ended, of all attempts", times(mostExcused), "they count as any"},
 }
 
 // Rules lists the rule of every counter.
@@ -96,6 +102,10 @@ func (b *Budget) counter(c Counter) *int {
 		return &b.Fell
 	case Reverts:
 		return &b.Reverts
+	case Cuts:
+		return &b.Cuts
+	case Excused:
+		return &b.Excused
 	}
 	panic("internal error: no such counter")
 }
@@ -120,9 +130,16 @@ func (b Budget) Over(c Counter, l Limits) bool {
 
 // attempt is the budget with which another attempt begins.
 func (b Budget) attempt() Budget {
-	b.Boots, b.Rewrites, b.Arms, b.Untried, b.Reboots = 0, 0, 0, 0, 0
+	b.Boots, b.Rewrites, b.Arms, b.Untried, b.Reboots, b.Cuts = 0, 0, 0, 0, 0, 0
 	return b
 }
+
+// mostExcused: a bad image can look like a loss of power, when it draws so much that the supply breaks down, or hangs
+// until a person pulls the plug. So this many starts cost no more than outages: with three tries two whole attempts
+// and a part of the third, at least a minute and then eight minutes apart. A site that takes the power away eight
+// times, each time within the minutes of a trial, cannot prove an image anyway; what is quarantined then is given
+// back, as ever.
+const mostExcused = 8
 
 // Times that are no budget of an update: how long a device waits between two looks at something.
 const (

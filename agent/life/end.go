@@ -92,9 +92,11 @@ func (t *turn) again(b Budget, why reason.Reason, said string) {
 }
 
 // back begins the way back to the other slot.
-func (t *turn) back(why reason.Reason, text string) {
+func (t *turn) back(why reason.Reason, text string) { t.goBackFor(why, detail("why", text)) }
+
+func (t *turn) goBackFor(why reason.Reason, d map[string]string) {
 	t.Rec.Ext.Cause = why
-	t.move(Reverting, why, evidence.Event{Detail: detail("why", text)})
+	t.move(Reverting, why, evidence.Event{Detail: d})
 }
 
 // charge counts in the budget of the update in progress; false when that is used up.

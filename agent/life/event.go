@@ -158,7 +158,24 @@ type Started struct {
 	Boot   bootctl.State
 	BootOK bool
 	Lost   reason.Reason // why a journal that was there is gone, "" when it is whole
+	Reset  Reset         // why this boot began
 }
+
+// Reset is why the machine was started, as far as it can tell.
+type Reset struct {
+	Power  bool   // the power had gone: something says so, and nothing says anything else
+	Says   string // for people, "" when nothing is known
+	Panics Panics
+}
+
+// Panics are the records of kernel panics that the machine holds.
+type Panics struct {
+	Count  int   `cbor:"1,keyasint,omitempty"`
+	Newest int64 `cbor:"2,keyasint,omitempty"` // when the newest was written, by whatever clock there was
+}
+
+// since tells whether there is a record that was not there before. Some clocks begin at 1970 in each boot.
+func (p Panics) since(before Panics) bool { return p.Count > before.Count || p.Newest > before.Newest }
 
 func (Started) on() On { return OnStarted }
 

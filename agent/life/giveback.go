@@ -7,10 +7,10 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
-// No loader and no record can tell several power cuts in the trial boots of a good image from an image that
-// resets the machine early. Such an image is quarantined, and given back when the old system has been well
-// for Device.GiveBack; twice as long the second time, and so on. After mostGivenBack times only a person
-// gives it back: an image that is truly bad costs a bounded number of trials.
+// Where the machine does not tell why it was started (see excuse.go), no loader and no record can tell several power
+// cuts in the trial boots of a good image from an image that resets the machine early. Such an image is quarantined,
+// and given back when the old system has been well for Device.GiveBack; twice as long the second time, and so on.
+// After mostGivenBack times only a person gives it back: an image that is truly bad costs a bounded number of trials.
 const mostGivenBack = 3
 
 // MayBePower tells whether an image that was quarantined for this cause may have met power cuts.

@@ -266,7 +266,7 @@ func toArming(t *turn) {
 		t.give(reason.ArmNotLanded, "it was armed as often as is allowed", true)
 		return
 	}
-	t.Rec.Ext.Tries = t.tries()
+	t.Rec.Ext.Tries, t.Rec.Ext.Panics = t.tries(), t.Found.Reset.Panics
 	t.move(Arming, reason.None, evidence.Event{})
 }
 

@@ -32,6 +32,7 @@ type View struct {
 	Self       bootctl.SlotState // the running slot
 	Fallback   bootctl.SlotState // the slot that is not the target
 	MaxBoots   int               // trial boots that are allowed
+	Power      bool              // this boot began when the power came back, and no panic is on record since the arming
 }
 
 // Resume is how to go on after a start: take up the phase To. It never acts on a slot itself.
@@ -43,6 +44,7 @@ type Resume struct {
 	Began bool // a trial begins that no record announced: synthetic
 	Ended bool // the update is over; Cause says how
 	Redo  bool // a trial was armed and never tried: Untried is charged
+	Cut   bool // a loss of power ended the last boot of the target: Cuts and Excused are charged
 	Same  bool // take up the recorded phase where it was
 }
 
@@ -64,13 +66,13 @@ func Reconcile(v View) Resume {
 	case Preparing, Writing, Checking, Ready:
 		return reconcileBeforeArm(v)
 	case Arming:
-		return reconcileArming(v)
+		return excuse(v, reconcileArming(v))
 	case Rebooting:
-		return reconcileRebooting(v)
+		return excuse(v, reconcileRebooting(v))
 	case Trial:
-		return reconcileTrial(v)
+		return excuse(v, reconcileTrial(v))
 	case Confirming, Sealing:
-		return reconcileConfirmed(v)
+		return excuse(v, reconcileConfirmed(v))
 	case Reverting:
 		return Resume{To: Reverting, Same: true, Cause: v.Record.Ext.Cause}
 	default: // Idle
@@ -168,7 +170,7 @@ func reconcileTrial(v View) Resume {
 		return Resume{To: Reverting, Cause: reason.FellBack}
 	case v.SameBoot:
 		return Resume{To: Trial, Same: true}
-	case v.Budget.Boots >= v.MaxBoots && !(v.BootValid && v.Target.Confirmed):
+	case v.Budget.Boots >= v.MaxBoots && !v.cut() && !(v.BootValid && v.Target.Confirmed):
 		return Resume{To: Reverting, Cause: reason.TrialBootsExhausted}
 	default:
 		return Resume{To: Trial, Count: true}

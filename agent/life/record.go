@@ -44,6 +44,7 @@ type Ext struct {
 	Arms       int           `cbor:"15,keyasint,omitempty"` // Budget.Arms
 	Version    string        `cbor:"16,keyasint,omitempty"` // that the manifest gives its content, for people
 	Budgets    []Budget      `cbor:"17,keyasint,omitempty"` // of the update in progress, and of the offer that waits
+	Panics     Panics        `cbor:"18,keyasint,omitzero"`  // that there were when it was armed
 }
 
 // SlotImage is one component's image in a slot.

@@ -9,6 +9,8 @@ import (
 // view is what Reconcile looks at: what is stored, and what the start found.
 func (s *State) view() View {
 	v := View{HaveRecord: s.Have || s.Frozen, Record: s.Rec, Budget: s.Budget, MaxBoots: s.Dev.MaxBoots}
+	// Without a boot id each start looks like another boot.
+	v.Power = s.Found.Reset.Power && s.BootID != "" && !s.Found.Reset.Panics.since(s.Rec.Ext.Panics)
 	v.SameBoot = s.Rec.Ext.BootID != "" && s.Rec.Ext.BootID == s.BootID
 	if s.Run != "" {
 		v.Running, v.Runs = s.Run, RunsOther
@@ -52,7 +54,7 @@ func started(t *turn) {
 	if e.Proof != "" {
 		d["why"] = e.Proof
 	}
-	t.note(evidence.Event{Kind: evidence.KindStart, Slot: string(e.Run), Reason: t.Hold, Detail: d})
+	t.note(evidence.Event{Kind: evidence.KindStart, Slot: string(e.Run), Reason: t.Hold, Detail: t.resetDetail(d)})
 	if len(t.Safe) > 0 {
 		t.note(evidence.Event{Kind: evidence.KindSafeMode, Reason: reason.BootSafeMode,
 			Detail: detail("why", t.Safe[0])})
@@ -84,10 +86,13 @@ func resumed(t *turn) {
 	case r.Began:
 		t.synthetic(r.Cause)
 	case r.Count:
-		t.countBoot()
+		t.countBoot(r.Cut)
 	case r.Same, r.To == Idle:
 	case r.To == Reverting:
-		t.back(r.Cause, found)
+		if r.Cut {
+			t.chargeCut()
+		}
+		t.goBackFor(r.Cause, t.resetDetail(detail("why", found)))
 	default:
 		if r.Redo {
 			t.charge(Untried)
@@ -124,7 +129,8 @@ func (t *turn) synthetic(why reason.Reason) {
 	from, key := t.Rec, syntheticKey(t.Run)
 	n := 1 + t.Tally.boots(key)
 	t.quar(Count{key, n})
-	t.Rec = Record{Phase: Trial, Target: t.Run, Ext: Ext{Synthetic: true, Began: t.now()}}
+	t.Rec = Record{Phase: Trial, Target: t.Run, Ext: Ext{Synthetic: true, Began: t.now(),
+		Panics: t.Found.Reset.Panics}}
 	t.Budget = Budget{Boots: n}
 	t.Tending = false
 	t.become(from, why, evidence.Event{Kind: evidence.KindBoot, Detail: detail("trial", "synthetic")})
@@ -136,20 +142,26 @@ func syntheticKey(s bootctl.Slot) string { return "synthetic:" + string(s) }
 //
 // Crash: before the file -> this boot is not counted by us, but the loader's own counter was
 // decremented; between file and record -> the higher of the two counts.
-func (t *turn) countBoot() {
+func (t *turn) countBoot(cut bool) {
 	key := t.Rec.Digest
 	if t.Rec.Ext.Synthetic {
 		key = syntheticKey(t.Rec.Target)
 	}
 	t.Budget.Boots = max(t.Budget.Boots, t.Tally.boots(key))
+	d := detail()
+	if cut {
+		t.chargeCut()
+		d = t.resetDetail(detail("not-counted", itoa(t.Budget.Cuts)))
+	}
 	if !t.charge(Boots) {
-		t.back(reason.TrialBootsExhausted, "found at start")
+		t.goBackFor(reason.TrialBootsExhausted, t.resetDetail(detail("why", "found at start")))
 		return
 	}
 	n := t.Budget.Boots
 	t.quar(Count{key, n})
 	t.Rec.Ext.Began = t.now()
-	t.move(Trial, reason.None, evidence.Event{Kind: evidence.KindBoot, Detail: detail("trial-boot", itoa(n))})
+	d["trial-boot"] = itoa(n)
+	t.move(Trial, reason.None, evidence.Event{Kind: evidence.KindBoot, Detail: d})
 }
 
 // notTaken: what could not be made durable was not done. It is tried again, later and later: it may

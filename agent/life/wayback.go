@@ -27,6 +27,10 @@ func (t *turn) reverted(disablePending bool) {
 	if t.Rec.Ext.Revert && cause != reason.OperatorRevert {
 		e.result = "failed" // the operator's way back was tried, and the device is where it was
 	}
+	if t.Rec.Ext.BootID == t.BootID && (cause == reason.PowerLost || cause == reason.FellBack ||
+		cause == reason.TrialBootsExhausted) {
+		e.detail = t.Found.Reset.Says
+	}
 	if disablePending {
 		e.pending = reason.DisablePending
 	}

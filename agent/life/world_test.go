@@ -315,7 +315,7 @@ func (w *world) commit(next *life.State, eff life.Effects) bool {
 		}
 	}
 	for c, b := range map[life.Counter]int{life.Boots: 4, life.Rewrites: 1, life.Arms: 3, life.Untried: 1,
-		life.Reboots: 7, life.Fell: 2} {
+		life.Reboots: 7, life.Fell: 2, life.Excused: 8} {
 		if n := counter(next.Budget, c); n > b {
 			w.wrong("I8: counter %d is %d", c, n)
 		}
@@ -324,7 +324,8 @@ func (w *world) commit(next *life.State, eff life.Effects) bool {
 }
 
 func counter(b life.Budget, c life.Counter) int {
-	return []int{b.Boots, b.Rewrites, b.Arms, b.Untried, b.Reboots, b.Failures, b.Costly, b.Fell, b.Reverts}[c]
+	return []int{b.Boots, b.Rewrites, b.Arms, b.Untried, b.Reboots, b.Failures, b.Costly, b.Fell, b.Reverts, b.Cuts,
+		b.Excused}[c]
 }
 
 // offer is what the broker's retained offer is to this device.

@@ -78,6 +78,11 @@ var causes = map[Reason]Info{
 		Says:   "The bootloader tried the new system and went back to the old one.",
 		Advice: "Watch the new system boot on a serial console, and correct the image.",
 	},
+	PowerLost: {
+		Says: "The power went in the trial boots of the new system, before it could be proven.",
+		Advice: "See to the power supply. The update is tried again; where the supply holds for the old system only, " +
+			"the new one may draw too much.",
+	},
 	NeverTried: {
 		Says:   "The new system was armed, but never booted.",
 		Advice: "Check that the bootloader's script and the configured backend belong together.",

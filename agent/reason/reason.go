@@ -102,6 +102,7 @@ const (
 	HealthUnreachable   Reason = "health-unreachable"
 	TrialBootsExhausted Reason = "trial-boots-exhausted"
 	FellBack            Reason = "fell-back"
+	PowerLost           Reason = "power-lost"
 	NeverTried          Reason = "never-tried"
 	ArmNotLanded        Reason = "arm-not-landed"
 	RebootFailed        Reason = "reboot-failed"

@@ -72,7 +72,7 @@ func (w *World) fork() *World {
 	c := &World{
 		pcg: &pcg, rng: rand.New(&pcg), cache: w.cache, grain: w.grain, seed: w.seed,
 		ops: w.ops, trace: slices.Clip(w.trace), cutAt: w.cutAt, mode: w.mode, failAt: maps.Clone(w.failAt),
-		down: w.down, cause: w.cause, life: &life{}, boots: w.boots,
+		down: w.down, cause: w.cause, life: &life{}, boots: w.boots, reset: w.reset,
 		disks: map[string]*disk{}, locks: map[string]*life{}, vars: maps.Clone(w.vars),
 		now: w.now, booted: w.booted, start: w.start, quality: w.quality,
 		running: w.running, marker: w.marker, count: w.count, noCounter: w.noCounter,

@@ -79,6 +79,7 @@ type World struct {
 	watcher func(fork func() *World) // before each operation, see Watch
 	life    *life                    // of the process that runs now
 	boots   int
+	reset   hal.ResetKind // why the present boot began
 
 	disks map[string]*disk
 	fs    *tree
@@ -108,7 +109,7 @@ func New(seed uint64) *World {
 		disks: map[string]*disk{}, fs: newTree(), locks: map[string]*life{}, vars: map[string]variable{},
 		failAt: map[int64]error{}, start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC), quality: hal.TimeSynced,
 		supply: hal.Supply{Battery: -1, BatteryMWh: -1, Mains: true, Known: true},
-		life:   &life{}, boots: 1,
+		life:   &life{}, boots: 1, reset: hal.ResetPowerOn,
 	}
 	w.reseed(seed)
 	return w
@@ -165,10 +166,21 @@ func (w *World) PowerOn() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cut("cut")
+	w.reset = hal.ResetPowerOn
+	if w.cause == "watchdog" {
+		w.reset = hal.ResetWatchdog
+	}
 	w.down, w.cause = false, ""
 	w.life = &life{}
 	w.boots++
 	w.booted = w.now
+}
+
+// Reset is why the present boot began: a power cut, the watchdog, or software (Restart).
+func (w *World) Reset() hal.ResetCause {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return hal.ResetCause{Kind: w.reset, Source: "the simulator says so"}
 }
 
 // Restart is an orderly reboot: everything written becomes durable, then the machine boots anew.
@@ -180,7 +192,7 @@ func (w *World) Restart() {
 	}
 	at := w.cutAt
 	w.cut("cut")
-	w.down, w.cause = false, ""
+	w.down, w.cause, w.reset = false, "", hal.ResetSoftware
 	w.cutAt = at // an order to cut the power in a later boot stands
 	w.life = &life{}
 	w.boots++

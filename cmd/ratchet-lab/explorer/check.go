@@ -157,7 +157,7 @@ func (d *Device) checkEnd(n byte) {
 // blamedTwice is the known limit of loaders that count one try: a cut in the only trial boot looks like a
 // crash of the image, and the second time the image is blamed.
 func (d *Device) blamedTwice() bool {
-	return d.l.Tries == 1 && len(d.cuts) > 1 && !d.faulty() &&
+	return d.l.Tries == 1 && len(d.cuts) > 1 && !d.faulty() && !d.tellsAll() &&
 		(d.outcome().Reason == reason.FellBack || d.outcome().Reason == reason.TrialBootsExhausted)
 }
 
@@ -167,7 +167,7 @@ func (d *Device) excused(why reason.Reason) bool {
 	if d.ghosts.excuse(why) {
 		return true
 	}
-	return d.l.Tries == 1 && len(d.cuts) > 0 && why == reason.TrialBootsExhausted ||
+	return d.l.Tries == 1 && len(d.cuts) > 0 && !d.tellsAll() && why == reason.TrialBootsExhausted ||
 		why == reason.Quarantined && d.blamedTwice()
 }
 

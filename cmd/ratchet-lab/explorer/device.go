@@ -245,6 +245,9 @@ func (d *Device) options() (agent.Options, error) {
 		Health: health.Plan{Checks: []health.Check{service{d}}, Soak: 10 * time.Second, Deadline: time.Minute,
 			Interval: 5 * time.Second},
 		Log: slog.New(slog.DiscardHandler)}
+	if d.s.Tells {
+		o.Reset = d.W.Reset()
+	}
 	if d.s.Broker {
 		o.Health.Checks = append(o.Health.Checks, &health.Broker{Online: o.Online})
 	}

@@ -35,10 +35,14 @@ func (d *Device) afterCut() ghosts {
 	if tried {
 		g.Trials = min(g.Trials+1, maxGhosts)
 	}
-	g.Worn = g.Worn || g.Trials >= d.l.Tries
+	g.Worn = g.Worn || g.Trials >= d.l.Tries && !d.tellsAll()
 	g.Spent = g.Spent || g.Arms >= maxGhosts
 	return g
 }
+
+// tellsAll: the old system learns why each boot of the target ended. With more tries than one it learns it of those
+// that an agent saw, and of the last.
+func (d *Device) tellsAll() bool { return d.s.Tells && d.l.Tries == 1 }
 
 // enter begins a new attempt.
 func (g *ghosts) enter(phase life.Phase) {

@@ -31,6 +31,7 @@ type Scenario struct {
 	Carries   bool   // with Both: releases leave boot out, so that each image of rootfs goes with the first of boot
 	Rooted    bool   // the device has a trust root, and follows the plan and the pulse of fleet.go
 	Broker    bool   // the broker is one of the health checks
+	Tells     bool   // the machine tells whether the power had gone
 
 	Setup   func(*Device)
 	Options func(*Device, *agent.Options)

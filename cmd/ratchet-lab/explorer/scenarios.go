@@ -64,6 +64,9 @@ func goodScenarios() []Scenario {
 	return []Scenario{
 		{Name: "update", Says: "a healthy image is installed and confirmed", Bricks: []int{7, 13}, Deep: true,
 			Quick: true, Offers: offer2, Ends: updated},
+		{Name: "told-cuts", Says: "the machine tells of each loss of power: none in a trial is taken for a bad image",
+			Tells: true, Deep: true, Offers: offer2,
+			Ends: append([]End{{Image: 1, Result: "reverted", Reason: reason.PowerLost, Cut: true}}, updated...)},
 		{Name: "first-update",
 			Says: "the same, into a slot that was never written", Blank: true, Offers: offer2, Ends: updated},
 		{Name: "two-updates", Says: "one update after the other, into one slot and back into the other", Deep: true,
@@ -154,6 +157,12 @@ func badScenarios() []Scenario {
 			Bricks: []int{6}, Offers: offer2, Unloads: []byte{2},
 			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted},
 				{Image: 1, Result: "reverted", Reason: reason.FellBack}},
+			Blames: sickBlames},
+		{Name: "told-panic", Says: "the same, on a machine that tells of each loss of power: the image is to blame",
+			Tells: true, Offers: offer2, Dies: []byte{2},
+			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted},
+				{Image: 1, Result: "reverted", Reason: reason.FellBack},
+				{Image: 1, Result: "reverted", Reason: reason.PowerLost, Cut: true}},
 			Blames: sickBlames},
 		{Name: "sick-then-fixed", Says: "after a sick image its correction is published", Sick: []byte{2},
 			OffersNow: func(d *Device) []Release {

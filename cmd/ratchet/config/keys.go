@@ -102,6 +102,10 @@ type Boot struct {
 	// bool (default false): A statement about the board: its bootloader arms a watchdog. Not for `hook`, which says
 	// so itself.
 	Watchdog bool `toml:"loader-watchdog"`
+	// path (default what bootloader and kernel say): A file in which the board says why it was started last. Its first
+	// word is `power-on`, `watchdog`, `panic`, `software` or `unknown`; what follows is shown. The power cuts of a
+	// trial are told from a bad image by it.
+	ResetCause string `toml:"reset-cause-file"`
 	// path (default `/etc/fw_env.config`): For `u-boot`: describes the environment's copies. Not read when `copies`
 	// is set.
 	FwEnvConfig string `toml:"fw-env-config"`

@@ -61,9 +61,29 @@ func Status(s control.Status, width int) string {
 	p.line("Trusts", trustLine(s.Trust))
 	p.line("Journal", journalLine(s.Journal))
 	p.line("Clock", clockLine(s.Time))
+	p.line("Started", resetLine(s.Reset))
 	p.line("Agent", screen.Plain(s.Agent))
 	todo(&p, s)
 	return p.b.String()
+}
+
+// resetLine is why the machine was started; nothing where nobody says.
+func resetLine(r control.ResetStatus) string {
+	text := map[string]string{"power-on": "when the power came back", "watchdog": "by the watchdog",
+		"panic": "after a kernel panic", "software": "by software"}[r.Cause]
+	switch {
+	case r.Source == "" && r.Panics == 0:
+		return ""
+	case text == "":
+		text = "it is not known why"
+	}
+	if r.Source != "" {
+		text += " (" + screen.Plain(r.Source) + ")"
+	}
+	if r.Panics > 0 {
+		text += fmt.Sprintf("; records of kernel panics: %d", r.Panics)
+	}
+	return text
 }
 
 // blind tells whether the daemon knows nothing of the device, for want of a configuration.
