@@ -204,6 +204,7 @@ type Identity interface {
 	Root() (DeviceID, error)
 	// Marker is the boot name of the slot that the bootloader says it booted, "" when it says nothing.
 	Marker() (string, error)
-	// BootID differs from boot to boot (/proc/sys/kernel/random/boot_id).
+	// BootID differs from boot to boot, and is the same as long as one lasts. An error where neither can be
+	// known: each start is taken for another boot then.
 	BootID() (string, error)
 }

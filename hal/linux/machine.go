@@ -3,7 +3,6 @@
 package linux
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -63,6 +62,9 @@ type Identity struct {
 	// initramfs: for roots whose mount does not tell the device (overlay, btrfs, dm-verity).
 	RootFile   string
 	BootIDPath string // /proc/sys/kernel/random/boot_id
+	// MarkDir is a folder of our own that a boot finds empty (below /run): what tells two boots apart whose kernel's id
+	// is the same, or missing, is kept in it. It is made when it is not there. "": the kernel's id alone.
+	MarkDir string
 }
 
 var _ hal.Identity = Identity{}
@@ -139,19 +141,6 @@ func parameter(line, key string) (string, error) {
 		value = v
 	}
 	return value, nil
-}
-
-// BootID implements hal.Identity.
-func (i Identity) BootID() (string, error) {
-	b, err := readSmall(orDefault(i.BootIDPath, "/proc/sys/kernel/random/boot_id"))
-	if err != nil {
-		return "", fmt.Errorf("cannot read the boot id: %w", err)
-	}
-	id := strings.TrimSpace(b)
-	if id == "" {
-		return "", errors.New("cannot read the boot id: it is empty")
-	}
-	return id, nil
 }
 
 // readSmall reads a file of at most 64 KiB: /proc and /sys show no size, so that hal.ReadFile,

@@ -75,7 +75,7 @@ func (w *World) fork() *World {
 		down: w.down, cause: w.cause, life: &life{}, boots: w.boots, reset: w.reset,
 		disks: map[string]*disk{}, locks: map[string]*life{}, vars: maps.Clone(w.vars),
 		now: w.now, booted: w.booted, start: w.start, quality: w.quality,
-		running: w.running, marker: w.marker, count: w.count, noCounter: w.noCounter,
+		running: w.running, marker: w.marker, nameless: w.nameless, count: w.count, noCounter: w.noCounter,
 		supply: w.supply, reboots: slices.Clip(w.reboots),
 	}
 	for name, d := range w.disks {

@@ -92,6 +92,7 @@ type World struct {
 	timers      []*timer
 
 	running, marker string
+	nameless        bool // there is no boot id
 	count           uint64
 	noCounter       bool
 	dog             watch

@@ -245,8 +245,8 @@ func (d *Device) cutOff(w *sim.World, c Cut) *Device {
 	t.cuts = append(slices.Clone(d.cuts), c)
 	t.done, t.armed = len(t.cuts), 0
 	t.patience, t.boots, t.resets = 0, 0, 0
-	for _, own := range []string{patient.Name, "armed", "rebooted"} {
-		delete(t.fired, own) // the lab's own, not the device's
+	for _, own := range ownCounts {
+		delete(t.fired, own)
 	}
 	t.ghosts = d.afterCut()
 	t.note("power cut (%v)", c)

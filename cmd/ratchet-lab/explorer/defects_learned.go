@@ -1,7 +1,7 @@
 package explorer
 
 // learned are the defects that the explorer finds by one capability of the simulated machine: slots that start by
-// what they hold.
+// what they hold, boots that take time, boots that cannot be told apart.
 func learned() []Defect {
 	return []Defect{
 		{Name: "a slot that is written in half is armed",
@@ -22,5 +22,14 @@ func learned() []Defect {
 				"agent/life/reconcile.go",
 				"	tried := v.Target.Tries >= 0 && v.Target.Tries < v.Record.Ext.Tries\n",
 				"	tried := v.Target.Exhausted\n")},
+		{Name: "the deadline of a trial is not renewed by a boot",
+			Scenario: "slow-boots", Loader: "uboot-files", Edits: edit("agent/life/start.go",
+				`	t.Rec.Ext.Began = t.now()
+	d["trial-boot"]`,
+				`	d["trial-boot"]`)},
+		{Name: "a missing boot id is taken for the same boot",
+			Scenario: "no-boot-id-count", Loader: "uboot-files", Edits: edit("agent/life/start.go",
+				`s.Rec.Ext.BootID != "" && s.Rec.Ext.BootID == s.BootID`,
+				"s.Rec.Ext.BootID == s.BootID")},
 	}
 }

@@ -52,8 +52,9 @@ type Device struct {
 	boots     int
 	resets    int // kernels that came to nothing
 	opened    []int64
-	broken    int  // times that the network broke
-	unusable  bool // the journal, until the daemon is started again
+	broken    int        // times that the network broke
+	unusable  bool       // the journal, until the daemon is started again
+	told      life.Phase // the last that such a journal said was durable: a later one may be
 	rec       life.Record
 	seq       uint64 // of the newest evidence
 	stored    []byte // the record, as it is stored
@@ -66,7 +67,9 @@ type Device struct {
 	brick     string
 	onReboot  func(*Device) // before the loader starts, where nothing was cut
 	stopped   bool
-	started   string // slot that the loader started, "" while it is at work
+	upSince   time.Duration // uptime at which the agent was started in this boot
+	stepped   chan struct{} // the clock was set
+	started   string        // slot that the loader started, "" while it is at work
 	ghosts    ghosts
 	branch    func(*Device)     // before each operation, see Lab.Deep
 	forking   func() *sim.World // while branch runs
@@ -109,6 +112,7 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 	if l.Medium != (medium.Grain{}) {
 		w.SetGrain(l.Medium)
 	}
+	w.SetNameless(s.Nameless)
 	for _, dev := range []string{"/dev/a", "/dev/b"} {
 		w.AddDisk(dev, slotSize)
 		if s.Both {
@@ -130,6 +134,7 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 	w.Restart()
 	w.SetRunning("/dev/a", "A")
 	d.started = "A"
+	d.slow("A")
 	d.mislabel("A")
 	if s.Setup != nil {
 		s.Setup(d)
@@ -153,7 +158,7 @@ func (d *Device) twin(w *sim.World) *Device {
 	c.fired, c.proven, c.read, c.notes = maps.Clone(d.fired), maps.Clone(d.proven), maps.Clone(d.read),
 		maps.Clone(d.notes)
 	c.opened, c.breaches, c.cuts = slices.Clone(d.opened), slices.Clone(d.breaches), slices.Clone(d.cuts)
-	c.inbox, c.agent, c.life, c.onReboot = nil, nil, nil, nil
+	c.inbox, c.agent, c.life, c.onReboot, c.stepped = nil, nil, nil, nil, nil
 	return &c
 }
 
@@ -262,6 +267,8 @@ func (d *Device) options() (agent.Options, error) {
 		// Offline: how far evidence may leave would be noted at a moment that no state fixes.
 		o.Outbox, o.Online = deaf{}, func() (bool, time.Time) { return false, time.Time{} }
 	}
+	d.stepped = make(chan struct{}, 1)
+	o.Stepped = d.stepped
 	if d.s.Options != nil {
 		d.s.Options(d, &o)
 	}

@@ -64,6 +64,7 @@ func (d *Device) boot() bool {
 		}
 		d.read, d.started = map[string]int64{}, slot
 		d.W.SetRunning(d.parts(slot)["rootfs"], slot)
+		d.slow(slot)
 		d.mislabel(slot)
 		if d.s.OnBoot != nil {
 			d.s.OnBoot(d)
@@ -72,6 +73,16 @@ func (d *Device) boot() bool {
 	}
 	d.breach("brick", "the machine resets for ever")
 	return false
+}
+
+// slow lets the time pass that loader, kernel and init take before the agent is started: nothing, half a minute, or
+// longer than a trial may last. Which of them depends on what a state keeps: the image, and the boot of its trial.
+func (d *Device) slow(slot string) {
+	if !d.s.Slow {
+		return
+	}
+	took := []time.Duration{0, 30 * time.Second, 200 * time.Second}
+	d.W.Advance(took[(int(d.holds(d.W, slot))+2*d.rec.Boots+1)%len(took)])
 }
 
 // mislabel makes the loader's marker disagree with what runs.
@@ -215,6 +226,7 @@ func (d *Device) run(ctx context.Context) (ended chan struct{}, err error) {
 	if err != nil {
 		return nil, err
 	}
+	d.upSince = d.W.Clock().Uptime()
 	a, err := agent.New(o)
 	if err != nil {
 		return nil, err

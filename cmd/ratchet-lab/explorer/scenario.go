@@ -42,8 +42,10 @@ type Scenario struct {
 	OnPhase func(d *Device, from, to life.Phase)
 	Bypass  func(*Device) string // a slot that starts past the loader, "" for none
 
-	Ruined  bool // the metadata is nonsense: what is built into the loader must boot the device
-	Clocked bool // what happens depends on the time of day
+	Nameless bool // there is no boot id
+	Slow     bool // boots take time, see slow
+	Ruined   bool // the metadata is nonsense: what is built into the loader must boot the device
+	Clocked  bool // what happens depends on the time of day
 
 	Wrong  bool // the loader's marker names the other slot
 	Report bool // the agent reports, and what it reports to takes nothing

@@ -54,7 +54,8 @@ func deferred(d *Device) bool {
 func Scenarios() []Scenario {
 	var all []Scenario
 	for _, part := range [][]Scenario{goodScenarios(), badScenarios(), personScenarios(), fleetScenarios(),
-		troubleScenarios(), bootScenarios(), laterScenarios()} {
+		troubleScenarios(), bootScenarios(),
+		timeScenarios(), laterScenarios()} {
 		all = append(all, part...)
 	}
 	return all

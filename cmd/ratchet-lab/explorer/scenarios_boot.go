@@ -32,24 +32,14 @@ func bootScenarios() []Scenario {
 		{Name: "cycled-in-trial",
 			Says:   "a person power-cycles the device in every trial boot: bounded by the loader's tries",
 			Bricks: []int{10}, Endless: true, Offers: offer2,
-			Events: []Event{{Name: "power cycle", Times: 9, When: inPhase(life.Trial),
-				Do: cycleAgain}},
+			Events: []Event{cycledInTrial},
 			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted},
 				{Image: 1, Result: "reverted", Reason: reason.FellBack}},
 			Blames: sickBlames},
 		{Name: "lost-decrement",
 			Says:   "the loader's counting is lost in every trial boot: bounded by the agent's own count",
 			Bricks: []int{10}, Endless: true, Offers: offer2,
-			OnBoot: func(d *Device) {
-				if d.Image() == 2 && d.rec.Phase != life.Reverting && d.rec.Phase != life.Idle {
-					d.somebodyArms(d.Runs())
-				}
-			},
-			Events: []Event{{Name: "power cycle", Times: 9, When: inPhase(life.Trial),
-				Do: cycleAgain}},
-			Ends: []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted},
-				{Image: 1, Result: "reverted", Reason: reason.FellBack, Cut: true}},
-			Blames: sickBlames},
+			OnBoot: recount, Events: []Event{cycledInTrial}, Ends: recountEnds, Blames: sickBlames},
 		{Name: "never-tried",
 			Says:   "the loader starts the old slot once although the new one is armed",
 			Bricks: []int{15}, Offers: offer2,
@@ -151,3 +141,17 @@ func failIn(p life.Phase, n int) func(*Device, string, hal.Access) error {
 
 // cycleAgain is what the event "power cycle" does.
 func cycleAgain(d *Device) { d.powerCycle(d.fired["power cycle"]) }
+
+// cycledInTrial is a person who power-cycles the device in every trial boot.
+var cycledInTrial = Event{Name: "power cycle", Times: 9, When: inPhase(life.Trial), Do: cycleAgain}
+
+// recount fills the tries of an image on trial, as if the loader's counting were lost in each boot.
+func recount(d *Device) {
+	if d.Image() == 2 && d.rec.Phase != life.Reverting && d.rec.Phase != life.Idle {
+		d.somebodyArms(d.Runs())
+	}
+}
+
+// recountEnds: the agent's own count ends the trial.
+var recountEnds = []End{{Image: 1, Result: "reverted", Reason: reason.TrialBootsExhausted},
+	{Image: 1, Result: "reverted", Reason: reason.FellBack, Cut: true}}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func (d *Device) stateKey(w *sim.World) string {
 		min(len(d.opened), 2), d.lost, d.proven["A"], d.proven["B"])
 	fired := make([]string, 0, len(d.fired))
 	for k, n := range d.fired {
-		if k != patient.Name && k != "armed" && k != "rebooted" {
+		if !slices.Contains(ownCounts, k) {
 			fired = append(fired, fmt.Sprint(k, "=", n))
 		}
 	}
@@ -85,6 +86,9 @@ func (d *Device) stateKey(w *sim.World) string {
 	sum := sha256.Sum256(b.Bytes())
 	return string(sum[:16])
 }
+
+// ownCounts are of the lab, not of the device: how often a boot had to be patient, or got the time.
+var ownCounts = []string{patient.Name, timeComes.Name, "armed", "rebooted"}
 
 // holds is content, remembered.
 func (d *Device) holds(w *sim.World, slot string) byte {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/ratchet-ota/ratchet/hal/sim"
 	"github.com/ratchet-ota/ratchet/transport"
 )
 
@@ -22,6 +23,9 @@ type service struct{ d *Device }
 func (service) Name() string { return "service" }
 
 func (s service) Run(context.Context) error {
+	if s.d.off() {
+		return sim.ErrPowerCut // it was cut while the check was on its way
+	}
 	if s.d.s.sick(s.d.Image()) {
 		return errors.New("the service does not answer")
 	}

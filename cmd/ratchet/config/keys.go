@@ -74,7 +74,9 @@ type Running struct {
 	MarkerKey string `toml:"marker-key"`
 	// bool (default false): The bootloader passes no marker: only the device behind `/` tells which slot runs.
 	NoMarker bool `toml:"no-marker"`
-	// path (default `/proc/sys/kernel/random/boot_id`): The file that holds the kernel's boot id.
+	// path (default `/proc/sys/kernel/random/boot_id`): The file that holds the kernel's boot id. Without this key
+	// it is completed by what the daemon draws once in each boot and keeps in `/run/ratchet/boot`, so that a kernel
+	// whose id is missing or always the same does no harm.
 	BootID string `toml:"boot-id"`
 }
 

@@ -90,6 +90,9 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 func machine(c *config.Config) (linux.Identity, *linux.Power, linux.Clock) {
 	id := linux.Identity{CmdlinePath: c.Running.Cmdline, Key: c.Running.MarkerKey,
 		RootPath: c.Running.Root, RootFile: c.Running.RootFile, BootIDPath: c.Running.BootID}
+	if c.Running.BootID == "" { // a file that was named has the say alone
+		id.MarkDir = "/run/ratchet/boot"
+	}
 	power := &linux.Power{Command: c.Reboot.Command, ForceCommand: c.Reboot.ForceCommand}
 	return id, power, linux.Clock{Floor: builtAfter}
 }
