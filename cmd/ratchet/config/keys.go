@@ -355,7 +355,8 @@ type TCPCheck struct {
 // Evidence is the table [evidence]: what the device keeps and signs.
 type Evidence struct {
 	// path (default `device.key` in the state directory): The device's key. If the file is missing it is made, with
-	// the public half beside it as `.pem`.
+	// the public half beside it as `.pem`. Where it is elsewhere it is made once: a folder that is not there, and a
+	// key that has been there, are waited for.
 	Key string `toml:"key"`
 	// bytes (default 1048576): How much evidence is kept. The oldest records are removed first.
 	Bytes int64 `toml:"bytes"`

@@ -2,7 +2,12 @@ package daemon_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"strings"
 	"testing"
@@ -26,21 +31,29 @@ tV8dAiEAxyFaRj1ylHqeZ9W5o71xaS9r4atzDBUHeS+DKgS5GPk=
 `
 
 // What is missing when the daemon starts is a problem in its status, and taken up when it is there, by the same daemon:
-// a link that udev makes late, what the initramfs writes late, a release key, the description of the environment, the
-// configuration itself.
+// a link that udev makes late, what the initramfs writes late, a release key, a key for images, the file system of the
+// device's own key, the description of the environment, the configuration itself.
 func TestWhatComesLate(t *testing.T) {
 	for what, name := range map[string]string{
 		"the running slot's link": "a.img", "the other slot's link": "b.img", "the file of the initramfs": "root",
 		"the marker": "cmdline", "the release key": "release.pem", "fw_env.config": "fw_env.config",
-		"the CA of the images": "ca.pem", "the configuration": "ratchet.toml",
+		"the CA of the images": "ca.pem", "the configuration": "ratchet.toml", "a key for images": "image.key",
+		"the folder of the device's key": "keys",
 	} {
 		t.Run(what, func(t *testing.T) {
 			b := newBox(t)
 			copies := `copies = [{path = "DIR/env0", size = 8192}, {path = "DIR/env1", size = 8192}]`
 			b.write("fw_env.config", b.Path("env0")+" 0 8192\n"+b.Path("env1")+" 0 8192\n")
 			config := strings.Replace(b.Config(), strings.ReplaceAll(copies, "DIR", b.Dir),
-				`fw-env-config = "`+b.Path("fw_env.config")+`"`, 1) + "[http]\nca = \"" + b.Path("ca.pem") + "\"\n"
+				`fw-env-config = "`+b.Path("fw_env.config")+`"`, 1) + "[http]\nca = \"" + b.Path("ca.pem") + "\"\n" +
+				"[evidence]\nkey = \"" + b.Path("keys/device.key") + "\"\n"
+			config = strings.Replace(config, "[trust]\n",
+				"[trust]\ndecryption-keys = [\""+b.Path("image.key")+"\"]\n", 1)
 			b.write("ca.pem", certificate)
+			b.write("image.key", imageKey(t))
+			if err := os.Mkdir(b.Path("keys"), 0o700); err != nil {
+				t.Fatal(err)
+			}
 			if what == "the configuration" { // the last good one says where the socket is
 				b.during(config, nil)
 			}
@@ -70,6 +83,20 @@ func TestWhatComesLate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// imageKey is a key that encrypted images are opened with.
+func imageKey(t *testing.T) string {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // until waits for a status; a socket that is not there now may be there again.

@@ -36,10 +36,13 @@ func wireKeys(o *agent.Options, c *config.Config, fsys hal.FS, log *slog.Logger)
 	} else {
 		o.Authority = keys
 	}
-	if o.Signer, err = deviceKey(c, fsys, log); err != nil {
+	signer, err := deviceKey(c, fsys, log)
+	if signer == nil {
 		log.Error("there is no device key; evidence stays unsigned and is not sent", "error", err)
-		o.Signer = (*trust.Signer)(nil)
+	} else if err != nil {
+		log.Error("cannot remember that there is a device key", "error", err)
 	}
+	o.Signer = signer
 }
 
 // root reads the trust root that the image brings; nil without one.
@@ -111,11 +114,21 @@ func decryption(c *config.Config) (cipher.Keys, error) {
 // written beside it for enrollment.
 func deviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, error) {
 	s, err := readDeviceKey(c, fsys)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return s, err
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = mayMakeKey(c); err != nil {
+			return nil, err
+		}
+		s, err = makeDeviceKey(c, fsys, log)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return s, markKey(c, fsys, s)
+}
+
+func makeDeviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, error) {
 	path := keyPath(c)
-	s, err = trust.Generate(trust.ESP256)
+	s, err := trust.Generate(trust.ESP256)
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +150,46 @@ func deviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, 
 	}
 	log.Info("made the device key; enroll its public half", "key", path, "public", public, "id", s.Key().ID())
 	return s, nil
+}
+
+// keyMark is the public half of a device key that lies elsewhere than in the state directory. It tells a first start
+// from one at which the place of the key is not mounted yet: another key would be another device to the desk.
+func keyMark(c *config.Config) string {
+	return filepath.Join(c.State.Directory, "device-elsewhere.pem")
+}
+
+func keyElsewhere(c *config.Config) bool { return filepath.Dir(keyPath(c)) != c.State.Directory }
+
+// mayMakeKey says why no key is made where none is.
+func mayMakeKey(c *config.Config) error {
+	if !keyElsewhere(c) {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Dir(keyPath(c))); err != nil {
+		return c.Errorf("evidence.key", "%v", err)
+	}
+	if _, err := os.Stat(keyMark(c)); !errors.Is(err, fs.ErrNotExist) {
+		return c.Errorf("evidence.key", "%s is not there, and this device has had a key there. Mount or restore it; "+
+			"if it is lost, remove %s, and a new one is made, to be enrolled again", keyPath(c), keyMark(c))
+	}
+	return nil
+}
+
+// markKey remembers that there is a key elsewhere. Without it the key is good all the same.
+//
+// Crash: before -> the key is there, and marked at the next start; after -> it is not made again.
+func markKey(c *config.Config, fsys hal.FS, s *trust.Signer) error {
+	if !keyElsewhere(c) {
+		return nil
+	}
+	pub, err := s.Key().MarshalPEM()
+	if err != nil {
+		return err
+	}
+	if old, err := hal.ReadFile(fsys, keyMark(c), 64<<10); err == nil && bytes.Equal(old, pub) {
+		return nil
+	}
+	return hal.ReplaceFile(fsys, keyMark(c), pub)
 }
 
 func keyPath(c *config.Config) string {

@@ -92,9 +92,10 @@ func Lacks(c *config.Config) (errs []error) {
 	_, err = decryption(c)
 	add(err)
 	add(writable(c))
-	if _, err = readDeviceKey(c, linux.FS{}); !errors.Is(err, fs.ErrNotExist) { // that one is made
-		add(err)
+	if _, err = readDeviceKey(c, linux.FS{}); errors.Is(err, fs.ErrNotExist) {
+		err = mayMakeKey(c)
 	}
+	add(err)
 	return errs
 }
 

@@ -187,6 +187,60 @@ func TestDeviceKeyIsLeft(t *testing.T) {
 	}
 }
 
+// TestDeviceKeyElsewhere: a key on a file system that is not mounted yet is not made a second time, neither where the
+// folder is not there nor where the mount point is empty; it is missing until it is there.
+func TestDeviceKeyElsewhere(t *testing.T) {
+	d := newDevice(t)
+	for _, name := range []string{"x", "y"} {
+		d.put(name, "")
+	}
+	c := d.config("[evidence]\nkey = \"DIR/keys/device.key\"\n")
+	start := func(when string, want bool) (id string) {
+		t.Helper()
+		lacks := len(wire.Lacks(c)) > 0 // as the daemon does, before it reads
+		o, _, err := wire.Options(c, nil, discard)
+		if err != nil || (o.Signer != nil) != want || lacks == want {
+			t.Fatalf("%s: %v, signer %v, missing %v", when, err, o.Signer, lacks)
+		}
+		if err := o.Journal.Close(); err != nil || !want {
+			return ""
+		}
+		return o.Signer.Key().ID()
+	}
+	move := func(from, to string) {
+		if err := os.Rename(d.path(from), d.path(to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start("without the folder", false)
+	if err := os.Mkdir(d.path("keys"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	first := start("at the first start", true)
+	move("keys", "away")
+	start("without the mount point", false)
+	if err := os.Mkdir(d.path("keys"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	start("with an empty mount point", false)
+	if err := os.Remove(d.path("keys")); err != nil {
+		t.Fatal(err)
+	}
+	move("away", "keys")
+	if again := start("when it is mounted", true); again != first {
+		t.Errorf("another key is used: %s, not %s", again, first)
+	}
+	// A new one, when a person says so.
+	for _, name := range []string{"keys/device.key", "state/device-elsewhere.pem"} {
+		if err := os.Remove(d.path(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again := start("after it was given up", true); again == first {
+		t.Error("no new key was made")
+	}
+}
+
 // TestJournal: one that another daemon has is left alone; one that is corrupt is set aside, and its loss is known.
 func TestJournal(t *testing.T) {
 	d := newDevice(t)
