@@ -82,7 +82,8 @@ type device struct {
 	stepped  chan struct{}   // the clock was set
 	problems func() []string // of what is read again while it runs
 	mqtt     *mqtt.Client    // nil without a connection to the fleet
-	journal  io.Closer       // nil if none can be had
+	journal  journal.Store   // nil if none can be had
+	unmade   []unmade        // what could not be written when it started
 	lacks    []string        // what was missing, or could not be used, when it started
 	found    atomic.Pointer[[]string]
 	pause    time.Duration // between two looks
@@ -98,7 +99,7 @@ func assemble(path, stateDir string, w io.Writer) (*device, error) {
 	if why == nil {
 		safe := false
 		if safe, why = d.wire(c, nil, w); why == nil && !safe {
-			keepLastGood(c.State.Directory, raw, d.log)
+			d.make(unmade{func() error { return keepLastGood(c.State.Directory, raw) }, false})
 		}
 		if why == nil || errors.Is(why, journal.ErrLocked) {
 			return d, why
@@ -125,8 +126,11 @@ func (d *device) wire(c config.Config, why []string, w io.Writer) (safe bool, er
 	d.log = newLogger(c.Log, w)
 	var o agent.Options
 	if o, d.mqtt, err = wire.Options(&d.config, why, d.log); err == nil {
-		if o.Journal != nil {
-			d.journal = o.Journal
+		if d.journal = o.Journal; d.journal == nil {
+			d.unmade = append(d.unmade, unmade{func() error { return wire.TryJournal(&d.config, d.log) }, true})
+		}
+		if o.Signer == nil {
+			d.unmade = append(d.unmade, unmade{func() error { return wire.TryDeviceKey(&d.config, d.log) }, true})
 		}
 		o.Stepped = d.stepped
 		d.problems = o.Problems
@@ -144,13 +148,22 @@ func (d *device) wire(c config.Config, why []string, w io.Writer) (safe bool, er
 //
 // Crash: before the rename -> the copy as it was; after -> the new one. Neither is needed while the
 // configuration works.
-func keepLastGood(dir string, raw []byte, log *slog.Logger) {
+func keepLastGood(dir string, raw []byte) error {
 	path := wire.LastGood(dir)
 	if old, err := hal.ReadFile(linux.FS{}, path, conf.MaxSize); err == nil && string(old) == string(raw) {
-		return // flash wears
+		return nil // flash wears
 	}
 	if err := hal.ReplaceFile(linux.FS{}, path, raw); err != nil {
-		log.Warn("the last good configuration cannot be kept", "error", err)
+		return fmt.Errorf("the last good configuration cannot be kept: %w", err)
+	}
+	return nil
+}
+
+// make writes something at the start, or sees to it that it is tried again.
+func (d *device) make(u unmade) {
+	if err := u.try(); err != nil {
+		d.log.Warn("tried again later", "error", err)
+		d.unmade = append(d.unmade, u)
 	}
 }
 

@@ -53,3 +53,12 @@ func openJournal(c *config.Config, log *slog.Logger) (s journal.Store, lost reas
 	}
 	return s, lost, nil
 }
+
+// TryJournal tells whether the journal, of which there was none at the start, can be opened now.
+func TryJournal(c *config.Config, log *slog.Logger) error {
+	s, _, err := openJournal(c, log)
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}

@@ -214,3 +214,9 @@ func readDeviceKey(c *config.Config, fsys hal.FS) (*trust.Signer, error) {
 	}
 	return s, nil
 }
+
+// TryDeviceKey tells whether the device key, of which there was none at the start, is there now, or can be made.
+func TryDeviceKey(c *config.Config, log *slog.Logger) error {
+	_, err := deviceKey(c, linux.FS{}, log)
+	return err
+}
