@@ -61,6 +61,9 @@ type Caps struct {
 	// false, Weakness says why in one sentence.
 	PowerSafe bool
 	Weakness  string
+	// Damaged says which of two copies cannot be used now, and why: the loader goes on with the other one. Refresh
+	// writes it anew. "" where all is well.
+	Damaged string
 	// MaxTries is the number of trial boots that the loader can count, 1..9.
 	MaxTries int
 	// CountsConfirmed: the loader counts confirmed slots too, so that Refresh must refill them after each boot.

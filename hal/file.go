@@ -5,11 +5,18 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"syscall"
 	"unsafe"
 )
 
 // ErrLimit is returned for a file that is larger than its reader allows.
 var ErrLimit = errors.New("file is larger than allowed")
+
+// Unreadable tells whether err says that stored bytes cannot be read: a sector that gives an I/O error, data that its
+// error correction or its checksum gives up on. What is written there anew can be read.
+func Unreadable(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EBADMSG)
+}
 
 // tail is the unit, in bytes, of the part of a medium behind its last multiple of Align.
 const tail = 512

@@ -121,7 +121,8 @@ func (c *Console) Slots(ctx context.Context) control.Slots {
 	out := control.Slots{Schema: control.Schema}
 	st, err := c.o.Boot.State(ctx)
 	out.Boot = control.BootStatus{Backend: st.Caps.Backend, Layout: st.Caps.Layout, PowerSafe: st.Caps.PowerSafe,
-		Weakness: st.Caps.Weakness, Unlocked: strings.Join(st.Unlocked, "; "), Next: string(st.Next)}
+		Weakness: st.Caps.Weakness, Damaged: st.Caps.Damaged, Unlocked: strings.Join(st.Unlocked, "; "),
+		Next: string(st.Next)}
 	if err != nil {
 		out.Boot.Error = err.Error()
 	}

@@ -147,6 +147,7 @@ type BootStatus struct {
 	Layout    string `json:"layout,omitempty"`   // e.g. "redundant environment"
 	PowerSafe bool   `json:"power_safe"`         // every write is atomic under a power cut
 	Weakness  string `json:"weakness,omitempty"` // why not
+	Damaged   string `json:"damaged,omitempty"`  // a copy of the metadata that cannot be used, and why
 	Next      string `json:"next,omitempty"`     // slot that boots next; "" when none would
 	Unlocked  string `json:"unlocked,omitempty"` // locks that were gone on without, and why
 	Error     string `json:"error,omitempty"`    // the metadata cannot be read, or is not valid

@@ -35,8 +35,8 @@ func cmdline(slot string) string {
 	return "panic=10 ratchet.slot=" + slot + " rauc.slot=" + slot
 }
 
-// readAt returns n bytes at off, nil when the file is not there or too short: a loader takes it as a
-// failed read.
+// readAt returns n bytes at off, nil when the file is not there, too short, or cannot be read: a loader takes each as
+// a failed read, and goes on with what it has.
 func readAt(fsys hal.FS, path string, off, n int64) ([]byte, error) {
 	m, err := fsys.Open(path, hal.ReadOnly)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -53,7 +53,9 @@ func readAt(fsys hal.FS, path string, off, n int64) ([]byte, error) {
 		return nil, nil
 	}
 	b := make([]byte, n)
-	if k, err := m.ReadAt(b, off); err != nil && (err != io.EOF || k < len(b)) {
+	if k, err := m.ReadAt(b, off); hal.Unreadable(err) {
+		return nil, nil
+	} else if err != nil && (err != io.EOF || k < len(b)) {
 		return nil, fmt.Errorf("cannot read %s: %w", path, err)
 	}
 	return b, nil

@@ -115,7 +115,7 @@ func (m SystemdBoot) pattern() (pattern string, err error) {
 	return pattern, err
 }
 
-// text reads a file as a C string; none is "".
+// text reads a file as a C string; none, and one that cannot be read, is "".
 func (m SystemdBoot) text(name string) (string, error) {
 	f, err := m.FS.Open(name, hal.ReadOnly)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -45,8 +45,8 @@ func (c codec) list() (*folder, error) {
 		}
 		x := &file{name: n, fs: c.fs, path: c.path(base)}
 		switch x.raw, err = hal.ReadFile(c.fs, x.path, maxRead); {
-		case errors.Is(err, hal.ErrLimit):
-			x.wrong = err
+		case errors.Is(err, hal.ErrLimit), hal.Unreadable(err):
+			x.wrong = err // the loader passes over one that it cannot read
 		case err != nil:
 			return nil, err
 		default:
@@ -93,6 +93,9 @@ func (f *folder) check() error {
 	}
 	return nil
 }
+
+// unreadable: nothing is known of what stands there, but that it has to be written anew.
+func (x *file) unreadable() bool { return hal.Unreadable(x.wrong) }
 
 // live: the loader would boot it before an entry that has no tries left.
 func (x *file) live() bool { return x.on && (!x.trial || x.left > 0) }
@@ -228,7 +231,13 @@ func (f *folder) turn(x *file, e entry) error {
 
 // put overwrites a file in place with one write of a sector, and reads it back.
 func (f *folder) put(x *file, raw []byte) error {
-	if err := engine.Replace(x, x.raw, raw); err != nil {
+	err := error(nil)
+	if x.unreadable() {
+		err = engine.Put(x, raw)
+	} else {
+		err = engine.Replace(x, x.raw, raw)
+	}
+	if err != nil {
 		return err
 	}
 	x.raw = raw
@@ -240,6 +249,9 @@ func (f *folder) put(x *file, raw []byte) error {
 // Crash: before, after and between -> each file holds what it held, or what it read as.
 func (f *folder) settle() error {
 	for _, x := range f.files {
+		if x.unreadable() {
+			continue
+		}
 		if err := engine.Unchanged(x, x.raw); err != nil {
 			return err
 		}

@@ -78,7 +78,27 @@ func (c codec) loadShadow() (list, error) {
 }
 
 // Tidy implements engine.Reading: the variables of other programs are the shadow copy. Ours change with
-// every trial and are made anew by Restore.
+// every trial and are made anew by Restore. A copy that cannot be used is written from the one that counts: it may be
+// the one that is left some day.
+//
+// Crash: before, inside and after -> the copy that counts, or the same content with the next serial.
 func (r *reading) Tidy(bootctl.Slot) error {
+	if again, err := r.codec.read(); err == nil && again.(*reading).damaged() != "" {
+		now := again.(*reading)
+		// One that cannot be written either is no reason to leave all else undone: State goes on saying so.
+		_ = now.write(now.list)
+	}
 	return r.shadow().Keep(r.list.without(r.ours()).encode(r.o.Copies[0].Size, -1))
+}
+
+// damaged says which copy cannot be used beside the one that counts, and why, "" for none.
+func (r *reading) damaged() string {
+	if len(r.o.Copies) < 2 || r.current < 0 {
+		return ""
+	}
+	spare := r.env.copies[1-r.current]
+	if spare.fault == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s: %v", r.o.Copies[1-r.current], spare.fault)
 }

@@ -285,7 +285,7 @@ func (c codec) tries(left string) int {
 func (r *reading) Caps() bootctl.Caps {
 	caps := bootctl.Caps{
 		Backend: "u-boot", MaxTries: bootctl.MaxTries,
-		CountsConfirmed: r.o.CountsConfirmed, Watchdog: r.o.Watchdog,
+		CountsConfirmed: r.o.CountsConfirmed, Watchdog: r.o.Watchdog, Damaged: r.damaged(),
 	}
 	file := !r.o.Copies[0].device()
 	switch {

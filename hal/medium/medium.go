@@ -12,7 +12,8 @@
 //	lost      nothing of a pending write is there after the cut.
 //	kept      all of it is.
 //	torn      a part of it is.
-//	garbage   what is there was never written by anybody: neither the old nor the new.
+//	garbage   what is there was never written by anybody: neither the old nor the new. It reads as such, or cannot be
+//	          read (an error correction that gives up) until it is written again.
 //	spoiled   garbage beside a write: in the same erase block, where nobody wrote.
 //
 // Pending writes reach the medium in any order and each for itself: a cut may keep a later one and lose an
@@ -48,6 +49,8 @@ var (
 	// Spoiling is flash behind a poor controller: a cut leaves garbage, also in the rest of the block of 4096 bytes
 	// that it was programming.
 	Spoiling = Grain{Unit: Sector, Tears: true, Garbage: true, Erase: 4096}
+	// Unreadable is the same flash where its error correction says so.
+	Unreadable = Grain{Unit: Sector, Tears: true, Garbage: true, Erase: 4096, Errs: true}
 )
 
 // Event is one request to a medium, in the order of the requests.
@@ -133,6 +136,8 @@ type Grain struct {
 	Garbage bool
 	// Erase is how many bytes, aligned, a cut in a write of some of them may spoil; 0: those written alone.
 	Erase int64
+	// Errs: garbage cannot be read.
+	Errs bool
 }
 
 // Failing is the same medium while the power stays.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/medium"
@@ -25,6 +26,7 @@ type store struct {
 	pending []change
 	now     int64 // size with all pending changes
 	grain   medium.Grain
+	bad     map[int64]bool // sectors that cannot be read until they are written
 }
 
 // change is one unsynced write, or, where data is nil, a new size.
@@ -38,7 +40,7 @@ type change struct {
 }
 
 func newStore(size int64, g medium.Grain) *store {
-	return &store{sectors: map[int64][]byte{}, size: size, now: size, grain: g}
+	return &store{sectors: map[int64][]byte{}, size: size, now: size, grain: g, bad: map[int64]bool{}}
 }
 
 // read copies what a process sees into p, which lies inside the size.
@@ -171,8 +173,9 @@ func (s *store) apply(c change, part *rand.Rand, g medium.Grain) {
 		b := make([]byte, sector)
 		copy(b, s.sectors[n])
 		s.sectors[n] = b
+		delete(s.bad, n)
 		if there == medium.Garbage {
-			medium.Noise(part, b)
+			s.garble(part, n)
 			there = sector
 		} else {
 			overlay(b[:there], n*sector, c.data, c.off)
@@ -188,11 +191,33 @@ func (s *store) apply(c change, part *rand.Rand, g medium.Grain) {
 func (s *store) spoil(r *rand.Rand, sectors []int64) {
 	for _, n := range sectors {
 		if n*sector < s.size {
-			b := make([]byte, sector)
-			medium.Noise(r, b)
-			s.sectors[n] = b
+			s.garble(r, n)
 		}
 	}
+}
+
+// garble makes garbage of a sector.
+func (s *store) garble(r *rand.Rand, n int64) {
+	b := make([]byte, sector)
+	medium.Noise(r, b)
+	s.sectors[n], s.bad[n] = b, s.grain.Errs
+	if !s.grain.Errs {
+		delete(s.bad, n)
+	}
+}
+
+// readable tells whether n bytes at off can be read: what is pending is in the cache.
+func (s *store) readable(name string, off, n int64) error {
+	for k := off / sector; k*sector < off+n && len(s.bad) > 0; k++ {
+		from, to := k*sector, min((k+1)*sector, s.now)
+		cached := slices.ContainsFunc(s.pending, func(c change) bool {
+			return c.data != nil && c.off <= from && to <= c.off+int64(len(c.data))
+		})
+		if s.bad[k] && from < s.now && !cached {
+			return fmt.Errorf("%s, byte %d: %w", name, from, syscall.EIO)
+		}
+	}
+	return nil
 }
 
 // disk is a block device that can be a slot.
@@ -201,7 +226,6 @@ type disk struct {
 	id      hal.DeviceID
 	held    *life
 	mounted bool
-	bad     map[int64]bool // unreadable sectors
 }
 
 func (d *disk) flush() { d.store.flush(nil) }
@@ -213,7 +237,7 @@ func (w *World) AddDisk(path string, size int64) {
 	if size <= 0 || size%sector != 0 {
 		panic(fmt.Sprintf("internal error: simulated disk of %d bytes", size))
 	}
-	w.disks[path] = &disk{store: newStore(size, w.grain), bad: map[int64]bool{},
+	w.disks[path] = &disk{store: newStore(size, w.grain),
 		id: hal.DeviceID{Block: true, Major: uint64(0x800 + len(w.disks) + 1)}}
 }
 
@@ -246,10 +270,14 @@ func (w *World) Poke(path string, off int64, p []byte) {
 	}
 }
 
-// Spoil makes the sector at off unreadable; writing it heals it.
+// Spoil makes the sector at off of a disk or a file unreadable; writing it heals it.
 func (w *World) Spoil(path string, off int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if s := w.fs.now[path]; s != nil {
+		s.bad[off/sector] = true
+		return
+	}
 	w.mustDisk(path).bad[off/sector] = true
 }
 
@@ -364,10 +392,8 @@ func (h *diskHandle) ReadAt(p []byte, off int64) (int, error) {
 	if err := hal.CheckAccess(h.d.now, off, p); err != nil {
 		return 0, err
 	}
-	for n := off / sector; n*sector < off+int64(len(p)); n++ {
-		if h.d.bad[n] {
-			return 0, fmt.Errorf("input/output error at byte %d of %s", n*sector, h.path)
-		}
+	if err := h.d.readable(h.path, off, int64(len(p))); err != nil {
+		return 0, err
 	}
 	h.d.read(p, off)
 	return len(p), nil
@@ -390,9 +416,6 @@ func (h *diskHandle) WriteAt(p []byte, off int64) (int, error) {
 	}
 	err := h.w.do(h.l, "write", fmt.Sprintf("%s %d+%d", h.path, off, len(p)), func(part *rand.Rand) error {
 		h.d.write(p, off, part)
-		for n := off / sector; n*sector < off+int64(len(p)); n++ {
-			delete(h.d.bad, n)
-		}
 		return nil
 	})
 	if err != nil {

@@ -287,6 +287,9 @@ func (h *fileHandle) ReadAt(p []byte, off int64) (int, error) {
 		return 0, &fs.PathError{Op: "read", Path: h.name, Err: fs.ErrInvalid}
 	}
 	n := min(int64(len(p)), max(h.s.now-off, 0))
+	if err := h.s.readable(h.name, off, n); err != nil {
+		return 0, err
+	}
 	h.s.read(p[:n], off)
 	if n < int64(len(p)) {
 		return int(n), io.EOF

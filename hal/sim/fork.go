@@ -79,7 +79,7 @@ func (w *World) fork() *World {
 		supply: w.supply, reboots: slices.Clip(w.reboots),
 	}
 	for name, d := range w.disks {
-		c.disks[name] = &disk{store: d.fork(), id: d.id, mounted: d.mounted, bad: maps.Clone(d.bad)}
+		c.disks[name] = &disk{store: d.fork(), id: d.id, mounted: d.mounted}
 	}
 	c.fs = w.fs.fork()
 	return c
@@ -88,7 +88,7 @@ func (w *World) fork() *World {
 // fork is a copy; sectors are shared, for they are never changed in place. Pending data is, by Poke.
 func (s *store) fork() *store {
 	c := &store{sectors: maps.Clone(s.sectors), version: s.version, size: s.size, now: s.now, grain: s.grain,
-		pending: slices.Clone(s.pending)}
+		pending: slices.Clone(s.pending), bad: maps.Clone(s.bad)}
 	for i, p := range c.pending {
 		c.pending[i].data = slices.Clone(p.data)
 	}
@@ -212,6 +212,9 @@ func (w *World) Sum() uint64 {
 
 func (s *store) sum(h io.Writer, num func(...int64)) {
 	num(s.size, s.now, int64(len(s.pending)))
+	for _, n := range slices.Sorted(maps.Keys(s.bad)) {
+		num(n, -2)
+	}
 	for _, n := range slices.Sorted(maps.Keys(s.sectors)) {
 		num(n)
 		_, _ = h.Write(s.sectors[n])

@@ -77,3 +77,45 @@ func TestSpoiling(t *testing.T) {
 		}
 	}
 }
+
+// TestReadErrors: what a medium cannot read is EIO, in a file and on a disk, while the rest can be read; what is
+// written there can be read at once, and after a cut only where it arrived.
+func TestReadErrors(t *testing.T) {
+	w := sim.New(1)
+	w.AddDisk("/dev/x", 4096)
+	w.PutFile("/f", make([]byte, 1024))
+	for _, name := range []string{"/dev/x", "/f"} {
+		w.Spoil(name, 600)
+		read := func(off int64) error {
+			m, err := w.FS().Open(name, hal.InPlace)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = m.ReadAt(make([]byte, 512), off)
+			return err
+		}
+		if !hal.Unreadable(read(512)) || read(0) != nil {
+			t.Errorf("%s: %v, and before it %v", name, read(512), read(0))
+		}
+		m, err := w.FS().Open(name, hal.InPlace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, flushed := range []bool{false, true} {
+			if _, err := m.WriteAt(make([]byte, 512), 512); err != nil || read(512) != nil {
+				t.Errorf("%s: %v, %v after a write", name, err, read(512))
+			}
+			if flushed {
+				if err := m.Sync(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.SetCache(sim.LoseAll)
+			w.PowerOn()
+			if hal.Unreadable(read(512)) == flushed {
+				t.Errorf("%s: after a cut, flushed %v: %v", name, flushed, read(512))
+			}
+			m, _ = w.FS().Open(name, hal.InPlace)
+		}
+	}
+}

@@ -36,6 +36,10 @@ func Defects() []Defect { return slices.Concat(explored(), learned(), tested()) 
 // explored are those that the explorer finds.
 func explored() []Defect {
 	return []Defect{
+		{Name: "one copy of the environment that cannot be read ends the reading of both",
+			Scenario: "update", Loader: "uboot-block-unreadable", Edits: edit("bootctl/ubootenv/copies.go",
+				"failed == len(e.copies) {",
+				"failed > 0 {")},
 		{Name: "a checkpoint's bytes are not flushed",
 			Scenario: "update", Loader: "uboot-files", Edits: edit("slots/commit.go",
 				"if e := c.w.dev.Sync(); e != nil {",

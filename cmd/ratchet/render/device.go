@@ -170,6 +170,9 @@ func Slots(s control.Slots, width int) string {
 	default:
 		p.line("  Power cut", "NOT SAFE: "+orWord(s.Boot.Weakness, "no reason given"))
 	}
+	if s.Boot.Damaged != "" {
+		p.line("  Copies", "one cannot be used: "+screen.Plain(s.Boot.Damaged))
+	}
 	if s.Boot.Unlocked != "" {
 		p.line("  Locks", "gone on without: "+screen.Plain(s.Boot.Unlocked))
 	}

@@ -52,6 +52,9 @@ func Status(s control.Status, width int) string {
 	if !s.Boot.PowerSafe && s.Boot.Backend != "" {
 		p.line("", "not safe against a power cut while it is written: "+orWord(s.Boot.Weakness, "no reason given"))
 	}
+	if s.Boot.Damaged != "" {
+		p.line("", "one copy of the boot metadata cannot be used: "+screen.Plain(s.Boot.Damaged))
+	}
 	if s.Boot.Unlocked != "" {
 		p.line("", "read without a lock: "+screen.Plain(s.Boot.Unlocked))
 	}
