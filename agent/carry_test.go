@@ -88,6 +88,7 @@ func TestNothingToCarry(t *testing.T) {
 		twoParts(r)
 		r.w.Poke("/dev/b", 0, image(9))
 		r.w.Poke("/dev/a2", 0, image(8))
+		r.play() // the environment is in order
 		was := r.state()
 		r.hear(offered(r.app(7, 14)))
 		if r.runs() != "A" || !r.holds("/dev/b", 9) || !r.holds("/dev/a2", 8) ||

@@ -66,6 +66,7 @@ func TestEncryptedImage(t *testing.T) {
 						i.Encryption, i.PayloadSize = info, int64(sealed.Len())
 					})
 					r.images["https://images.example.com/2.img"] = sealed.Bytes()
+					r.play() // the environment is in order
 					before := r.w.Ops()
 					r.play(env)
 					if mine {
