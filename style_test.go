@@ -21,7 +21,6 @@ const (
 var long = map[string]string{
 	"agent/internal/store/write.go Store.apply":                "a switch: one case an operation",
 	"agent/manifest/conditions.go processor.test":              "a switch: one case a condition",
-	"agent/perform.go Agent.perform":                           "a switch: one case an action",
 	"cmd/ratchet-lab/demo/demo.go Demo.configure":              "a text: the device's configuration",
 	"cmd/ratchet-lab/explorer/defects.go explored":             "a table: planted defects",
 	"cmd/ratchet-lab/explorer/defects_tested.go tested":        "a table: planted defects",

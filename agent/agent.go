@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/console"
 	"github.com/ratchet-ota/ratchet/agent/control"
@@ -48,12 +49,20 @@ type Agent struct {
 	proof    *proof                // the health checks of the trial in progress
 	fresh    bool                  // the state was empty when the daemon started
 	pending  *request              // a person who waits for an answer
-	unstored bool                  // the journal did not take the last commit
+	heard    bool                  // a change of the book was adopted, see errand
+	rest     <-chan time.Time      // until it fires, nothing is taken beside an action
+	measured measured              // of the machine, at the last stop point
 	foreign  bool                  // the journal is another version's: what happens now is on record nowhere
 
 	requests chan request
-	abort    abort
+	unstored atomic.Bool                           // the journal did not take the last commit
 	counter  atomic.Pointer[control.CounterStatus] // as it was read last
+}
+
+// measured is a machine around a target.
+type measured struct {
+	target bootctl.Slot
+	intake.Machine
 }
 
 // New wires the parts of one device and opens its memory. The daemon, the laboratory and the tests have no other
@@ -100,7 +109,7 @@ func New(o Options) (*Agent, error) {
 		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online,
 		Signer: o.Signer, Counter: a.counterNow, Seen: a.seen, Store: a.st, View: a.view, Intake: a.in,
 		Problems: o.Problems, Reset: o.Reset,
-		Ask: a.ask, Adopt: a.adopt, End: a.end, Quarantined: a.q.Find})
+		Ask: a.ask, Adopt: a.adopt, Quarantined: a.q.Find})
 	return a, nil
 }
 
@@ -201,7 +210,7 @@ func (a *Agent) stamp() evidence.Stamp {
 func (a *Agent) fail(what string, err error) { a.failText(what, err.Error()) }
 
 func (a *Agent) failText(what, text string) {
-	a.view.Fail(view.Trouble{What: what, Text: what + ": " + text, Journal: a.unstored})
+	a.view.Fail(view.Trouble{What: what, Text: what + ": " + text, Journal: a.unstored.Load()})
 	a.log.Error(what, "error", text)
 }
 

@@ -102,7 +102,9 @@ func TestBrick03OfferWhileUnconfirmed(t *testing.T) {
 			}
 			r.w.Restart()
 			r.loader()
-			r.play(r.release(2, 2)) // the rig watches I1 all the time
+			offer := r.release(2, 2)
+			r.play(offer) // the rig watches I1 all the time
+			r.play(offer) // as the broker does at the next connection
 			if want := map[bool]string{false: "A", true: "B"}[sick]; r.runs() != want {
 				t.Errorf("sick=%v: slot %s runs", sick, r.runs())
 			}

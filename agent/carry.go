@@ -20,14 +20,14 @@ import (
 
 // compare proves in this boot, before anything is written, that the running slot still holds what was
 // confirmed there of each part that is carried.
-func (a *Agent) compare(ctx context.Context, d *life.Done) error {
-	for _, c := range a.plan.Carries() {
+func (e *errand) compare(ctx context.Context, d *life.Done) error {
+	for _, c := range e.plan.Carries() {
 		d.Component = c.Component
-		dev, err := a.openRunning(c.Component)
+		dev, err := e.openRunning(c.Component)
 		if err != nil {
 			return err
 		}
-		err = slots.Check(ctx, dev, imageOf(c), a.view.Meter(c.Component))
+		err = slots.Check(ctx, dev, imageOf(c), e.view.Meter(c.Component))
 		_ = dev.Close()
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", errUncarried, c.Component, err)
@@ -39,35 +39,35 @@ func (a *Agent) compare(ctx context.Context, d *life.Done) error {
 // remember looks into the slots for what an empty state cannot know, before a byte is loaded. State that does not
 // last would have the device install what it runs, back and forth between its slots, for ever, or start again and again
 // what came back sick. What a technician hands over is begun: there somebody knows.
-func (a *Agent) remember(ctx context.Context) error {
-	ext, spent := a.s.Rec.Ext, a.s.Budget
-	if !a.fresh || ext.Local || ext.Revert || len(a.plan.Carries()) > 0 {
+func (e *errand) remember(ctx context.Context) error {
+	ext, spent := e.s.Rec.Ext, e.s.Budget
+	if !e.fresh || ext.Local || ext.Revert || len(e.plan.Carries()) > 0 {
 		return nil
 	}
-	if a.hold(ctx, a.openRunning) {
+	if e.hold(ctx, e.openRunning) {
 		return errRuns
 	}
-	if spent.Costly > 0 || spent.Fell > 0 || spent.Reverts > 0 || a.wroteSome() {
+	if spent.Costly > 0 || spent.Fell > 0 || spent.Reverts > 0 || e.wroteSome() {
 		return nil // it was begun in this state, which knows how it ended
 	}
-	parts := a.slot(a.s.Rec.Target).Parts
-	if a.hold(ctx, func(component string) (hal.Medium, error) { return a.o.Blocks.OpenMedium(parts[component]) }) {
+	parts := e.slot(e.s.Rec.Target).Parts
+	if e.hold(ctx, func(component string) (hal.Medium, error) { return e.o.Blocks.OpenMedium(parts[component]) }) {
 		return errStarted
 	}
 	return ctx.Err()
 }
 
 // wroteSome tells whether the state knows of bytes of the update in the target.
-func (a *Agent) wroteSome() bool {
-	return slices.ContainsFunc(a.plan.Installs(), func(i manifest.Install) bool {
-		p := a.part(i.Component, i.Image, &life.Done{})
+func (e *errand) wroteSome() bool {
+	return slices.ContainsFunc(e.plan.Installs(), func(i manifest.Install) bool {
+		p := e.part(i.Component, i.Image, &life.Done{})
 		return p.done() || p.from != nil
 	})
 }
 
 // hold tells whether a slot, of which open opens the parts, holds all that the update would write.
-func (a *Agent) hold(ctx context.Context, open func(component string) (hal.Medium, error)) bool {
-	for _, i := range a.plan.Installs() {
+func (e *errand) hold(ctx context.Context, open func(component string) (hal.Medium, error)) bool {
+	for _, i := range e.plan.Installs() {
 		dev, err := open(i.Component)
 		if err != nil {
 			return false
@@ -78,7 +78,7 @@ func (a *Agent) hold(ctx context.Context, open func(component string) (hal.Mediu
 			return false
 		}
 	}
-	return len(a.plan.Installs()) > 0
+	return len(e.plan.Installs()) > 0
 }
 
 // carry copies a part from the running slot into the target. Where the target is on record to hold it, and reads
@@ -87,25 +87,29 @@ func (a *Agent) hold(ctx context.Context, open func(component string) (hal.Mediu
 // Crash: as in write. What the copy reads is hashed, and compared with what was confirmed: a running slot that
 // somebody changes meanwhile carries nothing over. A copy is on record before its first byte: what it has
 // left, unflushed or with a flush that failed, is never taken for what the target held before.
-func (a *Agent) carry(ctx context.Context, c policy.Carry, d *life.Done) error {
-	p := a.part(c.Component, c.Image, d)
+func (e *errand) carry(ctx context.Context, c policy.Carry, d *life.Done) error {
+	p := e.part(c.Component, c.Image, d)
 	d.Carried = true
 	if p.done() {
 		d.Skipped = true
 		return nil
 	}
-	dev, err := a.openTarget(c.Component)
+	dev, err := e.openTarget(c.Component)
 	if err != nil {
 		return err
 	}
 	defer dev.Close()
 	if p.from == nil {
-		there := a.isThere(c) && slots.Check(ctx, dev, imageOf(c), nil) == nil // what cannot be read may be written
+		// what cannot be read may be written
+		there := e.isThere(c) && slots.Check(ctx, dev, imageOf(c), nil) == nil
+		if ctx.Err() != nil { // it was not read to its end, which says nothing
+			return ctx.Err()
+		}
 		if err := p.save(slots.Checkpoint{}, there); err != nil || there {
 			return err
 		}
 	}
-	running, err := a.openRunning(c.Component)
+	running, err := e.openRunning(c.Component)
 	if err != nil {
 		return err
 	}
@@ -119,8 +123,8 @@ func (a *Agent) carry(ctx context.Context, c policy.Carry, d *life.Done) error {
 }
 
 // isThere tells whether the target was on record to hold the part before the update began.
-func (a *Agent) isThere(c policy.Carry) bool {
-	return slices.ContainsFunc(a.s.Rec.Ext.Images, func(i life.SlotImage) bool {
+func (e *errand) isThere(c policy.Carry) bool {
+	return slices.ContainsFunc(e.s.Rec.Ext.Images, func(i life.SlotImage) bool {
 		return i.There && i.Component == c.Component && string(i.Digest) == c.Image.Sum
 	})
 }
@@ -130,8 +134,8 @@ func imageOf(c policy.Carry) slots.Image {
 }
 
 // openRunning opens a part of the running slot, to read.
-func (a *Agent) openRunning(component string) (hal.Medium, error) {
-	dev, err := a.o.Blocks.OpenRunning(a.slot(a.s.Run).Parts[component])
+func (e *errand) openRunning(component string) (hal.Medium, error) {
+	dev, err := e.o.Blocks.OpenRunning(e.slot(e.s.Run).Parts[component])
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", errUncarried, component, err)
 	}

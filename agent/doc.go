@@ -26,6 +26,7 @@
 //	I10 Evidence is append-only and hash-chained; a loss is visible as a new chain with its reason
 //	    and the last known head, never as a silent hole.
 //
-// Read life/table.go (what happens when), run.go (one step), perform.go (the actions), life/reconcile.go
+// Read life/table.go (what happens when), run.go (one step), perform.go (the actions), errand.go (those that
+// take long, and what is heard meanwhile), life/reconcile.go
 // (what a power cut leaves), in that order.
 package agent

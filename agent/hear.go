@@ -13,7 +13,7 @@ import (
 
 // waitFor waits, and hears meanwhile what it is told to hear.
 func (a *Agent) waitFor(ctx context.Context, w life.Wait) life.Event {
-	if w.Missed {
+	if w.Missed && w.Until > a.o.Clock.Uptime() { // what is due comes first
 		if m, ok := a.in.Missed(); ok {
 			return a.receive(m)
 		}
@@ -22,23 +22,35 @@ func (a *Agent) waitFor(ctx context.Context, w life.Wait) life.Event {
 	if w.Requests {
 		requests = a.requests
 	}
-	var inbox <-chan transport.Message
-	if w.Messages {
-		inbox = a.o.Inbox.Messages()
-	}
-	select {
-	case <-ctx.Done():
-	case r := <-requests:
-		if e := a.hear(ctx, r); e != nil {
-			return e
+	due := a.o.Clock.After(max(w.Until-a.o.Clock.Uptime(), time.Duration(0)))
+	for {
+		inbox := a.messages()
+		if w.Messages {
+			inbox = a.o.Inbox.Messages()
 		}
-	case m := <-inbox:
-		return a.receive(m)
-	case <-a.o.Stepped:
-		return life.Stepped{Moment: a.moment()}
-	case <-a.o.Clock.After(max(w.Until-a.o.Clock.Uptime(), time.Duration(0))):
+		select {
+		case <-ctx.Done():
+		case r := <-requests:
+			if e := a.hear(ctx, r); e != nil {
+				return e
+			}
+		case m := <-inbox:
+			switch {
+			case w.Messages:
+				return a.receive(m)
+			case !a.overhear(m) || a.trying():
+				continue
+			}
+			return life.Documented{Moment: a.moment()}
+		case <-a.rest:
+			a.rest = nil
+			continue
+		case <-a.o.Stepped:
+			return life.Stepped{Moment: a.moment()}
+		case <-due:
+		}
+		return life.Due{Moment: a.moment()}
 	}
-	return life.Due{Moment: a.moment()}
 }
 
 // receive takes one message from outside.
@@ -94,13 +106,17 @@ func (a *Agent) poll() error {
 	if a.o.Inbox == nil || !a.in.Rooted() || len(a.s.Safe) > 0 {
 		return nil
 	}
+	for _, m := range a.in.MissedDocuments() {
+		if e, not := a.receive(m).(life.NotTaken); not {
+			return errors.New(e.Text)
+		}
+	}
 	for range intake.MaxMissed {
 		select {
 		case m := <-a.o.Inbox.Messages():
-			switch e := a.receive(m).(type) {
-			case life.Came:
-				a.in.Miss()
-			case life.NotTaken:
+			if m.Kind == transport.Offer {
+				a.in.Keep(m)
+			} else if e, not := a.receive(m).(life.NotTaken); not {
 				return errors.New(e.Text)
 			}
 		default:
@@ -125,5 +141,6 @@ func (a *Agent) measure(target bootctl.Slot) intake.Machine {
 			a.log.Warn("target cannot be measured", "slot", target, "component", c, "error", err)
 		}
 	}
+	a.measured = measured{target, m}
 	return m
 }

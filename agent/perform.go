@@ -24,12 +24,8 @@ func (a *Agent) perform(ctx context.Context, do life.Action) life.Event {
 	if _, goes := do.(life.Prove); !goes {
 		a.stopProof()
 	}
-	switch do.(type) {
-	case life.Reach, life.Compare, life.Write, life.Check:
-	default:
-		if e := a.ended(); e != nil {
-			return e
-		}
+	if longs(do) {
+		return a.errand(ctx, do)
 	}
 	switch do := do.(type) {
 	case life.Start:
@@ -49,15 +45,6 @@ func (a *Agent) perform(ctx context.Context, do life.Action) life.Event {
 		}
 		a.look(ctx, &d)
 		d.Text = d.BootText
-	case life.Reach:
-		a.abortable(ctx, &d, a.reach)
-	case life.Write:
-		a.abortable(ctx, &d, func(ctx context.Context, d *life.Done) error { return a.write(ctx, do.Part, d) })
-	case life.Compare:
-		a.abortable(ctx, &d, a.compare)
-	case life.Check:
-		a.release()
-		a.abortable(ctx, &d, a.check)
 	case life.Disable:
 		a.changeBoot(ctx, &d, a.o.Boot.Disable(ctx, do.Slot))
 	case life.Refresh:
@@ -74,11 +61,6 @@ func (a *Agent) perform(ctx context.Context, do life.Action) life.Event {
 		d.Origin, _ = a.o.Counter.Origin(ctx)
 		if d.Origin != a.s.Counter {
 			d.Counter = a.counterName(ctx)
-		}
-	}
-	if d.Class != life.OK { // from here on nobody is told that it was ended
-		if e := a.ended(); e != nil {
-			return e
 		}
 	}
 	d.Moment = a.moment()
@@ -164,19 +146,6 @@ func (a *Agent) raise(ctx context.Context, d *life.Done) {
 	d.Counter = a.counterName(ctx)
 }
 
-// abortable runs an action that a person may end.
-func (a *Agent) abortable(ctx context.Context, d *life.Done, run func(context.Context, *life.Done) error) {
-	step := a.abort.arm(ctx)
-	if err := run(step, d); err != nil {
-		d.Text = err.Error()
-		if d.Class == life.OK {
-			d.Class = classOf(err)
-		}
-	} else if step.Err() != nil {
-		d.Class = life.IO // ended at the last moment: By says by whom
-	}
-}
-
 var (
 	errInterrupted = errors.New("the local install was interrupted")
 	errRuns        = errors.New("the running slot holds this update")
@@ -235,16 +204,16 @@ func classOf(err error) life.Class {
 
 // reach asks the source of each image for a first byte, so that nothing is disabled for an image that
 // is not there.
-func (a *Agent) reach(ctx context.Context, d *life.Done) error {
-	if err := a.remember(ctx); err != nil {
+func (e *errand) reach(ctx context.Context, d *life.Done) error {
+	if err := e.remember(ctx); err != nil {
 		return err
 	}
-	for _, i := range a.plan.Installs() {
+	for _, i := range e.plan.Installs() {
 		d.Component = i.Component
-		if a.part(i.Component, i.Image, d).done() {
+		if e.part(i.Component, i.Image, d).done() {
 			continue // it is in the slot, and is read back
 		}
-		src, err := a.source(i)
+		src, err := e.source(i)
 		if err != nil {
 			return err
 		}
@@ -260,25 +229,28 @@ func (a *Agent) reach(ctx context.Context, d *life.Done) error {
 }
 
 // check reads every image of the record back, and keeps the target held.
-func (a *Agent) check(ctx context.Context, d *life.Done) error {
-	for _, i := range a.s.Rec.Ext.Images {
+func (e *errand) check(ctx context.Context, d *life.Done) error {
+	e.held = map[string]hal.Medium{}
+	for _, i := range e.s.Rec.Ext.Images {
 		d.Component = i.Component
-		dev, err := a.o.Blocks.OpenMedium(a.slot(a.s.Rec.Target).Parts[i.Component])
+		dev, err := e.o.Blocks.OpenMedium(e.slot(e.s.Rec.Target).Parts[i.Component])
 		if err == nil {
-			if a.held == nil {
-				a.held = map[string]hal.Medium{}
-			}
-			a.held[i.Component] = dev
+			e.held[i.Component] = dev
 			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size},
-				a.view.Meter(i.Component))
+				e.view.Meter(i.Component))
+		}
+		if err == nil {
+			err = ctx.Err()
 		}
 		switch {
 		case err == nil:
 			continue
+		case ctx.Err() != nil: // that says nothing of the medium
 		case !errors.Is(err, hal.ErrBusy) && !errors.Is(err, slots.ErrDigest):
 			d.Class = life.Medium
 		}
-		a.release()
+		closeAll(e.held)
+		e.held = nil
 		return err
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
+	"github.com/ratchet-ota/ratchet/hal"
 )
 
 // Run reconciles and then carries updates through until ctx ends. It returns nil on a clean
@@ -28,13 +29,6 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // keepWord makes durable, at the end, what a person was told or waits to be told.
 func (a *Agent) keepWord(ctx context.Context, event life.Event) {
-	if e := a.ended(); e != nil {
-		event = e
-	}
-	if _, told := event.(life.Aborted); told {
-		a.turn(ctx, event)
-		return
-	}
 	for range 4 { // an install takes a decision and a beginning
 		if a.pending == nil {
 			return
@@ -52,6 +46,15 @@ func (a *Agent) keepWord(ctx context.Context, event life.Event) {
 // succeeded, so that nothing is done which is not announced (I5). The quarantine file goes first and
 // may lead the journal: of two counts the higher one holds.
 func (a *Agent) turn(ctx context.Context, event life.Event) life.Event {
+	do, failed := a.settle(event)
+	if failed != nil {
+		return failed
+	}
+	return a.perform(ctx, do)
+}
+
+// settle makes a step durable, and returns what it asks to be done; or what has happened where it is not durable.
+func (a *Agent) settle(event life.Event) (do life.Action, failed life.Event) {
 	next, effects := life.Step(a.s, event)
 	if len(effects.Commit.Quar) > 0 {
 		a.s.Tally = a.saveQuarantine(effects.Commit.Quar)
@@ -69,7 +72,7 @@ func (a *Agent) turn(ctx context.Context, event life.Event) life.Event {
 		a.s = next
 	case a.pending != nil:
 		a.answer(life.Answer{}, err)
-		return life.Begun{Moment: a.moment()}
+		return nil, life.Begun{Moment: a.moment()}
 	default:
 		switch event.(type) {
 		case life.Decided, life.Taken:
@@ -77,11 +80,11 @@ func (a *Agent) turn(ctx context.Context, event life.Event) life.Event {
 				a.in.Miss() // not decided: the broker may not say it again for weeks
 			}
 		}
-		return life.NotTaken{Moment: a.moment(), Text: err.Error()}
+		return nil, life.NotTaken{Moment: a.moment(), Text: err.Error()}
 	}
 	a.entered(from, effects.Tell)
 	a.tell(effects.Tell)
-	return a.perform(ctx, effects.Do)
+	return effects.Do, nil
 }
 
 // commit makes what a step asks for durable; nothing when it asks for nothing.
@@ -96,7 +99,7 @@ func (a *Agent) commit(c life.Commit) error {
 		ops = append(ops, remember.Ops...)
 	}
 	err := a.st.Commit(c.Record, c.Events, ops...)
-	a.unstored = err != nil
+	a.unstored.Store(err != nil)
 	if err != nil {
 		return err
 	}
@@ -150,9 +153,10 @@ func (a *Agent) saveQuarantine(ops []life.QuarOp) life.Tally {
 func (a *Agent) adopt(c intake.Change) error {
 	if !c.Empty() {
 		err := a.st.Commit(nil, c.Events, c.Ops...)
-		if a.unstored = err != nil; err != nil {
+		if a.unstored.Store(err != nil); err != nil {
 			return err
 		}
+		a.heard = true
 		a.view.Show(a.s, a.q.List())
 	}
 	a.s = c.State
@@ -241,7 +245,7 @@ func (a *Agent) start(ctx context.Context) life.Event {
 		why = reason.JournalBehind
 	}
 	if err := a.st.Begin(why, a.lastHead()); err != nil {
-		a.unstored = true
+		a.unstored.Store(true)
 		a.fail("cannot begin evidence", err)
 	} else if first && a.o.Journal != nil && !a.foreign {
 		// Crash: the marker follows the first durable journal -> before: a first boot again; after: a
@@ -297,10 +301,14 @@ func (a *Agent) wait(ctx context.Context, d time.Duration) bool {
 }
 
 func (a *Agent) release() {
-	for _, m := range a.held {
-		_ = m.Close()
-	}
+	closeAll(a.held)
 	a.held = nil
+}
+
+func closeAll(media map[string]hal.Medium) {
+	for _, m := range media {
+		_ = m.Close() // they were only read
+	}
 }
 
 // errText is an error for people, "" for none.

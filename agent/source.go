@@ -30,32 +30,32 @@ func (c content) Open(_ context.Context, off int64, _ string) (io.ReadCloser, st
 //
 // What is encrypted is decrypted on its way: the content key is unwrapped here, before anything is
 // disabled or erased for it.
-func (a *Agent) source(i manifest.Install) (slots.Source, error) {
-	src, err := a.payload(i)
+func (e *errand) source(i manifest.Install) (slots.Source, error) {
+	src, err := e.payload(i)
 	if err != nil || i.Encryption.IsZero() {
 		return src, err
 	}
-	stream, err := cipher.Unwrap(i.Encryption, a.o.Decrypt)
+	stream, err := cipher.Unwrap(i.Encryption, e.o.Decrypt)
 	if err != nil {
 		return nil, err
 	}
 	return stream.Source(src), nil
 }
 
-func (a *Agent) payload(i manifest.Install) (slots.Source, error) {
+func (e *errand) payload(i manifest.Install) (slots.Source, error) {
 	switch {
 	case i.From != "":
 		return nil, fmt.Errorf("%w: a copy of component %s", errNoCopy, i.From)
 	case i.Content != nil:
 		return content(i.Content), nil
-	case a.s.Rec.Ext.Local:
-		if s := a.local[console.PayloadName(i.URI)]; s != nil {
+	case e.s.Rec.Ext.Local:
+		if s := e.local[console.PayloadName(i.URI)]; s != nil {
 			return s, nil
 		}
 		return nil, fmt.Errorf("%w: the file %s was handed over to a daemon that has ended since",
 			errInterrupted, console.PayloadName(i.URI))
-	case a.o.Fetch == nil:
+	case e.o.Fetch == nil:
 		return nil, fmt.Errorf("%w: no network is configured", transport.ErrForbidden)
 	}
-	return a.o.Fetch(append([]string{i.URI}, i.Mirrors...), i.PayloadSize)
+	return e.o.Fetch(append([]string{i.URI}, i.Mirrors...), i.PayloadSize)
 }

@@ -18,31 +18,31 @@ import (
 //
 // Crash: before a checkpoint's commit -> the bytes since the one before are written again, the same
 // bytes to the same place; after -> writing resumes behind them. The target is disabled throughout.
-func (a *Agent) write(ctx context.Context, part int, d *life.Done) error {
-	installs, carries := a.plan.Installs(), a.plan.Carries()
+func (e *errand) write(ctx context.Context, part int, d *life.Done) error {
+	installs, carries := e.plan.Installs(), e.plan.Carries()
 	switch {
 	case part < len(installs):
-		return a.install(ctx, installs[part], d)
+		return e.install(ctx, installs[part], d)
 	case part < len(installs)+len(carries):
-		return a.carry(ctx, carries[part-len(installs)], d)
+		return e.carry(ctx, carries[part-len(installs)], d)
 	}
 	d.Last = true
 	return nil
 }
 
 // install writes an image of the manifest.
-func (a *Agent) install(ctx context.Context, i manifest.Install, d *life.Done) error {
-	p := a.part(i.Component, i.Image, d)
+func (e *errand) install(ctx context.Context, i manifest.Install, d *life.Done) error {
+	p := e.part(i.Component, i.Image, d)
 	if p.done() {
 		d.Skipped = true
 		return nil
 	}
-	dev, err := a.openTarget(i.Component)
+	dev, err := e.openTarget(i.Component)
 	if err != nil {
 		return err
 	}
 	defer dev.Close()
-	src, err := a.source(i)
+	src, err := e.source(i)
 	if err != nil {
 		return err
 	}
@@ -53,25 +53,25 @@ func (a *Agent) install(ctx context.Context, i manifest.Install, d *life.Done) e
 
 // part is one part of the target on its way.
 type part struct {
-	a         *Agent
+	e         *errand
 	component string
 	image     manifest.Digest
 	d         *life.Done
 	from      *store.Checkpoint // of an earlier attempt at the same image, nil: none
 }
 
-func (a *Agent) part(component string, image manifest.Digest, d *life.Done) part {
+func (e *errand) part(component string, image manifest.Digest, d *life.Done) part {
 	d.Component, d.Image = component, image.String()
-	p := part{a: a, component: component, image: image, d: d}
+	p := part{e: e, component: component, image: image, d: d}
 	p.from = p.checkpoint()
 	return p
 }
 
 // checkpoint is how far this image of the update in progress is written into the target; nil: not at all.
 func (p part) checkpoint() *store.Checkpoint {
-	c, ok := p.a.st.Checkpoint(p.component)
-	if !ok || c.Digest != p.a.s.Rec.Digest || string(c.Image) != p.image.Sum ||
-		c.Slot != "" && c.Slot != p.a.s.Rec.Target {
+	c, ok := p.e.st.Checkpoint(p.component)
+	if !ok || c.Digest != p.e.s.Rec.Digest || string(c.Image) != p.image.Sum ||
+		c.Slot != "" && c.Slot != p.e.s.Rec.Target {
 		return nil
 	}
 	return &c
@@ -81,10 +81,10 @@ func (p part) checkpoint() *store.Checkpoint {
 func (p part) done() bool { return p.from != nil && p.from.Done }
 
 func (p part) save(at slots.Checkpoint, done bool) error {
-	s := store.Checkpoint{Digest: p.a.s.Rec.Digest, Image: []byte(p.image.Sum), Done: done, At: at,
-		Slot: p.a.s.Rec.Target}
-	err := p.a.st.Commit(nil, nil, store.PutCheckpoint{Component: p.component, Checkpoint: s})
-	p.a.unstored = err != nil
+	s := store.Checkpoint{Digest: p.e.s.Rec.Digest, Image: []byte(p.image.Sum), Done: done, At: at,
+		Slot: p.e.s.Rec.Target}
+	err := p.e.st.Commit(nil, nil, store.PutCheckpoint{Component: p.component, Checkpoint: s})
+	p.e.unstored.Store(err != nil)
 	return err
 }
 
@@ -92,11 +92,11 @@ func (p part) save(at slots.Checkpoint, done bool) error {
 // changed is asked to go on without its word: mirrors and caches name the same bytes differently, and the
 // digest decides in the end.
 func (p part) stream(ctx context.Context, dev hal.Medium, img slots.Image, src slots.Source) error {
-	o := slots.Options{Every: p.a.o.Checkpoint, Serial: p.a.o.Serial, Progress: p.a.view.Meter(p.component),
+	o := slots.Options{Every: p.e.o.Checkpoint, Serial: p.e.o.Serial, Progress: p.e.view.Meter(p.component),
 		Save: func(at slots.Checkpoint) error { return p.save(at, false) }}
 	if p.from != nil {
 		o.From = &p.from.At
-		p.a.log.Info("writing resumes", "component", p.component, "at", p.from.At.Written, "of", img.Size)
+		p.e.log.Info("writing resumes", "component", p.component, "at", p.from.At.Written, "of", img.Size)
 	}
 	for first := true; ; first = false {
 		from := int64(0)
@@ -132,10 +132,10 @@ func plainSize(i manifest.Install) int64 {
 }
 
 // openTarget opens a part of the target; hal refuses the running slot by identity (I3).
-func (a *Agent) openTarget(component string) (hal.Medium, error) {
-	root, err := a.o.Blocks.Identify(a.slot(a.s.Run).Parts[component])
+func (e *errand) openTarget(component string) (hal.Medium, error) {
+	root, err := e.o.Blocks.Identify(e.slot(e.s.Run).Parts[component])
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell the running slot apart: %w", err)
 	}
-	return a.o.Blocks.OpenTarget(a.slot(a.s.Rec.Target).Parts[component], root)
+	return e.o.Blocks.OpenTarget(e.slot(e.s.Rec.Target).Parts[component], root)
 }

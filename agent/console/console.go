@@ -45,15 +45,13 @@ type Options struct {
 
 	// Ask has run called by the goroutine that owns the machine's state, with that state. The event that run
 	// returns goes to the machine, whose answer Ask returns; where run returns none, its error is the answer.
-	// It is refused (intake.Refused) while an action is in progress that hears nobody.
+	// It is refused (intake.Refused) while an action is in progress that hears nobody. An action that the answer
+	// leaves no place for has ended when Ask returns.
 	Ask func(ctx context.Context, run func(context.Context, life.State) (life.Event, error)) (life.Answer, error)
 	// Adopt makes a change of the book durable, and then has it hold. Only within Ask.
 	Adopt func(intake.Change) error
 	// Quarantined is why a manifest or an image is quarantined. Only within Ask.
 	Quarantined func(digest string) (cause reason.Reason, ok bool)
-	// End ends the action in progress on somebody's word, and returns when that is durable; false when there
-	// is none that can be ended.
-	End func(ctx context.Context, by string) (life.Answer, bool, error)
 }
 
 // Slot is one slot for people.

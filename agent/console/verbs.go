@@ -17,15 +17,6 @@ func (c *Console) Confirm(ctx context.Context, actor, note string) (control.Done
 
 // Revert goes back to what the other slot holds, or ends an update that is not armed yet.
 func (c *Console) Revert(ctx context.Context, actor, note string) (control.Done, error) {
-	if p := c.o.View.Snapshot().Phase; p == life.Preparing || p == life.Writing || p == life.Checking {
-		by := actor
-		if note != "" {
-			by += ": " + note
-		}
-		if is, ended, err := c.o.End(ctx, by); ended {
-			return control.Done{Schema: control.Schema, Says: is.Says}, err
-		}
-	}
 	asked := life.Asked{Verb: life.VerbRevert, Actor: actor, Note: note}
 	return c.person(ctx, asked, func(ctx context.Context, s life.State, e *life.Asked) error {
 		if s.Rec.Phase != life.Idle || s.Run == "" {

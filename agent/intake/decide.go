@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"slices"
 
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -40,7 +41,7 @@ func (in *Intake) Decide(s life.State, ask life.Ask) life.Ruling {
 			return r
 		}
 	}
-	f := in.facts(s, m, Target(s))
+	f := in.facts(s, m, in.o.Measure(Target(s)))
 	d := in.decide(policy.Offer{Manifest: m, Stage: stages[ask.Stage], Local: o.Console}, f)
 	return ruling(r, d)
 }
@@ -64,8 +65,27 @@ func (in *Intake) Again(s life.State, ask life.Ask) (life.Ruling, policy.Plan) {
 		return ruling(r, policy.Decision{Outcome: policy.Refuse, Findings: none}), policy.Plan{}
 	}
 	o := policy.Offer{Manifest: m, Stage: stages[ask.Stage], Local: s.Rec.Ext.Local}
-	d := in.decide(o, in.facts(s, m, s.Rec.Target))
+	f := in.facts(s, m, in.o.Measure(s.Rec.Target))
+	d := in.decide(o, f)
 	return ruling(r, d), d.Plan
+}
+
+// Forbids tells whether what was taken since an action of the update in progress began stops that action, and why: the
+// outcome, the reason and the findings of the ruling are set. permitted: it began under a permit. The machine is taken
+// as it was at the last stop point, for what the moment has against the update is asked at the next one.
+func (in *Intake) Forbids(s life.State, permitted bool, machine Machine) (life.Ruling, bool) {
+	if s.Rec.Ext.Revert {
+		r, _ := in.Again(s, life.Ask{})
+		return r, r.Outcome != life.Install
+	}
+	m, r := in.verify(Offer{Envelope: in.o.Store.Document(store.Envelope), Origin: "journal"})
+	if r.Unverified {
+		return r, r.Why.Info().Stops
+	}
+	lost := permitted && in.Permitted() != s.Rec.Digest
+	d := in.decide(policy.Offer{Manifest: m, Local: s.Rec.Ext.Local}, in.facts(s, m, machine))
+	d = d.Only(func(why reason.Reason) bool { return why.Info().Stops || lost && campaign.Liftable(why) })
+	return ruling(r, d), d.Outcome != policy.Install
 }
 
 // Check says what would be decided about an offer that a person hands over, and what it needs. When it cannot
@@ -75,7 +95,8 @@ func (in *Intake) Check(s life.State, o Offer) (manifest.Manifest, policy.Decisi
 	if r.Unverified {
 		return m, policy.Decision{}, r
 	}
-	return m, in.decide(policy.Offer{Manifest: m, Stage: policy.Download, Local: true}, in.facts(s, m, Target(s))), r
+	f := in.facts(s, m, in.o.Measure(Target(s)))
+	return m, in.decide(policy.Offer{Manifest: m, Stage: policy.Download, Local: true}, f), r
 }
 
 func (in *Intake) decide(o policy.Offer, f policy.Facts) policy.Decision {

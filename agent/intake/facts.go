@@ -5,12 +5,10 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/agent/reason"
-	"github.com/ratchet-ota/ratchet/bootctl"
 )
 
-// facts are what this device is now, for a decision about the target.
-func (in *Intake) facts(s life.State, m manifest.Manifest, target bootctl.Slot) policy.Facts {
-	machine := in.o.Measure(target)
+// facts are what this device is now, for a decision about the target; machine is what is around that.
+func (in *Intake) facts(s life.State, m manifest.Manifest, machine Machine) policy.Facts {
 	f := policy.Facts{ID: in.o.Device, Device: in.o.Facts, Rules: in.o.Rules, Metered: machine.Metered, Own: in.own(s),
 		SlotSize: map[string]int64{}, Running: map[string]policy.Part{},
 		Battery: machine.Supply.Battery, Mains: machine.Supply.Mains, SupplyKnown: machine.Supply.Known}

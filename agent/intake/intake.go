@@ -1,9 +1,11 @@
 package intake
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
@@ -59,7 +61,7 @@ type Intake struct {
 	o       Options
 	book    book
 	offered Offer
-	missed  []transport.Message // offers that came while an update was in progress
+	missed  []transport.Message // that came while an update was in progress, and are read later
 }
 
 // New opens the book of who may say what, from what was taken before.
@@ -156,26 +158,57 @@ func (p Payloads) Close() {
 // Payloads are the ones that came with the offer that was decided last.
 func (in *Intake) Payloads() Payloads { return in.offered.Payloads }
 
-// MaxMissed bounds the offers that are kept while an update is in progress; the broker has them all.
+// MaxMissed bounds the messages that are kept while an update is in progress; the broker has them all.
 const MaxMissed = 8
 
 // Miss keeps the offer that is being decided until the update in progress has ended.
 func (in *Intake) Miss() {
-	if in.offered.Message == nil {
+	if in.offered.Message != nil {
+		in.Keep(*in.offered.Message)
+	}
+}
+
+// Keep keeps a message to be read later. A newer one of the same origin takes the place of the older, as it has at
+// the broker; of roots, which come one by one, only the same again does.
+func (in *Intake) Keep(m transport.Message) {
+	if len(m.Body) == 0 { // an empty retained message means nothing
 		return
 	}
-	if in.missed = append(in.missed, *in.offered.Message); len(in.missed) > MaxMissed {
+	in.missed = slices.DeleteFunc(in.missed, func(old transport.Message) bool {
+		same := m.Kind != transport.Root || bytes.Equal(old.Body, m.Body)
+		return old.Kind == m.Kind && old.Origin == m.Origin && same
+	})
+	if in.missed = append(in.missed, m); len(in.missed) > MaxMissed {
 		in.missed = in.missed[1:]
 	}
 }
 
-// Missed takes up the first offer that was kept; false when there is none.
+// Missed takes up the first message that was kept; false when there is none.
 func (in *Intake) Missed() (m transport.Message, ok bool) {
 	if len(in.missed) == 0 {
 		return m, false
 	}
 	m, in.missed = in.missed[0], in.missed[1:]
 	return m, true
+}
+
+// MissedDocuments takes up all roots, plans and pulses that were kept.
+func (in *Intake) MissedDocuments() (docs []transport.Message) {
+	in.missed = slices.DeleteFunc(in.missed, func(m transport.Message) bool {
+		if m.Kind == transport.Offer {
+			return false
+		}
+		docs = append(docs, m)
+		return true
+	})
+	return docs
+}
+
+// Unremembered tells whether the trust root is one that the running image has brought, and that no update which has
+// ended has kept (Remember). As long as that image may be left again, no document is taken on that root's word: the
+// system before could not follow.
+func (in *Intake) Unremembered() bool {
+	return in.Rooted() && in.book.Root.Version() > in.book.Newest
 }
 
 // Refused is the answer to an offer or a request that was not taken, with its stable reason.

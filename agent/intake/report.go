@@ -31,7 +31,7 @@ func (in *Intake) Report(s life.State, keep life.KeepReport) []byte {
 
 func (in *Intake) report(s life.State, m manifest.Manifest, target bootctl.Slot,
 	result string, why reason.Reason) []byte {
-	d := in.facts(s, m, target).Device
+	d := in.facts(s, m, in.o.Measure(target)).Device
 	r := m.Report(d)
 	if result != "updated" && r.Failure == nil {
 		code, at := manifest.CodeOperation, manifest.Place{Offset: -1}

@@ -50,7 +50,6 @@ const (
 	OnDocumented On = "document taken"  // a root, plan or pulse was taken
 	OnStepped    On = "clock was set"   // the calendar time has jumped
 	OnAsked      On = "person asked"    // a request at the console
-	OnAborted    On = "person ended it" // an action was ended on a person's word
 	OnNotTaken   On = "not durable"     // a commit failed
 )
 
@@ -89,6 +88,7 @@ const (
 	SourceChanged       // the source has other bytes than before
 	NotDurable          // a checkpoint could not be made durable
 	Unusable            // something answers at the source's address, and not with the payload, or with a part
+	Stopped             // what was taken meanwhile forbids the update: Done.Forbids
 )
 
 // Done is the end of an action. The classes and fields that an action fills are said with the action.
@@ -113,6 +113,8 @@ type Done struct {
 	Written   int64  // Write: bytes of the image written, fetched from the source, and found written already
 	Fetched   int64
 	Resumed   int64
+
+	Forbids Ruling // Stopped: what is against the update now
 
 	Counter string // Raise, Origin: the counter and where it stands, "" for none
 	Origin  string // Origin: which counter it is, "" when that is not known
@@ -279,14 +281,6 @@ type Asked struct {
 }
 
 func (Asked) on() On { return OnAsked }
-
-// Aborted says that an action before arming was ended on a person's word.
-type Aborted struct {
-	Moment
-	By string
-}
-
-func (Aborted) on() On { return OnAborted }
 
 // NotTaken says that a commit failed. The state is the one before it.
 type NotTaken struct {

@@ -101,6 +101,16 @@ var events = func() []happening {
 		}
 		done("mismatch without a word", life.Done{Class: life.Mismatch, Component: "rootfs"})
 	}
+	for _, do := range []life.Action{life.Reach{}, life.Compare{}, life.Write{Part: 1}, life.Check{}} {
+		for _, no := range []life.Ruling{
+			{Outcome: life.Defer, Why: reason.Halted, Said: "halted (pulse 2)"},
+			{Outcome: life.Refuse, Why: reason.Revoked, Said: "revoked (by root 2)"},
+		} {
+			e := life.Done{Moment: moment, Do: do, Class: life.Stopped, Text: no.Said, Forbids: no, Component: "rootfs",
+				Written: 3, Resumed: 1}
+			add(on(do), "stopped: "+no.Said, e)
+		}
+	}
 	few := metadata(full, off, "A")
 	few.Caps.MaxTries = 1
 	none := metadata(full, off, "A")
@@ -255,10 +265,22 @@ var events = func() []happening {
 	add(life.OnAsked, "revert, B is confirmed and does not boot", life.Asked{Moment: moment, Verb: life.VerbRevert,
 		Actor: "uid 0",
 		Boot:  metadata(full, bootctl.SlotState{Confirmed: true}, "A"), BootOK: true})
-	add(life.OnAborted, "", life.Aborted{Moment: moment, By: "uid 0"})
 	add(life.OnNotTaken, "", life.NotTaken{Moment: moment, Text: "disk full"})
 	return out
 }()
+
+// on is what the end of an action is called.
+func on(do life.Action) life.On {
+	switch do.(type) {
+	case life.Reach:
+		return life.OnReached
+	case life.Compare:
+		return life.OnCompared
+	case life.Write:
+		return life.OnWrote
+	}
+	return life.OnChecked
+}
 
 // ruling is an offer that is to be installed.
 func ruling() life.Ruling {

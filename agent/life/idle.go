@@ -161,12 +161,6 @@ func (t *turn) wake() {
 	}
 }
 
-// abortedLate: a look that was begun did not take place.
-func abortedLate(t *turn) {
-	t.refused(reason.NothingToDo, "the update had ended already", false)
-	t.TendAt, t.Tending, t.First = 0, false, false
-}
-
 func tendNotTaken(t *turn) { t.lapse(t.e.(NotTaken).Text) }
 
 func documented(t *turn) {

@@ -45,12 +45,16 @@ func leaveNow(t *turn) {
 	t.move(Reverting, reason.OperatorRevert, t.e.(Asked).event("revert"))
 }
 
-// dropNow ends an update that is not armed yet, while no action of it is in progress.
+// dropNow ends an update that is not armed yet. No action of it is in progress any more.
 func dropNow(t *turn) {
 	a := t.e.(Asked)
 	t.says("The update is ended before it was armed; the running system was not touched.")
 	t.note(a.event("revert"))
-	t.fail(reason.OperatorRevert, "ended by "+a.Actor)
+	by := a.Actor
+	if a.Note != "" {
+		by += ": " + a.Note
+	}
+	t.fail(reason.OperatorRevert, "ended by "+by)
 }
 
 func inProgress(t *turn) {

@@ -14,8 +14,8 @@ var faults = []string{"commit", "look", "look-invalid", "reach-gone", "reach-key
 	"disable-lies", "disable-nofallback", "write-corrupt", "write-changed", "write-medium", "write-running",
 	"write-busy", "write-gone", "write-notdurable", "check-mismatch", "check-medium", "check-busy", "try", "try-but",
 	"try-lies", "stays", "confirm", "confirm-but", "confirm-lies", "refresh", "raise", "sick", "broker", "soak",
-	"defer", "refuse", "void", "unverified", "restart", "aborted", "person-confirm", "person-revert", "person-approve",
-	"person-approve-it", "document", "newer"}
+	"defer", "refuse", "void", "unverified", "restart", "halted", "revoked", "person-stops", "person-confirm",
+	"person-revert", "person-approve", "person-approve-it", "document", "newer"}
 
 // perform does an action.
 func (w *world) perform(do life.Action) life.Event {
@@ -24,11 +24,8 @@ func (w *world) perform(do life.Action) life.Event {
 	}
 	w.point++
 	w.now += time.Second
-	switch do.(type) {
-	case life.Reach, life.Write, life.Check:
-		if w.fails("aborted") {
-			return life.Aborted{Moment: w.moment(), By: "uid 0"}
-		}
+	if e := w.meanwhile(do); e != nil {
+		return e
 	}
 	switch do := do.(type) {
 	case life.Start:
@@ -54,6 +51,27 @@ func (w *world) perform(do life.Action) life.Event {
 	d := life.Done{Do: do, Moment: w.moment(), BootOK: true}
 	w.act(do, &d)
 	d.Boot = w.state()
+	return d
+}
+
+// meanwhile is what ends a long action before its time: a document that forbids the update, or a person.
+func (w *world) meanwhile(do life.Action) life.Event {
+	d := life.Done{Do: do, Moment: w.moment(), Class: life.Stopped, Component: "rootfs"}
+	switch do.(type) {
+	case life.Reach, life.Write, life.Check:
+	default:
+		return nil
+	}
+	switch {
+	case w.fails("halted"):
+		d.Forbids = life.Ruling{Outcome: life.Defer, Why: reason.Halted, Said: "halted"}
+	case w.fails("revoked"):
+		d.Forbids = life.Ruling{Outcome: life.Refuse, Why: reason.Revoked, Said: "revoked"}
+	case w.fails("person-stops"):
+		return life.Asked{Moment: w.moment(), Verb: life.VerbRevert, Actor: "uid 0", Boot: w.state(), BootOK: true}
+	default:
+		return nil
+	}
 	return d
 }
 

@@ -12,8 +12,20 @@ import (
 func ask(t *turn) { t.do(Ask{Stage: Download}) }
 
 // stop ends the update at a stop point whose decision is not to install.
-func stop(t *turn) {
-	r := t.e.(Decided).Ruling
+func stop(t *turn) { t.forbidden(t.e.(Decided).Ruling) }
+
+// stopped ends the update in the middle of an action: a root, a plan, a pulse or the loss of a permit forbids it.
+//
+// Crash: the action has ended, and the newest checkpoint is durable -> before the commit: the next start decides
+// again, by the same documents, which were durable before the action was stopped; after: it is idle, and the
+// target is disabled throughout.
+func stopped(t *turn) {
+	e := t.e.(Done)
+	t.wore(e)
+	t.forbidden(e.Forbids)
+}
+
+func (t *turn) forbidden(r Ruling) {
 	if r.Outcome == Defer {
 		t.give(r.Why, r.Said, false)
 		return
@@ -288,10 +300,4 @@ func waitReady(t *turn) {
 	}
 	t.eff.Tell.Waits, t.eff.Tell.WaitFor = r.Why, r.Said
 	t.do(Wait{Until: t.now() + r.Retry, Requests: true, Messages: t.Dev.Inbox && !t.Rec.Ext.Local && !t.Rec.Ext.Revert})
-}
-
-// aborted ends the update on a person's word, before it was armed.
-func aborted(t *turn) {
-	t.says("The update in progress is ended; the running system was not touched.")
-	t.fail(reason.OperatorRevert, "ended by "+t.e.(Aborted).By)
 }

@@ -354,8 +354,6 @@ func uptime(e life.Event) time.Duration {
 		return e.Uptime
 	case life.Asked:
 		return e.Uptime
-	case life.Aborted:
-		return e.Uptime
 	case life.NotTaken:
 		return e.Uptime
 	case life.Verdict:

@@ -46,8 +46,6 @@ var table = []Row{
 	{Idle, OnAsked, "revert", "take the other slot up as if it had just been written", []Phase{Checking},
 		verb(VerbRevert), goBack},
 	{Idle, OnAsked, "retry", "forget what failed; give back what is quarantined", nil, verb(VerbRetry), tryAgain},
-	{Idle, OnAborted, "what was to be ended had ended already", "look after the boot metadata again",
-		nil, nil, abortedLate},
 	{Idle, OnCame, "", "verify and decide it", nil, nil, came},
 	{Idle, OnDecided, "it has a final verdict", "nothing", nil, isSettled, settled},
 	{Idle, OnDecided, "it failed, and its back-off is not over", "nothing", nil, isEarly, early},
@@ -70,16 +68,19 @@ var table = []Row{
 	{Preparing, OnLooked, "the running slot is confirmed and bootable", "ask every source for a first byte", nil,
 		runningIsGood, reach},
 	{Preparing, OnLooked, "", "put it back: the target may be the only good slot", []Phase{Idle}, nil, unconfirmed},
+	{Preparing, OnReached, "what was taken meanwhile forbids it", "put it back, or fail", []Phase{Idle},
+		isStopped, stopped},
 	{Preparing, OnReached, "every source answers, and the manifest leaves a part out",
 		"read it back in the running slot, and compare", nil, both(isOK, carries), compare},
 	{Preparing, OnReached, "every source answers", "disable the target", nil, isOK, disable},
 	{Preparing, OnReached, "", "put it back, or fail", []Phase{Idle}, nil, writeFailed},
+	{Preparing, OnCompared, "what was taken meanwhile forbids it", "put it back, or fail", []Phase{Idle},
+		isStopped, stopped},
 	{Preparing, OnCompared, "it is what was confirmed", "disable the target", nil, isOK, disable},
 	{Preparing, OnCompared, "", "put it back, or fail", []Phase{Idle}, nil, writeFailed},
 	{Preparing, OnDisabled, "the target does not boot any more", "go on", []Phase{Writing}, disabledOK, toWriting},
 	{Preparing, OnDisabled, "", "put it back", []Phase{Idle}, nil, notDisabled},
 	{Preparing, OnAsked, "revert", "fail", []Phase{Idle}, verb(VerbRevert), dropNow},
-	{Preparing, OnAborted, "", "fail", []Phase{Idle}, nil, aborted},
 
 	{Writing, OnBegin, "the daemon has just started", "take up what the power cut left, as Reconcile says",
 		[]Phase{Idle, Reverting}, starting, resumed},
@@ -91,24 +92,26 @@ var table = []Row{
 	{Writing, OnDisabled, "the target does not boot", "stream, hash, flush and checkpoint each part into it", nil,
 		disabledOK, writeFirst},
 	{Writing, OnDisabled, "", "put it back", []Phase{Idle}, nil, notDisabled},
+	{Writing, OnWrote, "what was taken meanwhile forbids it", "put it back, or fail; what is written is kept",
+		[]Phase{Idle}, isStopped, stopped},
 	{Writing, OnWrote, "every part is written", "go on", []Phase{Checking}, wroteAll, toChecking},
 	{Writing, OnWrote, "a part is written", "the next part", nil, isOK, wrote},
 	{Writing, OnWrote, "a checkpoint could not be made durable", "again, later and later", nil,
 		isNotDurable, checkpointNotTaken},
 	{Writing, OnWrote, "", "once from zero, put it back, or fail", []Phase{Writing, Idle}, nil, writeFailed},
 	{Writing, OnAsked, "revert", "fail", []Phase{Idle}, verb(VerbRevert), dropNow},
-	{Writing, OnAborted, "", "fail", []Phase{Idle}, nil, aborted},
 
 	{Checking, OnBegin, "the daemon has just started", "take up what the power cut left, as Reconcile says",
 		[]Phase{Idle, Reverting}, starting, resumed},
 	{Checking, OnBegin, "", "read every image back from the medium, held exclusively, and compare", nil, nil, check},
+	{Checking, OnChecked, "what was taken meanwhile forbids it", "put it back, or fail", []Phase{Idle},
+		isStopped, stopped},
 	{Checking, OnChecked, "it is not equal, or cannot be read", "once from zero, put it back, or fail",
 		[]Phase{Writing, Idle}, notOK, checkFailed},
 	{Checking, OnChecked, "nothing says what the target must hold, and nobody goes back", "fail", []Phase{Idle},
 		namesNothing, unnamed},
 	{Checking, OnChecked, "", "go on", []Phase{Ready}, nil, checked},
 	{Checking, OnAsked, "revert", "fail", []Phase{Idle}, verb(VerbRevert), dropNow},
-	{Checking, OnAborted, "", "fail", []Phase{Idle}, nil, aborted},
 
 	{Ready, OnBegin, "the daemon has just started", "take up what the power cut left, as Reconcile says",
 		[]Phase{Checking, Idle, Reverting}, starting, resumed},
@@ -126,7 +129,6 @@ var table = []Row{
 	{Ready, OnDecided, "defer", "wait for window, power and consent", nil, nil, waitReady},
 	{Ready, OnCame, "", "verify and decide it", nil, nil, came},
 	{Ready, OnAsked, "revert", "fail", []Phase{Idle}, verb(VerbRevert), dropNow},
-	{Ready, OnAborted, "", "fail", []Phase{Idle}, nil, aborted},
 
 	{Arming, OnBegin, "the daemon has just started", "take up what the power cut left, as Reconcile says",
 		[]Phase{Trial, Rebooting, Checking, Reverting}, starting, resumed},
@@ -241,6 +243,7 @@ func carries(t *turn) bool {
 }
 
 func isOK(t *turn) bool         { return t.e.(Done).Class == OK }
+func isStopped(t *turn) bool    { return t.e.(Done).Class == Stopped }
 func isPlain(t *turn) bool      { return t.e.(Done).Do == Action(Reboot{Plain: true}) }
 func isNotDurable(t *turn) bool { return t.e.(Done).Class == NotDurable }
 func notOK(t *turn) bool        { return !isOK(t) }

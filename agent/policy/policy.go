@@ -234,6 +234,18 @@ func Decide(o Offer, s Standing, p campaign.Permit, f Facts) Decision {
 	return d
 }
 
+// Only is the decision with those findings alone whose reasons count. It is never more than that: it has no plan.
+func (d Decision) Only(counts func(reason.Reason) bool) Decision {
+	var left Decision
+	for _, f := range d.Findings {
+		if counts(f.Reason) {
+			left.Findings = append(left.Findings, f)
+		}
+	}
+	left.Outcome = outcome(left.Findings)
+	return left
+}
+
 // outcome follows from all findings.
 func outcome(findings []Finding) Outcome {
 	switch {

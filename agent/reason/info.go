@@ -27,6 +27,10 @@ type Info struct {
 	// Ends: a deferral for this reason ends an update that is written and waits to be armed: what was
 	// meant for this device no longer is. It is not final; the offer may come again.
 	Ends bool
+	// Stops: what was taken while the update is carried out, before it waits to be armed, ends the action in the
+	// middle: somebody who may say so is against it. What only time, a counter or a pulse that has not come has against
+	// it is asked at the next stop point.
+	Stops bool
 	// StepsAside: an offer that waits for this reason lets older ones be decided before it: one of
 	// them may be the step that it needs.
 	StepsAside bool

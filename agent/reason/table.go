@@ -81,9 +81,9 @@ var table = map[Reason]Info{
 		Advice: "Make the image smaller, or use a device with larger slots.",
 	},
 	SlotIncomplete: {
-		StepsAside: true,
-		Says:       "The update leaves out a part of the slot, and it is not proven what the running slot holds of it.",
-		Advice:     "Release all parts of the slot together once, and mount the running slot read-only.",
+		StepsAside: true, Stops: true,
+		Says:   "The update leaves out a part of the slot, and it is not proven what the running slot holds of it.",
+		Advice: "Release all parts of the slot together once, and mount the running slot read-only.",
 	},
 	StartedBefore: {
 		StepsAside: true,
@@ -171,15 +171,17 @@ var table = map[Reason]Info{
 
 	// Root, plan and pulse.
 	Revoked: {
-		Final:  true,
+		Final: true, Stops: true,
 		Says:   "The trust root has revoked this update.",
 		Advice: "Publish another one. A revoked update is never installed again.",
 	},
 	SignersInsufficient: {
+		Stops:  true,
 		Says:   "Too few of the people who may release this component for this device have signed.",
 		Advice: "Have the missing people sign the same envelope, and publish it again.",
 	},
 	SequenceOutOfRange: {
+		Stops:  true,
 		Says:   "The update's sequence number is outside the range that the trust root allows for a component.",
 		Advice: "Release it under a number in that range, or publish a root with another range.",
 	},
@@ -198,12 +200,12 @@ var table = map[Reason]Info{
 			"again with `ratchet counter init`.",
 	},
 	PlanMissing: {
-		Ends:   true,
+		Ends: true, Stops: true,
 		Says:   "No campaign plan names this update for this device.",
 		Advice: "Publish a plan that names it, or install at the console.",
 	},
 	PlanVoid: {
-		Ends:   true,
+		Ends: true, Stops: true,
 		Says:   "The campaign plan is superseded: the device has seen a newer one.",
 		Advice: "Publish a plan with a higher sequence number and the current generation of the campaign role.",
 	},
@@ -213,15 +215,17 @@ var table = map[Reason]Info{
 		Advice: "Publish a new plan, or check the device's date.",
 	},
 	PlanWithdrawn: {
-		Ends:   true,
+		Ends: true, Stops: true,
 		Says:   "The campaign for this update was withdrawn.",
 		Advice: "Correct what was wrong, and publish a new plan. A withdrawn plan never comes back.",
 	},
 	NotInScope: {
+		Stops:  true,
 		Says:   "The campaign plan is for other devices.",
 		Advice: "Nothing to do, unless the plan should name this class or device.",
 	},
 	NotInCohort: {
+		Stops:  true,
 		Says:   "The campaign has not reached this device yet.",
 		Advice: "Nothing to do. A later phase of the campaign reaches it.",
 	},
@@ -242,10 +246,12 @@ var table = map[Reason]Info{
 		Advice: "Publish a fresh pulse, and find out what keeps it from the device.",
 	},
 	Paused: {
+		Stops:  true,
 		Says:   "The campaign is paused.",
 		Advice: "Nothing to do. The update waits until the campaign goes on.",
 	},
 	Halted: {
+		Stops:  true,
 		Says:   "The campaign was halted, because something is wrong with it.",
 		Advice: "Find the cause. Then open the campaign again, or withdraw it.",
 	},
@@ -276,12 +282,12 @@ var table = map[Reason]Info{
 		Advice: "Publish the file that `ratchet-release sign` wrote, unchanged.",
 	},
 	SignatureInvalid: {
-		Final: true, ThisCopy: true,
+		Final: true, ThisCopy: true, Stops: true,
 		Says:   "The signature does not match this manifest: it was altered, or signed wrongly.",
 		Advice: "Treat it as an attack until shown otherwise. Sign the manifest again and publish it.",
 	},
 	SignerUnknown: {
-		Final: true, ThisCopy: true,
+		Final: true, ThisCopy: true, Stops: true,
 		Says:   "No key that this device trusts has signed the manifest.",
 		Advice: "Sign it with a key that the device trusts: `ratchet status` shows its keys, or its trust root.",
 	},
@@ -300,7 +306,7 @@ var table = map[Reason]Info{
 		Advice: "Encrypt it for the device's public key, or give the device the decryption key that it names.",
 	},
 	AlgorithmNotAllowed: {
-		Final: true, ThisCopy: true,
+		Final: true, ThisCopy: true, Stops: true,
 		Says:   "The manifest is signed with an algorithm that this device does not accept.",
 		Advice: "Sign with ESP256 or Ed25519, or with what the device's root or configuration allows.",
 	},

@@ -54,14 +54,14 @@ func explored() []Defect {
 		{Name: "the slot is not read back before it is armed",
 			Scenario: "update", Loader: "uboot-files", Edits: edit("agent/perform.go",
 				`			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size},
-				a.view.Meter(i.Component))`,
+				e.view.Meter(i.Component))`,
 				`			_, _ = slots.Check, ctx`)},
 		{Name: "a part that is carried is not read back before it is armed",
 			Scenario: "carried", Loader: "uboot-files", Edits: edit("agent/perform.go",
-				`	for _, i := range a.s.Rec.Ext.Images {
+				`	for _, i := range e.s.Rec.Ext.Images {
 		d.Component = i.Component
 `,
-				`	for _, i := range a.s.Rec.Ext.Images {
+				`	for _, i := range e.s.Rec.Ext.Images {
 		if i.Carried {
 			continue
 		}
@@ -69,19 +69,19 @@ func explored() []Defect {
 `)},
 		{Name: "a part is carried whatever the running slot holds",
 			Scenario: "carried-changed", Loader: "uboot-files", Edits: edit("agent/carry.go",
-				`		err = slots.Check(ctx, dev, imageOf(c), a.view.Meter(c.Component))
+				`		err = slots.Check(ctx, dev, imageOf(c), e.view.Meter(c.Component))
 `,
 				"")},
 		{Name: "what a failed flush has left is taken for the part that was there",
 			Scenario: "carried", Loader: "uboot-files", Edits: edit("agent/carry.go",
-				"there := a.isThere(c) && slots.Check",
+				"there := e.isThere(c) && slots.Check",
 				"there := slots.Check")},
 		{Name: "a part that the release leaves out stays as it is",
 			Scenario: "carried", Loader: "uboot-files", Edits: []Edit{
 				{"agent/intake/ruling.go", "	for _, c := range p.Carries() {\n",
 					"	for _, c := range p.Carries()[:0] {\n"},
-				{"agent/write.go", "a.plan.Installs(), a.plan.Carries()\n",
-					"a.plan.Installs(), a.plan.Carries()[:0]\n"},
+				{"agent/write.go", "e.plan.Installs(), e.plan.Carries()\n",
+					"e.plan.Installs(), e.plan.Carries()[:0]\n"},
 			}},
 		{Name: "a restart in phase ready arms without another read-back",
 			Scenario: "update", Loader: "uboot-files", Edits: []Edit{
@@ -137,8 +137,10 @@ func explored() []Defect {
 		Final: true,`)},
 		{Name: "stop points do not ask whether the campaign goes on",
 			Scenario: "withdrawn", Loader: "uboot-files", Edits: edit("agent/intake/decide.go",
-				`	d := in.decide(o, in.facts(s, m, s.Rec.Target))`,
-				`	d := policy.Decide(o, policy.Standing{}, in.permit(), in.facts(s, m, s.Rec.Target))`)},
+				`	d := in.decide(o, f)
+	return ruling(r, d), d.Plan`,
+				`	d := policy.Decide(o, policy.Standing{}, in.permit(), f)
+	return ruling(r, d), d.Plan`)},
 		{Name: "the loader's own write is not flushed before the other copy is written",
 			Scenario: "update", Loader: "uboot-block", Edits: edit("bootctl/ubootenv/copies.go",
 				"if err := r.place(r.o.Copies[r.current]).flush(); err != nil {",

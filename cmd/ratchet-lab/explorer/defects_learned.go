@@ -15,7 +15,7 @@ func learned() []Defect {
 `},
 				{"agent/perform.go",
 					`			err = slots.Check(ctx, dev, slots.Image{Alg: i.Alg, Digest: i.Digest, Size: i.Size},
-				a.view.Meter(i.Component))`, `			_, _ = slots.Check, ctx`},
+				e.view.Meter(i.Component))`, `			_, _ = slots.Check, ctx`},
 			}},
 		{Name: "a kernel that cannot be loaded is taken for one that was never tried",
 			Scenario: "unloadable", Loader: "uboot-files", Edits: edit(

@@ -48,18 +48,19 @@ func tested() []Defect {
 			Edits: edit("agent/life/budget.go", `times(mostExcused)`, `times(-1)`)},
 		{Name: "the target is not held between read-back and arming",
 			Package: "agent", Test: "TestTargetIsHeldUntilItIsArmed",
-			Edits: edit("agent/perform.go",
-				`		a.release()
-		return err
-	}
-	return nil
-}`,
-				`		a.release()
-		return err
-	}
-	a.release()
-	return nil
-}`)},
+			Edits: edit("agent/errand.go", "			a.held = e.held\n", "			closeAll(e.held)\n")},
+		{Name: "nobody hears a document while an image is written",
+			Package: "agent", Test: "TestForbiddenWhileWritten",
+			Edits: edit("agent/errand.go", "case m := <-a.messages():", "case m := <-chan transport.Message(nil):")},
+		{Name: "a write goes on although it is forbidden now",
+			Package: "agent", Test: "TestForbiddenWhileWritten",
+			Edits: edit("agent/errand.go",
+				`				forbids = &no
+				stop()`,
+				`				forbids = &no`)},
+		{Name: "whatever is taken stops the write",
+			Package: "agent", Test: "TestUntouchedWhileWritten",
+			Edits: edit("agent/intake/decide.go", "return why.Info().Stops || lost", "return true || lost")},
 		{Name: "a second flush after one that failed succeeds",
 			Package: "hal/linux", Test: "TestFailedFlushStaysFailed",
 			Edits: edit("hal/linux/fs.go",

@@ -71,6 +71,8 @@ type Device struct {
 	stepped   chan struct{} // the clock was set
 	started   string        // slot that the loader started, "" while it is at work
 	ghosts    ghosts
+	amid      *amid             // what happens in the middle of a download that stands still
+	amids     chan *amid        // what is to happen
 	branch    func(*Device)     // before each operation, see Lab.Deep
 	forking   func() *sim.World // while branch runs
 	inJournal string            // journalKey, "" when it is not known
@@ -158,7 +160,7 @@ func (d *Device) twin(w *sim.World) *Device {
 	c.fired, c.proven, c.read, c.notes = maps.Clone(d.fired), maps.Clone(d.proven), maps.Clone(d.read),
 		maps.Clone(d.notes)
 	c.opened, c.breaches, c.cuts = slices.Clone(d.opened), slices.Clone(d.breaches), slices.Clone(d.cuts)
-	c.inbox, c.agent, c.life, c.onReboot, c.stepped = nil, nil, nil, nil, nil
+	c.inbox, c.agent, c.life, c.onReboot, c.stepped, c.amid, c.amids = nil, nil, nil, nil, nil, nil, nil
 	return &c
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"testing/synctest"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
@@ -151,7 +150,7 @@ func (d *Device) live() (again bool, err error) {
 		return stopped(ended)
 	}
 	for range maxSteps {
-		synctest.Wait()
+		d.quiet()
 		if down, _ := d.W.Down(); down {
 			if err := stop(); err != nil {
 				return false, err
@@ -206,7 +205,7 @@ func (d *Device) liveOn(stopped error) (again bool, err error) {
 
 // connect makes the inbox, and returns the retained messages that are not in it yet.
 func (d *Device) connect() (retained []transport.Message, err error) {
-	d.inbox = make(chan transport.Message)
+	d.inbox, d.amids = make(chan transport.Message), make(chan *amid, 1)
 	if d.s.Rooted {
 		d.inbox = make(chan transport.Message, 8) // what comes while the agent writes is there at its next stop point
 	}

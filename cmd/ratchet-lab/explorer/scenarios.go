@@ -298,33 +298,35 @@ func fleetScenarios() []Scenario {
 		{Name: "key-rotation",
 			Says:   "the release key is rotated in the middle of an update, which goes on under the new one",
 			Rooted: true,
-			Serve: midway(rotated, func(d *Device) {
+			Serve: midway(rotated, 0, func(d *Device) {
 				d.retain(transport.Root, d.fleet().roots[1])
 				d.retain(transport.Offer, d.fleet().offers[1])
 			}), Ends: updated},
 		{Name: "withdrawn",
 			Says: "the campaign is withdrawn midway: the target is not armed", Bricks: []int{9}, Rooted: true,
-			Serve: midway(withdrawn, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
+			Serve: midway(withdrawn, 0, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
 			Ends:  []End{{Image: 1, Result: "failed", Reason: reason.PlanWithdrawn}}},
-		{Name: "paused", Says: "the campaign is paused midway and goes on an hour later", Rooted: true,
-			Serve: midway(paused, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
+		{Name: "paused-while-written", Bricks: []int{9}, Rooted: true,
+			Says:  "the campaign is paused while an image is written: the write stops, and goes on later",
+			Serve: midway(paused, 50_000, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
 			Events: []Event{{Name: resumed, When: func(d *Device) bool {
 				return d.fired[paused] > 0 && (deferred(d) || d.rec.Phase == life.Ready)
 			},
 				Do: func(d *Device) { d.retain(transport.Pulse, d.pulse()) }}, patient},
 			Ends: updated},
-	}
-}
-
-// midway lets something happen when the image is asked for.
-func midway(name string, do func(*Device)) func(*Device, string, int64) (io.ReadCloser, error) {
-	return func(d *Device, uri string, off int64) (io.ReadCloser, error) {
-		if d.fired[name] == 0 {
-			d.fired[name]++
-			d.note("event: %s", name)
-			do(d)
-		}
-		return serve(d, uri, off)
+		{Name: "rotated-while-written", Rooted: true,
+			Says: "the release key is rotated while its image is written: what the new one signed is installed",
+			Serve: midway(rotated, 50_000, func(d *Device) {
+				d.retain(transport.Root, d.fleet().roots[1])
+				d.retain(transport.Offer, d.fleet().offers[1])
+			}), Ends: updated},
+		{Name: "paused", Says: "the campaign is paused midway and goes on an hour later", Rooted: true,
+			Serve: midway(paused, 0, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
+			Events: []Event{{Name: resumed, When: func(d *Device) bool {
+				return d.fired[paused] > 0 && (deferred(d) || d.rec.Phase == life.Ready)
+			},
+				Do: func(d *Device) { d.retain(transport.Pulse, d.pulse()) }}, patient},
+			Ends: updated},
 	}
 }
 
