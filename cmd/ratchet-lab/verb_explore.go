@@ -35,6 +35,8 @@ Each failure is told operation by operation, with the command that replays it.`,
 			fs.BoolVar(&o.Full, "full", false, "all pairs of cuts, and all triples of the main scenarios")
 			fs.StringVar(&o.Scenarios, "scenario", "", "only these `NAMES`, separated by commas")
 			fs.StringVar(&o.Loaders, "loader", "", "only these `NAMES`, separated by commas")
+			fs.IntVar(&o.Lies, "lies", 0, "the media of the boot metadata may lose their last `NUMBER` of flushes, "+
+				"which they say are done: what breaks is counted, and no failure")
 			fs.Uint64Var(&o.Seed, "seed", 1, "`NUMBER` that seeds everything random")
 			fs.BoolVar(&o.Stop, "stop", false, "stop at the first failure")
 			fs.IntVar(&o.workers, "workers", 0, "`NUMBER` of processes (default: one for each processor)")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -27,6 +28,8 @@ type store struct {
 	now     int64 // size with all pending changes
 	grain   medium.Grain
 	bad     map[int64]bool // sectors that cannot be read until they are written
+	lies    int            // flushes that the medium says are done and may lose, the last ones
+	lied    []int          // how much of pending each of these covers, oldest first
 }
 
 // change is one unsynced write, or, where data is nil, a new size.
@@ -99,6 +102,40 @@ func (s *store) truncate(size int64) {
 // stays pending.
 func (s *store) flush(part *rand.Rand) { s.settle(part, s.grain.Failing()) }
 
+// sync is a flush that a process asks for, which the medium may lie about.
+func (s *store) sync(part *rand.Rand) {
+	if s.lies == 0 || part != nil {
+		s.flush(part)
+		return
+	}
+	if s.lied = append(s.lied, len(s.pending)); len(s.lied) <= s.lies {
+		return
+	}
+	n := s.lied[0]
+	for _, c := range s.pending[:n] {
+		if !c.ghost {
+			s.apply(c, nil, s.grain)
+		}
+	}
+	s.pending, s.lied = slices.Clone(s.pending[n:]), s.lied[1:]
+	for i := range s.lied {
+		s.lied[i] -= n
+	}
+}
+
+// SetLies lets the medium of a disk or a file say of its last n flushes that they are done, and lose them with the
+// power, as a whole or in part.
+func (w *World) SetLies(name string, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if d := w.disks[name]; d != nil {
+		d.lies = n
+	}
+	if f := w.fs.now[path.Clean(name)]; f != nil {
+		f.lies = n
+	}
+}
+
 // settle is flush on a medium of a grain.
 func (s *store) settle(part *rand.Rand, g medium.Grain) {
 	for _, c := range s.pending {
@@ -109,6 +146,7 @@ func (s *store) settle(part *rand.Rand, g medium.Grain) {
 	if part != nil {
 		return
 	}
+	s.lied = nil
 	s.pending = slices.DeleteFunc(s.pending, func(c change) bool { return !c.ghost })
 	if len(s.pending) == 0 {
 		s.size = s.now
@@ -117,6 +155,7 @@ func (s *store) settle(part *rand.Rand, g medium.Grain) {
 
 // haunt makes ghosts of everything pending, after a flush that failed.
 func (s *store) haunt() {
+	s.lied = nil
 	s.pending = slices.DeleteFunc(s.pending, func(c change) bool { return c.data == nil })
 	for i := range s.pending {
 		s.pending[i].ghost = true
@@ -140,7 +179,7 @@ func (s *store) crash(rng *rand.Rand) {
 }
 
 // drop forgets everything that is not durable.
-func (s *store) drop() { s.pending, s.now = nil, s.size }
+func (s *store) drop() { s.pending, s.lied, s.now = nil, nil, s.size }
 
 // apply makes one change durable, or with part some of its sectors, as a medium of a grain leaves them.
 func (s *store) apply(c change, part *rand.Rand, g medium.Grain) {
@@ -433,7 +472,7 @@ func (h *diskHandle) Sync() error {
 	}
 	if h.failed == nil {
 		h.failed = h.w.do(h.l, "sync", h.path, func(part *rand.Rand) error {
-			h.d.store.flush(part)
+			h.d.store.sync(part)
 			return nil
 		})
 		if h.failed != nil {

@@ -325,7 +325,7 @@ func (h *fileHandle) Sync() error {
 	}
 	if h.failed == nil {
 		h.failed = h.w.do(h.l, "sync", h.name, func(part *rand.Rand) error {
-			h.s.flush(part)
+			h.s.sync(part)
 			return nil
 		})
 		if h.failed != nil {

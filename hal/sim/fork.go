@@ -88,7 +88,7 @@ func (w *World) fork() *World {
 // fork is a copy; sectors are shared, for they are never changed in place. Pending data is, by Poke.
 func (s *store) fork() *store {
 	c := &store{sectors: maps.Clone(s.sectors), version: s.version, size: s.size, now: s.now, grain: s.grain,
-		pending: slices.Clone(s.pending), bad: maps.Clone(s.bad)}
+		pending: slices.Clone(s.pending), bad: maps.Clone(s.bad), lies: s.lies, lied: slices.Clone(s.lied)}
 	for i, p := range c.pending {
 		c.pending[i].data = slices.Clone(p.data)
 	}

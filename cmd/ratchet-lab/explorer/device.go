@@ -134,6 +134,7 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 		return nil, err
 	}
 	w.Restart()
+	l.lie(w)
 	w.SetRunning("/dev/a", "A")
 	d.started = "A"
 	d.slow("A")

@@ -111,6 +111,29 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// TestLies: on a medium that loses what it said was flushed every layout counts what breaks, and fails nothing; such a
+// case can be played again by its name.
+func TestLies(t *testing.T) {
+	lab, err := explorer.NewLab(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := lab.Explore(explorer.Task{Scenario: "first-update", Loader: "uboot-files~2", Seed: 1})
+	if err != nil || y.Weak["brick"] == 0 || len(y.Fails) > 0 || y.Singles < 100 {
+		t.Errorf("%d cases, breaches %v, failures %v, %v", y.Singles, y.Weak, y.Fails, err)
+	}
+	for _, f := range y.WeakAt {
+		if !strings.Contains(f.Replay, "--loader uboot-files~2 ") {
+			t.Errorf("%s", f.Replay)
+		}
+	}
+	for _, name := range []string{"uboot-files~", "uboot-files~0", "uboot-files~x", "uboot-files~100", "toast~2"} {
+		if _, ok := explorer.FindLoader(name); ok {
+			t.Errorf("%q is a loader", name)
+		}
+	}
+}
+
 // TestWeakLayouts: layouts that are not power-safe by themselves are shown to lose a device, the
 // system that is to boot when the others fail (I1), or the truth; the report ends with a case to replay for each.
 func TestWeakLayouts(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -28,6 +29,7 @@ type Loader struct {
 	Main   bool         // explored with all scenarios also in the time-boxed mode
 	Medium medium.Grain // zero: medium.Whole
 	Tries  int          // trial boots that the loader can count
+	lies   int          // flushes that the medium may lose
 
 	uboot *ubootenv.Options
 	grub  *grubenv.Options
@@ -117,14 +119,43 @@ func grubFile(vars ...string) map[string][]byte {
 	return map[string][]byte{grubenvPath: b}
 }
 
-// FindLoader returns the loader of a name.
+// FindLoader returns the loader of a name, as NAME~N on a medium that lies.
 func FindLoader(name string) (Loader, bool) {
+	name, flushes, lies := strings.Cut(name, "~")
+	n, err := strconv.Atoi(flushes)
 	for _, l := range Loaders() {
-		if l.Name == name {
+		switch {
+		case l.Name == name && !lies:
 			return l, true
+		case l.Name == name && err == nil && n > 0 && n <= maxLies:
+			return l.lying(n), true
 		}
 	}
 	return Loader{}, false
+}
+
+// maxLies is how many flushes a medium may lie about at the most.
+const maxLies = 99
+
+// lying is the layout on a medium that says of its last n flushes of boot metadata that they are done, and may lose
+// them. No layout is safe there.
+func (l Loader) lying(n int) Loader {
+	l.Name, l.Layout = fmt.Sprintf("%s~%d", l.Name, n), fmt.Sprintf("%s, the last %d flushes may be lost", l.Layout, n)
+	l.PowerSafe, l.lies = false, n
+	return l
+}
+
+// lie lets the media of the boot metadata lie.
+func (l Loader) lie(w *sim.World) {
+	if l.lies == 0 {
+		return
+	}
+	w.SetLies(l.disk, l.lies)
+	for _, name := range w.Files() {
+		if strings.HasPrefix(name, "/boot/") || strings.HasPrefix(name, "/efi/") {
+			w.SetLies(name, l.lies)
+		}
+	}
 }
 
 // provision puts the metadata of the factory onto w: slot A runs, slot B is the confirmed one behind

@@ -13,6 +13,7 @@ type Choice struct {
 	Seed               uint64
 	Stop               bool // end with the first failure
 	Full               bool // all pairs and triples that NewPlan names, whatever it takes
+	Lies               int  // flushes that the media of the boot metadata may lose; then only single cuts are played
 	Time               time.Duration
 }
 
@@ -39,6 +40,8 @@ type Plan struct {
 // well; then every single cut and every failed operation on the layouts that are not power-safe, where no pairs
 // are played. What is left of the time goes to any number of cuts of the main scenarios. A cut on a power-safe
 // layout is a pair whose second cut never came; failed operations are played without Full.
+//
+// With Lies every layout is one that is not power-safe: what breaks there is counted.
 //
 // Names that are not known are an error.
 func NewPlan(c Choice) (*Plan, error) {
@@ -94,9 +97,15 @@ func choose(c Choice) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Lies < 0 || c.Lies > maxLies {
+		return nil, fmt.Errorf("a medium that loses %d flushes is not known: it may lose up to %d", c.Lies, maxLies)
+	}
 	for _, s := range Scenarios() {
 		for _, l := range Loaders() {
 			if s.Needs == "" && (scenarios == nil || scenarios[s.Name]) && (loaders == nil || loaders[l.Name]) {
+				if c.Lies > 0 {
+					l = l.lying(c.Lies)
+				}
 				rows = append(rows, row{s, l, scenarios != nil || loaders != nil})
 			}
 		}

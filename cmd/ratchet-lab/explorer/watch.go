@@ -113,8 +113,13 @@ func (b watchedBlocks) OpenTarget(path string, running hal.DeviceID) (hal.Medium
 		}
 	}
 	slot := d.slotOf(path)
-	// What the loader sees after a cut now, with the cache lost or kept, must not start the target.
-	for _, c := range []sim.Cache{sim.Keep, sim.LoseAll} {
+	// What the loader sees after a cut now, with the cache lost or kept, must not start the target. Of a medium that
+	// lies it counts what comes of it.
+	caches := []sim.Cache{sim.Keep, sim.LoseAll}
+	if d.l.lies > 0 {
+		caches = caches[:1]
+	}
+	for _, c := range caches {
 		w := d.W.Fork()
 		w.SetCache(c)
 		w.PowerOn()
