@@ -188,6 +188,19 @@ func (a *Agent) reset() life.Reset {
 	return r
 }
 
+// Movable tells whether another start of the agent, from another state directory, leaves nothing half done. It may be
+// called from any goroutine.
+//
+// Crash: at rest nothing is in progress. Ready: the target is whole and not armed; what the other directory has on
+// record of it, or nothing, is taken up. Trial: a system on trial is nobody's but the loader's and the record's that
+// armed it, which is in the other directory: its boots, its verdict and its floors belong there. Between, half a slot
+// or half a change of the boot metadata would be left to a record that knows nothing of it; what is armed meanwhile
+// is none (Options.StateMoved).
+func (a *Agent) Movable() bool {
+	p := a.view.Snapshot().Phase
+	return p == life.Ready || p == life.Trial || a.AtRest()
+}
+
 // Look has what Options.Problems says told to whoever follows this device. It may be called from any goroutine.
 func (a *Agent) Look() { a.view.Signal() }
 

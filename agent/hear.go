@@ -129,7 +129,8 @@ func (a *Agent) poll() error {
 // measure reads what the machine around a target is now.
 func (a *Agent) measure(target bootctl.Slot) intake.Machine {
 	def := a.slot(target)
-	m := intake.Machine{Supply: a.o.Power.Supply(), Metered: a.o.Metered(), Index: def.Index, Sizes: map[string]int64{}}
+	m := intake.Machine{Supply: a.o.Power.Supply(), Metered: a.o.Metered(), Index: def.Index, Sizes: map[string]int64{},
+		StateMoved: a.o.StateMoved()}
 	for c, path := range def.Parts {
 		m.Sizes[c] = intake.Unmeasured
 		if dev := a.held[c]; dev != nil {

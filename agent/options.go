@@ -83,7 +83,10 @@ type Options struct {
 
 	// Problems are what is missing or cannot be used now, beyond what Safe says: shown, and in no one's way. It may be
 	// called from any goroutine, often; nil: none.
-	Problems func() []string
+	Problems func() []reason.Problem
+	// StateMoved tells whether another directory is at StateDir than when the journal was opened: nothing is begun and
+	// nothing armed then. From any goroutine; nil: never.
+	StateMoved func() bool
 
 	Log *slog.Logger
 }
@@ -114,7 +117,10 @@ func (o *Options) defaults() {
 		o.Metered = func() bool { return false }
 	}
 	if o.Problems == nil {
-		o.Problems = func() []string { return nil }
+		o.Problems = func() []reason.Problem { return nil }
+	}
+	if o.StateMoved == nil {
+		o.StateMoved = func() bool { return false }
 	}
 	if o.RootComponent == "" {
 		o.RootComponent = "rootfs"

@@ -40,7 +40,7 @@ type Options struct {
 	View    *view.View
 	Reset   hal.ResetCause // why this boot began
 	// Problems are what is missing or cannot be used now; from any goroutine
-	Problems func() []string
+	Problems func() []reason.Problem
 	Intake   *intake.Intake // only within Ask
 
 	// Ask has run called by the goroutine that owns the machine's state, with that state. The event that run

@@ -60,7 +60,9 @@ func (c *Console) Status(ctx context.Context) control.Status {
 	}
 	st.Reset = control.ResetStatus{Cause: string(c.o.Reset.Is()), Source: c.o.Reset.Source,
 		Panics: c.o.Reset.Panics.Count}
-	st.Problems = c.o.Problems()
+	for _, p := range c.o.Problems() {
+		st.Problems, st.ProblemReasons = append(st.Problems, p.Text), append(st.ProblemReasons, p.Reason)
+	}
 	st.Advice = c.advice(s, st)
 	return st
 }
@@ -248,7 +250,11 @@ func (c *Console) advice(s view.Snapshot, st control.Status) []string {
 	if p := st.Trust.Problem; p != "" {
 		out = append(out, fmt.Sprintf("%s (%s) %s", p.Info().Says, st.Trust.Why, p.Info().Advice))
 	}
-	for _, p := range st.Problems {
+	for i, p := range st.Problems {
+		if why := st.ProblemReasons[i]; why != reason.PartMissing {
+			out = append(out, fmt.Sprintf("%s (%s) %s", why.Info().Says, p, why.Info().Advice))
+			continue
+		}
 		out = append(out, "Missing or not usable, and looked for again every minute: "+p)
 	}
 	if st.Boot.Error != "" {

@@ -40,7 +40,9 @@ type Status struct {
 	Time     TimeStatus     `json:"time"`
 	Reset    ResetStatus    `json:"reset"`
 	Problems []string       `json:"problems,omitempty"` // what is missing or cannot be used now, in words
-	Advice   []string       `json:"advice,omitempty"`   // what to do now, most urgent first
+	// the reason of each of Problems
+	ProblemReasons []reason.Reason `json:"problem_reasons,omitempty"`
+	Advice         []string        `json:"advice,omitempty"` // what to do now, most urgent first
 }
 
 // SlotStatus is one slot: in Status, and in the result of VerbSlots.

@@ -9,8 +9,8 @@ import (
 
 // facts are what this device is now, for a decision about the target; machine is what is around that.
 func (in *Intake) facts(s life.State, m manifest.Manifest, machine Machine) policy.Facts {
-	f := policy.Facts{ID: in.o.Device, Device: in.o.Facts, Rules: in.o.Rules, Metered: machine.Metered, Own: in.own(s),
-		SlotSize: map[string]int64{}, Running: map[string]policy.Part{},
+	f := policy.Facts{ID: in.o.Device, Device: in.o.Facts, Rules: in.o.Rules, Metered: machine.Metered,
+		Own: in.own(s, machine), SlotSize: map[string]int64{}, Running: map[string]policy.Part{},
 		Battery: machine.Supply.Battery, Mains: machine.Supply.Mains, SupplyKnown: machine.Supply.Known}
 	f.Now = in.wall()
 	f.Device.Now, f.Device.TimeKnown = f.Now.Wall, f.Now.Known
@@ -61,8 +61,9 @@ func (in *Intake) facts(s life.State, m manifest.Manifest, machine Machine) poli
 }
 
 // own is what only the agent knows of its own state.
-func (in *Intake) own(s life.State) policy.Own {
-	o := policy.Own{Hold: s.Hold != "" || s.Run == "", Stayed: s.Stayed, Journal: policy.Room{Needs: minJournal}}
+func (in *Intake) own(s life.State, m Machine) policy.Own {
+	o := policy.Own{Hold: s.Hold != "" || s.Run == "", Moved: m.StateMoved, Stayed: s.Stayed,
+		Journal: policy.Room{Needs: minJournal}}
 	if len(s.Safe) > 0 {
 		o.Safe = s.Safe[0]
 	}

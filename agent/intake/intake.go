@@ -51,6 +51,8 @@ type Machine struct {
 	Metered bool
 	Index   int              // the target's number in SUIT's component-slot condition
 	Sizes   map[string]int64 // bytes of each component's part; unmeasured where it could not be measured
+
+	StateMoved bool // another directory is where the state directory was at the start
 }
 
 // Unmeasured is the size of a part that could not be measured.

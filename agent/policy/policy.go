@@ -114,6 +114,7 @@ type Part struct {
 type Own struct {
 	Safe    string // why the agent is in boot-safe mode, "" = it is not
 	Hold    bool   // it is not proven which slot runs, or the agent holds everything
+	Moved   bool   // what it remembers goes into another directory than the next start will read
 	Stayed  bool   // the running system has failed its trial, and there is no slot to go back to
 	Journal Room
 }
@@ -284,6 +285,9 @@ func (o Own) against() []Finding {
 	}
 	if o.Hold {
 		findings = append(findings, found(reason.RunningUnproven, ""))
+	}
+	if o.Moved {
+		findings = append(findings, found(reason.StateMoved, ""))
 	}
 	if o.Stayed {
 		findings = append(findings,

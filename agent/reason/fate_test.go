@@ -54,6 +54,7 @@ var fates = map[reason.Reason]string{
 	reason.NoSpace:             "Retry=1h0m0s",
 	reason.BootSafeMode:        "Retry=1h0m0s",
 	reason.PartMissing:         "Retry=1m0s",
+	reason.StateMoved:          "Retry=1m0s",
 	reason.RunningUnproven:     "Retry=1h0m0s",
 	reason.RunningUnconfirmed:  "Retry=1h0m0s",
 

@@ -40,6 +40,8 @@ const (
 	RunningUnconfirmed Reason = "running-unconfirmed"
 	BootSafeMode       Reason = "boot-safe-mode"
 	PartMissing        Reason = "part-missing"
+	StateVolatile      Reason = "state-volatile"
+	StateMoved         Reason = "state-moved"
 )
 
 // What the trust root, the campaign plan and its pulse have against an offer at this moment: each can

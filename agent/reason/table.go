@@ -168,6 +168,17 @@ var table = map[Reason]Info{
 		Says:   "Something that the device needs is missing, or cannot be used as it is.",
 		Advice: "Run `ratchet status` for what it is. It is looked for again every minute.",
 	},
+	StateVolatile: {
+		Says: "What the device remembers (floors, failures, how far an update came) is lost when it is switched off.",
+		Advice: "Mount a partition that lasts over the state directory. Where it is meant so, say so with " +
+			"`state.volatile = \"allow\"`.",
+	},
+	StateMoved: {
+		Retry: time.Minute,
+		Says:  "Another directory is in the place of the state directory than the one that the daemon began with.",
+		Advice: "The daemon begins again with it as soon as nothing is half done. " +
+			"Have it mounted before the daemon starts (`RequiresMountsFor`).",
+	},
 
 	// Root, plan and pulse.
 	Revoked: {

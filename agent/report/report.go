@@ -32,7 +32,7 @@ type Options struct {
 	Seen    func() (evidence.Head, error) // how far records may leave the device; it is durable when it returns
 	View    *view.View
 	// Problems are what is missing or cannot be used now; from any goroutine
-	Problems func() []string
+	Problems func() []reason.Problem
 	Log      *slog.Logger
 }
 
@@ -189,8 +189,12 @@ func (r *Reporter) sendStatus(ctx context.Context) bool {
 	case st.Problem == reason.None:
 		st.Problem = r.o.View.Trust().Problem
 	}
-	if st.Problem == reason.None && len(r.o.Problems()) > 0 {
-		st.Problem = reason.PartMissing
+	if st.Problem == reason.None {
+		for _, p := range r.o.Problems() {
+			if st.Problem == reason.None || st.Problem == reason.StateVolatile { // what passes is told first
+				st.Problem = p.Reason
+			}
+		}
 	}
 	if p := r.o.View.Progress(); p != nil {
 		st.Progress = p.Percent()

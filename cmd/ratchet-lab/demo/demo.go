@@ -143,6 +143,7 @@ version = "1.0.0"
 
 [state]
 directory = %q
+volatile = "allow" # the folder of a demo is often in memory
 
 [running]
 root-file = %q

@@ -75,6 +75,7 @@ class = ["gateway"]
 version = "1.0.0"
 [state]
 directory = "DIR/state"
+volatile = "allow" # /tmp may be a tmpfs
 [running]
 root-file = "DIR/root"
 cmdline = "DIR/cmdline"

@@ -90,6 +90,8 @@ func (c *Config) check() error {
 		return errorf("slots", "exactly two slots are needed, there are %d", len(c.Slots))
 	case !filepath.IsAbs(c.State.Directory):
 		return errorf("state.directory", "%q is not an absolute path", c.State.Directory)
+	case c.State.Volatile != "" && c.State.Volatile != "report" && c.State.Volatile != VolatileAllowed:
+		return errorf("state.volatile", "%q is not one of report, allow", c.State.Volatile)
 	case len(c.Trust.Keys) == 0 && c.Trust.Root == "":
 		return errorf("trust",
 			"keys and root are missing: without a release key or a trust root no update can be verified")

@@ -52,10 +52,17 @@ type Device struct {
 	VersionFile string `toml:"version-file"`
 }
 
+// VolatileAllowed is the word of `state.volatile` for a state directory that is meant to be lost.
+const VolatileAllowed = "allow"
+
 // State is the table [state]: where the agent keeps what it must remember.
 type State struct {
 	// path (default `/var/lib/ratchet`): The state directory. If it is another one, `--state` must name it too.
 	Directory string `toml:"directory"`
+	// text (default `report`): `report`, or `allow`: a state directory that is lost when the machine is switched off (a
+	// tmpfs) is meant so. It is a problem otherwise, in `ratchet status`, over MQTT and for `--check-config`. Nothing
+	// else depends on this key.
+	Volatile string `toml:"volatile"`
 	// bytes (default 4194304): Size of the journal, from 256 KiB to 1 GiB. An existing journal only grows.
 	JournalBytes int64 `toml:"journal-bytes"`
 }

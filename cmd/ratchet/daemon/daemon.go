@@ -13,6 +13,7 @@ import (
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
@@ -79,13 +80,14 @@ type device struct {
 	config   config.Config
 	log      *slog.Logger
 	agent    *agent.Agent
-	stepped  chan struct{}   // the clock was set
-	problems func() []string // of what is read again while it runs
-	mqtt     *mqtt.Client    // nil without a connection to the fleet
-	journal  journal.Store   // nil if none can be had
-	unmade   []unmade        // what could not be written when it started
-	lacks    []string        // what was missing, or could not be used, when it started
-	found    atomic.Pointer[[]string]
+	stepped  chan struct{}           // the clock was set
+	problems func() []reason.Problem // of what is read again while it runs
+	moved    func() bool             // another directory is in the place of the state directory; nil: there is none
+	mqtt     *mqtt.Client            // nil without a connection to the fleet
+	journal  journal.Store           // nil if none can be had
+	unmade   []unmade                // what could not be written when it started
+	lacks    []reason.Problem        // what was missing, or could not be used, when it started
+	found    atomic.Pointer[[]reason.Problem]
 	pause    time.Duration // between two looks
 	restart  func()        // ends this run, for another one
 }
@@ -135,6 +137,7 @@ func (d *device) wire(c config.Config, why []string, w io.Writer) (safe bool, er
 		o.Stepped = d.stepped
 		d.problems = o.Problems
 		o.Problems = d.list
+		d.moved = o.StateMoved
 		d.agent, err = agent.New(o)
 	}
 	if err != nil && d.journal != nil {

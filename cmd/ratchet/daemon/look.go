@@ -1,22 +1,25 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
 )
 
-// How often the daemon looks for what is missing, and at files that are in order.
+// How often the daemon looks for what is missing, and after how many of these times at files that are in order. The
+// state directory is looked at each time: what is written into one that is not the next start's is lost.
 const (
 	lookAgain = time.Minute
-	lookOver  = 15 * time.Minute
+	lookOver  = 15
 )
 
 // list is what is missing or cannot be used, as it was found last.
-func (d *device) list() []string {
+func (d *device) list() []reason.Problem {
 	if l := d.found.Load(); l != nil {
 		return *l
 	}
@@ -24,20 +27,23 @@ func (d *device) list() []string {
 }
 
 // lacking is what is read at the start only, and cannot be used as it is now.
-func (d *device) lacking() (texts []string) {
+func (d *device) lacking() (out []reason.Problem) {
 	c, _, err := config.Load(d.path)
 	if err != nil {
-		return []string{oneLine(err)}
+		return []reason.Problem{reason.Lacks(oneLine(err))}
 	}
 	for _, err := range wire.Lacks(&c) {
-		texts = append(texts, oneLine(err))
+		out = append(out, reason.Lacks(oneLine(err)))
+	}
+	if err := wire.Volatile(&c); err != nil {
+		out = append(out, reason.Problem{Reason: reason.StateVolatile, Text: oneLine(err)})
 	}
 	if d.agent != nil {
 		if err := d.agent.Unproven(); err != nil {
-			texts = append(texts, oneLine(err))
+			out = append(out, reason.Lacks(oneLine(err)))
 		}
 	}
-	return texts
+	return out
 }
 
 // unmade is something that could not be written at the start: the disk was full, or read-only.
@@ -47,16 +53,16 @@ type unmade struct {
 }
 
 // remake tries again what could not be written, and returns why it still cannot. mended: another start takes it up.
-func (d *device) remake() (texts []string, mended bool) {
+func (d *device) remake() (out []reason.Problem, mended bool) {
 	d.unmade = slices.DeleteFunc(d.unmade, func(u unmade) bool {
 		if err := u.try(); err != nil {
-			texts = append(texts, oneLine(err))
+			out = append(out, reason.Lacks(oneLine(err)))
 			return false
 		}
 		mended = mended || u.starts
 		return !u.starts
 	})
-	return texts, mended
+	return out, mended
 }
 
 // broken tells whether the journal has become of no use to this process: a commit that may have landed was not
@@ -73,19 +79,25 @@ func (d *device) broken() bool {
 // look looks for what is missing, and shows it. mended: something that was missing at the start is there.
 func (d *device) look() (mended bool) {
 	now := d.lacking()
-	mended = slices.ContainsFunc(d.lacks, func(s string) bool { return !slices.Contains(now, s) })
+	mended = slices.ContainsFunc(d.lacks, func(p reason.Problem) bool { return !slices.Contains(now, p) })
 	all := slices.Concat(d.lacks, now) // what is there now is used after the next start only
-	texts, made := d.remake()
-	all, mended = append(all, texts...), mended || made
+	still, made := d.remake()
+	all, mended = append(all, still...), mended || made
 	if d.problems != nil {
 		all = append(all, d.problems()...)
 	}
-	slices.Sort(all)
+	if d.elsewhere() {
+		all = append(all, reason.Problem{Reason: reason.StateMoved, Text: d.config.State.Directory})
+	}
+	slices.SortFunc(all, func(a, b reason.Problem) int {
+		return cmp.Or(cmp.Compare(a.Text, b.Text), cmp.Compare(a.Reason, b.Reason))
+	})
 	all = slices.Compact(all)
 	if !slices.Equal(all, d.list()) {
 		for _, p := range all {
 			if !slices.Contains(d.list(), p) {
-				d.log.Error("missing, or not usable; it is looked for again every minute", "error", p)
+				d.log.Error("missing, or not usable; it is looked for again every minute", "error", p.Text,
+					"reason", string(p.Reason))
 			}
 		}
 		if len(all) == 0 {
@@ -99,34 +111,44 @@ func (d *device) look() (mended bool) {
 	return mended
 }
 
+// elsewhere: what is mounted late hides the directory that the journal is in.
+func (d *device) elsewhere() bool { return d.moved != nil && d.moved() }
+
 // watch looks again and again until ctx ends, and has the daemon start once more when what was missing at its start
-// is there and nothing is interrupted by that. A journal that is of no use is opened again whatever is in progress:
-// nothing of it could be put on record.
+// is there and nothing is interrupted by that; or when another state directory is in the place of its own, and nothing
+// is half done. A journal that is of no use is opened again whatever is in progress: nothing of it could be put on
+// record.
+//
+// It starts again within the process and does not end it: who is to start it again, and how often, is the supervisor's
+// to say, and a start does nothing else. The journal is closed before the other one is opened; no other file of the
+// state directory stays open.
 //
 // Crash: before the other start -> the phase that is durable; after -> the same, taken up as by any start in this boot.
 func (d *device) watch(ctx context.Context) error {
-	for {
-		mended := d.look()
+	for n := 0; ; n++ {
+		mended := false
+		if moved := d.elsewhere(); moved || n%lookOver == 0 || len(d.list()) > 0 {
+			mended = d.look()
+			if moved && (d.agent == nil || d.agent.Movable()) {
+				d.log.Warn("another directory is in the place of the state directory; starting once more")
+				d.restart()
+				return nil
+			}
+		}
 		if mended && (d.agent == nil || d.agent.AtRest()) {
 			d.log.Info("what was missing is there now; starting once more")
 			d.restart()
 			return nil
 		}
-		pause := lookOver
-		if len(d.list()) > 0 {
-			pause = d.pause
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(d.pause):
 		}
-		for waited := time.Duration(0); waited < pause; waited += d.pause {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(d.pause):
-			}
-			if d.broken() {
-				d.log.Error("the journal is of no use until it is opened again; starting once more")
-				d.restart()
-				return nil
-			}
+		if d.broken() {
+			d.log.Error("the journal is of no use until it is opened again; starting once more")
+			d.restart()
+			return nil
 		}
 	}
 }

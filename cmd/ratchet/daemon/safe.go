@@ -66,7 +66,7 @@ func minimalStatus(d *device, why error) control.Status {
 		Journal: control.JournalStatus{FreeBytes: -1},
 		Time: control.TimeStatus{Wall: time.Now().UTC(), Quality: "local",
 			UptimeSeconds: int64(linux.Clock{}.Uptime().Seconds())},
-		Problems: []string{why.Error()},
+		Problems: []string{why.Error()}, ProblemReasons: []reason.Reason{reason.PartMissing},
 		Advice: []string{"Correct " + d.path + ", check it with `ratchet daemon --check-config --config " + d.path +
 			"`; it is read again every minute."},
 	}

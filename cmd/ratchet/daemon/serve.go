@@ -13,6 +13,7 @@ import (
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
 	"github.com/ratchet-ota/ratchet/hal/linux"
@@ -23,7 +24,7 @@ func (d *device) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := d.agent.Unproven(); err != nil {
-		d.lacks = append(d.lacks, oneLine(err))
+		d.lacks = append(d.lacks, reason.Lacks(oneLine(err)))
 	}
 	var wait sync.WaitGroup
 	goes := func(what string, f func(context.Context) error) {

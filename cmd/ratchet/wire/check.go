@@ -49,6 +49,9 @@ func Check(c *config.Config) error {
 	if _, err := journalOptions(c); err != nil {
 		return err
 	}
+	if err := Volatile(c); err != nil {
+		return err
+	}
 	if c.Boot.Backend == "hook" {
 		if _, err := exec.LookPath(c.Boot.Hook); err != nil {
 			return c.Errorf("boot.hook", "cannot run it: %v", err)

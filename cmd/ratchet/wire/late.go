@@ -99,6 +99,18 @@ func Lacks(c *config.Config) (errs []error) {
 	return errs
 }
 
+// Volatile says why the state directory does not outlive the machine, unless the configuration says that it is meant
+// so. Nothing else depends on it: what runs is proven by the slots' own bytes.
+func Volatile(c *config.Config) error {
+	if c.State.Volatile == config.VolatileAllowed {
+		return nil
+	}
+	if why := linux.Volatile(c.State.Directory); why != "" {
+		return c.Errorf("state.directory", "%s: it is lost when the machine is switched off", why)
+	}
+	return nil
+}
+
 // partsThere finds slots whose device or file is not there yet: udev makes a link by name late.
 func partsThere(c *config.Config) error {
 	var errs []error

@@ -6,13 +6,16 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
+	"github.com/ratchet-ota/ratchet/hal"
 )
 
 // TestFilesAreLookedForAgain: a certificate, a CA or a token that is missing or spoiled when the daemon starts, or
@@ -39,7 +42,10 @@ key = "DIR/key.pem"
 	defer o.Journal.Close()
 	says := func(when string, want ...string) {
 		t.Helper()
-		got := o.Problems()
+		var got []string
+		for _, p := range o.Problems() {
+			got = append(got, p.Text)
+		}
 		if len(got) != len(want) {
 			t.Errorf("%s: %q", when, got)
 			return
@@ -115,4 +121,35 @@ func pair(t *testing.T) (cert, key string) {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+}
+
+// TestNothingIsWrittenIntoAnotherDirectory: what the agent keeps beside its journal is not written into a directory
+// that has come in the place of the journal's.
+func TestNothingIsWrittenIntoAnotherDirectory(t *testing.T) {
+	d := newDevice(t)
+	o, _, err := wire.Options(d.config(""), nil, discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Journal.Close()
+	file := filepath.Join(o.StateDir, "quarantine.0")
+	if err := hal.ReplaceFile(o.FS, file, []byte("mine")); err != nil || o.StateMoved() {
+		t.Errorf("in its own directory: %v", err)
+	}
+	if err := os.Rename(o.StateDir, o.StateDir+".hidden"); err != nil {
+		t.Fatal(err)
+	}
+	if !o.StateMoved() {
+		t.Error("without a directory nothing is noticed")
+	}
+	if err := os.Mkdir(o.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("another's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(hal.ReplaceFile(o.FS, file, []byte("mine")), o.FS.Remove(file))
+	if b, _ := os.ReadFile(file); err == nil || string(b) != "another's" || !o.StateMoved() {
+		t.Errorf("%v; the other directory's file is %q", err, b)
+	}
 }

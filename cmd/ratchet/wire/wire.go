@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/health"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal/linux"
@@ -30,7 +31,7 @@ import (
 func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options, fleet *mqtt.Client, err error) {
 	fsys := linux.FS{}
 	o = agent.Options{Device: c.Device.ID, Version: agent.Version, Running: c.Device.Version,
-		RootComponent: c.Running.RootComponent, NeedMarker: !c.Running.NoMarker, Blocks: linux.Blocks{}, FS: fsys,
+		RootComponent: c.Running.RootComponent, NeedMarker: !c.Running.NoMarker, Blocks: linux.Blocks{},
 		StateDir: c.State.Directory, RootVersion: c.Trust.RootVersion, EvidenceMax: c.Evidence.Bytes,
 		Tries: c.Boot.Tries, MaxBoots: c.Boot.MaxBoots, Checkpoint: c.Policy.Checkpoint,
 		RetryMax: time.Duration(c.HTTP.RetryMax), ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: metered(c),
@@ -53,7 +54,9 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 	if o.Rules, err = c.Rules(); err != nil {
 		return o, nil, err
 	}
-	o.Journal, o.JournalLost, err = openJournal(c, log)
+	var state linux.Dir
+	state, o.Journal, o.JournalLost, err = openJournal(c, log)
+	o.FS, o.StateMoved = state, state.Moved
 	if errors.Is(err, journal.ErrLocked) {
 		return o, nil, err
 	}
@@ -70,11 +73,11 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 		m.looks = append(m.looks, func() error { return w.look(c) })
 	}
 	fleet = wireNetwork(&o, c, m, log)
-	o.Problems = func() (texts []string) {
+	o.Problems = func() (out []reason.Problem) {
 		for _, err := range m.problems() {
-			texts = append(texts, strings.ReplaceAll(err.Error(), "\n", "; "))
+			out = append(out, reason.Lacks(strings.ReplaceAll(err.Error(), "\n", "; ")))
 		}
-		return texts
+		return out
 	}
 	online := o.Online
 	if online == nil {

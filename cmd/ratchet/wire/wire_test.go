@@ -54,12 +54,12 @@ vendor = ["example.com"]
 class = ["gateway"]
 [state]
 directory = "DIR/state"
+volatile = "allow"
 [slots.X]
 index = 1
 parts = { rootfs = "DIR/x" }
-[slots.Y]
-index = 0
-parts = { rootfs = "DIR/y" }
+[slots]
+Y = { index = 0, parts = { rootfs = "DIR/y" } }
 [boot]
 backend = "grub"
 grubenv = "DIR/grubenv"
@@ -156,7 +156,9 @@ func TestOptionsBad(t *testing.T) {
 		}
 		problems := ""
 		if o.Problems != nil {
-			problems = strings.Join(o.Problems(), "; ")
+			for _, p := range o.Problems() {
+				problems += p.Text + "; "
+			}
 		}
 		if tt.problem == "" != (problems == "") || !strings.Contains(problems, tt.problem) {
 			t.Errorf("%s: the problem %q", tt.name, problems)
@@ -345,9 +347,9 @@ func TestCheckNamesTheKey(t *testing.T) {
 		want       string
 	}{
 		{name: "two slots with one index", edit: swap("index = 0", "index = 1"),
-			want: `11: slots.Y.index: one slot has index 0`},
+			want: `12: slots.Y.index: one slot has index 0`},
 		{name: "a component in one slot", edit: swap(`{ rootfs = "DIR/y" }`, `{ rootfs = "DIR/y", boot = "DIR/b" }`),
-			want: `9: slots.X.parts.boot: missing: slot Y has the component boot`},
+			want: `10: slots.X.parts.boot: missing: slot Y has the component boot`},
 		{name: "no hook", edit: hook(""), want: `13: boot.hook: missing`},
 		{name: "relative hook", edit: hook(`hook = "bin/hook"`), want: `15: boot.hook: "bin/hook" is not an absolute`},
 		{name: "no such hook", edit: hook(`hook = "DIR/hook"`), want: `15: boot.hook: cannot run it`},
@@ -376,7 +378,7 @@ func TestCheckNamesTheKey(t *testing.T) {
 		{name: "journal", edit: swap("directory =", "journal-bytes = 5\ndirectory ="),
 			want: `6: state.journal-bytes: cannot use a journal of 5 bytes`},
 		{name: "no root file system", edit: swap("{ rootfs = \"DIR/x\" }", "{}"),
-			want: `9: slots.X.parts.rootfs: missing: slot Y has the component rootfs`},
+			want: `10: slots.X.parts.rootfs: missing: slot Y has the component rootfs`},
 		{name: "another root file system", more: "[running]\nroot-component = \"system\"\n",
 			want: `12: slots.Y.parts.system: missing: running.root-component is mounted at /`},
 		{name: "CA of images", more: "[http]\nca = \"DIR/nothing.pem\"\n", want: `19: http.ca: `},
