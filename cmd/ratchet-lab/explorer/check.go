@@ -74,6 +74,9 @@ func (d *Device) check() {
 	run := d.Runs()
 	n := d.Image()
 	rests := append([]life.Phase{life.Idle}, d.s.Rests...)
+	if d.s.Asked && d.short() {
+		rests = append(rests, life.Ready) // nobody has agreed
+	}
 	if !slices.Contains(rests, d.rec.Phase) {
 		d.breach("rest", "the device rests in phase %s", d.rec.Phase)
 	}
@@ -147,6 +150,13 @@ func (d *Device) checkEnd(n byte) {
 	if o.Result != "updated" && d.ghosts.excuse(o.Reason) && n > 0 && d.proven[d.Runs()] == n {
 		return // so many cuts in one attempt look like a sick image, and it was left
 	}
+	if d.short() && d.s.Asked && n > 0 && d.proven[d.Runs()] == n {
+		return
+	}
+	if d.room.unsaid && n > 0 && d.proven[d.Runs()] == n &&
+		(o.Reason == reason.TrialBootsExhausted || o.Reason == reason.FellBack) {
+		return // the journal had no room in the trial: the loader's count decides, and looks like a sick image
+	}
 	if d.blamedTwice() || d.faulty() && n > 0 && d.proven[d.Runs()] == n && !d.s.sick(n) {
 		return // an operation that failed may end the update; what runs is proven
 	}
@@ -199,7 +209,7 @@ func (d *Device) checkEvidence(n byte) {
 			}
 		}
 		recs = append(recs, r)
-		if slices.Contains(blames, r.Reason) && !slices.Contains(d.s.Blames, r.Reason) && !d.faulty() &&
+		if slices.Contains(blames, r.Reason) && !slices.Contains(d.s.Blames, r.Reason) && !d.faulty() && !d.short() &&
 			!d.excused(r.Reason) {
 			d.breach("lie", "record %d says %s, and nothing but the power was cut: %s", r.Seq, r.Reason, line(r))
 		}
@@ -211,13 +221,14 @@ func (d *Device) checkEvidence(n byte) {
 		}
 	}
 	if len(recs) == 0 {
-		if !d.s.Unwritable {
+		if !d.s.Unwritable && !d.short() { // a chain that had no room begins with the next record
 			d.breach("I10", "there is no evidence")
 		}
 		return
 	}
 	for _, why := range d.s.MustSay {
-		if !slices.ContainsFunc(recs, func(r evidence.Record) bool { return r.Reason == why }) && !d.faulty() {
+		if !slices.ContainsFunc(recs, func(r evidence.Record) bool { return r.Reason == why }) && !d.faulty() &&
+			!d.short() { // a refusal that had no room is not said later, where nobody signed what was refused
 			d.breach("lie", "no record says %s", why)
 		}
 	}

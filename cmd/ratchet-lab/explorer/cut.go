@@ -22,12 +22,19 @@ type Cut struct {
 	Draw int
 	// Fail: the power stays, and the operation fails with an I/O error and a part of its effect.
 	Fail bool
+	// Full: the power stays, and there is no room for what the agent writes at this operation; with Stays
+	// for nothing that it writes from then on, until the device has come to rest.
+	Full, Stays bool
 }
 
 // String is how replay takes it: 17:torn (a seeded part of the cache is lost), 17:torn:part:2 (another part),
-// 31:after:kept, 31:after:lost, 12:fails.
+// 31:after:kept, 31:after:lost, 12:fails, 12:full, 12:full:stays.
 func (c Cut) String() string {
 	switch {
+	case c.Full && c.Stays:
+		return fmt.Sprintf("%d:full:stays", c.Op)
+	case c.Full:
+		return fmt.Sprintf("%d:full", c.Op)
 	case c.Fail:
 		return fmt.Sprintf("%d:fails", c.Op)
 	case c.Draw != 0:
@@ -43,7 +50,7 @@ var caches = []string{sim.LosePart.String(), sim.Keep.String(), sim.LoseAll.Stri
 // ParseCut reads what String writes.
 func ParseCut(s string) (Cut, error) {
 	bad := fmt.Errorf("cannot read the cut %q: OPERATION:before|torn|after[:kept|:lost|:part[:N]] or "+
-		"OPERATION:fails is wanted", s)
+		"OPERATION:fails|full[:stays] is wanted", s)
 	parts := strings.Split(s, ":")
 	if len(parts) < 2 || len(parts) > 4 {
 		return Cut{}, bad
@@ -62,6 +69,12 @@ func ParseCut(s string) (Cut, error) {
 		c.Mode = sim.After
 	case "fails":
 		c.Fail = true
+	case "full":
+		c.Full, c.Stays = true, len(parts) == 3 && parts[2] == "stays"
+		if len(parts) > 2 && !c.Stays || len(parts) > 3 {
+			return Cut{}, bad
+		}
+		return c, nil
 	default:
 		return Cut{}, bad
 	}

@@ -27,6 +27,12 @@ func learned() []Defect {
 				`	t.Rec.Ext.Began = t.now()
 	d["trial-boot"]`,
 				`	d["trial-boot"]`)},
+		{Name: "an offer whose decision had no room is forgotten",
+			Scenario: "update", Loader: "uboot-files", Edits: edit("agent/run.go",
+				`			if from.Phase == life.Idle {
+				a.in.Miss()`,
+				`			if from.Phase == life.Idle && from.Digest != "" {
+				a.in.Miss()`)},
 		{Name: "a missing boot id is taken for the same boot",
 			Scenario: "no-boot-id-count", Loader: "uboot-files", Edits: edit("agent/life/start.go",
 				`s.Rec.Ext.BootID != "" && s.Rec.Ext.BootID == s.BootID`,

@@ -53,6 +53,7 @@ type Device struct {
 	resets    int // kernels that came to nothing
 	opened    []int64
 	broken    int        // times that the network broke
+	room      room       // of what the agent writes to
 	unusable  bool       // the journal, until the daemon is started again
 	told      life.Phase // the last that such a journal said was durable: a later one may be
 	rec       life.Record
@@ -175,6 +176,12 @@ func (d *Device) arm() {
 	}
 	c := d.cuts[d.done]
 	d.W.Reseed(c.chance(d.seed))
+	if c.Full {
+		d.done++
+		d.room = room{at: d.base + c.Op, stays: c.Stays}
+		d.arm()
+		return
+	}
 	if c.Fail {
 		d.done++
 		d.W.FailAt(d.base+c.Op, errIO)

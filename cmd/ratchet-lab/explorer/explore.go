@@ -81,7 +81,9 @@ func (x *Lab) Explore(task Task) (Tally, error) {
 // singles plays every single cut, and every failed operation.
 func (x *Lab) singles(y *Tally, s *Scenario, l *Loader) error {
 	var boots []*Device // of the clean run: a cut in the second boot need not play the first again
-	clean, err := x.play(s, l, y.Task.Seed, nil, func(d *Device) { boots = append(boots, d.fork()) }, nil)
+	dirty := map[int64]bool{}
+	clean, err := x.play(s, l, y.Task.Seed, nil, func(d *Device) { boots = append(boots, d.fork()) },
+		func(d *Device) { dirty[d.fork1().Ops()-d.base] = d.fork1().Dirty() })
 	if err != nil {
 		return err
 	}
@@ -90,7 +92,7 @@ func (x *Lab) singles(y *Tally, s *Scenario, l *Loader) error {
 	if y.judge(clean) && y.Task.Stop || len(clean.breaches) > 0 {
 		return nil
 	}
-	for _, c := range everyCut(y.Ops) {
+	for _, c := range everyCut(s, trace, dirty) {
 		var d *Device
 		for i := len(boots) - 1; i >= 0 && d == nil; i-- {
 			if boots[i].Op() < c.Op {
@@ -106,7 +108,7 @@ func (x *Lab) singles(y *Tally, s *Scenario, l *Loader) error {
 			d.breach("lab", "the cut never happened")
 		}
 		y.Singles++
-		if c.Fail {
+		if c.Fail || c.Full {
 			y.Faults++
 		}
 		y.Kinds[trace[c.Op-1].Kind]++
@@ -117,17 +119,32 @@ func (x *Lab) singles(y *Tally, s *Scenario, l *Loader) error {
 	return nil
 }
 
-func everyCache(op int64, m sim.Mode) []Cut {
-	return []Cut{{Op: op, Mode: m}, {Op: op, Mode: m, Cache: sim.Keep}, {Op: op, Mode: m, Cache: sim.LoseAll}}
+// everyCache are the cuts at an operation that leave different machines: where nothing is cached, one.
+func everyCache(op int64, m sim.Mode, dirty bool) []Cut {
+	list := []Cut{{Op: op, Mode: m}}
+	if !dirty {
+		return list
+	}
+	list = append(list, Cut{Op: op, Mode: m, Cache: sim.Keep}, Cut{Op: op, Mode: m, Cache: sim.LoseAll})
+	for i := 1; i < parts; i++ {
+		list = append(list, Cut{Op: op, Mode: m, Draw: i})
+	}
+	return list
 }
 
-// everyCut are all cuts of a story of n operations, and the failure of each.
-func everyCut(n int64) (list []Cut) {
-	for op := int64(1); op <= n; op++ {
+// everyCut are all cuts of a story, the failure of each of its operations, and a full disk at each that needs room,
+// once and from then on. Where somebody else reboots the machine again and again, the agent's own count is what bounds
+// that, and without room it has none: nothing is said of those. Nor yet of documents that had no room.
+func everyCut(s *Scenario, story []sim.Op, dirty map[int64]bool) (list []Cut) {
+	for i := range story {
+		op := int64(i + 1)
 		for _, m := range []sim.Mode{sim.Before, sim.Torn, sim.After} {
-			list = append(list, everyCache(op, m)...)
+			list = append(list, everyCache(op, m, m != sim.After && dirty[op-1] || m != sim.Before && dirty[op])...)
 		}
 		list = append(list, Cut{Op: op, Fail: true})
+		if needsRoom(story[i]) && !s.Endless && !s.Rooted {
+			list = append(list, Cut{Op: op, Full: true}, Cut{Op: op, Full: true, Stays: true})
+		}
 	}
 	return list
 }

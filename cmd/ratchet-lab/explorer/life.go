@@ -260,6 +260,8 @@ func stopped(ended chan struct{}) error {
 func (d *Device) wait() bool {
 	wait, ok := d.W.NextTimer()
 	switch {
+	case d.makeRoom(ok && wait <= restful):
+		d.patience = afterRoom
 	case ok && (wait <= restful || d.patience > 0 && wait <= 3*time.Hour):
 		if wait > restful {
 			d.patience--

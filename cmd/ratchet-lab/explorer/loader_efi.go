@@ -65,6 +65,11 @@ func (v watchedVariables) Set(name string, attributes uint32, data []byte) error
 			return err
 		}
 	}
+	if data != nil {
+		if err := v.d.noRoom(name); err != nil {
+			return err
+		}
+	}
 	return v.Variables.Set(name, attributes, data)
 }
 

@@ -66,6 +66,8 @@ type Scenario struct {
 	Deep bool
 	// Quick: part of the fixed subset that planted defects are tried on.
 	Quick bool
+	// Asked: a person asks for something, and does not ask again who was told that there is no room for it.
+	Asked bool
 }
 
 // Event is something that happens to the device once (or Times) when it is due, looked at whenever

@@ -53,7 +53,11 @@ func deferred(d *Device) bool {
 // Scenarios are all stories, in the order in which they are explored.
 func Scenarios() []Scenario {
 	var all []Scenario
-	for _, part := range [][]Scenario{goodScenarios(), badScenarios(), personScenarios(), fleetScenarios(),
+	people := personScenarios()
+	for i := range people {
+		people[i].Asked = true
+	}
+	for _, part := range [][]Scenario{goodScenarios(), badScenarios(), people, fleetScenarios(),
 		troubleScenarios(), bootScenarios(),
 		timeScenarios(), laterScenarios()} {
 		all = append(all, part...)
@@ -363,7 +367,9 @@ func troubleScenarios() []Scenario {
 			// The agent of the trial cannot write down why it gives up: the old one sees used-up tries.
 			Blames: []reason.Reason{reason.TrialBootsExhausted, reason.Quarantined}},
 		{Name: "journal-lost", Says: "the journal is lost in the trial of a healthy system", Bricks: []int{11, 19},
-			Offers: offer2, OnBoot: loseJournal, Ends: updated,
+			Offers: offer2, OnBoot: loseJournal, Ends: []End{{Image: 2, Result: "updated"},
+				// Without a mark that the state lasts, what runs is not installed into the other slot, too.
+				{Image: 2, Result: "refused", Reason: reason.AlreadyInstalled, Cut: true}},
 			Blames: []reason.Reason{reason.JournalLost}},
 		{Name: "journal-lost-sick",
 			Says: "the journal is lost in the trial of a sick system: it is not installed for ever", Bricks: []int{11},

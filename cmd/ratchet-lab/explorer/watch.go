@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/fxamacker/cbor/v2"
@@ -178,7 +179,19 @@ func (f watchedFS) Open(path string, a hal.Access) (hal.Medium, error) {
 			return nil, err
 		}
 	}
-	return f.Tree.Open(path, a)
+	if a == hal.ReadOnly || strings.HasPrefix(path, "/dev/") {
+		return f.Tree.Open(path, a)
+	}
+	if a == hal.Create {
+		if err := f.d.noRoom(path); err != nil {
+			return nil, err
+		}
+	}
+	m, err := f.Tree.Open(path, a)
+	if err != nil {
+		return nil, err
+	}
+	return roomyFile{m, f.d, path}, nil
 }
 
 // watchedCounter watches the rollback counter.
@@ -215,7 +228,7 @@ func (p watchedPower) Reboot(ctx context.Context, arg string) error {
 	if d.off() {
 		return sim.ErrPowerCut
 	}
-	if !d.s.Unwritable && !d.faulty() { // else: the sole exception to I5
+	if !d.s.Unwritable && !d.faulty() && !d.short() { // else: the sole exception to I5
 		d.expect("a reboot is asked for", life.Rebooting, life.Reverting, life.Confirming)
 		if d.rec.Ext.Reboots < 1 {
 			d.breach("I8", "a reboot is asked for that the durable record does not count")
@@ -249,6 +262,13 @@ func (j *watchedJournal) Update(fn func(journal.Tx) error) (err error) {
 	d := j.d
 	if d.unusable {
 		return errIO
+	}
+	if full := d.noRoom("the journal"); full != nil {
+		switch d.rec.Phase {
+		case life.Rebooting, life.Trial, life.Confirming:
+			d.room.unsaid = true
+		}
+		return j.Memory.Update(func(tx journal.Tx) error { return errors.Join(fn(tx), journal.ErrFull, full) })
 	}
 	commit := func() { err = j.Memory.Update(fn) }
 	fails := slices.IndexFunc(d.cuts, func(c Cut) bool { return c.Fail && c.Op == d.Op()+1 })
@@ -404,7 +424,7 @@ func (d *Device) expect(what string, phases ...life.Phase) {
 
 // count bounds how often something happens in one case (I8).
 func (d *Device) count(what string, limit int) {
-	if d.fired[what]++; d.fired[what] == limit+1 && !d.s.Endless {
+	if d.fired[what]++; d.fired[what] == limit+1 && !d.s.Endless && !d.short() {
 		d.breach("I8", "%s more than %d times", what, limit)
 	}
 }
