@@ -181,7 +181,6 @@ func (a *Agent) overhear(m transport.Message) (taken bool) {
 		return true
 	case life.NotTaken:
 		a.fail("cannot keep a document", errors.New(is.Text))
-		a.in.Keep(m)
 	}
 	return false
 }

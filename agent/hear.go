@@ -72,6 +72,9 @@ func (a *Agent) receive(m transport.Message) life.Event {
 			taken = taken || c.Taken
 		}
 	}
+	if err != nil {
+		a.in.Keep(m) // the journal had no room: the broker may not say it again for weeks
+	}
 	switch {
 	case taken && err != nil: // its pulse was not kept; the plan was
 		a.fail("cannot keep a document", err)
@@ -106,8 +109,12 @@ func (a *Agent) poll() error {
 	if a.o.Inbox == nil || !a.in.Rooted() || len(a.s.Safe) > 0 {
 		return nil
 	}
-	for _, m := range a.in.MissedDocuments() {
+	kept := a.in.MissedDocuments()
+	for i, m := range kept {
 		if e, not := a.receive(m).(life.NotTaken); not {
+			for _, m := range kept[i+1:] {
+				a.in.Keep(m)
+			}
 			return errors.New(e.Text)
 		}
 	}

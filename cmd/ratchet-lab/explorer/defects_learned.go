@@ -33,6 +33,10 @@ func learned() []Defect {
 				a.in.Miss()`,
 				`			if from.Phase == life.Idle && from.Digest != "" {
 				a.in.Miss()`)},
+		{Name: "a document that had no room is forgotten",
+			Scenario: "withdrawn", Loader: "uboot-files", Edits: edit("agent/hear.go",
+				"		a.in.Keep(m) // the journal",
+				"		_ = m // the journal")},
 		{Name: "a missing boot id is taken for the same boot",
 			Scenario: "no-boot-id-count", Loader: "uboot-files", Edits: edit("agent/life/start.go",
 				`s.Rec.Ext.BootID != "" && s.Rec.Ext.BootID == s.BootID`,

@@ -134,7 +134,7 @@ func everyCache(op int64, m sim.Mode, dirty bool) []Cut {
 
 // everyCut are all cuts of a story, the failure of each of its operations, and a full disk at each that needs room,
 // once and from then on. Where somebody else reboots the machine again and again, the agent's own count is what bounds
-// that, and without room it has none: nothing is said of those. Nor yet of documents that had no room.
+// that, and without room it has none: nothing is said of those.
 func everyCut(s *Scenario, story []sim.Op, dirty map[int64]bool) (list []Cut) {
 	for i := range story {
 		op := int64(i + 1)
@@ -142,7 +142,7 @@ func everyCut(s *Scenario, story []sim.Op, dirty map[int64]bool) (list []Cut) {
 			list = append(list, everyCache(op, m, m != sim.After && dirty[op-1] || m != sim.Before && dirty[op])...)
 		}
 		list = append(list, Cut{Op: op, Fail: true})
-		if needsRoom(story[i]) && !s.Endless && !s.Rooted {
+		if needsRoom(story[i]) && !s.Endless {
 			list = append(list, Cut{Op: op, Full: true}, Cut{Op: op, Full: true, Stays: true})
 		}
 	}

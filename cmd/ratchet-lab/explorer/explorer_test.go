@@ -71,15 +71,16 @@ func TestDangers(t *testing.T) {
 }
 
 func TestCutNames(t *testing.T) {
-	for _, s := range []string{"17:torn", "1:before", "31:after:kept", "31:torn:lost", "12:fails", "9:after:part:2", "12:full",
-		"12:full:stays"} {
+	for _, s := range []string{"17:torn", "1:before", "31:after:kept", "31:torn:lost", "12:fails", "9:after:part:2",
+		"12:full", "12:full:stays"} {
 		c, err := explorer.ParseCut(s)
 		if err != nil || c.String() != s {
 			t.Errorf("%s: %v, %v", s, c, err)
 		}
 	}
 	for _, s := range []string{"", "17", "0:torn", "x:torn", "17:half", "17:torn:", "17:fails:kept", "1:torn:kept:kept",
-		"1:torn:kept:2", "1:torn:part:x", "1:full:kept", "1:full:stays:2"} {
+		"1:torn:kept:2", "1:torn:part:x",
+		"1:full:kept", "1:full:stays:2"} {
 		if _, err := explorer.ParseCut(s); err == nil {
 			t.Errorf("%q was taken", s)
 		}
