@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -89,10 +88,7 @@ func (d *device) look() (mended bool) {
 	if d.elsewhere() {
 		all = append(all, reason.Problem{Reason: reason.StateMoved, Text: d.config.State.Directory})
 	}
-	slices.SortFunc(all, func(a, b reason.Problem) int {
-		return cmp.Or(cmp.Compare(a.Text, b.Text), cmp.Compare(a.Reason, b.Reason))
-	})
-	all = slices.Compact(all)
+	all = each(all)
 	if !slices.Equal(all, d.list()) {
 		for _, p := range all {
 			if !slices.Contains(d.list(), p) {
@@ -109,6 +105,16 @@ func (d *device) look() (mended bool) {
 		}
 	}
 	return mended
+}
+
+// each is the problems without those that are told before.
+func each(all []reason.Problem) (out []reason.Problem) {
+	for _, p := range all {
+		if !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // elsewhere: what is mounted late hides the directory that the journal is in.

@@ -3,8 +3,10 @@ package wire
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -114,9 +116,10 @@ func Volatile(c *config.Config) error {
 // partsThere finds slots whose device or file is not there yet: udev makes a link by name late.
 func partsThere(c *config.Config) error {
 	var errs []error
-	for name, s := range c.Slots {
-		for part, path := range s.Parts {
-			if _, err := os.Stat(path); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(c.Slots)) { // in one order: another text looks like something mended
+		s := c.Slots[name]
+		for _, part := range slices.Sorted(maps.Keys(s.Parts)) {
+			if _, err := os.Stat(s.Parts[part]); err != nil {
 				errs = append(errs, c.Errorf("slots."+name+".parts."+part, "%v", err))
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -151,5 +152,21 @@ func TestNothingIsWrittenIntoAnotherDirectory(t *testing.T) {
 	err = errors.Join(hal.ReplaceFile(o.FS, file, []byte("mine")), o.FS.Remove(file))
 	if b, _ := os.ReadFile(file); err == nil || string(b) != "another's" || !o.StateMoved() {
 		t.Errorf("%v; the other directory's file is %q", err, b)
+	}
+}
+
+// TestMissingSlotsAreToldInOneWay: what is missing is told in the same words each time. Other words would look like
+// something that is there now, and start the daemon once more.
+func TestMissingSlotsAreToldInOneWay(t *testing.T) {
+	d := newDevice(t) // the devices of both slots are missing
+	c := d.config("")
+	first := fmt.Sprint(wire.Lacks(c))
+	if strings.Count(first, "slots.") != 2 {
+		t.Fatal(first)
+	}
+	for range 50 {
+		if again := fmt.Sprint(wire.Lacks(c)); again != first {
+			t.Fatalf("%s, and then %s", first, again)
+		}
 	}
 }
