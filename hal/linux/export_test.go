@@ -8,3 +8,6 @@ import "os"
 func WithSync(f *os.File, sync func() error) interface{ Sync() error } {
 	return &file{File: f, sync: sync}
 }
+
+// UpperOf finds the upper folder of an overlay in what mountinfo says.
+var UpperOf = upperOf

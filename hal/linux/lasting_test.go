@@ -86,6 +86,22 @@ func TestVolatile(t *testing.T) {
 	}
 }
 
+// FuzzMounts: whatever stands in mountinfo, an upper folder is an absolute path that an overlay's options name.
+func FuzzMounts(f *testing.F) {
+	f.Add(`68 44 0:41 / /o rw,relatime - overlay overlay rw,lowerdir=/l,upperdir=/u\\054\040x,workdir=/w`)
+	f.Add("68 44 0:41 / /o rw shared:1 - overlay overlay rw,upperdir=u")
+	f.Add("68 44 0:41 - overlay overlay")
+	f.Add("1 2 0:41 - overlay o \\,upperdir=/a\\")
+	f.Fuzz(func(t *testing.T, text string) {
+		path := filepath.Join(t.TempDir(), "mountinfo")
+		put(t, path, text)
+		upper := linux.UpperOf(path, unix.Mkdev(0, 41))
+		if upper != "" && (upper[0] != '/' || !strings.Contains(text, "0:41") || !strings.Contains(text, "overlay")) {
+			t.Errorf("%q of %q", upper, text)
+		}
+	})
+}
+
 // TestDirThatMoves: a directory is another one when something is mounted over it, and when it was made anew; not when
 // its content changes, nor when the mount is gone. Nothing is written into another one.
 func TestDirThatMoves(t *testing.T) {

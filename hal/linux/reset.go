@@ -21,6 +21,8 @@ import (
 type Reset struct {
 	// File is the board's own word. When it is set, no other source is asked, but for records of panics.
 	File string
+	// Cmdline holds the kernel's command line, "" for /proc/cmdline.
+	Cmdline string
 	// Root is where /sys, /proc and /var are, "" for "/".
 	Root string
 }
@@ -92,7 +94,7 @@ func fileClaim(path string) claim {
 
 // loader is what the bootloader says on the kernel command line.
 func (r Reset) loader() []claim {
-	line, err := readSmall(r.path("proc/cmdline"))
+	line, err := readSmall(orDefault(r.Cmdline, r.path("proc/cmdline")))
 	if err != nil {
 		return nil
 	}

@@ -108,6 +108,7 @@ func TestStatusText(t *testing.T) {
 			s.Running, s.Other = s.Other, s.Running
 			s.Running.Running, s.Other.Running, s.Running.Confirmed, s.Running.Tries, s.Running.State = true, false,
 				false, 1, "on trial"
+			s.Reset = control.ResetStatus{Cause: "power-on", Source: "rstc says \"regular power-up\"", Panics: 2}
 			s.Update.Trial = &control.TrialStatus{Boots: 2, MaxBoots: 3, SoakSeconds: 60, SoakLeftSeconds: 60,
 				DeadlineLeftSeconds: 95,
 				Checks: []control.CheckStatus{
@@ -178,6 +179,7 @@ func TestStatusText(t *testing.T) {
 			s.Device = "gw\x1b[2J\u202e\u009b31m"
 			s.Last.Says = "line one\nline two\x07\x1b]0;title\x07"
 			s.Running.Holds.Version = "1.0\x1b[1A"
+			s.Reset = control.ResetStatus{Cause: "gremlins\x1b[2J", Source: "\x1b[2J\u202e"}
 			s.Advice = []string{strings.Repeat("x", 200) + "\r- forged"}
 		}},
 	}

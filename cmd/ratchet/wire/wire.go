@@ -37,7 +37,7 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 		RetryMax: time.Duration(c.HTTP.RetryMax), ForceAfter: time.Duration(c.Reboot.ForceAfter), Metered: metered(c),
 		GiveBack: time.Duration(c.Policy.GiveBack), Safe: safe, Log: log}
 	o.Identity, o.Power, o.Clock = machine(c)
-	o.Reset = linux.Reset{File: c.Boot.ResetCause}.Cause()
+	o.Reset = linux.Reset{File: c.Boot.ResetCause, Cmdline: c.Running.Cmdline}.Cause()
 	o.Zone = linux.Zone
 	if o.Slots, err = slotDefs(c); err != nil {
 		return o, nil, err
