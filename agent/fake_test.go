@@ -199,3 +199,18 @@ func (h *hanging) Close() error {
 	}
 	return nil
 }
+
+// waiting is a source that answers when something is over.
+type waiting struct {
+	simSource
+	over <-chan struct{}
+}
+
+func (w *waiting) Open(ctx context.Context, off int64, validator string) (body, string, error) {
+	select {
+	case <-w.over:
+	case <-ctx.Done():
+		return nil, "", ctx.Err()
+	}
+	return w.simSource.Open(ctx, off, validator)
+}

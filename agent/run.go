@@ -271,7 +271,7 @@ func (a *Agent) start(ctx context.Context) life.Event {
 		a.log.Warn("boot metadata cannot be read", "error", err)
 	}
 	e.BootOK = err == nil
-	settled := stored.Have && stored.Rec.Phase == life.Idle && e.Boot.Slots[e.Run].Confirmed
+	settled := (!stored.Have || stored.Rec.Phase == life.Idle) && !stored.Frozen && e.Boot.Slots[e.Run].Confirmed
 	if err := a.adopt(a.in.Opened(a.s, settled)); err != nil {
 		a.fail("cannot record what is wrong with the documents that were taken", err)
 	}
