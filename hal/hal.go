@@ -52,7 +52,14 @@ type Region struct {
 	// Flash: raw flash (MTD, UBI, also behind a block device), whose blocks are erased before they are written.
 	Flash bool
 	FS    DeviceID // of a regular file: the device that its file system is on
+	// LogsData: bytes of the file go through its file system's journal (ext4 with data=journal).
+	LogsData bool
 }
+
+// LogsDataWeakness says of boot metadata in such a file why it is not safe under a power cut.
+const LogsDataWeakness = "the file system has data=journal: what is written stands in a journal first, which the " +
+	"bootloader does not replay, so that after a power cut it and the system can read different things; mount it " +
+	"with data=ordered"
 
 // Medium is bytes on a block device or in a regular file. Offsets are absolute. A short read or
 // write returns an error, as io.ReaderAt and io.WriterAt demand.

@@ -67,7 +67,12 @@ type Options struct {
 	Path string // absolute, of the file grubenv
 	// Locks are taken in this order while reading and writing. grub-editenv takes none; nil means
 	// /run/ratchet/lock/grubenv.lock, left out where its directory is not there. Empty means none.
-	Locks  []string
+	Locks []string
+	// Checkpoint makes what was written to a file readable without its file system's journal, which GRUB does not
+	// replay (hal/linux, Checkpoint). nil: nobody does it.
+	Checkpoint func(path string) error
+	// Locate tells where the file lies (hal/linux, Blocks.Locate). nil: nobody looks.
+	Locate func(path string) (hal.Region, error)
 	Shadow string         // file of the shadow copy, "" for none; its directory exists
 	Slots  []bootctl.Slot // in the order of grub.cfg's default
 	// CountsConfirmed: the machine's grub.cfg counts confirmed slots (RAUC's sample does).
@@ -225,7 +230,13 @@ func (r *reading) Caps() bootctl.Caps {
 		Backend: "grub", Layout: "environment block in one sector, which the medium must write whole",
 		MaxTries: fullTries, CountsConfirmed: r.o.CountsConfirmed, Watchdog: r.o.Watchdog,
 	}
+	var region hal.Region
+	if r.o.Locate != nil {
+		region, _ = r.o.Locate(r.o.Path)
+	}
 	switch {
+	case region.LogsData:
+		c.Layout, c.Weakness = "environment block in a file system that journals data", hal.LogsDataWeakness
 	case r.lines.used() > sector:
 		c.Layout = "environment block in two sectors"
 		c.Weakness = "the variables take more than 512 bytes: two sectors without a checksum, which a power cut " +

@@ -15,10 +15,12 @@ type place struct {
 	Location
 	fs   hal.FS
 	only bool // there is no second copy
+
+	checkpoint func(path string) error
 }
 
 func (c codec) place(l Location) place {
-	return place{Location: l, fs: c.fs, only: len(c.o.Copies) == 1}
+	return place{Location: l, fs: c.fs, only: len(c.o.Copies) == 1, checkpoint: c.o.Checkpoint}
 }
 
 func (p place) String() string { return p.Path }
@@ -61,7 +63,18 @@ func (p place) Read() ([]byte, error) {
 }
 
 // Write makes raw durable in place, or by rename where that is safer.
+//
+// Crash: U-Boot replays no journal. In blocks that a file has bytes are there once they are flushed, with ext4's
+// data=ordered; else, and in a new file, they are behind the checkpoint. Before it U-Boot sees the copy as it was, or
+// none: as if the power had gone before the write.
 func (p place) Write(raw []byte) error {
+	if err := p.write(raw); err != nil || p.checkpoint == nil || p.device() {
+		return err
+	}
+	return p.checkpoint(p.Path)
+}
+
+func (p place) write(raw []byte) error {
 	size := int64(-1)
 	m, err := p.fs.Open(p.Path, hal.InPlace)
 	switch {

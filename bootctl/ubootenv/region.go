@@ -53,7 +53,11 @@ func (c codec) look() (copies []Location, weakness string, err error) {
 		}
 		copies, spans = append(copies, s.loc), append(spans, s)
 	}
-	if len(spans) == 2 && spans[0].placed && spans[1].placed && spans[0].region.On == spans[1].region.On {
+	if spans[0].region.LogsData {
+		return copies, hal.LogsDataWeakness, nil
+	}
+	known := len(spans) == 2 && spans[0].placed && spans[1].placed && spans[0].region.On.Known()
+	if known && spans[0].region.On == spans[1].region.On {
 		weakness, err = together(spans[0], spans[1])
 	}
 	return copies, weakness, err

@@ -99,6 +99,9 @@ type Options struct {
 	// or a partition table are found at each reading, and nothing is read or written then. nil: nobody looks for them.
 	Locate func(path string) (hal.Region, error)
 	Parts  []string // of the slots: paths whose bytes an update overwrites
+	// Checkpoint makes what was written to a file readable without its file system's journal, which U-Boot does not
+	// replay (hal/linux, Checkpoint). nil: nobody does it. It is not called for devices.
+	Checkpoint func(path string) error
 	// Locks are taken in this order while reading and writing. nil means the locks of fw_setenv:
 	// /run/fw_printenv.lock (u-boot tools) and /var/lock/fw_printenv.lock (libubootenv); of these
 	// one whose directory is not there is left out. Empty means none.
@@ -290,7 +293,7 @@ func (r *reading) Caps() bootctl.Caps {
 	file := !r.o.Copies[0].device()
 	switch {
 	case r.weakness != "":
-		caps.Layout, caps.Weakness = "redundant environment, both copies in one block", r.weakness
+		caps.Layout, caps.Weakness = "redundant environment", r.weakness
 	case len(r.o.Copies) == 2 && file:
 		caps.Layout, caps.PowerSafe = "redundant environment in files", true
 	case len(r.o.Copies) == 2:

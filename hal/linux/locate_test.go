@@ -56,6 +56,18 @@ func TestLocate(t *testing.T) {
 		r.Flash {
 		t.Errorf("a file: %+v, %v", r, err)
 	}
+	var st unix.Stat_t
+	if err := unix.Stat(file, &st); err != nil {
+		t.Fatal(err)
+	}
+	for options, want := range map[string]bool{"rw,data=journal": true, "rw,data=ordered": false, "rw": false} {
+		put(t, filepath.Join(dir, "proc/self/mountinfo"), fmt.Sprintf("1 1 0:99 / / rw - ext4 /dev/x rw,data=journal\n"+
+			"2 1 %d:%d / /boot rw shared:1 - ext4 /dev/y %s\n", unix.Major(st.Dev), unix.Minor(st.Dev), options))
+		r, err := linux.Blocks{SysPath: sys, ProcPath: filepath.Join(dir, "proc")}.Locate(file)
+		if err != nil || r.LogsData != want {
+			t.Errorf("a file on ext4 with %s: %+v, %v", options, r, err)
+		}
+	}
 	if r, err := b.Locate("/sys/kernel/notes"); err == nil && r.Unit != 256 {
 		t.Errorf("a file below /sys: %+v", r)
 	}

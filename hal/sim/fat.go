@@ -96,7 +96,11 @@ func (f files) List(dir string) ([]string, error) {
 	}
 	dir = path.Clean(dir)
 	var names []string
-	for _, name := range sorted(f.w.fs.now) {
+	seen := f.w.fs.now
+	if f.w.early && f.w.fs.logs[dir] != none {
+		seen = f.w.fs.placed
+	}
+	for _, name := range sorted(seen) {
 		if path.Dir(name) == dir {
 			names = append(names, path.Base(name))
 		}

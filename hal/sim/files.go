@@ -21,6 +21,8 @@ type tree struct {
 	pending      []renaming
 	fat          map[string]bool // folders without a journal, by path; true: over several sectors
 	grain        medium.Grain    // of their medium
+	logs         map[string]journaling
+	placed       map[string]*store // of folders with a journal: the names in place
 }
 
 // renaming is one change of names in one folder; nil removes a name.
@@ -30,7 +32,8 @@ type renaming struct {
 }
 
 func newTree() *tree {
-	return &tree{durable: map[string]*store{}, now: map[string]*store{}, fat: map[string]bool{}}
+	return &tree{durable: map[string]*store{}, now: map[string]*store{}, fat: map[string]bool{},
+		logs: map[string]journaling{}, placed: map[string]*store{}}
 }
 
 func (t *tree) change(r renaming) {
@@ -70,7 +73,7 @@ func (t *tree) flush() {
 		assign(t.durable, r.set)
 	}
 	t.pending = nil
-	for _, s := range t.durable {
+	for _, s := range t.stores() {
 		s.flush(nil)
 	}
 }
@@ -88,20 +91,23 @@ func (t *tree) crash(rng *rand.Rand) {
 	}
 	t.spoil(rng)
 	t.pending = nil
-	for _, name := range sorted(t.durable) {
-		t.durable[name].crash(rng)
+	for _, s := range t.stores() {
+		s.crash(rng)
 	}
+	t.settleJournals(rng)
 	t.now = maps.Clone(t.durable)
 }
 
 // drop forgets everything that is not durable.
 func (t *tree) drop() {
 	t.pending = nil
-	for _, s := range t.durable {
+	for _, s := range t.stores() {
 		s.drop()
 	}
 	t.now = maps.Clone(t.durable)
 }
+
+func sorted64[V any](m map[int64]V) []int64 { return slices.Sorted(maps.Keys(m)) }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
@@ -117,6 +123,9 @@ func (w *World) PutFile(name string, data []byte) {
 		w.fs.syncDir(dir, nil) // who writes the sector writes all of it
 	}
 	w.fs.durable[name], w.fs.now[name] = s, s
+	if kind := w.fs.logs[path.Dir(name)]; kind != none {
+		s.log, w.fs.placed[name] = kind, s
+	}
 }
 
 // File returns what a process reads in a file now; ok is false when it is not there.
@@ -159,6 +168,9 @@ func (f files) Open(name string, a hal.Access) (hal.Medium, error) {
 	if err := f.w.alive(f.l); err != nil {
 		return nil, err
 	}
+	if s, early := f.w.inPlace(name); early {
+		return f.openInPlace(name, a, s)
+	}
 	h := &fileHandle{w: f.w, l: f.l, name: name, write: a != hal.ReadOnly}
 	if d := f.w.disks[name]; d != nil {
 		if a == hal.Create {
@@ -187,6 +199,7 @@ func (f files) Open(name string, a hal.Access) (hal.Medium, error) {
 			return nil
 		}
 		h.s = newStore(0, f.w.grain)
+		h.s.log = f.w.fs.logs[path.Dir(name)]
 		f.w.fs.change(renaming{path.Dir(name), map[string]*store{name: h.s}})
 		return nil
 	})
@@ -262,6 +275,7 @@ type fileHandle struct {
 	name   string
 	size   int64
 	fixed  bool
+	place  bool
 	write  bool
 	closed bool
 	failed error
@@ -290,7 +304,11 @@ func (h *fileHandle) ReadAt(p []byte, off int64) (int, error) {
 	if err := h.s.readable(h.name, off, n); err != nil {
 		return 0, err
 	}
-	h.s.read(p[:n], off)
+	if h.place {
+		h.s.readInPlace(p[:n], off)
+	} else {
+		h.s.read(p[:n], off)
+	}
 	if n < int64(len(p)) {
 		return int(n), io.EOF
 	}
@@ -307,7 +325,11 @@ func (h *fileHandle) WriteAt(p []byte, off int64) (int, error) {
 		return 0, &fs.PathError{Op: "write", Path: h.name, Err: fs.ErrInvalid}
 	}
 	err := h.w.do(h.l, "write", fmt.Sprintf("%s %d+%d", h.name, off, len(p)), func(part *rand.Rand) error {
+		first := len(h.s.pending)
 		h.s.write(p, off, part)
+		for i := range h.s.pending[first:] {
+			h.s.pending[first+i].place = h.place
+		}
 		return nil
 	})
 	if err != nil {

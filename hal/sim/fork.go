@@ -75,7 +75,8 @@ func (w *World) fork() *World {
 		down: w.down, cause: w.cause, life: &life{}, boots: w.boots, reset: w.reset,
 		disks: map[string]*disk{}, locks: map[string]*life{}, vars: maps.Clone(w.vars),
 		now: w.now, booted: w.booted, start: w.start, quality: w.quality,
-		running: w.running, marker: w.marker, nameless: w.nameless, count: w.count, noCounter: w.noCounter,
+		early: w.early, running: w.running, marker: w.marker, nameless: w.nameless,
+		count: w.count, noCounter: w.noCounter,
 		supply: w.supply, reboots: slices.Clip(w.reboots),
 	}
 	for name, d := range w.disks {
@@ -88,7 +89,8 @@ func (w *World) fork() *World {
 // fork is a copy; sectors are shared, for they are never changed in place. Pending data is, by Poke.
 func (s *store) fork() *store {
 	c := &store{sectors: maps.Clone(s.sectors), version: s.version, size: s.size, now: s.now, grain: s.grain,
-		pending: slices.Clone(s.pending), bad: maps.Clone(s.bad), lies: s.lies, lied: slices.Clone(s.lied)}
+		pending: slices.Clone(s.pending), bad: maps.Clone(s.bad), log: s.log, behind: maps.Clone(s.behind),
+		lies: s.lies, lied: slices.Clone(s.lied)}
 	for i, p := range c.pending {
 		c.pending[i].data = slices.Clone(p.data)
 	}
@@ -107,7 +109,8 @@ func (t *tree) fork() *tree {
 		}
 		return out
 	}
-	c := &tree{durable: twin(t.durable), now: twin(t.now), fat: t.fat, grain: t.grain}
+	c := &tree{durable: twin(t.durable), now: twin(t.now), fat: t.fat, grain: t.grain,
+		logs: t.logs, placed: twin(t.placed)}
 	for _, r := range t.pending {
 		c.pending = append(c.pending, renaming{r.dir, twin(r.set)})
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 // SetRunning says which disk the machine booted from and what the boot loader's marker says of it.
-// "" for the disk is a root that nobody can tell. A model of a boot loader calls it at each boot.
+// "" for the disk is a root that nobody can tell. The system has mounted its file systems (SetJournal). A model of a
+// boot loader calls it at each boot.
 func (w *World) SetRunning(path, marker string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -19,6 +20,7 @@ func (w *World) SetRunning(path, marker string) {
 		w.mustDisk(path)
 	}
 	w.running, w.marker = path, marker
+	w.replay()
 }
 
 // SetNameless takes the boot id away: nothing tells one boot from another.

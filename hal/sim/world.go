@@ -74,6 +74,7 @@ type World struct {
 	mode   Mode
 	failAt map[int64]error
 	down   bool
+	early  bool // a boot loader runs: nobody has replayed the journals
 	cause  string
 
 	watcher func(fork func() *World) // before each operation, see Watch
@@ -174,6 +175,7 @@ func (w *World) PowerOn() {
 	w.down, w.cause = false, ""
 	w.life = &life{}
 	w.boots++
+	w.early = true
 	w.booted = w.now
 }
 
@@ -190,6 +192,9 @@ func (w *World) Restart() {
 	defer w.mu.Unlock()
 	if !w.down {
 		w.flush()
+		if !w.early { // who has mounted nothing writes no journal back
+			w.fs.checkpoint("")
+		}
 	}
 	at := w.cutAt
 	w.cut("cut")
@@ -197,6 +202,7 @@ func (w *World) Restart() {
 	w.cutAt = at // an order to cut the power in a later boot stands
 	w.life = &life{}
 	w.boots++
+	w.early = true
 	w.booted = w.now
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,8 +28,11 @@ type Loader struct {
 	Breaks string
 	Main   bool         // explored with all scenarios also in the time-boxed mode
 	Medium medium.Grain // zero: medium.Whole
-	Tries  int          // trial boots that the loader can count
-	lies   int          // flushes that the medium may lose
+	// Journal: of the file system that holds the metadata, which the loader does not replay: "", "ordered" (names and
+	// blocks) or "data" (bytes, too).
+	Journal string
+	Tries   int // trial boots that the loader can count
+	lies    int // flushes that the medium may lose
 
 	uboot *ubootenv.Options
 	grub  *grubenv.Options
@@ -50,63 +53,84 @@ const (
 )
 
 // Loaders are the loaders that the explorer knows, the power-safe ones first.
-func Loaders() []Loader {
-	files := func(n int) *ubootenv.Options {
-		o := &ubootenv.Options{}
-		for i := range n {
-			o.Copies = append(o.Copies, ubootenv.Location{Path: fmt.Sprintf("/boot/uboot.env%d", i), Size: envSize})
-		}
-		return o
+func Loaders() []Loader { return slices.Concat(safeLoaders(), weakLoaders(), efiLoaders()) }
+
+// envFiles is an environment of n copies in files.
+func envFiles(n int) *ubootenv.Options {
+	o := &ubootenv.Options{}
+	for i := range n {
+		o.Copies = append(o.Copies, ubootenv.Location{Path: fmt.Sprintf("/boot/uboot.env%d", i), Size: envSize})
 	}
-	block := func(offsets ...int64) *ubootenv.Options {
-		o := &ubootenv.Options{}
-		for _, off := range offsets {
-			o.Copies = append(o.Copies, ubootenv.Location{Path: envDisk, Offset: off, Size: envSize})
-		}
-		return o
+	return o
+}
+
+// envBlock is one with its copies on a device.
+func envBlock(offsets ...int64) *ubootenv.Options {
+	o := &ubootenv.Options{}
+	for _, off := range offsets {
+		o.Copies = append(o.Copies, ubootenv.Location{Path: envDisk, Offset: off, Size: envSize})
 	}
-	rauc := files(2)
+	return o
+}
+
+// ofAnother is a variable of another program that pushes ours into the second sector.
+func ofAnother() string { return "kernelopts=" + strings.Repeat("x", 442) }
+
+func safeLoaders() []Loader {
+	rauc := envFiles(2)
 	rauc.CountsConfirmed = true
-	other := "kernelopts=" + strings.Repeat("x", 442) // of another program: pushes ours into the second sector
-	return append([]Loader{
+	return []Loader{
 		{Name: "uboot-files",
-			Main: true, Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: files(2)},
+			Main: true, Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: envFiles(2)},
 		{Name: "uboot-block", Main: true, Layout: "U-Boot, two copies on a block device, sectors of 512 bytes",
-			PowerSafe: true, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
+			PowerSafe: true, Tries: 3, uboot: envBlock(8192, -8192), disk: envDisk},
 		{Name: "uboot-block-4k", Layout: "U-Boot, two copies on a block device, sectors of 4096 bytes", PowerSafe: true,
-			Tries: 3, Medium: medium.Large, uboot: block(8192, -8192), disk: envDisk},
+			Tries: 3, Medium: medium.Large, uboot: envBlock(8192, -8192), disk: envDisk},
 		{Name: "uboot-block-torn", Layout: "U-Boot, two copies on a block device that tears sectors", PowerSafe: true,
-			Medium: medium.Torn, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
+			Medium: medium.Torn, Tries: 3, uboot: envBlock(8192, -8192), disk: envDisk},
 		{Name: "uboot-block-spoilt",
 			Layout:    "U-Boot, two copies on flash that a cut leaves garbage on, in blocks of 4096 bytes",
-			PowerSafe: true, Medium: medium.Spoiling, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
+			PowerSafe: true, Medium: medium.Spoiling, Tries: 3, uboot: envBlock(8192, -8192), disk: envDisk},
 		{Name: "uboot-block-unreadable",
 			Layout:    "U-Boot, two copies on such flash, which then gives read errors",
-			PowerSafe: true, Medium: medium.Unreadable, Tries: 3, uboot: block(8192, -8192), disk: envDisk},
+			PowerSafe: true, Medium: medium.Unreadable, Tries: 3, uboot: envBlock(8192, -8192), disk: envDisk},
 		{Name: "uboot-files-spoilt", Layout: "U-Boot, two copies in two files on such flash",
-			PowerSafe: true, Medium: medium.Spoiling, Tries: 3, uboot: files(2)},
+			PowerSafe: true, Medium: medium.Spoiling, Tries: 3, uboot: envFiles(2)},
+		{Name: "uboot-ext4", Layout: "U-Boot, two copies in two files on ext4, whose journal U-Boot does not replay",
+			PowerSafe: true, Journal: "ordered", Tries: 3, uboot: envFiles(2)},
 		{Name: "uboot-rauc",
 			Main: true, Layout: "U-Boot with RAUC's script, which counts every boot, two copies in two files",
 			PowerSafe: true, Tries: 3, uboot: rauc, rauc: true},
 		{Name: "grub", Main: true, Layout: "GRUB, all variables in the first sector of grubenv", PowerSafe: true,
 			Tries: 1, grub: &grubenv.Options{}},
+		{Name: "grub-ext4", Layout: "GRUB, grubenv on ext4, whose journal GRUB does not replay", PowerSafe: true,
+			Journal: "ordered", Tries: 1, grub: &grubenv.Options{}},
 		{Name: "grub-4k", Layout: "GRUB, a medium with sectors of 4096 bytes, variables in all of grubenv",
-			PowerSafe: true, Tries: 1, Medium: medium.Large, grub: &grubenv.Options{}, files: grubFile(other)},
-		{Name: "uboot-one-file", Layout: "U-Boot, one copy in a file", Breaks: "update", Tries: 3, uboot: files(1)},
+			PowerSafe: true, Tries: 1, Medium: medium.Large, grub: &grubenv.Options{}, files: grubFile(ofAnother())},
+	}
+}
+
+func weakLoaders() []Loader {
+	return []Loader{
+		{Name: "uboot-one-file", Layout: "U-Boot, one copy in a file", Breaks: "update", Tries: 3, uboot: envFiles(1)},
 		{Name: "uboot-one-block",
 			Layout: "U-Boot, one copy on a block device", Breaks: "update", Tries: 3,
-			uboot: block(8192), disk: envDisk},
+			uboot: envBlock(8192), disk: envDisk},
 		{Name: "uboot-block-shared", Layout: "U-Boot, two copies that meet in a block of such flash", Breaks: "update",
-			Medium: medium.Spoiling, Tries: 3, uboot: block(7168, 7168+envSize), disk: envDisk},
+			Medium: medium.Spoiling, Tries: 3, uboot: envBlock(7168, 7168+envSize), disk: envDisk},
+		{Name: "uboot-ext4-data", Layout: "U-Boot, two copies in two files on ext4 with data=journal", Breaks: "update",
+			Journal: "data", Tries: 3, uboot: envFiles(2)},
+		{Name: "grub-ext4-data", Layout: "GRUB, grubenv on ext4 with data=journal", Breaks: "update", Journal: "data",
+			Tries: 1, grub: &grubenv.Options{}},
 		{Name: "grub-two-sectors", Layout: "GRUB, variables reach into the second sector of grubenv", Breaks: "panic",
-			Tries: 1, grub: &grubenv.Options{}, files: grubFile(other)},
+			Tries: 1, grub: &grubenv.Options{}, files: grubFile(ofAnother())},
 		{Name: "grub-torn", Layout: "GRUB on a medium that tears sectors", Breaks: "sick", Medium: medium.Torn,
 			Tries: 1, grub: &grubenv.Options{}},
 		{Name: "grub-spoilt", Layout: "GRUB on flash that a cut leaves garbage on", Breaks: "update",
 			Medium: medium.Spoiling, Tries: 1, grub: &grubenv.Options{}},
 		{Name: "grub-rauc", Layout: "GRUB with RAUC's sample, which counts every boot", Breaks: "panic", Tries: 1,
 			grub: &grubenv.Options{CountsConfirmed: true}, rauc: true},
-	}, efiLoaders()...)
+	}
 }
 
 const grubenvPath = "/boot/grub/grubenv"
@@ -161,6 +185,11 @@ func (l Loader) lie(w *sim.World) {
 // provision puts the metadata of the factory onto w: slot A runs, slot B is the confirmed one behind
 // it, or with blank holds nothing and is disabled.
 func (l Loader) provision(w *sim.World, blank bool) error {
+	if l.Journal != "" {
+		for _, dir := range []string{"/boot", "/boot/grub"} {
+			w.SetJournal(dir, l.Journal == "data")
+		}
+	}
 	if l.disk != "" {
 		w.AddDisk(l.disk, envDiskSize)
 	}
@@ -203,22 +232,28 @@ func (l Loader) backend(fsys hal.Tree, vars hal.Variables) (bootctl.Backend, err
 	slots := []bootctl.Slot{"A", "B"}
 	if l.uboot != nil {
 		o := *l.uboot
-		o.Locate = locate
+		o.Locate, o.Checkpoint = l.locate, placed(fsys)
 		o.Slots, o.Locks, o.Shadow, o.Watchdog = slots, []string{"/run/fw_printenv.lock"}, shadowFile, true
 		// Of the board's maker: so the variables of slots stand in another sector than the CRC.
 		o.Defaults = []string{"BOARD_INFO=" + strings.Repeat("i", 700), "bootcmd=source boot.scr"}
 		return ubootenv.New(fsys, o)
 	}
 	o := *l.grub
+	o.Locate, o.Checkpoint = l.locate, placed(fsys)
 	o.Path, o.Slots, o.Locks, o.Shadow, o.Watchdog = grubenvPath, slots, []string{"/run/ratchet/lock/grubenv.lock"},
 		shadowFile, true
 	return grubenv.New(fsys, o)
 }
 
-// locate tells of the device what hal/linux would; of files it tells nothing.
-func locate(path string) (hal.Region, error) {
+// placed is what hal/linux does with the file system of a path.
+func placed(fsys hal.Tree) func(path string) error {
+	return fsys.(interface{ Checkpoint(path string) error }).Checkpoint
+}
+
+// locate tells what hal/linux would; of files only how their file system writes.
+func (l Loader) locate(path string) (hal.Region, error) {
 	if path != envDisk {
-		return hal.Region{}, fs.ErrNotExist
+		return hal.Region{LogsData: l.Journal == "data"}, nil
 	}
 	id := hal.DeviceID{Block: true, Major: 1}
 	return hal.Region{Self: id, On: id, Size: envDiskSize, Unit: medium.Spoiling.Erase}, nil

@@ -61,7 +61,7 @@ func (d *Device) stateKey(w *sim.World) string {
 	if d.l.disk != "" {
 		d.addCopies(&b, d.envOn(w))
 	}
-	for _, v := range w.VariableTexts() {
+	for _, v := range append(w.VariableTexts(), w.JournalTexts()...) {
 		b.WriteString(v)
 	}
 	wall, quality := w.Clock().Wall()

@@ -194,6 +194,8 @@ func (f watchedFS) Open(path string, a hal.Access) (hal.Medium, error) {
 	return roomyFile{m, f.d, path}, nil
 }
 
+func (f watchedFS) Checkpoint(path string) error { return placed(f.Tree)(path) }
+
 // watchedCounter watches the rollback counter.
 type watchedCounter struct {
 	hal.Counter

@@ -151,7 +151,8 @@ func loader(c *config.Config, fsys hal.Tree, names []bootctl.Slot,
 			path = "/boot/grub/grubenv"
 		}
 		return grubenv.New(fsys, grubenv.Options{Path: path, Shadow: shadow, Slots: names,
-			CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks})
+			CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks, Checkpoint: linux.Checkpoint,
+			Locate: linux.Blocks{}.Locate})
 	case "systemd-boot":
 		folder := b.Entries
 		if folder == "" {
@@ -179,7 +180,8 @@ func shadowFile(c *config.Config) string { return filepath.Join(c.State.Director
 func ubootOptions(c *config.Config, names []bootctl.Slot) (o ubootenv.Options, err error) {
 	b := c.Boot
 	o = ubootenv.Options{Shadow: shadowFile(c), Slots: names, FullTries: b.Tries,
-		CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks, Locate: linux.Blocks{}.Locate}
+		CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks, Locate: linux.Blocks{}.Locate,
+		Checkpoint: linux.Checkpoint}
 	for _, slot := range slices.Sorted(maps.Keys(c.Slots)) {
 		o.Parts = append(o.Parts, slices.Sorted(maps.Values(c.Slots[slot].Parts))...)
 	}
