@@ -92,3 +92,35 @@ func TestNothingIsArmedFromAHiddenState(t *testing.T) {
 		})
 	}
 }
+
+// TestNoVerdictFromAHiddenState: a trial is neither confirmed nor reverted as long as what armed it is on record in
+// another directory.
+func TestNoVerdictFromAHiddenState(t *testing.T) {
+	for _, sick := range []bool{false, true} {
+		bubble(t, 686, func(r *rig) {
+			moved, phase := true, ""
+			r.sick[2] = sick
+			r.options = func(o *agent.Options) {
+				o.StateMoved = func() bool { return moved && r.runs() == "B" }
+			}
+			envelopes := [][]byte{r.release(2, 2)}
+			for r.boot(&envelopes, func(a *agent.Agent) bool {
+				st := a.Console().Status(context.Background())
+				if moved && r.runs() == "B" && r.w.Clock().Uptime() > 3*time.Hour {
+					moved, phase = false, st.Phase
+				}
+				return !moved && st.Phase == "idle"
+			}) {
+				r.loader()
+			}
+			if phase != "trial" {
+				t.Errorf("sick %v: phase %s after three hours", sick, phase)
+			}
+			if sick {
+				r.is("A", 1, "health-failed")
+			} else {
+				r.is("B", 2)
+			}
+		})
+	}
+}

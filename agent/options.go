@@ -84,8 +84,8 @@ type Options struct {
 	// Problems are what is missing or cannot be used now, beyond what Safe says: shown, and in no one's way. It may be
 	// called from any goroutine, often; nil: none.
 	Problems func() []reason.Problem
-	// StateMoved tells whether another directory is at StateDir than when the journal was opened: nothing is begun and
-	// nothing armed then. From any goroutine; nil: never.
+	// StateMoved tells whether another directory is at StateDir than when the journal was opened: nothing is begun or
+	// armed then, and no trial has an end. From any goroutine; nil: never.
 	StateMoved func() bool
 
 	Log *slog.Logger

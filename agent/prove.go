@@ -17,6 +17,7 @@ type proof struct {
 	cancel  context.CancelFunc
 	rounds  chan health.Round
 	verdict chan health.Verdict
+	held    *health.Verdict // that waits for the record that it belongs to
 	feed    <-chan time.Time
 }
 
@@ -37,6 +38,10 @@ func (a *Agent) prove(ctx context.Context, do life.Prove) life.Event {
 				_ = w.Feed()
 			}
 			p.feed = a.o.Clock.After(watchdogTimeout / 4)
+			if p.held != nil && !a.o.StateMoved() {
+				p.verdict <- *p.held
+				p.held = nil
+			}
 		case r := <-p.rounds:
 			a.view.ShowTrial(&view.Trial{Round: r, Soak: a.o.Health.Soak, Boots: a.s.Budget.Boots,
 				MaxBoots: a.o.MaxBoots})
@@ -53,6 +58,10 @@ func (a *Agent) prove(ctx context.Context, do life.Prove) life.Event {
 		case <-a.rest:
 			a.rest = nil
 		case v := <-p.verdict:
+			if a.o.StateMoved() { // what armed this system is on record elsewhere: the daemon begins again with that
+				p.held = &v
+				continue
+			}
 			out := life.Verdict{Healthy: v.Healthy, Local: v.Local, Failed: v.Failed, Text: errText(v.Err),
 				Took: v.Took, Checks: checks(v.Last)}
 			st, err := a.o.Boot.State(ctx)

@@ -119,6 +119,45 @@ func TestStateThatIsMountedLate(t *testing.T) {
 	}
 }
 
+// TestStateThatIsMountedLateInATrial: the new system's daemon starts before the state partition is mounted, and knows
+// nothing of the update. When it is mounted the trial is the one that was armed: its verdict and its floors are on
+// record where they belong.
+func TestStateThatIsMountedLateInATrial(t *testing.T) {
+	if !haltest.PrivateMounts(t) {
+		return
+	}
+	b := newBox(t)
+	image := strings.Repeat("system 7", 8192)
+	b.write("image", image)
+	b.write("good", envelope(t, []byte(image), b.Release))
+	stop := b.looking(b.Config())
+	b.until(t.Context(), "in order", func(st control.Status) bool { return st.Running.Confirmed })
+	args := map[string]string{"step": control.StepInstall, "envelope": "good", "names": `["rootfs.img"]`}
+	if _, err := b.request(t.Context(), control.VerbInstall, args, []*os.File{b.open("good"), b.open("image")},
+		nil); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	b.write("cmdline", "ro ratchet.slot=B\n")
+	b.write("root", b.Path("b.img")+"\n")
+	b.write("boot_id", "21111111-2222-3333-4444-555555555555\n")
+	if err := os.Rename(b.Path("state"), b.Path("partition")); err != nil {
+		t.Fatal(err)
+	}
+	defer b.looking(b.Config())()
+	b.until(t.Context(), "on a trial that nothing is known of", func(st control.Status) bool {
+		return st.Phase == "trial" && st.Running.Name == "B" && st.Update.Sequence == 0
+	})
+	if err := unix.Mount(b.Path("partition"), b.Path("state"), "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(b.Path("state"), unix.MNT_DETACH) })
+	b.until(t.Context(), "on the trial of the update", func(st control.Status) bool {
+		return st.Phase == "trial" && st.Running.Name == "B" && st.Update.Sequence == 7 && st.Update.Trial != nil &&
+			st.Update.Trial.Boots == 1 && len(st.Problems) == 0
+	})
+}
+
 // opensOnly: all files that this process has open below the state directory are on a file system of that kind.
 func (b box) opensOnly(kind int64) {
 	b.t.Helper()
