@@ -106,8 +106,13 @@ func TestEndedIsDurable(t *testing.T) {
 	for _, broken := range []bool{false, true} {
 		bubble(t, 9200, func(r *rig) {
 			slow := make(chan struct{})
-			r.source = func(string, int64) (body, error) { return &hanging{gone: slow}, nil }
-			var failing atomic.Bool
+			var failing, well atomic.Bool
+			r.source = func(uri string, off int64) (body, error) {
+				if well.Load() {
+					return r.right(uri, off)
+				}
+				return &hanging{gone: slow}, nil
+			}
 			r.fault = func() error {
 				if failing.Swap(false) {
 					return errors.New("no space left on device")
@@ -122,7 +127,7 @@ func TestEndedIsDurable(t *testing.T) {
 					asked = true
 					failing.Store(broken)
 					d, err = a.Console().Revert(context.Background(), "uid 7", "")
-					r.source = nil
+					well.Store(true)
 				}
 				return asked
 			})

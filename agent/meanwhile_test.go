@@ -394,3 +394,51 @@ func TestFloodWhileWritten(t *testing.T) {
 		r.is("B", 2, "!failed")
 	})
 }
+
+// slowClock is one that goes on by a hundredth of a second whenever somebody looks at it.
+type slowClock struct {
+	hal.Clock
+	r *rig
+}
+
+func (c slowClock) Uptime() time.Duration {
+	c.r.w.Advance(10 * time.Millisecond)
+	return c.Clock.Uptime()
+}
+
+// TestFloodHasAFifth: after a message whose reading took a while the next is not taken before four times as long has
+// passed; then it is.
+func TestFloodHasAFifth(t *testing.T) {
+	bubble(t, 1314, func(r *rig) {
+		b := r.beginning()
+		r.from(func(uri string) slots.Source { return deaf{} })
+		also(r, func(o *agent.Options) { o.Clock = slowClock{o.Clock, r} })
+		r.awake(func(ctx context.Context, a *agent.Agent) {
+			r.send(b.msgs...)
+			taken := func() bool {
+				synctest.Wait()
+				select {
+				case r.inbox <- doc(transport.Plan, []byte("garbage")):
+					return true
+				default:
+					return false
+				}
+			}
+			if !taken() {
+				t.Fatal("the first is not taken")
+			}
+			now := r.w.Clock().Uptime()
+			if taken() {
+				t.Error("the second is taken at once")
+			}
+			next, ok := r.w.NextTimer()
+			if !ok || next < 40*time.Millisecond || next > time.Second {
+				t.Errorf("after %v the next is taken in %v", now, next)
+			}
+			r.w.Advance(next)
+			if !taken() {
+				t.Error("the second is never taken")
+			}
+		})
+	})
+}
