@@ -51,7 +51,7 @@ type Region struct {
 	Unit int64
 	// Flash: raw flash (MTD, UBI, also behind a block device), whose blocks are erased before they are written.
 	Flash bool
-	FS    DeviceID // of a regular file: the device that its file system is on
+	FS    DeviceID // of a regular file or a folder: the device that its file system is on
 	// LogsData: bytes of the file go through its file system's journal (ext4 with data=journal).
 	LogsData bool
 }

@@ -73,6 +73,7 @@ type Options struct {
 	Checkpoint func(path string) error
 	// Locate tells where the file lies (hal/linux, Blocks.Locate). nil: nobody looks.
 	Locate func(path string) (hal.Region, error)
+	Parts  []string       // of the slots: devices whose bytes an update overwrites; on none of them the file may lie
 	Shadow string         // file of the shadow copy, "" for none; its directory exists
 	Slots  []bootctl.Slot // in the order of grub.cfg's default
 	// CountsConfirmed: the machine's grub.cfg counts confirmed slots (RAUC's sample does).
@@ -121,7 +122,10 @@ type reading struct {
 // read wraps ErrInvalid when GRUB would know of no variable.
 func (c codec) read() (engine.Reading, error) {
 	r := &reading{codec: c}
-	var err error
+	err := engine.Apart(c.o.Locate, c.o.Path, c.o.Parts)
+	if err != nil {
+		return nil, err
+	}
 	if r.raw, err = c.place().Read(); err != nil {
 		return nil, err
 	}

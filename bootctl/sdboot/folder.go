@@ -33,6 +33,9 @@ type file struct {
 
 // list reads the folder. A partition that is not mounted is an error of its own, and not ErrInvalid.
 func (c codec) list() (*folder, error) {
+	if err := engine.Apart(c.o.Locate, c.o.Folder, c.o.Parts); err != nil {
+		return nil, err
+	}
 	all, err := c.fs.List(c.o.Folder)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list %s; is the EFI system partition mounted? %w", c.o.Folder, err)

@@ -81,6 +81,9 @@ type Options struct {
 	Locks  []string
 	Shadow string         // file with a copy of the board's lines, "" for none; its directory exists
 	Slots  []bootctl.Slot // the names differ in more than upper and lower case
+	// Locate tells where the folder lies (hal/linux, Blocks.Locate). nil: nobody looks.
+	Locate func(path string) (hal.Region, error)
+	Parts  []string // of the slots: devices whose bytes an update overwrites; on none of them the folder may lie
 	// Watchdog: something starts a watchdog before the kernel that runs on into it.
 	Watchdog bool
 }

@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/ratchet-ota/ratchet/bootctl/internal/engine"
 	"github.com/ratchet-ota/ratchet/hal"
 )
 
@@ -44,6 +45,9 @@ func (c codec) look() (copies []Location, weakness string, err error) {
 	}
 	var spans []span
 	for _, loc := range c.o.Copies {
+		if err := engine.Apart(c.o.Locate, loc.Path, c.o.Parts); err != nil {
+			return nil, "", err
+		}
 		s, err := c.span(loc)
 		if err != nil {
 			return nil, "", err
@@ -127,9 +131,6 @@ func (c codec) apart(s span) error {
 		r, err := c.o.Locate(part)
 		switch {
 		case err != nil:
-		case r.Self.Known() && s.region.FS == r.Self:
-			return fmt.Errorf("%s is a file on %s, which is a slot: an update would overwrite it; move the "+
-				"environment to a partition of its own", s.loc, part)
 		case r.On.Known() && r.On == s.region.On && r.Size > 0 && s.from < r.Start+r.Size && r.Start < s.to:
 			return fmt.Errorf("%s lies in %s, which is a slot: an update would overwrite it, or it the slot; "+
 				"correct the offset", s.loc, part)

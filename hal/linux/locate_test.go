@@ -68,6 +68,9 @@ func TestLocate(t *testing.T) {
 			t.Errorf("a file on ext4 with %s: %+v, %v", options, r, err)
 		}
 	}
+	if r, err := b.Locate(dir); err != nil || r.Self.Known() || !r.FS.Known() {
+		t.Errorf("a folder: %+v, %v", r, err)
+	}
 	if r, err := b.Locate("/sys/kernel/notes"); err == nil && r.Unit != 256 {
 		t.Errorf("a file below /sys: %+v", r)
 	}

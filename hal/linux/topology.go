@@ -133,8 +133,8 @@ func backing(dir string) (hal.DeviceID, bool) {
 // eepromPage is the largest page, in bytes, of an EEPROM that the kernel shows as a file below /sys.
 const eepromPage = 256
 
-// Locate tells where the bytes of a block device or a regular file lie, without opening it. What sysfs does not know
-// stays zero.
+// Locate tells where the bytes of a block device or a regular file lie, without opening it; of a folder, on which file
+// system it is. What sysfs does not know stays zero.
 //
 // The optimal I/O size of a device is no unit of a loss: arrays give their stripe there, and eMMC nothing.
 func (b Blocks) Locate(path string) (hal.Region, error) {
@@ -145,12 +145,15 @@ func (b Blocks) Locate(path string) (hal.Region, error) {
 	if st.Mode&unix.S_IFMT == unix.S_IFCHR {
 		return hal.Region{Flash: true}, nil
 	}
+	on := hal.DeviceID{Block: true, Major: uint64(st.Dev)}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return hal.Region{FS: on}, nil
+	}
 	id, err := identify(path, &st)
 	if err != nil {
 		return hal.Region{}, err
 	}
-	r := hal.Region{Self: id, On: id, Size: st.Size, Unit: hal.Align,
-		FS: hal.DeviceID{Block: true, Major: uint64(st.Dev)}}
+	r := hal.Region{Self: id, On: id, Size: st.Size, Unit: hal.Align, FS: on}
 	if !id.Block {
 		var fsys unix.Statfs_t
 		if unix.Statfs(path, &fsys) == nil && fsys.Type == unix.SYSFS_MAGIC {

@@ -152,14 +152,14 @@ func loader(c *config.Config, fsys hal.Tree, names []bootctl.Slot,
 		}
 		return grubenv.New(fsys, grubenv.Options{Path: path, Shadow: shadow, Slots: names,
 			CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks, Checkpoint: linux.Checkpoint,
-			Locate: linux.Blocks{}.Locate})
+			Locate: linux.Blocks{}.Locate, Parts: allParts(c)})
 	case "systemd-boot":
 		folder := b.Entries
 		if folder == "" {
 			folder = "/efi/loader/entries"
 		}
 		return sdboot.New(fsys, sdboot.Options{Folder: folder, Shadow: shadow, Slots: names,
-			Watchdog: b.Watchdog, Locks: b.Locks})
+			Watchdog: b.Watchdog, Locks: b.Locks, Locate: linux.Blocks{}.Locate, Parts: allParts(c)})
 	case "uefi":
 		o := efi.Options{Shadow: shadow, Slots: names, Numbers: map[bootctl.Slot]uint16{},
 			Watchdog: b.Watchdog, Locks: b.Locks}
@@ -173,6 +173,14 @@ func loader(c *config.Config, fsys hal.Tree, names []bootctl.Slot,
 	return nil, fmt.Errorf("backend %q is not known", b.Backend)
 }
 
+// allParts are the devices and files of both slots.
+func allParts(c *config.Config) (parts []string) {
+	for _, slot := range slices.Sorted(maps.Keys(c.Slots)) {
+		parts = append(parts, slices.Sorted(maps.Values(c.Slots[slot].Parts))...)
+	}
+	return parts
+}
+
 // shadowFile is where the backends keep a copy of the boot metadata.
 func shadowFile(c *config.Config) string { return filepath.Join(c.State.Directory, "boot-shadow") }
 
@@ -182,9 +190,7 @@ func ubootOptions(c *config.Config, names []bootctl.Slot) (o ubootenv.Options, e
 	o = ubootenv.Options{Shadow: shadowFile(c), Slots: names, FullTries: b.Tries,
 		CountsConfirmed: b.CountsConfirmed, Watchdog: b.Watchdog, Locks: b.Locks, Locate: linux.Blocks{}.Locate,
 		Checkpoint: linux.Checkpoint}
-	for _, slot := range slices.Sorted(maps.Keys(c.Slots)) {
-		o.Parts = append(o.Parts, slices.Sorted(maps.Values(c.Slots[slot].Parts))...)
-	}
+	o.Parts = allParts(c)
 	for _, x := range b.Copies {
 		o.Copies = append(o.Copies, ubootenv.Location{Path: x.Path, Offset: x.Offset, Size: x.Size})
 	}
