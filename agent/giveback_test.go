@@ -10,6 +10,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/intake"
+	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/life"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
@@ -135,4 +136,27 @@ func TestRetry(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestGivenBackInTheFileAlone: the quarantine file gives an image back before the journal does. Where the journal does
+// not follow, for want of room or because the power went, the image is given back all the same, without an offer.
+func TestGivenBackInTheFileAlone(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, cut := range []bool{false, true} {
+		bubble(t, 957, func(r *rig) {
+			r.cutInTrials(r.release(2, 2))
+			r.spend(6 * day)
+			r.fault = func() error { return journal.ErrFull }
+			r.spend(2 * day)
+			r.is("A", 1, "!given-back")
+			r.fault = nil
+			if cut {
+				r.w.Cut()
+				r.powerOn()
+				r.loader()
+			}
+			r.spend(day)
+			r.is("B", 2, "given-back")
+		})
+	}
 }

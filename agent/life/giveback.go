@@ -1,6 +1,7 @@
 package life
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -19,9 +20,14 @@ func MayBePower(cause reason.Reason) bool { return cause.Info().Blame.FallsBack(
 // serve counts the time in which the old system is well, each time that idle looks after the metadata, and
 // gives back what has served its time.
 //
-// Crash: the file leads the journal -> a manifest that is given back in the file and has a final verdict in
-// the journal still: a person, or the next one that is given back, drops that.
+// Crash: the file leads the journal -> a manifest that is given back in the file and barred in the journal still, which
+// is made good here at the next start. One that is not the last that was barred keeps its final verdict until a person
+// drops that.
 func (t *turn) serve() {
+	if b := t.Barred.Digest; b != "" && slices.Contains(t.Tally.Given, b) {
+		t.giveBack(b, evidence.Event{Kind: evidence.KindVerdict, Reason: reason.GivenBack, Manifest: b,
+			Detail: detail("why", "it was given back before the last start")})
+	}
 	well := t.now() - t.ServedAt
 	t.ServedAt = t.now()
 	if t.First || well <= 0 || t.Dev.GiveBack <= 0 || len(t.Tally.Held) == 0 || len(t.Safe) > 0 {

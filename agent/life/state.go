@@ -135,6 +135,7 @@ type Tally struct {
 	Boots int
 	Dirty bool // the file is older than this
 	Held  []Held
+	Given []string // manifests that were quarantined and given back
 }
 
 // Held is a manifest that is quarantined for a cause that may have been the power.

@@ -239,7 +239,9 @@ func (q *File) Tally() life.Tally {
 		t.Key, t.Boots = key, n
 	}
 	for _, e := range q.data.Entries {
-		if !e.Given && life.MayBePower(e.Cause) {
+		if e.Given {
+			t.Given = append(t.Given, e.Digest)
+		} else if life.MayBePower(e.Cause) {
 			t.Held = append(t.Held, life.Held{Digest: e.Digest, Times: e.Times + 1, Served: e.Served})
 		}
 	}

@@ -1,7 +1,8 @@
 package explorer
 
 // learned are the defects that the explorer finds by one capability of the simulated machine: slots that start by
-// what they hold, boots that take time, boots that cannot be told apart.
+// what they hold, boots that take time, boots that cannot be told apart, a full disk, a first start,
+// an image that is given back.
 func learned() []Defect {
 	return []Defect{
 		{Name: "a slot that is written in half is armed",
@@ -37,6 +38,17 @@ func learned() []Defect {
 			Scenario: "withdrawn", Loader: "uboot-files", Edits: edit("agent/hear.go",
 				"		a.in.Keep(m) // the journal",
 				"		_ = m // the journal")},
+		{Name: "what is inferred of the running slot is never written down",
+			Scenario: "adopted", Loader: "grub", Edits: []Edit{
+				{"bootctl/internal/choice/choice.go", "			e.Good = Confirmed\n", ""},
+				{"bootctl/internal/choice/choice.go",
+					"	d.Entries[name] = Entry{Tries: max(full, e.Tries), Good: Confirmed}",
+					"	d.Entries[name] = Entry{Tries: max(full, e.Tries), Good: e.Good}"},
+			}},
+		{Name: "an image that is given back in the file alone stays barred",
+			Scenario: "give-back", Loader: "uboot-files", Edits: edit("agent/life/giveback.go",
+				`slices.Contains(t.Tally.Given, b) {`,
+				`slices.Contains(t.Tally.Given, b) && false {`)},
 		{Name: "a missing boot id is taken for the same boot",
 			Scenario: "no-boot-id-count", Loader: "uboot-files", Edits: edit("agent/life/start.go",
 				`s.Rec.Ext.BootID != "" && s.Rec.Ext.BootID == s.BootID`,

@@ -131,7 +131,11 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 		w.Poke("/dev/b", 0, p.image("rootfs", oldImage))
 		d.proven["B"] = oldImage
 	}
-	if err := l.provision(w, s.Blank); err != nil {
+	provision := func() error { return l.provision(w, s.Blank) }
+	if s.Factory != "" {
+		provision = func() error { return l.leave(w, s.Factory) }
+	}
+	if err := provision(); err != nil {
 		return nil, err
 	}
 	w.Restart()

@@ -1,6 +1,7 @@
 package explorer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -262,7 +263,7 @@ func (d *Device) wait() bool {
 	switch {
 	case d.makeRoom(ok && wait <= restful):
 		d.patience = afterRoom
-	case ok && (wait <= restful || d.patience > 0 && wait <= 3*time.Hour):
+	case ok && (wait <= restful || d.patience > 0 && wait <= cmp.Or(d.s.Waits, 3*time.Hour)):
 		if wait > restful {
 			d.patience--
 		}

@@ -26,6 +26,7 @@ type Loader struct {
 	PowerSafe bool
 	// Breaks is the scenario that shows it, where the layout is not power-safe.
 	Breaks string
+	Few    bool         // of the main loaders, the one of its kind that all scenarios are explored on
 	Main   bool         // explored with all scenarios also in the time-boxed mode
 	Medium medium.Grain // zero: medium.Whole
 	// Journal: of the file system that holds the metadata, which the loader does not replay: "", "ordered" (names and
@@ -81,7 +82,8 @@ func safeLoaders() []Loader {
 	rauc.CountsConfirmed = true
 	return []Loader{
 		{Name: "uboot-files",
-			Main: true, Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3, uboot: envFiles(2)},
+			Main: true, Few: true, Layout: "U-Boot, two copies in two files", PowerSafe: true, Tries: 3,
+			uboot: envFiles(2)},
 		{Name: "uboot-block", Main: true, Layout: "U-Boot, two copies on a block device, sectors of 512 bytes",
 			PowerSafe: true, Tries: 3, uboot: envBlock(8192, -8192), disk: envDisk},
 		{Name: "uboot-block-4k", Layout: "U-Boot, two copies on a block device, sectors of 4096 bytes", PowerSafe: true,
@@ -101,7 +103,8 @@ func safeLoaders() []Loader {
 		{Name: "uboot-rauc",
 			Main: true, Layout: "U-Boot with RAUC's script, which counts every boot, two copies in two files",
 			PowerSafe: true, Tries: 3, uboot: rauc, rauc: true},
-		{Name: "grub", Main: true, Layout: "GRUB, all variables in the first sector of grubenv", PowerSafe: true,
+		{Name: "grub", Main: true, Few: true,
+			Layout: "GRUB, all variables in the first sector of grubenv", PowerSafe: true,
 			Tries: 1, grub: &grubenv.Options{}},
 		{Name: "grub-ext4", Layout: "GRUB, grubenv on ext4, whose journal GRUB does not replay", PowerSafe: true,
 			Journal: "ordered", Tries: 1, grub: &grubenv.Options{}},

@@ -33,8 +33,9 @@ type Plan struct {
 // NewPlan plans an exploration that begins now.
 //
 // Without Full these are played whatever time it takes: all pairs of cuts of the main scenarios on the main
-// loaders, then every single cut and every failed operation of all scenarios on the main loaders, and of the
-// main scenarios on the others. What is left of the time goes to the other pairs.
+// loaders, then every single cut and every failed operation of all scenarios on the main loaders (of those that
+// are about the agent alone on three of them), and of the main scenarios on the others. What is left of the time
+// goes to the other pairs.
 //
 // With Full: all pairs of cuts of all scenarios on all power-safe loaders, of the main scenarios all triples as
 // well; then every single cut and every failed operation on the layouts that are not power-safe, where no pairs
@@ -59,7 +60,9 @@ func NewPlan(c Choice) (*Plan, error) {
 		first := func(r row) bool { return r.l.PowerSafe && r.s.Deep && r.l.Main }
 		pairs := &Depth{Cuts: 2, Twice: 50}
 		p.add(rows, c, pairs, first)
-		p.add(rows, c, nil, func(r row) bool { return r.chosen || r.l.Main || r.s.Deep })
+		p.add(rows, c, nil, func(r row) bool {
+			return r.chosen || r.l.Main && (!r.s.Few || r.l.Few) || r.s.Deep
+		})
 		p.must = len(p.tasks)
 		p.add(rows, c, pairs, func(r row) bool { return r.l.PowerSafe && !first(r) })
 	}

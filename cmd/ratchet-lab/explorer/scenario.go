@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/life"
@@ -24,8 +25,10 @@ type Scenario struct {
 	// OffersNow, where set, is asked at each start instead.
 	OffersNow func(*Device) []Release
 	Sick      []byte // images whose health check fails
+	Mended    bool   // until a person has it tried again
 	Dies      []byte // images whose kernel panics or hangs until the watchdog
 	Unloads   []byte // images whose kernel the loader cannot load
+	Factory   made   // how the metadata leaves the factory, with no agent run yet; "": one has
 	Blank     bool   // slot B is empty and disabled in the beginning
 	Both      bool   // slots have the components rootfs and boot
 	Carries   bool   // with Both: releases leave boot out, so that each image of rootfs goes with the first of boot
@@ -42,10 +45,11 @@ type Scenario struct {
 	OnPhase func(d *Device, from, to life.Phase)
 	Bypass  func(*Device) string // a slot that starts past the loader, "" for none
 
-	Nameless bool // there is no boot id
-	Slow     bool // boots take time, see slow
-	Ruined   bool // the metadata is nonsense: what is built into the loader must boot the device
-	Clocked  bool // what happens depends on the time of day
+	Nameless bool          // there is no boot id
+	Slow     bool          // boots take time, see slow
+	Ruined   bool          // the metadata is nonsense: what is built into the loader must boot the device
+	Waits    time.Duration // the longest wait that is played; 0: three hours
+	Clocked  bool          // what happens depends on the time of day
 
 	Wrong  bool // the loader's marker names the other slot
 	Report bool // the agent reports, and what it reports to takes nothing
@@ -66,6 +70,8 @@ type Scenario struct {
 	Deep bool
 	// Quick: part of the fixed subset that planted defects are tried on.
 	Quick bool
+	// Few: it is about the agent more than about the loader, and explored on three of the main loaders without Full.
+	Few bool
 	// Asked: a person asks for something, and does not ask again who was told that there is no room for it.
 	Asked bool
 }
@@ -88,6 +94,9 @@ type End struct {
 	OneTry bool // only with loaders that count one try
 	Faulty bool // only where an operation failed
 }
+
+// sick tells whether the health check of image n fails now: not any more where somebody has mended what it asks.
+func (d *Device) sick(n byte) bool { return d.s.sick(n) && (!d.s.Mended || d.fired[retryEvent] == 0) }
 
 func (s *Scenario) sick(n byte) bool { return slices.Contains(s.Sick, n) }
 func (s *Scenario) dies(n byte) bool { return slices.Contains(s.Dies, n) }

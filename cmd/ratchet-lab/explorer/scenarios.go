@@ -59,7 +59,8 @@ func Scenarios() []Scenario {
 	}
 	for _, part := range [][]Scenario{goodScenarios(), badScenarios(), people, fleetScenarios(),
 		troubleScenarios(), bootScenarios(),
-		timeScenarios(), laterScenarios()} {
+		timeScenarios(), factoryScenarios(), retryScenarios(),
+		laterScenarios()} {
 		all = append(all, part...)
 	}
 	return all

@@ -28,18 +28,23 @@ func timeScenarios() []Scenario {
 	return []Scenario{
 		{Name: "slow-boots", Says: "boots take nothing, half a minute, or longer than a trial may last", Slow: true,
 			Quick: true, Offers: offer2, Ends: updated},
-		{Name: "slow-sick", Says: "the same, and the new system fails its health check", Slow: true, Offers: offer2,
+		{Name: "slow-sick", Few: true,
+			Says: "the same, and the new system fails its health check", Slow: true, Offers: offer2,
 			Sick: []byte{2}, Ends: sickEnd, Blames: sickBlames},
-		{Name: "late-clock", Says: "the clock stands at 1970 at each boot and is set later; the offer waits",
+		{Name: "late-clock", Few: true,
+			Says:   "the clock stands at 1970 at each boot and is set later; the offer waits",
 			Bricks: []int{20}, Slow: true, Rooted: true, Setup: noTime, OnBoot: noTime,
 			Events: []Event{timeComes, patient}, Ends: updated},
-		{Name: "late-clock-sick", Says: "the same without a root, and the new system fails its health check",
+		{Name: "late-clock-sick", Few: true,
+			Says: "the same without a root, and the new system fails its health check",
 			Slow: true, Offers: offer2, Sick: []byte{2}, Setup: noTime, OnBoot: noTime, Events: []Event{timeComes},
 			Ends: sickEnd, Blames: sickBlames},
-		{Name: "no-boot-id", Says: "there is no boot id: no boot can be told from another", Nameless: true,
+		{Name: "no-boot-id", Few: true,
+			Says: "there is no boot id: no boot can be told from another", Nameless: true,
 			Offers: offer2, Ends: updated},
-		{Name: "no-boot-id-count", Says: "the same, and the loader's counting is lost in every trial boot: the " +
-			"agent's own count bounds it", Nameless: true, Endless: true, Offers: offer2, OnBoot: recount,
+		{Name: "no-boot-id-count", Few: true,
+			Says: "the same, and the loader's counting is lost in every trial boot: the " +
+				"agent's own count bounds it", Nameless: true, Endless: true, Offers: offer2, OnBoot: recount,
 			Events: []Event{cycledInTrial}, Ends: recountEnds, Blames: sickBlames},
 	}
 }

@@ -26,7 +26,7 @@ func (s service) Run(context.Context) error {
 	if s.d.off() {
 		return sim.ErrPowerCut // it was cut while the check was on its way
 	}
-	if s.d.s.sick(s.d.Image()) {
+	if s.d.sick(s.d.Image()) {
 		return errors.New("the service does not answer")
 	}
 	return nil

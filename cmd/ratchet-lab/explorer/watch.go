@@ -88,7 +88,7 @@ func (b watchedBoot) Confirm(ctx context.Context, slot bootctl.Slot) error {
 	if string(slot) != d.runsReally() {
 		d.breach("I1", "slot %s is confirmed while %q runs", slot, d.runsReally())
 	}
-	if n := d.content(d.W, string(slot)); d.s.sick(n) && d.fired["confirm"] == 0 {
+	if n := d.content(d.W, string(slot)); d.sick(n) && d.fired["confirm"] == 0 {
 		d.breach("I1", "slot %s is confirmed, and image %d is sick", slot, n)
 	} else if n > 0 {
 		d.proven[string(slot)] = n
