@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/medium"
@@ -95,6 +96,26 @@ func (t *tree) crash(rng *rand.Rand) {
 		s.crash(rng)
 	}
 	t.settleJournals(rng)
+	t.now = maps.Clone(t.durable)
+}
+
+// split keeps what is cached below a folder and loses the rest, or the other way round.
+func (t *tree) split(folder string, keep bool) {
+	for _, r := range t.pending {
+		if strings.HasPrefix(r.dir+"/", folder) == keep {
+			assign(t.durable, r.set)
+		}
+	}
+	t.pending = nil
+	for _, names := range []map[string]*store{t.durable, t.placed} {
+		for name, s := range names {
+			if strings.HasPrefix(name, folder) == keep {
+				s.flush(nil)
+			} else {
+				s.drop()
+			}
+		}
+	}
 	t.now = maps.Clone(t.durable)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"time"
 
@@ -36,9 +37,22 @@ const (
 	Keep
 	// LoseAll: nothing of it does.
 	LoseAll
+	// LoseApart: all of it is lost on the medium that was set apart (SetApart), and kept on the others.
+	LoseApart
+	// KeepApart: all of it is kept there, and lost on the others.
+	KeepApart
 )
 
-func (c Cache) String() string { return []string{"part", "kept", "lost"}[c] }
+func (c Cache) String() string {
+	return []string{"part", "kept", "lost", "apart-lost", "apart-kept"}[c]
+}
+
+// SetApart puts the files below a folder onto a medium of their own, with a cache of its own.
+func (w *World) SetApart(folder string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.apart = path.Clean(folder) + "/"
+}
 
 // SetCache says what the cuts from now on do to the write cache.
 func (w *World) SetCache(c Cache) {
@@ -70,7 +84,7 @@ func (w *World) Fork() *World {
 func (w *World) fork() *World {
 	pcg := *w.pcg
 	c := &World{
-		pcg: &pcg, rng: rand.New(&pcg), cache: w.cache, grain: w.grain, seed: w.seed,
+		pcg: &pcg, rng: rand.New(&pcg), cache: w.cache, apart: w.apart, grain: w.grain, seed: w.seed,
 		ops: w.ops, trace: slices.Clip(w.trace), cutAt: w.cutAt, mode: w.mode, failAt: maps.Clone(w.failAt),
 		down: w.down, cause: w.cause, life: &life{}, boots: w.boots, reset: w.reset,
 		disks: map[string]*disk{}, locks: map[string]*life{}, vars: maps.Clone(w.vars),

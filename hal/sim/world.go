@@ -66,6 +66,7 @@ type World struct {
 	pcg    *rand.PCG // the state of rng
 	rng    *rand.Rand
 	cache  Cache        // what the next cuts lose
+	apart  string       // the folder on another medium, with a slash behind; "": there is one medium
 	grain  medium.Grain // of new media, see SetGrain
 	seed   uint64
 	ops    int64
@@ -228,6 +229,15 @@ func (w *World) cut(cause string) {
 			d.drop()
 		}
 		w.fs.drop()
+	case LoseApart, KeepApart:
+		for _, d := range w.disks { // none of them is apart
+			if w.cache == LoseApart {
+				d.flush()
+			} else {
+				d.drop()
+			}
+		}
+		w.fs.split(w.apart, w.cache == KeepApart)
 	default:
 		for _, name := range sorted(w.disks) {
 			w.disks[name].crash(w.rng)

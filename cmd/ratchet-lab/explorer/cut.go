@@ -45,7 +45,8 @@ func (c Cut) String() string {
 	return fmt.Sprintf("%d:%v", c.Op, c.Mode)
 }
 
-var caches = []string{sim.LosePart.String(), sim.Keep.String(), sim.LoseAll.String()}
+var caches = []string{sim.LosePart.String(), sim.Keep.String(), sim.LoseAll.String(), sim.LoseApart.String(),
+	sim.KeepApart.String()}
 
 // ParseCut reads what String writes.
 func ParseCut(s string) (Cut, error) {

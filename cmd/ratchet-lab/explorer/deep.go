@@ -134,6 +134,10 @@ func (d *deep) branch(dev *Device, s *state, cutting bool) {
 	variants := []Cut{{Op: op, Mode: sim.After, Cache: sim.LoseAll}}
 	if w.Dirty() {
 		variants = append(variants, Cut{Op: op, Mode: sim.After, Cache: sim.Keep})
+		if dev.s.Apart {
+			variants = append(variants, Cut{Op: op, Mode: sim.After, Cache: sim.LoseApart},
+				Cut{Op: op, Mode: sim.After, Cache: sim.KeepApart})
+		}
 		for i := range parts {
 			variants = append(variants, Cut{Op: op, Mode: sim.After, Draw: i})
 		}

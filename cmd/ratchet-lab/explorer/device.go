@@ -116,6 +116,7 @@ func newDevice(s *Scenario, l *Loader, p *pki, seed uint64, cuts []Cut) (*Device
 		w.SetGrain(l.Medium)
 	}
 	w.SetNameless(s.Nameless)
+	w.SetApart("/state")
 	for _, dev := range []string{"/dev/a", "/dev/b"} {
 		w.AddDisk(dev, slotSize)
 		if s.Both {

@@ -120,12 +120,15 @@ func (x *Lab) singles(y *Tally, s *Scenario, l *Loader) error {
 }
 
 // everyCache are the cuts at an operation that leave different machines: where nothing is cached, one.
-func everyCache(op int64, m sim.Mode, dirty bool) []Cut {
+func everyCache(s *Scenario, op int64, m sim.Mode, dirty bool) []Cut {
 	list := []Cut{{Op: op, Mode: m}}
 	if !dirty {
 		return list
 	}
 	list = append(list, Cut{Op: op, Mode: m, Cache: sim.Keep}, Cut{Op: op, Mode: m, Cache: sim.LoseAll})
+	if s.Apart {
+		list = append(list, Cut{Op: op, Mode: m, Cache: sim.LoseApart}, Cut{Op: op, Mode: m, Cache: sim.KeepApart})
+	}
 	for i := 1; i < parts; i++ {
 		list = append(list, Cut{Op: op, Mode: m, Draw: i})
 	}
@@ -139,7 +142,7 @@ func everyCut(s *Scenario, story []sim.Op, dirty map[int64]bool) (list []Cut) {
 	for i := range story {
 		op := int64(i + 1)
 		for _, m := range []sim.Mode{sim.Before, sim.Torn, sim.After} {
-			list = append(list, everyCache(op, m, m != sim.After && dirty[op-1] || m != sim.Before && dirty[op])...)
+			list = append(list, everyCache(s, op, m, m != sim.After && dirty[op-1] || m != sim.Before && dirty[op])...)
 		}
 		list = append(list, Cut{Op: op, Fail: true})
 		if needsRoom(story[i]) && !s.Endless {

@@ -72,7 +72,8 @@ func TestDangers(t *testing.T) {
 
 func TestCutNames(t *testing.T) {
 	for _, s := range []string{"17:torn", "1:before", "31:after:kept", "31:torn:lost", "12:fails", "9:after:part:2",
-		"12:full", "12:full:stays"} {
+		"12:full", "12:full:stays",
+		"3:after:apart-lost", "3:torn:apart-kept"} {
 		c, err := explorer.ParseCut(s)
 		if err != nil || c.String() != s {
 			t.Errorf("%s: %v, %v", s, c, err)

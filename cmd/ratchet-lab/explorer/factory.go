@@ -78,6 +78,8 @@ func factoryScenarios() []Scenario {
 	return []Scenario{
 		{Name: "factory", Says: "the first start behind the factory, and the first update into an empty slot",
 			Factory: asDescribed, Blank: true, Offers: offer2, Ends: updated},
+		{Name: "two-media", Says: "state on one medium, slots and boot metadata on another: each loses its cache alone",
+			Apart: true, Offers: offer2, Ends: updated},
 		{Name: "adopted", Says: "the first start on a device in the field, of which nothing says what is good",
 			Factory: adopted, Offers: offer2, Ends: updated},
 	}

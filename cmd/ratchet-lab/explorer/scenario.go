@@ -70,6 +70,8 @@ type Scenario struct {
 	Deep bool
 	// Quick: part of the fixed subset that planted defects are tried on.
 	Quick bool
+	// Apart: the state is on a medium of its own, which loses its cache on its own.
+	Apart bool
 	// Few: it is about the agent more than about the loader, and explored on three of the main loaders without Full.
 	Few bool
 	// Asked: a person asks for something, and does not ask again who was told that there is no room for it.
