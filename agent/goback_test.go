@@ -3,6 +3,8 @@ package agent_test
 import (
 	"context"
 	"errors"
+	"io"
+	"strings"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent"
@@ -136,4 +138,42 @@ func TestRevertAsksAgainBeforeItArms(t *testing.T) {
 		})
 		r.is("A", 3, "revoked")
 	})
+}
+
+// TestWhatEndsBeforeTheWriteForgetsNothing: an update that ended before its target was written, whatever stood against
+// it, leaves what the other slot is known to hold: `ratchet revert` proves it, and refuses it when it has changed.
+func TestWhatEndsBeforeTheWriteForgetsNothing(t *testing.T) {
+	for name, stand := range map[string]func(*rig) []byte{
+		"the server is away": func(r *rig) []byte {
+			offer := r.full(4, 4, 14)
+			r.source = func(string, int64) (io.ReadCloser, error) { return nil, errors.New("no route to host") }
+			return offer
+		},
+		"nothing can be carried": func(r *rig) []byte {
+			offer := r.app(4, 14)
+			r.w.Poke("/dev/a", 4096, []byte("somebody wrote here"))
+			return offer
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, 624, func(r *rig) {
+				twoParts(r)
+				r.play(r.full(2, 2, 12))
+				r.play(r.full(3, 3, 13))
+				r.hear(offered(stand(r)))
+				if h := r.seen.Other.Holds; h == nil || h.Sequence != 2 || r.state().Slots["A"].Tries == 0 {
+					t.Fatalf("the other slot holds %+v, %+v\n%s", h, r.state(), r.told())
+				}
+				r.w.Poke("/dev/b", 8192, []byte("and here"))
+				r.ask(func(ctx context.Context, a *agent.Agent) {
+					if _, err := a.Console().Revert(ctx, "uid 0", ""); err != nil {
+						t.Error(err)
+					}
+				})
+				if r.runs() != "A" || !strings.Contains(r.told(), "read-back-mismatch") {
+					t.Errorf("slot %s runs\n%s", r.runs(), r.told())
+				}
+			})
+		})
+	}
 }

@@ -127,9 +127,8 @@ func begin(t *turn) {
 			Budget: t.Budget}
 	}
 	images := t.Slots[t.index(target)].there(r.Images)
-	t.Slots[t.index(target)] = Content{}
 	if len(t.Floors) > 0 {
-		t.ops(PutFloors{t.Floors}) // they may have been read from what the slot held, which is forgotten now
+		t.ops(PutFloors{t.Floors}) // they may have been read from what the slot holds, and that is forgotten soon
 	}
 	t.ops(PutEnvelope{r.Envelope})
 	t.noted(nil)

@@ -121,7 +121,15 @@ func disabledOK(t *turn) bool {
 	return e.Class == OK && e.BootOK && !e.Boot.Slots[t.Rec.Target].Bootable && e.Boot.Next != t.Rec.Target
 }
 
-func toWriting(t *turn) { t.move(Writing, reason.None, evidence.Event{}) }
+// toWriting forgets what the target is known to hold. Until now it holds it, and an update that ends before (a server
+// that is down, a part that cannot be carried) leaves a fallback that `ratchet revert` can prove.
+//
+// Crash: one commit -> before: the target is as it was, and disabled; after: it is written, and nothing says what
+// it holds.
+func toWriting(t *turn) {
+	t.Slots[t.index(t.Rec.Target)] = Content{}
+	t.move(Writing, reason.None, evidence.Event{})
+}
 
 // writeFirst begins with the first part. Write commits its own checkpoints, and changes no record.
 //
