@@ -160,3 +160,29 @@ func TestGivenBackInTheFileAlone(t *testing.T) {
 		})
 	}
 }
+
+// TestGivenBackBesideAnotherPart: a release of the rootfs is quarantined, and then one of the app is confirmed, under a
+// higher number. Numbers belong to components: when the rootfs is given back it is taken all the same.
+func TestGivenBackBesideAnotherPart(t *testing.T) {
+	bubble(t, 959, func(r *rig) {
+		twoParts(r)
+		r.play(r.full(2, 2, 12))
+		r.panics[3] = true
+		r.spend(time.Hour, r.release(3, 3))
+		r.panics[3] = false
+		r.spend(time.Hour, r.app(9, 14))
+		r.have("A", 2, 14)
+		r.spend(8 * 24 * time.Hour)
+		r.have("B", 3, 14)
+	})
+	bubble(t, 960, func(r *rig) { // one that writes both is over with the first confirmed release of both
+		twoParts(r)
+		r.play(r.full(2, 2, 12))
+		r.panics[3] = true
+		r.spend(time.Hour, r.full(3, 3, 13))
+		r.panics[3] = false
+		r.spend(time.Hour, r.full(4, 4, 14))
+		r.spend(30 * 24 * time.Hour)
+		r.have("A", 4, 14)
+	})
+}

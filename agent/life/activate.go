@@ -115,7 +115,7 @@ func (t *turn) seal(why reason.Reason) {
 			Version: cmp.Or(r.Ext.Version, t.Dev.Running), Images: Content{}.there(r.Ext.Images), Confirmed: true}
 		if !r.Ext.Revert {
 			t.Wear = 0
-			if t.Barred.Sequence <= r.Ext.Sequence {
+			if t.Barred.Sequence <= r.Ext.Sequence && covers(r.writes(), t.Barred.Components) {
 				t.Barred = Barred{} // it is never taken again
 			}
 			t.raiseFloors(r)
@@ -132,13 +132,9 @@ func (t *turn) seal(why reason.Reason) {
 // raiseFloors gives the number of a confirmed manifest to the components that it wrote, and to no
 // others: what was carried keeps its own.
 func (t *turn) raiseFloors(r Record) {
-	var wrote []string
-	for _, i := range r.Ext.Images {
-		if i.Carried {
-			continue
-		}
-		wrote = append(wrote, i.Component)
-		t.Floors = t.Floors.Raised(Floor{Component: i.Component, Sequence: r.Ext.Sequence, Digest: r.Digest})
+	wrote := r.writes()
+	for _, c := range wrote {
+		t.Floors = t.Floors.Raised(Floor{Component: c, Sequence: r.Ext.Sequence, Digest: r.Digest})
 	}
 	if len(wrote) > 0 {
 		t.ops(Bind{r.Ext.Sequence, r.Digest, wrote})

@@ -1,6 +1,9 @@
 package life
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Budget counts how often an update was tried, and in which way it failed (I8). It is durable: it is
 // part of every record. Charge alone changes a counter.
@@ -169,7 +172,35 @@ func (b Budget) backoff(limit time.Duration) time.Duration {
 	return d
 }
 
-// budgets is what a record stores: one of the update in progress, one of the offer that waits.
+// maxLeft bounds the offers whose failures are remembered although another one has taken their place.
+const maxLeft = 4
+
+// supplant has an offer wait in the place of another one. What that one has failed so far is remembered: whoever hands
+// in two offers by turns must neither shorten the pause after a failure, nor keep a bad image from being quarantined.
+func (t *turn) supplant(w Waiting) {
+	old := t.Waiting
+	left := slices.DeleteFunc(slices.Clone(t.Left), func(b Budget) bool {
+		return b.Digest == w.Digest || b.Digest == old.Digest
+	})
+	if old.Digest != w.Digest && old.Budget.counted() {
+		left = append(left, old.Budget.attempt())
+	}
+	t.Left = left[max(len(left)-maxLeft, 0):]
+	t.Waiting = w
+}
+
+// known is what is counted of an offer that does not wait, or did not until now.
+func (s *Stored) known(digest string) Budget {
+	for _, b := range s.Left {
+		if b.Digest == digest {
+			return b
+		}
+	}
+	return Budget{Digest: digest}
+}
+
+// budgets is what a record stores: one of the update in progress, one of the offer that waits, and those of offers
+// whose place another one took.
 func (s *Stored) budgets() []Budget {
 	var out []Budget
 	if s.Rec.Phase != Idle {
@@ -177,6 +208,11 @@ func (s *Stored) budgets() []Budget {
 	}
 	if s.Waiting.Digest != "" && s.Waiting.Digest != s.Rec.Digest && s.Waiting.Budget.counted() {
 		out = append(out, s.Waiting.Budget)
+	}
+	for _, b := range s.Left {
+		if b.Digest != s.Rec.Digest && b.Digest != s.Waiting.Digest {
+			out = append(out, b)
+		}
 	}
 	return out
 }
@@ -206,12 +242,17 @@ func (s *Stored) Open() {
 		r.Ext.Images = s.stillCarried(r.Ext.Images)
 	}
 	s.Budget = r.Budget()
+	s.Left = nil
 	for _, b := range r.Ext.Budgets {
-		if b.Digest == s.Waiting.Digest && b.Digest != "" {
-			w := b.attempt()
-			s.Waiting.Budget = w
+		switch {
+		case b.Digest == "":
+		case b.Digest == s.Waiting.Digest:
+			s.Waiting.Budget = b.attempt()
+		case r.Phase == Idle || b.Digest != r.Digest:
+			s.Left = append(s.Left, b)
 		}
 	}
+	s.Left = s.Left[max(len(s.Left)-maxLeft, 0):]
 	if s.Waits() {
 		w := s.Waiting.Budget
 		w.Boots, w.Rewrites, w.Arms, w.Untried, w.Reboots = s.Budget.Boots, s.Budget.Rewrites, s.Budget.Arms,

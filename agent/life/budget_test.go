@@ -1,6 +1,7 @@
 package life_test
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -199,4 +200,68 @@ func finalOf(eff life.Effects) reason.Reason {
 		}
 	}
 	return ""
+}
+
+// TestFailuresOfAnOfferThatGaveWay: what an offer has failed is remembered when another one takes its place: it waits
+// when it comes again, and goes on counting. Of four it is remembered; over a power cut too; and not that the slot
+// holds it, once another image was begun.
+func TestFailuresOfAnOfferThatGaveWay(t *testing.T) {
+	failed := life.Budget{Digest: offered, Failures: 3, Reverts: 2, Fell: 1, Excused: 5, Whole: true}
+	another := func(n int) life.Ruling {
+		r := ruling()
+		r.Digest = fmt.Sprintf("sha256:aaa%d", n)
+		return r
+	}
+	deferred := func(s life.State, r life.Ruling) life.State {
+		r.Outcome, r.Why, r.Rules, r.Retry = life.Defer, reason.LowBattery, "low-battery", time.Minute
+		next, _ := life.Step(s, life.Decided{Moment: moment, Ask: life.Ask{Offer: true}, Ruling: r})
+		return next
+	}
+	install := func(s life.State, r life.Ruling) (life.State, life.Effects) {
+		return life.Step(s, life.Decided{Moment: moment, Ask: life.Ask{Offer: true}, Ruling: r})
+	}
+	s := usual(life.Idle)
+	s.Waiting = life.Waiting{Digest: offered, Sequence: 2, Reason: reason.FellBack, Budget: failed}
+	s = deferred(s, another(0))
+	if s.Waiting.Digest != "sha256:aaa0" || len(s.Left) != 1 || s.Left[0] != failed {
+		t.Fatalf("%s waits, and of others is remembered: %+v", s.Waiting.Digest, s.Left)
+	}
+	next, _ := install(s, ruling())
+	if next.Waiting.Digest != offered || next.Waiting.Reason != reason.FailedBefore || next.Waiting.Budget != failed ||
+		next.RetryAt-now != 8*time.Minute || len(next.Left) != 0 {
+		t.Errorf("it came again: waits %+v, again in %v, remembered %+v", next.Waiting, next.RetryAt-now, next.Left)
+	}
+	begun, _ := life.Step(s, life.Taken{Moment: moment, Ruling: another(0)})
+	stored := life.Stored{Have: true, Rec: begun.Rec, Waiting: begun.Waiting}
+	stored.Rec.Ext.Budgets = append([]life.Budget{begun.Budget}, begun.Left...)
+	stored.Open()
+	whole := failed
+	whole.Whole = false
+	if !slices.Equal(begun.Left, []life.Budget{whole}) || !slices.Equal(stored.Left, begun.Left) ||
+		s.Left[0] != failed {
+		t.Errorf("when another one is begun %+v is remembered, after a power cut %+v", begun.Left, stored.Left)
+	}
+	for n := range 6 {
+		s.Waiting.Budget.Failures = n + 1
+		s = deferred(s, another(n+1))
+	}
+	if len(s.Left) != 4 || s.Left[3].Digest != "sha256:aaa5" || s.Left[0].Digest != "sha256:aaa2" {
+		t.Errorf("of %+v is remembered", s.Left)
+	}
+}
+
+// TestRetryForgetsAnOfferThatGaveWay: a person can have an offer tried again that another one has taken the place of.
+func TestRetryForgetsAnOfferThatGaveWay(t *testing.T) {
+	s := usual(life.Idle)
+	s.Left = []life.Budget{{Digest: "sha256:aaa0", Failures: 1}, {Digest: "sha256:aaa1", Failures: 2}}
+	asked := life.Asked{Moment: moment, Verb: life.VerbRetry, Digest: "sha256:aaa0", Actor: "uid 0"}
+	next, eff := life.Step(s, asked)
+	if a := eff.Tell.Answer; a == nil || a.Refused != reason.None || len(next.Left) != 1 ||
+		next.Left[0].Digest != "sha256:aaa1" {
+		t.Errorf("the answer is %+v, and remembered are %+v", a, next.Left)
+	}
+	asked.Digest = "sha256:aaa2"
+	if _, eff := life.Step(s, asked); eff.Tell.Answer == nil || eff.Tell.Answer.Refused != reason.NothingToDo {
+		t.Errorf("of one that was never offered: %+v", eff.Tell.Answer)
+	}
 }

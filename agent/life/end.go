@@ -26,11 +26,16 @@ func (t *turn) end(e ending) {
 	}
 	if !e.keep && !t.Frozen { // else they are the other version's, which goes on with them
 		t.ops(DropCheckpoints{}, PutEnvelope{})
-		if t.Waits() {
-			t.Waiting = Waiting{}
-		}
-		if e.isFinal(r) {
+		switch final := e.isFinal(r); {
+		case final:
 			t.ops(PutFinal{Digest: r.Digest, Why: e.why})
+			fallthrough
+		case e.result != "failed":
+			if t.Waits() {
+				t.Waiting = Waiting{}
+			}
+		case t.Waits():
+			t.supplant(Waiting{}) // it may come again
 		}
 	}
 	// a slot that was on trial without an update is confirmed, and nothing is updated

@@ -48,11 +48,13 @@ func (t *turn) giveBack(digest string, e evidence.Event) {
 	t.note(e)
 	t.quar(GiveBack{digest})
 	t.ops(DropFinal{digest}, DropBlame{})
+	t.Left = slices.DeleteFunc(slices.Clone(t.Left), func(b Budget) bool { return b.Digest == digest })
 	if b := t.Barred; b.Digest == digest {
 		t.Barred = Barred{}
-		if t.Waiting.Digest == "" || t.Waiting.Sequence < b.Sequence {
-			t.Waiting = Waiting{Envelope: b.Envelope, Digest: b.Digest, Sequence: b.Sequence, Reason: reason.GivenBack,
-				Said: string(reason.GivenBack), Budget: Budget{Digest: b.Digest}}
+		w := t.Waiting
+		if w.Digest == "" || w.Sequence < b.Sequence || !covers(w.Components, b.Components) {
+			t.supplant(Waiting{Envelope: b.Envelope, Digest: b.Digest, Sequence: b.Sequence, Components: b.Components,
+				Reason: reason.GivenBack, Said: string(reason.GivenBack), Budget: Budget{Digest: b.Digest}})
 		}
 	}
 	if t.Waiting.Digest == digest {
@@ -73,7 +75,8 @@ func (s *State) Retries() string {
 func tryAgain(t *turn) {
 	a := t.e.(Asked)
 	digest := a.Digest
-	known := digest == t.Waiting.Digest || digest == t.Barred.Digest || a.Cause != "" || a.Verdict != ""
+	known := digest == t.Waiting.Digest || digest == t.Barred.Digest || a.Cause != "" || a.Verdict != "" ||
+		t.known(digest).counted()
 	switch {
 	case digest == "" || !known:
 		t.refused(reason.NothingToDo, "no update waits, and none with this digest was given up", false)

@@ -116,15 +116,19 @@ func begin(t *turn) {
 	r := t.e.(Taken).Ruling
 	from, target := t.Rec, t.other(t.Run)
 	same := t.Waiting.Digest == r.Digest
-	t.Budget = Budget{Digest: r.Digest}
 	if same {
 		t.Budget = t.Waiting.Budget.attempt()
 	} else {
+		t.Budget = t.known(r.Digest).attempt()
 		t.ops(DropCheckpoints{}) // those of an attempt that failed for a cause outside the image are worth keeping
 	}
 	if !r.Console { // what the network offers goes on waiting behind a technician's install
-		t.Waiting = Waiting{Envelope: r.Envelope, Digest: r.Digest, Sequence: r.Sequence, Components: r.Writes,
-			Budget: t.Budget}
+		t.supplant(Waiting{Envelope: r.Envelope, Digest: r.Digest, Sequence: r.Sequence, Components: r.Writes,
+			Budget: t.Budget})
+	}
+	t.Left = slices.Clone(t.Left)
+	for n := range t.Left {
+		t.Left[n].Whole = false // another image goes into the slot
 	}
 	images := t.Slots[t.index(target)].there(r.Images)
 	if len(t.Floors) > 0 {
@@ -136,6 +140,22 @@ func begin(t *turn) {
 		Ext: Ext{Sequence: r.Sequence, Version: r.Version, Images: images, Local: r.Console}}
 	t.eff.Tell.Answer = &Answer{}
 	t.become(from, reason.None, evidence.Event{Actor: r.Origin, Detail: t.carried()})
+}
+
+// failedBefore: the offer failed, and another one took its place until it came again.
+func failedBefore(t *turn) bool {
+	r := t.e.(Decided).Ruling
+	return r.Outcome == Install && !r.Console && r.Digest != t.Waiting.Digest && t.known(r.Digest).Failures > 0
+}
+
+// waitAgain has it wait once more as long as after its last failure: nobody knows how long it has waited already.
+func waitAgain(t *turn) {
+	e := t.e.(Decided)
+	r := &e.Ruling
+	r.Outcome, r.Why, r.Rules = Defer, reason.FailedBefore, string(reason.FailedBefore)
+	r.Said, r.Detail, r.Retry = string(r.Why), map[string]string{string(r.Why): ""}, 0
+	t.e = e
+	deferOffer(t)
 }
 
 func deferOffer(t *turn) {
@@ -152,7 +172,10 @@ func deferOffer(t *turn) {
 	t.RetryAt = t.now() + r.Retry
 	w := t.Waiting
 	if w.Digest != r.Digest {
-		w = Waiting{Budget: Budget{Digest: r.Digest}}
+		w = Waiting{Budget: t.known(r.Digest)}
+		if w.Budget.Failures > 0 {
+			t.RetryAt = t.now() + max(r.Retry, w.Budget.backoff(t.Dev.RetryMax))
+		}
 	}
 	known, same := w.Rules == r.Rules, w.Said == r.Said
 	if known && same {
@@ -160,7 +183,7 @@ func deferOffer(t *turn) {
 	}
 	w.Envelope, w.Digest, w.Sequence, w.Components, w.Reason, w.Said, w.Rules = r.Envelope, r.Digest, r.Sequence,
 		r.Writes, r.Why, r.Said, r.Rules
-	t.Waiting = w
+	t.supplant(w)
 	if !known { // the same rules with other figures are no new decision
 		t.note(r.event())
 		t.noted(r.ending("deferred"))
@@ -197,13 +220,8 @@ func refuseOffer(t *turn) {
 // the update in progress has ended.
 func overtaken(t *turn) {
 	r := t.e.(Decided).Ruling
-	var written []string
-	for _, i := range t.Rec.Ext.Images {
-		if !i.Carried {
-			written = append(written, i.Component)
-		}
-	}
-	if r.Sequence <= t.Rec.Ext.Sequence || !covers(r.Writes, written) || r.Outcome != Install {
+	if r.Sequence <= t.Rec.Ext.Sequence || !covers(r.Writes, t.Rec.writes()) || r.Outcome != Install ||
+		failedBefore(t) {
 		t.eff.Tell.Missed = true
 		return
 	}

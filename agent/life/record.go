@@ -43,8 +43,19 @@ type Ext struct {
 	Pending    reason.Reason `cbor:"14,keyasint,omitempty"` // idle: disable-pending or floor-pending
 	Arms       int           `cbor:"15,keyasint,omitempty"` // Budget.Arms
 	Version    string        `cbor:"16,keyasint,omitempty"` // that the manifest gives its content, for people
-	Budgets    []Budget      `cbor:"17,keyasint,omitempty"` // of the update in progress, and of the offer that waits
+	Budgets    []Budget      `cbor:"17,keyasint,omitempty"` // of the update in progress, the offer that waits, Left
 	Panics     Panics        `cbor:"18,keyasint,omitzero"`  // that there were when it was armed
+}
+
+// writes names the components that the update brings itself: what is carried is not among them.
+func (r Record) writes() []string {
+	names := []string{}
+	for _, i := range r.Ext.Images {
+		if !i.Carried {
+			names = append(names, i.Component)
+		}
+	}
+	return names
 }
 
 // SlotImage is one component's image in a slot.

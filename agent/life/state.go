@@ -41,6 +41,7 @@ type Stored struct {
 	Rec       Record
 	Budget    Budget // of the update in progress
 	Waiting   Waiting
+	Left      []Budget // of offers that failed, and whose place another one took: the oldest first
 	Barred    Barred
 	Wear      int // thousandths of an image that were written in vain, see wear.go
 	Floors    Floors
@@ -67,9 +68,10 @@ type Waiting struct {
 // Barred is the offer of the network that was quarantined last. It is kept, so that it is taken again when it
 // is given back, whether or not anybody offers it again.
 type Barred struct {
-	Envelope []byte `cbor:"1,keyasint"`
-	Digest   string `cbor:"2,keyasint"` // "" for none
-	Sequence uint64 `cbor:"3,keyasint"`
+	Envelope   []byte   `cbor:"1,keyasint"`
+	Digest     string   `cbor:"2,keyasint"` // "" for none
+	Sequence   uint64   `cbor:"3,keyasint"`
+	Components []string `cbor:"4,keyasint,omitempty"` // that it would write; nil: not known
 }
 
 // Content is what the agent knows a slot to hold. It is dropped before the slot is written. Key 6 was

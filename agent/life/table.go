@@ -50,6 +50,8 @@ var table = []Row{
 	{Idle, OnDecided, "it has a final verdict", "nothing", nil, isSettled, settled},
 	{Idle, OnDecided, "it failed, and its back-off is not over", "nothing", nil, isEarly, early},
 	{Idle, OnDecided, "a newer one waits", "leave it aside", nil, isPassed, passed},
+	{Idle, OnDecided, "install, and it failed before another one took its place", "let it wait", nil,
+		failedBefore, waitAgain},
 	{Idle, OnDecided, "install, and the slot was written in vain as often as is good for it", "let it wait", nil,
 		tooWorn, waitWorn},
 	{Idle, OnDecided, "install", "record the decision", nil, decided(Install), decidedInstall},

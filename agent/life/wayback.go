@@ -37,7 +37,8 @@ func (t *turn) reverted(disablePending bool) {
 	switch {
 	case !t.Waits() || cause.Info().Closes || t.Rec.Ext.Local || t.Rec.Ext.Revert:
 	case t.blamed(cause):
-		t.Barred = Barred{Envelope: t.Waiting.Envelope, Digest: t.Waiting.Digest, Sequence: t.Waiting.Sequence}
+		t.Barred = Barred{Envelope: t.Waiting.Envelope, Digest: t.Waiting.Digest, Sequence: t.Waiting.Sequence,
+			Components: t.Waiting.Components}
 		e.final = true
 	default:
 		t.afterTrial(cause)

@@ -34,6 +34,7 @@ const (
 	SourceNotAllowed   Reason = "source-not-allowed"
 	NoSpace            Reason = "no-space"
 	WriteLimit         Reason = "write-limit"
+	FailedBefore       Reason = "failed-before"
 	Superseded         Reason = "superseded"
 	UpdateInProgress   Reason = "update-in-progress"
 	RunningUnproven    Reason = "running-unproven"

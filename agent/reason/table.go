@@ -140,6 +140,10 @@ var table = map[Reason]Info{
 		Says:   "The slot was written in vain so often that writing it again would wear it out.",
 		Advice: "Find out why the updates before failed. It goes on by itself, or with `ratchet retry`.",
 	},
+	FailedBefore: {
+		Says:   "The update failed before, and another offer took its place in between.",
+		Advice: "The history says why it failed. It is tried again by itself, or at once with `ratchet retry`.",
+	},
 	Superseded: {
 		Says:   "A newer update has taken its place.",
 		Advice: "Nothing to do.",
