@@ -51,6 +51,7 @@ type Agent struct {
 	pending  *request              // a person who waits for an answer
 	heard    bool                  // a change of the book was adopted, see errand
 	rest     <-chan time.Time      // until it fires, nothing is taken beside an action
+	unkept   <-chan time.Time      // when documents that were not durable are tried again beside an action
 	measured measured              // of the machine, at the last stop point
 	foreign  bool                  // the journal is another version's: what happens now is on record nowhere
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/intake"
 	"github.com/ratchet-ota/ratchet/agent/life"
@@ -93,6 +94,11 @@ func (a *Agent) errand(ctx context.Context, do life.Action) life.Event {
 			a.overhear(m)
 		case <-a.rest:
 			a.rest = nil
+		case <-a.unkept:
+			a.unkept = nil
+			if err := a.takeKept(); err != nil {
+				a.cannotKeep(err)
+			}
 		}
 		if a.heard && forbids == nil {
 			if no, ok := a.in.Forbids(a.s, e.s.Permitted == e.s.Rec.Digest, a.around(e.s.Rec.Target)); ok {
@@ -180,10 +186,20 @@ func (a *Agent) overhear(m transport.Message) (taken bool) {
 	case life.Documented:
 		return true
 	case life.NotTaken:
-		a.fail("cannot keep a document", errors.New(is.Text))
+		a.cannotKeep(errors.New(is.Text))
 	}
 	return false
 }
+
+// cannotKeep says that the journal did not take a document. Nobody may say it again for weeks, and what goes on may
+// take as long: it is tried again meanwhile.
+func (a *Agent) cannotKeep(err error) {
+	a.fail("cannot keep a document", err)
+	a.unkept = a.o.Clock.After(keepAgain)
+}
+
+// keepAgain is how soon a document that was not durable is tried again while something goes on.
+const keepAgain = time.Minute
 
 // trying tells whether the system that runs may be left again for the one before.
 func (a *Agent) trying() bool {

@@ -2,11 +2,14 @@ package agent_test
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
+	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/journal"
 	"github.com/ratchet-ota/ratchet/agent/manifest/author"
 	"github.com/ratchet-ota/ratchet/transport"
@@ -101,5 +104,46 @@ func TestOfferFloodCostsLittleFlash(t *testing.T) {
 		if r.runs() == "" || !r.holds(device(r.runs()), 9) {
 			t.Errorf("the next release is not installed\n%s", r.told())
 		}
+	})
+}
+
+// heard counts what is logged for people, by its message.
+type heard struct{ n map[string]int }
+
+func (heard) Enabled(_ context.Context, l slog.Level) bool      { return l >= slog.LevelInfo }
+func (h heard) Handle(_ context.Context, rec slog.Record) error { h.n[rec.Message]++; return nil }
+func (h heard) WithAttrs([]slog.Attr) slog.Handler              { return h }
+func (h heard) WithGroup(string) slog.Handler                   { return h }
+
+// TestFloodLogsLittle: what somebody sends without end is not logged without end: forged offers and documents, genuine
+// old releases, requests for evidence.
+func TestFloodLogsLittle(t *testing.T) {
+	bubble(t, 723, func(r *rig) {
+		f := rooted(r)
+		logs := heard{map[string]int{}}
+		also(r, func(o *agent.Options) { o.Log = slog.New(logs) })
+		env := r.release(5, 2)
+		plan, digest := f.plan(env, 5)
+		r.hear(doc(transport.Plan, plan), doc(transport.Pulse, f.pulse(digest, campaign.StateOpen)), offered(env))
+		var old [][]byte
+		for n := range 40 {
+			old = append(old, r.release(4, byte(40+n)))
+		}
+		r.awake(func(context.Context, *agent.Agent) {
+			clear(logs.n)
+			for n := range 500 {
+				forged := fmt.Appendf(nil, "forged %d", n)
+				r.send(offered(forged), offered(old[n%len(old)]), doc(transport.Plan, forged),
+					doc(transport.Pulse, forged), doc(transport.Root, forged), doc(transport.Resend, forged),
+					doc(transport.Resend, []byte{1}))
+			}
+			lines := 0
+			for _, n := range logs.n {
+				lines += n
+			}
+			if lines > 100 {
+				t.Errorf("3500 messages cost %d lines: %v", lines, logs.n)
+			}
+		})
 	})
 }

@@ -109,14 +109,8 @@ func (a *Agent) poll() error {
 	if a.o.Inbox == nil || !a.in.Rooted() || len(a.s.Safe) > 0 {
 		return nil
 	}
-	kept := a.in.MissedDocuments()
-	for i, m := range kept {
-		if e, not := a.receive(m).(life.NotTaken); not {
-			for _, m := range kept[i+1:] {
-				a.in.Keep(m)
-			}
-			return errors.New(e.Text)
-		}
+	if err := a.takeKept(); err != nil {
+		return err
 	}
 	for range intake.MaxMissed {
 		select {
@@ -128,6 +122,20 @@ func (a *Agent) poll() error {
 			}
 		default:
 			return nil
+		}
+	}
+	return nil
+}
+
+// takeKept takes the documents that were kept.
+func (a *Agent) takeKept() error {
+	kept := a.in.MissedDocuments()
+	for i, m := range kept {
+		if e, not := a.receive(m).(life.NotTaken); not {
+			for _, m := range kept[i+1:] {
+				a.in.Keep(m)
+			}
+			return errors.New(e.Text)
 		}
 	}
 	return nil

@@ -23,6 +23,9 @@ func (in *Intake) Decide(s life.State, ask life.Ask) life.Ruling {
 	o := &in.offered
 	m, r := in.verify(*o)
 	if r.Unverified {
+		if _, ok := s.Recorded(r.Garbage, in.o.Clock.Uptime()); ok { // a flood is not to fill the log either
+			in.warn(r)
+		}
 		return r
 	}
 	o.manifest = m
@@ -58,6 +61,7 @@ func (in *Intake) Again(s life.State, ask life.Ask) (life.Ruling, policy.Plan) {
 	}
 	m, r := in.verify(Offer{Envelope: in.o.Store.Document(store.Envelope), Origin: "journal"})
 	if r.Unverified {
+		in.warn(r)
 		return r, policy.Plan{}
 	}
 	if r.Digest != s.Rec.Digest {
@@ -93,6 +97,7 @@ func (in *Intake) Forbids(s life.State, permitted bool, machine Machine) (life.R
 func (in *Intake) Check(s life.State, o Offer) (manifest.Manifest, policy.Decision, life.Ruling) {
 	m, r := in.verify(o)
 	if r.Unverified {
+		in.warn(r)
 		return m, policy.Decision{}, r
 	}
 	f := in.facts(s, m, in.o.Measure(Target(s)))
@@ -121,6 +126,9 @@ func (in *Intake) verify(o Offer) (manifest.Manifest, life.Ruling) {
 	}
 	r.Garbage, r.Unverified = sum[:16], true
 	r.Outcome, r.Why, r.Said = life.Refuse, refusal(err), err.Error()
-	in.o.Log.Warn("offer refused", "reason", string(r.Why), "origin", o.Origin, "error", err)
 	return manifest.Manifest{}, r
+}
+
+func (in *Intake) warn(r life.Ruling) {
+	in.o.Log.Warn("offer refused", "reason", string(r.Why), "origin", r.Origin, "error", r.Said)
 }

@@ -171,7 +171,8 @@ func (in *Intake) Miss() {
 }
 
 // Keep keeps a message to be read later. A newer one of the same origin takes the place of the older, as it has at
-// the broker; of roots, which come one by one, only the same again does.
+// the broker; of roots, which come one by one, only the same again does. So only they can be many, and where there are
+// too many the oldest of them goes: a root can be asked for by itself, and a plan, a pulse or an offer cannot.
 func (in *Intake) Keep(m transport.Message) {
 	if len(m.Body) == 0 { // an empty retained message means nothing
 		return
@@ -180,8 +181,10 @@ func (in *Intake) Keep(m transport.Message) {
 		same := m.Kind != transport.Root || bytes.Equal(old.Body, m.Body)
 		return old.Kind == m.Kind && old.Origin == m.Origin && same
 	})
-	if in.missed = append(in.missed, m); len(in.missed) > MaxMissed {
-		in.missed = in.missed[1:]
+	in.missed = append(in.missed, m)
+	for len(in.missed) > MaxMissed {
+		oldest := slices.IndexFunc(in.missed, func(m transport.Message) bool { return m.Kind == transport.Root })
+		in.missed = slices.Delete(in.missed, max(oldest, 0), max(oldest, 0)+1)
 	}
 }
 

@@ -198,3 +198,26 @@ func TestPermitAnswersOneChallenge(t *testing.T) {
 		t.Errorf("the permit a second time: %v", err)
 	}
 }
+
+// TestRootsDoNotPushOutWhatIsKept: roots come one by one, so that anybody can make them many. A plan, a pulse and an
+// offer that are kept stay.
+func TestRootsDoNotPushOutWhatIsKept(t *testing.T) {
+	in, err := intake.New(intake.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []transport.Kind{transport.Plan, transport.Pulse, transport.Offer} {
+		in.Keep(transport.Message{Kind: k, Origin: k.String(), Body: []byte{1}})
+	}
+	for n := range byte(20) {
+		in.Keep(transport.Message{Kind: transport.Root, Origin: "root", Body: []byte{n}})
+	}
+	docs := in.MissedDocuments()
+	if len(docs) != intake.MaxMissed-1 || docs[0].Kind != transport.Plan || docs[1].Kind != transport.Pulse ||
+		docs[len(docs)-1].Body[0] != 19 {
+		t.Errorf("kept: %v", docs)
+	}
+	if m, ok := in.Missed(); !ok || m.Kind != transport.Offer {
+		t.Errorf("the offer is %v", m)
+	}
+}
