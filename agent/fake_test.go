@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
@@ -159,6 +160,7 @@ func (r *rig) ask(what func(context.Context, *agent.Agent)) {
 		if !asked {
 			asked = true
 			go what(ctx, a)
+			synctest.Wait() // it has asked before the time goes on
 			return false
 		}
 		d, ok := r.w.NextTimer()

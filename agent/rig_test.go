@@ -335,6 +335,9 @@ func (r *rig) boot(envelopes *[][]byte, rests func(*agent.Agent) bool) bool {
 			stop()
 			return false
 		}
+		if len(r.w.Reboots()) > asked {
+			continue // rests has let somebody go on
+		}
 		if d, ok := r.w.NextTimer(); ok {
 			r.w.Advance(d)
 		} else {
