@@ -108,8 +108,8 @@ func New(o Options) (*Agent, error) {
 			{Name: o.Slots[1].Name, Parts: o.Slots[1].Parts},
 		},
 		Network: o.Inbox != nil, Journal: o.Journal != nil, Boot: o.Boot, Clock: o.Clock, Online: o.Online,
-		Signer: o.Signer, Counter: a.counterNow, Seen: a.seen, Store: a.st, View: a.view, Intake: a.in,
-		Problems: o.Problems, Reset: o.Reset,
+		Offline: o.Offline, Signer: o.Signer, Counter: a.counterNow, Seen: a.seen, Store: a.st, View: a.view,
+		Intake: a.in, Problems: o.Problems, Reset: o.Reset,
 		Ask: a.ask, Adopt: a.adopt, Quarantined: a.q.Find})
 	return a, nil
 }

@@ -37,6 +37,12 @@ func TestGivenBack(t *testing.T) {
 	const day = 24 * time.Hour
 	bubble(t, 951, func(r *rig) {
 		r.cutInTrials(r.release(2, 2))
+		r.awake(func(ctx context.Context, a *agent.Agent) {
+			todo := strings.Join(a.Console().Status(ctx).Advice, " ")
+			if !strings.Contains(todo, "well for another 7 days") || !strings.Contains(todo, "`ratchet retry`") {
+				t.Errorf("status does not say when it is given back: %s", todo)
+			}
+		})
 		r.spend(6 * day)
 		r.is("A", 1, "trial-boots-exhausted", "!given-back")
 		r.spend(2 * day)

@@ -65,6 +65,7 @@ type Options struct {
 	Inbox   transport.Inbox          // nil: no network
 	Outbox  transport.Outbox         // nil: evidence waits
 	Online  func() (bool, time.Time) // nil: never
+	Offline func() error             // why it is not, for people; nil: not known
 	AskRoot func(version uint64)     // has one version of the trust root delivered by itself; nil: nobody is asked
 	Fetch   func(urls []string, size int64) (slots.Source, error)
 	Metered func() bool
@@ -112,6 +113,9 @@ func (o *Options) defaults() {
 	}
 	if o.Online == nil {
 		o.Online = func() (bool, time.Time) { return false, time.Time{} }
+	}
+	if o.Offline == nil {
+		o.Offline = func() error { return nil }
 	}
 	if o.Metered == nil {
 		o.Metered = func() bool { return false }

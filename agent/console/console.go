@@ -33,6 +33,7 @@ type Options struct {
 	Boot    bootctl.Backend // only its State is asked
 	Clock   hal.Clock
 	Online  func() (bool, time.Time)
+	Offline func() error  // why it is not
 	Signer  *trust.Signer // nil: evidence cannot be exported signed
 	Counter func(context.Context) control.CounterStatus
 	Seen    func() (evidence.Head, error) // how far records may leave the device; it is durable when it returns

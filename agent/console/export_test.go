@@ -1,4 +1,7 @@
 package console
 
-// For the tests: one record as a sentence.
-var Text = text
+// For the tests: one record as a sentence, and what is to be done about the boot metadata.
+var (
+	Text       = text
+	BootAdvice = bootAdvice
+)

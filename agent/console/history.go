@@ -46,12 +46,7 @@ func text(r evidence.Record) string {
 	case evidence.KindStart:
 		fmt.Fprintf(&b, "agent started in phase %s, slot %s runs", r.Detail["phase"], orNone(r.Detail["running"]))
 	case evidence.KindDecision:
-		became := map[string]string{"install": "taken", "defer": "deferred", "refuse": "refused"}
-		if doc := r.Detail["document"]; doc != "" {
-			fmt.Fprintf(&b, "%s %s", doc, became[r.To])
-		} else {
-			fmt.Fprintf(&b, "offer %s: %s", seq(r.Sequence), became[r.To])
-		}
+		b.WriteString(decided(r))
 	case evidence.KindVerdict:
 		switch result := r.Detail["result"]; {
 		case r.Detail["confirmed"] != "":
@@ -79,12 +74,13 @@ func text(r evidence.Record) string {
 			fmt.Fprintf(&b, "slot %s proven healthy", r.Slot)
 		}
 	case evidence.KindProgress:
-		fmt.Fprintf(&b, "%s written: %s bytes, %s fetched, resumed from %s", r.Component,
-			r.Detail["written"], r.Detail["fetched"], r.Detail["resumed-from"])
+		b.WriteString(wrote(r))
 	case evidence.KindBoot:
 		b.WriteString(boot(r))
 	case evidence.KindConfig:
 		b.WriteString(taken(r))
+	case evidence.KindOperator:
+		b.WriteString(asked(r))
 	case evidence.KindPhase:
 		fmt.Fprintf(&b, "%s -> %s", r.From, r.To)
 	default:
@@ -93,7 +89,53 @@ func text(r evidence.Record) string {
 	if why := r.Detail["why"]; why != "" {
 		fmt.Fprintf(&b, " (%s)", why)
 	}
+	if note := r.Detail["note"]; note != "" {
+		fmt.Fprintf(&b, ", note: %q", note)
+	}
 	return b.String()
+}
+
+// decided says what became of an offer or of a document.
+func decided(r evidence.Record) string {
+	became := map[string]string{"install": "taken", "defer": "deferred", "refuse": "refused"}[r.To]
+	if doc := r.Detail["document"]; doc != "" {
+		return doc + " " + became
+	}
+	return "offer " + seq(r.Sequence) + ": " + became
+}
+
+// wrote says what was written of a part, and where it came from.
+func wrote(r evidence.Record) string {
+	d := r.Detail
+	if from := d["carried-from"]; from != "" {
+		return fmt.Sprintf("%s copied from slot %s: %s bytes, resumed from %s", r.Component, from, d["written"],
+			d["resumed-from"])
+	}
+	return fmt.Sprintf("%s written: %s bytes, %s fetched, resumed from %s", r.Component, d["written"], d["fetched"],
+		d["resumed-from"])
+}
+
+// asked says what a person has asked for. Where it moved the update, To is a phase.
+func asked(r evidence.Record) string {
+	switch {
+	case r.To == "approved":
+		return "an update is approved"
+	case r.To == "retry":
+		return "an update is to be tried again"
+	case r.To == "revert":
+		return "the update in progress is to be ended"
+	case r.To == "challenge":
+		return "a recovery challenge is shown"
+	case r.To == "permitted":
+		return "a recovery permit is taken"
+	case r.Reason == reason.OperatorConfirm:
+		return "the system on trial is to be kept"
+	case r.Reason == reason.OperatorRevert && r.From == string(life.Trial):
+		return fmt.Sprintf("the trial of slot %s is to be ended", r.Slot)
+	case r.Reason == reason.OperatorRevert:
+		return fmt.Sprintf("slot %s is to run again", r.Slot)
+	}
+	return string(r.Kind)
 }
 
 // boot says what was done about the next boot, or what was booted.

@@ -1,10 +1,13 @@
 package console_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent/console"
+	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
+	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
 // TestText: what happened is told as a sentence, with what it happened to.
@@ -34,9 +37,42 @@ func TestText(t *testing.T) {
 			"slot B disabled: it was armed"},
 		{evidence.Event{Kind: evidence.KindBoot, Detail: map[string]string{"reboot": "asked"}}, "reboot asked for"},
 		{evidence.Event{Kind: evidence.KindBoot, Detail: map[string]string{"of-later": "x"}}, "boot"},
+		{evidence.Event{Kind: evidence.KindOperator, To: "approved", Detail: map[string]string{"note": "by phone"}},
+			`an update is approved, note: "by phone"`},
+		{evidence.Event{Kind: evidence.KindOperator, To: "retry"}, "an update is to be tried again"},
+		{evidence.Event{Kind: evidence.KindOperator, To: "revert"}, "the update in progress is to be ended"},
+		{evidence.Event{Kind: evidence.KindOperator, From: "trial", To: "confirming", Reason: reason.OperatorConfirm},
+			"the system on trial is to be kept"},
+		{evidence.Event{Kind: evidence.KindOperator, From: "trial", To: "reverting", Slot: "B",
+			Reason: reason.OperatorRevert}, "the trial of slot B is to be ended"},
+		{evidence.Event{Kind: evidence.KindOperator, From: "idle", To: "checking", Slot: "A",
+			Reason: reason.OperatorRevert}, "slot A is to run again"},
+		{evidence.Event{Kind: evidence.KindOperator, To: "of-later"}, "operator"},
+		{evidence.Event{Kind: evidence.KindProgress, Component: "rootfs", Detail: map[string]string{"written": "7",
+			"fetched": "5", "resumed-from": "0"}}, "rootfs written: 7 bytes, 5 fetched, resumed from 0"},
+		{evidence.Event{Kind: evidence.KindProgress, Component: "rootfs", Detail: map[string]string{"written": "7",
+			"fetched": "0", "resumed-from": "0", "carried-from": "A"}},
+			"rootfs copied from slot A: 7 bytes, resumed from 0"},
 	} {
 		if got := console.Text(evidence.Record{Event: tt.event}); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.event, got, tt.want)
+		}
+	}
+}
+
+// TestBootAdvice: what is wrong with the boot metadata is something to do: a copy that cannot be used, and a loader
+// whose slots have other names than the configuration's.
+func TestBootAdvice(t *testing.T) {
+	st := control.Status{Running: control.SlotStatus{Name: "A"}, Other: control.SlotStatus{Name: "B"},
+		Boot: control.BootStatus{Next: "B"}}
+	if got := console.BootAdvice(st); len(got) != 0 {
+		t.Errorf("nothing is wrong: %q", got)
+	}
+	st.Boot.Next, st.Boot.Damaged = "system0", "/dev/env at 0x400: too short"
+	got := strings.Join(console.BootAdvice(st), "\n")
+	for _, want := range []string{`a slot "system0"`, "slots.NAME", "/dev/env at 0x400: too short. "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q does not say %q", got, want)
 		}
 	}
 }

@@ -43,6 +43,9 @@ func (c *Console) Status(ctx context.Context) control.Status {
 	}
 	online, since := c.o.Online()
 	st.Broker = control.BrokerStatus{Configured: c.o.Network, Online: online, Since: since}
+	if !online {
+		st.Broker.Error = errText(c.o.Offline())
+	}
 	st.Floor = floorStatus(c.floors())
 	st.Counter = c.o.Counter(ctx)
 	st.Trust = trusts(c.o.View.Trust())
@@ -257,12 +260,10 @@ func (c *Console) advice(s view.Snapshot, st control.Status) []string {
 		}
 		out = append(out, "Missing or not usable, and looked for again every minute: "+p)
 	}
-	if st.Boot.Error != "" {
-		out = append(out, "The boot metadata cannot be read: "+st.Boot.Error)
-	}
+	out = append(out, bootAdvice(st)...)
 	if st.Journal.Error != "" {
 		out = append(out, "The journal has trouble: "+st.Journal.Error)
-	} else if t := c.o.View.Trouble(); t != nil {
+	} else if t := c.o.View.Trouble(); t != nil && (st.Boot.Error == "" || !strings.HasSuffix(t.Text, st.Boot.Error)) {
 		out = append(out, "It is tried again: "+t.Text)
 	}
 	if o, ok := c.o.Store.Noted(); ok && o.Result == "refused" {
@@ -282,8 +283,42 @@ func (c *Console) advice(s view.Snapshot, st control.Status) []string {
 	if st.Time.Quality == "unknown" {
 		out = append(out, "The clock is not set; rules that need the time make updates wait.")
 	}
+	return append(out, c.barred(s)...)
+}
+
+// bootAdvice is what a person should do about the boot metadata.
+func bootAdvice(st control.Status) (out []string) {
+	b := st.Boot
+	if b.Error != "" {
+		out = append(out, "The boot metadata cannot be read: "+b.Error)
+	}
+	if b.Damaged != "" {
+		out = append(out, "One copy of the boot metadata cannot be used: "+b.Damaged+". It is written anew when the "+
+			"running slot is refreshed. If it stays so, correct the configured place, or suspect the storage.")
+	}
+	if r := st.Running.Name; b.Next != "" && r != "" && b.Next != r && b.Next != st.Other.Name {
+		out = append(out, fmt.Sprintf("The bootloader knows a slot %q, which the configuration does not have: let "+
+			"slots.NAME be the names that the boot script uses.", b.Next))
+	}
+	return out
+}
+
+// barred says what is quarantined, and how it comes out again.
+func (c *Console) barred(s view.Snapshot) (out []string) {
 	for _, b := range s.Barred {
 		out = append(out, "Quarantined on this device: "+b)
+	}
+	for _, digest := range slices.Sorted(maps.Keys(s.Back)) {
+		left := max(s.Back[digest]-c.o.Clock.Uptime(), 0)
+		text := fmt.Sprintf("%d days", left/(24*time.Hour))
+		if left < 48*time.Hour {
+			text = fmt.Sprintf("%d hours", (left+time.Hour-1)/time.Hour)
+		}
+		out = append(out, fmt.Sprintf("What failed of %.15s... may have been the power: it is tried again when this "+
+			"system has been well for another %s.", digest, text))
+	}
+	if len(s.Barred) > 0 {
+		out = append(out, "What was quarantined last is tried again at once, all the same, with `ratchet retry`.")
 	}
 	return out
 }

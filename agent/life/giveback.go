@@ -43,6 +43,18 @@ func (t *turn) serve() {
 	}
 }
 
+// GivesBack is the uptime from which each manifest is given back that may have met power cuts, where the old system
+// stays well. Those that only a person gives back are left out.
+func (s *State) GivesBack() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for _, h := range s.Tally.Held {
+		if h.Times <= mostGivenBack && s.Dev.GiveBack > 0 {
+			out[h.Digest] = s.ServedAt + s.Dev.GiveBack<<(h.Times-1) - h.Served
+		}
+	}
+	return out
+}
+
 // giveBack takes a manifest out of the quarantine. Where it is the one that was kept, it waits again.
 func (t *turn) giveBack(digest string, e evidence.Event) {
 	t.note(e)

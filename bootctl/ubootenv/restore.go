@@ -46,7 +46,7 @@ func (c codec) foreign() (list, error) {
 		return kept.without(c.ours()), nil
 	}
 	if c.o.Defaults == nil {
-		return nil, err
+		return nil, fmt.Errorf("boot.default-environment is not set, and %w", err)
 	}
 	l := make(list, len(c.o.Defaults))
 	for i, v := range c.o.Defaults {

@@ -120,6 +120,22 @@ func TestDaemonNormal(t *testing.T) {
 	}
 }
 
+// TestBrokerTrouble: a technician sees in the status why there is no connection to the broker.
+func TestBrokerTrouble(t *testing.T) {
+	b := newBox(t)
+	b.Write("ratchet.toml", []byte(b.Config()+"[mqtt]\nurl = \"mqtts://127.0.0.1:1\"\n[proxy]\nurl = \"direct\"\n"))
+	b.start()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		got := b.status().Broker
+		if strings.Contains(got.Error, "connection refused") && !got.Online {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the status says %+v", got)
+		}
+	}
+}
+
 // TestSignerUnknownAdvice: ratchet status shows whom the device trusts, as the advice of this reason promises.
 func TestSignerUnknownAdvice(t *testing.T) {
 	if advice := reason.SignerUnknown.Info().Advice; !strings.Contains(advice, "`ratchet status` shows its keys") {

@@ -52,6 +52,7 @@ type Client struct {
 	started bool
 	now     *session // nil while offline
 	since   time.Time
+	trouble error // why there is no connection; nil while there is one, and before the first attempt
 }
 
 // New checks the options; nothing is dialled before Run.
@@ -131,6 +132,13 @@ func (c *Client) Online() (online bool, since time.Time) {
 	return c.now != nil, c.since
 }
 
+// Trouble is why the last attempt to connect failed or the last connection ended; nil while there is one.
+func (c *Client) Trouble() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trouble
+}
+
 // Connects delivers a value after each new connection, so that what could not be sent is sent now
 // without polling. It holds one value at most.
 func (c *Client) Connects() <-chan struct{} { return c.connects }
@@ -160,6 +168,9 @@ func (c *Client) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		c.mu.Lock()
+		c.trouble = err
+		c.mu.Unlock()
 		if up > 0 {
 			said = ""
 		}
@@ -262,7 +273,7 @@ func (c *Client) subscribe(ctx context.Context, s *session, topics []string) (re
 func (c *Client) set(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now, c.since = s, time.Now()
+	c.now, c.since, c.trouble = s, time.Now(), nil
 }
 
 // Send implements transport.Outbox for Status and Evidence: nil once the broker has acknowledged

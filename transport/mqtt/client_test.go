@@ -308,8 +308,11 @@ func TestRestarts(t *testing.T) {
 		if err := c.Send(t.Context(), transport.Message{Kind: transport.Evidence, Body: []byte("x")}); err != nil {
 			t.Error(err)
 		}
+		if err := c.Trouble(); err != nil {
+			t.Errorf("there is a connection, and trouble: %v", err)
+		}
 		b.stop()
-		until(t, "offline", func() bool { return !online(c)() })
+		until(t, "offline, and it is known why", func() bool { return !online(c)() && c.Trouble() != nil })
 		b.start(t)
 		if n := runtime.NumGoroutine(); i == 0 {
 			goroutines = n

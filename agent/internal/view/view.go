@@ -33,14 +33,15 @@ type Snapshot struct {
 	Rec     life.Record
 	Hold    reason.Reason
 	Safe    []string
-	Running bootctl.Slot  // "" when unproven
-	Since   time.Duration // uptime at which the phase was entered
-	Wall    time.Time     // wall clock then
-	Wait    reason.Reason // why the phase waits
-	WaitFor string        // in words
-	Retry   time.Duration // uptime at which the waiting offer is decided again; 0: none
-	Barred  []string      // what is quarantined
-	Floors  life.Floors   // highest confirmed sequence numbers
+	Running bootctl.Slot             // "" when unproven
+	Since   time.Duration            // uptime at which the phase was entered
+	Wall    time.Time                // wall clock then
+	Wait    reason.Reason            // why the phase waits
+	WaitFor string                   // in words
+	Retry   time.Duration            // uptime at which the waiting offer is decided again; 0: none
+	Barred  []string                 // what is quarantined
+	Back    map[string]time.Duration // of that, what is given back, and the uptime then
+	Floors  life.Floors              // highest confirmed sequence numbers
 }
 
 // Progress is how far the present action is.
@@ -106,7 +107,7 @@ func (v *View) Show(state life.State, barred []string) {
 	wall, _ := v.clock.Wall()
 	s := Snapshot{Phase: state.Rec.Phase, Rec: state.Rec, Hold: state.Hold, Safe: state.Safe, Running: state.Run,
 		Since: old.Since, Wall: old.Wall, Wait: old.Wait, WaitFor: old.WaitFor, Retry: state.RetryAt, Barred: barred,
-		Floors: state.Floors}
+		Back: state.GivesBack(), Floors: state.Floors}
 	if old.Phase != s.Phase || old.Wall.IsZero() {
 		s.Since, s.Wall, s.Wait, s.WaitFor = v.clock.Uptime(), wall, "", ""
 		v.progress.Store(nil)

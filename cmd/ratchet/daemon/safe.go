@@ -67,8 +67,8 @@ func minimalStatus(d *device, why error) control.Status {
 		Time: control.TimeStatus{Wall: time.Now().UTC(), Quality: "local",
 			UptimeSeconds: int64(linux.Clock{}.Uptime().Seconds())},
 		Problems: []string{why.Error()}, ProblemReasons: []reason.Reason{reason.PartMissing},
-		Advice: []string{"Correct " + d.path + ", check it with `ratchet daemon --check-config --config " + d.path +
-			"`; it is read again every minute."},
+		Advice: []string{"Correct what is named, and check it with `ratchet daemon --check-config --config " + d.path +
+			"`. It is read again every minute."},
 	}
 }
 

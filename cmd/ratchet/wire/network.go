@@ -71,7 +71,7 @@ func wireNetwork(o *agent.Options, c *config.Config, m *material, log *slog.Logg
 	if err != nil {
 		return bad("there is no connection to the fleet", err)
 	}
-	o.Inbox, o.Outbox, o.Online, o.AskRoot = fleet, fleet, fleet.Online, fleet.AskRoot
+	o.Inbox, o.Outbox, o.Online, o.Offline, o.AskRoot = fleet, fleet, fleet.Online, fleet.Trouble, fleet.AskRoot
 	return fleet
 }
 
