@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -28,6 +29,7 @@ type book struct {
 	held  map[transport.Kind][]byte // the newest plan and pulse that the present root did not admit
 	kept  uint64                    // version of the newest root by the journal's own account
 	void  []void                    // stored documents that do not verify
+	taken []time.Duration           // uptimes at which plans and pulses were taken, of the last hour
 }
 
 // void is a stored document that no longer verifies. It stays in the journal, and is an alarm, until a good one

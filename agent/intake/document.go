@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/campaign"
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -187,7 +188,7 @@ func (r *reading) before(err error) {
 // a challenge under one root, and is void with the next.
 func (r *reading) step(chain trust.Chain, bundle []byte) {
 	old := r.next.Root
-	r.next.chain, r.next.Root = chain, r.at(chain.Newest())
+	r.next.chain, r.next.Root, r.next.taken = chain, r.at(chain.Newest()), nil
 	ops := append(r.keep(chain, bundle), r.next.cured("root")...)
 	r.next.Newest = max(r.next.Newest, chain.Newest().Version())
 	detail := map[string]string{"document": "root", "from-version": fmt.Sprint(old.Version()),
@@ -241,6 +242,9 @@ func (r *reading) plan() error {
 	if err != nil {
 		return err
 	}
+	if err := r.room(); err != nil {
+		return err
+	}
 	early := r.next.soon
 	r.next.Plan, r.next.Pulse, r.next.Memory, r.next.soon = c, campaign.Pulse{}, memory, nil
 	detail := map[string]string{"document": "plan", "plan": c.Digest().String(),
@@ -274,6 +278,11 @@ func (r *reading) pulse(body []byte) error {
 	if err != nil {
 		return err
 	}
+	if was := r.next.Pulse; !stops(was, p) {
+		if err := r.room(); err != nil {
+			return err
+		}
+	}
 	r.next.Pulse, r.next.Memory, r.next.soon = p, memory, nil
 	s := p.Spec()
 	detail := map[string]string{"document": "pulse", "plan": s.Plan.String(), "sequence": fmt.Sprint(s.Sequence),
@@ -282,4 +291,28 @@ func (r *reading) pulse(body []byte) error {
 		store.PutDocument{Name: store.Pulse, Body: body}}
 	r.take(detail, append(ops, r.next.cured("pulse", "memory")...)...)
 	return nil
+}
+
+// mostTaken bounds the plans and pulses that are taken in an hour of uptime. Each is a transaction and a record, and
+// whoever has stolen the key of either role can sign as many as he likes.
+const mostTaken = 60
+
+// room counts a plan or a pulse that would be taken. The next root begins anew: it may have brought other keys.
+func (r *reading) room() error {
+	now := r.o.Clock.Uptime()
+	recent := slices.DeleteFunc(slices.Clone(r.next.taken), func(t time.Duration) bool { return now-t >= time.Hour })
+	if len(recent) >= mostTaken {
+		return &campaign.Refusal{Reason: reason.TooManyDocuments,
+			Detail: fmt.Sprintf("%d plans and pulses were taken within an hour", len(recent))}
+	}
+	r.next.taken = append(recent, now)
+	return nil
+}
+
+// stops tells whether a pulse forbids what the one before it allowed. That never comes too late, and only so often:
+// what it stops was counted when it was taken.
+func stops(was, p campaign.Pulse) bool {
+	now := p.Spec().State
+	return now != campaign.StateOpen && (was.IsZero() || was.Spec().State == campaign.StateOpen) ||
+		now == campaign.StateWithdrawn && was.Spec().State != campaign.StateWithdrawn
 }

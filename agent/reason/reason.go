@@ -66,6 +66,7 @@ const (
 	PulseExpired        Reason = "pulse-expired"
 	Paused              Reason = "paused"
 	Halted              Reason = "halted"
+	TooManyDocuments    Reason = "too-many-documents"
 )
 
 // What became of documents that are no manifests.

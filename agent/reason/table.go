@@ -270,6 +270,11 @@ var table = map[Reason]Info{
 		Says:   "The campaign was halted, because something is wrong with it.",
 		Advice: "Find the cause. Then open the campaign again, or withdraw it.",
 	},
+	TooManyDocuments: {
+		Says: "More plans and pulses came within an hour than a device takes.",
+		Advice: "Find out who signs so many, and rotate the key if nobody should. A pulse that stops the campaign, " +
+			"and a new root, are taken all the same.",
+	},
 	RootRefused: {
 		Final:  true,
 		Says:   "A root bundle was refused, and the trusted root stays.",
