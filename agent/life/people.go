@@ -117,6 +117,10 @@ func approve(t *turn) {
 		t.refused(reason.NothingToDo, "what is in progress has no manifest to approve", false)
 		return
 	}
+	if digest == t.Rec.Digest && t.Rec.Phase != Idle && !t.Rec.Phase.beforeArm() {
+		t.refused(reason.NothingToDo, "it needs no approval any more; the phase is "+string(t.Rec.Phase), false)
+		return
+	}
 	if digest != t.Rec.Digest && digest != t.Waiting.Digest && !a.Final {
 		t.refused(reason.NothingToDo, "no update with this digest was offered here", false)
 		return

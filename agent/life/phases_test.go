@@ -267,6 +267,10 @@ func TestApprove(t *testing.T) {
 		{"what has a verdict", life.Idle, nil, "sha256:7777", true, "sha256:7777"},
 		{"the factory's system", life.Ready, func(s *life.State) { s.Rec.Digest, s.Rec.Ext.Revert = "", true }, "",
 			false, "what is in progress has no manifest to approve"},
+		{"what is on trial", life.Trial, nil, usual(life.Trial).Rec.Digest, false,
+			"it needs no approval any more; the phase is trial"},
+		{"what is armed", life.Rebooting, nil, usual(life.Rebooting).Rec.Digest, false,
+			"it needs no approval any more; the phase is rebooting"},
 	} {
 		s := usual(c.phase)
 		if c.set != nil {

@@ -149,7 +149,7 @@ var table = map[Reason]Info{
 		Advice: "Nothing to do.",
 	},
 	UpdateInProgress: {
-		Says:   "Another update is in progress.",
+		Says:   "An update is in progress.",
 		Advice: "Wait until it has ended. `ratchet status` shows it.",
 	},
 	RunningUnproven: {

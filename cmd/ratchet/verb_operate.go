@@ -61,6 +61,10 @@ func (c *call) approve() func(context.Context, []string) error {
 			return err
 		}
 		u := s.Update
+		switch s.Phase {
+		case "arming", "rebooting", "trial", "confirming", "sealing", "reverting":
+			u = nil // it has been agreed to, and waits no more
+		}
 		if u == nil || u.Manifest == "" {
 			return &control.Error{Reason: "nothing-to-do", Message: "no update waits for approval",
 				Advice: "See `ratchet status` for what the device does.", Exit: control.ExitRefused}

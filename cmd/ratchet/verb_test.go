@@ -235,11 +235,14 @@ func TestVerbOperate(t *testing.T) {
 		if fmt.Sprint(rec.asked) != fmt.Sprint(want) {
 			t.Errorf("asked %q, want %q", rec.asked, want)
 		}
-		rec.status.Update = nil
+		rec.status.Phase = "trial"
 	})
-	if _, errs, code := verb(t, socket, "approve"); code != control.ExitRefused ||
-		!strings.Contains(errs, "no update waits") {
-		t.Errorf("exit %d, %q", code, errs)
+	for range 2 { // it is on trial, and then there is none
+		if _, errs, code := verb(t, socket, "approve"); code != control.ExitRefused ||
+			!strings.Contains(errs, "no update waits") || strings.Contains(errs, "Waiting:") {
+			t.Errorf("exit %d, %q", code, errs)
+		}
+		rec.with(func() { rec.status.Update, rec.status.Phase = nil, "idle" })
 	}
 }
 

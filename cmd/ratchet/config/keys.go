@@ -273,7 +273,7 @@ type Policy struct {
 	MeteredFile string `toml:"metered-file"`
 	// duration (default `168h`): An image that was quarantined for what may have been power cuts in its trial is tried
 	// again when the old system has been well for so long; twice as long the second time, four times the third. Then
-	// only `ratchet retry` gives it back.
+	// only `ratchet retry` gives it back. It is looked at every six hours.
 	GiveBack Duration `toml:"give-back"`
 	// text (default `none`): What a person must approve first: `none`, `download` or `install`.
 	Approval string `toml:"approval"`
