@@ -60,4 +60,6 @@ FACTS.toml (an unknown key is an error; what is left out is unknown to the devic
   slot_size = 536870912       bytes, or [slot_size] with a line for each component
   battery_mwh = 5000
   allow_algs = ["ES256"]      older algorithm identifiers: ES256 (-7), EdDSA (-8)
-  components = ["rootfs", "app/x"]   absent: all that the manifest has`
+  components = ["rootfs", "app/x"]   absent: all that the manifest has
+  [running.rootfs]            what was confirmed in the running slot, for a part that the manifest
+    digest = "sha256:..."     leaves out; with size = 536870912 and sequence = 12`

@@ -73,7 +73,11 @@ func (d *dumper) verdict(b []byte) {
 		state = "DOES NOT MATCH"
 	}
 	d.line(len(b), 0, "/ manifest digest %s %s /", e.ClaimedDigest(), state)
-	d.line(len(b), 0, "/ %d signatures, not verified here /", len(e.Parts().Blocks))
+	signatures := "1 signature"
+	if n := len(e.Parts().Blocks); n != 1 {
+		signatures = fmt.Sprintf("%d signatures", n)
+	}
+	d.line(len(b), 0, "/ %s, not verified here /", signatures)
 	// said above; within another error it is of an element
 	if err := manifest.Check(e); err != nil && err != manifest.ErrDigest {
 		var refused *manifest.Error

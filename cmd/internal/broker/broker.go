@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -116,9 +117,21 @@ func (o Options) dial(ctx context.Context) (*guarded, error) {
 	t := tls.Client(conn, config)
 	if err := t.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("cannot establish TLS 1.3 with the broker: %w", err)
+		return nil, fmt.Errorf("cannot establish TLS 1.3 with the broker: %w%s", err, o.authority(err))
 	}
 	return newGuarded(t), nil
+}
+
+// authority says what to do about a broker whose certificate nobody vouches for.
+func (o Options) authority(err error) string {
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case !errors.As(err, &unknown):
+		return ""
+	case o.CA == "":
+		return "; name the authority that signed its certificate as broker.ca, or with --ca"
+	}
+	return "; " + o.CA + " is not the authority that signed its certificate"
 }
 
 func (o Options) tls(host string) (*tls.Config, error) {
@@ -195,14 +208,17 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 	b.paho = paho.NewClient(p)
 	if err := b.wait(ctx, b.paho.Connect(), "connection"); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("cannot connect to %s: %w", o.URL, admission(err))
+		return nil, fmt.Errorf("cannot connect to %s: %w", o.URL, o.admission(err))
 	}
 	return b, nil
 }
 
 // admission says what a refused connection means.
-func admission(err error) error {
+func (o Options) admission(err error) error {
 	switch {
+	case o.Cert == "" && strings.Contains(err.Error(), "certificate required"):
+		return fmt.Errorf("%w: the broker asks for a certificate of this desk; name it as broker.certificate and "+
+			"broker.key, or with --cert and --cert-key", err)
 	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword), errors.Is(err, packets.ErrorRefusedNotAuthorised):
 		return errors.New("the broker refuses this desk; check certificate, user name and password, " +
 			"and the broker's access list")

@@ -64,7 +64,6 @@ func Init(c cli.Console, dir, name string, development, hybrid bool, years int) 
 			return err
 		}
 	}
-	c.Say("Build devices with it: copy %s into the image and name it as trust.root in the configuration.", BundleName)
 	c.Say("Keep the private keys in keys/ apart: the root key and the recovery key offline, the " +
 		"pulse key where it is used.")
 	return nil

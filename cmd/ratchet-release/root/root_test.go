@@ -318,7 +318,7 @@ func TestInit(t *testing.T) {
 		if y := r.Spec().Expires; y.Before(time.Now().AddDate(2, 0, -2)) || y.After(time.Now().AddDate(2, 0, 1)) {
 			t.Errorf("it ends on %s", y)
 		}
-		for _, part := range []string{"Build devices with it: copy root-bundle.cbor into the image",
+		for _, part := range []string{"root-bundle.cbor ends at version 1 now. Build devices with it",
 			"Keep the private keys in keys/ apart"} {
 			if !strings.Contains(said.String(), part) {
 				t.Errorf("it does not say %q:\n%s", part, said.String())
