@@ -123,7 +123,7 @@ func welcome(c cli.Console, dir string, o InitOptions, key trust.Key) {
 	c.Say("  %-22s published payloads; serve it at %s", "images/", o.BaseURL)
 	c.Say("")
 	c.Say("Next:")
-	c.Say("  1. Check %s: vendor, classes, broker, base-url.", FileName)
+	c.Say("  1. Check %s: vendor, classes, base-url, the broker and its certificates.", FileName)
 	c.Say("  2. Copy %s to each device. The device's configuration must say:", publicName)
 	c.Say("       [device]  vendor = [%s], class = [%s]", conf.Quote(o.Vendor), conf.Quote(o.Classes[0]))
 	c.Say("       [mqtt]    url = %s, channel = %s", conf.Quote(o.Broker), conf.Quote(o.Channel))
