@@ -4,13 +4,13 @@ package linux
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/textfile"
 )
 
 // Clock is the kernel's clocks.
@@ -143,22 +143,8 @@ func parameter(line, key string) (string, error) {
 	return value, nil
 }
 
-// readSmall reads a file of at most 64 KiB: /proc and /sys show no size, so that hal.ReadFile,
-// which asks for it first, does not serve here.
+// readSmall reads a file of at most 64 KiB. hal.ReadFile asks for its size first, which /proc and /sys do not tell.
 func readSmall(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	b := make([]byte, 64<<10)
-	n := 0
-	for n < len(b) {
-		k, err := f.Read(b[n:])
-		n += k
-		if err != nil || k == 0 {
-			break
-		}
-	}
-	return string(b[:n]), nil
+	b, err := textfile.Read(path, 64<<10)
+	return string(b), err
 }

@@ -12,8 +12,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"os"
+
+	"github.com/ratchet-ota/ratchet/hal/textfile"
 )
 
 // maxPEM is the most that a file of certificates or keys may have, in bytes.
@@ -88,17 +88,9 @@ func (f Files) Pair() (*tls.Certificate, error) {
 }
 
 func readPEM(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	b, err := textfile.Read(path, maxPEM)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxPEM {
-		return nil, fmt.Errorf("%s has more than %d bytes, so it is something else", path, maxPEM)
 	}
 	return bytes.TrimPrefix(b, []byte("\ufeff")), nil // as some editors begin a file: PEM would not be found behind it
 }

@@ -8,14 +8,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/ratchet-ota/ratchet/hal/textfile"
 )
 
 // MaxSize is the largest TOML file that is read, in bytes.
@@ -71,21 +71,7 @@ func Read(path string, into any) (Document, error) {
 }
 
 // ReadFile reads a file of at most MaxSize bytes.
-func ReadFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > MaxSize {
-		return nil, fmt.Errorf("%s: larger than %d bytes, which is too large", path, MaxSize)
-	}
-	return b, nil
-}
+func ReadFile(path string) ([]byte, error) { return textfile.Read(path, MaxSize) }
 
 // Decode decodes strictly: a key that into does not have is an error with its line. All such
 // keys are reported at once.

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/textfile"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
 
@@ -148,12 +148,9 @@ func (c *Config) textOrFile(key, text, file string) (string, error) {
 	if text != "" {
 		return "", c.Errorf(key, "%s and %s-file are both set", key, key)
 	}
-	b, err := os.ReadFile(file)
+	b, err := textfile.Read(file, 1024)
 	if err != nil {
 		return "", c.Errorf(key+"-file", "%v", err)
-	}
-	if len(b) > 1024 {
-		return "", c.Errorf(key+"-file", "%s has more than 1024 bytes", file)
 	}
 	return strings.TrimSpace(string(b)), nil
 }

@@ -56,7 +56,10 @@ func run(ctx context.Context, path, state string, w io.Writer, again time.Durati
 func once(ctx context.Context, path, state string, w io.Writer, pause time.Duration) (again bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d, err := assemble(path, state, w)
+	d, err := assembled(ctx, path, state, w)
+	if d == nil {
+		return false, nil // it was told to end
+	}
 	d.pause = pause
 	d.restart = func() { again = true; cancel() }
 	if errors.Is(err, journal.ErrLocked) {
@@ -90,6 +93,25 @@ type device struct {
 	found    atomic.Pointer[[]reason.Problem]
 	pause    time.Duration // between two looks
 	restart  func()        // ends this run, for another one
+}
+
+// assembled is what assemble returns; nil where ctx has ended and it does not: a disk may not answer.
+func assembled(ctx context.Context, path, state string, w io.Writer) (*device, error) {
+	type result struct {
+		d   *device
+		err error
+	}
+	made := make(chan result, 1)
+	go func() {
+		d, err := assemble(path, state, w)
+		made <- result{d, err}
+	}()
+	select {
+	case r := <-made:
+		return r.d, r.err
+	case <-stuck(ctx):
+		return nil, nil
+	}
 }
 
 // assemble reads the configuration and wires the parts; where one or the other cannot be done, with the

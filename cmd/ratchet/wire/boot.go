@@ -3,7 +3,6 @@ package wire
 import (
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -19,6 +18,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/hal/textfile"
 )
 
 // slotDefs sorts the slot table by index, or by name where none is given.
@@ -199,7 +199,7 @@ func ubootOptions(c *config.Config, names []bootctl.Slot) (o ubootenv.Options, e
 		if path == "" {
 			path = "/etc/fw_env.config"
 		}
-		raw, err := os.ReadFile(path)
+		raw, err := textfile.Read(path, maxFwEnv)
 		if err != nil {
 			return o, c.Errorf("boot.fw-env-config", "%v", err)
 		}
@@ -208,7 +208,7 @@ func ubootOptions(c *config.Config, names []bootctl.Slot) (o ubootenv.Options, e
 		}
 	}
 	if b.Defaults != "" {
-		raw, err := os.ReadFile(b.Defaults)
+		raw, err := textfile.Read(b.Defaults, maxDefaults)
 		if err != nil {
 			return o, c.Errorf("boot.default-environment", "%v", err)
 		}

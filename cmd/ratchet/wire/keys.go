@@ -15,6 +15,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/hal/textfile"
 )
 
 // wireKeys wires what the device trusts and what it signs with. Without a key to trust nothing is installed;
@@ -68,7 +69,7 @@ func root(c *config.Config) ([]byte, error) {
 func anchors(c *config.Config) (trust.Keys, error) {
 	var keys []trust.Key
 	for _, path := range c.Trust.Keys {
-		b, err := os.ReadFile(path)
+		b, err := textfile.Read(path, maxKey)
 		if err != nil {
 			return trust.Keys{}, c.Errorf("trust.keys", "%v", err)
 		}
@@ -89,7 +90,7 @@ func anchors(c *config.Config) (trust.Keys, error) {
 func decryption(c *config.Config) (cipher.Keys, error) {
 	var keys []cipher.Key
 	for _, path := range c.Trust.Decryption {
-		b, err := os.ReadFile(path)
+		b, err := textfile.Read(path, maxKey)
 		if err != nil {
 			return cipher.Keys{}, c.Errorf("trust.decryption-keys", "%v", err)
 		}

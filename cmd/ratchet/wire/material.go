@@ -5,11 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/hal/textfile"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
@@ -75,26 +74,23 @@ func (m *material) secret(key, path string) func() ([]byte, error) {
 	})
 }
 
-// maxSecret bounds passwords and tokens, in bytes.
-const maxSecret = 16 << 10
+// What the configuration's files may have, in bytes.
+const (
+	maxSecret   = 16 << 10  // a password, a token, a word
+	maxKey      = 64 << 10  // a key
+	maxFwEnv    = 256 << 10 // fw_env.config; what is beyond its own limit is told by its parser
+	maxDefaults = 1 << 20   // the default environment
+)
 
 // secret reads a password or a token, without the line break at its end. An empty file is being written, or forgotten.
 func secret(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	b, err := textfile.Read(path, maxSecret)
 	if err != nil {
 		return nil, err
 	}
 	b = bytes.TrimRight(withoutMark(b), "\r\n")
-	switch {
-	case len(b) == 0:
+	if len(b) == 0 {
 		return nil, fmt.Errorf("%s is empty", path)
-	case len(b) > maxSecret:
-		return nil, fmt.Errorf("%s has more than %d bytes, so it is something else", path, maxSecret)
 	}
 	return b, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/hal/textfile"
 	"github.com/ratchet-ota/ratchet/transport/mqtt"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 )
@@ -107,7 +108,7 @@ func metered(c *config.Config) func() bool {
 		return nil
 	}
 	return func() bool {
-		b, err := os.ReadFile(path)
+		b, err := textfile.Read(path, maxSecret)
 		s := strings.TrimSpace(string(b))
 		return err == nil && (s == "yes" || s == "1" || s == "true")
 	}
