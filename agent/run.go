@@ -180,6 +180,8 @@ func (a *Agent) entered(from life.Record, t life.Tell) {
 	switch {
 	case to.Phase == life.Preparing:
 		a.local = a.in.Payloads()
+	case to.Phase == life.Writing:
+		a.fresh = false // what the target holds from now on, this state has begun
 	case to.Phase == life.Checking || to.Phase == life.Idle:
 		// All of them are read, or nothing more is: a stick can be taken out.
 		a.local.Close()

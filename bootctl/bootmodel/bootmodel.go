@@ -80,6 +80,19 @@ func writeAt(fsys hal.FS, path string, off int64, b []byte) error {
 	return nil
 }
 
+// settle makes what was written to path durable; nothing where it is not there.
+func settle(fsys hal.FS, path string) error {
+	m, err := fsys.Open(path, hal.InPlace)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot open %s: %w", path, err)
+	}
+	defer m.Close()
+	return m.Sync()
+}
+
 func words(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' })
 }

@@ -75,8 +75,24 @@ func (u UBoot) Boot() (slot, args string, err error) {
 		if u.Once {
 			break
 		}
+		if err := u.reset(); err != nil {
+			return "", "", err
+		}
 	}
 	return "", "", nil
+}
+
+// reset is the script's, which resets the medium, too: its cache is off then (JEDEC eMMC), and what was saved is there.
+func (u UBoot) reset() error {
+	for i, c := range u.Copies {
+		if i > 0 && c.Path == u.Copies[0].Path {
+			continue
+		}
+		if err := settle(u.FS, c.Path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // reference is boot.cmd.
@@ -137,6 +153,9 @@ func (u UBoot) rauc(e *uenv) (string, error) {
 		}
 		if u.loads(s) {
 			return s, nil
+		}
+		if err := u.reset(); err != nil {
+			return "", err
 		}
 		return u.rauc(e)
 	}

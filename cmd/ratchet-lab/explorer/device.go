@@ -44,6 +44,7 @@ type Device struct {
 	mem       *journal.Memory
 	lost      reason.Reason // why the journal is a new one
 	inbox     chan transport.Message
+	renewed   bool // another offer was published in this boot
 	fired     map[string]int
 	Online    bool
 	cuts      []Cut

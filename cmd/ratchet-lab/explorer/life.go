@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
@@ -179,7 +180,7 @@ func (d *Device) live() (again bool, err error) {
 			d.patience = 40
 			continue
 		}
-		if len(retained) > 0 {
+		if retained = d.retains(retained); len(retained) > 0 {
 			select {
 			case d.inbox <- retained[0]:
 				retained = retained[1:]
@@ -204,8 +205,17 @@ func (d *Device) liveOn(stopped error) (again bool, err error) {
 	return d.live()
 }
 
+// retains is what the broker still has of what it retained at the beginning of the boot: a newer offer replaces it.
+func (d *Device) retains(messages []transport.Message) []transport.Message {
+	if !d.renewed {
+		return messages
+	}
+	return slices.DeleteFunc(messages, func(m transport.Message) bool { return m.Kind == transport.Offer })
+}
+
 // connect makes the inbox, and returns the retained messages that are not in it yet.
 func (d *Device) connect() (retained []transport.Message, err error) {
+	d.renewed = false
 	d.inbox, d.amids = make(chan transport.Message), make(chan *amid, 1)
 	if d.s.Rooted {
 		d.inbox = make(chan transport.Message, 8) // what comes while the agent writes is there at its next stop point
@@ -329,6 +339,7 @@ func (d *Device) offerNow(r Release) {
 	if err != nil {
 		panic("internal error: " + err.Error())
 	}
+	d.renewed = true
 	d.sendNow(transport.Message{Kind: transport.Offer, Origin: "broker", Body: b})
 }
 
