@@ -22,7 +22,8 @@ func exploreVerb() cli.Verb {
 Cuts the power of a simulated device at every operation of every scenario, on every bootloader, and again
 during the recovery. These are always played: all pairs of cuts of the main scenarios on the main loaders;
 every single cut, every failed operation and every write without room, of all scenarios on the main loaders
-(of some on three of them) and of the main scenarios on the others. The other pairs are played as far as the time goes.
+(of some on three of them) and of the main scenarios on the other power-safe ones. The other pairs are played
+as far as the time goes.
 With --full these are always played: all pairs of cuts of all scenarios on all power-safe loaders, all triples
 of the main scenarios, and single cuts on the loaders that are not power-safe. Any number of cuts of the main
 scenarios is played as far as the time goes.

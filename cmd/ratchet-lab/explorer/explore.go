@@ -129,7 +129,7 @@ func everyCache(s *Scenario, op int64, m sim.Mode, dirty bool) []Cut {
 	if s.Apart {
 		list = append(list, Cut{Op: op, Mode: m, Cache: sim.LoseApart}, Cut{Op: op, Mode: m, Cache: sim.KeepApart})
 	}
-	for i := 1; i < parts; i++ {
+	for i := 1; i < parts && s.Deep; i++ { // other scenarios draw once: their pairs of cuts draw as often
 		list = append(list, Cut{Op: op, Mode: m, Draw: i})
 	}
 	return list

@@ -34,8 +34,8 @@ type Plan struct {
 //
 // Without Full these are played whatever time it takes: all pairs of cuts of the main scenarios on the main
 // loaders, then every single cut and every failed operation of all scenarios on the main loaders (of those that
-// are about the agent alone on three of them), and of the main scenarios on the others. What is left of the time
-// goes to the other pairs.
+// are about the agent alone on three of them), and of the main scenarios on the others that are power-safe. What is
+// left of the time goes to the other pairs.
 //
 // With Full: all pairs of cuts of all scenarios on all power-safe loaders, of the main scenarios all triples as
 // well; then every single cut and every failed operation on the layouts that are not power-safe, where no pairs
@@ -61,7 +61,7 @@ func NewPlan(c Choice) (*Plan, error) {
 		pairs := &Depth{Cuts: 2, Twice: 50}
 		p.add(rows, c, pairs, first)
 		p.add(rows, c, nil, func(r row) bool {
-			return r.chosen || r.l.Main && (!r.s.Few || r.l.Few) || r.s.Deep
+			return r.chosen || r.l.Main && (!r.s.Few || r.l.Few) || r.s.Deep && r.l.PowerSafe
 		})
 		p.must = len(p.tasks)
 		p.add(rows, c, pairs, func(r row) bool { return r.l.PowerSafe && !first(r) })

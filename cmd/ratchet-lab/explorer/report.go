@@ -115,7 +115,8 @@ func (r *Report) Print(w io.Writer) {
 		total.Singles, r.Wall.Seconds(), total.Seconds, total.Singles-total.Faults, total.Faults)
 	fmt.Fprintf(w, "by the kind of the operation: %s\n", count(kinds))
 	fmt.Fprintf(w, "one cut: every operation x {before, torn, after} x {cache kept, lost, %d seeded parts of "+
-		"it lost} where something is cached; its failure; no room for it, once and from then on\n", parts)
+		"it (one outside of the main scenarios) lost} where something is cached; its failure; no room for it, once "+
+		"and from then on\n", parts)
 	deep.print(w)
 	r.printWeak(w, weak)
 	for _, s := range Scenarios() {

@@ -102,7 +102,7 @@ func goodScenarios() []Scenario {
 		{Name: "window", Says: "an update waits two hours for its window, held and read back again", Bricks: []int{9},
 			Offers: offer2, Ends: updated,
 			Clocked: true, Options: twoOClock, Events: []Event{patient}},
-		{Name: "superseded",
+		{Name: "superseded", Few: true,
 			Says: "a newer release comes while one waits for its window", Clocked: true, Options: twoOClock,
 			OffersNow: func(d *Device) []Release {
 				if d.fired["a newer release is published"] > 0 {
@@ -114,7 +114,8 @@ func goodScenarios() []Scenario {
 				When: func(d *Device) bool { return d.rec.Phase == life.Ready && d.rec.Ext.Sequence == 2 },
 				Do:   func(d *Device) { d.offerNow(Release{Sequence: 3, Image: 3}) }}},
 			Ends: []End{{Image: 3, Result: "updated"}}},
-		{Name: "reporting-fails", Says: "evidence cannot be handed over: nothing else changes (I7)", Offers: offer2,
+		{Name: "reporting-fails", Few: true,
+			Says: "evidence cannot be handed over: nothing else changes (I7)", Offers: offer2,
 			Ends: updated, Report: true},
 	}
 }
@@ -170,7 +171,7 @@ func badScenarios() []Scenario {
 				{Image: 1, Result: "reverted", Reason: reason.FellBack},
 				{Image: 1, Result: "reverted", Reason: reason.PowerLost, Cut: true}},
 			Blames: sickBlames},
-		{Name: "sick-then-fixed", Says: "after a sick image its correction is published", Sick: []byte{2},
+		{Name: "sick-then-fixed", Few: true, Says: "after a sick image its correction is published", Sick: []byte{2},
 			OffersNow: func(d *Device) []Release {
 				if d.outcome().Result == "reverted" || d.fired["the correction is published"] > 0 {
 					return []Release{{Sequence: 3, Image: 3}}
@@ -180,7 +181,7 @@ func badScenarios() []Scenario {
 			Events: []Event{{Name: "the correction is published", When: quiet("reverted"), Times: 3,
 				Do: func(d *Device) { d.offerNow(Release{Sequence: 3, Image: 3}) }}},
 			Ends: []End{{Image: 3, Result: "updated"}}, Blames: sickBlames},
-		{Name: "broker-outage",
+		{Name: "broker-outage", Few: true,
 			Says:   "the broker is away in the trial and longer: the image is not to blame, and is installed later",
 			Bricks: []int{24}, Broker: true, Offers: offer2,
 			OnBoot: func(d *Device) {
@@ -192,7 +193,7 @@ func badScenarios() []Scenario {
 				return !d.Online && d.Image() == 1 && d.rec.Phase == life.Idle && d.W.Clock().Uptime() >= 2*time.Minute
 			}, Do: func(d *Device) { d.Online = true; d.offerNow(Release{Sequence: 2, Image: 2}) }}},
 			Ends: updated, Blames: []reason.Reason{reason.HealthUnreachable}},
-		{Name: "broker-sick",
+		{Name: "broker-sick", Few: true,
 			Says:   "only the new system does not reach the broker: it is not to blame, and tried again later",
 			Broker: true, Offers: offer2,
 			OnBoot: func(d *Device) { d.Online = d.Image() != 2 },
@@ -203,13 +204,13 @@ func badScenarios() []Scenario {
 			Offers: []Release{{Bytes: "garbage"}, {Sequence: 5, Image: 3, Foreign: true},
 				{Sequence: 6, Image: 3, Stranger: true}}, Ends: []End{{Image: 1}},
 			MustSay: []reason.Reason{reason.EnvelopeMalformed, reason.WrongClass, reason.SignerUnknown}},
-		{Name: "wrong-bytes", Says: "the server sends another image than the manifest names", Offers: offer2,
+		{Name: "wrong-bytes", Few: true, Says: "the server sends another image than the manifest names", Offers: offer2,
 			Serve: func(d *Device, _ string, off int64) (io.ReadCloser, error) {
 				return serve(d, uri("rootfs", 8), off)
 			}, Rots: true,
 			Ends:   []End{{Image: 1, Result: "failed", Reason: reason.ImageCorrupt}},
 			Blames: []reason.Reason{reason.ImageCorrupt}},
-		{Name: "broken-network",
+		{Name: "broken-network", Few: true,
 			Says: "the connection breaks again and again: writing resumes", Offers: offer2, Quick: true,
 			Serve: func(d *Device, u string, off int64) (io.ReadCloser, error) {
 				body, err := serve(d, u, off)
@@ -219,7 +220,7 @@ func badScenarios() []Scenario {
 				}
 				return body, err
 			}, Ends: updated},
-		{Name: "server-away",
+		{Name: "server-away", Few: true,
 			Says: "the server does not answer, and has no such image, and then has it", Offers: offer2,
 			Serve: func(d *Device, u string, off int64) (io.ReadCloser, error) {
 				if d.broken++; d.broken < 4 {
@@ -298,9 +299,9 @@ func personScenarios() []Scenario {
 // fleetScenarios are those of a device with a trust root.
 func fleetScenarios() []Scenario {
 	return []Scenario{
-		{Name: "campaign",
+		{Name: "campaign", Few: true,
 			Says: "a device with a trust root follows a plan and its pulse", Rooted: true, Ends: updated},
-		{Name: "key-rotation",
+		{Name: "key-rotation", Few: true,
 			Says:   "the release key is rotated in the middle of an update, which goes on under the new one",
 			Rooted: true,
 			Serve: midway(rotated, 0, func(d *Device) {
@@ -311,7 +312,7 @@ func fleetScenarios() []Scenario {
 			Says: "the campaign is withdrawn midway: the target is not armed", Bricks: []int{9}, Rooted: true,
 			Serve: midway(withdrawn, 0, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
 			Ends:  []End{{Image: 1, Result: "failed", Reason: reason.PlanWithdrawn}}},
-		{Name: "paused-while-written", Bricks: []int{9}, Rooted: true,
+		{Name: "paused-while-written", Few: true, Bricks: []int{9}, Rooted: true,
 			Says:  "the campaign is paused while an image is written: the write stops, and goes on later",
 			Serve: midway(paused, 50_000, func(d *Device) { d.retain(transport.Pulse, d.pulse()) }),
 			Events: []Event{{Name: resumed, When: func(d *Device) bool {
@@ -319,7 +320,7 @@ func fleetScenarios() []Scenario {
 			},
 				Do: func(d *Device) { d.retain(transport.Pulse, d.pulse()) }}, patient},
 			Ends: updated},
-		{Name: "rotated-while-written", Rooted: true,
+		{Name: "rotated-while-written", Few: true, Rooted: true,
 			Says: "the release key is rotated while its image is written: what the new one signed is installed",
 			Serve: midway(rotated, 50_000, func(d *Device) {
 				d.retain(transport.Root, d.fleet().roots[1])
