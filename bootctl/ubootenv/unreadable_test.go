@@ -69,11 +69,11 @@ func TestUnreadableCopy(t *testing.T) {
 // said as long as it is there.
 func TestCopyThatCannotBeMended(t *testing.T) {
 	l := layouts[1]
-	w, _, b := l.worn(t, 1)
+	_, _, b := l.worn(t, 1)
 	if err := b.Confirm(t.Context(), "A"); err != nil { // into the copy that was lost
 		t.Fatal(err)
 	}
-	w, _, b = l.worn(t, 1)
+	w, _, b := l.worn(t, 1)
 	w.Dead = true
 	if err := b.Refresh(t.Context(), "A"); err != nil {
 		t.Errorf("Refresh: %v", err)
