@@ -56,53 +56,14 @@ func volatile(dir, mounts, blocks string, deep int) string {
 }
 
 // upperOf is the upper folder of the overlay that is mounted as device dev; "" when it has none, or is not found.
-// The format is that of proc_pid_mountinfo(5).
 func upperOf(mounts string, dev uint64) string {
-	text, err := os.ReadFile(mounts)
-	if err != nil {
-		return ""
-	}
-	id := fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev))
-	for line := range strings.Lines(string(text)) {
-		before, after, ok := strings.Cut(line, " - ")
-		fields, of := strings.Fields(before), strings.Fields(after)
-		if !ok || len(fields) < 3 || fields[2] != id || len(of) < 3 || of[0] != "overlay" {
-			continue
-		}
-		for _, o := range splitOptions(of[2]) {
-			if upper, ok := strings.CutPrefix(o, "upperdir="); ok && strings.HasPrefix(upper, "/") {
+	for _, m := range mountsOf(mounts, dev) {
+		for _, o := range m.options {
+			upper, ok := strings.CutPrefix(o, "upperdir=")
+			if ok && m.kind == "overlay" && strings.HasPrefix(upper, "/") {
 				return upper
 			}
 		}
 	}
 	return ""
 }
-
-// splitOptions takes mount options apart. An overlay writes a comma or a backslash of a path behind a backslash; the
-// kernel then writes white space and backslashes of the whole as three octal digits.
-func splitOptions(s string) (out []string) {
-	var plain []byte
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) && octal(s[i+1]) && octal(s[i+2]) && octal(s[i+3]) {
-			plain = append(plain, (s[i+1]-'0')<<6|(s[i+2]-'0')<<3|(s[i+3]-'0'))
-			i += 3
-			continue
-		}
-		plain = append(plain, s[i])
-	}
-	var one []byte
-	for i := 0; i < len(plain); i++ {
-		switch {
-		case plain[i] == '\\' && i+1 < len(plain):
-			i++
-			one = append(one, plain[i])
-		case plain[i] == ',':
-			out, one = append(out, string(one)), nil
-		default:
-			one = append(one, plain[i])
-		}
-	}
-	return append(out, string(one))
-}
-
-func octal(c byte) bool { return c >= '0' && c <= '7' }

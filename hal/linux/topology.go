@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -188,21 +189,8 @@ func sysNumber(path string) int64 {
 	return n
 }
 
-// logsData tells whether a mounted file system has data=journal among its options (proc(5), mountinfo: the third field
-// is the device, those behind " - " end with the file system's own options).
+// logsData tells whether a mounted file system has data=journal among its options.
 func logsData(proc string, dev uint64) bool {
-	b, err := os.ReadFile(filepath.Join(orDefault(proc, "/proc"), "self/mountinfo"))
-	if err != nil {
-		return false
-	}
-	id := fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev))
-	for line := range strings.Lines(string(b)) {
-		mount, fsys, _ := strings.Cut(line, " - ")
-		fields, options := strings.Fields(mount), strings.Fields(fsys)
-		if len(fields) > 2 && fields[2] == id && len(options) > 2 &&
-			strings.Contains(","+options[len(options)-1]+",", ",data=journal,") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(mountsOf(filepath.Join(orDefault(proc, "/proc"), "self/mountinfo"), dev),
+		func(m mount) bool { return slices.Contains(m.options, "data=journal") })
 }
