@@ -159,7 +159,9 @@ func keyMark(c *config.Config) string {
 	return filepath.Join(c.State.Directory, "device-elsewhere.pem")
 }
 
-func keyElsewhere(c *config.Config) bool { return filepath.Dir(keyPath(c)) != c.State.Directory }
+func keyElsewhere(c *config.Config) bool {
+	return filepath.Dir(keyPath(c)) != filepath.Clean(c.State.Directory)
+}
 
 // mayMakeKey says why no key is made where none is.
 func mayMakeKey(c *config.Config) error {

@@ -243,6 +243,22 @@ func TestDeviceKeyElsewhere(t *testing.T) {
 	}
 }
 
+// TestDeviceKeyIsMade: one in the state directory, however that is written, is made anew when it is gone.
+func TestDeviceKeyIsMade(t *testing.T) {
+	d := newDevice(t)
+	c := d.config("")
+	c.State.Directory += "//."
+	for range 2 {
+		o, _, err := wire.Options(c, nil, discard)
+		if err != nil || o.Signer == nil {
+			t.Fatalf("signer %v, %v", o.Signer, err)
+		}
+		if err := errors.Join(o.Journal.Close(), os.Remove(d.path("state/device.key"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestJournal: one that another daemon has is left alone; one that is corrupt is set aside, and its loss is known.
 func TestJournal(t *testing.T) {
 	d := newDevice(t)
