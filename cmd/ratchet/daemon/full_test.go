@@ -55,27 +55,17 @@ func TestJournalThatComesLate(t *testing.T) {
 			if err := c.spoil(b); err != nil {
 				t.Fatal(err)
 			}
-			b.write("ratchet.toml", b.Config())
-			ctx, stop := context.WithCancel(t.Context())
-			defer stop()
-			var log locked
-			ended := make(chan error, 1)
-			go func() {
-				ended <- daemon.RunLooking(ctx, b.Path("ratchet.toml"), b.Path("state"), &log, 20*time.Millisecond)
-			}()
-			b.until(ctx, "a problem", func(st control.Status) bool {
+			stop := b.looking(b.Config())
+			b.until(t.Context(), "a problem", func(st control.Status) bool {
 				return st.Mode == c.mode && strings.Contains(strings.Join(st.Problems, " "), c.text)
 			})
 			if err := c.mend(b); err != nil {
 				t.Fatal(err)
 			}
-			b.until(ctx, "no problem any more", func(st control.Status) bool {
+			b.until(t.Context(), "no problem any more", func(st control.Status) bool {
 				return len(st.Problems) == 0 && st.Mode == control.ModeNormal && st.Running.Name == "A"
 			})
 			stop()
-			if err := <-ended; err != nil || t.Failed() {
-				t.Errorf("end: %v\n%s", err, log.String())
-			}
 		})
 	}
 }

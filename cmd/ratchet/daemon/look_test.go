@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
-	"github.com/ratchet-ota/ratchet/cmd/ratchet/daemon"
 )
 
 // certificate is one of an authority.
@@ -61,26 +60,17 @@ func TestWhatComesLate(t *testing.T) {
 			if err := os.Rename(b.Path(name), b.Path("away")); err != nil {
 				t.Fatal(err)
 			}
-			ctx, stop := context.WithCancel(t.Context())
-			defer stop()
-			var log locked
-			ended := make(chan error, 1)
-			go func() {
-				ended <- daemon.RunLooking(ctx, b.Path("ratchet.toml"), b.Path("state"), &log, 20*time.Millisecond)
-			}()
-			b.until(ctx, "a problem", func(st control.Status) bool {
+			stop := b.looking("")
+			b.until(t.Context(), "a problem", func(st control.Status) bool {
 				return len(st.Problems) > 0 && len(st.Advice) > 0
 			})
 			if err := os.Rename(b.Path("away"), b.Path(name)); err != nil {
 				t.Fatal(err)
 			}
-			b.until(ctx, "no problem any more", func(st control.Status) bool {
+			b.until(t.Context(), "no problem any more", func(st control.Status) bool {
 				return len(st.Problems) == 0 && st.Mode == control.ModeNormal && st.Running.Name == "A"
 			})
 			stop()
-			if err := <-ended; err != nil || t.Failed() {
-				t.Errorf("end: %v\n%s", err, log.String())
-			}
 		})
 	}
 }

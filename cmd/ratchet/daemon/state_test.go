@@ -18,10 +18,12 @@ import (
 	"github.com/ratchet-ota/ratchet/hal/haltest"
 )
 
-// looking runs a daemon that looks often, and returns how to end it.
+// looking runs a daemon that looks often, by another configuration where text has one, and returns how to end it.
 func (b box) looking(text string) (stop func()) {
 	b.t.Helper()
-	b.write("ratchet.toml", text)
+	if text != "" {
+		b.write("ratchet.toml", text)
+	}
 	ctx, cancel := context.WithCancel(b.t.Context())
 	var log locked
 	ended := make(chan error, 1)
