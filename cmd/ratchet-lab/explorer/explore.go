@@ -12,7 +12,7 @@ import (
 type Task struct {
 	Scenario, Loader string
 	Seed             uint64
-	// Stop ends the task with its first failure.
+	// Stop ends the task with its first failure, or with the first breach of a layout that is not power-safe.
 	Stop bool
 	// Deep, where set, cuts again and again; else every single cut is played, and every failed operation.
 	Deep *Depth
@@ -112,7 +112,7 @@ func (x *Lab) singles(y *Tally, s *Scenario, l *Loader) error {
 			y.Faults++
 		}
 		y.Kinds[trace[c.Op-1].Kind]++
-		if y.judge(d) && y.Task.Stop {
+		if failed := y.judge(d); y.Task.Stop && (failed || len(y.Weak) > 0) {
 			break
 		}
 	}

@@ -121,8 +121,9 @@ func TestLies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y, err := lab.Explore(explorer.Task{Scenario: "first-update", Loader: "uboot-files~2", Seed: 1})
-	if err != nil || y.Weak["brick"] == 0 || len(y.Fails) > 0 || y.Singles < 100 {
+	y, err := lab.Explore(explorer.Task{Scenario: "first-update", Loader: "uboot-files~2", Seed: 1,
+		Stop: true})
+	if err != nil || len(y.Weak) == 0 || len(y.Fails) > 0 {
 		t.Errorf("%d cases, breaches %v, failures %v, %v", y.Singles, y.Weak, y.Fails, err)
 	}
 	for _, f := range y.WeakAt {
@@ -144,11 +145,13 @@ func TestWeakLayouts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	played := 0
 	for _, l := range explorer.Loaders() {
-		if l.PowerSafe {
+		if l.PowerSafe || testing.Short() && played == 3 {
 			continue
 		}
-		y, err := lab.Explore(explorer.Task{Scenario: l.Breaks, Loader: l.Name, Seed: 1})
+		played++
+		y, err := lab.Explore(explorer.Task{Scenario: l.Breaks, Loader: l.Name, Seed: 1, Stop: true})
 		if err != nil {
 			t.Fatalf("%s: %v", l.Name, err)
 		}
