@@ -356,6 +356,21 @@ func TestUntouchedWhileWritten(t *testing.T) {
 	})
 }
 
+// TestNoDocumentInBootSafeMode: who may say what is not known there, and so nobody is heard.
+func TestNoDocumentInBootSafeMode(t *testing.T) {
+	bubble(t, 1390, func(r *rig) {
+		b := r.beginning()
+		also(r, func(o *agent.Options) { o.Safe = []string{"line 3: unknown key"} })
+		r.awake(func(ctx context.Context, a *agent.Agent) {
+			select {
+			case r.inbox <- b.msgs[0]:
+				t.Error("a plan is taken")
+			case <-time.After(24 * time.Hour): // of the bubble
+			}
+		})
+	})
+}
+
 // TestFloodWhileWritten: somebody sends without end while an image is written: forged documents, genuine offers, old
 // documents again, requests for evidence. It costs a bounded number of commits, and the write goes on.
 func TestFloodWhileWritten(t *testing.T) {
