@@ -65,7 +65,7 @@ func times(n int) func(Limits) int { return func(Limits) int { return n } }
 // rules is invariant I8 on one screen.
 var rules = [...]Rule{
 	Boots:    {Boots, "trial boots", func(l Limits) int { return l.MaxBoots }, "revert, trial-boots-exhausted"},
-	Rewrites: {Rewrites, "writes again from zero", times(1), "give up for now; the failure is costly"},
+	Rewrites: {Rewrites, "writes again from zero", times(1), "the attempt ends; the failure is costly"},
 	Arms:     {Arms, "times armed", times(3), "revert, arm-not-landed, or put it back where nothing was armed"},
 	Untried:  {Untried, "times armed and never tried", times(1), "revert, never-tried"},
 	Reboots: {Reboots, "reboots asked for in one phase", func(l Limits) int {
