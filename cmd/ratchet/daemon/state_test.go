@@ -66,7 +66,7 @@ func TestStateInMemory(t *testing.T) {
 		if err == nil {
 			err = wire.Check(&c)
 		}
-		if (err != nil) != want || want && !strings.Contains(err.Error(), "state.directory: ") {
+		if (err != nil) != want || want && !strings.Contains(err.Error(), "state.volatile") {
 			t.Errorf("the check says %v", err)
 		}
 	}

@@ -2,11 +2,13 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os/exec"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/control"
+	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 )
 
@@ -50,7 +52,7 @@ func Check(c *config.Config) error {
 		return err
 	}
 	if err := Volatile(c); err != nil {
-		return err
+		return fmt.Errorf("%w. %s", err, reason.StateVolatile.Info().Advice)
 	}
 	if c.Boot.Backend == "hook" {
 		if _, err := exec.LookPath(c.Boot.Hook); err != nil {
