@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,8 +54,16 @@ func TestTooLargeIsPassedOver(t *testing.T) {
 // lasts, and after an hour the topic is asked for again.
 func TestFarTooLargeLeavesItsTopicOut(t *testing.T) {
 	s := &script{greeting: published(t, channelTopic, make([]byte, 3<<20))}
+	var mu sync.Mutex
 	var asked [][]string
+	askedFor := func() [][]string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(asked)
+	}
 	s.codes = func(topics []string) []byte {
+		mu.Lock()
+		defer mu.Unlock()
 		if asked = append(asked, topics); !slices.Contains(topics, channelTopic) {
 			s.greeting = published(t, offerTopic, []byte("for one"))
 		} else if len(asked) > 2 {
@@ -72,13 +81,14 @@ func TestFarTooLargeLeavesItsTopicOut(t *testing.T) {
 			t.Errorf("received %q, online %v", m.Body, online(c)())
 		}
 		time.Sleep(mqtt.AskAgain - time.Minute)
-		if len(s.connections()) != 2 || len(asked) != 2 || slices.Contains(asked[1], channelTopic) ||
+		if list := askedFor(); len(s.connections()) != 2 || len(list) != 2 || slices.Contains(list[1], channelTopic) ||
 			!log.has("far too large; the topic is left out")() {
-			t.Errorf("%d connections ask for %v\n%s", len(s.connections()), asked, log.String())
+			t.Errorf("%d connections ask for %v\n%s", len(s.connections()), list, log.String())
 		}
-		if m := <-c.Messages(); string(m.Body) != "for all" || len(s.connections()) != 2 ||
-			!slices.Equal(asked[2], []string{channelTopic}) {
-			t.Errorf("received %q on %d connections, which ask for %v", m.Body, len(s.connections()), asked)
+		m = <-c.Messages()
+		if list := askedFor(); string(m.Body) != "for all" || len(s.connections()) != 2 ||
+			!slices.Equal(list[2], []string{channelTopic}) {
+			t.Errorf("received %q on %d connections, which ask for %v", m.Body, len(s.connections()), list)
 		}
 	})
 }
