@@ -128,7 +128,9 @@ var allowed = map[string]map[string]string{
 	"cmd/internal/files": {},
 	"cmd/internal/cli": {"cmd/internal/screen": "safe texts", "agent/manifest": "SUIT's code and place of a refusal",
 		"agent/reason": "says why, and what to do"},
+	"cmd/internal/pbes2": {},
 	"cmd/internal/keys": {"cmd/internal/cli": "warns of a private key",
+		"cmd/internal/pbes2": "keys that are encrypted", "cmd/internal/screen": "asks for a passphrase",
 		"cmd/internal/conf": "files of signing commands", "cmd/internal/files": "keys are files",
 		"agent/manifest": "verifies with keys of two kinds", "agent/trust": "keys and signatures"},
 	"cmd/internal/fleet": {"cmd/internal/broker": "takes its messages", "cmd/internal/screen": "cuts texts",
@@ -334,7 +336,7 @@ func TestDeviceProgram(t *testing.T) {
 		"agent/campaign/campaigntest": true, "agent/journal/journaltest": true, "bootctl/bootmodel": true,
 		"bootctl/boottest": true, "hal/sim": true, "hal/medium": true, "hal/haltest": true, "hal/cutdisk": true,
 		"transport/transporttest": true, "cmd/internal/fleet/fleettest": true,
-		"cmd/ratchet/boxtest": true}
+		"cmd/ratchet/boxtest": true, "cmd/internal/keys": true, "cmd/internal/pbes2": true}
 	seen, todo := map[string]bool{}, []string{"cmd/ratchet"}
 	for len(todo) > 0 {
 		pkg := todo[0]
@@ -428,6 +430,8 @@ func checkForeign(t *testing.T, path, pkg, name string) {
 		"github.com/mochi-mqtt/server":        {"cmd/ratchet-lab/stage"},
 		"github.com/pelletier/go-toml":        {"cmd/internal/conf"},
 		"github.com/coreos/go-systemd":        {"cmd/ratchet/daemon"},
+		"golang.org/x/crypto":                 {"cmd/internal/pbes2"},
+		"golang.org/x/term":                   {"cmd/internal/keys"},
 		"golang.org/x/sys": {"hal/linux", "hal/linux/tpm", "hal/cutdisk", "agent/control",
 			"agent/journal", "cmd/ratchet-lab/rig/disk", "cmd/ratchet-lab/rig/look", "cmd/internal/screen"},
 	}

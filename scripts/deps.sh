@@ -4,7 +4,7 @@
 # rig also builds the rig's own U-Boot there (scripts/rig/uboot.sh), with a compiler for arm64.
 set -eu
 case "${1:-}" in
-interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount softhsm2 opensc swtpm tpm2-tools libtss2-tcti-swtpm0" ;;
+interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount softhsm2 opensc openssl swtpm tpm2-tools libtss2-tcti-swtpm0" ;;
 bench) packages="e2fsprogs util-linux mount strace procps mosquitto" ;;
 rig|rig-smoke) packages="qemu-system-arm qemu-system-x86 u-boot-qemu u-boot-tools libubootenv-tool ovmf grub-efi-amd64-bin grub-common mtools gdisk e2fsprogs mosquitto" ;;
 *) echo "usage: scripts/deps.sh interop|bench|rig-smoke|rig" >&2; exit 2 ;;

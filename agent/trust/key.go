@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 
 	"filippo.io/mldsa"
 	pkix "filippo.io/mldsa/x509"
@@ -161,7 +162,7 @@ func ParsePublic(b []byte) (Key, error) {
 		return Key{}, fmt.Errorf("cannot read public key: %w", err)
 	}
 	if kind != "PUBLIC KEY" {
-		if kind == "PRIVATE KEY" || kind == "EC PRIVATE KEY" {
+		if strings.HasSuffix(kind, "PRIVATE KEY") { // also one that is encrypted
 			return Key{}, errors.New("cannot read public key: the file holds a private key; keep it where it is " +
 				"signed with and give out its public half")
 		}

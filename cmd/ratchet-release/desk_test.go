@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
@@ -83,7 +85,7 @@ func read(t *testing.T, path string) []byte {
 // signerOf reads a private key.
 func signerOf(t *testing.T, path string) *trust.Signer {
 	t.Helper()
-	s, err := keys.Private(path)
+	s, err := keys.Private(t.Context(), cli.Console{Err: io.Discard}, keys.Source{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func TestExampleProduction(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, in("sign-pkcs11.sh"), string(script))
-	if _, err := keys.Private(in("token.toml")); err != nil {
+	if _, err := keys.Private(t.Context(), cli.Console{}, keys.Source{Path: in("token.toml")}); err != nil {
 		t.Error(err)
 	}
 	if token := string(read(t, in("token.toml"))); strings.Contains(token, "../") {

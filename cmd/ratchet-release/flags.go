@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/broker"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
 )
@@ -47,7 +48,10 @@ func noFlag(name string, err error) error {
 }
 
 // rootFlags are those of whoever makes what the trust root stands behind.
-type rootFlags struct{ dir, bundle, key *string }
+type rootFlags struct {
+	dir, bundle *string
+	key         *keys.Source
+}
 
 // signedFlags defines --dir, --bundle and --key.
 func signedFlags(fs *flag.FlagSet) rootFlags {
@@ -65,9 +69,27 @@ func (f rootFlags) bundleFile() string {
 	return filepath.Join(*f.dir, root.BundleName)
 }
 
-// keyFlag defines --key.
-func keyFlag(fs *flag.FlagSet) *string {
-	return fs.String("key", "", "private key `PEM`, or a TOML file that names a signing command")
+// keyFlag defines --key and --passphrase-file.
+func keyFlag(fs *flag.FlagSet) *keys.Source {
+	var from keys.Source
+	fs.StringVar(&from.Path, "key", "", "private key `PEM`, or a TOML file that names a signing command")
+	passphraseFlag(fs, &from)
+	return &from
+}
+
+// passphraseFlag defines --passphrase-file for a key that is read.
+func passphraseFlag(fs *flag.FlagSet, from *keys.Source) {
+	fs.StringVar(&from.Passphrase, "passphrase-file", "",
+		"`FILE` or directory with the passphrase (default: ask; see keys passphrase)")
+}
+
+// lockFlags defines --passphrase-file and --plain for keys that are made.
+func lockFlags(fs *flag.FlagSet) *keys.Lock {
+	var l keys.Lock
+	fs.StringVar(&l.File, "passphrase-file", "",
+		"encrypt with the passphrase from `FILE`, or directory (default: ask; see keys passphrase)")
+	fs.BoolVar(&l.Plain, "plain", false, "do not encrypt private keys")
+	return &l
 }
 
 // dirFlag defines --dir.

@@ -42,14 +42,14 @@ A plan does nothing without a pulse; see "campaign pulse".`,
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			by := signedFlags(fs)
 			out := fs.String("o", "", "write the plan to `FILE` (default: as PLAN.toml, .cbor)")
-			return func(_ context.Context, c cli.Console, args []string) error {
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
 					return cli.Usage("name one plan file, PLAN.toml")
 				}
 				if *out == "" {
 					*out = strings.TrimSuffix(args[0], ".toml") + ".cbor"
 				}
-				return campaign.Plan(c, args[0], *by.dir, by.bundleFile(), *by.key, *out, time.Now())
+				return campaign.Plan(ctx, c, args[0], *by.dir, by.bundleFile(), *by.key, *out, time.Now())
 			}
 		},
 	}
@@ -75,11 +75,11 @@ none comes any more, devices stop. It can hold or hasten what the plan allows, a
 			phase := fs.Int("phase", 1, "`NUMBER` of the plan's phase that it is in, from 1")
 			life := fs.Duration("for", 24*time.Hour, "the pulse holds for this `DURATION`")
 			sequence := fs.String("sequence", "", "`NUMBER` of the pulse (default: seconds since 1970)")
-			return func(_ context.Context, c cli.Console, args []string) error {
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
 					return cli.Usage("name one plan, PLAN.cbor")
 				}
-				return campaign.Pulse(c, args[0], by.bundleFile(), *by.key, *out, *state, *phase, *life,
+				return campaign.Pulse(ctx, c, args[0], by.bundleFile(), *by.key, *out, *state, *phase, *life,
 					*sequence, time.Now())
 			}
 		},
@@ -105,11 +105,14 @@ genuine, made for that class of device, not revoked, and correctly written can n
 			out := fs.String("o", "permit.cbor", "write the permit to `FILE`")
 			challenge := fs.String("challenge", "", "`TEXT` that the device shows; \"-\" reads it from standard input")
 			lifts := cli.Repeated(fs, "lift", "`RULE` to lift, by its reason; may be repeated")
-			return func(_ context.Context, c cli.Console, args []string) error {
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 || *challenge == "" || len(*lifts) == 0 {
 					return cli.Usage("name an envelope or a digest, and give --challenge and at least one --lift")
 				}
-				return campaign.Permit(c, args[0], by.bundleFile(), *by.key, *out, *challenge, *lifts, time.Now())
+				if *challenge == "-" && by.key.Passphrase == "-" {
+					return cli.Usage("standard input cannot give both the challenge and the passphrase")
+				}
+				return campaign.Permit(ctx, c, args[0], by.bundleFile(), *by.key, *out, *challenge, *lifts, time.Now())
 			}
 		},
 	}

@@ -16,8 +16,12 @@ func initVerb() cli.Verb {
 		Long: `
 Makes a release directory (the current one unless DIR is given): a release key, its public half
 for the devices, ratchet-release.toml, and a release file to start from. Nothing that exists is
-overwritten. The private key is not encrypted: keep the directory where only the people who
-release can read it, and back it up; devices accept nothing that it has not signed.`,
+overwritten. The private key is encrypted with a passphrase, which is asked for on a terminal or read
+with --passphrase-file; --plain makes one that is not. Keep the directory where only the people who
+release can read it, and back it up; devices accept nothing that it has not signed.
+
+One key decides then what every device runs, and one person holds it; a warning says so, unless
+--one-person says that this is meant. For a fleet begin a trust root instead: see root init.`,
 		Examples: []string{
 			"ratchet-release init --vendor example.com --class gateway-v1 desk",
 			"ratchet-release init --alg ed25519 --broker mqtts://broker.example.com:8883 desk",
@@ -32,7 +36,10 @@ release can read it, and back it up; devices accept nothing that it has not sign
 			fs.StringVar(&o.Channel, "channel", "stable", "offer channel `NAME`")
 			fs.StringVar(&o.BaseURL, "base-url", "https://updates.example.com/images",
 				"public `URL` of the image directory")
-			return func(_ context.Context, c cli.Console, args []string) error {
+			fs.BoolVar(&o.OnePerson, "one-person", false,
+				"that one key of one person decides is meant: do not warn of it")
+			lock := lockFlags(fs)
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) > 1 {
 					return cli.Usage("name at most one directory")
 				}
@@ -43,7 +50,8 @@ release can read it, and back it up; devices accept nothing that it has not sign
 				if o.Classes = *classes; len(o.Classes) == 0 {
 					o.Classes = []string{"gateway-v1"}
 				}
-				return workspace.Init(c, dir, o, func(name string, b []byte, d workspace.Folder) error {
+				o.Lock = *lock
+				return workspace.Init(ctx, c, dir, o, func(name string, b []byte, d workspace.Folder) error {
 					_, err := release.Parse(name, b, d)
 					return err
 				})

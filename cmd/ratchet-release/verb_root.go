@@ -12,7 +12,8 @@ import (
 
 // rootVerbs are those about the trust root, in the order of its life.
 func rootVerbs() []cli.Verb {
-	return []cli.Verb{keysNewVerb(), rootInitVerb(), rootRotateVerb(), rootSignVerb(), rootShowVerb()}
+	return []cli.Verb{keysNewVerb(), keysPassphraseVerb(), rootInitVerb(), rootRotateVerb(), rootSignVerb(),
+		rootShowVerb()}
 }
 
 func rootRotateVerb() cli.Verb {
@@ -57,11 +58,11 @@ is first walked as a device would walk it.`,
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			bundle := bundleFlag(fs)
 			key := keyFlag(fs)
-			return func(_ context.Context, c cli.Console, args []string) error {
-				if len(args) != 1 || *key == "" {
+			return func(ctx context.Context, c cli.Console, args []string) error {
+				if len(args) != 1 || key.Path == "" {
 					return cli.Usage("name one root file, and give the key to sign with (--key)")
 				}
-				return root.Sign(c, args[0], *bundle, *key)
+				return root.Sign(ctx, c, args[0], *bundle, *key)
 			}
 		},
 	}
@@ -100,32 +101,42 @@ func rootInitVerb() cli.Verb {
 		Long: `
 Begins a trust root in the release directory: one key for each role in keys/ (an existing
 keys/release.pem takes the role release), root.toml, and version 1, signed, in root-bundle.cbor.
-That is enough for a try, and for development: use --development there, so that devices and
-evidence say which root they are under. For production, let each person make a key where it will
+The keys that it makes are encrypted with one passphrase, which is asked for on a terminal.
+
+Such a root is one person's: whoever takes the folder replaces the root of every device. That is
+enough for a try, and for development: use --development there, so that devices and evidence say
+which root they are under, or --one-person where it is meant. Otherwise a warning says so, each
+time that the root is made, signed or shown. For production, let each person make a key where it will
 live (keys new), name them in root.toml with a threshold, and begin with "root rotate" instead.`,
 		Examples: []string{"ratchet-release root init --name example.com --development",
 			"ratchet-release root init --dir desk --hybrid"},
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
-			name := fs.String("name", "", "`NAME` of the chain of roots, which never changes (default: vendor.domain)")
-			development := fs.Bool("development", false, "this root is for development")
-			hybrid := fs.Bool("hybrid", false, "pair the root key with an ML-DSA-65 key")
-			years := fs.Int("years", 2, "the root expires after this `NUMBER` of years")
-			return func(_ context.Context, c cli.Console, args []string) error {
+			var o root.InitOptions
+			fs.StringVar(&o.Name, "name", "",
+				"`NAME` of the chain of roots, which never changes (default: vendor.domain)")
+			fs.BoolVar(&o.Development, "development", false, "this root is for development")
+			fs.BoolVar(&o.Hybrid, "hybrid", false, "pair the root key with an ML-DSA-65 key")
+			fs.BoolVar(&o.OnePerson, "one-person", false,
+				"that one person can replace this root is meant: do not warn of it")
+			lock := lockFlags(fs)
+			fs.IntVar(&o.Years, "years", 2, "the root expires after this `NUMBER` of years")
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) > 0 {
 					return cli.Usage("root init takes no arguments; name the directory with --dir")
 				}
-				if *years < 1 || *years > 20 {
-					return cli.Usage("--years %d: want 1 to 20", *years)
+				if o.Years < 1 || o.Years > 20 {
+					return cli.Usage("--years %d: want 1 to 20", o.Years)
 				}
-				if *name == "" {
+				if o.Name == "" {
 					d, err := workspace.Load(*dir)
 					if err != nil {
 						return noFlag("--name", err)
 					}
-					*name = d.Vendor.Domain
+					o.Name = d.Vendor.Domain
 				}
-				return root.Init(c, *dir, *name, *development, *hybrid, *years)
+				o.Lock = *lock
+				return root.Init(ctx, c, *dir, o)
 			}
 		},
 	}

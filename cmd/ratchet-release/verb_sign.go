@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/campaign"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
@@ -28,21 +29,23 @@ a TOML file that names a signing command, for keys that live in a token or a ser
 		Exits: "3 the envelope is damaged, or asks for something that devices do not do",
 		Setup: func(fs *flag.FlagSet) cli.Action {
 			dir := dirFlag(fs)
-			key := fs.String("key", "", "private key `PEM` (default: keys.release of ratchet-release.toml)")
+			var key keys.Source
+			fs.StringVar(&key.Path, "key", "", "private key `PEM` (default: keys.release of ratchet-release.toml)")
+			passphraseFlag(fs, &key)
 			out := fs.String("o", "", "write the signed envelope to `FILE` instead")
-			return func(_ context.Context, c cli.Console, args []string) error {
+			return func(ctx context.Context, c cli.Console, args []string) error {
 				if len(args) != 1 {
 					return cli.Usage("name one envelope file")
 				}
-				if *key == "" {
+				if key.Path == "" {
 					d, err := workspace.Load(*dir)
 					if err != nil {
 						return noFlag("--key", err)
 					}
-					if *key = d.Path(d.Keys.Release); *key == "" {
+					if key.Path = d.Path(d.Keys.Release); key.Path == "" {
 						return cli.Usage("no --key given, and %s names no keys.release", workspace.FileName)
 					}
-					if _, err := os.Stat(*key); err != nil {
+					if _, err := os.Stat(key.Path); err != nil {
 						return d.Errorf("keys.release", "cannot read private key: %v", err)
 					}
 				}
@@ -53,9 +56,9 @@ a TOML file that names a signing command, for keys that live in a token or a ser
 					return cli.Usage("an envelope from standard input needs -o FILE for the signed one")
 				}
 				if kind, ok := campaign.Kind(args[0]); ok {
-					return campaign.Cosign(c, kind, args[0], *out, *key)
+					return campaign.Cosign(ctx, c, kind, args[0], *out, key)
 				}
-				return release.Sign(c, args[0], *out, *key)
+				return release.Sign(ctx, c, args[0], *out, key)
 			}
 		},
 	}

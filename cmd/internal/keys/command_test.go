@@ -20,6 +20,7 @@ import (
 	pkix "filippo.io/mldsa/x509"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
@@ -109,7 +110,7 @@ func commandKey(t *testing.T, mode, alg string) (keyFile, private string) {
 	t.Helper()
 	dir := t.TempDir()
 	name := filepath.Join(dir, "k")
-	if _, err := keys.NewPair(name, alg); err != nil {
+	if _, err := keys.NewPair(name, alg, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("RATCHET_TEST_SIGNER", mode)
@@ -130,7 +131,7 @@ func TestSigningCommand(t *testing.T) {
 	for _, alg := range []string{"esp256", "esp384", "ed25519", "ml-dsa-65"} {
 		for _, mode := range []string{"der", "raw"} {
 			file, _ := commandKey(t, mode, alg)
-			s, err := keys.Private(file)
+			s, err := keys.Private(t.Context(), cli.Console{}, keys.Source{Path: file})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,7 +160,7 @@ func TestSigningCommandFails(t *testing.T) {
 		"flood": "writes more output than a signature can have", "fails": "exit status 1",
 	} {
 		file, _ := commandKey(t, mode, "esp256")
-		s, err := keys.Private(file)
+		s, err := keys.Private(t.Context(), cli.Console{}, keys.Source{Path: file})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -178,7 +179,8 @@ func TestSigningCommandFails(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := keys.Private(file); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := keys.Private(t.Context(), cli.Console{},
+			keys.Source{Path: file}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, want %s", text, err, says)
 		}
 	}

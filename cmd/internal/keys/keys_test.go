@@ -17,21 +17,21 @@ import (
 func TestNewPair(t *testing.T) {
 	for _, word := range []string{"esp256", "ed25519", "ESP384", "ml-dsa-65"} {
 		name := filepath.Join(t.TempDir(), "k")
-		k, err := keys.NewPair(name, word)
+		k, err := keys.NewPair(name, word, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := keys.Private(name + ".pem")
+		s, err := keys.Private(t.Context(), cli.Console{}, keys.Source{Path: name + ".pem"})
 		p, perr := keys.Public(name + ".pub.pem")
-		if err != nil || perr != nil || s.Key().ID() != k.ID() || p.ID() != k.ID() {
+		if err != nil || perr != nil || s.Key().ID() != k.Key().ID() || p.ID() != k.Key().ID() {
 			t.Errorf("%s: %v, %v", word, err, perr)
 		}
-		if _, err := keys.NewPair(name, word); !errors.Is(err, fs.ErrExist) {
+		if _, err := keys.NewPair(name, word, nil); !errors.Is(err, fs.ErrExist) {
 			t.Errorf("%s, a second time: %v", word, err)
 		}
 	}
 	for _, word := range []string{"es256", "eddsa", "rsa", ""} {
-		if _, err := keys.NewPair(filepath.Join(t.TempDir(), "k"), word); !cli.IsUsage(err) {
+		if _, err := keys.NewPair(filepath.Join(t.TempDir(), "k"), word, nil); !cli.IsUsage(err) {
 			t.Errorf("%q: %v", word, err)
 		}
 	}
@@ -53,7 +53,7 @@ func TestAllowed(t *testing.T) {
 // TestVerifiers: of a private key its public half is taken, with a warning; a key counts once.
 func TestVerifiers(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "k")
-	k, err := keys.NewPair(name, "esp256")
+	k, err := keys.NewPair(name, "esp256", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestVerifiers(t *testing.T) {
 	if err != nil || !strings.Contains(warned.String(), "only its public half is used") {
 		t.Fatalf("%v, %s", err, warned.String())
 	}
-	if all, ok := a.(trust.Keys); !ok || len(all.IDs()) != 1 || all.IDs()[0] != k.ID() {
+	if all, ok := a.(trust.Keys); !ok || len(all.IDs()) != 1 || all.IDs()[0] != k.Key().ID() {
 		t.Errorf("%T", a)
 	}
 	if _, err := keys.Verifiers(c, []string{name + ".pem", name + ".pub.pem"}, false, false); err == nil {

@@ -107,6 +107,9 @@ func readVerifier(c cli.Console, path string) (trust.Key, error) {
 
 func parseVerifier(b []byte) (trust.Key, error) {
 	switch {
+	case bytes.Contains(b, []byte("ENCRYPTED PRIVATE KEY-----")), bytes.Contains(b, []byte("Proc-Type: 4,ENCRYPTED")):
+		return trust.Key{}, errors.New("cannot read public key: the file holds an encrypted private key; name its " +
+			"public half, NAME.pub.pem")
 	case bytes.Contains(b, []byte("PRIVATE KEY-----")):
 		s, err := trust.ParsePrivate(b)
 		if err != nil {

@@ -93,14 +93,14 @@ func (s *Stage) SetUp(ctx context.Context, rooted bool, host string) error {
 	if host != "" {
 		base = strings.Replace(base, "127.0.0.1", host, 1)
 	}
-	if err := s.RunDesk(ctx, "init", "--vendor", "demo.example", "--class", "gateway-v1", "--broker", s.Net.Broker,
-		"--channel", "stable", "--base-url", base, s.Desk()); err != nil {
+	if err := s.RunDesk(ctx, "init", "--plain", "--one-person", "--vendor", "demo.example", "--class", "gateway-v1",
+		"--broker", s.Net.Broker, "--channel", "stable", "--base-url", base, s.Desk()); err != nil {
 		return err
 	}
 	if err := s.deskTLS(); err != nil || !rooted {
 		return err
 	}
-	return s.RunDesk(ctx, "root", "init", "--development", "--dir", s.Desk())
+	return s.RunDesk(ctx, "root", "init", "--plain", "--development", "--dir", s.Desk())
 }
 
 // Serve starts the servers, with the certificates that there are.

@@ -4,6 +4,7 @@ package campaign
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/cmd/internal/files"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/cmd/internal/screen"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/release"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
@@ -45,7 +47,8 @@ type phaseFile struct {
 }
 
 // Plan makes a plan from the plan file path and signs it when key is not "".
-func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) error {
+func Plan(ctx context.Context, c cli.Console, path, dir, bundle string, key keys.Source, out string,
+	now time.Time) error {
 	trusted, err := root.ReadTrusted(bundle)
 	if err != nil {
 		return err
@@ -85,7 +88,7 @@ func Plan(c cli.Console, path, dir, bundle, key, out string, now time.Time) erro
 	if err != nil {
 		return planFault(fmt.Errorf("%s: %w", path, err))
 	}
-	return finishDocument(c, "plan", msg, out, key, bundle)
+	return finishDocument(ctx, c, "plan", msg, out, key, bundle)
 }
 
 // spec makes the plan without its manifest, and returns the vendor of the desk, if it has one.
@@ -190,8 +193,8 @@ func releasable(c cli.Console, path string, root trust.Root,
 }
 
 // Pulse makes a pulse for the plan path: its state, the phase from 1 on, and how long it holds.
-func Pulse(c cli.Console, path, bundle, key, out, state string, phase int, life time.Duration,
-	sequence string, now time.Time) error {
+func Pulse(ctx context.Context, c cli.Console, path, bundle string, key keys.Source, out, state string, phase int,
+	life time.Duration, sequence string, now time.Time) error {
 	trusted, err := root.ReadTrusted(bundle)
 	if err != nil {
 		return err
@@ -231,12 +234,13 @@ func Pulse(c cli.Console, path, bundle, key, out, state string, phase int, life 
 	if msg, err = campaign.BuildPulse(s); err != nil {
 		return documentRefused("pulse", err)
 	}
-	return finishDocument(c, "pulse", msg, out, key, bundle)
+	return finishDocument(ctx, c, "pulse", msg, out, key, bundle)
 }
 
 // Permit makes a permit for a device that showed challenge: which manifest, by its digest or envelope, and which
 // reasons it lifts.
-func Permit(c cli.Console, what, bundle, key, out, challenge string, lifts []string, now time.Time) error {
+func Permit(ctx context.Context, c cli.Console, what, bundle string, key keys.Source, out, challenge string,
+	lifts []string, now time.Time) error {
 	trusted, err := root.ReadTrusted(bundle)
 	if err != nil {
 		return err
@@ -274,7 +278,7 @@ func Permit(c cli.Console, what, bundle, key, out, challenge string, lifts []str
 	if err != nil {
 		return documentRefused("permit", err)
 	}
-	return finishDocument(c, "permit", msg, out, key, bundle)
+	return finishDocument(ctx, c, "permit", msg, out, key, bundle)
 }
 
 // liftable are the reasons that a permit is to lift, in their order.

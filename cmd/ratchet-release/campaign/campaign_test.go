@@ -17,6 +17,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/campaign"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/root"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet-release/workspace"
@@ -43,6 +44,7 @@ func refused(t *testing.T, what string, err error, kind, says string) {
 // TestTranscript is a roll-out as the people of the office see it: who has signed, who must still sign, and that a
 // key counts once and in its role only.
 func TestTranscript(t *testing.T) {
+	ctx := t.Context()
 	o := newOffice(t)
 	var story strings.Builder
 	step := func(what string, err error) {
@@ -58,9 +60,10 @@ func TestTranscript(t *testing.T) {
 		planText+"sequence = 7\ndevices = [\"gw-2\", \"gw-1\"]\n"+
 			"classes = [\"gateway-v1\", \"00000000-0000-0000-0000-000000000001\"]\n[[phase]]\npercent = 0.07\n"+
 			"[[phase]]\npercent = 100.0\nnot-before = 2098-01-01T01:30:00+01:00\n")
-	step("a plan that nobody signs yet", campaign.Plan(o.c, path, o.dir, o.bundle(), "", o.in("plan.cbor"), now))
+	step("a plan that nobody signs yet", campaign.Plan(ctx, o.c, path, o.dir, o.bundle(), nobody, o.in("plan.cbor"),
+		now))
 	sign := func(kind, name, out, who string) error {
-		return campaign.Cosign(o.c, kind, o.in(name), o.in(out), o.in(who+".pem"))
+		return campaign.Cosign(ctx, o.c, kind, o.in(name), o.in(out), o.key(who))
 	}
 	_, digest, err := documents.ReadPlan(o.read("plan.cbor"))
 	if err != nil {
@@ -79,12 +82,12 @@ func TestTranscript(t *testing.T) {
 	if _, err := documents.VerifyPlan(o.trusted(), o.read("plan.cbor")); err == nil {
 		t.Error("the signature went into the file that was read")
 	}
-	pulse := func(key, state string, phase int) error {
-		return campaign.Pulse(o.c, o.in("signed.cbor"), o.bundle(), key, o.in("pulse.cbor"), state, phase,
+	pulse := func(key keys.Source, state string, phase int) error {
+		return campaign.Pulse(ctx, o.c, o.in("signed.cbor"), o.bundle(), key, o.in("pulse.cbor"), state, phase,
 			90*time.Minute, "8", now)
 	}
-	step("a pulse by Ann, whose role is another", pulse(o.in("ann.pem"), "open", 1))
-	step("a pulse by the guard", pulse(o.in("guard.pem"), "paused", 2))
+	step("a pulse by Ann, whose role is another", pulse(o.key("ann"), "open", 1))
+	step("a pulse by the guard", pulse(o.key("guard"), "paused", 2))
 	if _, err := documents.VerifyPulse(o.trusted(), o.read("pulse.cbor")); err != nil {
 		t.Errorf("a device refuses the pulse: %v", err)
 	}
@@ -93,7 +96,7 @@ func TestTranscript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	step("a permit by the medic", campaign.Permit(o.c, o.in("r.suit"), o.bundle(), o.in("medic.pem"),
+	step("a permit by the medic", campaign.Permit(ctx, o.c, o.in("r.suit"), o.bundle(), o.key("medic"),
 		o.in("permit.cbor"), text,
 		[]string{"sequence-below-floor", "quarantined"}, now))
 	if p, err := documents.VerifyPermit(o.trusted(), o.read("permit.cbor"), challenge); err != nil ||
@@ -184,6 +187,7 @@ func TestPlanSays(t *testing.T) {
 
 // TestPlanRefused: what no plan is made of, and which line is to blame.
 func TestPlanRefused(t *testing.T) {
+	ctx := t.Context()
 	o := newOffice(t)
 	o.release("stranger.suit", 6, "ann")
 	o.write("broken.suit", "nonsense")
@@ -215,23 +219,24 @@ func TestPlanRefused(t *testing.T) {
 			t.Fatalf("%s: a plan was written", c.what)
 		}
 	}
-	err := campaign.Plan(o.c, o.in("plan.toml"), o.dir, o.in("none"), "", o.in("plan.cbor"), now)
+	err := campaign.Plan(ctx, o.c, o.in("plan.toml"), o.dir, o.in("none"), nobody, o.in("plan.cbor"), now)
 	refused(t, "no root", err, "", "there is none")
-	err = campaign.Plan(o.c, o.in("plan.toml"), o.in("nowhere"), o.bundle(), "", o.in("plan.cbor"), now)
+	err = campaign.Plan(ctx, o.c, o.in("plan.toml"), o.in("nowhere"), o.bundle(), nobody, o.in("plan.cbor"), now)
 	refused(t, "no release directory", err, "", "is not a release directory")
 	o.write("plan.toml", planText+all)
-	err = campaign.Plan(o.c, o.in("plan.toml"), o.dir, o.bundle(), o.in("nobody.pem"), o.in("plan.cbor"), now)
+	err = campaign.Plan(ctx, o.c, o.in("plan.toml"), o.dir, o.bundle(), o.key("nobody"), o.in("plan.cbor"), now)
 	refused(t, "no key", err, "", "nobody.pem")
-	err = campaign.Plan(o.c, o.in("plan.toml"), o.dir, o.bundle(), "", o.in("no/plan.cbor"), now)
+	err = campaign.Plan(ctx, o.c, o.in("plan.toml"), o.dir, o.bundle(), nobody, o.in("no/plan.cbor"), now)
 	refused(t, "nowhere to write", err, "", "no/")
 
 	// Without a release directory everything is said in the file.
 	t.Chdir(t.TempDir())
-	err = campaign.Plan(o.c, o.write("plan.toml", planText+"channel = \"c\"\nclasses = [\"gateway-v1\"]\n"+all), ".",
-		o.bundle(), "", o.in("plan.cbor"), now)
+	err = campaign.Plan(ctx, o.c, o.write("plan.toml", planText+"channel = \"c\"\nclasses = [\"gateway-v1\"]\n"+all),
+		".",
+		o.bundle(), nobody, o.in("plan.cbor"), now)
 	refused(t, "a class without its vendor", err, "", "or name vendor.domain in "+workspace.FileName)
 	path := o.write("plan.toml", planText+"channel = \"c\"\nclasses = [\""+o.class.String()+"\"]\n"+all)
-	if err := campaign.Plan(o.c, path, ".", o.bundle(), "", o.in("plan.cbor"), now); err != nil {
+	if err := campaign.Plan(ctx, o.c, path, ".", o.bundle(), nobody, o.in("plan.cbor"), now); err != nil {
 		t.Errorf("everything is said in the plan: %v", err)
 	}
 }
@@ -263,6 +268,7 @@ func TestPlanUnderTheRoot(t *testing.T) {
 
 // TestNobodyHasTheRole: a root without the role that signs a document.
 func TestNobodyHasTheRole(t *testing.T) {
+	ctx := t.Context()
 	o := newOffice(t)
 	if _, err := o.plan(planText+all, "ann", "ben"); err != nil {
 		t.Fatal(err)
@@ -271,13 +277,15 @@ func TestNobodyHasTheRole(t *testing.T) {
 		"[[role]]\nname = \"recovery\""), strings.Index(o.root, "[[role]]\nname = \"campaign\"")
 	text := o.root
 	o.change(2, text[pulse:medic], "", text[medic:], "")
-	err := campaign.Pulse(o.c, o.in("plan.cbor"), o.bundle(), "", o.in("pulse.cbor"), "open", 1, time.Hour, "", now)
+	err := campaign.Pulse(ctx, o.c, o.in("plan.cbor"), o.bundle(), nobody, o.in("pulse.cbor"), "open", 1, time.Hour,
+		"", now)
 	refused(t, "pulse", err, "pulse-void", "the root gives nobody the role pulse")
 	challenge, err := documents.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 2}.Text()
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = campaign.Permit(o.c, o.rel.String(), o.bundle(), "", o.in("permit.cbor"), challenge, []string{"quarantined"},
+	err = campaign.Permit(ctx, o.c, o.rel.String(), o.bundle(), nobody, o.in("permit.cbor"), challenge,
+		[]string{"quarantined"},
 		now)
 	refused(t, "permit", err, "permit-void", "the root gives nobody the role recovery")
 	o.change(3, text[planners:pulse], "")
@@ -287,6 +295,7 @@ func TestNobodyHasTheRole(t *testing.T) {
 
 // TestPulse: each state, the bounds of phase and life, and a plan of people who do not plan any more.
 func TestPulse(t *testing.T) {
+	ctx := t.Context()
 	o := newOffice(t)
 	if _, err := o.plan(planText+"[[phase]]\npercent = 1.0\n"+all, "ann", "ben"); err != nil {
 		t.Fatal(err)
@@ -296,7 +305,7 @@ func TestPulse(t *testing.T) {
 		t.Fatal(err)
 	}
 	make := func(path, state string, phase int, life time.Duration, sequence string) error {
-		return campaign.Pulse(o.c, o.in(path), o.bundle(), o.in("guard.pem"), o.in("pulse.cbor"), state, phase, life,
+		return campaign.Pulse(ctx, o.c, o.in(path), o.bundle(), o.key("guard"), o.in("pulse.cbor"), state, phase, life,
 			sequence, now)
 	}
 	issued := now.UTC().Truncate(time.Second)
@@ -351,7 +360,8 @@ func TestPulse(t *testing.T) {
 	} {
 		refused(t, fmt.Sprintf("%+v", c), make(c.path, c.state, c.phase, c.life, c.sequence), c.kind, c.says)
 	}
-	refused(t, "no root", campaign.Pulse(o.c, o.in("plan.cbor"), o.in("none"), "", o.in("pulse.cbor"), "open", 1,
+	refused(t, "no root", campaign.Pulse(ctx, o.c, o.in("plan.cbor"), o.in("none"), nobody, o.in("pulse.cbor"), "open",
+		1,
 		time.Hour, "", now), "", "there is none")
 	o.change(2, `signers = ["ann", "ben", "cy"]`, `signers = ["ann", "ben"]`)
 	refused(t, "a plan of before", make("plan.cbor", "open", 1, time.Hour, ""), "plan-void",
@@ -366,6 +376,7 @@ func TestPulse(t *testing.T) {
 
 // TestPermit: for one device, one manifest and rules that may be lifted.
 func TestPermit(t *testing.T) {
+	ctx := t.Context()
 	o := newOffice(t)
 	challenge := documents.Challenge{Device: "gw-1", Nonce: [16]byte{1}, RootVersion: 1, Journal: [16]byte{2}}
 	text, err := challenge.Text()
@@ -373,7 +384,7 @@ func TestPermit(t *testing.T) {
 		t.Fatal(err)
 	}
 	make := func(what, challenge string, lifts ...string) error {
-		return campaign.Permit(o.c, what, o.bundle(), o.in("medic.pem"), o.in("permit.cbor"), challenge, lifts, now)
+		return campaign.Permit(ctx, o.c, what, o.bundle(), o.key("medic"), o.in("permit.cbor"), challenge, lifts, now)
 	}
 	want := documents.PermitSpec{Generation: 1, Challenge: challenge, Manifest: o.rel,
 		Lifts: []reason.Reason{reason.Quarantined, reason.SequenceBelowFloor}, Issued: now.UTC().Truncate(time.Second)}
@@ -406,7 +417,7 @@ func TestPermit(t *testing.T) {
 	refused(t, "a rule that is never lifted", make(o.rel.String(), text, "wrong-class"), "usage", "wrong-class")
 	refused(t, "nothing lifted", make(o.rel.String(), text), "permit-void", "")
 	refused(t, "no envelope", make(o.in("gone"), text, "quarantined"), "", "cannot read envelope")
-	refused(t, "no root", campaign.Permit(o.c, o.rel.String(), o.in("none"), "", o.in("permit.cbor"), text,
+	refused(t, "no root", campaign.Permit(ctx, o.c, o.rel.String(), o.in("none"), nobody, o.in("permit.cbor"), text,
 		[]string{"quarantined"}, now), "", "there is none")
 	if _, err := os.Stat(o.in("permit.cbor")); err == nil {
 		t.Error("a permit was written")
@@ -415,11 +426,13 @@ func TestPermit(t *testing.T) {
 
 // TestKind: what a file is, by its bytes.
 func TestKind(t *testing.T) {
+	ctx := t.Context()
 	o := newOffice(t)
 	if _, err := o.plan(planText + all); err != nil {
 		t.Fatal(err)
 	}
-	if err := campaign.Pulse(o.c, o.in("plan.cbor"), o.bundle(), "", o.in("pulse.cbor"), "open", 1, time.Hour, "",
+	if err := campaign.Pulse(ctx, o.c, o.in("plan.cbor"), o.bundle(), nobody, o.in("pulse.cbor"), "open", 1, time.Hour,
+		"",
 		now); err != nil {
 		t.Fatal(err)
 	}
@@ -427,7 +440,8 @@ func TestKind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := campaign.Permit(o.c, o.rel.String(), o.bundle(), "", o.in("permit.cbor"), text, []string{"quarantined"},
+	if err := campaign.Permit(ctx, o.c, o.rel.String(), o.bundle(), nobody, o.in("permit.cbor"), text,
+		[]string{"quarantined"},
 		now); err != nil {
 		t.Fatal(err)
 	}
@@ -446,37 +460,40 @@ func TestKind(t *testing.T) {
 
 // TestCosignRefused: a root stays in its file, and what is no document of its kind is not signed.
 func TestCosignRefused(t *testing.T) {
+	ctx := t.Context()
 	o := newOffice(t)
 	if _, err := o.plan(planText + all); err != nil {
 		t.Fatal(err)
 	}
 	before := o.read("plan.cbor")
-	key := o.in("ann.pem")
-	refused(t, "a root into another file", campaign.Cosign(o.c, "root", o.in("root-1.cbor"), o.in("x"), key), "usage",
+	key := o.key("ann")
+	refused(t, "a root into another file", campaign.Cosign(ctx, o.c, "root", o.in("root-1.cbor"), o.in("x"), key),
+		"usage",
 		"a root is signed in its file")
 	for kind, word := range map[string]string{"pulse": "pulse-void", "permit": "permit-void", "letter": ""} {
-		refused(t, kind, campaign.Cosign(o.c, kind, o.in("plan.cbor"), o.in("x"), key), word, "")
+		refused(t, kind, campaign.Cosign(ctx, o.c, kind, o.in("plan.cbor"), o.in("x"), key), word, "")
 	}
 	o.write("garbage", "\xd8\x62nonsense")
-	refused(t, "garbage", campaign.Cosign(o.c, "plan", o.in("garbage"), o.in("x"), key), "plan-void",
+	refused(t, "garbage", campaign.Cosign(ctx, o.c, "plan", o.in("garbage"), o.in("x"), key), "plan-void",
 		"the plan is refused")
-	refused(t, "no file", campaign.Cosign(o.c, "plan", o.in("gone"), o.in("x"), key), "", "cannot read plan")
-	refused(t, "no key", campaign.Cosign(o.c, "plan", o.in("plan.cbor"), o.in("x"), o.in("gone.pem")), "", "gone.pem")
+	refused(t, "no file", campaign.Cosign(ctx, o.c, "plan", o.in("gone"), o.in("x"), key), "", "cannot read plan")
+	refused(t, "no key", campaign.Cosign(ctx, o.c, "plan", o.in("plan.cbor"), o.in("x"), o.key("gone")), "", "gone.pem")
 	o.write("module.toml", "public = \"ann.pub.pem\"\ncommand = [\"false\"]\n")
-	refused(t, "a module that does not sign", campaign.Cosign(o.c, "plan", o.in("plan.cbor"), o.in("x"),
-		o.in("module.toml")), "", "false")
+	refused(t, "a module that does not sign", campaign.Cosign(ctx, o.c, "plan", o.in("plan.cbor"), o.in("x"),
+		keys.Source{Path: o.in("module.toml")}), "", "false")
 	for range 2 {
-		if err := campaign.Cosign(o.c, "root", o.in("root-1.cbor"), o.in("root-1.cbor"),
-			o.in("owner.pem")); err != nil {
+		if err := campaign.Cosign(ctx, o.c, "root", o.in("root-1.cbor"), o.in("root-1.cbor"),
+			o.key("owner")); err != nil {
 			t.Errorf("a root in its file: %v", err)
 		}
 	}
 	o.write(root.BundleName, "nonsense")
-	refused(t, "a broken bundle", campaign.Cosign(o.c, "plan", o.in("plan.cbor"), o.in("y"), key), "root-refused", "")
+	refused(t, "a broken bundle", campaign.Cosign(ctx, o.c, "plan", o.in("plan.cbor"), o.in("y"), key), "root-refused",
+		"")
 	if _, err := os.Stat(o.in("x")); err == nil || !bytes.Equal(o.read("plan.cbor"), before) {
 		t.Error("something was written")
 	}
-	if err := campaign.Cosign(o.c, "root", o.in("root-1.cbor"), o.in("root-1.cbor"), o.in("owner.pem")); err == nil {
+	if err := campaign.Cosign(ctx, o.c, "root", o.in("root-1.cbor"), o.in("root-1.cbor"), o.key("owner")); err == nil {
 		t.Error("a root is signed although its bundle is broken")
 	}
 }

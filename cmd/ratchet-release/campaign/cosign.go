@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -36,28 +37,29 @@ func Kind(path string) (kind string, ok bool) {
 }
 
 // Cosign adds a signature to a document of ours.
-func Cosign(c cli.Console, kind, path, out, keyPath string) error {
+func Cosign(ctx context.Context, c cli.Console, kind, path, out string, key keys.Source) error {
 	if kind == "root" {
 		if out != path {
 			return cli.Usage("a root is signed in its file, by all who sign it")
 		}
-		return root.Sign(c, path, "", keyPath)
+		return root.Sign(ctx, c, path, "", key)
 	}
 	msg, err := files.Read(path, trust.MaxMessage, kind)
 	if err != nil {
 		return err
 	}
-	return finishDocument(c, kind, msg, out, keyPath, root.Beside("", path))
+	return finishDocument(ctx, c, kind, msg, out, key, root.Beside("", path))
 }
 
 // finishDocument signs a document where a key is given, writes it, and says who must still sign.
-func finishDocument(c cli.Console, kind string, msg []byte, out, keyPath, bundle string) error {
+func finishDocument(ctx context.Context, c cli.Console, kind string, msg []byte, out string, key keys.Source,
+	bundle string) error {
 	what, scope, err := describeDocument(c, kind, msg)
 	if err != nil {
 		return documentRefused(kind, err)
 	}
-	if keyPath != "" {
-		signer, err := keys.Private(keyPath)
+	if key.Path != "" {
+		signer, err := keys.Private(ctx, c, key)
 		if err != nil {
 			return err
 		}

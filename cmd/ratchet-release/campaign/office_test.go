@@ -24,6 +24,7 @@ import (
 // head and roles are the root of the office: two of three people plan.
 const (
 	head = `name = "acme"
+one-person = true
 expires = 2099-01-01T00:00:00Z
 algorithms = ["esp256"]
 `
@@ -78,11 +79,11 @@ func newOffice(t *testing.T) *office {
 		"[vendor]\ndomain = \"acme.example\"\nclasses = [\"gateway-v1\"]\n[broker]\n"+
 			"url = \"mqtts://broker.example\"\nchannel = \"stable\"\n")
 	for _, name := range team {
-		k, err := keys.NewPair(o.in(name), "esp256")
+		k, err := keys.NewPair(o.in(name), "esp256", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.names = append(o.names, [2]string{keys.Short(k.ID()), "key of " + name})
+		o.names = append(o.names, [2]string{keys.Short(k.Key().ID()), "key of " + name})
 	}
 	o.change(1)
 	vendor := manifest.VendorUUID("acme.example")
@@ -90,6 +91,12 @@ func newOffice(t *testing.T) *office {
 	o.release("r.suit", 5, "ship")
 	return o
 }
+
+// nobody signs.
+var nobody keys.Source
+
+// key is that of a person.
+func (o *office) key(who string) keys.Source { return keys.Source{Path: o.in(who + ".pem")} }
 
 func (o *office) in(name string) string { return filepath.Join(o.dir, name) }
 
@@ -124,7 +131,8 @@ func (o *office) change(n int, pairs ...string) {
 	o.write(root.FileName, text)
 	err := root.Next(o.c, o.dir, false, now)
 	if err == nil {
-		err = root.Sign(o.c, o.in(fmt.Sprintf("root-%d.cbor", n)), "", o.in("owner.pem"))
+		err = root.Sign(o.t.Context(), o.c, o.in(fmt.Sprintf("root-%d.cbor", n)), "",
+			keys.Source{Path: o.in("owner.pem")})
 	}
 	if err != nil || o.trusted().Version() != uint64(n) {
 		o.t.Fatalf("%v\n%s", err, o.said.String())
@@ -153,7 +161,7 @@ func (o *office) release(name string, sequence uint64, by string) {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	signer, err := keys.Private(o.in(by + ".pem"))
+	signer, err := keys.Private(o.t.Context(), o.c, keys.Source{Path: o.in(by + ".pem")})
 	if err == nil {
 		env, err = author.Sign(env, signer)
 	}
@@ -174,11 +182,13 @@ func (o *office) release(name string, sequence uint64, by string) {
 func (o *office) plan(text string, by ...string) (documents.PlanSpec, error) {
 	o.t.Helper()
 	path := o.write("plan.toml", text)
-	if err := campaign.Plan(o.c, path, o.dir, o.bundle(), "", o.in("plan.cbor"), now); err != nil {
+	if err := campaign.Plan(o.t.Context(), o.c, path, o.dir, o.bundle(), nobody, o.in("plan.cbor"),
+		now); err != nil {
 		return documents.PlanSpec{}, err
 	}
 	for _, who := range by {
-		if err := campaign.Cosign(o.c, "plan", o.in("plan.cbor"), o.in("plan.cbor"), o.in(who+".pem")); err != nil {
+		if err := campaign.Cosign(o.t.Context(), o.c, "plan", o.in("plan.cbor"), o.in("plan.cbor"),
+			o.key(who)); err != nil {
 			o.t.Fatal(err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,7 +81,7 @@ func newBench(t *testing.T, r author.Release) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := keys.Private(alice)
+	signer, err := keys.Private(t.Context(), cli.Console{Err: io.Discard}, keys.Source{Path: alice})
 	if err == nil {
 		env, err = author.Sign(env, signer)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -363,7 +364,8 @@ func TestRoot(t *testing.T) {
 // TestForeignEnvelopes: other makers' envelopes, and what a device's profile leaves out.
 func TestForeignEnvelopes(t *testing.T) {
 	b := newBench(t, full())
-	signer, err := keys.Private("../../../testdata/suit/keys/release-p256.pem")
+	signer, err := keys.Private(t.Context(), cli.Console{Err: io.Discard},
+		keys.Source{Path: "../../../testdata/suit/keys/release-p256.pem"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"context"
 	"errors"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -13,8 +14,8 @@ import (
 )
 
 // Sign signs an envelope, path, into out.
-func Sign(c cli.Console, path, out, keyPath string) error {
-	signer, err := keys.Private(keyPath)
+func Sign(ctx context.Context, c cli.Console, path, out string, key keys.Source) error {
+	signer, err := keys.Private(ctx, c, key)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ const (
 type rootFile struct {
 	Name        string                `toml:"name"`
 	Development bool                  `toml:"development"`
+	OnePerson   bool                  `toml:"one-person"` // meant so; for the desk alone, it is not in the root
 	Expires     time.Time             `toml:"expires"`
 	Algorithms  []string              `toml:"algorithms"`
 	Renew       []string              `toml:"renew"`

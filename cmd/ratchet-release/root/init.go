@@ -1,6 +1,7 @@
 package root
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/trust"
@@ -17,56 +19,83 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/internal/keys"
 )
 
+// InitOptions are what a first root says, and how its private keys are protected.
+type InitOptions struct {
+	Name        string
+	Development bool
+	Hybrid      bool // the root key is paired with one of ML-DSA-65
+	OnePerson   bool // meant so: no warning
+	Years       int
+	Lock        keys.Lock
+}
+
 // Init begins a root.
 //
 // Crash: at any point -> some of the files are missing; what exists is not overwritten, and nothing
 // depends on a bundle that was not written.
-func Init(c cli.Console, dir, name string, development, hybrid bool, years int) error {
+func Init(ctx context.Context, c cli.Console, dir string, o InitOptions) error {
 	for _, n := range []string{FileName, BundleName, "root-1.cbor"} {
 		if _, err := os.Lstat(filepath.Join(dir, n)); err == nil {
 			return fmt.Errorf("cannot begin a root in %s: %s exists already and is not overwritten", dir, n)
 		}
 	}
+	lock, err := o.Lock.Begin(ctx, c, "the new keys in "+filepath.Join(dir, "keys"))
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "keys"), 0o700); err != nil {
 		return fmt.Errorf("cannot begin a root in %s: %w", dir, err)
 	}
-	algs := map[trust.Role]string{trust.RoleRoot: "esp384", trust.RoleRelease: "esp256", trust.RoleCampaign: "esp256",
-		trust.RolePulse: "ed25519", trust.RoleRecovery: "esp256"}
-	for _, role := range trust.Roles() {
-		_, err := keys.NewPair(filepath.Join(dir, "keys", string(role)), algs[role])
-		if err != nil && !(role == trust.RoleRelease && errors.Is(err, fs.ErrExist)) {
-			return err
-		}
-	}
-	if hybrid {
-		if _, err := keys.NewPair(filepath.Join(dir, "keys", "root-ml-dsa"), "ml-dsa-65"); err != nil {
-			return err
-		}
-	}
-	now := time.Now()
-	if err := files.Create(filepath.Join(dir, FileName),
-		rootTOML(name, development, hybrid, now.AddDate(years, 0, 0)), 0o644); err != nil {
-		return fmt.Errorf("cannot begin a root in %s: %w", dir, err)
-	}
-	if err := Next(cli.Console{Out: discard{}, Err: c.Err}, dir, false, now); err != nil {
+	signers, err := makeKeys(dir, o, lock)
+	if err != nil {
 		return err
 	}
-	keys := []string{"root.pem"}
-	if hybrid {
-		keys = append(keys, "root-ml-dsa.pem")
+	now := time.Now()
+	if err := files.Create(filepath.Join(dir, FileName), rootTOML(o, now.AddDate(o.Years, 0, 0)), 0o644); err != nil {
+		return fmt.Errorf("cannot begin a root in %s: %w", dir, err)
 	}
-	for i, k := range keys {
+	if _, err := next(cli.Console{Out: discard{}, Err: c.Err}, dir, false, now); err != nil {
+		return err
+	}
+	var s trust.RootSpec
+	for i, signer := range signers {
 		out := c
-		if i < len(keys)-1 {
+		if i < len(signers)-1 {
 			out.Out = discard{}
 		}
-		if err := Sign(out, filepath.Join(dir, "root-1.cbor"), "", filepath.Join(dir, "keys", k)); err != nil {
+		if s, err = sign(out, filepath.Join(dir, "root-1.cbor"), "", signer); err != nil {
 			return err
 		}
 	}
 	c.Say("Keep the private keys in keys/ apart: the root key and the recovery key offline, the " +
 		"pulse key where it is used.")
+	warnAlone(c, dir, s)
 	return nil
+}
+
+// makeKeys makes a key for each role, and returns those that sign the root.
+func makeKeys(dir string, o InitOptions, lock func(path string) ([]byte, error)) (signers []*trust.Signer, err error) {
+	type pair struct{ name, alg string }
+	pairs := []pair{{"root", "esp384"}, {"release", "esp256"}, {"campaign", "esp256"}, {"pulse", "ed25519"},
+		{"recovery", "esp256"}}
+	if o.Hybrid {
+		pairs = append(pairs, pair{"root-ml-dsa", "ml-dsa-65"})
+	}
+	for _, p := range pairs {
+		name := filepath.Join(dir, "keys", p.name)
+		pass, err := lock(name + ".pem")
+		if err != nil {
+			return nil, err
+		}
+		s, err := keys.NewPair(name, p.alg, pass)
+		if err != nil && !(p.name == "release" && errors.Is(err, fs.ErrExist)) {
+			return nil, err
+		}
+		if strings.HasPrefix(p.name, "root") {
+			signers = append(signers, s)
+		}
+	}
+	return signers, nil
 }
 
 // discard is a console that says nothing.
@@ -75,9 +104,9 @@ type discard struct{}
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // rootTOML is a new root.toml.
-func rootTOML(name string, development, hybrid bool, expires time.Time) []byte {
+func rootTOML(o InitOptions, expires time.Time) []byte {
 	lattice, algs := "", `["esp256", "ed25519", "esp384"]`
-	if hybrid {
+	if o.Hybrid {
 		lattice, algs = "\nml-dsa = \"keys/root-ml-dsa.pub.pem\"", `["esp256", "ed25519", "esp384", "ml-dsa-65"]`
 	}
 	return fmt.Appendf(nil,
@@ -87,6 +116,7 @@ func rootTOML(name string, development, hybrid bool, expires time.Time) []byte {
 
 name = %s            # of the chain; never changes
 development = %t
+one-person = %t                  # true: that one person can replace this root is meant; no warning then
 expires = %s
 algorithms = %s
 renew = []                          # roles that begin a new generation although their signers stay
@@ -138,7 +168,7 @@ signers = ["recovery"]
 # [component.rootfs]                # the sequences that manifests may have
 # min = 1
 # max = 100000
-`, conf.Quote(name), development, expires.UTC().Format("2006-01-02T00:00:00Z"), algs, lattice)
+`, conf.Quote(o.Name), o.Development, o.OnePerson, expires.UTC().Format("2006-01-02T00:00:00Z"), algs, lattice)
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -8,6 +8,7 @@ package root
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -84,17 +85,25 @@ func ReadTrusted(path string) (trust.Root, error) {
 
 // Next makes the next root from root.toml of dir; replace drops one that says something else, with its signatures.
 func Next(c cli.Console, dir string, replace bool, now time.Time) error {
+	s, err := next(c, dir, replace, now)
+	if err == nil {
+		warnAlone(c, dir, s)
+	}
+	return err
+}
+
+func next(c cli.Console, dir string, replace bool, now time.Time) (trust.RootSpec, error) {
 	ch, err := ReadChain(filepath.Join(dir, BundleName))
 	if err != nil {
-		return err
+		return trust.RootSpec{}, err
 	}
 	s, err := readRootFile(filepath.Join(dir, FileName), ch.Last, now)
 	if err != nil {
-		return err
+		return s, err
 	}
 	msg, err := trust.BuildRoot(s)
 	if err != nil {
-		return fault(filepath.Join(dir, FileName), err)
+		return s, fault(filepath.Join(dir, FileName), err)
 	}
 	path := filepath.Join(dir, fmt.Sprintf("root-%d.cbor", s.Version))
 	if old, err := os.ReadFile(path); err == nil && !replace {
@@ -102,19 +111,19 @@ func Next(c cli.Console, dir string, replace bool, now time.Time) error {
 			s.Issued = have.Spec.Issued // a rotation that was begun is gone on with
 			if same, err := trust.BuildRoot(s); err == nil && samePayload(old, same) {
 				c.Say("%s already says this.", path)
-				return Show(c, path, ch.path)
+				return show(c, path, ch.path)
 			}
 		}
-		return fmt.Errorf("cannot write %s: there is one that says something else; --replace "+
+		return s, fmt.Errorf("cannot write %s: there is one that says something else; --replace "+
 			"drops it with its signatures", path)
 	}
 	if err := files.Write(path, msg, 0o644); err != nil {
-		return err
+		return s, err
 	}
 	for _, line := range changes(ch.Last, s) {
 		c.Say("%s", line)
 	}
-	return Show(c, path, ch.path)
+	return show(c, path, ch.path)
 }
 
 func samePayload(a, b []byte) bool {
@@ -149,56 +158,64 @@ func changes(old trust.Root, s trust.RootSpec) (lines []string) {
 //
 // Crash: before the root's file is replaced -> no signature; between the two files -> signed, sign
 // again adds it to the bundle; after -> both.
-func Sign(c cli.Console, path, bundle, keyPath string) error {
-	signer, err := keys.Private(keyPath)
+func Sign(ctx context.Context, c cli.Console, path, bundle string, key keys.Source) error {
+	signer, err := keys.Private(ctx, c, key)
 	if err != nil {
 		return err
 	}
+	s, err := sign(c, path, bundle, signer)
+	if err == nil {
+		warnAlone(c, filepath.Dir(path), s)
+	}
+	return err
+}
+
+func sign(c cli.Console, path, bundle string, signer *trust.Signer) (s trust.RootSpec, err error) {
 	msg, err := files.Read(path, trust.MaxMessage, "root")
 	if err != nil {
-		return err
+		return s, err
 	}
 	ch, err := ReadChain(Beside(bundle, path))
 	if err != nil {
-		return err
+		return s, err
 	}
 	if msg, err = trust.SignRoot(msg, signer); errors.Is(err, keys.ErrSigner) {
-		return err
+		return s, err
 	} else if err != nil {
-		return refused(path, err)
+		return s, refused(path, err)
 	}
 	if err := files.Write(path, msg, 0o644); err != nil {
-		return err
+		return s, err
 	}
 	c.Say("%s: signed by %s (%s).", path, keys.Short(signer.Key().ID()), keys.Algorithm(signer.Key().Alg()))
 	v, err := trust.ReviewRoot(msg, ch.Last)
 	if err != nil {
-		return refused(path, err)
+		return s, refused(path, err)
 	}
 	if v.Spec.Version == ch.Last.Version() && len(ch.roots) > 0 && samePayload(msg, ch.roots[len(ch.roots)-1]) {
 		c.Say("It is in %s already.", ch.path)
-		return nil
+		return v.Spec, nil
 	}
 	describeRoot(c, v)
 	switch {
 	case errors.Is(v.Err, trust.ErrNoSigner):
-		return nil // others sign it, too
+		return v.Spec, nil // others sign it, too
 	case v.Err != nil:
-		return refused(path, v.Err)
+		return s, refused(path, v.Err)
 	}
 	b, err := trust.BuildBundle(append(slices.Clone(ch.roots), msg)...)
 	if err != nil {
-		return refused(path, err)
+		return s, refused(path, err)
 	}
 	if err := files.Write(ch.path, b, 0o644); err != nil {
-		return err
+		return s, err
 	}
 	then := "Publish it."
 	if v.Spec.Version == 1 {
 		then = "Build devices with it: copy it into the image, where trust.root names it."
 	}
 	c.Say("%s ends at version %d now. %s", ch.path, v.Spec.Version, then)
-	return nil
+	return v.Spec, nil
 }
 
 // Beside is the bundle to use with a root file.
@@ -211,65 +228,73 @@ func Beside(bundle, path string) string {
 
 // Show says what the root or bundle path says, and who has signed it; bundle is "" for the one beside it.
 func Show(c cli.Console, path, bundle string) error {
+	s, err := show(c, path, bundle)
+	if err == nil {
+		warnAlone(c, filepath.Dir(path), s)
+	}
+	return err
+}
+
+func show(c cli.Console, path, bundle string) (s trust.RootSpec, err error) {
 	b, err := files.Read(path, trust.MaxBundle, "root")
 	if err != nil {
-		return err
+		return s, err
 	}
 	if bytes.HasPrefix(b, []byte("-----BEGIN ")) {
-		return inPEM(path)
+		return s, inPEM(path)
 	}
 	if roots, err := trust.SplitBundle(b); err == nil {
 		return showBundle(c, path, b, roots)
 	}
 	ch, err := ReadChain(Beside(bundle, path))
 	if err != nil {
-		return err
+		return s, err
 	}
 	v, err := trust.ReviewRoot(b, trust.Root{})
 	if err != nil {
-		return refused(path, err)
+		return s, refused(path, err)
 	}
 	var old trust.Root
 	if n := v.Spec.Version; n > 1 && n-1 <= uint64(len(ch.roots)) {
 		before, err := trust.BuildBundle(ch.roots[:n-1]...)
 		if err != nil {
-			return refused(ch.path, err)
+			return s, refused(ch.path, err)
 		}
 		if old, err = trust.Anchor(before); err != nil {
-			return refused(ch.path, err)
+			return s, refused(ch.path, err)
 		}
 	}
 	if v, err = trust.ReviewRoot(b, old); err != nil {
-		return refused(path, err)
+		return s, refused(path, err)
 	}
 	describeRoot(c, v)
 	if v.Spec.Version > 1 && old.IsZero() {
 		c.Say("  The version before it is not in %s, so the signatures of its signers cannot be checked.", ch.path)
 	}
 	if v.Err != nil && !errors.Is(v.Err, trust.ErrNoSigner) {
-		return refused(path, v.Err)
+		return s, refused(path, v.Err)
 	}
-	return nil
+	return v.Spec, nil
 }
 
-func showBundle(c cli.Console, path string, b []byte, roots [][]byte) error {
+func showBundle(c cli.Console, path string, b []byte, roots [][]byte) (s trust.RootSpec, err error) {
 	var old trust.Root
 	for i := range roots {
 		v, err := trust.ReviewRoot(roots[i], old)
 		if err != nil {
-			return refused(path, err)
+			return s, refused(path, err)
 		}
 		describeRoot(c, v)
 		part, err := trust.BuildBundle(roots[:i+1]...)
 		if err != nil {
-			return refused(path, err)
+			return s, refused(path, err)
 		}
 		if old, err = trust.Anchor(part); err != nil {
-			return refused(path, err)
+			return s, refused(path, err)
 		}
 	}
 	c.Say("%s: %s, %d bytes, good to version %d.", path, screen.Plural(len(roots), "version"), len(b), old.Version())
-	return nil
+	return old.Spec(), nil
 }
 
 // describeRoot says in some lines what a root is, and who has signed it.

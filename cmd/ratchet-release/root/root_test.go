@@ -19,6 +19,7 @@ import (
 )
 
 const team = `name = "acme"
+one-person = true
 expires = 2099-01-01T00:00:00Z
 algorithms = ["esp256"]
 [signer.alice]
@@ -43,7 +44,7 @@ func desk(t *testing.T) (in func(name string) string, c cli.Console, said *bytes
 	dir := t.TempDir()
 	in = func(name string) string { return filepath.Join(dir, name) }
 	for _, name := range []string{"alice", "bob", "ship"} {
-		if _, err := keys.NewPair(in(name), "esp256"); err != nil {
+		if _, err := keys.NewPair(in(name), "esp256", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,7 +62,7 @@ func TestTwoSign(t *testing.T) {
 	if err := root.Next(c, in(""), false, now); err != nil {
 		t.Fatal(err)
 	}
-	if err := root.Sign(c, in("root-1.cbor"), "", in("alice.pem")); err != nil {
+	if err := root.Sign(t.Context(), c, in("root-1.cbor"), "", keys.Source{Path: in("alice.pem")}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := root.ReadTrusted(in(root.BundleName)); err == nil || !strings.Contains(err.Error(), "there is none") {
@@ -73,7 +74,7 @@ func TestTwoSign(t *testing.T) {
 	if err := root.Next(c, in(""), false, now.Add(time.Hour)); err != nil {
 		t.Errorf("the same root again: %v", err)
 	}
-	if err := root.Sign(c, in("root-1.cbor"), "", in("bob.pem")); err != nil {
+	if err := root.Sign(t.Context(), c, in("root-1.cbor"), "", keys.Source{Path: in("bob.pem")}); err != nil {
 		t.Fatal(err)
 	}
 	r, err := root.ReadTrusted(in(root.BundleName))
@@ -89,7 +90,7 @@ func TestNextKeepsSignatures(t *testing.T) {
 	if err := root.Next(c, in(""), false, now); err != nil {
 		t.Fatal(err)
 	}
-	if err := root.Sign(c, in("root-1.cbor"), "", in("alice.pem")); err != nil {
+	if err := root.Sign(t.Context(), c, in("root-1.cbor"), "", keys.Source{Path: in("alice.pem")}); err != nil {
 		t.Fatal(err)
 	}
 	signed, err := os.ReadFile(in("root-1.cbor"))
@@ -118,11 +119,12 @@ func TestStranger(t *testing.T) {
 	if err := root.Next(c, in(""), false, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := keys.NewPair(in("eve"), "esp256"); err != nil {
+	if _, err := keys.NewPair(in("eve"), "esp256", nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"eve.pem", "alice.pem"} {
-		_ = root.Sign(c, in("root-1.cbor"), "", in(key)) // what it says of eve's is another test's
+		_ = root.Sign(t.Context(), c, in("root-1.cbor"), "",
+			keys.Source{Path: in(key)}) // what it says of eve's is another test's
 	}
 	if _, err := root.ReadTrusted(in(root.BundleName)); err == nil {
 		t.Error("a stranger's signature made the root complete")
@@ -135,7 +137,7 @@ func TestSignedAndRefused(t *testing.T) {
 	in, c, _ := desk(t)
 	sign := func(name string) (err error) {
 		for _, key := range []string{"alice.pem", "bob.pem"} {
-			err = errors.Join(err, root.Sign(c, in(name), "", in(key)))
+			err = errors.Join(err, root.Sign(t.Context(), c, in(name), "", keys.Source{Path: in(key)}))
 		}
 		return err
 	}
@@ -185,11 +187,11 @@ func TestTranscript(t *testing.T) {
 	}
 	for name, alg := range map[string]string{"carol": "ed25519", "carol-ml-dsa": "ml-dsa-65", "plan": "esp256",
 		"guard": "esp256"} {
-		k, err := keys.NewPair(in(name), alg)
+		k, err := keys.NewPair(in(name), alg, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		names = append(names, [2]string{keys.Short(k.ID()), "key of " + name})
+		names = append(names, [2]string{keys.Short(k.Key().ID()), "key of " + name})
 	}
 	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	var story strings.Builder
@@ -209,7 +211,9 @@ func TestTranscript(t *testing.T) {
 		}
 	}
 	next := func(what string, replace bool) { step(what, root.Next(c, in(""), replace, now)) }
-	sign := func(what, name, who string) { step(what, root.Sign(c, in(name), "", in(who+".pem"))) }
+	sign := func(what, name, who string) {
+		step(what, root.Sign(t.Context(), c, in(name), "", keys.Source{Path: in(who + ".pem")}))
+	}
 	first := strings.Replace(team, `algorithms = ["esp256"]`, `algorithms = ["ml-dsa-65", "esp256", "ed25519"]
 development = true`, 1) + `[signer.plan]
 key = "plan.pub.pem"
@@ -270,7 +274,7 @@ signers = ["guard"]
 	next("a range that is empty", false)
 	file(strings.Replace(second, `renew = ["campaign"]`, `renew = ["release"]`, 1))
 	next("the third root: the release role begins anew", false)
-	step("beginning where there is one", root.Init(c, in(""), "acme", false, false, 1))
+	step("beginning where there is one", root.Init(t.Context(), c, in(""), root.InitOptions{Name: "acme", Years: 1}))
 	sign("a key that is not there", "root-3.cbor", "nobody")
 	sign("a root that is not there", "root-9.cbor", "alice")
 	sign("what is no root", root.FileName, "alice")
@@ -299,11 +303,13 @@ func TestInit(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(dir, "keys"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		ship, err := keys.NewPair(filepath.Join(dir, "keys", "release"), "esp256") // of a desk that has released before
+		ship, err := keys.NewPair(filepath.Join(dir, "keys", "release"), "esp256",
+			nil) // of a desk that has released before
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := root.Init(c, dir, "acme", !hybrid, hybrid, 2); err != nil {
+		if err := root.Init(t.Context(), c, dir,
+			root.InitOptions{Name: "acme", Development: !hybrid, Hybrid: hybrid, Years: 2}); err != nil {
 			t.Fatal(err)
 		}
 		r, err := root.ReadTrusted(filepath.Join(dir, root.BundleName))
@@ -312,7 +318,7 @@ func TestInit(t *testing.T) {
 		}
 		owner := r.Role(trust.RoleRoot)[0].Members[0]
 		if r.Version() != 1 || r.Name() != "acme" || r.Development() == hybrid || (len(owner.Keys) == 2) != hybrid ||
-			r.Role(trust.RoleRelease)[0].Members[0].ID() != ship.ID() {
+			r.Role(trust.RoleRelease)[0].Members[0].ID() != ship.Key().ID() {
 			t.Errorf("hybrid %v: %+v", hybrid, r.Spec())
 		}
 		if y := r.Spec().Expires; y.Before(time.Now().AddDate(2, 0, -2)) || y.After(time.Now().AddDate(2, 0, 1)) {
@@ -328,7 +334,8 @@ func TestInit(t *testing.T) {
 			t.Errorf("it tells of the root %d times", n)
 		}
 		before, _ := os.ReadFile(filepath.Join(dir, root.BundleName))
-		if err := root.Init(c, dir, "acme", false, false, 1); err == nil || !strings.Contains(err.Error(),
+		if err := root.Init(t.Context(), c, dir, root.InitOptions{Name: "acme",
+			Years: 1}); err == nil || !strings.Contains(err.Error(),
 			"root.toml exists already and is not overwritten") {
 			t.Errorf("again: %v", err)
 		}

@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +21,8 @@ type InitOptions struct {
 	Alg, Vendor, Broker, Channel, BaseURL string
 	Classes                               []string
 	AllowPlain                            bool
+	OnePerson                             bool // meant so: no warning
+	Lock                                  keys.Lock
 }
 
 // Files that init makes besides ratchet-release.toml.
@@ -35,7 +38,8 @@ const (
 //
 // Crash: at any point -> some of the files are missing; init refuses to run again over those that
 // exist and names them, nothing depends on a directory that init has not finished.
-func Init(c cli.Console, dir string, o InitOptions, check func(name string, b []byte, d Folder) error) error {
+func Init(ctx context.Context, c cli.Console, dir string, o InitOptions, check func(name string, b []byte,
+	d Folder) error) error {
 	algs := map[string]int64{"esp256": trust.ESP256, "ed25519": trust.Ed25519, "esp384": trust.ESP384}
 	alg, ok := algs[strings.ToLower(o.Alg)]
 	if !ok {
@@ -43,17 +47,23 @@ func Init(c cli.Console, dir string, o InitOptions, check func(name string, b []
 	}
 	config := deskTOML(o)
 	d := Folder{dir: dir}
-	doc, err := conf.Decode(FileName, config, &d.File)
-	if err != nil {
+	if doc, err := conf.Decode(FileName, config, &d.File); err != nil {
 		return fmt.Errorf("internal error: %w", err)
-	}
-	if err := d.check(doc); err != nil {
+	} else if err := d.check(doc); err != nil {
 		return cli.Usage("%v", err)
 	}
 	if err := check(exampleName, []byte(Example), d); err != nil {
 		return cli.Usage("%v", err)
 	}
 	if err := vacant(dir); err != nil {
+		return err
+	}
+	lock, err := o.Lock.Begin(ctx, c, filepath.Join(dir, privateName))
+	if err != nil {
+		return err
+	}
+	pass, err := lock(privateName)
+	if err != nil {
 		return err
 	}
 	for _, sub := range []struct {
@@ -64,15 +74,7 @@ func Init(c cli.Console, dir string, o InitOptions, check func(name string, b []
 			return fmt.Errorf("cannot init %s: %w", dir, err)
 		}
 	}
-	signer, err := trust.Generate(alg)
-	if err != nil {
-		return err
-	}
-	private, err := signer.MarshalPEM()
-	if err != nil {
-		return err
-	}
-	public, err := signer.Key().MarshalPEM()
+	signer, private, public, err := newKey(alg, pass)
 	if err != nil {
 		return err
 	}
@@ -92,8 +94,20 @@ func Init(c cli.Console, dir string, o InitOptions, check func(name string, b []
 			return fmt.Errorf("cannot init %s: %w", dir, err)
 		}
 	}
-	welcome(c, dir, o, signer.Key())
+	welcome(c, dir, o, signer.Key(), pass != nil)
 	return nil
+}
+
+// newKey makes a key and its files, the private one encrypted unless pass is nil.
+func newKey(alg int64, pass []byte) (s *trust.Signer, private, public []byte, err error) {
+	if s, err = trust.Generate(alg); err != nil {
+		return nil, nil, nil, err
+	}
+	if private, err = keys.EncodePrivate(s, pass); err != nil {
+		return nil, nil, nil, err
+	}
+	public, err = s.Key().MarshalPEM()
+	return s, private, public, err
 }
 
 // vacant tells whether dir has none of the files that are not overwritten.
@@ -112,10 +126,15 @@ func vacant(dir string) error {
 }
 
 // welcome says what is in a new release directory, and what comes next.
-func welcome(c cli.Console, dir string, o InitOptions, key trust.Key) {
+func welcome(c cli.Console, dir string, o InitOptions, key trust.Key, encrypted bool) {
+	how := "NOT encrypted"
+	if encrypted {
+		how = "encrypted"
+	}
 	c.Say("Release directory %s is ready.", dir)
 	c.Say("")
-	c.Say("  %-22s the release key (%s). Private: guard it and back it up.", privateName, keys.Algorithm(key.Alg()))
+	c.Say("  %-22s the release key (%s), %s. Private: guard it and back it up.", privateName,
+		keys.Algorithm(key.Alg()), how)
 	c.Say("  %-22s its public half, id %s", publicName, key.ID())
 	c.Say("  %-22s configuration of this desk", FileName)
 	c.Say("  %-22s a release file to start from", exampleName)
@@ -130,7 +149,19 @@ func welcome(c cli.Console, dir string, o InitOptions, key trust.Key) {
 	c.Say("       [trust]   keys = [\"/etc/ratchet/release.pub.pem\"]")
 	c.Say("  3. Enroll each device's evidence key: ratchet-release enroll ID DEVICE.pem")
 	c.Say("  4. Release: build %s, sign, publish, watch.", exampleName)
+	if !o.OnePerson {
+		c.Warn("%s", aloneText)
+	}
 }
+
+// aloneText warns of what a folder with one key means.
+const aloneText = `warning: one key of one person decides what every device runs.
+  Whoever takes it, with one stolen laptop or one backup, takes the fleet, and devices leave that key only with an
+  image that it has signed. For a fleet let two of three people sign a trust root, before the first device is built:
+    each of them, on a machine of their own:  ratchet-release keys new NAME
+    in root.toml:  a [signer.NAME] for each; for the role root  threshold = 2, signers = [...]
+    ratchet-release root rotate; then two of them:  ratchet-release root sign --key NAME.pem root-1.cbor
+  docs/integration/operator.md has the steps. If one person is meant, say so: init --one-person.`
 
 // deskTOML is a new ratchet-release.toml.
 func deskTOML(o InitOptions) []byte {

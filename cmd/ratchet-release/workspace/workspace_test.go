@@ -25,7 +25,7 @@ func made(t *testing.T) workspace.Folder {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "desk")
 	var out bytes.Buffer
-	if err := workspace.Init(cli.Console{Out: &out, Err: &out}, dir, options(), good); err != nil {
+	if err := workspace.Init(t.Context(), cli.Console{Out: &out, Err: &out}, dir, options(), good); err != nil {
 		t.Fatal(err)
 	}
 	f, err := workspace.Load(dir)
@@ -48,7 +48,8 @@ func TestInit(t *testing.T) {
 		t.Errorf("the private key: %v", err)
 	}
 	var out bytes.Buffer
-	if err := workspace.Init(cli.Console{Out: &out, Err: &out}, f.Path("."), options(), good); err == nil ||
+	if err := workspace.Init(t.Context(), cli.Console{Out: &out, Err: &out}, f.Path("."), options(),
+		good); err == nil ||
 		!strings.Contains(err.Error(), "not overwritten") {
 		t.Errorf("a second time: %v", err)
 	}
@@ -58,7 +59,7 @@ func TestInit(t *testing.T) {
 func TestInitWritesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "desk")
 	var out bytes.Buffer
-	err := workspace.Init(cli.Console{Out: &out, Err: &out}, dir, options(),
+	err := workspace.Init(t.Context(), cli.Console{Out: &out, Err: &out}, dir, options(),
 		func(string, []byte, workspace.Folder) error { return errors.New("no") })
 	if _, st := os.Stat(dir); err == nil || !errors.Is(st, os.ErrNotExist) {
 		t.Errorf("%v, %v", err, st)
@@ -99,7 +100,7 @@ func TestEnroll(t *testing.T) {
 	var paths []string
 	for _, name := range []string{"one", "two"} {
 		path := filepath.Join(t.TempDir(), name)
-		if _, err := keys.NewPair(path, "esp256"); err != nil {
+		if _, err := keys.NewPair(path, "esp256", nil); err != nil {
 			t.Fatal(err)
 		}
 		paths = append(paths, path+".pub.pem")
