@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	boxtest.Main(m)
 }
 
 // box is a device made of files, and the daemon that runs on it.

@@ -24,11 +24,21 @@ var ErrLimit = errors.New("so it is something else")
 // none. More than limit bytes are ErrLimit; a file that is not there is io/fs.ErrNotExist; a pipe from which not
 // everything has come within a second is os.ErrDeadlineExceeded.
 func Read(path string, limit int) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // or opening a pipe waits for its writer
+	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	return From(f, path, limit)
+}
+
+// Open opens the file at path for From, which another process may call. It waits for nothing.
+func Open(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // or opening a pipe waits for its writer
+}
+
+// From reads what Open opened, with the limits of Read; errors call it path.
+func From(f *os.File, path string, limit int) ([]byte, error) {
 	if st, err := f.Stat(); err == nil && st.Mode()&fs.ModeNamedPipe != 0 {
 		if err := f.SetReadDeadline(time.Now().Add(patience)); err != nil {
 			return nil, fmt.Errorf("%s is a pipe, not a file: %w", path, err)

@@ -134,6 +134,25 @@ func (f *Fetcher) Source(urls []string, size int64) transport.Source {
 	return &source{f: f, urls: slices.Clone(urls), size: size}
 }
 
+// Admit refuses a payload that nothing leads to, by its size or by all of its addresses, whatever is answered there
+// (transport.ErrForbidden). Nothing is dialled.
+func (f *Fetcher) Admit(urls []string, size int64) error {
+	if size > f.options.MaxBytes {
+		return fmt.Errorf("%w: %d bytes, at most %d are allowed", transport.ErrForbidden, size, f.options.MaxBytes)
+	}
+	first := fmt.Errorf("%w: no address is given", transport.ErrForbidden)
+	for i, s := range urls {
+		_, err := f.parse(s)
+		if err == nil {
+			return nil
+		}
+		if i == 0 {
+			first = err
+		}
+	}
+	return first
+}
+
 type source struct {
 	f    *Fetcher
 	urls []string
@@ -155,9 +174,8 @@ func (s *source) Open(ctx context.Context, off int64, validator string) (io.Read
 	if off < 0 || s.size < 0 || (s.size > 0 && off > s.size) {
 		return nil, "", fmt.Errorf("cannot open payload at byte %d of %d", off, s.size)
 	}
-	if s.size > s.f.options.MaxBytes {
-		return nil, "", fmt.Errorf("cannot open payload: %w: %d bytes, at most %d are allowed",
-			transport.ErrForbidden, s.size, s.f.options.MaxBytes)
+	if err := s.f.Admit(s.urls, s.size); err != nil {
+		return nil, "", fmt.Errorf("cannot open payload: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, "", fmt.Errorf("cannot open payload: %w", err)

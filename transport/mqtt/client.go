@@ -45,6 +45,7 @@ type Client struct {
 	left      map[string]bool  // topics not subscribed to, where a retained message is far too large
 	box       *mailbox
 	connects  chan struct{}
+	changes   chan struct{}
 	root      atomic.Uint64 // version of the root that is asked for by itself, 0: none
 	asks      chan struct{} // it is another one
 
@@ -71,6 +72,7 @@ func New(o Options) (*Client, error) {
 		backoff:   cmp.Or(o.Backoff, transport.Backoff{Min: DefaultBackoffMin, Max: DefaultBackoffMax}),
 		log:       cmp.Or(o.Logger, slog.New(slog.DiscardHandler)),
 		connects:  make(chan struct{}, 1),
+		changes:   make(chan struct{}, 1),
 		asks:      make(chan struct{}, 1),
 		since:     time.Now(),
 	}
@@ -143,6 +145,16 @@ func (c *Client) Trouble() error {
 // without polling. It holds one value at most.
 func (c *Client) Connects() <-chan struct{} { return c.connects }
 
+// Changes delivers a value when Online or Trouble may say something else. It holds one value at most.
+func (c *Client) Changes() <-chan struct{} { return c.changes }
+
+func (c *Client) change() {
+	select {
+	case c.changes <- struct{}{}:
+	default:
+	}
+}
+
 // Run holds a connection to the broker until ctx ends, and returns ctx's error; a lost or refused
 // connection is tried again with back-off, for ever. It may be called once.
 func (c *Client) Run(ctx context.Context) error {
@@ -171,6 +183,7 @@ func (c *Client) Run(ctx context.Context) error {
 		c.mu.Lock()
 		c.trouble = err
 		c.mu.Unlock()
+		c.change()
 		if up > 0 {
 			said = ""
 		}
@@ -272,8 +285,9 @@ func (c *Client) subscribe(ctx context.Context, s *session, topics []string) (re
 
 func (c *Client) set(s *session) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.now, c.since, c.trouble = s, time.Now(), nil
+	c.mu.Unlock()
+	c.change()
 }
 
 // Send implements transport.Outbox for Status and Evidence: nil once the broker has acknowledged

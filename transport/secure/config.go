@@ -25,6 +25,10 @@ type Files struct {
 	CA          string // the authorities that the server's certificate may come from
 	Certificate string // of the client, its chain behind it
 	Key         string // of the certificate
+
+	// Read reads one of them, of at most limit bytes; nil: as textfile.Read does. The system's authorities are read
+	// without it.
+	Read func(path string, limit int) ([]byte, error)
 }
 
 // Config reads the files. TLS 1.2 is the least that is spoken; who needs more says so with Client.
@@ -53,7 +57,7 @@ func (f Files) Authorities() (*x509.CertPool, error) {
 	if f.CA == "" {
 		return systemAuthorities(), nil
 	}
-	b, err := readPEM(f.CA)
+	b, err := f.readPEM(f.CA)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use CA file: %w", err)
 	}
@@ -72,11 +76,11 @@ func (f Files) Pair() (*tls.Certificate, error) {
 	case f.Certificate == "" || f.Key == "":
 		return nil, errors.New("set both the client certificate and its key, or neither; one is missing")
 	}
-	cert, err := readPEM(f.Certificate)
+	cert, err := f.readPEM(f.Certificate)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use client certificate: %w", err)
 	}
-	key, err := readPEM(f.Key)
+	key, err := f.readPEM(f.Key)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use client certificate: %w", err)
 	}
@@ -87,8 +91,12 @@ func (f Files) Pair() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-func readPEM(path string) ([]byte, error) {
-	b, err := textfile.Read(path, maxPEM)
+func (f Files) readPEM(path string) ([]byte, error) {
+	read := f.Read
+	if read == nil {
+		read = textfile.Read
+	}
+	b, err := read(path, maxPEM)
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func systemAuthorities() *x509.CertPool {
 	if system.pool == nil || stamp.String() != system.stamp {
 		pool, some := x509.NewCertPool(), false
 		for _, path := range paths {
-			if b, err := readPEM(path); err == nil {
+			if b, err := (Files{}).readPEM(path); err == nil {
 				some = pool.AppendCertsFromPEM(b) || some
 			}
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
-	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/network"
 )
 
 // memory limits of the runtime: a soft one, so that an install stays within 16 MiB of RSS.
@@ -86,7 +86,7 @@ type device struct {
 	stepped  chan struct{}           // the clock was set
 	problems func() []reason.Problem // of what is read again while it runs
 	moved    func() bool             // another directory is in the place of the state directory; nil: there is none
-	mqtt     *mqtt.Client            // nil without a connection to the fleet
+	net      *network.Process        // holds all connections; nil: it cannot be had
 	journal  journal.Store           // nil if none can be had
 	unmade   []unmade                // what could not be written when it started
 	lacks    []reason.Problem        // what was missing, or could not be used, when it started
@@ -149,7 +149,7 @@ func (d *device) wire(c config.Config, why []string, w io.Writer) (safe bool, er
 	d.config = c
 	d.log = newLogger(c.Log, w)
 	var o agent.Options
-	if o, d.mqtt, err = wire.Options(&d.config, why, d.log); err == nil {
+	if o, d.net, err = wire.Options(&d.config, why, d.log); err == nil {
 		if d.journal = o.Journal; d.journal == nil {
 			d.unmade = append(d.unmade, unmade{func() error { return wire.TryJournal(&d.config, d.log) }, true})
 		}

@@ -45,7 +45,7 @@ func TestWhatComesLate(t *testing.T) {
 			b.write("fw_env.config", b.Path("env0")+" 0 8192\n"+b.Path("env1")+" 0 8192\n")
 			config := strings.Replace(b.Config(), strings.ReplaceAll(copies, "DIR", b.Dir),
 				`fw-env-config = "`+b.Path("fw_env.config")+`"`, 1) + "[http]\nca = \"" + b.Path("ca.pem") + "\"\n" +
-				"[evidence]\nkey = \"" + b.Path("keys/device.key") + "\"\n"
+				"[mqtt]\nurl = \"mqtts://127.0.0.1:9\"\n[evidence]\nkey = \"" + b.Path("keys/device.key") + "\"\n"
 			config = strings.Replace(config, "[trust]\n",
 				"[trust]\ndecryption-keys = [\""+b.Path("image.key")+"\"]\n", 1)
 			b.write("ca.pem", certificate)

@@ -37,9 +37,9 @@ func (d *device) serve(ctx context.Context) error {
 		}()
 	}
 	var connected <-chan struct{}
-	if d.mqtt != nil {
-		connected = d.mqtt.Connects()
-		goes("connection to the fleet", d.mqtt.Run)
+	if d.net != nil {
+		connected = d.net.Connects()
+		goes("network process", d.net.Run)
 	}
 	goes("report", func(ctx context.Context) error { d.agent.Reporter().Run(ctx, connected); return nil })
 	listening := make(chan struct{})

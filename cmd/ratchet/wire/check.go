@@ -10,6 +10,8 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/control"
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
+	"github.com/ratchet-ota/ratchet/hal/textfile"
 )
 
 // Check looks for what is wrong with the files that the configuration names, without touching a slot.
@@ -26,20 +28,12 @@ func Check(c *config.Config) error {
 	if _, err := decryption(c); err != nil {
 		return err
 	}
-	m := &material{c: c}
-	p, err := way(c, m)
-	if err != nil {
-		return err
+	var errs []error
+	made := connect.New(settings(c), textfile.Read, slog.New(slog.DiscardHandler))
+	for _, err := range append(made.Bad, made.Problems()...) {
+		errs = append(errs, keyed(c, err))
 	}
-	if _, err := fetcher(c, m, p); err != nil {
-		return err
-	}
-	if c.MQTT != nil {
-		if _, err := mqttClient(c, m, p, slog.New(slog.DiscardHandler)); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(m.problems()...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	if _, err := healthPlan(c, func() (bool, time.Time) { return false, time.Time{} }); err != nil {

@@ -16,20 +16,21 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/hal/textfile"
-	"github.com/ratchet-ota/ratchet/transport/mqtt"
+	"github.com/ratchet-ota/ratchet/transport/network"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // Options wires the parts of the device that the configuration describes. What the device boots by must be
 // there, or err says what is missing. What it reports by may be missing: that is logged, or added to what the
-// agent gives as the causes of boot-safe mode, which begin with safe. fleet is the connection to the broker,
+// agent gives as the causes of boot-safe mode, which begin with safe. net is the process that holds all connections,
 // which the caller runs; nil without one.
 //
 // err is journal.ErrLocked while another daemon has the state directory. The journal in the options, nil if
 // none can be had, is the caller's to close.
-func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options, fleet *mqtt.Client, err error) {
+func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options, net *network.Process, err error) {
 	fsys := linux.FS{}
 	o = agent.Options{Device: c.Device.ID, Version: agent.Version, Running: c.Device.Version,
 		RootComponent: c.Running.RootComponent, NeedMarker: !c.Running.NoMarker, Blocks: linux.Blocks{},
@@ -67,19 +68,7 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 	o.Counter = Counter(c)
 	o.Sequence = c.Device.Sequence
 	wireKeys(&o, c, fsys, log)
-	m := &material{c: c}
-	if c.Health.Watchdog != "" {
-		w := &lateWatchdog{path: c.Health.Watchdog}
-		o.Watchdog = w
-		m.looks = append(m.looks, func() error { return w.look(c) })
-	}
-	fleet = wireNetwork(&o, c, m, log)
-	o.Problems = func() (out []reason.Problem) {
-		for _, err := range m.problems() {
-			out = append(out, reason.Lacks(strings.ReplaceAll(err.Error(), "\n", "; ")))
-		}
-		return out
-	}
+	net = wireLate(&o, c, log)
 	online := o.Online
 	if online == nil {
 		online = func() (bool, time.Time) { return false, time.Time{} }
@@ -87,7 +76,34 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 	if o.Health, err = healthPlan(c, online); err != nil {
 		o.Safe = append(o.Safe, err.Error())
 	}
-	return o, fleet, nil
+	return o, net, nil
+}
+
+// wireLate wires what may come later than the daemon, and says of it what cannot be used now: the watchdog, and the
+// network.
+func wireLate(o *agent.Options, c *config.Config, log *slog.Logger) *network.Process {
+	var looks []func() []error
+	if c.Health.Watchdog != "" {
+		w := &lateWatchdog{path: c.Health.Watchdog}
+		o.Watchdog = w
+		looks = append(looks, func() []error { return []error{w.look(c)} })
+	}
+	net, bad := wireNetwork(o, c, log)
+	looks = append(looks, func() []error { return bad })
+	if net != nil {
+		looks = append(looks, func() []error { return unusable(c, net) })
+	}
+	o.Problems = func() (out []reason.Problem) {
+		for _, look := range looks {
+			for _, err := range look() {
+				if err != nil {
+					out = append(out, reason.Lacks(strings.ReplaceAll(err.Error(), "\n", "; ")))
+				}
+			}
+		}
+		return out
+	}
+	return net
 }
 
 // machine is what the agent knows the machine by, and how it is rebooted.
@@ -98,7 +114,7 @@ func machine(c *config.Config) (linux.Identity, *linux.Power, linux.Clock) {
 		id.MarkDir = "/run/ratchet/boot"
 	}
 	power := &linux.Power{Command: c.Reboot.Command, ForceCommand: c.Reboot.ForceCommand}
-	return id, power, linux.Clock{Floor: builtAfter}
+	return id, power, linux.Clock{Floor: connect.BuiltAfter}
 }
 
 // metered reads a file that a network manager's hook keeps: "yes" or "1" means that the link is paid by volume.

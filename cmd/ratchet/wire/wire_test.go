@@ -86,7 +86,7 @@ func TestOptions(t *testing.T) {
 	var key string
 	for _, start := range []string{"first", "second"} {
 		o, fleet, err := wire.Options(d.config(""), nil, discard)
-		if err != nil || len(o.Safe) > 0 || fleet != nil || o.Inbox != nil || o.JournalLost != reason.None {
+		if err != nil || len(o.Safe) > 0 || fleet == nil || o.Inbox != nil || o.JournalLost != reason.None {
 			t.Fatalf("%s start: %v, safe %q", start, err, o.Safe)
 		}
 		if o.Slots[0].Name != "Y" || o.Slots[1].Name != "X" ||
@@ -128,7 +128,6 @@ func TestOptionsBad(t *testing.T) {
 			log: "encrypted images cannot be installed"},
 		{name: "bad health check", more: "[health]\ncommand = [{run = [\"true\"]}]\n", safe: "absolute path"},
 		{name: "no watchdog", more: "[health]\nwatchdog = \"DIR/watchdog9\"\n", problem: "health.watchdog: "},
-		{name: "bad image server CA", more: "[http]\nca = \"DIR/nothing.pem\"\n", problem: "http.ca: "},
 	} {
 		d := newDevice(t)
 		var c *config.Config

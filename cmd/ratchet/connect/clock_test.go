@@ -1,12 +1,9 @@
-package wire_test
+package connect
 
 import (
-	"os"
 	"testing"
 	"time"
 
-	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
-	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
@@ -15,7 +12,6 @@ import (
 // the future may have left, is never a floor; it tells only that the clock may be behind, so that a certificate that
 // has not begun is looked at again.
 func TestClockForCertificates(t *testing.T) {
-	dir := t.TempDir()
 	tomorrow := time.Now().Add(24 * time.Hour).Truncate(time.Second)
 	future := time.Date(2037, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, tt := range map[string]struct {
@@ -24,44 +20,26 @@ func TestClockForCertificates(t *testing.T) {
 		want   time.Time
 		behind bool
 	}{
-		"1970, nothing worked yet":             {time.Time{}, time.Unix(0, 0), wire.BuiltAfter, true},
-		"1970, it worked later":                {tomorrow, time.Unix(0, 0), wire.BuiltAfter, true},
-		"1970, it worked before the build":     {time.Unix(1000, 0), time.Unix(0, 0), wire.BuiltAfter, true},
-		"1970, it worked in the future":        {future, time.Unix(0, 0), wire.BuiltAfter, true},
+		"1970, nothing worked yet":             {time.Time{}, time.Unix(0, 0), BuiltAfter, true},
+		"1970, it worked later":                {tomorrow, time.Unix(0, 0), BuiltAfter, true},
+		"1970, it worked before the build":     {time.Unix(1000, 0), time.Unix(0, 0), BuiltAfter, true},
+		"1970, it worked in the future":        {future, time.Unix(0, 0), BuiltAfter, true},
 		"set, later than all":                  {tomorrow, tomorrow.Add(time.Hour), tomorrow.Add(time.Hour), false},
 		"set back below what worked":           {tomorrow, tomorrow.Add(-time.Hour), tomorrow.Add(-time.Hour), true},
 		"right, it worked in the future":       {future, tomorrow, tomorrow, true},
 		"right, nothing worked yet":            {time.Time{}, tomorrow, tomorrow, false},
 		"in the future, it worked in the past": {tomorrow, future, future, false},
 	} {
-		path := wire.LastGood(dir)
-		_ = os.Remove(path)
-		if !tt.worked.IsZero() {
-			if err := os.WriteFile(path, nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Chtimes(path, tt.worked, tt.worked); err != nil {
-				t.Fatal(err)
-			}
-		}
 		clock := func() time.Time { return tt.clock }
-		if got := wire.Believable(clock)(); !got.Equal(tt.want) {
+		if got := believable(clock)(); !got.Equal(tt.want) {
 			t.Errorf("%s: judged at %v, want %v", name, got, tt.want)
 		}
-		if got := wire.ClockBehind(dir, clock)(); got != tt.behind {
+		if got := behind(tt.worked, clock)(); got != tt.behind {
 			t.Errorf("%s: behind %v, want %v", name, got, tt.behind)
 		}
 	}
-	// Broker and image servers are checked by it, also after a clock that stood in the future.
-	if err := os.WriteFile(wire.LastGood(dir), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chtimes(wire.LastGood(dir), future, future); err != nil {
-		t.Fatal(err)
-	}
-	var c config.Config
-	c.State.Directory = dir
-	conf, err := wire.ClientTLS(&c, "mqtt.", secure.Files{})
+	// Broker and image servers are checked by it.
+	conf, err := (&material{}).tls("mqtt.", secure.Files{})()
 	if err != nil || conf.Time == nil || time.Since(conf.Time()).Abs() > time.Hour {
 		t.Errorf("certificates are judged at another time than the clock's: %v", err)
 	}

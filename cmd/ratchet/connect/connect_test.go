@@ -1,0 +1,117 @@
+package connect_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
+	"github.com/ratchet-ota/ratchet/hal/textfile"
+)
+
+// TestFilesAreLookedForAgain: a certificate, a CA or a token that is missing or spoiled when the daemon starts, or
+// later, is a problem that is said with its key, and none any more when it is mended. Nothing has to be
+// restarted.
+func TestFilesAreLookedForAgain(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := config.Parse("ratchet.toml", []byte(strings.ReplaceAll(`[device]
+id = "box"
+vendor = ["example.com"]
+class = ["gateway"]
+[slots.A]
+[slots.B]
+[boot]
+backend = "grub"
+[trust]
+keys = ["DIR/release.pem"]
+[http]
+ca = "DIR/ca.pem"
+[[http.credentials]]
+origin = "https://images.example.com"
+bearer-file = "DIR/token"
+[mqtt]
+url = "mqtts://broker.example.com"
+username = "u"
+password-file = "DIR/password"
+certificate = "DIR/cert.pem"
+key = "DIR/key.pem"
+`, "DIR", dir)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := connect.New(connect.Of(&c, time.Time{}), textfile.Read, slog.New(slog.DiscardHandler))
+	if len(made.Bad) > 0 || made.Fleet == nil || made.Images == nil {
+		t.Fatalf("%q: what comes late keeps the device from the network", made.Bad)
+	}
+	says := func(when string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, err := range made.Problems() {
+			got = append(got, err.Error())
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: %q", when, got)
+			return
+		}
+		for _, key := range want {
+			if !strings.Contains(strings.Join(got, "\n"), key+": ") {
+				t.Errorf("%s: nothing of %s in %q", when, key, got)
+			}
+		}
+	}
+	says("at the start", "http.ca", "http.credentials.0.bearer-file", "mqtt.password-file", "mqtt.certificate")
+	cert, key := pair(t)
+	other, _ := pair(t)
+	put("ca.pem", "\ufeff"+cert) // as some editors write it
+	put("token", "\n")
+	put("password", "\ufeffsecret\r\n")
+	put("cert.pem", cert)
+	put("key.pem", key)
+	says("with a token that is being written", "http.credentials.0.bearer-file")
+	put("token", "abc")
+	says("when all is there")
+	put("cert.pem", other)
+	says("with a new certificate and the old key", "mqtt.certificate")
+	put("ca.pem", "<html>")
+	says("with a spoiled CA too", "mqtt.certificate", "http.ca")
+	put("cert.pem", cert)
+	put("ca.pem", cert)
+	says("at the end")
+}
+
+// pair is a certificate that signs itself, and its key.
+func pair(t *testing.T) (cert, key string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, k.Public(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+}

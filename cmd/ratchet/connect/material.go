@@ -1,0 +1,93 @@
+package connect
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ratchet-ota/ratchet/transport/secure"
+)
+
+// maxSecret is the most that the file of a password or a token may have, in bytes.
+const maxSecret = 16 << 10
+
+// KeyError is an error about the value of a key of the configuration.
+type KeyError struct {
+	Key string
+	Err error
+}
+
+func (e *KeyError) Error() string { return e.Key + ": " + e.Err.Error() }
+
+// Unwrap is what is wrong with the value.
+func (e *KeyError) Unwrap() error { return e.Err }
+
+func about(key string, err error) error {
+	var known *KeyError
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	return &KeyError{key, err}
+}
+
+// Reader reads a file of at most limit bytes.
+type Reader func(path string, limit int) ([]byte, error)
+
+// material is what connections are made of: certificates, keys and secrets in files, read again at each connection.
+type material struct {
+	read  Reader
+	looks []func() []error // each says why a file cannot be used as it is now
+}
+
+// keep reads again each time, and looks after what is read.
+func keep[T any](m *material, key string, read func() (T, error)) func() (T, error) {
+	k := secure.Keep(read)
+	m.looks = append(m.looks, func() []error { return []error{about(key, k.Problem())} })
+	return func() (T, error) {
+		v, err := k.Get()
+		return v, about(key, err)
+	}
+}
+
+// tls is a client's TLS of these files, with a clock that can be believed. They are named by the keys of a table,
+// which is given with a dot behind it.
+func (m *material) tls(table string, files secure.Files) func() (*tls.Config, error) {
+	files.Read = m.read
+	live := files.Live()
+	m.looks = append(m.looks, func() []error {
+		authorities, pair := live.Problems()
+		key := "certificate"
+		if files.Certificate == "" {
+			key = "key"
+		}
+		return []error{about(table+"ca", authorities), about(table+key, pair)}
+	})
+	return func() (*tls.Config, error) {
+		t, err := live.Config()
+		if err != nil {
+			return nil, err
+		}
+		t.Time = believable(time.Now)
+		return t, nil
+	}
+}
+
+// secret is what the file of a password says.
+func (m *material) secret(key, path string) func() ([]byte, error) {
+	return keep(m, key, func() ([]byte, error) { return m.word(path) })
+}
+
+// word reads a password or a token, without the line break at its end. An empty file is being written, or forgotten.
+func (m *material) word(path string) ([]byte, error) {
+	b, err := m.read(path, maxSecret)
+	if err != nil {
+		return nil, err
+	}
+	b = bytes.TrimRight(bytes.TrimPrefix(b, []byte("\ufeff")), "\r\n") // some editors put a mark before it
+	if len(b) == 0 {
+		return nil, fmt.Errorf("%s is empty", path)
+	}
+	return b, nil
+}
