@@ -13,6 +13,8 @@ type responseCode uint32
 // Codes that decide something here; those of format one without their handle, session or parameter.
 const (
 	rcHandle        responseCode = 0x08B
+	rcScheme        responseCode = 0x092
+	rcCurve         responseCode = 0x0A6
 	rcAuthFail      responseCode = 0x08E
 	rcHierarchy     responseCode = 0x085
 	rcBadAuth       responseCode = 0x0A2
@@ -28,6 +30,7 @@ const (
 	rcNVSpace       responseCode = 0x14B
 	rcNVDefined     responseCode = 0x14C
 	rcNeedsTest     responseCode = 0x153
+	rcObjectMemory  responseCode = 0x902
 	rcLocality      responseCode = 0x907
 	rcYielded       responseCode = 0x908
 	rcTesting       responseCode = 0x90A
@@ -59,13 +62,13 @@ func (e responseCode) again() bool {
 func (e responseCode) says() string {
 	switch e.base() {
 	case rcHandle:
-		return "there is no such index"
+		return "there is nothing at this index or handle"
 	case rcAuthFail, rcBadAuth:
 		return "the password is wrong; give the hierarchy's with --auth-file"
 	case rcHierarchy:
 		return "the hierarchy is disabled, as firmware does with the platform's before it boots a system"
 	case rcAttributes:
-		return "the index has other attributes than the command needs"
+		return "what is there has other attributes than the command needs"
 	case rcInitialize:
 		return "it was not started; the kernel's driver or the firmware does that"
 	case rcFailure:
@@ -81,9 +84,9 @@ func (e responseCode) says() string {
 	case rcUninitialized:
 		return "the index was never written"
 	case rcNVSpace:
-		return "it has no room for another index; delete an unused one"
+		return "it has no room for another index or key; delete an unused one"
 	case rcNVDefined:
-		return "the index is there already"
+		return "something is there already"
 	case rcNeedsTest, rcTesting:
 		return "it is testing itself"
 	case rcLocality:
@@ -95,6 +98,10 @@ func (e responseCode) says() string {
 		return "it limits the rate of writes, and did so for too long"
 	case rcRetry, rcYielded:
 		return "it was busy, and stayed so"
+	case rcScheme, rcCurve:
+		return "it does not have ECDSA with SHA-256 on P-256"
+	case rcObjectMemory:
+		return "it has no room for another key that is loaded; unload those left (tpm2_flushcontext --transient-object)"
 	case rcNVUnavailable:
 		return "its non-volatile memory cannot be used now; power the machine off and on"
 	}

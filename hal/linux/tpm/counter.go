@@ -143,14 +143,10 @@ func (c *Counter) Origin(ctx context.Context) (origin string, err error) {
 }
 
 // with opens the TPM for one use.
-func (c *Counter) with(ctx context.Context, what string, use func(device) error) error {
+func (c *Counter) with(ctx context.Context, what string, f func(device) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	link, err := open(ctx, c.path)
-	if err == nil {
-		err = errors.Join(use(link), link.Close())
-	}
-	if err != nil {
+	if err := use(ctx, c.path, f); err != nil {
 		return fmt.Errorf("cannot %s counter %#08x of the TPM %s: %w", what, c.index, c.path, err)
 	}
 	return nil

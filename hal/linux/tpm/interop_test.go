@@ -5,6 +5,7 @@ package tpm_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,7 +52,9 @@ func (s *swtpm) start() {
 		s.t.Fatal(err)
 	}
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(s.path); err == nil {
+		// The socket is there before somebody listens.
+		if c, err := net.Dial("unix", s.path); err == nil {
+			c.Close()
 			return
 		} else if time.Now().After(end) {
 			s.t.Fatal("swtpm does not start")

@@ -1,10 +1,11 @@
 //go:build linux
 
-// Package tpm is a rollback counter in a TPM 2.0: one NV index, which a TPM only counts up.
+// Package tpm is what a device keeps in a TPM 2.0: the rollback counter, one NV index, which a TPM only counts up
+// (Counter), and keys that sign and never leave it (Key).
 //
-// Commands and responses are those of the TPM 2.0 Library, as many as a counter needs. They are
-// written out here, since a TPM stack would be many times as large. Each answered increment survives
-// a power cut; Counter says what else does.
+// Commands and responses are those of the TPM 2.0 Library, as many as these need. They are written out here, since a
+// TPM stack would be many times as large. Each answered increment survives a power cut; Counter and Make say what
+// else does.
 package tpm
 
 import (
@@ -16,6 +17,8 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,17 +29,29 @@ import (
 const (
 	tagNoSessions = 0x8001
 	tagSessions   = 0x8002
+	tagHashcheck  = 0x8024
 
-	ccNVUndefine   = 0x00000122
-	ccNVDefine     = 0x0000012A
-	ccNVIncrement  = 0x00000134
-	ccNVRead       = 0x0000014E
-	ccNVReadPublic = 0x00000169
+	ccEvictControl  = 0x00000120
+	ccNVUndefine    = 0x00000122
+	ccNVDefine      = 0x0000012A
+	ccCreatePrimary = 0x00000131
+	ccNVIncrement   = 0x00000134
+	ccNVRead        = 0x0000014E
+	ccSign          = 0x0000015D
+	ccFlushContext  = 0x00000165
+	ccNVReadPublic  = 0x00000169
+	ccReadPublic    = 0x00000173
 
 	handleOwner    = 0x40000001
+	handleNull     = 0x40000007
 	handlePlatform = 0x4000000C
 	handlePassword = 0x40000009 // TPM_RS_PW, the session that is a password
-	algSHA256      = 0x000B
+
+	algRSA    = 0x0001
+	algSHA256 = 0x000B
+	algNull   = 0x0010
+	algECDSA  = 0x0018
+	algECC    = 0x0023
 )
 
 // Limits of an exchange with a TPM.
@@ -60,6 +75,7 @@ type command struct {
 	session  bool   // the first handle needs authorization
 	password []byte // of the first handle; empty is a password too
 	params   []byte
+	makes    bool // the response begins with the handle of what was made
 }
 
 func (c command) encode() []byte {
@@ -90,9 +106,10 @@ func appendTPM2B(b, data []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(data))), data...)
 }
 
-// decodeResponse takes a response apart: its parameters, or the error that its code is. sessions tells
-// whether the command had any; a failed one is answered without (part 1, section 18.10).
-func decodeResponse(b []byte, sessions bool) ([]byte, error) {
+// decodeResponse takes a response apart: its parameters, with the handle of what was made before them, or the error
+// that its code is. sessions tells whether the command had any; a failed one is answered without (part 1, section
+// 18.10).
+func decodeResponse(b []byte, sessions, makes bool) ([]byte, error) {
 	if len(b) < headerSize || len(b) > maxResponse || binary.BigEndian.Uint32(b[2:]) != uint32(len(b)) {
 		return nil, fmt.Errorf("%w: %d bytes", errResponse, len(b))
 	}
@@ -107,10 +124,15 @@ func decodeResponse(b []byte, sessions bool) ([]byte, error) {
 		}
 		return b, nil
 	}
-	if tag != tagSessions || len(b) < 4 || uint64(binary.BigEndian.Uint32(b)) > uint64(len(b)-4) {
+	at := 0 // of the parameters' size, which stands between the handle and them
+	if makes {
+		at = 4
+	}
+	if tag != tagSessions || len(b) < at+4 || uint64(binary.BigEndian.Uint32(b[at:])) > uint64(len(b)-at-4) {
 		return nil, fmt.Errorf("%w: tag %#x", errResponse, tag)
 	}
-	return b[4 : 4+binary.BigEndian.Uint32(b)], nil
+	params := b[at+4:][:binary.BigEndian.Uint32(b[at:])]
+	return slices.Concat(b[:at], params), nil
 }
 
 // takeTPM2B takes a sized buffer off the front.
@@ -123,41 +145,73 @@ func takeTPM2B(b []byte) (data, rest []byte, err error) {
 }
 
 // device is an open TPM, or the socket of one that is a program.
-type device interface {
+type device struct {
+	conn
+	path string
+}
+
+type conn interface {
 	io.ReadWriteCloser
 	SetDeadline(time.Time) error
 }
 
+// silent are the TPMs that owe an answer: path -> channel that is closed when it came. No second command is sent
+// to one meanwhile, by whatever part of the program: each would be one more thread that waits.
+var silent sync.Map
+
+// errSilent: the TPM did not answer in time, or still owes an answer.
+var errSilent = errors.New("the TPM does not answer")
+
 // open opens a TPM device, or the unix socket of one that is a program. A device that somebody
 // else has open (/dev/tpm0 takes one at a time, /dev/tpmrm0 any number) is waited for.
 func open(ctx context.Context, path string) (device, error) {
+	if owed, ok := silent.Load(path); ok {
+		limit := time.NewTimer(longestPause)
+		defer limit.Stop()
+		select {
+		case <-owed.(chan struct{}):
+		case <-ctx.Done():
+			return device{}, ctx.Err()
+		case <-limit.C:
+			return device{}, errSilent
+		}
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w; is there a TPM, and its driver in the kernel?", err)
+		return device{}, fmt.Errorf("%w; is there a TPM, and its driver in the kernel?", err)
 	} else if err != nil {
-		return nil, err
+		return device{}, err
 	}
 	if info.Mode()&fs.ModeSocket != 0 {
 		c, err := (&net.Dialer{Timeout: commandTime}).DialContext(ctx, "unix", path)
 		if err != nil {
-			return nil, err
+			return device{}, err
 		}
-		return c.(*net.UnixConn), nil
+		return device{c.(*net.UnixConn), path}, nil
 	}
 	for pause := firstPause; ; pause *= 2 {
 		// Blocking, so not by os.OpenFile: in the driver's other mode (drivers/char/tpm/tpm-dev-common.c) a read
 		// that comes before the command is taken up returns nothing, not EAGAIN, which looks like the end.
 		fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err == nil {
-			return os.NewFile(uintptr(fd), path), nil
+			return device{os.NewFile(uintptr(fd), path), path}, nil
 		}
 		if !errors.Is(err, unix.EBUSY) || pause > longestPause {
-			return nil, &os.PathError{Op: "open", Path: path, Err: err}
+			return device{}, &os.PathError{Op: "open", Path: path, Err: err}
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return nil, err
+			return device{}, err
 		}
 	}
+}
+
+// use opens the TPM at path for one use.
+func use(ctx context.Context, path string, what func(device) error) error {
+	link, err := open(ctx, path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(what(link), link.Close())
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -176,11 +230,11 @@ func sleep(ctx context.Context, d time.Duration) error {
 func (c command) run(ctx context.Context, link device) ([]byte, error) {
 	raw := c.encode()
 	for try, pause := 1, firstPause; ; try++ {
-		b, err := exchange(link, raw)
+		b, err := link.exchange(ctx, raw)
 		if err != nil {
 			return nil, err
 		}
-		params, err := decodeResponse(b, c.session)
+		params, err := decodeResponse(b, c.session, c.makes)
 		var code responseCode
 		if !errors.As(err, &code) || !code.again() || try == maxTries {
 			return params, err
@@ -192,17 +246,47 @@ func (c command) run(ctx context.Context, link device) ([]byte, error) {
 	}
 }
 
-// exchange writes a command and reads one response. The device gives it whole in one read, a socket
-// in pieces.
-func exchange(link device, raw []byte) ([]byte, error) {
-	// A device has no deadline here: the driver has its own for each command (TCG PC Client Platform TPM
-	// Profile, command durations), a socket none.
-	_ = link.SetDeadline(time.Now().Add(commandTime))
-	if _, err := link.Write(raw); err != nil {
+// exchange sends a command and waits for its response, as long as ctx and commandTime allow. A device has no deadline:
+// the driver has its own for each command (TCG PC Client Platform TPM Profile, command durations), which may be
+// minutes, and one whose other side has died (a TPM in firmware) none at all. What does not answer is left to itself,
+// and closed when it does.
+func (d device) exchange(ctx context.Context, raw []byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	type response struct {
+		b   []byte
+		err error
+	}
+	came, owed := make(chan response, 1), make(chan struct{})
+	_ = d.SetDeadline(time.Now().Add(commandTime)) // a socket's
+	go func() {
+		defer close(owed)
+		b, err := d.talk(raw)
+		came <- response{b, err}
+	}()
+	limit := time.NewTimer(commandTime)
+	defer limit.Stop()
+	select {
+	case r := <-came:
+		return r.b, r.err
+	case <-ctx.Done():
+		silent.Store(d.path, owed)
+		_ = d.SetDeadline(time.Unix(1, 0))
+		return nil, fmt.Errorf("%w: %w", errSilent, ctx.Err())
+	case <-limit.C:
+		silent.Store(d.path, owed)
+		return nil, fmt.Errorf("%w within %v", errSilent, commandTime)
+	}
+}
+
+// talk writes a command and reads one response. The device gives it whole in one read, a socket in pieces.
+func (d device) talk(raw []byte) ([]byte, error) {
+	if _, err := d.Write(raw); err != nil {
 		return nil, err
 	}
 	buf := make([]byte, maxResponse)
-	n, err := io.ReadAtLeast(link, buf, headerSize)
+	n, err := io.ReadAtLeast(d, buf, headerSize)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +295,7 @@ func exchange(link device, raw []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: it says that it has %d bytes", errResponse, size)
 	}
 	if n < int(size) {
-		if _, err := io.ReadFull(link, buf[n:size]); err != nil {
+		if _, err := io.ReadFull(d, buf[n:size]); err != nil {
 			return nil, err
 		}
 		n = int(size)

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// tpmModel is as much of a TPM 2.0 as a counter needs, written from the Library, part 3, section 31, with
+// tpmModel is as much of a TPM 2.0 as a counter and keys need, written from the Library, part 3, section 31, with
 // its own decoder. It answers on a unix socket. The interop tests hold the same code against swtpm.
 type tpmModel struct {
 	path string
@@ -22,13 +22,15 @@ type tpmModel struct {
 	highest  uint64 // of all counters ever
 	skip     uint64 // a new counter begins so much higher than it must
 	indices  map[uint32]*tpmIndex
-	owner    string   // password of the hierarchy
-	platform bool     // the platform hierarchy is enabled
-	answers  []uint32 // response codes to give instead of doing anything, in order
-	raw      []byte   // a response to give instead of any
-	seen     []uint32 // command codes
-	hangUp   int      // at this command, counted from 1: do it and hang up; negative: hang up without doing it
+	keys     map[uint32]*tpmKey // loaded ones too
+	owner    string             // password of the hierarchy
+	platform bool               // the platform hierarchy is enabled
+	answers  []uint32           // response codes to give instead of doing anything, in order
+	raw      []byte             // a response to give instead of any
+	seen     []uint32           // command codes
+	hangUp   int                // at this command, counted from 1: do it and hang up; negative: without doing it
 	between  func(code uint32)
+	flip     bool // a bit of each signature falls over
 }
 
 type tpmIndex struct {
@@ -41,7 +43,7 @@ type tpmIndex struct {
 func newTPM(t *testing.T) *tpmModel {
 	t.Helper()
 	m := &tpmModel{path: filepath.Join(t.TempDir(), "tpm"), indices: map[uint32]*tpmIndex{},
-		platform: true, highest: 41}
+		keys: map[uint32]*tpmKey{}, platform: true, highest: 41}
 	l, err := net.Listen("unix", m.path)
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +118,11 @@ func (m *tpmModel) answer(head, rest []byte) (b []byte, up bool) {
 		return response(0x8001, rc, nil), len(m.seen) == m.hangUp
 	}
 	tag := binary.BigEndian.Uint16(head)
-	if tag == 0x8002 {
+	if tag == 0x8002 && code == 0x131 { // the handle of what was made stands before the size
+		made := params[:4]
+		params = append(binary.BigEndian.AppendUint32(slices.Clone(made), uint32(len(params)-4)), params[4:]...)
+		params = append(params, 0, 0, 1, 0, 0)
+	} else if tag == 0x8002 {
 		params = append(binary.BigEndian.AppendUint32(nil, uint32(len(params))), params...)
 		params = append(params, 0, 0, 1, 0, 0)
 	}
@@ -129,40 +135,52 @@ func response(tag uint16, rc uint32, params []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(b, rc), params...)
 }
 
+// request is what is left to read of a command.
+type request struct {
+	m *tpmModel
+	b []byte
+}
+
+func (r *request) u32() uint32 { v := binary.BigEndian.Uint32(r.b); r.b = r.b[4:]; return v }
+
+func (r *request) sized() []byte {
+	n := binary.BigEndian.Uint16(r.b)
+	v := r.b[2 : 2+n]
+	r.b = r.b[2+n:]
+	return v
+}
+
+func (r *request) password() string {
+	area := r.b[4 : 4+binary.BigEndian.Uint32(r.b)]
+	r.b = r.b[4+len(area):]
+	if binary.BigEndian.Uint32(area) != 0x40000009 {
+		panic("no password session")
+	}
+	return string(area[4+2+1+2:])
+}
+
+// hierarchy asks for the password of a hierarchy, and tells whether it is the platform's.
+func (r *request) hierarchy(h uint32) (platform bool, rc uint32) {
+	pw := r.password()
+	switch {
+	case h == 0x40000001 && pw == r.m.owner:
+		return false, 0
+	case h == 0x40000001:
+		return false, 0x9A2
+	case !r.m.platform:
+		return false, 0x185
+	}
+	return true, 0
+}
+
 func (m *tpmModel) do(code uint32, b []byte) ([]byte, uint32) {
-	u32 := func() uint32 { v := binary.BigEndian.Uint32(b); b = b[4:]; return v }
-	sized := func() []byte {
-		n := binary.BigEndian.Uint16(b)
-		v := b[2 : 2+n]
-		b = b[2+n:]
-		return v
-	}
-	password := func() string {
-		area := b[4 : 4+binary.BigEndian.Uint32(b)]
-		b = b[4+len(area):]
-		if binary.BigEndian.Uint32(area) != 0x40000009 {
-			panic("no password session")
-		}
-		return string(area[4+2+1+2:])
-	}
-	hierarchy := func(h uint32) (bool, uint32) {
-		pw := password()
-		switch {
-		case h == 0x40000001 && pw == m.owner:
-			return false, 0
-		case h == 0x40000001:
-			return false, 0x9A2
-		case !m.platform:
-			return false, 0x185
-		}
-		return true, 0
-	}
-	auth := u32()
+	r := &request{m, b}
+	auth := r.u32()
 	switch code {
 	case 0x12A: // NV_DefineSpace
-		platform, rc := hierarchy(auth)
-		sized()
-		area := sized()
+		platform, rc := r.hierarchy(auth)
+		r.sized()
+		area := r.sized()
 		i := binary.BigEndian.Uint32(area)
 		switch {
 		case rc != 0:
@@ -175,8 +193,8 @@ func (m *tpmModel) do(code uint32, b []byte) ([]byte, uint32) {
 		m.indices[i] = &tpmIndex{area: slices.Clone(area), platform: platform}
 		return nil, 0
 	case 0x122: // NV_UndefineSpace
-		i := u32()
-		platform, rc := hierarchy(auth)
+		i := r.u32()
+		platform, rc := r.hierarchy(auth)
 		x := m.indices[i]
 		switch {
 		case rc != 0:
@@ -201,11 +219,11 @@ func (m *tpmModel) do(code uint32, b []byte) ([]byte, uint32) {
 		out := append(binary.BigEndian.AppendUint16(nil, uint16(len(area))), area...)
 		return append(append(out, 0, 34, 0, 11), sum[:]...), 0
 	case 0x134, 0x14E: // NV_Increment, NV_Read
-		x := m.indices[u32()]
+		x := m.indices[r.u32()]
 		if x == nil {
 			return nil, 0x28B
 		}
-		if password() != "" {
+		if r.password() != "" {
 			return nil, 0x98E
 		}
 		if code == 0x14E {
@@ -224,5 +242,5 @@ func (m *tpmModel) do(code uint32, b []byte) ([]byte, uint32) {
 		m.highest = max(m.highest, x.count)
 		return nil, 0
 	}
-	return nil, 0x143
+	return m.doKey(code, auth, r)
 }

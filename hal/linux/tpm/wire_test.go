@@ -4,6 +4,7 @@ package tpm
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"os"
 	"path/filepath"
@@ -24,10 +25,21 @@ func FuzzTPMResponse(f *testing.F) {
 	}
 	f.Add(whole(tagNoSessions, 0, appendTPM2B(appendTPM2B(nil, area), make([]byte, 34))), false)
 	f.Add(whole(tagSessions, 0, []byte{0, 0, 0, 10, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 1, 0, 0}), true)
+	key := template(make([]byte, 2*width)).encode()
+	name := sha256.Sum256(key)
+	named := appendTPM2B(appendTPM2B(nil, key), append([]byte{0, algSHA256}, name[:]...))
+	f.Add(whole(tagNoSessions, 0, appendTPM2B(named, nil)), false)
+	number := make([]byte, width)
+	signature := appendTPM2B(appendTPM2B([]byte{0, algECDSA, 0, algSHA256}, number), number)
+	sized := append(binary.BigEndian.AppendUint32(nil, uint32(len(signature))), signature...)
+	f.Add(whole(tagSessions, 0, append(sized, 0, 0, 1, 0, 0)), true)
 	f.Add(whole(tagNoSessions, 0x921, nil), true)
 	f.Add([]byte{0x80, 2, 0, 0, 0, 14, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, true)
 	f.Fuzz(func(t *testing.T, b []byte, sessions bool) {
-		params, err := decodeResponse(b, sessions)
+		if made, err := decodeResponse(b, sessions, true); err == nil && sessions && len(made) < 4 {
+			t.Error("the handle of what was made is missing")
+		}
+		params, err := decodeResponse(b, sessions, false)
 		if err != nil {
 			if err.Error() == "" || params != nil {
 				t.Error("an error without words, or with parameters")
@@ -37,6 +49,18 @@ func FuzzTPMResponse(f *testing.F) {
 		if n, err := decodeNumber(params); err == nil &&
 			!bytes.Equal(binary.BigEndian.AppendUint64([]byte{0, 8}, n), params) {
 			t.Errorf("% x reads as %d", params, n)
+		}
+		if o, err := decodeObject(params); err == nil {
+			if o.parms != nil && !bytes.HasPrefix(params[2:], o.encode()) {
+				t.Errorf("% x is taken for another key", params)
+			}
+			const must = objFixedTPM | objSign
+			if pub, err := o.key(); err == nil && (o.attributes&must != must || pub == nil) {
+				t.Errorf("% x is taken for a key that never leaves the TPM", params)
+			}
+		}
+		if sig, err := decodeSignature(params); err == nil && len(sig) > 72 {
+			t.Errorf("a signature of %d bytes", len(sig))
 		}
 		if p, err := decodePublic(params); err == nil {
 			if !bytes.HasPrefix(params[2:], p.encode()) {
@@ -60,7 +84,7 @@ func TestTPMDeviceBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer link.Close()
-	raw, err := link.(*os.File).SyscallConn()
+	raw, err := link.conn.(*os.File).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
