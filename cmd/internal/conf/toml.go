@@ -8,12 +8,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
+	"reflect"
 	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/ratchet-ota/ratchet/hal/textfile"
 )
@@ -24,41 +23,65 @@ const MaxSize = 1 << 20
 // Document is a TOML file that was decoded strictly. It knows where each key stands, so that what
 // is wrong with a value can be said with its line.
 type Document struct {
-	Name   string
-	keys   map[string]int  // "table.key", "component.0.file" -> line
-	arrays map[string]bool // "component": what stands below it are numbers, not names
-	ints   map[string]bool // keys whose values are written as integers
+	Name string
+	text []byte
+	root *node
 }
 
-// Integer reports whether the value of a key, outside of an array, is written as an integer.
-func (d Document) Integer(key string) bool { return d.ints[key] }
+// Integer reports whether the value of a key is written as an integer.
+func (d Document) Integer(key string) bool {
+	n, _, there := d.find(key)
+	return there && n.kind == integer
+}
 
-// Errorf is an error about the value of a key.
+// Errorf is an error about the value of a key, with the line of the key or of the nearest table around it.
 func (d Document) Errorf(key, format string, args ...any) error {
-	text := fmt.Sprintf(format, args...)
-	for at := key; at != ""; at = at[:max(strings.LastIndexByte(at, '.'), 0)] {
-		if line, ok := d.keys[at]; ok {
-			return fmt.Errorf("%s:%d: %s: %s", d.Name, line, d.shown(key), text)
-		}
+	where := d.Name
+	n, shown, _ := d.find(key)
+	if n != d.root {
+		line, _ := d.line(n.key)
+		where = fmt.Sprintf("%s:%d", d.Name, line)
 	}
-	return fmt.Errorf("%s: %s: %s", d.Name, d.shown(key), text)
+	return fmt.Errorf("%s: %s: %s", where, shown, fmt.Sprintf(format, args...))
 }
 
-// shown writes "component.0.file" as people count: "component[1].file".
-func (d Document) shown(key string) string {
-	var b strings.Builder
-	at := ""
-	for part := range strings.SplitSeq(key, ".") {
-		if n, err := strconv.Atoi(part); err == nil && d.arrays[at] {
-			fmt.Fprintf(&b, "[%d]", n+1)
-		} else if at == "" {
-			b.WriteString(part)
-		} else {
-			b.WriteString("." + part)
+// find walks to what stands behind a key such as "component.0.file", as far as it is there. shown is the key as people
+// count: "component[1].file".
+func (d Document) find(key string) (n *node, shown string, there bool) {
+	n = d.root
+	for at := n; key != ""; {
+		part, _, _ := strings.Cut(key, ".")
+		for name := range at.names() { // which may have dots
+			if key == name || strings.HasPrefix(key, name+".") {
+				part = name
+			}
 		}
-		at = strings.TrimPrefix(at+"."+part, ".")
+		next := at.names()[part]
+		if i, err := strconv.Atoi(part); err == nil && at.isArray() {
+			shown += fmt.Sprintf("[%d]", i+1)
+			if i >= 0 && i < len(at.list) {
+				next = at.list[i]
+			}
+		} else {
+			shown = strings.TrimPrefix(shown+"."+part, ".")
+		}
+		if there = next != nil; there {
+			n = next
+		}
+		at, key = next, strings.TrimPrefix(key[len(part):], ".")
 	}
-	return b.String()
+	return n, shown, there
+}
+
+// line and column of an offset are counted from 1.
+func (d Document) line(at int) (line, column int) {
+	before := d.text[:at]
+	return 1 + bytes.Count(before, []byte("\n")), at - bytes.LastIndexByte(before, '\n')
+}
+
+func (d Document) place(at int) string {
+	line, column := d.line(at)
+	return fmt.Sprintf("%s:%d:%d", d.Name, line, column)
 }
 
 // Read reads a file and decodes it.
@@ -79,161 +102,27 @@ func Decode(name string, b []byte, into any) (Document, error) {
 	if len(b) > MaxSize {
 		return Document{}, fmt.Errorf("%s: larger than %d bytes, which is too large", name, MaxSize)
 	}
-	dec := toml.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(into)
-	var (
-		missing *toml.StrictMissingError
-		bad     *toml.DecodeError
-	)
-	switch {
-	case errors.As(err, &missing):
-		var all []string
-		for _, e := range missing.Errors {
-			line, column := e.Position()
-			all = append(all, fmt.Sprintf("%s:%d:%d: unknown key %q", name, line, column, strings.Join(e.Key(), ".")))
+	root, err := parse(b)
+	d := Document{Name: name, text: b, root: root}
+	var f filler
+	if err == nil {
+		err = f.fill(reflect.ValueOf(into).Elem(), root)
+	}
+	if bad, ok := errors.AsType[*fault](err); ok {
+		what := bad.what
+		if len(bad.key) > 0 {
+			what = strings.Join(bad.key, ".") + ": " + what
 		}
+		return Document{}, fmt.Errorf("%s: %s", d.place(bad.at), what)
+	}
+	var all []string
+	for _, u := range f.unknown {
+		all = append(all, fmt.Sprintf("%s: unknown key %q", d.place(u.at), strings.Join(u.key, ".")))
+	}
+	if len(all) > 0 {
 		return Document{}, errors.New(strings.Join(all, "\n"))
-	case errors.As(err, &bad):
-		line, column := bad.Position()
-		what := plain(strings.TrimPrefix(bad.Error(), "toml: "))
-		key := strings.Join(bad.Key(), ".")
-		if key == "" {
-			key = keyAt(b, line)
-		}
-		if key != "" {
-			what = key + ": " + what
-		}
-		return Document{}, fmt.Errorf("%s:%d:%d: %s", name, line, column, what)
-	case err != nil:
-		return Document{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return placed(name, b), nil
-}
-
-// plain says what the decoder says about a value in the words of somebody who edits the file. It does without
-// regular expressions, which would be a fiftieth of the device's program.
-func plain(what string) string {
-	if n, ok := strings.CutPrefix(strings.TrimPrefix(what, "negative "), "integer value "); ok {
-		if n, _, ok = strings.Cut(n, " cannot be stored in "); ok {
-			return n + " is out of range"
-		}
-	}
-	found, into, ok := strings.Cut(strings.TrimPrefix(what, "cannot decode TOML "), " into ")
-	if !ok || !strings.HasPrefix(what, "cannot decode TOML ") {
-		return what
-	}
-	into = into[strings.LastIndexByte(into, ' ')+1:] // behind "struct field x of type"
-	want := "a table"
-	switch t := into; {
-	case t == "string":
-		want = "text in quotes"
-	case t == "bool":
-		want = "true or false"
-	case strings.HasPrefix(t, "int") || strings.HasPrefix(t, "uint"):
-		want = "a whole number"
-	case strings.HasPrefix(t, "float"):
-		want = "a number"
-	case strings.HasPrefix(t, "["):
-		want = "an array"
-	case strings.HasSuffix(t, ".Duration"):
-		want = `a duration such as "90s"`
-	}
-	article := "a"
-	if strings.HasPrefix(found, "a") || strings.HasPrefix(found, "i") {
-		article = "an"
-	}
-	return fmt.Sprintf("want %s, found %s %s", want, article, found)
-}
-
-// integers adds the keys below at whose values are integers.
-func integers(at string, v *unstable.Node, into map[string]bool) {
-	switch v.Kind {
-	case unstable.Integer:
-		into[at] = true
-	case unstable.InlineTable:
-		for it := v.Children(); it.Next(); {
-			below := at
-			for key := it.Node().Key(); key.Next(); {
-				below += "." + string(key.Node().Data)
-			}
-			integers(below, it.Node().Value(), into)
-		}
-	}
-}
-
-// placed is a valid document, with where each table and key stands, and what it is. Keys inside of inline tables
-// count to the key that holds the table.
-func placed(name string, b []byte) Document {
-	d := Document{Name: name, keys: map[string]int{}, arrays: map[string]bool{}, ints: map[string]bool{}}
-	var newlines []int
-	for i, c := range b {
-		if c == '\n' {
-			newlines = append(newlines, i)
-		}
-	}
-	elements, table := map[string]int{}, ""
-	p := unstable.Parser{}
-	p.Reset(b)
-	for p.NextExpression() {
-		e := p.Expression()
-		at := table
-		if e.Kind != unstable.KeyValue {
-			at = ""
-		}
-		var offset int
-		last := ""
-		for it := e.Key(); it.Next(); {
-			if last != "" {
-				// Below an array of tables stands its newest element.
-				if n, ok := elements[at]; ok {
-					at += "." + strconv.Itoa(n-1)
-				}
-			}
-			last, offset = string(it.Node().Data), int(it.Node().Raw.Offset)
-			at = strings.TrimPrefix(at+"."+last, ".")
-		}
-		switch e.Kind {
-		case unstable.KeyValue:
-			integers(at, e.Value(), d.ints)
-			if e.Value().Kind == unstable.Array {
-				d.arrays[at] = true
-			}
-		case unstable.ArrayTable:
-			d.arrays[at] = true
-			elements[at]++
-			at += "." + strconv.Itoa(elements[at]-1)
-			table = at
-		case unstable.Table:
-			if n, ok := elements[at]; ok {
-				at += "." + strconv.Itoa(n-1)
-			}
-			table = at
-		}
-		line, _ := slices.BinarySearch(newlines, offset)
-		if _, ok := d.keys[at]; !ok {
-			d.keys[at] = line + 1
-		}
-	}
-	return d
-}
-
-// keyAt is the key that begins on a line; "" where the document is not valid, or none or more than one does.
-func keyAt(b []byte, line int) (key string) {
-	var any map[string]any
-	if toml.Unmarshal(b, &any) != nil {
-		return ""
-	}
-	d := placed("", b)
-	for k, at := range d.keys {
-		if at == line {
-			if key != "" {
-				return ""
-			}
-			key = d.shown(k)
-		}
-	}
-	return key
+	return d, nil
 }
 
 // Quote writes a basic string.

@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 			strings.Replace(least, "[slots.A", "uuid = [\"7\"]\n[slots.A", 1), "x.toml:5: device.uuid: "},
 		{"bad version",
 			strings.Replace(least, "[slots.A", "version = \"one\"\n[slots.A", 1), "x.toml:5: device.version: "},
-		{"three slots", least + "[slots.C.parts]\n", "x.toml: slots: exactly two slots are needed, there are 3"},
+		{"three slots", least + "[slots.C.parts]\n", "x.toml:5: slots: exactly two slots are needed, there are 3"},
 		{"relative slot", strings.Replace(least, "/dev/a", "dev/a", 1),
 			"x.toml:6: slots.A.parts.rootfs: \"dev/a\" is not an absolute path"},
 		{"relative state", least + "[state]\ndirectory = \"state\"\n", "x.toml:14: state.directory: "},
