@@ -1,0 +1,85 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// namespaces gives the calling thread, or its children, namespaces of their own, each as far as the
+// kernel and the unit (RestrictNamespaces=) let it. The network stays where it is needed.
+func namespaces(network bool) (string, error) {
+	kinds := []struct {
+		name string
+		flag int
+	}{{"pid", unix.CLONE_NEWPID}, {"ipc", unix.CLONE_NEWIPC}, {"uts", unix.CLONE_NEWUTS},
+		{"cgroup", unix.CLONE_NEWCGROUP}, {"net", unix.CLONE_NEWNET}}
+	if network {
+		kinds = kinds[:len(kinds)-1]
+	}
+	var have, lack []string
+	for _, k := range kinds {
+		if err := unix.Unshare(k.flag); err != nil {
+			lack = append(lack, fmt.Sprintf("%s: %v", k.name, err))
+		} else {
+			have = append(have, k.name)
+		}
+	}
+	detail := strings.Join(have, ", ")
+	if len(lack) > 0 {
+		detail += "; not " + strings.Join(lack, ", ")
+	}
+	if len(have) == 0 {
+		return "", errors.New("none: " + strings.Join(lack, ", "))
+	}
+	return detail, nil
+}
+
+// noCapabilities takes from the calling thread what a program that it executes could get: the bounding
+// set, and with it all that the identity of root brings; the inheritable and the ambient one. Its own
+// capabilities it keeps until then, to become another user; who does so (other) has none left by that.
+func noCapabilities(other bool) (string, error) {
+	detail := "none"
+	for c := uintptr(0); c < 64; c++ {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if err == unix.EINVAL && c > 0 {
+			break // the kernel has no more
+		}
+		if err == unix.EPERM && !held() {
+			break // there is nothing to take: this process has none itself, and gets no privileges
+		}
+		if err != nil && other {
+			detail = fmt.Sprintf("none, but the bounding set is not empty (CAP_SETPCAP): %v", err)
+			break
+		}
+		if err != nil {
+			return "", fmt.Errorf("cannot empty the bounding set (CAP_SETPCAP): %w", err)
+		}
+	}
+	err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+	if err != nil && err != unix.EINVAL { // there is none before Linux 4.3
+		return "", fmt.Errorf("cannot clear the ambient set: %w", err)
+	}
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&head, &data[0]); err != nil {
+		return "", fmt.Errorf("cannot read the capabilities: %w", err)
+	}
+	data[0].Inheritable, data[1].Inheritable = 0, 0
+	if err := unix.Capset(&head, &data[0]); err != nil {
+		return "", fmt.Errorf("cannot clear the inheritable set: %w", err)
+	}
+	return detail, nil
+}
+
+// held says whether the calling thread has any capability.
+func held() bool {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&head, &data[0]); err != nil {
+		return true
+	}
+	return data[0].Permitted|data[1].Permitted|data[0].Inheritable|data[1].Inheritable != 0
+}
