@@ -39,7 +39,8 @@ type Options struct {
 // Reporter hands evidence, reports and status over. Run is one goroutine; Flush and Resend may be called from
 // another one.
 type Reporter struct {
-	o Options
+	o    Options
+	mute bool // the key has not signed; of Run
 
 	mu    sync.Mutex
 	again uint64          // the desk asks for records from here on; 0: it does not
@@ -53,7 +54,7 @@ const (
 	statusEvery   = 2 * time.Second // at most one status in this time
 	sendTimeout   = 30 * time.Second
 	drainBatch    = 16 // records between two notes of how far the drain is
-	drainIdle     = time.Minute
+	signAgain     = time.Minute
 	flushBeforeUp = 2 * time.Second
 	resendRate    = 8 // requests for records that are followed in an hour
 )
@@ -69,6 +70,7 @@ func (r *Reporter) Run(ctx context.Context, connected <-chan struct{}) {
 	dirty, failing := true, false
 	var reported []byte
 	for {
+		r.mute = false
 		ok := r.drain(ctx) && r.sendReport(ctx, &reported)
 		now := r.o.Clock.Uptime()
 		if ok && dirty && now-last >= statusEvery {
@@ -78,6 +80,8 @@ func (r *Reporter) Run(ctx context.Context, connected <-chan struct{}) {
 		}
 		var again <-chan time.Time
 		switch {
+		case r.mute:
+			again = r.o.Clock.After(signAgain)
 		case !ok && !failing: // once; then the next connection or the next record
 			again = r.o.Clock.After(statusEvery)
 		case ok && dirty:
@@ -145,8 +149,7 @@ func (r *Reporter) drain(ctx context.Context) bool {
 		for _, i := range batch {
 			msg, err := evidence.Sign(i.rec, r.o.Signer)
 			if err != nil {
-				r.o.Log.Error("evidence cannot be signed", "seq", i.seq, "error", err)
-				return false
+				return r.unsigned(transport.Evidence, err)
 			}
 			if !r.send(ctx, transport.Message{Kind: transport.Evidence, Seq: i.seq, Body: msg}) {
 				return false
@@ -208,10 +211,16 @@ func (r *Reporter) sendStatus(ctx context.Context) bool {
 	}
 	msg, err := evidence.SignStatus(st, r.o.Signer)
 	if err != nil {
-		r.o.Log.Error("status cannot be signed", "error", err)
-		return true // trying again does not help
+		return r.unsigned(transport.Status, err)
 	}
 	return r.send(ctx, transport.Message{Kind: transport.Status, Body: msg})
+}
+
+// unsigned has what the key did not sign tried again: a TPM may be busy, locked out, or not there now.
+func (r *Reporter) unsigned(what transport.Kind, err error) (sent bool) {
+	r.mute = true
+	r.o.Log.Error("cannot be signed; tried again", "kind", what.String(), "after", signAgain, "error", err)
+	return false
 }
 
 // Flush gives the reporter a moment before the machine goes down. It never holds a reboot up for long.
@@ -277,9 +286,7 @@ func (r *Reporter) sendReport(ctx context.Context, sent *[]byte) bool {
 	}
 	msg, err := r.o.Signer.Sign1(b, nil, manifest.ReportType)
 	if err != nil {
-		r.o.Log.Error("SUIT report cannot be signed", "error", err)
-		*sent = b // trying again does not help
-		return true
+		return r.unsigned(transport.Report, err)
 	}
 	if !r.send(ctx, transport.Message{Kind: transport.Report, Body: msg}) {
 		return false
