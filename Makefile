@@ -16,6 +16,9 @@ MUTANTS   ?= ./agent/... ./bootctl/... ./slots ./transport/... './cmd/ratchet-re
 # errors.New stands in every fmt.Errorf otherwise (Go 1.26): a quarter of a mebibyte.
 FLAGS     := -trimpath -tags nethttpomithttp2 -gcflags=errors=-l -ldflags '-s -w'
 STATIC    := CGO_ENABLED=0
+# The Go that releases are built with, and that is looked at for known vulnerabilities. `make build` takes any.
+TOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
+PINNED    := GOTOOLCHAIN=$(TOOLCHAIN)
 
 .PHONY: all build man demo test race lint cross test386 crash crash-full defects mutants fuzz interop bench idle size rig rig-smoke rig-look rig-programs clean help
 
@@ -48,10 +51,11 @@ test: ## all tests that need nothing but Go
 race: ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short ./...
 
-lint: ## gofmt, vet, staticcheck
+lint: ## gofmt, vet, staticcheck, known vulnerabilities of what a release is built from (reaches the module proxy)
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	$(GO) vet ./... && $(GO) vet -tags interop ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0 ./...
+	$(PINNED) $(GO) run ./scripts/vulncheck -tags interop,nethttpomithttp2 ./...
 
 cross: ## build for the devices' processors
 	GOARCH=arm GOARM=7 $(STATIC) $(GO) build $(FLAGS) -o /dev/null ./cmd/ratchet

@@ -2,6 +2,8 @@ module github.com/ratchet-ota/ratchet
 
 go 1.26.0
 
+toolchain go1.26.11
+
 require (
 	filippo.io/mldsa v1.0.0
 	github.com/coreos/go-systemd/v22 v22.7.0
