@@ -93,7 +93,7 @@ func (m Memory) clone() Memory {
 //     it is of another generation than the role campaign has in r;
 //   - plan-withdrawn: it was withdrawn before.
 func (m Memory) AcceptPlan(r trust.Root, channel string, c Campaign) (Memory, error) {
-	s, digest := c.spec, c.digest.String()
+	s, digest := c.says().spec, c.says().digest.String()
 	seen := m.Channels[channel]
 	switch {
 	case c.IsZero():
@@ -140,20 +140,21 @@ func (m Memory) AcceptPlan(r trust.Root, channel string, c Campaign) (Memory, er
 //   - plan-void: c is not the plan that was taken last;
 //   - plan-withdrawn: it would revive a withdrawn plan.
 func (m Memory) AcceptPulse(r trust.Root, c Campaign, p Pulse) (Memory, error) {
-	s, plan, digest := p.spec, c.digest.String(), p.digest.String()
-	seen := m.Channels[c.spec.Channel]
+	s, plan, digest := p.says().spec, c.says().digest.String(), p.says().digest.String()
+	seen := m.Channels[c.says().spec.Channel]
 	switch {
 	case p.IsZero():
 		return m, refuse(reason.PulseMissing, "there is no pulse")
 	case c.IsZero() || seen.Plan != plan:
 		return m, refuse(reason.PlanVoid, "its plan is not the one that was taken last")
-	case s.Plan != c.digest:
+	case s.Plan != c.says().digest:
 		return m, refuse(reason.PulseVoid, "it belongs to another plan, %s", s.Plan)
 	case s.Generation != r.Generation(trust.RolePulse):
 		return m, refuse(reason.PulseVoid, "it is of generation %d, and the role pulse is at %d",
 			s.Generation, r.Generation(trust.RolePulse))
-	case s.Phase >= len(c.spec.Phases):
-		return m, refuse(reason.PulseVoid, "it names phase %d, and the plan has %d", s.Phase+1, len(c.spec.Phases))
+	case s.Phase >= len(c.says().spec.Phases):
+		return m, refuse(reason.PulseVoid, "it names phase %d, and the plan has %d", s.Phase+1,
+			len(c.says().spec.Phases))
 	case m.IsWithdrawn(plan) && s.State != StateWithdrawn:
 		return m, refuse(reason.PlanWithdrawn, "a withdrawn plan cannot be opened again")
 	case s.Generation < seen.Pulse.Generation,
@@ -166,14 +167,14 @@ func (m Memory) AcceptPulse(r trust.Root, c Campaign, p Pulse) (Memory, error) {
 	}
 	n := m.clone()
 	seen.Pulse = SeenPulse{Generation: s.Generation, Sequence: s.Sequence, Pulse: digest}
-	n.Channels[c.spec.Channel] = seen
+	n.Channels[c.says().spec.Channel] = seen
 	if s.State == StateWithdrawn && !n.IsWithdrawn(plan) {
 		if len(n.Withdrawn) >= MaxWithdrawals {
 			n.Withdrawn = n.Withdrawn[1:] // its plan is void by now: a later one was taken
 		}
-		n.Withdrawn = append(n.Withdrawn, Withdrawal{Plan: plan, Manifest: c.spec.Manifest.String()})
+		n.Withdrawn = append(n.Withdrawn, Withdrawal{Plan: plan, Manifest: c.says().spec.Manifest.String()})
 	}
-	n.raise(r, trust.RolePulse, earliest(s.Issued, c.spec.ValidUntil, r.Expires()))
+	n.raise(r, trust.RolePulse, earliest(s.Issued, c.says().spec.ValidUntil, r.Expires()))
 	return n, nil
 }
 

@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -88,10 +89,16 @@ func ParseChallenge(text string) (Challenge, error) {
 
 // Permit is a verified permit: this device may take this manifest although the named rules forbid it.
 // Only VerifyPermit makes one.
-type Permit struct {
+type Permit struct{ verified *permit }
+
+type permit struct {
 	spec    PermitSpec
 	signers []string
 }
+
+var noPermit permit
+
+func (p Permit) says() *permit { return cmp.Or(p.verified, &noPermit) }
 
 // PermitSpec is what a permit says. The document is of kind "permit"; its payload is a CBOR map:
 // 1 generation, 2 challenge (a byte string, CBOR), 3 manifest "sha256:<hex>", 4 the reasons that it
@@ -151,21 +158,21 @@ func VerifyPermit(r trust.Root, msg []byte, open Challenge) (Permit, error) {
 		return Permit{}, refuse(reason.PermitVoid, "the challenge is of root %d, and root %d is trusted",
 			open.RootVersion, r.Version())
 	}
-	return Permit{spec: s, signers: signers}, nil
+	return Permit{&permit{s, signers}}, nil
 }
 
 // Spec returns what the permit says.
 func (p Permit) Spec() PermitSpec {
-	s := p.spec
+	s := p.says().spec
 	s.Lifts = slices.Clone(s.Lifts)
 	return s
 }
 
 // Signers are those of the role recovery who have signed.
-func (p Permit) Signers() []string { return slices.Clone(p.signers) }
+func (p Permit) Signers() []string { return slices.Clone(p.says().signers) }
 
 // IsZero tells whether there is no permit.
-func (p Permit) IsZero() bool { return p.spec.Generation == 0 }
+func (p Permit) IsZero() bool { return p.says().spec.Generation == 0 }
 
 // BuildPermit makes a permit that nobody has signed yet: sign it with trust.SignDocument("permit", ...).
 func BuildPermit(s PermitSpec) ([]byte, error) {

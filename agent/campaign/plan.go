@@ -8,6 +8,7 @@
 package campaign
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -36,15 +37,21 @@ const (
 )
 
 // Campaign is a verified plan: who may take which manifest, and when. Only VerifyPlan makes one; the
-// zero value is no plan and admits nobody.
+// zero value is no plan and admits nobody. It is a pointer to what never changes, as a Pulse and a Permit are.
 //
 // A plan is signed offline by the role campaign. It says nothing about now: a Pulse does, signed
 // online by the role pulse, which can stop or hasten what the plan allows and change nothing of it.
-type Campaign struct {
+type Campaign struct{ verified *plan }
+
+type plan struct {
 	spec    PlanSpec
 	digest  manifest.Digest
 	signers []string
 }
+
+var noPlan plan
+
+func (c Campaign) says() *plan { return cmp.Or(c.verified, &noPlan) }
 
 // PlanSpec is what a plan says. The document is of kind "plan"; its payload is a CBOR map:
 // 1 generation, 2 channel, 3 sequence, 4 manifest "sha256:<hex>", 5 its sequence, 6 classes (16 bytes
@@ -107,20 +114,20 @@ func VerifyPlan(r trust.Root, msg []byte) (Campaign, error) {
 		return Campaign{}, refuse(reason.PlanVoid, "it is of generation %d, and the role campaign is at %d",
 			s.Generation, r.Generation(trust.RoleCampaign))
 	}
-	return Campaign{spec: s, digest: manifest.Sum(payload), signers: signers}, nil
+	return Campaign{&plan{s, manifest.Sum(payload), signers}}, nil
 }
 
 // Digest names the plan in its pulses: the SHA-256 of its payload, whoever has signed it.
-func (c Campaign) Digest() manifest.Digest { return c.digest }
+func (c Campaign) Digest() manifest.Digest { return c.says().digest }
 
 // Spec returns what the plan says.
-func (c Campaign) Spec() PlanSpec { return c.spec.clone() }
+func (c Campaign) Spec() PlanSpec { return c.says().spec.clone() }
 
 // Signers are those of the role campaign who have signed.
-func (c Campaign) Signers() []string { return slices.Clone(c.signers) }
+func (c Campaign) Signers() []string { return slices.Clone(c.says().signers) }
 
 // IsZero tells whether there is no plan.
-func (c Campaign) IsZero() bool { return c.digest.IsZero() }
+func (c Campaign) IsZero() bool { return c.says().digest.IsZero() }
 
 // Position is a device's place in a plan, 0 to 9999: SHA-256(salt || device id), as one big number,
 // modulo 10000. Nobody needs to assign it, and it never changes.

@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -21,10 +22,16 @@ const (
 
 // Pulse is a verified pulse: whether a plan goes on now. Only VerifyPulse makes one; the zero value
 // is no pulse.
-type Pulse struct {
+type Pulse struct{ verified *pulse }
+
+type pulse struct {
 	spec   PulseSpec
 	digest manifest.Digest
 }
+
+var noPulse pulse
+
+func (p Pulse) says() *pulse { return cmp.Or(p.verified, &noPulse) }
 
 // PulseSpec is what a pulse says. The document is of kind "pulse"; its payload is a CBOR map:
 // 1 generation, 2 plan "sha256:<hex>", 3 sequence, 4 state, 5 phase, 6 issued, 7 expires.
@@ -63,17 +70,17 @@ func VerifyPulse(r trust.Root, msg []byte) (Pulse, error) {
 		return Pulse{}, refuse(reason.PulseVoid, "it is of generation %d, and the role pulse is at %d",
 			s.Generation, r.Generation(trust.RolePulse))
 	}
-	return Pulse{spec: s, digest: manifest.Sum(payload)}, nil
+	return Pulse{&pulse{s, manifest.Sum(payload)}}, nil
 }
 
 // Digest names the pulse: the SHA-256 of its payload, whoever has signed it.
-func (p Pulse) Digest() manifest.Digest { return p.digest }
+func (p Pulse) Digest() manifest.Digest { return p.says().digest }
 
 // Spec returns what the pulse says.
-func (p Pulse) Spec() PulseSpec { return p.spec }
+func (p Pulse) Spec() PulseSpec { return p.says().spec }
 
 // IsZero tells whether there is no pulse.
-func (p Pulse) IsZero() bool { return p.digest.IsZero() }
+func (p Pulse) IsZero() bool { return p.says().digest.IsZero() }
 
 // BuildPulse makes a pulse that nobody has signed yet: sign it with trust.SignDocument("pulse", ...).
 func BuildPulse(s PulseSpec) ([]byte, error) {

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,8 +20,11 @@ type Authority interface {
 }
 
 // Manifest is a verified manifest, parsed completely. Only Verify makes one. The zero value is no
-// manifest: Digest().IsZero().
-type Manifest struct {
+// manifest: Digest().IsZero(). It is a pointer to what never changes, so that it is cheap to hand on.
+type Manifest struct{ verified *contents }
+
+// contents are what a manifest says.
+type contents struct {
 	env        Envelope
 	signers    []string
 	sequence   uint64
@@ -31,6 +35,10 @@ type Manifest struct {
 	sections   []section // in the order in which they run
 	text       map[string]texts
 }
+
+var nothing contents
+
+func (m Manifest) says() *contents { return cmp.Or(m.verified, &nothing) }
 
 // section is one command sequence of the manifest.
 type section struct {
@@ -48,11 +56,11 @@ func Verify(e Envelope, a Authority) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
-	m := Manifest{env: e, signers: signers}
+	m := &contents{env: e, signers: signers}
 	if err := m.parse(); err != nil {
 		return Manifest{}, refused(err, CodeParse, "manifest is malformed")
 	}
-	return m, nil
+	return Manifest{m}, nil
 }
 
 // Authenticate is the first half of Verify: digest and signatures, and then the digests of the
@@ -95,7 +103,7 @@ func Authenticate(e Envelope, a Authority) (signers []string, err error) {
 // does not have the digest that the wrapper states (ErrDigest), or one that is outside of this
 // profile. It makes no Manifest. Verify gives the same errors as an *Error.
 func Check(e Envelope) error {
-	m := Manifest{env: e}
+	m := &contents{env: e}
 	if err := m.parse(); err != nil {
 		return err
 	}
@@ -126,15 +134,15 @@ func (e Envelope) authenticate(a Authority) ([]string, error) {
 }
 
 // Digest is the manifest's digest, its identity.
-func (m Manifest) Digest() Digest { return m.env.claimed }
+func (m Manifest) Digest() Digest { return m.says().env.claimed }
 
 // Sequence is the sequence number; a higher one is newer.
-func (m Manifest) Sequence() uint64 { return m.sequence }
+func (m Manifest) Sequence() uint64 { return m.says().sequence }
 
 // Components lists the components in the order of their indices.
 func (m Manifest) Components() []ComponentID {
-	list := make([]ComponentID, len(m.components))
-	for i, c := range m.components {
+	list := make([]ComponentID, len(m.says().components))
+	for i, c := range m.says().components {
 		for _, part := range c {
 			list[i] = append(list[i], bytes.Clone(part))
 		}
@@ -143,19 +151,19 @@ func (m Manifest) Components() []ComponentID {
 }
 
 // Signers are the distinct signers that the Authority accepted.
-func (m Manifest) Signers() []string { return slices.Clone(m.signers) }
+func (m Manifest) Signers() []string { return slices.Clone(m.says().signers) }
 
 // ReferenceURI is where the full manifest can be found, "" when not said. It is printable ASCII.
-func (m Manifest) ReferenceURI() string { return m.uri }
+func (m Manifest) ReferenceURI() string { return m.says().uri }
 
 // SetVersion is the version of the whole release, nil when not said.
-func (m Manifest) SetVersion() []int64 { return slices.Clone(m.setVersion) }
+func (m Manifest) SetVersion() []int64 { return slices.Clone(m.says().setVersion) }
 
 // Envelope returns the envelope's bytes as they came, to be stored, parsed and verified again.
-func (m Manifest) Envelope() []byte { return m.env.Raw() }
+func (m Manifest) Envelope() []byte { return m.says().env.Raw() }
 
 // parse reads the whole manifest (draft-ietf-suit-manifest section 8.4).
-func (m *Manifest) parse() error {
+func (m *contents) parse() error {
 	var (
 		b        = &builder{}
 		seen     = map[int64]bool{}
@@ -212,7 +220,7 @@ func (m *Manifest) parse() error {
 	return m.complete(b, seen, sections)
 }
 
-func (m *Manifest) readSetVersion(r *reader) error {
+func (m *contents) readSetVersion(r *reader) error {
 	content, err := r.bytes(MaxSmall)
 	if err != nil {
 		return err
@@ -224,7 +232,7 @@ func (m *Manifest) readSetVersion(r *reader) error {
 }
 
 // complete checks that nothing is missing and nothing is left over, and puts the sections in their order.
-func (m *Manifest) complete(b *builder, seen map[int64]bool, sections map[int]section) error {
+func (m *contents) complete(b *builder, seen map[int64]bool, sections map[int]section) error {
 	if !seen[2] || b.components == 0 {
 		return errors.New("manifest-sequence-number or the components are missing")
 	}
@@ -273,7 +281,7 @@ func unsupported(r *reader, key int64) error {
 
 // coswid reads over a software identifier (draft-ietf-suit-update-management, "suit-coswid"): a
 // device that does not use it must not refuse the manifest for it.
-func (m *Manifest) coswid(r *reader) error {
+func (m *contents) coswid(r *reader) error {
 	content, severed, err := m.severable(r, suit.KeyCoSWID)
 	if err != nil || severed {
 		return err
@@ -286,7 +294,7 @@ func (m *Manifest) coswid(r *reader) error {
 }
 
 // common reads the components and the shared sequence.
-func (m *Manifest) common(r *reader, b *builder) error {
+func (m *contents) common(r *reader, b *builder) error {
 	content, err := r.bytes(MaxEnvelope)
 	if err != nil {
 		return err
@@ -334,7 +342,7 @@ func (m *Manifest) common(r *reader, b *builder) error {
 
 // section reads a command sequence that stands in the manifest, or the digest of one that stands in
 // the envelope.
-func (m *Manifest) section(r *reader, b *builder, key int) (section, error) {
+func (m *contents) section(r *reader, b *builder, key int) (section, error) {
 	if b.components == 0 {
 		return section{}, errors.New("components are missing")
 	}
@@ -349,7 +357,7 @@ func (m *Manifest) section(r *reader, b *builder, key int) (section, error) {
 // severable reads an element that stands either in the manifest as a byte string or, under its
 // digest, in the envelope (draft-ietf-suit-manifest section 8.4.12). The digest covers the whole
 // item, its head included. An absent element is severed.
-func (m *Manifest) severable(r *reader, key int64) (content []byte, severed bool, err error) {
+func (m *contents) severable(r *reader, key int64) (content []byte, severed bool, err error) {
 	el, present := m.env.severable[key]
 	if r.peek() == suit.MajorBytes || key == suit.KeyValidate {
 		if present {

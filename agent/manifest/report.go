@@ -70,7 +70,7 @@ type Capabilities struct {
 // reporting policies ask (draft-ietf-suit-manifest section 8.4.7), up to MaxRecords. What happens to
 // the images afterwards is told with Fail.
 func (m Manifest) Report(d Device) Report {
-	r := Report{URI: m.uri, Manifest: m.Digest()}
+	r := Report{URI: m.says().uri, Manifest: m.Digest()}
 	p, err := m.process(d, func(p *processor) { p.log = &r })
 	u, err := p.outcome(err)
 	var e *Error

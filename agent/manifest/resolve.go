@@ -62,7 +62,7 @@ func (m Manifest) Resolve(d Device) (Update, error) {
 // (draft-ietf-suit-manifest section 6.2): a manifest that does not is for every device that trusts its
 // signers.
 func (m Manifest) Identified() bool {
-	return m.shared.asks(suit.CommandVendor) && m.shared.asks(suit.CommandClass)
+	return m.says().shared.asks(suit.CommandVendor) && m.says().shared.asks(suit.CommandClass)
 }
 
 func (s sequence) asks(code int64) bool {
@@ -73,14 +73,14 @@ func (s sequence) asks(code int64) bool {
 
 // process runs the procedure. listen may attach to the processor what it tells.
 func (m Manifest) process(d Device, listen func(*processor)) (*processor, error) {
-	p := &processor{m: m, d: d, seen: map[Finding]bool{}, sums: map[sumKey]Digest{}}
-	if m.env.raw == nil {
+	p := &processor{m: m.says(), d: d, seen: map[Finding]bool{}, sums: map[sumKey]Digest{}}
+	if m.says().env.raw == nil {
 		return p, &Error{Code: CodeParse, Offset: -1, What: "there is no manifest"}
 	}
 	if listen != nil {
 		listen(p)
 	}
-	for _, id := range m.components {
+	for _, id := range m.says().components {
 		name := id.String()
 		target, ok := d.Components[name]
 		if to, exists := d.Components[strings.TrimSuffix(name, "/"+PayloadPart)]; !ok && exists {
@@ -121,7 +121,7 @@ func (p *processor) outcome(err error) (Update, error) {
 
 // processor is the abstract machine of draft-ietf-suit-manifest section 6.4.
 type processor struct {
-	m          Manifest
+	m          *contents
 	d          Device
 	components []component
 	order      []int // components in the order of their fetches

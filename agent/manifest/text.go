@@ -16,7 +16,7 @@ type texts map[int64]string
 // where there is none, of the manifest. It is safe to show on a terminal: one line, without control
 // or direction characters, at most MaxShown characters. It means nothing to a machine.
 func (m Manifest) Description(lang string) string {
-	t := m.text[m.language(lang)]
+	t := m.says().text[m.language(lang)]
 	s := t[suit.TextUpdate]
 	if s == "" {
 		s = t[suit.TextDescription]
@@ -27,7 +27,7 @@ func (m Manifest) Description(lang string) string {
 // language picks the language tag of the text that fits best, "" when there is no text.
 func (m Manifest) language(want string) string {
 	var tags []string
-	for tag := range m.text {
+	for tag := range m.says().text {
 		tags = append(tags, tag)
 	}
 	slices.Sort(tags)
@@ -90,7 +90,7 @@ func Printable(s string) string {
 // readText reads the text element, if the envelope carries it. Text is for people, and odd text is no reason to refuse
 // an update: what is not as draft-ietf-suit-manifest section 8.4.4 says is left out, alone or with what follows it. One
 // whose bytes are not those that the manifest names was changed on its way, and is refused.
-func (m *Manifest) readText(r *reader) error {
+func (m *contents) readText(r *reader) error {
 	content, severed, err := m.severable(r, suit.KeyText)
 	if err != nil || severed || len(content) > MaxText {
 		return err

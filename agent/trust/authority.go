@@ -23,8 +23,8 @@ type Authority struct {
 // component where only that one may come ("" = any).
 func (r Root) Release(scope Scope) Authority {
 	a := Authority{device: Scope{slices.Clone(scope.Vendors), slices.Clone(scope.Classes), scope.Component}}
-	a.keys.algs = append([]int64{}, r.spec.Algorithms...) // never nil: nil would admit the default
-	for _, g := range r.spec.Roles[RoleRelease].Grants {
+	a.keys.algs = append([]int64{}, r.is().spec.Algorithms...) // never nil: nil would admit the default
+	for _, g := range r.is().spec.Roles[RoleRelease].Grants {
 		if g.Scope.device(scope) && (scope.Component == "" || g.Scope.component(scope.Component)) {
 			a.grants = append(a.grants, g)
 		}

@@ -124,7 +124,7 @@ func (b Bundle) follow(trusted Root) ([]Root, error) {
 	if v > uint64(len(b.docs)) {
 		return fail(fmt.Errorf("it ends at version %d, version %d is trusted: %w", len(b.docs), v, ErrReplay))
 	}
-	if sha256.Sum256(b.docs[v-1].payload) != trusted.digest {
+	if sha256.Sum256(b.docs[v-1].payload) != trusted.Digest() {
 		return fail(fmt.Errorf("version %d in it is not the trusted one: %w", v, ErrFork))
 	}
 	if v == uint64(len(b.docs)) {

@@ -95,7 +95,7 @@ func (c Chain) takeOne(msg []byte) (Chain, error) {
 	}
 	fail := func(err error) (Chain, error) { return c, fmt.Errorf("cannot take root: %w", err) }
 	now, digest := c.Newest(), sha256.Sum256(d.payload)
-	if slices.ContainsFunc(c.roots, func(r Root) bool { return r.digest == digest }) {
+	if slices.ContainsFunc(c.roots, func(r Root) bool { return r.Digest() == digest }) {
 		return fail(ErrReplay)
 	}
 	n, err := now.next(d)

@@ -6,5 +6,5 @@ func Walk(trusted Root, b Bundle) (Root, error) {
 	if err != nil || len(roots) == 0 {
 		return trusted, err
 	}
-	return roots[len(roots)-1].At(trusted.device), nil
+	return roots[len(roots)-1].At(trusted.is().device), nil
 }

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -9,79 +10,87 @@ import (
 	"time"
 )
 
-// Root is a version of the trust root that Anchor or a Chain has verified. The zero value trusts nobody.
-type Root struct {
+// Root is a version of the trust root that Anchor or a Chain has verified. The zero value trusts nobody. It is a
+// pointer to what never changes, so that it is cheap to hand on.
+type Root struct{ verified *root }
+
+type root struct {
 	spec   RootSpec
 	digest [sha256.Size]byte // of the payload as it was received
 	device Scope             // who asks, see At
 }
 
+var nobody root
+
+func (r Root) is() *root { return cmp.Or(r.verified, &nobody) }
+
 // Version counts from 1, one step at a time.
-func (r Root) Version() uint64 { return r.spec.Version }
+func (r Root) Version() uint64 { return r.is().spec.Version }
 
 // Name tells this chain of roots from others; it never changes within a chain.
-func (r Root) Name() string { return r.spec.Name }
+func (r Root) Name() string { return r.is().spec.Name }
 
 // Development tells whether the chain is one for development, whose keys are kept with less care. It
 // never changes within a chain: a device for production is built with another root.
-func (r Root) Development() bool { return r.spec.Development }
+func (r Root) Development() bool { return r.is().spec.Development }
 
 // Issued is when this version was made, as its signers say.
-func (r Root) Issued() time.Time { return r.spec.Issued }
+func (r Root) Issued() time.Time { return r.is().spec.Issued }
 
 // Expires is the first second at which this version is no longer current. An expired root is genuine: it is kept, and
 // a newer one may follow it. What is taken under it is for the caller's policy, who has the clock.
-func (r Root) Expires() time.Time { return r.spec.Expires }
+func (r Root) Expires() time.Time { return r.is().spec.Expires }
 
 // IsZero tells whether this is no root.
-func (r Root) IsZero() bool { return r.spec.Version == 0 }
+func (r Root) IsZero() bool { return r.is().spec.Version == 0 }
 
 // Digest is the SHA-256 of the root's payload, for showing and comparing.
-func (r Root) Digest() [sha256.Size]byte { return r.digest }
+func (r Root) Digest() [sha256.Size]byte { return r.is().digest }
 
 // Role returns the grants of a role in their order: the first that covers a device and a component
 // decides for it. Nil: nobody has the role.
-func (r Root) Role(role Role) []Grant { return slices.Clone(r.spec.Roles[role].Grants) }
+func (r Root) Role(role Role) []Grant { return slices.Clone(r.is().spec.Roles[role].Grants) }
 
 // Generation is the version of the root in which the signers of a role were last changed, 0 when
 // nobody has the role. Documents name the generation of their role, so that nothing that was signed
 // before a rotation counts after it, and counters of documents begin again with it.
-func (r Root) Generation(role Role) uint64 { return r.spec.Roles[role].Generation }
+func (r Root) Generation(role Role) uint64 { return r.is().spec.Roles[role].Generation }
 
 // Algorithms lists the algorithm identifiers that signatures may have.
-func (r Root) Algorithms() []int64 { return slices.Clone(r.spec.Algorithms) }
+func (r Root) Algorithms() []int64 { return slices.Clone(r.is().spec.Algorithms) }
 
 // Revoked tells whether a manifest, by its digest ("sha256:<hex>"), must never be installed again.
-func (r Root) Revoked(digest string) bool { return slices.Contains(r.spec.Revoked, digest) }
+func (r Root) Revoked(digest string) bool { return slices.Contains(r.is().spec.Revoked, digest) }
 
 // Forbids tells whether the root revokes any manifest or has a lowest sequence for any component.
 func (r Root) Forbids() bool {
-	for _, s := range r.spec.Components {
+	for _, s := range r.is().spec.Components {
 		if s.Min > 0 {
 			return true
 		}
 	}
-	return len(r.spec.Revoked) > 0
+	return len(r.is().spec.Revoked) > 0
 }
 
 // SequenceRange returns the lowest and the highest sequence that a manifest with this component
 // (manifest.ComponentID.String) may have. The lowest is the hard floor against rollback; the highest
 // keeps a stolen release key from using up all numbers.
 func (r Root) SequenceRange(component string) (lowest, highest uint64) {
-	if s, ok := r.spec.Components[component]; ok {
+	if s, ok := r.is().spec.Components[component]; ok {
 		return s.Min, s.Max
 	}
 	return 0, math.MaxUint64
 }
 
 // Spec returns what the root says, for showing it and for making the next one from it.
-func (r Root) Spec() RootSpec { return r.spec.clone() }
+func (r Root) Spec() RootSpec { return r.is().spec.clone() }
 
 // At returns the root as it stands for a device: vendors and classes of device decide which grants
 // cover it. Without At only grants without a scope do.
 func (r Root) At(device Scope) Root {
-	r.device = Scope{Vendors: slices.Clone(device.Vendors), Classes: slices.Clone(device.Classes)}
-	return r
+	at := *r.is()
+	at.device = Scope{Vendors: slices.Clone(device.Vendors), Classes: slices.Clone(device.Classes)}
+	return Root{&at}
 }
 
 // Verify checks that a document of a kind ("plan", "pulse" ...) is signed by enough signers of a role
@@ -92,7 +101,7 @@ func (r Root) Verify(role Role, kind string, msg []byte) (payload []byte, signer
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot verify %s: %w", kind, err)
 	}
-	g, ok := first(r.spec.Roles[role].Grants, r.device)
+	g, ok := first(r.is().spec.Roles[role].Grants, r.is().device)
 	if !ok {
 		return nil, nil, fmt.Errorf("cannot verify %s: root %d gives nobody the role %s for this device: %w",
 			kind, r.Version(), role, ErrNoSigner)
@@ -106,7 +115,7 @@ func (r Root) Verify(role Role, kind string, msg []byte) (payload []byte, signer
 // next verifies the root that follows r: r's root role first, over bytes that are not parsed yet;
 // then the form; then the new root's own root role.
 func (r Root) next(d document) (Root, error) {
-	if _, err := d.meets(r.spec.Roles[RoleRoot].Grants[0]); err != nil {
+	if _, err := d.meets(r.is().spec.Roles[RoleRoot].Grants[0]); err != nil {
 		return Root{}, fmt.Errorf("by the signers of version %d: %w", r.Version(), err)
 	}
 	n, err := parseRoot(d.payload)
@@ -121,8 +130,8 @@ func (r Root) next(d document) (Root, error) {
 		return Root{}, fmt.Errorf("it belongs to %q, not to %q: %w", n.Name(), r.Name(), ErrFork)
 	}
 	for _, role := range Roles() {
-		now, there := n.spec.Roles[role] // one that is not there was taken from everybody
-		same := sameGrants(r.spec.Roles[role].Grants, now.Grants)
+		now, there := n.is().spec.Roles[role] // one that is not there was taken from everybody
+		same := sameGrants(r.is().spec.Roles[role].Grants, now.Grants)
 		if g := now.Generation; there && g != n.Version() && !(same && g == r.Generation(role)) {
 			return Root{}, fmt.Errorf("generation of role %s is %d, which is neither the old one "+
 				"unchanged nor version %d: %w", role, g, n.Version(), ErrMalformed)
@@ -131,13 +140,12 @@ func (r Root) next(d document) (Root, error) {
 	if err := n.own(d); err != nil {
 		return Root{}, err
 	}
-	n.device = r.device
-	return n, nil
+	return n.At(r.is().device), nil
 }
 
 // own checks the root's signatures by its own root role.
 func (r Root) own(d document) error {
-	if _, err := d.meets(r.spec.Roles[RoleRoot].Grants[0]); err != nil {
+	if _, err := d.meets(r.is().spec.Roles[RoleRoot].Grants[0]); err != nil {
 		return fmt.Errorf("by its own signers: %w", err)
 	}
 	return nil

@@ -38,7 +38,8 @@ func (r Root) Next(s RootSpec, renew ...Role) RootSpec {
 	s.Version, s.Name, s.Development = r.Version()+1, r.Name(), r.Development()
 	for role, rs := range s.Roles {
 		rs.Generation = s.Version
-		if old, ok := r.spec.Roles[role]; ok && sameGrants(old.Grants, rs.Grants) && !slices.Contains(renew, role) {
+		old, ok := r.is().spec.Roles[role]
+		if ok && sameGrants(old.Grants, rs.Grants) && !slices.Contains(renew, role) {
 			rs.Generation = old.Generation
 		}
 		s.Roles[role] = rs
@@ -75,12 +76,12 @@ func ReviewRoot(msg []byte, old Root) (Review, error) {
 	if err != nil {
 		return Review{}, fmt.Errorf("cannot read root: %w", err)
 	}
-	v := Review{Spec: n.Spec(), Own: d.quorum(n.spec.Roles[RoleRoot].Grants[0])}
+	v := Review{Spec: n.Spec(), Own: d.quorum(n.is().spec.Roles[RoleRoot].Grants[0])}
 	if old.IsZero() {
 		v.Err = n.own(d)
 		return v, nil
 	}
-	v.Old = d.quorum(old.spec.Roles[RoleRoot].Grants[0])
+	v.Old = d.quorum(old.is().spec.Roles[RoleRoot].Grants[0])
 	_, v.Err = old.next(d)
 	return v, nil
 }
@@ -105,7 +106,7 @@ func (r Root) ReviewDocument(role Role, kind string, msg []byte) (Quorum, error)
 	if err != nil {
 		return Quorum{}, fmt.Errorf("cannot read %s: %w", kind, err)
 	}
-	g, ok := first(r.spec.Roles[role].Grants, r.device)
+	g, ok := first(r.is().spec.Roles[role].Grants, r.is().device)
 	if !ok {
 		return Quorum{}, fmt.Errorf("cannot read %s: the root gives nobody the role %s for such a device: %w",
 			kind, role, ErrNoSigner)

@@ -142,7 +142,7 @@ func parseRoot(payload []byte) (Root, error) {
 	if err := s.validate(); err != nil {
 		return bad("%v", err)
 	}
-	return Root{spec: s, digest: sha256.Sum256(payload)}, nil
+	return Root{&root{spec: s, digest: sha256.Sum256(payload)}}, nil
 }
 
 // encode writes the payload. parseRoot reads it back to the same spec.
