@@ -228,6 +228,7 @@ func (a *Agent) failText(what, text string) {
 	a.log.Error(what, "error", text)
 }
 
+//go:noinline
 func (a *Agent) slot(name bootctl.Slot) SlotDef {
 	for _, s := range a.o.Slots {
 		if s.Name == name {

@@ -98,6 +98,7 @@ type permit struct {
 
 var noPermit permit
 
+//go:noinline
 func (p Permit) says() *permit { return cmp.Or(p.verified, &noPermit) }
 
 // PermitSpec is what a permit says. The document is of kind "permit"; its payload is a CBOR map:
@@ -122,6 +123,8 @@ type wirePermit struct {
 // Liftable tells whether a permit can lift a rule. What says that something is genuine, meant for
 // this device, not revoked, and able to run here can never be lifted: no reason of that kind is in
 // the list, and a new reason is not in it until somebody puts it there.
+//
+//go:noinline
 func Liftable(r reason.Reason) bool {
 	switch r {
 	case reason.SequenceBelowFloor, reason.SequenceReused, reason.SequenceOutOfRange, reason.Quarantined,
@@ -162,6 +165,8 @@ func VerifyPermit(r trust.Root, msg []byte, open Challenge) (Permit, error) {
 }
 
 // Spec returns what the permit says.
+//
+//go:noinline
 func (p Permit) Spec() PermitSpec {
 	s := p.says().spec
 	s.Lifts = slices.Clone(s.Lifts)

@@ -51,6 +51,7 @@ type plan struct {
 
 var noPlan plan
 
+//go:noinline
 func (c Campaign) says() *plan { return cmp.Or(c.verified, &noPlan) }
 
 // PlanSpec is what a plan says. The document is of kind "plan"; its payload is a CBOR map:
@@ -272,6 +273,7 @@ type Refusal struct {
 // Error implements error.
 func (e *Refusal) Error() string { return string(e.Reason) + ": " + e.Detail }
 
+//go:noinline
 func refuse(why reason.Reason, format string, args ...any) error {
 	return &Refusal{Reason: why, Detail: fmt.Sprintf(format, args...)}
 }

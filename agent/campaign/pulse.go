@@ -31,6 +31,7 @@ type pulse struct {
 
 var noPulse pulse
 
+//go:noinline
 func (p Pulse) says() *pulse { return cmp.Or(p.verified, &noPulse) }
 
 // PulseSpec is what a pulse says. The document is of kind "pulse"; its payload is a CBOR map:

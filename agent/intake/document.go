@@ -109,12 +109,15 @@ type reading struct {
 	changes []Change
 }
 
+//go:noinline
 func (r *reading) change(c Change) {
 	c.State, c.book = r.state, r.next
 	r.changes = append(r.changes, c)
 }
 
 // take makes a document hold, as next has it.
+//
+//go:noinline
 func (r *reading) take(detail map[string]string, ops ...life.Op) {
 	e := evidence.Event{Kind: evidence.KindConfig, To: "taken", Actor: r.m.Origin, Detail: detail}
 	r.change(Change{Events: []evidence.Event{e}, Ops: ops, Taken: true})

@@ -68,6 +68,8 @@ func (in *Intake) Permit(state life.State, document []byte, actor string) (campa
 }
 
 // Lifts names the rules that a permit lifts.
+//
+//go:noinline
 func Lifts(p campaign.Permit) (lifts []string) {
 	for _, l := range p.Spec().Lifts {
 		lifts = append(lifts, string(l))

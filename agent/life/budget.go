@@ -190,6 +190,8 @@ func (t *turn) supplant(w Waiting) {
 }
 
 // known is what is counted of an offer that does not wait, or did not until now.
+//
+//go:noinline
 func (s *Stored) known(digest string) Budget {
 	for _, b := range s.Left {
 		if b.Digest == digest {
@@ -201,6 +203,8 @@ func (s *Stored) known(digest string) Budget {
 
 // budgets is what a record stores: one of the update in progress, one of the offer that waits, and those of offers
 // whose place another one took.
+//
+//go:noinline
 func (s *Stored) budgets() []Budget {
 	var out []Budget
 	if s.Rec.Phase != Idle {

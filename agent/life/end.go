@@ -66,6 +66,8 @@ func (e ending) isFinal(r Record) bool {
 }
 
 // fail closes an update that was not armed.
+//
+//go:noinline
 func (t *turn) fail(why reason.Reason, detail string, ops ...Op) {
 	t.ops(ops...)
 	t.end(ending{result: "failed", why: why, detail: detail})
@@ -111,4 +113,5 @@ func (t *turn) charge(c Counter) bool {
 	return ok
 }
 
+//go:noinline
 func (t *turn) quar(ops ...QuarOp) { t.eff.Commit.Quar = append(t.eff.Commit.Quar, ops...) }

@@ -27,6 +27,8 @@ func (s *State) Glance(r Ruling, now time.Duration) Ruling {
 
 // covers tells whether one that writes some components can be newer than one that writes others: it must
 // write them all. Where what it writes is not known, one number counts for all, as it did before.
+//
+//go:noinline
 func covers(newer, older []string) bool {
 	return newer == nil || !slices.ContainsFunc(older, func(c string) bool { return !slices.Contains(newer, c) })
 }
@@ -60,6 +62,8 @@ func unverified(t *turn) {
 }
 
 // noted remembers the newest offer that was not taken; nil forgets it.
+//
+//go:noinline
 func (t *turn) noted(e *Ending) {
 	t.Noted = ""
 	if e != nil {
@@ -68,6 +72,7 @@ func (t *turn) noted(e *Ending) {
 	t.ops(PutNoted{e})
 }
 
+//go:noinline
 func (t *turn) refused(why reason.Reason, detail string, deferred bool) {
 	t.eff.Tell.Answer = &Answer{Refused: why, Detail: detail, Deferred: deferred}
 }
@@ -93,6 +98,7 @@ func passed(t *turn) {
 	t.refused(reason.Superseded, "", true)
 }
 
+//go:noinline
 func (r Ruling) event() evidence.Event {
 	return evidence.Event{Kind: evidence.KindDecision, Reason: r.Why, To: string(r.Outcome), Manifest: r.Digest,
 		Sequence: r.Sequence, Actor: r.Origin, Detail: r.Detail}

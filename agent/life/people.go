@@ -8,6 +8,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 )
 
+//go:noinline
 func (a Asked) event(to string) evidence.Event {
 	e := evidence.Event{Kind: evidence.KindOperator, To: to, Actor: a.Actor}
 	if a.Note != "" {
@@ -16,6 +17,7 @@ func (a Asked) event(to string) evidence.Event {
 	return e
 }
 
+//go:noinline
 func (t *turn) says(format string, args ...any) {
 	t.eff.Tell.Answer = &Answer{Says: fmt.Sprintf(format, args...)}
 }

@@ -48,6 +48,8 @@ type Ext struct {
 }
 
 // writes names the components that the update brings itself: what is carried is not among them.
+//
+//go:noinline
 func (r Record) writes() []string {
 	names := []string{}
 	for _, i := range r.Ext.Images {

@@ -111,6 +111,8 @@ func (s *Stored) stillCarried(images []SlotImage) []SlotImage {
 }
 
 // Holds finds an image in what a slot is known to hold.
+//
+//go:noinline
 func (c Content) Holds(image SlotImage) (SlotImage, bool) {
 	at := slices.IndexFunc(c.Images, func(i SlotImage) bool {
 		return i.Component == image.Component && i.Alg == image.Alg && bytes.Equal(i.Digest, image.Digest)

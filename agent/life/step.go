@@ -178,12 +178,17 @@ func (t *turn) become(from Record, why reason.Reason, e evidence.Event) {
 }
 
 // note records an event that is no transition.
+//
+//go:noinline
 func (t *turn) note(e evidence.Event) { t.eff.Commit.Events = append(t.eff.Commit.Events, e) }
 
+//go:noinline
 func (t *turn) ops(ops ...Op) { t.eff.Commit.Ops = append(t.eff.Commit.Ops, ops...) }
 
+//go:noinline
 func (t *turn) do(a Action) { t.eff.Do = a }
 
+//go:noinline
 func (t *turn) failed(what, text string) {
 	t.eff.Tell.Failed = &Failed{What: what, Text: text}
 }
@@ -191,6 +196,7 @@ func (t *turn) failed(what, text string) {
 // now is the uptime of the event.
 func (t *turn) now() time.Duration { return t.e.moment().Uptime }
 
+//go:noinline
 func detail(pairs ...string) map[string]string {
 	d := map[string]string{}
 	for i := 0; i < len(pairs); i += 2 {

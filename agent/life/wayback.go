@@ -129,6 +129,8 @@ func leaveDisabled(t *turn) {
 func stuckNoReboot(t *turn) { t.stuck("the machine does not reboot") }
 
 // stuck is brick 4 not happening: there is nothing to go back to, so what runs goes on running.
+//
+//go:noinline
 func (t *turn) stuck(text string) {
 	t.Stayed = true
 	t.end(ending{result: "stuck", why: reason.RevertImpossible, detail: string(t.Rec.Ext.Cause) + "; " + text})

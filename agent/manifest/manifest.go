@@ -38,6 +38,7 @@ type contents struct {
 
 var nothing contents
 
+//go:noinline
 func (m Manifest) says() *contents { return cmp.Or(m.verified, &nothing) }
 
 // section is one command sequence of the manifest.

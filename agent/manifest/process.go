@@ -119,6 +119,8 @@ func (p *processor) selects(o *op, f *frame, at int) error {
 }
 
 // abort makes the error of a failed directive.
+//
+//go:noinline
 func (p *processor) abort(o *op, c int, code Code, what string) error {
 	return &Error{Code: code, Section: p.section, Offset: o.offset, Component: c,
 		What: commands[o.code].name + ": " + what}

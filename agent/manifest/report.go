@@ -327,6 +327,8 @@ func (c *Capabilities) encode() map[int64]any {
 }
 
 // lists has the lists of integers by their keys.
+//
+//go:noinline
 func (c *Capabilities) lists() map[int64]*[]int64 {
 	return map[int64]*[]int64{2: &c.Commands, 3: &c.Parameters, 4: &c.Algorithms, 5: &c.Envelope,
 		6: &c.Manifest, 7: &c.Common, 8: &c.Text, 9: &c.ComponentText}

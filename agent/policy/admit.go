@@ -40,6 +40,8 @@ func (q *question) asked() asked {
 }
 
 // Scope is what a device is, for trust.Root.At and trust.Root.Release.
+//
+//go:noinline
 func Scope(d manifest.Device) trust.Scope {
 	var s trust.Scope
 	for _, v := range d.Vendors {

@@ -92,6 +92,8 @@ func (b Blame) FallsBack() bool { return b == ImageIfAgain || b == ImageIfTriedO
 
 // Info returns what r means. A word that this version does not know (evidence of a newer agent)
 // is explained as such, and decides nothing: it is neither final nor blamed on an image.
+//
+//go:noinline
 func (r Reason) Info() Info {
 	if i, ok := r.entry(); ok {
 		return i

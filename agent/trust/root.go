@@ -22,9 +22,12 @@ type root struct {
 
 var nobody root
 
+//go:noinline
 func (r Root) is() *root { return cmp.Or(r.verified, &nobody) }
 
 // Version counts from 1, one step at a time.
+//
+//go:noinline
 func (r Root) Version() uint64 { return r.is().spec.Version }
 
 // Name tells this chain of roots from others; it never changes within a chain.
@@ -54,6 +57,8 @@ func (r Root) Role(role Role) []Grant { return slices.Clone(r.is().spec.Roles[ro
 // Generation is the version of the root in which the signers of a role were last changed, 0 when
 // nobody has the role. Documents name the generation of their role, so that nothing that was signed
 // before a rotation counts after it, and counters of documents begin again with it.
+//
+//go:noinline
 func (r Root) Generation(role Role) uint64 { return r.is().spec.Roles[role].Generation }
 
 // Algorithms lists the algorithm identifiers that signatures may have.
@@ -161,6 +166,8 @@ func sameGrants(a, b []Grant) bool {
 }
 
 // keysOf maps each key of a grant to the signer that it belongs to.
+//
+//go:noinline
 func keysOf(g Grant) map[string]string {
 	m := map[string]string{}
 	for _, member := range g.Members {

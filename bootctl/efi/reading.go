@@ -74,6 +74,8 @@ func (c codec) read() (engine.Reading, error) {
 }
 
 // slotOf is the slot of a number, "" for others'.
+//
+//go:noinline
 func (r *reading) slotOf(n uint16) bootctl.Slot {
 	for _, s := range r.o.Slots {
 		if m, ok := r.numbers[s]; ok && m == n {

@@ -269,6 +269,8 @@ func (b *Backend) judge(ctx context.Context, s bootctl.Slot) (bootctl.State, err
 }
 
 // fallback tells whether a slot besides target is bootable, and confirmed where asked for.
+//
+//go:noinline
 func fallback(s bootctl.State, target bootctl.Slot, confirmed bool) bool {
 	for slot, st := range s.Slots {
 		if slot != target && st.Bootable && (!confirmed || st.Confirmed) {

@@ -31,6 +31,8 @@ func (r *reading) Restore(c engine.Change) error {
 }
 
 // ours are the names of all variables that this package writes.
+//
+//go:noinline
 func (c codec) ours() []string {
 	names := []string{orderVar}
 	for _, s := range c.o.Slots {

@@ -34,6 +34,8 @@ func (e errShown) Error() string { return "" }
 
 // technician makes a verb that talks to the daemon. set defines its flags and returns what it does. Results go to
 // stdout; errors, questions and the progress of an installation to stderr.
+//
+//go:noinline
 func technician(v cli.Verb, set func(*call) func(context.Context, []string) error) cli.Verb {
 	v.Exits = "3 refused by policy or signature; 4 deferred; 5 daemon not reachable; 6 not permitted; 7 busy"
 	v.Setup = func(fs *flag.FlagSet) cli.Action {

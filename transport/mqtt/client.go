@@ -96,6 +96,7 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
+//go:noinline
 func (c *Client) follow(topic string, kind transport.Kind) {
 	c.topics, c.kinds = append(c.topics, topic), append(c.kinds, kind)
 }

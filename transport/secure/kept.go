@@ -53,6 +53,8 @@ type Live struct {
 }
 
 // Live reads nothing before it is asked for.
+//
+//go:noinline
 func (f Files) Live() *Live { return &Live{Keep(f.Authorities), Keep(f.Pair)} }
 
 // Config is what the files make now, or made last.

@@ -86,11 +86,15 @@ func ParseOrder(s string) []string {
 }
 
 // Bootable tells whether the loader would boot name if all before it in the order were gone.
+//
+//go:noinline
 func (c Choice) Bootable(name string) bool {
 	return slices.Contains(c.Order, name) && c.Entries[name].Tries > 0
 }
 
 // Next is the name that the loader would boot now, "" for none.
+//
+//go:noinline
 func (c Choice) Next() string {
 	for _, name := range c.Order {
 		if c.Bootable(name) {
@@ -101,6 +105,8 @@ func (c Choice) Next() string {
 }
 
 // Confirmed tells whether name has proven itself, by what is said or by inference (package comment).
+//
+//go:noinline
 func (c Choice) Confirmed(name string) bool {
 	switch c.Entries[name].Good {
 	case Confirmed:
@@ -228,6 +234,8 @@ func (c Choice) check(s bootctl.Slot) error {
 }
 
 // fallback tells whether a known slot besides target is bootable, and confirmed where asked for.
+//
+//go:noinline
 func (c Choice) fallback(target bootctl.Slot, confirmed bool) bool {
 	return slices.ContainsFunc(c.Known, func(s bootctl.Slot) bool {
 		return s != target && c.Bootable(string(s)) && (!confirmed || c.Confirmed(string(s)))

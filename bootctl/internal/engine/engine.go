@@ -114,6 +114,8 @@ type Engine struct {
 var _ bootctl.Backend = (*Engine)(nil)
 
 // New touches no file. fsys holds the locks. The backend has validated o.
+//
+//go:noinline
 func New(fsys hal.FS, o Options) *Engine {
 	e := &Engine{fs: fsys, o: o, locks: locks{paths: o.Locks}, turn: make(chan struct{}, 1)}
 	e.turn <- struct{}{}

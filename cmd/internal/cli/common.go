@@ -23,6 +23,8 @@ func (p Program) common() []Verb {
 }
 
 // all are the program's own verbs and the common ones.
+//
+//go:noinline
 func (p Program) all() []Verb { return append(p.Verbs[:len(p.Verbs):len(p.Verbs)], p.common()...) }
 
 // asksHelp tells whether an argument is the flag that shows help.

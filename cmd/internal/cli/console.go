@@ -16,6 +16,8 @@ type Console struct {
 func (c Console) Say(format string, args ...any) { fmt.Fprintf(c.Out, format+"\n", args...) }
 
 // Warn prints one line that is not part of the result.
+//
+//go:noinline
 func (c Console) Warn(format string, args ...any) {
 	fmt.Fprintf(c.Err, c.program+": "+format+"\n", args...)
 }

@@ -18,6 +18,7 @@ type filler struct {
 	unknown []*fault // keys that a struct does not have
 }
 
+//go:noinline
 func (f *filler) fault(n *node, what string) error { return &fault{n.at, slices.Clone(f.path), what} }
 
 // fill stores what n says in v, which can be set. An error is a *fault.

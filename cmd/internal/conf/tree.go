@@ -65,6 +65,8 @@ func newTable(k kind, key, at int) *node {
 }
 
 // put adds what stands behind a key.
+//
+//go:noinline
 func (n *node) put(name string, below *node) *node {
 	n.keys, n.table[name] = append(n.keys, name), below
 	return below

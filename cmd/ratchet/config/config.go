@@ -32,6 +32,8 @@ func Load(path string) (Config, []byte, error) {
 }
 
 // Errorf is an error about the value of a key, with the line of the key.
+//
+//go:noinline
 func (c *Config) Errorf(key, format string, args ...any) error {
 	return c.doc.Errorf(key, format, args...)
 }

@@ -53,6 +53,8 @@ func keep[T any](m *material, key string, read func() (T, error)) func() (T, err
 
 // tls is a client's TLS of these files, with a clock that can be believed. They are named by the keys of a table,
 // which is given with a dot behind it.
+//
+//go:noinline
 func (m *material) tls(table string, files secure.Files) func() (*tls.Config, error) {
 	files.Read = m.read
 	live := files.Live()

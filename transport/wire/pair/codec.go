@@ -125,7 +125,9 @@ func (m Cancel) check() error  { return nil }
 func (m Send) check() error    { return within(len(m.Body) > 0, len(m.Body) <= MaxBody) }
 func (m AskRoot) check() error { return nil }
 func (m Next) check() error    { return nil }
-func (m Given) check() error   { return line(m.Error) }
+
+//go:noinline
+func (m Given) check() error { return line(m.Error) }
 func (m Signed) check() error {
 	return errors.Join(line(m.Error), within(len(m.Signature) <= maxSignature))
 }
