@@ -39,7 +39,9 @@ type Status struct {
 	Journal  JournalStatus  `json:"journal"`
 	Time     TimeStatus     `json:"time"`
 	Reset    ResetStatus    `json:"reset"`
-	Problems []string       `json:"problems,omitempty"` // what is missing or cannot be used now, in words
+	// the processes that do for the daemon what root should not
+	Processes []ProcessStatus `json:"processes,omitempty"`
+	Problems  []string        `json:"problems,omitempty"` // what is missing or cannot be used now, in words
 	// the reason of each of Problems
 	ProblemReasons []reason.Reason `json:"problem_reasons,omitempty"`
 	Advice         []string        `json:"advice,omitempty"` // what to do now, most urgent first
@@ -216,6 +218,25 @@ type ResetStatus struct {
 	Cause  string `json:"cause"`            // "power-on", "watchdog", "panic", "software" or "unknown"
 	Source string `json:"source,omitempty"` // who says so, and in which words
 	Panics int    `json:"panics,omitempty"` // records of kernel panics that the machine holds
+}
+
+// ProcessStatus is a process that does something for the daemon, without its rights.
+type ProcessStatus struct {
+	Name    string    `json:"name"` // "net": holds all connections
+	Running bool      `json:"running"`
+	Pid     int       `json:"pid,omitempty"`
+	Since   time.Time `json:"since,omitzero"`  // it runs
+	Starts  int       `json:"starts"`          // since the daemon started
+	Error   string    `json:"error,omitempty"` // why it does not run
+	// what it is confined by, and what is missing
+	Sandbox []SandboxStatus `json:"sandbox,omitempty"`
+}
+
+// SandboxStatus is one thing by which a process is confined, if it is.
+type SandboxStatus struct {
+	Name   string `json:"name"` // "user", "capabilities", "seccomp", "landlock", ...
+	On     bool   `json:"on"`
+	Detail string `json:"detail,omitempty"` // what it forbids, or why it is off
 }
 
 // Slots is the result of VerbSlots.

@@ -15,6 +15,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/reason"
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/boxtest"
+	"github.com/ratchet-ota/ratchet/hal/linux/sandbox/sandboxtest"
 )
 
 // TestMain lets the test binary be the program: the daemon under test is a process of its own, which
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	boxtest.Main(m)
+	boxtest.Main(m, nil)
 }
 
 // box is a device made of files, and the daemon that runs on it.
@@ -44,6 +45,12 @@ func newBox(t *testing.T) *box {
 
 func (b *box) start() {
 	b.t.Helper()
+	b.startOn()
+}
+
+// startOn starts the daemon on a machine that lacks something.
+func (b *box) startOn(lacks ...sandboxtest.Lack) {
+	b.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		b.t.Fatal(err)
@@ -51,7 +58,11 @@ func (b *box) start() {
 	b.cmd = exec.Command(self, "daemon", "--config", b.Path("ratchet.toml"), "--state", b.Path("state"))
 	b.cmd.Env = append(os.Environ(), "RATCHET_TEST_MAIN=1")
 	b.cmd.Stderr = &b.log
-	if err := b.cmd.Start(); err != nil {
+	start := b.cmd.Start
+	if len(lacks) > 0 {
+		start = func() error { return sandboxtest.Start(b.cmd, lacks...) }
+	}
+	if err := start(); err != nil {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() { b.kill() })

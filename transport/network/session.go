@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/transport"
@@ -146,7 +147,7 @@ func (s *session) receive(buf []byte) (pair.Message, error) {
 	if f != nil {
 		_ = f.Close() // nothing of its is taken
 	}
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return nil, errors.New("it ended")
 	}
 	if err != nil {

@@ -14,84 +14,11 @@ import (
 
 	"github.com/ratchet-ota/ratchet/transport"
 	"github.com/ratchet-ota/ratchet/transport/network"
+	"github.com/ratchet-ota/ratchet/transport/network/networktest"
 	"github.com/ratchet-ota/ratchet/transport/wire/pair"
 )
 
-// rogue is a network process that was taken over, as it sits at its end of the pair.
-type rogue struct {
-	pair.Conn
-	codec *pair.Codec
-	files []pair.File
-}
-
-// play is a process in which does what it likes once it was told what it is to do; without ready it has not answered.
-func (r rogue) play(ready bool, does func(r *rogue) error) func(conn pair.Conn) error {
-	return func(conn pair.Conn) error {
-		codec, err := pair.ForNetwork()
-		if err != nil {
-			return err
-		}
-		r := rogue{Conn: conn, codec: codec}
-		if _, err := r.hears(); err != nil {
-			return err
-		}
-		if ready {
-			r.says(pair.Ready{Version: pair.Version})
-		}
-		err = does(&r)
-		for _, f := range r.files {
-			_ = f.Close()
-		}
-		return err
-	}
-}
-
-// says sends what an honest process might.
-func (r *rogue) says(m pair.Message) error {
-	b, err := r.codec.Encode(m)
-	if err != nil {
-		return err
-	}
-	return r.Send(b, nil)
-}
-
-// hears is the next message of the daemon.
-func (r *rogue) hears() (pair.Message, error) {
-	buf := make([]byte, pair.Max)
-	n, f, err := r.Receive(buf)
-	if err != nil {
-		return nil, err
-	}
-	if f != nil {
-		r.files = append(r.files, f)
-	}
-	return r.codec.Decode(buf[:n])
-}
-
-// until hears until there is a message as like, and gives its file.
-func until[M pair.Message](r *rogue) (m M, f pair.File, err error) {
-	for {
-		x, err := r.hears()
-		if err != nil {
-			return m, nil, err
-		}
-		if m, ok := x.(M); ok {
-			if n := len(r.files); n > 0 {
-				f = r.files[n-1]
-			}
-			return m, f, nil
-		}
-	}
-}
-
-// sleeps hears nothing until it is killed.
-func (r *rogue) sleeps() error {
-	for {
-		if _, err := r.hears(); err != nil {
-			return err
-		}
-	}
-}
+type rogue = networktest.Rogue
 
 func repeat(n int, f func(i int) error) error {
 	for i := range n {
@@ -127,46 +54,46 @@ func TestBreaksTheRules(t *testing.T) {
 			return r.Send([]byte("\x07\xa2\x65Level\x00\x64Text\x63\x1b[m"), nil)
 		}, "nobody should be shown"},
 		"a document before it is asked for": {func(r *rogue) error {
-			return repeat(3, func(int) error { return r.says(offer) })
+			return repeat(3, func(int) error { return r.Says(offer) })
 		}, "not asked for"},
 		"a document of a kind for others": {func(r *rogue) error {
-			if _, _, err := until[pair.Next](r); err != nil {
+			if _, _, err := networktest.Until[pair.Next](r); err != nil {
 				return err
 			}
-			return r.says(pair.Document{Kind: uint8(transport.Evidence), Origin: "mqtt:x", Body: []byte("x")})
+			return r.Says(pair.Document{Kind: uint8(transport.Evidence), Origin: "mqtt:x", Body: []byte("x")})
 		}, "of kind evidence"},
 		"a document from a technician": {func(r *rogue) error {
-			if _, _, err := until[pair.Next](r); err != nil {
+			if _, _, err := networktest.Until[pair.Next](r); err != nil {
 				return err
 			}
-			return r.says(pair.Document{Kind: uint8(transport.Offer), Origin: "console", Body: []byte("x")})
+			return r.Says(pair.Document{Kind: uint8(transport.Offer), Origin: "console", Body: []byte("x")})
 		}, "another way"},
-		"an answer to nothing":  {func(r *rogue) error { return r.says(pair.Sent{ID: 9}) }, "answers nothing"},
-		"an answer of number 0": {func(r *rogue) error { return r.says(pair.Looked{}) }, "answers nothing"},
+		"an answer to nothing":  {func(r *rogue) error { return r.Says(pair.Sent{ID: 9}) }, "answers nothing"},
+		"an answer of number 0": {func(r *rogue) error { return r.Says(pair.Looked{}) }, "answers nothing"},
 		"one state after another": {func(r *rogue) error {
 			return repeat(9999, func(i int) error {
-				return r.says(pair.State{Online: i%2 == 0, Connections: uint64(i)})
+				return r.Says(pair.State{Online: i%2 == 0, Connections: uint64(i)})
 			})
 		}, "floods"},
 		"line after line": {func(r *rogue) error {
-			return repeat(9999, func(int) error { return r.says(pair.Log{Text: "x"}) })
+			return repeat(9999, func(int) error { return r.Says(pair.Log{Text: "x"}) })
 		}, "floods"},
 		"file after file": {func(r *rogue) error {
-			return repeat(9999, func(i int) error { return r.says(pair.Want{ID: uint32(i), Path: "/etc/shadow"}) })
+			return repeat(9999, func(i int) error { return r.Says(pair.Want{ID: uint32(i), Path: "/etc/shadow"}) })
 		}, ""}, // too many, or it does not take the answers
 		"signature after signature": {func(r *rogue) error {
-			return repeat(9999, func(i int) error { return r.says(pair.Sign{ID: 1, Name: "k", Digest: []byte("d")}) })
+			return repeat(9999, func(i int) error { return r.Says(pair.Sign{ID: 1, Name: "k", Digest: []byte("d")}) })
 		}, ""},
-		"ready twice": {func(r *rogue) error { return r.says(pair.Ready{Version: pair.Version}) }, "at the wrong time"},
+		"ready twice": {func(r *rogue) error { return r.Says(pair.Ready{Version: pair.Version}) }, "at the wrong time"},
 		"an end":      {func(*rogue) error { return errors.New("exit status 2: panic: so it goes") }, "so it goes"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			log := running(t, func(o *network.Options) {
-				plays(o, rogue{}.play(true, func(r *rogue) error {
+				plays(o, networktest.Play(true, func(r *rogue) error {
 					if err := c.does(r); err != nil && c.says == "so it goes" {
 						return err
 					}
-					return r.sleeps()
+					return r.Sleeps()
 				}))
 			}, func(ctx context.Context, p *network.Process) {
 				early := p.Info().Starts
@@ -199,8 +126,8 @@ func TestSilence(t *testing.T) {
 		asks  func(ctx context.Context, p *network.Process) error
 		limit time.Duration
 	}{
-		"it is never ready": {false, (*rogue).sleeps, nil, 2 * time.Minute},
-		"it gives no sign of life": {true, (*rogue).sleeps, func(ctx context.Context, p *network.Process) error {
+		"it is never ready": {false, (*rogue).Sleeps, nil, 2 * time.Minute},
+		"it gives no sign of life": {true, (*rogue).Sleeps, func(ctx context.Context, p *network.Process) error {
 			_, err := p.Problems(ctx)
 			return err
 		}, time.Minute},
@@ -210,24 +137,24 @@ func TestSilence(t *testing.T) {
 		}, func(ctx context.Context, p *network.Process) error {
 			return p.Send(ctx, transport.Message{Kind: transport.Status, Body: []byte("x")})
 		}, 6 * time.Minute},
-		"it never answers for a payload": {true, (*rogue).sleeps, fetches, 2 * time.Hour},
+		"it never answers for a payload": {true, (*rogue).Sleeps, fetches, 2 * time.Hour},
 		"it starts a payload and brings nothing": {true, func(r *rogue) error {
-			m, _, err := until[pair.Open](r)
+			m, _, err := networktest.Until[pair.Open](r)
 			if err == nil {
-				err = r.says(pair.Started{ID: m.ID})
+				err = r.Says(pair.Started{ID: m.ID})
 			}
-			return errors.Join(err, r.sleeps())
+			return errors.Join(err, r.Sleeps())
 		}, fetches, 2 * time.Hour},
 		"it never says how a payload ended": {true, func(r *rogue) error {
-			m, f, err := until[pair.Open](r)
+			m, f, err := networktest.Until[pair.Open](r)
 			if err == nil {
-				err = errors.Join(r.says(pair.Started{ID: m.ID}), f.Close())
+				err = errors.Join(r.Says(pair.Started{ID: m.ID}), f.Close())
 			}
-			return errors.Join(err, r.sleeps())
+			return errors.Join(err, r.Sleeps())
 		}, fetches, time.Minute},
 	} {
 		t.Run(what, func(t *testing.T) {
-			running(t, func(o *network.Options) { plays(o, rogue{}.play(c.ready, c.does)) },
+			running(t, func(o *network.Options) { plays(o, networktest.Play(c.ready, c.does)) },
 				func(ctx context.Context, p *network.Process) {
 					began := time.Now()
 					if c.asks == nil {
@@ -255,32 +182,32 @@ func fetches(ctx context.Context, p *network.Process) error {
 func TestLies(t *testing.T) {
 	started := func(code pair.Code) func(r *rogue) error {
 		return func(r *rogue) error {
-			m, _, err := until[pair.Open](r)
+			m, _, err := networktest.Until[pair.Open](r)
 			if err == nil {
-				err = r.says(pair.Started{ID: m.ID, Code: code, Text: "so"})
+				err = r.Says(pair.Started{ID: m.ID, Code: code, Text: "so"})
 			}
-			return errors.Join(err, r.sleeps())
+			return errors.Join(err, r.Sleeps())
 		}
 	}
 	lies := map[string]func(r *rogue) error{
 		"it ends before it starts": func(r *rogue) error {
-			m, _, err := until[pair.Open](r)
+			m, _, err := networktest.Until[pair.Open](r)
 			if err == nil {
-				err = r.says(pair.Ended{ID: m.ID})
+				err = r.Says(pair.Ended{ID: m.ID})
 			}
-			return errors.Join(err, r.sleeps())
+			return errors.Join(err, r.Sleeps())
 		},
 		"it starts twice": func(r *rogue) error {
-			m, f, err := until[pair.Open](r)
+			m, f, err := networktest.Until[pair.Open](r)
 			if err == nil {
-				err = errors.Join(r.says(pair.Started{ID: m.ID}), r.says(pair.Started{ID: m.ID}), f.Close())
+				err = errors.Join(r.Says(pair.Started{ID: m.ID}), r.Says(pair.Started{ID: m.ID}), f.Close())
 			}
-			return errors.Join(err, r.sleeps())
+			return errors.Join(err, r.Sleeps())
 		},
 		"it dies in the middle": func(r *rogue) error {
-			m, f, err := until[pair.Open](r)
+			m, f, err := networktest.Until[pair.Open](r)
 			if err == nil {
-				err = r.says(pair.Started{ID: m.ID})
+				err = r.Says(pair.Started{ID: m.ID})
 				_, _ = f.Write([]byte("some"))
 			}
 			return err
@@ -290,7 +217,7 @@ func TestLies(t *testing.T) {
 		lies[fmt.Sprintf("it answers with code %d", code)] = started(code)
 	}
 	for what, lie := range lies {
-		running(t, func(o *network.Options) { plays(o, rogue{}.play(true, lie)) },
+		running(t, func(o *network.Options) { plays(o, networktest.Play(true, lie)) },
 			func(ctx context.Context, p *network.Process) {
 				err := fetches(ctx, p)
 				if err == nil || errors.Is(err, transport.ErrForbidden) || errors.Is(err, io.EOF) {
@@ -300,15 +227,15 @@ func TestLies(t *testing.T) {
 	}
 	// An endless payload is the reader's to bound: nothing of it is kept here.
 	running(t, func(o *network.Options) {
-		plays(o, rogue{}.play(true, func(r *rogue) error {
-			m, f, err := until[pair.Open](r)
+		plays(o, networktest.Play(true, func(r *rogue) error {
+			m, f, err := networktest.Until[pair.Open](r)
 			if err == nil {
-				err = r.says(pair.Started{ID: m.ID, Validator: strings.Repeat("v", pair.MaxValidator)})
+				err = r.Says(pair.Started{ID: m.ID, Validator: strings.Repeat("v", pair.MaxValidator)})
 			}
 			for err == nil {
 				_, err = f.Write(make([]byte, 1<<20))
 			}
-			return errors.Join(err, r.sleeps())
+			return errors.Join(err, r.Sleeps())
 		}))
 	}, func(ctx context.Context, p *network.Process) {
 		body, v, err := p.Source([]string{"https://a"}, 800_000).Open(ctx, 0, "")

@@ -2,8 +2,6 @@
 package boxtest
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +10,6 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/trust"
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/bootctl/ubootenv"
-	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 )
 
@@ -99,16 +96,4 @@ socket = "DIR/s"
 command = ["/bin/true"]
 force-command = ["/bin/true"]
 `, "DIR", b.Dir)
-}
-
-// Main runs the tests of m, or what a daemon of theirs has started: this test program is both ends of its connections.
-func Main(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "net" {
-		if err := connect.Process(context.Background()); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent/policy"
 	"github.com/ratchet-ota/ratchet/cmd/internal/conf"
 	"github.com/ratchet-ota/ratchet/hal"
+	"github.com/ratchet-ota/ratchet/hal/linux/sandbox"
 	"github.com/ratchet-ota/ratchet/hal/textfile"
 	"github.com/ratchet-ota/ratchet/transport/wire"
 )
@@ -114,6 +115,11 @@ func (c *Config) check() error {
 	}
 	if err := c.checkCounter(); err != nil {
 		return err
+	}
+	for _, name := range c.Sandbox.Without {
+		if !slices.Contains(sandbox.Names(), name) {
+			return errorf("sandbox.without", "%q is not one of %s", name, strings.Join(sandbox.Names(), ", "))
+		}
 	}
 	if _, err := c.Facts(); err != nil {
 		return err

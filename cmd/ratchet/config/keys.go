@@ -19,6 +19,7 @@ type Config struct {
 	MQTT     *MQTT           `toml:"mqtt"`
 	HTTP     HTTP            `toml:"http"`
 	Proxy    Proxy           `toml:"proxy"`
+	Sandbox  Sandbox         `toml:"sandbox"`
 	Trust    Trust           `toml:"trust"`
 	Counter  Counter         `toml:"counter"`
 	Policy   Policy          `toml:"policy"`
@@ -229,6 +230,17 @@ type Credential struct {
 	Certificate string `toml:"certificate"`
 	// path: The private key of the client certificate, PEM.
 	Key string `toml:"key"`
+}
+
+// Sandbox is the table [sandbox]: the process that holds all connections.
+type Sandbox struct {
+	// text (default `ratchet-net`): The system user that the process runs as. Where there is none it runs as `nobody`,
+	// which other programs may do, too.
+	User string `toml:"user"`
+	// array of text (default none): What the process is not confined by, for a kernel on which that does harm: `user`,
+	// `namespaces`, `no-new-privileges`, `capabilities`, `landlock`, `out-of-memory`, `no-dumps`, `limits`, `seccomp`.
+	// What a kernel does not have is left out by itself; `ratchet status` tells.
+	Without []string `toml:"without"`
 }
 
 // Trust is the table [trust]: whose updates the device takes.

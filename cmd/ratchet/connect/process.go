@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ratchet-ota/ratchet/hal/linux"
+	"github.com/ratchet-ota/ratchet/hal/linux/sandbox"
 	"github.com/ratchet-ota/ratchet/hal/textfile"
 	"github.com/ratchet-ota/ratchet/transport/network"
 	"github.com/ratchet-ota/ratchet/transport/wire/pair"
@@ -61,7 +62,7 @@ func begin(settings []byte, d *network.Daemon) (network.Parts, error) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(s.LogLevel))
 	c := New(s, reader(d), slog.New(d.Handler(level)))
-	p := network.Parts{Problems: func() (all []pair.Problem) {
+	p := network.Parts{Features: Confine(s), Problems: func() (all []pair.Problem) {
 		for _, err := range c.Problems() {
 			p := pair.Problem{Text: err.Error()}
 			if key := (*KeyError)(nil); errors.As(err, &key) {
@@ -78,6 +79,18 @@ func begin(settings []byte, d *network.Daemon) (network.Parts, error) {
 		p.Source = c.Images.Source
 	}
 	return p, nil
+}
+
+// maxData is the most memory that the process may have, in bytes: several times what it needs.
+const maxData = 256 << 20
+
+// Confine confines this process, `ratchet net`, for good. Nothing has been connected to yet.
+func Confine(s Settings) (all []pair.Feature) {
+	for _, f := range sandbox.Confine(sandbox.Policy{Files: 1, Network: true, Read: true, Memory: maxData,
+		Without: s.Without}) {
+		all = append(all, pair.Feature(f))
+	}
+	return all
 }
 
 // reader reads what the daemon opens.

@@ -21,6 +21,7 @@ type Settings struct {
 	Environment map[string]string // variables that say which proxy to use, and whom the system trusts
 	Floor       time.Time         // the clock has been here: it is behind where it says less. Zero: not known
 	LogLevel    string
+	Without     []string // what the process is not confined by (sandbox.Names)
 }
 
 // environment are the variables that have a say.
@@ -30,7 +31,8 @@ var environment = []string{"https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PRO
 // Of is the settings of a configuration. floor: see Settings.
 func Of(c *config.Config, floor time.Time) Settings {
 	s := Settings{Device: c.Device.ID, Rooted: c.Trust.Root != "", MQTT: c.MQTT, HTTP: c.HTTP, Proxy: c.Proxy,
-		Environment: map[string]string{}, Floor: floor, LogLevel: c.Log.Level}
+		Environment: map[string]string{}, Floor: floor, LogLevel: c.Log.Level,
+		Without: c.Sandbox.Without}
 	for _, name := range environment {
 		if v := os.Getenv(name); v != "" {
 			s.Environment[name] = v

@@ -25,6 +25,7 @@ type box struct {
 	*boxtest.Box
 	t         *testing.T
 	elsewhere string // for --state; "": the state directory
+	more      string // of the configuration
 }
 
 func newBox(t *testing.T) box {

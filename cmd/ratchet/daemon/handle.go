@@ -25,7 +25,9 @@ func (d *device) handle(ctx context.Context, r control.Request, progress func(an
 	var err error
 	switch r.Verb {
 	case control.VerbStatus:
-		result = d.agent.Console().Status(ctx)
+		st := d.agent.Console().Status(ctx)
+		st.Processes = d.processes()
+		result = st
 	case control.VerbSlots:
 		result = d.agent.Console().Slots(ctx)
 	case control.VerbHistory:
@@ -65,6 +67,22 @@ func (d *device) handle(ctx context.Context, r control.Request, progress func(an
 		return nil, explain(err)
 	}
 	return result, nil
+}
+
+// processes are those that do something for the daemon, as they are now.
+func (d *device) processes() (all []control.ProcessStatus) {
+	if d.net == nil {
+		return nil
+	}
+	i := d.net.Info()
+	p := control.ProcessStatus{Name: "net", Running: i.Running, Pid: i.Pid, Since: i.Since, Starts: i.Starts}
+	if i.Why != nil {
+		p.Error = i.Why.Error()
+	}
+	for _, f := range i.Features {
+		p.Sandbox = append(p.Sandbox, control.SandboxStatus{Name: f.Name, On: f.On, Detail: f.Detail})
+	}
+	return append(all, p)
 }
 
 // install looks at an envelope, or installs it with the payloads that were handed over with it.

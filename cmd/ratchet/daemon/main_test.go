@@ -6,4 +6,4 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/boxtest"
 )
 
-func TestMain(m *testing.M) { boxtest.Main(m) }
+func TestMain(m *testing.M) { boxtest.Main(m, rogues) }

@@ -59,6 +59,9 @@ func Status(s control.Status, width int) string {
 		p.line("", "read without a lock: "+screen.Plain(s.Boot.Unlocked))
 	}
 	p.line("Broker", brokerLine(s))
+	for _, x := range s.Processes {
+		p.line("Process", processLine(x))
+	}
 	p.line("Evidence", evidenceLine(s.Evidence))
 	p.line("Floor", floorLine(s))
 	p.line("Trusts", trustLine(s.Trust))
@@ -85,6 +88,35 @@ func resetLine(r control.ResetStatus) string {
 	}
 	if r.Panics > 0 {
 		text += fmt.Sprintf("; records of kernel panics: %d", r.Panics)
+	}
+	return text
+}
+
+// processLine is a process of the daemon's, and what it is confined by.
+func processLine(x control.ProcessStatus) string {
+	name := screen.Plain(x.Name)
+	switch {
+	case x.Error != "":
+		return name + " does not run: " + screen.Plain(x.Error)
+	case !x.Running && x.Starts == 0:
+		return name + " is not needed yet"
+	case !x.Running:
+		return name + " does not run"
+	}
+	var on, off []string
+	for _, f := range x.Sandbox {
+		if f.On {
+			on = append(on, screen.Plain(f.Name))
+		} else {
+			off = append(off, screen.Plain(f.Name)+bracket(screen.Plain(f.Detail)))
+		}
+	}
+	text := name + ", confined by " + orWord(strings.Join(on, ", "), "nothing")
+	if len(off) > 0 {
+		text += "; without " + strings.Join(off, ", ")
+	}
+	if x.Starts > 1 {
+		text += fmt.Sprintf("; started %d times", x.Starts)
 	}
 	return text
 }

@@ -1,40 +1,131 @@
 package wire
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"os"
-	"os/exec"
-	"syscall"
+	"path/filepath"
+	"strings"
+	"sync"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
+	"github.com/ratchet-ota/ratchet/hal/linux/sandbox"
 	"github.com/ratchet-ota/ratchet/transport/network"
 	"github.com/ratchet-ota/ratchet/transport/wire/pair"
 )
 
-// child is a process of this program.
+// DefaultUser is the system user that has nothing but the daemon's connections.
+const DefaultUser = "ratchet-net"
+
+// child is a confined process of this program.
 type child struct {
-	cmd  *exec.Cmd
+	*sandbox.Child
 	conn pair.Conn
+	last *lastWords
 }
 
-func startNetwork(_ *config.Config) (network.Child, error) {
+// startNetwork starts `ratchet net`.
+func startNetwork(c *config.Config, s connect.Settings) (network.Child, error) {
 	conn, theirs, err := pair.Sockets()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
-	cmd := exec.Command("/proc/self/exe", "net")
-	cmd.ExtraFiles = []*os.File{theirs}
-	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		_ = conn.Close()
-		return nil, err
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
-	return &child{cmd, conn}, nil
+	defer w.Close()
+	started, err := sandbox.Start(sandbox.Options{Args: []string{"net"}, Files: []*os.File{theirs}, Stderr: w,
+		User: netUser(c), Read: readable(s), Network: true, Without: c.Sandbox.Without})
+	if err != nil {
+		return nil, errors.Join(err, conn.Close(), r.Close())
+	}
+	return &child{started, conn, hear(r)}, nil
 }
 
-func (c *child) Conn() pair.Conn          { return c.conn }
-func (c *child) Pid() int                 { return c.cmd.Process.Pid }
-func (c *child) Features() []pair.Feature { return nil }
-func (c *child) Kill() error              { return c.cmd.Process.Kill() }
-func (c *child) Wait() error              { return c.cmd.Wait() }
+func netUser(c *config.Config) string {
+	if c.Sandbox.User != "" {
+		return c.Sandbox.User
+	}
+	return DefaultUser
+}
+
+// readable are the paths of what is no secret and needed to connect: how names are resolved, and whom the system
+// trusts. The folder behind /etc/resolv.conf is another one where a service keeps it, which replaces the file.
+func readable(s connect.Settings) []string {
+	paths := []string{"/etc"}
+	if to, err := os.Readlink("/etc/resolv.conf"); err == nil {
+		if !filepath.IsAbs(to) {
+			to = filepath.Join("/etc", to)
+		}
+		paths = append(paths, filepath.Dir(to))
+	}
+	for _, dir := range []string{"/usr/share/ca-certificates", "/usr/local/share/ca-certificates"} {
+		if _, err := os.Stat(dir); err == nil { // the links in /etc/ssl/certs lead there
+			paths = append(paths, dir)
+		}
+	}
+	if file := s.Environment["SSL_CERT_FILE"]; file != "" {
+		paths = append(paths, filepath.Dir(file))
+	}
+	if dirs := s.Environment["SSL_CERT_DIR"]; dirs != "" {
+		paths = append(paths, strings.Split(dirs, ":")...)
+	}
+	return paths
+}
+
+// Conn implements network.Child.
+func (c *child) Conn() pair.Conn { return c.conn }
+
+// Features implements network.Child.
+func (c *child) Features() (all []pair.Feature) {
+	for _, f := range c.Child.Features() {
+		all = append(all, pair.Feature(f))
+	}
+	return all
+}
+
+// Wait implements network.Child.
+func (c *child) Wait() error {
+	err := c.Child.Wait()
+	if text := c.last.String(); err != nil && text != "" {
+		err = fmt.Errorf("%w: %s", err, text)
+	}
+	return err
+}
+
+// lastWords is the beginning of what a process says where only a crash says anything.
+type lastWords struct {
+	mu   sync.Mutex
+	text []byte
+	done chan struct{}
+}
+
+// hear reads r to its end; what is beyond the first few lines is let go.
+func hear(r *os.File) *lastWords {
+	l := &lastWords{done: make(chan struct{})}
+	go func() {
+		defer close(l.done)
+		defer r.Close()
+		_, _ = io.Copy(l, r)
+	}()
+	return l
+}
+
+func (l *lastWords) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p[:min(len(p), pair.MaxText-len(l.text))]...)
+	return len(p), nil
+}
+
+// String is what was heard, in one line.
+func (l *lastWords) String() string {
+	<-l.done // the process has ended, and its end of the pipe with it
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.TrimSpace(pair.Line(string(l.text)))
+}

@@ -51,7 +51,7 @@ func wireNetwork(o *agent.Options, c *config.Config, log *slog.Logger) (*network
 	}
 	files := s.Files()
 	p, err := network.New(network.Options{
-		Start:    func() (network.Child, error) { return startNetwork(c) },
+		Start:    func() (network.Child, error) { return startNetwork(c, s) },
 		Settings: func() ([]byte, error) { return settings(c).Encode() },
 		Admit:    made.Admit,
 		Open: func(path string) (pair.File, error) {
