@@ -27,3 +27,6 @@ require (
 	golang.org/x/sync v0.20.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
+
+// What the MQTT client could do and never does here; the package says why.
+replace github.com/gorilla/websocket => ./transport/mqtt/nowebsocket
