@@ -69,6 +69,7 @@ type Options struct {
 	AskRoot func(version uint64)     // has one version of the trust root delivered by itself; nil: nobody is asked
 	Fetch   func(urls []string, size int64) (slots.Source, error)
 	Metered func() bool
+	Unpack  func() (slots.Unpacker, error) // starts what decodes zstd in place of this process; nil: it does itself
 
 	Rules      policy.Rules
 	Health     health.Plan

@@ -93,7 +93,7 @@ func (p part) save(at slots.Checkpoint, done bool) error {
 // digest decides in the end.
 func (p part) stream(ctx context.Context, dev hal.Medium, img slots.Image, src slots.Source) error {
 	o := slots.Options{Every: p.e.o.Checkpoint, Serial: p.e.o.Serial, Progress: p.e.view.Meter(p.component),
-		Save: func(at slots.Checkpoint) error { return p.save(at, false) }}
+		Unpack: p.e.o.Unpack, Save: func(at slots.Checkpoint) error { return p.save(at, false) }}
 	if p.from != nil {
 		o.From = &p.from.At
 		p.e.log.Info("writing resumes", "component", p.component, "at", p.from.At.Written, "of", img.Size)

@@ -72,25 +72,27 @@ func TestFrames(t *testing.T) {
 			content, concat(frameA, frameB[:6], bytes.Repeat([]byte{0, 0, 0}, 3<<20)), slots.ErrEncoding, ""},
 		{"reserved block type", content, concat(frameA, frameB[:6], []byte{7, 0, 0}), slots.ErrEncoding, ""},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			img := rawImage(tc.content)
-			img.Encoding, img.PayloadSize = slots.Zstd, int64(len(tc.payload))
-			r := newRig(t, 1, slots.MaxFrame+1<<20)
-			var s saves
-			_, err := slots.Write(t.Context(), r.open(), img, &source{data: tc.payload},
-				slots.Options{Every: 32 * kib, Save: s.save})
-			if !errors.Is(err, tc.want) || (err != nil && !strings.Contains(err.Error(), tc.text)) {
-				t.Fatalf("got %v, want %v %q", err, tc.want, tc.text)
-			}
-			if tc.want == nil {
-				r.holds(tc.content)
-			}
-			for _, c := range s.list {
-				if c.Written%4096 != 0 && c.Written != img.Size {
-					t.Errorf("checkpoint at %d", c.Written)
+		for place, unpack := range places {
+			t.Run(tc.name+" "+place, func(t *testing.T) {
+				img := rawImage(tc.content)
+				img.Encoding, img.PayloadSize = slots.Zstd, int64(len(tc.payload))
+				r := newRig(t, 1, slots.MaxFrame+1<<20)
+				var s saves
+				_, err := slots.Write(t.Context(), r.open(), img, &source{data: tc.payload},
+					slots.Options{Every: 32 * kib, Save: s.save, Unpack: unpack})
+				if !errors.Is(err, tc.want) || (err != nil && !strings.Contains(err.Error(), tc.text)) {
+					t.Fatalf("got %v, want %v %q", err, tc.want, tc.text)
 				}
-			}
-		})
+				if tc.want == nil {
+					r.holds(tc.content)
+				}
+				for _, c := range s.list {
+					if c.Written%4096 != 0 && c.Written != img.Size {
+						t.Errorf("checkpoint at %d", c.Written)
+					}
+				}
+			})
+		}
 	}
 }
 
@@ -100,14 +102,21 @@ func TestDamagedFrameResumes(t *testing.T) {
 	img, payload := zstdImage(t, content, 32*kib)
 	damaged := bytes.Clone(payload)
 	damaged[len(damaged)*3/4] ^= 0x10
+	for place, unpack := range places {
+		t.Run(place, func(t *testing.T) { damagedResumes(t, img, content, damaged, payload, unpack) })
+	}
+}
+
+func damagedResumes(t *testing.T, img slots.Image, content, damaged, payload []byte,
+	unpack func() (slots.Unpacker, error)) {
 	r := newRig(t, 1, 1<<20)
 	m := r.open()
 	var s saves
 	if _, err := slots.Write(t.Context(), m, img, &source{data: damaged},
-		slots.Options{Every: 128 * kib, Save: s.save}); !errors.Is(err, slots.ErrEncoding) {
+		slots.Options{Every: 128 * kib, Save: s.save, Unpack: unpack}); !errors.Is(err, slots.ErrEncoding) {
 		t.Fatal(err)
 	}
-	res, err := slots.Write(t.Context(), m, img, &source{data: payload}, slots.Options{From: s.last()})
+	res, err := slots.Write(t.Context(), m, img, &source{data: payload}, slots.Options{From: s.last(), Unpack: unpack})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,6 +209,7 @@ func FuzzZstd(f *testing.F) {
 		if res.Written > img.Size || res.Fetched > int64(len(payload)) {
 			t.Fatalf("%+v of %d", res, img.Size)
 		}
+		both(t, img, payload, slots.Options{Every: 32 * kib})
 		if !errors.Is(err, slots.ErrDigest) {
 			return
 		}

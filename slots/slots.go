@@ -6,9 +6,12 @@
 //
 // A power cut costs at most Options.Every bytes, counted in image bytes that were fetched. To keep
 // that while the flush of one checkpoint overlaps the fetching of what follows, checkpoints stand
-// three quarters of Every apart, and fetching waits when it is Every ahead of the last one saved. With zstd a
-// checkpoint can only stand at a frame's start, so that a cut may cost a frame more. What is in the
-// slot behind the last checkpoint is written again; nothing of it is trusted.
+// three quarters of Every apart, and fetching waits when it is Every ahead of the last one saved. With
+// zstd a checkpoint can only stand at a frame's start, so that a cut may cost a frame more. What is in
+// the slot behind the last checkpoint is written again; nothing of it is trusted.
+//
+// Zstd can be decoded in a process that has no rights (Options.Unpack). What is under way to it and
+// back, 384 KiB at most, is counted as fetched.
 package slots
 
 import (
@@ -90,6 +93,10 @@ type Options struct {
 	// Serial flushes and saves each checkpoint before anything more is written. The order of
 	// operations on medium and journal is then the same in every run, as the simulator needs it.
 	Serial bool
+	// Unpack starts what decodes a Zstd payload in place of this process, which then only hashes and
+	// writes what comes of it. nil decodes here. An Unpacker that dies, is silent, or says what cannot be is
+	// an error like a source's: it may pass.
+	Unpack func() (Unpacker, error)
 }
 
 // Result of a complete Write.

@@ -132,7 +132,17 @@ func (w *writer) run(ctx context.Context, cancel func(), rc io.Reader) error {
 
 	b := &body{ctx: ctx, r: rc, pos: w.fromPayload, limit: w.img.maxPayload(), fetched: &w.fetched}
 	var dec decoder = rawDecoder{b}
-	if w.img.Encoding == Zstd {
+	switch {
+	case w.img.Encoding != Zstd:
+	case w.o.Unpack != nil:
+		w.ahead = underWay
+		z, err := newRemoteDecoder(ctx, b, w.o.Unpack, w.from, w.img.Size, w.size)
+		if err != nil {
+			return err
+		}
+		defer z.shut()
+		dec = z
+	default:
 		w.ahead = min(readAhead, w.size)
 		z, err := newZstdDecoder(b, w.fromPayload, w.ahead)
 		if err != nil {

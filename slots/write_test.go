@@ -185,20 +185,25 @@ func TestWriteRefuses(t *testing.T) {
 		{"zstd with less content",
 			with(zimg, func(i *slots.Image) { i.Size += 100 }), &source{data: zpayload}, slots.ErrShort, ""},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			r := newRig(t, 1, 1<<20)
-			_, err := slots.Write(t.Context(), r.open(), tc.img, tc.src, slots.Options{Every: 32 * kib})
-			if err == nil || (tc.want != nil && !errors.Is(err, tc.want)) ||
-				!bytes.Contains([]byte(fmt.Sprint(err)), []byte(tc.text)) {
-				t.Fatalf("got %v, want %v %q", err, tc.want, tc.text)
-			}
-			if tc.src.endless && tc.src.fetched > int64(len(tc.src.data))+128*kib {
-				t.Errorf("fetched %d of an endless payload", tc.src.fetched)
-			}
-			if tc.name == "endless" && tc.src.fetched != img.Size+1 {
-				t.Errorf("fetched %d, want one byte more than the image", tc.src.fetched)
-			}
-		})
+		for place, unpack := range places {
+			t.Run(tc.name+" "+place, func(t *testing.T) {
+				r := newRig(t, 1, 1<<20)
+				src := &source{data: tc.src.data, openErr: tc.src.openErr, failAt: tc.src.failAt, err: tc.src.err,
+					endless: tc.src.endless}
+				_, err := slots.Write(t.Context(), r.open(), tc.img, src,
+					slots.Options{Every: 32 * kib, Unpack: unpack})
+				if err == nil || (tc.want != nil && !errors.Is(err, tc.want)) ||
+					!bytes.Contains([]byte(fmt.Sprint(err)), []byte(tc.text)) {
+					t.Fatalf("got %v, want %v %q", err, tc.want, tc.text)
+				}
+				if src.endless && src.fetched > int64(len(src.data))+192*kib {
+					t.Errorf("fetched %d of an endless payload", src.fetched)
+				}
+				if tc.name == "endless" && src.fetched != img.Size+1 {
+					t.Errorf("fetched %d, want one byte more than the image", src.fetched)
+				}
+			})
+		}
 	}
 }
 

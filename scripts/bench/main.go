@@ -25,6 +25,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/unpack"
 )
 
 // job is one kind of measurement.
@@ -35,6 +37,7 @@ type job struct {
 	Readback bool // baseline: read the slot again, past the page cache
 	Zstd     bool
 	HTTP     bool
+	Unpack   bool   // zstd is decoded in a process of its own, as by the daemon
 	Versus   string `json:"-"` // the job that this one is held against
 }
 
@@ -47,9 +50,11 @@ var jobs = []job{
 	{Name: "http ratchet", Ours: true, HTTP: true, Versus: "http overlapped + read-back"},
 	{Name: "zstd overlapped + read-back", Overlap: true, Readback: true, Zstd: true, Versus: "plain pass"},
 	{Name: "zstd ratchet", Ours: true, Zstd: true, Versus: "zstd overlapped + read-back"},
+	{Name: "zstd ratchet, divided", Ours: true, Zstd: true, Unpack: true, Versus: "zstd ratchet"},
 	{Name: "http zstd overlapped + read-back",
 		Overlap: true, Readback: true, Zstd: true, HTTP: true, Versus: "plain pass"},
 	{Name: "http zstd ratchet", Ours: true, Zstd: true, HTTP: true, Versus: "http zstd overlapped + read-back"},
+	{Name: "http zstd ratchet, divided", Ours: true, Zstd: true, HTTP: true, Unpack: true, Versus: "http zstd ratchet"},
 }
 
 // order is what a measuring process is told.
@@ -61,6 +66,7 @@ type order struct {
 	Size    int64 // of the image
 	Payload int64 // of what is fetched
 	Digest  []byte
+	PSS     bool // watch the memory instead of the time
 }
 
 // sample is what came of it.
@@ -68,9 +74,14 @@ type sample struct {
 	Wall float64 // seconds, of the work
 	CPU  float64 // seconds, user and system, of the process
 	RSS  int64   // KiB, peak
+	PSS  int64   // KiB, peak of all processes together, if it was watched
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "unpack" {
+		check(unpack.Process(os.Stdin, os.Stdout, os.Args[2:]))
+		return
+	}
 	if len(os.Args) == 3 && os.Args[1] == "measure" {
 		check(measure(os.Args[2]))
 		return
@@ -117,14 +128,14 @@ func run(runs int, size int64, dir, only string) (err error) {
 	defer l.Close()
 	go http.Serve(l, http.FileServer(http.Dir(dir)))
 
-	samples := map[string][]sample{}
-	for range runs {
+	samples, memory := map[string][]sample{}, map[string]int64{}
+	for turn := range runs + 1 { // in the last one the memory is watched, which takes time
 		for _, j := range jobs {
 			if !strings.Contains(j.Name, only) {
 				continue
 			}
 			o := order{job: j, Slot: slot, Journal: filepath.Join(dir, "journal"), Size: size, Payload: size,
-				Digest: img.digest}
+				Digest: img.digest, PSS: turn == runs}
 			name := "image"
 			if j.Zstd {
 				name, o.Payload = "image.zst", img.packed
@@ -136,12 +147,16 @@ func run(runs int, size int64, dir, only string) (err error) {
 			if err != nil {
 				return fmt.Errorf("%s: %w", j.Name, err)
 			}
+			if o.PSS {
+				memory[j.Name] = s.PSS
+				continue
+			}
 			samples[j.Name] = append(samples[j.Name], s)
 		}
 	}
 	fmt.Printf("Image %d MiB, zstd %.1f MiB; slot %s; %d runs, medians.\n\n",
 		size>>20, float64(img.packed)/(1<<20), filepath.Base(slot), runs)
-	table(samples)
+	table(samples, memory)
 	return nil
 }
 
@@ -173,7 +188,7 @@ func spawn(o order) (sample, error) {
 	return s, nil
 }
 
-func table(samples map[string][]sample) {
+func table(samples map[string][]sample, memory map[string]int64) {
 	median := func(name string, of func(sample) float64) float64 {
 		var v []float64
 		for _, s := range samples[name] {
@@ -201,8 +216,9 @@ func table(samples map[string][]sample) {
 	}
 	wall := func(s sample) float64 { return s.Wall }
 	cpu := func(s sample) float64 { return s.CPU }
-	fmt.Println("| install | wall s | x plain | cpu s | x plain | held against | wall x | cpu x | peak RSS MiB |")
-	fmt.Println("|---|--:|--:|--:|--:|---|--:|--:|--:|")
+	fmt.Println("| install | wall s | x plain | cpu s | x plain | held against | wall x | cpu x | peak RSS MiB " +
+		"| PSS of all |")
+	fmt.Println("|---|--:|--:|--:|--:|---|--:|--:|--:|--:|")
 	for _, j := range jobs {
 		if len(samples[j.Name]) == 0 {
 			continue
@@ -215,12 +231,14 @@ func table(samples map[string][]sample) {
 		if j.Ours {
 			versus = j.Versus
 		}
-		fmt.Printf("| %s | %.3f | %s | %.3f | %s | %s | %s | %s | %.1f |\n",
+		fmt.Printf("| %s | %.3f | %s | %.3f | %s | %s | %s | %s | %.1f | %.1f |\n",
 			j.Name, median(j.Name, wall), ratio(j.Name, "plain pass", wall),
 			median(j.Name, cpu), ratio(j.Name, "plain pass", cpu),
-			versus, ratio(j.Name, versus, wall), ratio(j.Name, versus, cpu), float64(rss)/1024)
+			versus, ratio(j.Name, versus, wall), ratio(j.Name, versus, cpu), float64(rss)/1024,
+			float64(memory[j.Name])/1024)
 	}
-	fmt.Println("\nWall and CPU are medians; ratios are medians over the turns; RSS is the highest. CPU is the " +
+	fmt.Println("\nWall and CPU are medians; ratios are medians over the turns; RSS is the highest, of the first " +
+		"process; PSS is of all processes in a turn of its own. CPU is the " +
 		"process's, not the kernel's loop and flush threads'.")
 	fmt.Println(time.Now().UTC().Format("2006-01-02"), kernel())
 }

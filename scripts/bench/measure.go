@@ -12,6 +12,7 @@ import (
 	nethttp "net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -21,6 +22,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/unpack"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -38,11 +40,15 @@ func measure(arg string) error {
 	if o.Ours {
 		do = ratchet
 	}
+	pss := func() int64 { return 0 }
+	if o.PSS {
+		pss = watchPSS()
+	}
 	start := time.Now()
 	if err := do(o); err != nil {
 		return err
 	}
-	s := sample{Wall: time.Since(start).Seconds()}
+	s := sample{Wall: time.Since(start).Seconds(), PSS: pss()}
 	var err error
 	if s.RSS, err = peakRSS(); err != nil {
 		return err
@@ -74,13 +80,18 @@ func ratchet(o order) error {
 	if o.Zstd {
 		img.Encoding = slots.Zstd
 	}
-	_, err = slots.Write(context.Background(), m, img, src, slots.Options{Save: func(c slots.Checkpoint) error {
+	var start func() (slots.Unpacker, error)
+	if o.Unpack {
+		start = func() (slots.Unpacker, error) { return unpack.Start("ratchet-net", nil) }
+	}
+	save := func(c slots.Checkpoint) error {
 		b, err := cbor.Marshal(c)
 		if err != nil {
 			return err
 		}
 		return j.Update(func(tx journal.Tx) error { return tx.Put(journal.State, "checkpoint", b) })
-	}})
+	}
+	_, err = slots.Write(context.Background(), m, img, src, slots.Options{Unpack: start, Save: save})
 	m.Close()
 	if err != nil {
 		return err
@@ -257,4 +268,45 @@ func readBack(o order) error {
 		return fmt.Errorf("wrong digest read back")
 	}
 	return nil
+}
+
+// watchPSS watches the memory of this process and its children together; the function that it returns ends that, and
+// says the most, in KiB.
+func watchPSS() func() int64 {
+	stop, most := make(chan struct{}), make(chan int64)
+	go func() {
+		var peak int64
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				most <- peak
+				return
+			case <-tick.C:
+				peak = max(peak, pssOfAll())
+			}
+		}
+	}()
+	return func() int64 { close(stop); return <-most }
+}
+
+// pssOfAll is the memory of this process and its children now, shared pages divided among those who share them.
+func pssOfAll() (sum int64) {
+	pids := []string{"self"}
+	tasks, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, t := range tasks {
+		b, _ := os.ReadFile(t)
+		pids = append(pids, strings.Fields(string(b))...)
+	}
+	for _, pid := range pids {
+		b, _ := os.ReadFile("/proc/" + pid + "/smaps_rollup")
+		for line := range strings.Lines(string(b)) {
+			var kib int64
+			if _, err := fmt.Sscanf(line, "Pss: %d", &kib); err == nil {
+				sum += kib
+			}
+		}
+	}
+	return sum
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/unpack"
 	"github.com/ratchet-ota/ratchet/transport/network/networktest"
 	"github.com/ratchet-ota/ratchet/transport/wire/pair"
 )
@@ -21,12 +22,17 @@ func (b *Box) Rogue(name string) string {
 	return fmt.Sprintf("[mqtt]\nurl = \"mqtts://127.0.0.1:9\"\nusername = \"rogue %s %s.\"\n", name, b.Dir)
 }
 
-// Main runs the tests of m, or what a daemon of theirs has started: this test program is both ends of its connections.
+// Main runs the tests of m, or what a daemon of theirs has started: this test program is all of its processes.
 func Main(m *testing.M, rogues Rogues) {
-	if len(os.Args) < 2 || os.Args[1] != "net" {
+	var err error
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == "net":
+		err = process(rogues)
+	case len(os.Args) > 1 && os.Args[1] == "unpack":
+		err = unpack.Process(os.Stdin, os.Stdout, os.Args[2:])
+	default:
 		os.Exit(m.Run())
 	}
-	err := process(rogues)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

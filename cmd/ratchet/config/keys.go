@@ -232,12 +232,12 @@ type Credential struct {
 	Key string `toml:"key"`
 }
 
-// Sandbox is the table [sandbox]: the process that holds all connections.
+// Sandbox is the table [sandbox]: the processes that hold all connections and decode zstd.
 type Sandbox struct {
-	// text (default `ratchet-net`): The system user that the process runs as. Where there is none it runs as `nobody`,
+	// text (default `ratchet-net`): The system user that they run as. Where there is none they run as `nobody`,
 	// which other programs may do, too.
 	User string `toml:"user"`
-	// array of text (default none): What the process is not confined by, for a kernel on which that does harm: `user`,
+	// array of text (default none): What they are not confined by, for a kernel on which that does harm: `user`,
 	// `namespaces`, `no-new-privileges`, `capabilities`, `landlock`, `out-of-memory`, `no-dumps`, `limits`, `seccomp`.
 	// What a kernel does not have is left out by itself; `ratchet status` tells.
 	Without []string `toml:"without"`

@@ -19,6 +19,7 @@ import (
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/hal/textfile"
+	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport/network"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 )
@@ -41,6 +42,7 @@ func Options(c *config.Config, safe []string, log *slog.Logger) (o agent.Options
 	o.Identity, o.Power, o.Clock = machine(c)
 	o.Reset = linux.Reset{File: c.Boot.ResetCause, Cmdline: c.Running.Cmdline}.Cause()
 	o.Zone = linux.Zone
+	o.Unpack = func() (slots.Unpacker, error) { return startUnpack(c) }
 	if o.Slots, err = slotDefs(c); err != nil {
 		return o, nil, err
 	}
