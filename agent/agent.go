@@ -212,6 +212,7 @@ func (a *Agent) Unproven() error {
 	return err
 }
 
+//go:noinline
 func (a *Agent) addSafe(why string) { a.s.Safe = append(a.s.Safe, why) }
 
 // stamp may be called from any goroutine.

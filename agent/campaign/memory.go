@@ -179,6 +179,8 @@ func (m Memory) AcceptPulse(r trust.Root, c Campaign, p Pulse) (Memory, error) {
 }
 
 // IsWithdrawn tells whether a plan, by the text of its digest, was withdrawn.
+//
+//go:noinline
 func (m Memory) IsWithdrawn(plan string) bool {
 	return slices.ContainsFunc(m.Withdrawn, func(w Withdrawal) bool { return w.Plan == plan })
 }

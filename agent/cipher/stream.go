@@ -122,6 +122,8 @@ func encStructure(protected []byte) []byte {
 }
 
 // appendBytes appends a CBOR byte string of at most 64 KiB.
+//
+//go:noinline
 func appendBytes(b, s []byte) []byte {
 	switch n := len(s); {
 	case n < 24:

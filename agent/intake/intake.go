@@ -149,6 +149,8 @@ func (in *Intake) Bring(o Offer) { in.offered = o }
 type Payloads map[string]slots.Source
 
 // Close closes those that can be closed: nobody reads them any more. It does no harm twice.
+//
+//go:noinline
 func (p Payloads) Close() {
 	for _, source := range p {
 		if c, ok := source.(io.Closer); ok {

@@ -110,6 +110,8 @@ func summary(d policy.Decision) (reason.Reason, string, map[string]string) {
 }
 
 // note adds a finding to the detail of a record: behind one of the same reason, about another component.
+//
+//go:noinline
 func note(detail map[string]string, key, text string) {
 	switch was, ok := detail[key]; {
 	case ok && was != "" && text != "":

@@ -202,6 +202,8 @@ func (s *State) index(name bootctl.Slot) int {
 }
 
 // other is the slot that is not name.
+//
+//go:noinline
 func (s *State) other(name bootctl.Slot) bootctl.Slot { return s.Dev.Slots[1-s.index(name)] }
 
 func (s *State) limits() Limits {

@@ -27,6 +27,7 @@ func healthRound(t *turn) {
 	prove(t)
 }
 
+//go:noinline
 func (t *turn) roundEvent(checks []HealthCheck) evidence.Event {
 	e := evidence.Event{Kind: evidence.KindHealth, Slot: string(t.Rec.Target), Manifest: t.Rec.Digest,
 		Sequence: t.Rec.Ext.Sequence, To: "holds", Detail: map[string]string{}}

@@ -119,6 +119,8 @@ func sum(alg int, b ...[]byte) Digest {
 func Sum(b []byte) Digest { return sum(SHA256, b) }
 
 // IsZero reports whether there is no digest.
+//
+//go:noinline
 func (d Digest) IsZero() bool { return d == Digest{} }
 
 // String gives "sha256:<hex>"; a zero digest gives "".

@@ -164,6 +164,8 @@ func (p *processor) copy(o *op, f *frame, i int) error {
 }
 
 // hold makes in what component i holds, in place of any earlier fetch.
+//
+//go:noinline
 func (p *processor) hold(i int, in *Install) {
 	c := &p.components[i]
 	if c.install == nil {

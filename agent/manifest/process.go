@@ -202,6 +202,8 @@ func (p *processor) failed(o *op, c int, missing bool, detail string) *failure {
 }
 
 // set writes parameters: override always, otherwise where none is set yet.
+//
+//go:noinline
 func (p *processor) set(settings []setting, override bool, f *frame, c int) {
 	for _, s := range settings {
 		switch s.key {

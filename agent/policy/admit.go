@@ -153,65 +153,59 @@ func (s Standing) Rear() (reason.Reason, string) {
 // admit tells what the plan and its pulse have against the offer: nothing, or every rule that does
 // not hold. Root and memory are as they are now: plan and pulse must be the ones that were taken last,
 // of the present generation of their roles.
-func admit(st Standing, o asked) (findings []Finding) {
-	fail := func(why reason.Reason, detail string, args ...any) {
-		findings = append(findings, found(why, detail, args...))
-	}
+func admit(st Standing, o asked) (all findings) {
 	c, r, m := st.Plan, st.Root, st.Memory
 	s := c.Spec()
 	seen := m.Channels[s.Channel]
 	switch {
 	case c.IsZero():
-		fail(reason.PlanMissing, "no plan was received")
-		return findings
+		all.add(reason.PlanMissing, "no plan was received")
+		return all
 	case s.Generation != r.Generation(trust.RoleCampaign) || seen.Plan != c.Digest().String():
-		fail(reason.PlanVoid, "plan %d of channel %s", s.Sequence, s.Channel)
-		return findings
+		all.add(reason.PlanVoid, "plan %d of channel %s", s.Sequence, s.Channel)
+		return all
 	case s.Manifest != o.Manifest || s.ManifestSequence != o.Sequence:
-		fail(reason.PlanMissing, "plan %d is for sequence %d, %s", s.Sequence, s.ManifestSequence, s.Manifest)
-		return findings
+		all.add(reason.PlanMissing, "plan %d is for sequence %d, %s", s.Sequence, s.ManifestSequence, s.Manifest)
+		return all
 	case m.IsWithdrawn(c.Digest().String()):
-		fail(reason.PlanWithdrawn, "plan %d of channel %s", s.Sequence, s.Channel)
+		all.add(reason.PlanWithdrawn, "plan %d of channel %s", s.Sequence, s.Channel)
 	}
 	if !covers(s, o) {
-		fail(reason.NotInScope, "the plan does not name this device or its class")
+		all.add(reason.NotInScope, "the plan does not name this device or its class")
 	}
 	if passed, sure := reached(s.ValidUntil, o.Now, m.Floor(r, trust.RoleCampaign)); passed {
-		fail(reason.PlanExpired, "it expired at %s", stamp(s.ValidUntil))
+		all.add(reason.PlanExpired, "it expired at %s", stamp(s.ValidUntil))
 	} else if !sure && o.UnknownTimeWaits {
-		fail(reason.ClockUnknown, "the plan is valid until %s", stamp(s.ValidUntil))
+		all.add(reason.ClockUnknown, "the plan is valid until %s", stamp(s.ValidUntil))
 	}
-	return append(findings, pulsed(st, o)...)
+	return append(all, pulsed(st, o)...)
 }
 
 // pulsed: what the pulse has against the offer.
-func pulsed(st Standing, o asked) (findings []Finding) {
-	fail := func(why reason.Reason, detail string, args ...any) {
-		findings = append(findings, found(why, detail, args...))
-	}
+func pulsed(st Standing, o asked) (all findings) {
 	c, p, r, m := st.Plan, st.Pulse, st.Root, st.Memory
 	plan, s := c.Spec(), p.Spec()
 	seen := m.Channels[plan.Channel].Pulse
 	switch {
 	case p.IsZero():
-		fail(reason.PulseMissing, "plan %d of channel %s", plan.Sequence, plan.Channel)
-		return findings
+		all.add(reason.PulseMissing, "plan %d of channel %s", plan.Sequence, plan.Channel)
+		return all
 	case s.Plan != c.Digest(), s.Generation != r.Generation(trust.RolePulse), seen.Pulse != p.Digest().String(),
 		s.Phase >= len(plan.Phases):
-		fail(reason.PulseVoid, "pulse %d, and pulse %d was taken last", s.Sequence, seen.Sequence)
-		return findings
+		all.add(reason.PulseVoid, "pulse %d, and pulse %d was taken last", s.Sequence, seen.Sequence)
+		return all
 	}
 	floor := m.Floor(r, trust.RolePulse)
 	if passed, sure := reached(s.Expires, o.Now, floor); passed {
-		fail(reason.PulseExpired, "it expired at %s", stamp(s.Expires))
+		all.add(reason.PulseExpired, "it expired at %s", stamp(s.Expires))
 	} else if !sure && o.UnknownTimeWaits {
-		fail(reason.ClockUnknown, "the pulse is valid until %s", stamp(s.Expires))
+		all.add(reason.ClockUnknown, "the pulse is valid until %s", stamp(s.Expires))
 	}
 	switch s.State {
 	case campaign.StatePaused:
-		fail(reason.Paused, "pulse %d", s.Sequence)
+		all.add(reason.Paused, "pulse %d", s.Sequence)
 	case campaign.StateHalted:
-		fail(reason.Halted, "pulse %d", s.Sequence)
+		all.add(reason.Halted, "pulse %d", s.Sequence)
 	}
 	phase := plan.Phases[s.Phase]
 	if !phase.NotBefore.IsZero() {
@@ -222,13 +216,22 @@ func pulsed(st Standing, o asked) (findings []Finding) {
 			} else {
 				f.Retry = phase.NotBefore.Sub(o.Now.Wall)
 			}
-			findings = append(findings, f)
+			all = append(all, f)
 		}
 	}
 	if at := campaign.Position(plan.Salt, o.Device); at >= phase.BasisPoints {
-		fail(reason.NotInCohort, "this device is at %d of 10000, phase %d reaches %d", at, s.Phase+1, phase.BasisPoints)
+		all.add(reason.NotInCohort, "this device is at %d of 10000, phase %d reaches %d", at, s.Phase+1,
+			phase.BasisPoints)
 	}
-	return findings
+	return all
+}
+
+// findings is a list of them that grows.
+type findings []Finding
+
+//go:noinline
+func (f *findings) add(why reason.Reason, detail string, args ...any) {
+	*f = append(*f, found(why, detail, args...))
 }
 
 // covers: the plan names the device, and one of its classes, where it names any.

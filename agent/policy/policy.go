@@ -202,9 +202,13 @@ type Plan struct {
 func (p Plan) Manifest() manifest.Manifest { return p.m }
 
 // Installs returns what to write, in order.
+//
+//go:noinline
 func (p Plan) Installs() []manifest.Install { return slices.Clone(p.installs) }
 
 // Carries returns what to copy from the running slot, in order.
+//
+//go:noinline
 func (p Plan) Carries() []Carry { return slices.Clone(p.carries) }
 
 // IsZero tells whether this is no plan: Decide did not make it.

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -110,7 +111,7 @@ func parseKey(b []byte) (Key, error) {
 		x, y     []byte
 		bad      error
 	)
-	get := func(label int, v any) { bad = errors.Join(bad, decode(f[label], v)) }
+	get := func(label int, v any) { bad = cmp.Or(bad, decode(f[label], v)) }
 	get(labelKty, &kty)
 	var pub crypto.PublicKey
 	switch kty {

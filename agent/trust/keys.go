@@ -50,6 +50,8 @@ func NewKeys(keys []Key, legacy bool) (Keys, error) {
 func KeysOf(key Key) Keys { return Keys{keys: []Key{key}, algs: []int64{key.alg}} }
 
 // IDs lists the anchors' key ids in their order.
+//
+//go:noinline
 func (k Keys) IDs() []string {
 	ids := make([]string, len(k.keys))
 	for i, key := range k.keys {
@@ -247,6 +249,7 @@ func worse(a, b error) error {
 	return a
 }
 
+//go:noinline
 func contains(list []string, s string) bool {
 	for _, e := range list {
 		if e == s {

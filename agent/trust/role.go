@@ -68,6 +68,8 @@ type Member struct {
 }
 
 // ID is the id of the signer's first key, the ordinary one of a pair.
+//
+//go:noinline
 func (m Member) ID() string {
 	if len(m.Keys) == 0 {
 		return ""

@@ -33,6 +33,7 @@ func (l Location) at(size int64) int64 {
 	return l.Offset
 }
 
+//go:noinline
 func (l Location) device() bool {
 	return l.Kind == Block || l.Kind == Auto && strings.HasPrefix(l.Path, "/dev/")
 }

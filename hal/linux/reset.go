@@ -69,6 +69,7 @@ func (r Reset) Cause() hal.ResetCause {
 	return out
 }
 
+//go:noinline
 func (r Reset) path(elem ...string) string {
 	return filepath.Join(append([]string{"/", r.Root}, elem...)...)
 }

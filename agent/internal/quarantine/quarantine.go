@@ -177,6 +177,7 @@ func (q *File) add(e entry) {
 	}
 }
 
+//go:noinline
 func (q *File) drop(digest string) bool {
 	for i, e := range q.data.Entries {
 		if e.Digest == digest {

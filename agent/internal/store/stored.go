@@ -105,6 +105,8 @@ type Outcome struct {
 }
 
 // Evidence is the head as the chain goes on from it.
+//
+//go:noinline
 func (h Head) Evidence() evidence.Head {
 	out := evidence.Head{Seq: h.Seq}
 	copy(out.Chain[:], h.Chain)
@@ -215,6 +217,7 @@ func waitingOf(w life.Waiting) storedOffer {
 		Rules: w.Rules, Failures: b.Failures, Costly: b.Costly, Broker: b.Broker, Fell: b.Fell, Reverts: b.Reverts}
 }
 
+//go:noinline
 func (o storedOffer) waiting() life.Waiting {
 	return life.Waiting{Envelope: o.Envelope, Digest: o.Digest, Sequence: o.Sequence, Components: o.Components,
 		Reason: o.Reason, Said: o.Said,
@@ -222,6 +225,7 @@ func (o storedOffer) waiting() life.Waiting {
 			Fell: o.Fell, Reverts: o.Reverts}}
 }
 
+//go:noinline
 func outcomeOf(e life.Ending, at evidence.Stamp) Outcome {
 	return Outcome{Result: e.Result, Reason: e.Reason, Detail: e.Detail, Sequence: e.Sequence, Manifest: e.Manifest,
 		Slot: e.Slot, Version: e.Version, Wall: at.Wall, Quality: at.Quality}

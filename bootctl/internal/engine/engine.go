@@ -140,6 +140,8 @@ func (e *Engine) State(ctx context.Context) (s bootctl.State, err error) {
 }
 
 // Refresh implements bootctl.Backend. It also keeps the shadow copy: call it in every healthy boot.
+//
+//go:noinline
 func (e *Engine) Refresh(ctx context.Context, running bootctl.Slot) error {
 	return e.locked(ctx, "cannot refresh slot "+string(running), func([]string) error {
 		r, err := e.o.Read()
@@ -181,16 +183,22 @@ func (e *Engine) restore(r Reading, running bootctl.Slot) error {
 }
 
 // Disable implements bootctl.Backend.
+//
+//go:noinline
 func (e *Engine) Disable(ctx context.Context, target bootctl.Slot) error {
 	return e.change(ctx, "cannot disable slot ", Change{Verb: Disable, Slot: target})
 }
 
 // Try implements bootctl.Backend.
+//
+//go:noinline
 func (e *Engine) Try(ctx context.Context, target bootctl.Slot, tries int) error {
 	return e.change(ctx, "cannot arm slot ", Change{Verb: Try, Slot: target, Tries: tries})
 }
 
 // Confirm implements bootctl.Backend.
+//
+//go:noinline
 func (e *Engine) Confirm(ctx context.Context, slot bootctl.Slot) error {
 	return e.change(ctx, "cannot confirm slot ", Change{Verb: Confirm, Slot: slot})
 }

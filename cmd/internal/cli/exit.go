@@ -24,6 +24,8 @@ type usageError struct{ text string }
 func (e *usageError) Error() string { return e.text }
 
 // Usage is the error of a wrong command line. The program shows the verb's usage line after it.
+//
+//go:noinline
 func Usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
 // IsUsage reports whether an error is one of a wrong command line.

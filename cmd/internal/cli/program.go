@@ -220,6 +220,8 @@ func (p Program) overview(w io.Writer) {
 }
 
 // list writes one line for each verb.
+//
+//go:noinline
 func list(w io.Writer, verbs []Verb) {
 	for _, v := range verbs {
 		fmt.Fprintf(w, "  %-18s %s\n", v.Name, v.Short)

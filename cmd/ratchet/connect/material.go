@@ -77,6 +77,8 @@ func (m *material) tls(table string, files secure.Files) func() (*tls.Config, er
 }
 
 // secret is what the file of a password says.
+//
+//go:noinline
 func (m *material) secret(key, path string) func() ([]byte, error) {
 	return keep(m, key, func() ([]byte, error) { return m.word(path) })
 }

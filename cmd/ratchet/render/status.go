@@ -24,6 +24,7 @@ func (p *page) line(name, text string) {
 	}
 }
 
+//go:noinline
 func (p *page) blank() { p.b.WriteByte('\n') }
 
 // Status is the whole of "ratchet status": what the device does, what is in its slots, what

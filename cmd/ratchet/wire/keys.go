@@ -195,6 +195,7 @@ func markKey(c *config.Config, fsys hal.FS, s *trust.Signer) error {
 	return hal.ReplaceFile(fsys, keyMark(c), pub)
 }
 
+//go:noinline
 func keyPath(c *config.Config) string {
 	if c.Evidence.Key != "" {
 		return c.Evidence.Key

@@ -192,6 +192,7 @@ type unitCheck struct {
 	key  string
 }
 
+//go:noinline
 func unitChecks(h config.Health) (checks []unitCheck) {
 	if len(h.Units) > 0 {
 		checks = append(checks, unitCheck{health.Unit{Units: h.Units}, "health.units"})

@@ -24,6 +24,8 @@ type rule struct {
 const anything = ^uint32(0)
 
 // always are rules without a condition.
+//
+//go:noinline
 func always(nrs ...int) (rs []rule) {
 	for _, nr := range nrs {
 		rs = append(rs, rule{nr: uint32(nr)})
