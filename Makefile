@@ -13,8 +13,7 @@ SEED      ?= 1
 LEAST     ?= 0
 MUTANTS   ?= ./agent/... ./bootctl/... ./slots ./transport/... './cmd/ratchet-release/...:(campaign|cosign|keys|root|sign|verify)'
 # HTTP/2 is left out: what we speak is HTTP/1.1, and it is a third of a mebibyte.
-# errors.New stands in every fmt.Errorf otherwise (Go 1.26): a quarter of a mebibyte.
-FLAGS     := -trimpath -tags nethttpomithttp2 -gcflags=errors=-l -ldflags '-s -w'
+FLAGS     := -trimpath -tags nethttpomithttp2 -ldflags '-s -w'
 STATIC    := CGO_ENABLED=0
 # The Go that releases are built with, and that is looked at for known vulnerabilities. `make build` takes any.
 TOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
