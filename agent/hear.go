@@ -145,7 +145,7 @@ func (a *Agent) takeKept() error {
 func (a *Agent) measure(target bootctl.Slot) intake.Machine {
 	def := a.slot(target)
 	m := intake.Machine{Supply: a.o.Power.Supply(), Metered: a.o.Metered(), Index: def.Index, Sizes: map[string]int64{},
-		StateMoved: a.o.StateMoved()}
+		Unread: map[string]string{}, StateMoved: a.o.StateMoved()}
 	for c, path := range def.Parts {
 		m.Sizes[c] = intake.Unmeasured
 		if dev := a.held[c]; dev != nil {
@@ -154,6 +154,7 @@ func (a *Agent) measure(target bootctl.Slot) intake.Machine {
 			m.Sizes[c] = dev.Size()
 			_ = dev.Close()
 		} else {
+			m.Unread[c] = err.Error()
 			a.log.Warn("target cannot be measured", "slot", target, "component", c, "error", err)
 		}
 	}

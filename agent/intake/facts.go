@@ -10,7 +10,8 @@ import (
 // facts are what this device is now, for a decision about the target; machine is what is around that.
 func (in *Intake) facts(s life.State, m manifest.Manifest, machine Machine) policy.Facts {
 	f := policy.Facts{ID: in.o.Device, Device: in.o.Facts, Rules: in.o.Rules, Metered: machine.Metered,
-		Own: in.own(s, machine), SlotSize: map[string]int64{}, Running: map[string]policy.Part{},
+		Own: in.own(s, machine), SlotSize: map[string]int64{}, SlotUnread: machine.Unread,
+		Running: map[string]policy.Part{},
 		Battery: machine.Supply.Battery, Mains: machine.Supply.Mains, SupplyKnown: machine.Supply.Known}
 	f.Now = in.wall()
 	f.Device.Now, f.Device.TimeKnown = f.Now.Wall, f.Now.Known

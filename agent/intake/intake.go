@@ -49,8 +49,9 @@ type Options struct {
 type Machine struct {
 	Supply  hal.Supply
 	Metered bool
-	Index   int              // the target's number in SUIT's component-slot condition
-	Sizes   map[string]int64 // bytes of each component's part; unmeasured where it could not be measured
+	Index   int               // the target's number in SUIT's component-slot condition
+	Sizes   map[string]int64  // bytes of each component's part; unmeasured where it could not be measured
+	Unread  map[string]string // why a part could not be measured
 
 	StateMoved bool // another directory is where the state directory was at the start
 }

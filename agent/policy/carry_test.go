@@ -85,6 +85,20 @@ func TestCarried(t *testing.T) {
 	}
 }
 
+// TestUnmeasuredSaysWhy: whoever reads that a slot is busy also reads what the system said when it was opened.
+func TestUnmeasuredSaysWhy(t *testing.T) {
+	for _, component := range []string{"rootfs", "app"} { // released, carried over
+		s := half()
+		delete(s.facts.SlotSize, component)
+		s.facts.SlotUnread = map[string]string{component: "cannot open /dev/vdb: operation not permitted"}
+		found := s.decide(t).Findings
+		want := "the slot of " + component + " could not be measured: " + s.facts.SlotUnread[component]
+		if len(found) != 1 || found[0].Detail != want {
+			t.Errorf("%s: %+v", component, found)
+		}
+	}
+}
+
 // TestCarriedAndTheRoot: a part that the root does not admit any more is not carried over.
 func TestCarriedAndTheRoot(t *testing.T) {
 	for _, c := range []struct {

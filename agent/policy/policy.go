@@ -80,12 +80,13 @@ type Offer struct {
 
 // Facts is what the device is at this moment.
 type Facts struct {
-	ID       string          // device id, as plans name it
-	Device   manifest.Device // its Now and TimeKnown are taken from Now, below
-	Rules    Rules
-	Now      Now
-	SlotSize map[string]int64 // bytes of the inactive slot, per component; absent = could not be measured
-	Floors   map[string]Floor // per component; absent = nothing was confirmed
+	ID         string          // device id, as plans name it
+	Device     manifest.Device // its Now and TimeKnown are taken from Now, below
+	Rules      Rules
+	Now        Now
+	SlotSize   map[string]int64  // bytes of the inactive slot, per component; absent = could not be measured
+	SlotUnread map[string]string // why it could not be measured, per component
+	Floors     map[string]Floor  // per component; absent = nothing was confirmed
 	// manifest confirmed for a component under a sequence; nil = none
 	Bound func(component string, seq uint64) (manifest.Digest, bool)
 	// by manifest or image digest, and its cause; nil = none

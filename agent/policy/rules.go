@@ -221,17 +221,24 @@ func fits(q *question, fail fail) {
 	for _, i := range q.update.Installs {
 		switch size, ok := q.facts.SlotSize[i.Component]; {
 		case !ok:
-			// The slot exists, else the manifest would not have resolved. Somebody may hold it.
-			fail(found(reason.SlotBusy, "the slot of %s could not be measured", i.Component))
+			fail(unmeasured(q, i.Component))
 		case i.Size > size:
 			fail(found(reason.ImageTooLarge, "%s has %d bytes, its slot has %d", i.Component, i.Size, size))
 		}
 	}
 	for _, c := range q.carries {
 		if _, ok := q.facts.SlotSize[c.Component]; !ok {
-			fail(found(reason.SlotBusy, "the slot of %s could not be measured", c.Component))
+			fail(unmeasured(q, c.Component))
 		}
 	}
+}
+
+// unmeasured: the slot exists, else the manifest would not have resolved. Somebody may hold it.
+func unmeasured(q *question, component string) Finding {
+	if why := q.facts.SlotUnread[component]; why != "" {
+		return found(reason.SlotBusy, "the slot of %s could not be measured: %s", component, why)
+	}
+	return found(reason.SlotBusy, "the slot of %s could not be measured", component)
 }
 
 // whole: no part of the slot is left as it happens to be.

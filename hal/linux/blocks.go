@@ -117,6 +117,8 @@ func (b Blocks) open(via, path string, mode int, id hal.DeviceID, exclusive bool
 	switch {
 	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.ETXTBSY):
 		return nil, fmt.Errorf("cannot open %s: %w", path, hal.ErrBusy)
+	case errors.Is(err, unix.EPERM) && id.Block: // not EACCES: a list of devices of the control group
+		return nil, fmt.Errorf("cannot open %s: %w: is it among DeviceAllow= of the daemon's unit?", path, err)
 	case err != nil:
 		return nil, fmt.Errorf("cannot open %s: %w", path, err)
 	}
