@@ -11,3 +11,6 @@ func WithSync(f *os.File, sync func() error) interface{ Sync() error } {
 
 // UpperOf finds the upper folder of an overlay in what mountinfo says.
 var UpperOf = upperOf
+
+// Synchronised tells whether the clock is, by an adjtimex(2) and systemd-timesyncd's stamp.
+var Synchronised = synchronised

@@ -3,7 +3,9 @@
 package linux
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -22,18 +24,29 @@ type Clock struct {
 
 var _ hal.Clock = Clock{}
 
-// Wall implements hal.Clock. TimeSynced is what adjtimex(2) says, which only a time daemon clears.
+// timesyncd is there from when systemd-timesyncd has set the clock until that daemon ends.
+const timesyncd = "/run/systemd/timesync/synchronized"
+
+// Wall implements hal.Clock. TimeSynced is what adjtimex(2) says; where that is refused, what systemd-timesyncd says.
 func (c Clock) Wall() (time.Time, hal.TimeQuality) {
 	now := time.Now().UTC()
 	if now.Before(c.Floor) {
 		return now, hal.TimeUnknown
 	}
-	var tx unix.Timex
-	state, err := unix.Adjtimex(&tx)
-	if err != nil || state == unix.TIME_ERROR || tx.Status&unix.STA_UNSYNC != 0 {
+	if !synchronised(unix.Adjtimex, timesyncd) {
 		return now, hal.TimeLocal
 	}
 	return now, hal.TimeSynced
+}
+
+func synchronised(adjtimex func(*unix.Timex) (int, error), stamp string) bool {
+	var tx unix.Timex
+	state, err := adjtimex(&tx)
+	if errors.Is(err, unix.EPERM) { // systemd's ProtectClock= refuses those who only read, too
+		_, err := os.Stat(stamp)
+		return err == nil
+	}
+	return err == nil && state != unix.TIME_ERROR && tx.Status&unix.STA_UNSYNC == 0
 }
 
 // Uptime implements hal.Clock; 0 on a kernel without CLOCK_BOOTTIME (before 2.6.39).

@@ -297,6 +297,30 @@ func TestClockQuality(t *testing.T) {
 	}
 }
 
+// TestClockUnderTheUnit: systemd's ProtectClock= refuses adjtimex(2); the time of systemd-timesyncd is synchronised all
+// the same. Whoever may ask the kernel hears the kernel.
+func TestClockUnderTheUnit(t *testing.T) {
+	stamp := filepath.Join(t.TempDir(), "synchronized")
+	refused := func(*unix.Timex) (int, error) { return -1, unix.EPERM }
+	says := func(state int, status int32) func(*unix.Timex) (int, error) {
+		return func(tx *unix.Timex) (int, error) { tx.Status = status; return state, nil }
+	}
+	look := func(adjtimex func(*unix.Timex) (int, error), want bool) {
+		t.Helper()
+		if got := linux.Synchronised(adjtimex, stamp); got != want {
+			t.Errorf("synchronised: %v, want %v", got, want)
+		}
+	}
+	look(refused, false)
+	look(says(unix.TIME_OK, 0), true)
+	if err := os.WriteFile(stamp, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	look(refused, true)
+	look(says(unix.TIME_ERROR, unix.STA_UNSYNC), false)
+	look(says(unix.TIME_OK, unix.STA_UNSYNC), false)
+}
+
 func TestFileCounterFormat(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "counter")
 	c := linux.NewFileCounter(linux.FS{}, path)
