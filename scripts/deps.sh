@@ -1,13 +1,14 @@
 #!/bin/sh
-# Installs what a make target needs beyond Go, from Debian's packages. Usage: scripts/deps.sh interop|bench|rig-smoke|rig
+# Installs what a make target needs beyond Go, from Debian's packages. Usage: scripts/deps.sh interop|bench|rig-smoke|rig|units
 # rig-smoke also unpacks guest kernels, which are never installed, into $RATCHET_RIG_CACHE (default ~/.cache/ratchet-rig);
 # rig also builds the rig's own U-Boot there (scripts/rig/uboot.sh), with a compiler for arm64.
 set -eu
 case "${1:-}" in
-interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount softhsm2 opensc openssl swtpm tpm2-tools libtss2-tcti-swtpm0" ;;
+interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount softhsm2 opensc openssl swtpm tpm2-tools libtss2-tcti-swtpm0 systemd" ;;
+units) packages="qemu-system-x86 ovmf mmdebstrap debian-archive-keyring e2fsprogs systemd" ;;
 bench) packages="e2fsprogs util-linux mount strace procps mosquitto" ;;
 rig|rig-smoke) packages="qemu-system-arm qemu-system-x86 u-boot-qemu u-boot-tools libubootenv-tool ovmf grub-efi-amd64-bin grub-common mtools gdisk e2fsprogs mosquitto" ;;
-*) echo "usage: scripts/deps.sh interop|bench|rig-smoke|rig" >&2; exit 2 ;;
+*) echo "usage: scripts/deps.sh interop|bench|rig-smoke|rig|units" >&2; exit 2 ;;
 esac
 if [ "$1" = rig ]; then
 	packages="$packages swtpm systemd-boot-efi dosfstools gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross bison flex bc device-tree-compiler libssl-dev libgnutls28-dev make patch swig python3-dev python3-setuptools dpkg-dev"
