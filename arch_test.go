@@ -455,7 +455,8 @@ func checkForeign(t *testing.T, path, pkg, name string) {
 		"golang.org/x/term":                   {"cmd/internal/keys"},
 		"golang.org/x/sys": {"hal/linux", "hal/linux/tpm", "hal/linux/sandbox", "hal/linux/sandbox/sandboxtest",
 			"hal/cutdisk", "agent/control",
-			"agent/journal", "cmd/ratchet-lab/rig/disk", "cmd/ratchet-lab/rig/look", "cmd/internal/screen"},
+			"agent/journal", "cmd/ratchet-lab/rig/disk", "cmd/ratchet-lab/rig/look", "cmd/internal/screen",
+			"cmd/ratchet/unpack"},
 	}
 	for dep, where := range only {
 		if !strings.HasPrefix(name, dep) {

@@ -33,7 +33,7 @@ type Unpacker interface {
 // From it come pieces of the image, as long as each buffer of the writer and pieceSize let them be, and
 // after the last one, or where it cannot go on, an end:
 //
-//	length (4), cut (4; all ones for none), payload position of the cut (8), kind (1), length of text (1), text, bytes
+//	length (4), cut (4; all ones for none), payload position of the cut (8), kind (1), length of text (1), bytes, text
 const (
 	requestSize = 8 + 8 + 8 + 4
 	pieceHead   = 4 + 4 + 8 + 1 + 1
@@ -65,7 +65,7 @@ const patience = time.Minute
 func Unpack(in io.Reader, out io.Writer) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = tell(out, piece{cut: -1}, fmt.Errorf("internal error: %v", fault), nil)
+			err = tell(out, piece{cut: -1}, fmt.Errorf("internal error: %v", fault), make([]byte, pieceHead))
 		}
 	}()
 	var req [requestSize]byte
@@ -83,21 +83,19 @@ func Unpack(in io.Reader, out io.Writer) (err error) {
 		return err
 	}
 	defer z.close()
-	buf := make([]byte, pieceSize)
+	buf := make([]byte, pieceHead+pieceSize)
 	for from := off; off < size; {
-		got, err := z.fill(buf[:nextPiece(off-from, buffer, size-off)], off)
-		if off += int64(got.n); err != nil {
-			return tell(out, got, err, buf)
-		}
-		if err := tell(out, got, nil, buf); err != nil {
-			return err
+		got, err := z.fill(buf[pieceHead:pieceHead+nextPiece(off-from, buffer, size-off)], off)
+		off += int64(got.n)
+		if told := tell(out, got, err, buf); err != nil || told != nil {
+			return told
 		}
 	}
 	payload, err := z.end()
 	if err == nil {
 		err = errWhole
 	}
-	return tell(out, piece{cut: -1, payload: payload}, err, nil)
+	return tell(out, piece{cut: -1, payload: payload}, err, buf)
 }
 
 // errWhole stands for the end of an image that is complete.
@@ -106,7 +104,8 @@ var errWhole = errors.New("complete")
 // nextPiece is the length of the piece that begins done bytes behind the first, with left bytes of image to come.
 func nextPiece(done, buffer, left int64) int64 { return min(pieceSize, buffer-done%buffer, left) }
 
-// tell writes one piece, with its bytes from buf, and why it is the last one.
+// tell writes one piece in one go, with its bytes from buf, which has room for a head before them; and why it is the
+// last one.
 func tell(out io.Writer, got piece, err error, buf []byte) error {
 	kind, text := byte(kindMore), ""
 	switch {
@@ -123,15 +122,11 @@ func tell(out io.Writer, got piece, err error, buf []byte) error {
 		kind, text = kindOther, err.Error()
 	}
 	text = text[:min(len(text), maxText)]
-	head := make([]byte, pieceHead, pieceHead+maxText)
-	binary.LittleEndian.PutUint32(head, uint32(got.n))
-	binary.LittleEndian.PutUint32(head[4:], uint32(int32(got.cut)))
-	binary.LittleEndian.PutUint64(head[8:], uint64(got.payload))
-	head[16], head[17] = kind, byte(len(text))
-	if _, err := out.Write(append(head, text...)); err != nil {
-		return fmt.Errorf("cannot tell what was unpacked: %w", err)
-	}
-	if _, err := out.Write(buf[:got.n]); err != nil {
+	binary.LittleEndian.PutUint32(buf, uint32(got.n))
+	binary.LittleEndian.PutUint32(buf[4:], uint32(int32(got.cut)))
+	binary.LittleEndian.PutUint64(buf[8:], uint64(got.payload))
+	buf[16], buf[17] = kind, byte(len(text))
+	if _, err := out.Write(append(buf[:pieceHead+got.n], text...)); err != nil {
 		return fmt.Errorf("cannot tell what was unpacked: %w", err)
 	}
 	return nil
@@ -285,9 +280,6 @@ func (d *remoteDecoder) next(p []byte, off int64) (piece, error) {
 	got := piece{n: int(binary.LittleEndian.Uint32(head)), cut: int(int32(binary.LittleEndian.Uint32(head[4:]))),
 		payload: int64(binary.LittleEndian.Uint64(head[8:]))}
 	kind, text := head[16], d.head[pieceHead:pieceHead+int(head[17])]
-	if _, err := io.ReadFull(d.conn, text); err != nil {
-		return none, d.ended(err)
-	}
 	want := 0
 	if off < d.size {
 		want = int(nextPiece(off-d.from, d.buffer, d.size-off))
@@ -298,8 +290,10 @@ func (d *remoteDecoder) next(p []byte, off int64) (piece, error) {
 	if got.n < 0 || got.n > min(want, len(p)) || kind == kindMore && (got.n < want || want == 0) || !d.place(got, off) {
 		return none, d.lies("a piece that nobody asked for")
 	}
-	if _, err := io.ReadFull(d.conn, p[:got.n]); err != nil {
-		return none, d.ended(err)
+	for _, b := range [][]byte{p[:got.n], text} {
+		if _, err := io.ReadFull(d.conn, b); err != nil {
+			return none, d.ended(err)
+		}
 	}
 	if got.cut >= 0 {
 		d.last = got.payload

@@ -20,56 +20,94 @@ import (
 const (
 	// heap is what the decoder's memory is kept near to: the largest window, and what one frame takes.
 	heap = 16 << 20
-	// most is where the process ends. The runtime of Go takes 64 MiB at once on processors of 64 bits.
-	most = 256 << 20
 	// endTime is how long the end of a killed process is waited for.
 	endTime = 5 * time.Second
 )
 
-// Process confines this process and decodes what comes in, until it is at its end.
-func Process(in io.Reader, out io.Writer, without []string) error {
+// shared is the argument that says that descriptors 3 and 4 are the way back.
+const shared = "shared-memory"
+
+// Process confines this process and decodes what comes in, until it is at its end. args are what Start gave it.
+func Process(in io.Reader, out io.Writer, args []string) error {
 	debug.SetGCPercent(40)
 	debug.SetMemoryLimit(heap)
-	sandbox.Confine(sandbox.Policy{Memory: most, Without: without})
+	p := sandbox.Policy{Memory: most}
+	if len(args) > 0 && args[0] == shared {
+		s, err := newSender(os.NewFile(4, "memory"), os.NewFile(3, "back"), out)
+		if err != nil {
+			return err
+		}
+		out, args, p.Files = s, args[1:], 1
+	}
+	p.Without = args
+	sandbox.Confine(p)
 	return slots.Unpack(in, out)
 }
 
 // Start starts this program as such a process, of the system user's name, without the features that are named.
-func Start(user string, without []string) (*Child, error) {
-	inR, inW, err := os.Pipe()
-	if err != nil {
-		return nil, err
+func Start(user string, without []string) (*Child, error) { return start(user, without, newMemory) }
+
+func start(user string, without []string, newMemory func() (*os.File, []byte, error)) (_ *Child, err error) {
+	var ours, theirs []*os.File // to be closed: both if it fails, else theirs
+	defer func() {
+		for _, f := range theirs {
+			f.Close()
+		}
+		for _, f := range ours {
+			if err != nil {
+				f.Close()
+			}
+		}
+	}()
+	pipe := func() (r, w *os.File) {
+		if err == nil {
+			r, w, err = os.Pipe()
+		}
+		return r, w
 	}
-	defer inR.Close()
-	outR, outW, err := os.Pipe()
+	inR, inW := pipe()
+	outR, outW := pipe()
+	backR, backW := pipe()
 	if err != nil {
-		inW.Close()
-		return nil, err
+		return nil, err // what was opened goes with its finalizer
 	}
-	defer outW.Close()
+	ours, theirs = []*os.File{inW, outR, backW}, []*os.File{inR, outW, backR}
 	// Without a standard error: it could write lines of the log that look like the daemon's.
-	c, err := sandbox.Start(sandbox.Options{Args: append([]string{"unpack"}, without...), Stdin: inR, Stdout: outW,
-		User: user, Without: without})
+	o := sandbox.Options{Args: append([]string{"unpack"}, without...), Stdin: inR, Stdout: outW, User: user,
+		Without: without}
+	c := &Child{in: inW, out: outR, back: backW, Reader: outR}
+	memory, mem, noMemory := newMemory()
+	if noMemory == nil {
+		theirs = append(theirs, memory)
+		o.Args = append([]string{"unpack", shared}, without...)
+		o.Files = []*os.File{backR, memory}
+		c.shared = &receiver{bell: outR, back: backW, mem: mem}
+		c.Reader = c.shared
+		if _, err := backW.Write(make([]byte, halves)); err != nil {
+			return nil, err
+		}
+	}
+	if c.child, err = sandbox.Start(o); err != nil && c.shared != nil {
+		c.shared.close()
+	}
 	if err != nil {
-		inW.Close()
-		outR.Close()
 		return nil, err
 	}
-	return &Child{child: c, in: inW, out: outR}, nil
+	return c, nil
 }
 
 // Child is the daemon's end.
 type Child struct {
-	child   *sandbox.Child
-	in, out *os.File
-	once    sync.Once
-	err     error
+	io.Reader
+
+	child         *sandbox.Child
+	in, out, back *os.File
+	shared        *receiver // nil on a kernel without memory files: all comes through the pipe
+	once          sync.Once
+	err           error
 }
 
 var _ slots.Unpacker = (*Child)(nil)
-
-// Read implements slots.Unpacker.
-func (p *Child) Read(b []byte) (int, error) { return p.out.Read(b) }
 
 // Write implements slots.Unpacker.
 func (p *Child) Write(b []byte) (int, error) { return p.in.Write(b) }
@@ -86,6 +124,10 @@ func (p *Child) Close() error {
 		p.child.Kill()
 		p.in.Close()
 		p.out.Close()
+		p.back.Close()
+		if p.shared != nil {
+			p.shared.close()
+		}
 		select {
 		case <-p.child.Done():
 			p.err = p.child.Wait()

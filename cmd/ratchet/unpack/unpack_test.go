@@ -90,6 +90,15 @@ func (r *stream) Close() error { return nil }
 
 // TestUnpackProcess: what the process decodes is the image, and the process has no rights while it does.
 func TestUnpackProcess(t *testing.T) {
+	for name, start := range map[string]func(string) (*unpack.Child, error){
+		"shared memory": func(user string) (*unpack.Child, error) { return unpack.Start(user, nil) },
+		"pipe":          unpack.StartWithoutMemory,
+	} {
+		t.Run(name, func(t *testing.T) { unpacks(t, start) })
+	}
+}
+
+func unpacks(t *testing.T, start func(string) (*unpack.Child, error)) {
 	img, content, payload := image(t, 20<<20+4711)
 	m, path := slot(t, 24<<20)
 	var child *unpack.Child
@@ -103,7 +112,7 @@ func TestUnpackProcess(t *testing.T) {
 	}}
 	_, err := slots.Write(t.Context(), m, img, src, slots.Options{Unpack: func() (slots.Unpacker, error) {
 		var err error
-		child, err = unpack.Start("ratchet-none", nil)
+		child, err = start("ratchet-none")
 		return child, err
 	}})
 	if err != nil {
@@ -164,4 +173,18 @@ func TestUnpackAnything(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "cannot decode the zstd frame at payload byte 0") {
 		t.Fatal(err)
 	}
+}
+
+// FuzzReceiver: whatever the process says of the shared memory, nothing is read beyond it.
+func FuzzReceiver(f *testing.F) {
+	f.Add([]byte{0, 1, 0, 0, 4, 0, 0, 0})
+	f.Add([]byte{0, 0, 0, 0})
+	f.Add([]byte{255, 255, 255, 255, 1, 0, 0, 128})
+	f.Fuzz(func(t *testing.T, says []byte) {
+		mem := make([]byte, unpack.Memory)
+		n, err := io.Copy(io.Discard, unpack.Receive(mem, bytes.NewReader(says)))
+		if n > int64(len(says)/4*unpack.Memory/2) {
+			t.Fatalf("%d bytes of %d words: %v", n, len(says)/4, err)
+		}
+	})
 }
