@@ -47,10 +47,11 @@ var allowed = map[string]map[string]string{
 
 	"slots": {"hal": "writes media"},
 
-	"transport":                  {},
-	"transport/secure":           {"hal/textfile": "certificates and keys"},
-	"transport/proxy":            {"transport/secure": "TLS to a proxy"},
-	"transport/mqtt/nowebsocket": {}, // in the place of a module that nothing here needs
+	"transport":                    {},
+	"transport/secure":             {"hal/textfile": "certificates and keys"},
+	"transport/proxy":              {"transport/secure": "TLS to a proxy"},
+	"transport/mqtt/nowebsocket":   {}, // in the place of a module that nothing here needs
+	"transport/mqtt/noproxy/proxy": {}, // as well
 	"transport/mqtt": {"transport/secure": "TLS", "transport": "an inbox and an outbox",
 		"transport/proxy": "the way to the broker", "transport/wire": "topics and the guard"},
 	"transport/wire":      {},

@@ -126,7 +126,6 @@ func (m Send) check() error    { return within(len(m.Body) > 0, len(m.Body) <= M
 func (m AskRoot) check() error { return nil }
 func (m Next) check() error    { return nil }
 
-//go:noinline
 func (m Given) check() error { return line(m.Error) }
 func (m Signed) check() error {
 	return errors.Join(line(m.Error), within(len(m.Signature) <= maxSignature))
@@ -170,6 +169,8 @@ func (m Looked) check() error {
 }
 
 // line accepts a text for people: one line that a terminal and a log may show.
+//
+//go:noinline
 func line(s string) error {
 	if len(s) > MaxText || strings.ContainsFunc(s, unprintable) {
 		return errors.New("a text is too long, or has characters that nobody should be shown")
