@@ -30,6 +30,8 @@ var long = map[string]string{
 	"cmd/ratchet-release/root/init.go rootTOML":                "a text: the first root.toml",
 	"bootctl/boottest/faults.go Faults":                        "a suite: a table, and what holds for each row",
 	"cmd/ratchet/verbs.go verbs":                               "a table: verbs",
+	"hal/linux/tpm/tpmtest/key.go Model.doKey":                 "a switch: one case a command",
+	"hal/linux/tpm/tpmtest/model.go Model.do":                  "a switch: one case a command",
 	"transport/transporttest/link.go Link":                     "a suite: one subtest after another",
 	"transport/transporttest/source.go Source":                 "a suite: one subtest after another",
 }

@@ -91,6 +91,6 @@ Writes the device's signed records, for "ratchet-release evidence verify" or an 
 			Examples: []string{`ratchet evidence export -o gw-0042.evidence`,
 				`ratchet evidence export | ssh desk "cat >gw-0042.evidence"`},
 		}, (*call).evidence),
-		counterVerb(), counterInitVerb(),
+		counterVerb(), counterInitVerb(), keyVerb(), keyInitVerb(),
 	}
 }

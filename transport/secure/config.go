@@ -8,6 +8,7 @@ package secure
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -24,7 +25,10 @@ const maxPEM = 1 << 20
 type Files struct {
 	CA          string // the authorities that the server's certificate may come from
 	Certificate string // of the client, its chain behind it
-	Key         string // of the certificate
+	Key         string // of the certificate; a name for Sign where it is in no file
+
+	// Sign signs a digest of SHA-256 with Key, which is for ECDSA on P-256 then; nil: Key is a file.
+	Sign func(name string, digest []byte, hash crypto.Hash) ([]byte, error)
 
 	// Read reads one of them, of at most limit bytes; nil: as textfile.Read does. The system's authorities are read
 	// without it.
@@ -79,6 +83,13 @@ func (f Files) Pair() (*tls.Certificate, error) {
 	cert, err := f.readPEM(f.Certificate)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use client certificate: %w", err)
+	}
+	if f.Sign != nil {
+		pair, err := f.signed(cert)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use client certificate %s: %w", f.Certificate, err)
+		}
+		return pair, nil
 	}
 	key, err := f.readPEM(f.Key)
 	if err != nil {

@@ -116,6 +116,9 @@ func (c *Config) check() error {
 	if err := c.checkCounter(); err != nil {
 		return err
 	}
+	if err := c.checkTPM(); err != nil {
+		return err
+	}
 	for _, name := range c.Sandbox.Without {
 		if !slices.Contains(sandbox.Names(), name) {
 			return errorf("sandbox.without", "%q is not one of %s", name, strings.Join(sandbox.Names(), ", "))

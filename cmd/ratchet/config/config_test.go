@@ -109,6 +109,43 @@ func TestCounter(t *testing.T) {
 	}
 }
 
+// TestKeysInTPM: a key in the TPM has a handle of the owner's range, and no client certificate has the device's key:
+// the process that connects may have it sign anything.
+func TestKeysInTPM(t *testing.T) {
+	mqtt := "[mqtt]\nurl = \"mqtts://b\"\nkey = "
+	credentials := "[[http.credentials]]\norigin = \"https://a\"\n[[http.credentials]]\norigin = \"https://b\"\nkey = "
+	evidence := "[evidence]\nkey = "
+	for _, tt := range []struct{ more, want string }{
+		{evidence + `"tpm2:0x81525401"`, ""}, {evidence + `"tpm2:2171751425"`, ""},
+		{evidence + `"tpm2:0x81000000"`, ""}, {evidence + `"tpm2:0x817fffff"`, ""},
+		{evidence + `"tpm2:0x80ffffff"`, "evidence.key: "},
+		{evidence + `"tpm2:0x81800000"`, "evidence.key: "}, {evidence + `"tpm2:"`, "evidence.key: "},
+		{evidence + `"tpm2:0x181525401"`, "evidence.key: "}, {evidence + `"tpm2:-1"`, "evidence.key: "},
+		{mqtt + `"tpm2:0x01805254"`, "mqtt.key: "}, {credentials + `"tpm2:x"`, "http.credentials[2].key: "},
+		{mqtt + "\"tpm2:0x81525402\"\n" + credentials + "\"tpm2:0x81525402\"\n" + evidence + `"tpm2:0x81525401"`, ""},
+		{mqtt + "\"tpm2:0x81525401\"\n" + evidence + `"tpm2:0x81525401"`, "mqtt.key: this is the device key"},
+		{mqtt + "\"tpm2:2171753473\"\n" + evidence + `"tpm2:0x81725c01"`, ""},
+		{mqtt + "\"tpm2:0b10000001010100100101010000000001\"\n" + evidence + `"tpm2:0x81525401"`, "device key"},
+		{credentials + "\"tpm2:0x81525401\"\n" + evidence + `"tpm2:0x81525401"`, "http.credentials[2].key: this is"},
+		{"[tpm]\ndevice = \"tpm0\"", "tpm.device: "}, {"[tpm]\ndevice = \"/dev/tpm0\"", ""},
+	} {
+		_, err := config.Parse("x.toml", []byte(least+tt.more+"\n"))
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: %v, want %q", tt.more, err, tt.want)
+		}
+	}
+	// In a file too; a device that has run with it goes on.
+	for _, more := range []string{mqtt + `"/var/lib/ratchet/device.key"`, mqtt + "\"/k\"\n" + evidence + `"//k"`} {
+		c, err := config.Parse("x.toml", []byte(least+more+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Strict(); err == nil || !strings.Contains(err.Error(), "mqtt.key: this is the device key") {
+			t.Errorf("%q: %v", more, err)
+		}
+	}
+}
+
 // TestFactsAndRules: what the file says is what the agent gets.
 func TestFactsAndRules(t *testing.T) {
 	dir := t.TempDir()

@@ -22,6 +22,7 @@ type Config struct {
 	Sandbox  Sandbox         `toml:"sandbox"`
 	Trust    Trust           `toml:"trust"`
 	Counter  Counter         `toml:"counter"`
+	TPM      TPM             `toml:"tpm"`
 	Policy   Policy          `toml:"policy"`
 	Health   Health          `toml:"health"`
 	Evidence Evidence        `toml:"evidence"`
@@ -166,7 +167,8 @@ type MQTT struct {
 	CA string `toml:"ca"`
 	// path: The device's client certificate, PEM.
 	Certificate string `toml:"certificate"`
-	// path: The private key of the client certificate, PEM.
+	// path or TPM key: The private key of the client certificate, PEM; or `tpm2:HANDLE`, a P-256 key in the TPM at a
+	// handle from 0x81000000 to 0x817FFFFF (made with `ratchet key init mqtt.key`).
 	Key string `toml:"key"`
 	// duration (default `5m`): Whole seconds, from 5 s to 18 h.
 	KeepAlive Duration `toml:"keep-alive"`
@@ -228,7 +230,7 @@ type Credential struct {
 	PasswordFile string `toml:"password-file"`
 	// path: Client certificate, PEM.
 	Certificate string `toml:"certificate"`
-	// path: The private key of the client certificate, PEM.
+	// path or TPM key: The private key of the client certificate, as `mqtt.key`.
 	Key string `toml:"key"`
 }
 
@@ -263,10 +265,16 @@ type Trust struct {
 type Counter struct {
 	// text (default `file`): `file` (weak), or `tpm2` (made with `ratchet counter init`).
 	Kind string `toml:"kind"`
-	// path (default `/dev/tpmrm0`): For `tpm2`: the TPM, or the unix socket of a TPM that is a program.
+	// path (default `tpm.device`): For `tpm2`: the TPM, or the unix socket of a TPM that is a program.
 	Device string `toml:"device"`
 	// number (default 0x01805254): For `tpm2`: the NV index, from 0x01000000 to 0x01FFFFFF.
 	Index uint32 `toml:"index"`
+}
+
+// TPM is the table [tpm]: where keys `tpm2:HANDLE` are.
+type TPM struct {
+	// path (default `/dev/tpmrm0`): The TPM, or the unix socket of a TPM that is a program.
+	Device string `toml:"device"`
 }
 
 // Policy is the table [policy]: when the device takes an update.
@@ -373,9 +381,11 @@ type TCPCheck struct {
 
 // Evidence is the table [evidence]: what the device keeps and signs.
 type Evidence struct {
-	// path (default `device.key` in the state directory): The device's key. If the file is missing it is made, with
-	// the public half beside it as `.pem`. Where it is elsewhere it is made once: a folder that is not there, and a
-	// key that has been there, are waited for.
+	// path or TPM key (default `device.key` in the state directory): The device's key. If the file is missing it
+	// is made, with the public half beside it as `.pem`. Where it is elsewhere it is made once: a folder that is not
+	// there, and a key that has been there, are waited for. With `tpm2:HANDLE` it is a P-256 key in the TPM, at a
+	// handle from 0x81000000 to 0x817FFFFF; it is made with `ratchet key init` alone, and its public half is put into
+	// the state directory as `device.pem`.
 	Key string `toml:"key"`
 	// bytes (default 1048576): How much evidence is kept. The oldest records are removed first.
 	Bytes int64 `toml:"bytes"`

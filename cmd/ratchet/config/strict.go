@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"path/filepath"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -16,6 +17,11 @@ const leastEvidence = 4096
 func (c *Config) Strict() error {
 	if err := c.strictIDs(); err != nil {
 		return err
+	}
+	for _, k := range c.privateKeys()[1:] {
+		if k.Value != "" && filepath.Clean(k.Value) == filepath.Clean(c.DeviceKey()) {
+			return c.Errorf(k.Name, sameKey)
+		}
 	}
 	tries := c.Boot.Tries
 	if tries == 0 {

@@ -24,9 +24,10 @@ type Connections struct {
 	m      *material
 }
 
-// New makes the connections of s, with what read reads. Nothing is dialled, and nothing read before it is needed.
-func New(s Settings, read Reader, log *slog.Logger) *Connections {
-	c := &Connections{m: &material{read: read}}
+// New makes the connections of s, with what read reads and the client keys that sign signs with. Nothing is dialled,
+// and nothing read before it is needed.
+func New(s Settings, read Reader, sign Signer, log *slog.Logger) *Connections {
+	c := &Connections{m: &material{read: read, sign: sign}}
 	bad := func(what string, err error) { c.Bad = append(c.Bad, fmt.Errorf("%s: %w", what, err)) }
 	p, err := way(s, c.m)
 	if err != nil {
@@ -182,7 +183,7 @@ func (m *material) credentials(key string, x config.Credential) func() (transpor
 			cr.Username, cr.Password = x.Username, string(b)
 		}
 		if x.Certificate != "" {
-			files := secure.Files{Certificate: x.Certificate, Key: x.Key, Read: m.read}
+			files := m.files(secure.Files{Certificate: x.Certificate, Key: x.Key})
 			if cr.Certificate, err = files.Pair(); err != nil {
 				return cr, about(key+"certificate", err)
 			}

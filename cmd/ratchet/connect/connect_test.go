@@ -55,7 +55,7 @@ key = "DIR/key.pem"
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := connect.New(connect.Of(&c, time.Time{}), textfile.Read, slog.New(slog.DiscardHandler))
+	made := connect.New(connect.Of(&c, time.Time{}), textfile.Read, nil, slog.New(slog.DiscardHandler))
 	if len(made.Bad) > 0 || made.Fleet == nil || made.Images == nil {
 		t.Fatalf("%q: what comes late keeps the device from the network", made.Bad)
 	}

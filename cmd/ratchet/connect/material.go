@@ -2,11 +2,13 @@ package connect
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
@@ -35,9 +37,13 @@ func about(key string, err error) error {
 // Reader reads a file of at most limit bytes.
 type Reader func(path string, limit int) ([]byte, error)
 
+// Signer signs a digest with a client key that is in no file, by the name that the configuration has for it.
+type Signer func(name string, digest []byte, hash crypto.Hash) ([]byte, error)
+
 // material is what connections are made of: certificates, keys and secrets in files, read again at each connection.
 type material struct {
 	read  Reader
+	sign  Signer
 	looks []func() []error // each says why a file cannot be used as it is now
 }
 
@@ -56,8 +62,7 @@ func keep[T any](m *material, key string, read func() (T, error)) func() (T, err
 //
 //go:noinline
 func (m *material) tls(table string, files secure.Files) func() (*tls.Config, error) {
-	files.Read = m.read
-	live := files.Live()
+	live := m.files(files).Live()
 	m.looks = append(m.looks, func() []error {
 		authorities, pair := live.Problems()
 		key := "certificate"
@@ -74,6 +79,14 @@ func (m *material) tls(table string, files secure.Files) func() (*tls.Config, er
 		t.Time = believable(time.Now)
 		return t, nil
 	}
+}
+
+// files are read and, where a key is in the TPM, signed with by the daemon.
+func (m *material) files(f secure.Files) secure.Files {
+	if f.Read = m.read; config.InTPM(f.Key) {
+		f.Sign = m.sign
+	}
+	return f
 }
 
 // secret is what the file of a password says.

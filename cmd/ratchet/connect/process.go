@@ -61,7 +61,7 @@ func begin(settings []byte, d *network.Daemon) (network.Parts, error) {
 	}
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(s.LogLevel))
-	c := New(s, reader(d), slog.New(d.Handler(level)))
+	c := New(s, reader(d), d.Sign, slog.New(d.Handler(level)))
 	p := network.Parts{Features: Confine(s), Problems: func() (all []pair.Problem) {
 		for _, err := range c.Problems() {
 			p := pair.Problem{Text: err.Error()}

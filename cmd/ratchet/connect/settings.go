@@ -64,7 +64,7 @@ func (s Settings) Files() map[string]bool {
 	files := map[string]bool{}
 	add := func(paths ...string) {
 		for _, p := range paths {
-			if p != "" {
+			if p != "" && !config.InTPM(p) {
 				files[p] = true
 			}
 		}

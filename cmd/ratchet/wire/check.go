@@ -29,11 +29,11 @@ func Check(c *config.Config) error {
 		return err
 	}
 	var errs []error
-	made := connect.New(settings(c), textfile.Read, slog.New(slog.DiscardHandler))
+	made := connect.New(settings(c), textfile.Read, noSignature, slog.New(slog.DiscardHandler))
 	for _, err := range append(made.Bad, made.Problems()...) {
 		errs = append(errs, keyed(c, err))
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, lacksClientKeys(c)...)...); err != nil {
 		return err
 	}
 	if _, err := healthPlan(c, func() (bool, time.Time) { return false, time.Time{} }); err != nil {

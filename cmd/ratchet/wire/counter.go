@@ -1,12 +1,13 @@
 package wire
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/hal"
@@ -23,14 +24,7 @@ func tpmCounter(c *config.Config) *tpm.Counter {
 	if c.Counter.Kind != "tpm2" {
 		return nil
 	}
-	path, index := c.Counter.Device, c.Counter.Index
-	if path == "" {
-		path = tpm.DefaultDevice
-	}
-	if index == 0 {
-		index = tpm.DefaultIndex
-	}
-	return tpm.New(path, index)
+	return tpm.New(cmp.Or(c.Counter.Device, tpmDevice(c)), cmp.Or(c.Counter.Index, tpm.DefaultIndex))
 }
 
 // Counter is the rollback counter of the configuration. Nothing is opened before it is used.
@@ -49,14 +43,23 @@ func MakeCounter(ctx context.Context, c *config.Config, how tpm.Provision, auth 
 		return false, errors.New("the configuration has no counter in a TPM: " +
 			"set counter.kind = \"tpm2\"; a counter in a file does not have to be made")
 	}
-	if auth != "" {
-		b, err := os.ReadFile(auth)
-		if err != nil {
-			return false, err
-		}
-		if how.Password = []byte(strings.TrimRight(string(b), "\n")); len(how.Password) > maxPassword {
-			return false, fmt.Errorf("the password in %s has more than %d bytes", auth, maxPassword)
-		}
+	if how.Password, err = hierarchyPassword(auth); err != nil {
+		return false, err
 	}
 	return t.Make(ctx, how)
+}
+
+// hierarchyPassword reads the password of a TPM's hierarchy from a file, "" for an empty one.
+func hierarchyPassword(auth string) ([]byte, error) {
+	if auth == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(auth)
+	if err != nil {
+		return nil, err
+	}
+	if b = bytes.TrimRight(b, "\n"); len(b) > maxPassword {
+		return nil, fmt.Errorf("the password in %s has more than %d bytes", auth, maxPassword)
+	}
+	return b, nil
 }

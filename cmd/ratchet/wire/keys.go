@@ -2,12 +2,7 @@ package wire
 
 import (
 	"bytes"
-	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/cipher"
@@ -41,7 +36,7 @@ func wireKeys(o *agent.Options, c *config.Config, fsys hal.FS, log *slog.Logger)
 	if signer == nil {
 		log.Error("there is no device key; evidence stays unsigned and is not sent", "error", err)
 	} else if err != nil {
-		log.Error("cannot remember that there is a device key", "error", err)
+		log.Error("the device key is used, and not as it should be", "error", err)
 	}
 	o.Signer = signer
 }
@@ -109,118 +104,4 @@ func decryption(c *config.Config) (cipher.Keys, error) {
 		return all, c.Errorf("trust.decryption-keys", "%v", err)
 	}
 	return all, nil
-}
-
-// deviceKey reads the key that signs evidence; it is made on the first start, and its public half is
-// written beside it for enrollment.
-func deviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, error) {
-	s, err := readDeviceKey(c, fsys)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = mayMakeKey(c); err != nil {
-			return nil, err
-		}
-		s, err = makeDeviceKey(c, fsys, log)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return s, markKey(c, fsys, s)
-}
-
-func makeDeviceKey(c *config.Config, fsys hal.FS, log *slog.Logger) (*trust.Signer, error) {
-	path := keyPath(c)
-	s, err := trust.Generate(trust.ESP256)
-	if err != nil {
-		return nil, err
-	}
-	priv, err := s.MarshalPEM()
-	if err != nil {
-		return nil, err
-	}
-	pub, err := s.Key().MarshalPEM()
-	if err != nil {
-		return nil, err
-	}
-	// Crash: public half first -> a private key that is there was announced; a public one alone is replaced.
-	public := strings.TrimSuffix(path, ".key") + ".pem"
-	if err := hal.ReplaceFile(fsys, public, pub); err != nil {
-		return nil, err
-	}
-	if err := hal.ReplaceFile(fsys, path, priv); err != nil {
-		return nil, err
-	}
-	log.Info("made the device key; enroll its public half", "key", path, "public", public, "id", s.Key().ID())
-	return s, nil
-}
-
-// keyMark is the public half of a device key that lies elsewhere than in the state directory. It tells a first start
-// from one at which the place of the key is not mounted yet: another key would be another device to the desk.
-func keyMark(c *config.Config) string {
-	return filepath.Join(c.State.Directory, "device-elsewhere.pem")
-}
-
-func keyElsewhere(c *config.Config) bool {
-	return filepath.Dir(keyPath(c)) != filepath.Clean(c.State.Directory)
-}
-
-// mayMakeKey says why no key is made where none is.
-func mayMakeKey(c *config.Config) error {
-	if !keyElsewhere(c) {
-		return nil
-	}
-	if _, err := os.Stat(filepath.Dir(keyPath(c))); err != nil {
-		return c.Errorf("evidence.key", "%v", err)
-	}
-	if _, err := os.Stat(keyMark(c)); !errors.Is(err, fs.ErrNotExist) {
-		return c.Errorf("evidence.key", "%s is not there, and this device has had a key there. Mount or restore it; "+
-			"if it is lost, remove %s, and a new one is made, to be enrolled again", keyPath(c), keyMark(c))
-	}
-	return nil
-}
-
-// markKey remembers that there is a key elsewhere. Without it the key is good all the same.
-//
-// Crash: before -> the key is there, and marked at the next start; after -> it is not made again.
-func markKey(c *config.Config, fsys hal.FS, s *trust.Signer) error {
-	if !keyElsewhere(c) {
-		return nil
-	}
-	pub, err := s.Key().MarshalPEM()
-	if err != nil {
-		return err
-	}
-	if old, err := hal.ReadFile(fsys, keyMark(c), 64<<10); err == nil && bytes.Equal(old, pub) {
-		return nil
-	}
-	return hal.ReplaceFile(fsys, keyMark(c), pub)
-}
-
-//go:noinline
-func keyPath(c *config.Config) string {
-	if c.Evidence.Key != "" {
-		return c.Evidence.Key
-	}
-	return filepath.Join(c.State.Directory, "device.key")
-}
-
-// readDeviceKey reads the key that is there; fs.ErrNotExist: there is none.
-func readDeviceKey(c *config.Config, fsys hal.FS) (*trust.Signer, error) {
-	b, err := hal.ReadFile(fsys, keyPath(c), 64<<10)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if err != nil {
-		return nil, c.Errorf("evidence.key", "%v", err)
-	}
-	s, err := trust.ParsePrivate(b)
-	if err != nil {
-		return nil, c.Errorf("evidence.key", "%s: %v", keyPath(c), err)
-	}
-	return s, nil
-}
-
-// TryDeviceKey tells whether the device key, of which there was none at the start, is there now, or can be made.
-func TryDeviceKey(c *config.Config, log *slog.Logger) error {
-	_, err := deviceKey(c, linux.FS{}, log)
-	return err
 }

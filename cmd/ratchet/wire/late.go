@@ -71,7 +71,7 @@ func (w *lateWatchdog) look(c *config.Config) error {
 }
 
 // Lacks is what the daemon reads once, when it starts, and cannot use as it is now: each is mended by a start when it
-// is there. Nothing is written and no device is opened.
+// is there. Nothing is written, and no device is opened but the TPM.
 func Lacks(c *config.Config) (errs []error) {
 	add := func(err error) {
 		if err != nil {
@@ -94,10 +94,7 @@ func Lacks(c *config.Config) (errs []error) {
 	_, err = decryption(c)
 	add(err)
 	add(writable(c))
-	if _, err = readDeviceKey(c, linux.FS{}); errors.Is(err, fs.ErrNotExist) {
-		err = mayMakeKey(c)
-	}
-	add(err)
+	add(lacksDeviceKey(c, linux.FS{}))
 	return errs
 }
 

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,7 +44,8 @@ func keyed(c *config.Config, err error) error {
 // of the configuration cannot be used for it.
 func wireNetwork(o *agent.Options, c *config.Config, log *slog.Logger) (*network.Process, []error) {
 	s := settings(c)
-	made := connect.New(s, textfile.Read, slog.New(slog.DiscardHandler)) // for its rules: nothing is read or dialled
+	// For its rules: nothing is read or dialled.
+	made := connect.New(s, textfile.Read, noSignature, slog.New(slog.DiscardHandler))
 	var bad []error
 	for _, err := range made.Bad {
 		log.Error("the network cannot be used as it is configured", "error", err)
@@ -60,8 +62,8 @@ func wireNetwork(o *agent.Options, c *config.Config, log *slog.Logger) (*network
 			}
 			return textfile.Open(path)
 		},
-		Sign: func(context.Context, string, uint, []byte) ([]byte, error) {
-			return nil, errors.New("no client key is kept elsewhere than in a file")
+		Sign: func(ctx context.Context, name string, hash uint, digest []byte) ([]byte, error) {
+			return signClient(ctx, c, name, hash, digest)
 		},
 		Pipe: pipe,
 		Lazy: made.Fleet == nil,
@@ -85,6 +87,11 @@ func wireNetwork(o *agent.Options, c *config.Config, log *slog.Logger) (*network
 		o.Inbox, o.Outbox, o.Online, o.Offline, o.AskRoot = p, p, p.Online, p.Trouble, p.AskRoot
 	}
 	return p, bad
+}
+
+// noSignature stands where nothing is dialled.
+func noSignature(name string, _ []byte, _ crypto.Hash) ([]byte, error) {
+	return nil, fmt.Errorf("internal error: %s signs for nobody here", name)
 }
 
 // pipe is what a payload comes through.

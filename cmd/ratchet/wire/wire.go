@@ -91,7 +91,7 @@ func wireLate(o *agent.Options, c *config.Config, log *slog.Logger) *network.Pro
 		looks = append(looks, func() []error { return []error{w.look(c)} })
 	}
 	net, bad := wireNetwork(o, c, log)
-	looks = append(looks, func() []error { return bad })
+	looks = append(looks, func() []error { return bad }, func() []error { return lacksClientKeys(c) })
 	if net != nil {
 		looks = append(looks, func() []error { return unusable(c, net) })
 	}

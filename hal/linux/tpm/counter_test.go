@@ -12,14 +12,15 @@ import (
 
 	"github.com/ratchet-ota/ratchet/hal/haltest"
 	"github.com/ratchet-ota/ratchet/hal/linux/tpm"
+	"github.com/ratchet-ota/ratchet/hal/linux/tpm/tpmtest"
 )
 
 const index = tpm.DefaultIndex
 
 // made makes a counter, and says what it must not do.
-func made(t *testing.T, m *tpmModel, how tpm.Provision) *tpm.Counter {
+func made(t *testing.T, m *tpmtest.Model, how tpm.Provision) *tpm.Counter {
 	t.Helper()
-	c := tpm.New(m.path, index)
+	c := tpm.New(m.Path, index)
 	if ok, err := c.Make(t.Context(), how); !ok || err != nil {
 		t.Fatalf("made %v, %v", ok, err)
 	}
@@ -35,7 +36,7 @@ func is(t *testing.T, c *tpm.Counter, want uint64) {
 
 func TestTPMCounterConformance(t *testing.T) {
 	for _, how := range []tpm.Provision{{}, {Platform: true}} {
-		haltest.Counter(t, made(t, newTPM(t), how), true)
+		haltest.Counter(t, made(t, tpmtest.New(t), how), true)
 	}
 }
 
@@ -43,8 +44,8 @@ func TestTPMCounterConformance(t *testing.T) {
 // where it was asked to.
 func TestTPMCounterBegins(t *testing.T) {
 	for _, c := range []struct{ highest, skip, version uint64 }{{0, 0, 0}, {41, 0, 3}, {1 << 40, 6, 0}, {7, 1, 1}} {
-		m := newTPM(t)
-		m.highest, m.skip = c.highest, c.skip
+		m := tpmtest.New(t)
+		m.Highest, m.Skip = c.highest, c.skip
 		is(t, made(t, m, tpm.Provision{Version: c.version}), c.version)
 	}
 }
@@ -52,34 +53,34 @@ func TestTPMCounterBegins(t *testing.T) {
 // Something else makes counters at the same time, once: it begins anew; for ever: it gives up and
 // leaves nothing behind.
 func TestTPMCounterOthersCount(t *testing.T) {
-	m := newTPM(t)
+	m := tpmtest.New(t)
 	defines := 0
-	m.between = func(code uint32) {
+	m.Between = func(code uint32) {
 		if code == 0x12A {
 			if defines++; defines == 2 {
-				m.highest += 5
+				m.Highest += 5
 			}
 		}
 	}
 	is(t, made(t, m, tpm.Provision{}), 0)
 
-	m = newTPM(t)
+	m = tpmtest.New(t)
 	step := uint64(1)
-	m.between = func(code uint32) {
+	m.Between = func(code uint32) {
 		if code == 0x12A {
 			step *= 3
-			m.highest += step
+			m.Highest += step
 		}
 	}
-	if _, err := tpm.New(m.path, index).Make(t.Context(), tpm.Provision{}); err == nil || len(m.indices) != 0 {
-		t.Errorf("%v; %d indices are left", err, len(m.indices))
+	if _, err := tpm.New(m.Path, index).Make(t.Context(), tpm.Provision{}); err == nil || len(m.Indices) != 0 {
+		t.Errorf("%v; %d indices are left", err, len(m.Indices))
 	}
 }
 
 // A counter that is there is not made again: that would turn it back. A missing one is neither zero
 // nor made by Read or Raise.
 func TestTPMCounterIsNotMadeAgain(t *testing.T) {
-	m := newTPM(t)
+	m := tpmtest.New(t)
 	c := made(t, m, tpm.Provision{})
 	if err := c.Raise(t.Context(), 5); err != nil {
 		t.Fatal(err)
@@ -88,18 +89,18 @@ func TestTPMCounterIsNotMadeAgain(t *testing.T) {
 		t.Errorf("made again: %v, %v", again, err)
 	}
 	is(t, c, 5)
-	m.indices = map[uint32]*tpmIndex{}
+	m.Indices = map[uint32]*tpmtest.Index{}
 	if v, err := c.Read(t.Context()); !errors.Is(err, tpm.ErrMissing) {
 		t.Errorf("a deleted counter is %d, %v", v, err)
 	}
-	if err := c.Raise(t.Context(), 1); !errors.Is(err, tpm.ErrMissing) || len(m.indices) != 0 {
+	if err := c.Raise(t.Context(), 1); !errors.Is(err, tpm.ErrMissing) || len(m.Indices) != 0 {
 		t.Errorf("a deleted counter was raised: %v", err)
 	}
 }
 
 // Whoever deletes it and makes it again, at the same value, cannot give it the same origin.
 func TestTPMCounterMadeAgainHasAnotherOrigin(t *testing.T) {
-	m := newTPM(t)
+	m := tpmtest.New(t)
 	c := made(t, m, tpm.Provision{Version: 2})
 	before, err := c.Origin(t.Context())
 	if err != nil || before == "" {
@@ -114,13 +115,13 @@ func TestTPMCounterMadeAgainHasAnotherOrigin(t *testing.T) {
 
 // The platform's index is not the owner's to delete.
 func TestTPMCounterOfThePlatform(t *testing.T) {
-	m := newTPM(t)
+	m := tpmtest.New(t)
 	c := made(t, m, tpm.Provision{Platform: true, Version: 4})
 	if _, err := c.Make(t.Context(), tpm.Provision{Replace: true}); err == nil {
 		t.Error("the owner deleted the platform's index")
 	}
 	is(t, c, 4)
-	m.platform = false
+	m.Platform = false
 	if _, err := c.Make(t.Context(), tpm.Provision{Platform: true, Replace: true}); err == nil ||
 		!strings.Contains(err.Error(), "disabled") {
 		t.Error(err)
@@ -135,15 +136,15 @@ func TestTPMCounterPowerCuts(t *testing.T) {
 		for at := 1; ; at++ {
 			cut := false
 			for _, sign := range []int{1, -1} {
-				m := newTPM(t)
-				m.hangUp = sign * at
-				c := tpm.New(m.path, index)
+				m := tpmtest.New(t)
+				m.HangUp = sign * at
+				c := tpm.New(m.Path, index)
 				_, err := c.Make(t.Context(), how)
 				if err == nil {
 					err = c.Raise(t.Context(), 6)
 				}
 				cut = cut || err != nil
-				m.set(func() { m.hangUp = 0 })
+				m.Set(func() { m.HangUp = 0 })
 				if v, rerr := c.Read(t.Context()); rerr == nil && v > 6 {
 					t.Errorf("cut at %d: the counter is %d", sign*at, v)
 				} else if rerr != nil && !errors.Is(rerr, tpm.ErrMissing) && !errors.Is(rerr, tpm.ErrUnfinished) {
@@ -172,10 +173,10 @@ func TestTPMCounterPowerCuts(t *testing.T) {
 
 // What the TPM asks to send again is sent again, and counted once.
 func TestTPMCounterTriesAgain(t *testing.T) {
-	m := newTPM(t)
+	m := tpmtest.New(t)
 	c := made(t, m, tpm.Provision{})
 	for _, rc := range []uint32{0x922, 0x908, 0x90A, 0x920} {
-		m.answers = []uint32{0, 0, rc, rc}
+		m.Answers = []uint32{0, 0, rc, rc}
 		v, err := c.Read(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -183,20 +184,20 @@ func TestTPMCounterTriesAgain(t *testing.T) {
 		if err := c.Raise(t.Context(), v+1); err != nil {
 			t.Errorf("%#x: %v", rc, err)
 		}
-		m.answers = []uint32{0, 0, rc, rc} // at the increment
+		m.Answers = []uint32{0, 0, rc, rc} // at the increment
 		if err := c.Raise(t.Context(), v+2); err != nil {
 			t.Errorf("%#x: %v", rc, err)
 		}
 		is(t, c, v+2)
 	}
-	m.seen, m.answers = nil, make([]uint32, 100)
-	for i := range m.answers {
-		m.answers[i] = 0x922
+	m.Seen, m.Answers = nil, make([]uint32, 100)
+	for i := range m.Answers {
+		m.Answers[i] = 0x922
 	}
 	began := time.Now()
-	if _, err := c.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "busy") || len(m.seen) > 20 ||
+	if _, err := c.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "busy") || len(m.Seen) > 20 ||
 		time.Since(began) > time.Minute {
-		t.Errorf("%v after %d commands and %v", err, len(m.seen), time.Since(began))
+		t.Errorf("%v after %d commands and %v", err, len(m.Seen), time.Since(began))
 	}
 }
 
@@ -205,14 +206,14 @@ func TestTPMCounterErrors(t *testing.T) {
 	for rc, want := range map[uint32]string{0x921: "locked out", 0x101: "failure mode", 0x100: "not started",
 		0x14B: "no room", 0x148: "locked", 0x923: "non-volatile memory", 0x98E: "password", 0x9A2: "password",
 		0x185: "disabled", 0xB0143: "resource manager", 0x153: "testing", 0x777: "0x777"} {
-		m := newTPM(t)
+		m := tpmtest.New(t)
 		c := made(t, m, tpm.Provision{})
 		for k := range 2 {
-			m.answers = append(make([]uint32, k), rc)
+			m.Answers = append(make([]uint32, k), rc)
 			if v, err := c.Read(t.Context()); err == nil || !strings.Contains(err.Error(), want) || v != 0 {
 				t.Errorf("%#x reads as %d, %v", rc, v, err)
 			}
-			m.answers = append(make([]uint32, k), rc)
+			m.Answers = append(make([]uint32, k), rc)
 			if err := c.Raise(t.Context(), 1); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%#x: raise: %v", rc, err)
 			}
@@ -223,9 +224,9 @@ func TestTPMCounterErrors(t *testing.T) {
 	if _, err := c.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "driver") {
 		t.Error(err)
 	}
-	m := newTPM(t)
-	m.owner = "secret"
-	if _, err := tpm.New(m.path, index).Make(t.Context(), tpm.Provision{}); err == nil ||
+	m := tpmtest.New(t)
+	m.Owner = "secret"
+	if _, err := tpm.New(m.Path, index).Make(t.Context(), tpm.Provision{}); err == nil ||
 		!strings.Contains(err.Error(), "--auth-file") {
 		t.Error(err)
 	}
@@ -234,16 +235,16 @@ func TestTPMCounterErrors(t *testing.T) {
 
 // An index of somebody else is neither read nor counted up nor deleted.
 func TestTPMCounterForeign(t *testing.T) {
-	change := map[string]func(x *tpmIndex){
-		"other attributes": func(x *tpmIndex) { x.area[8] |= 0x04 },
-		"other policy":     func(x *tpmIndex) { x.area[12] ^= 1 },
-		"a bit field":      func(x *tpmIndex) { x.area[9] = x.area[9]&0x0F | 0x20 },
-		"below its base":   func(x *tpmIndex) { x.count = 1 },
+	change := map[string]func(x *tpmtest.Index){
+		"other attributes": func(x *tpmtest.Index) { x.Area[8] |= 0x04 },
+		"other policy":     func(x *tpmtest.Index) { x.Area[12] ^= 1 },
+		"a bit field":      func(x *tpmtest.Index) { x.Area[9] = x.Area[9]&0x0F | 0x20 },
+		"below its base":   func(x *tpmtest.Index) { x.Count = 1 },
 	}
 	for name, f := range change {
-		m := newTPM(t)
+		m := tpmtest.New(t)
 		c := made(t, m, tpm.Provision{})
-		f(m.indices[index])
+		f(m.Indices[index])
 		if v, err := c.Read(t.Context()); !errors.Is(err, tpm.ErrForeign) {
 			t.Errorf("%s: reads as %d, %v", name, v, err)
 		}
@@ -252,7 +253,7 @@ func TestTPMCounterForeign(t *testing.T) {
 		}
 		if name != "below its base" {
 			if _, err := c.Make(t.Context(), tpm.Provision{Replace: true}); !errors.Is(err, tpm.ErrForeign) ||
-				m.indices[index] == nil {
+				m.Indices[index] == nil {
 				t.Errorf("%s: deleted: %v", name, err)
 			}
 		}
@@ -261,16 +262,15 @@ func TestTPMCounterForeign(t *testing.T) {
 
 // Whatever comes back, nothing is believed that is not whole.
 func TestTPMCounterMalformed(t *testing.T) {
-	m := newTPM(t)
+	m := tpmtest.New(t)
 	c := made(t, m, tpm.Provision{})
 	for _, raw := range [][]byte{
-		response(0x8001, 0, nil), response(0x8001, 0, []byte{0, 200}), response(0x1234, 0, make([]byte, 60)),
-		append(response(0x8001, 0, nil), 1), {0x80, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0},
+		tpmtest.Response(0x8001, 0, nil), tpmtest.Response(0x8001, 0, []byte{0, 200}),
+		tpmtest.Response(0x1234, 0, make([]byte, 60)),
+		append(tpmtest.Response(0x8001, 0, nil), 1), {0x80, 1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0},
 		{0x80, 1, 0, 0, 0, 3, 0, 0, 0, 0},
 	} {
-		m.mu.Lock()
-		m.raw = raw
-		m.mu.Unlock()
+		m.Set(func() { m.Raw = raw })
 		if v, err := c.Read(t.Context()); err == nil {
 			t.Errorf("% x reads as %d", raw, v)
 		}

@@ -23,7 +23,7 @@ const (
 
 // signTime is the longest that one signature may take, with all that comes before it: other programs' commands, a TPM
 // that asks to be asked again.
-const signTime = 30 * time.Second
+const signTime = 20 * time.Second
 
 var (
 	// ErrNoKey: there is nothing at the handle. A key is never made in passing: another key would be another device to
@@ -95,7 +95,7 @@ func (k *Key) cannot(what string, err error) error {
 func (k *Key) Public() crypto.PublicKey { return k.pub }
 
 // Sign implements crypto.Signer, by TPM2_Sign (part 3, section 20.2): ASN.1, of a SHA-256 digest. It takes no longer
-// than half a minute. The signature is verified before it is returned: the wires to a TPM have no checksum, and the
+// than 20 seconds. The signature is verified before it is returned: the wires to a TPM have no checksum, and the
 // key may be another one than when it was opened.
 func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if opts.HashFunc() != crypto.SHA256 || len(digest) != crypto.SHA256.Size() {

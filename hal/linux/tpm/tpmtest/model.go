@@ -1,50 +1,59 @@
 //go:build linux
 
-package tpm_test
+// Package tpmtest is a TPM 2.0 for tests, as much of one as a device uses. Nothing of it outlives the test.
+package tpmtest
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 )
 
-// tpmModel is as much of a TPM 2.0 as a counter and keys need, written from the Library, part 3, section 31, with
+// Model is as much of a TPM 2.0 as a counter and keys need, written from the Library, part 3, section 31, with
 // its own decoder. It answers on a unix socket. The interop tests hold the same code against swtpm.
-type tpmModel struct {
-	path string
+type Model struct {
+	Path string // of the socket
 
 	mu       sync.Mutex
-	highest  uint64 // of all counters ever
-	skip     uint64 // a new counter begins so much higher than it must
-	indices  map[uint32]*tpmIndex
-	keys     map[uint32]*tpmKey // loaded ones too
-	owner    string             // password of the hierarchy
-	platform bool               // the platform hierarchy is enabled
-	answers  []uint32           // response codes to give instead of doing anything, in order
-	raw      []byte             // a response to give instead of any
-	seen     []uint32           // command codes
-	hangUp   int                // at this command, counted from 1: do it and hang up; negative: without doing it
-	between  func(code uint32)
-	flip     bool // a bit of each signature falls over
+	Highest  uint64 // of all counters ever
+	Skip     uint64 // a new counter begins so much higher than it must
+	Indices  map[uint32]*Index
+	Keys     map[uint32]*Key // loaded ones too
+	Owner    string          // password of the hierarchy
+	Platform bool            // the platform hierarchy is enabled
+	Answers  []uint32        // response codes to give instead of doing anything, in order
+	Raw      []byte          // a response to give instead of any
+	Seen     []uint32        // command codes
+	HangUp   int             // at this command, counted from 1: do it and hang up; negative: without doing it
+	Between  func(code uint32)
+	Flip     bool // a bit of each signature falls over
 }
 
-type tpmIndex struct {
-	area     []byte // TPMS_NV_PUBLIC
-	count    uint64
-	written  bool
-	platform bool
+// Index is an NV index.
+type Index struct {
+	Area     []byte // TPMS_NV_PUBLIC
+	Count    uint64
+	Written  bool
+	Platform bool
 }
 
-func newTPM(t *testing.T) *tpmModel {
+// New makes a TPM, which goes with the test.
+func New(t *testing.T) *Model {
 	t.Helper()
-	m := &tpmModel{path: filepath.Join(t.TempDir(), "tpm"), indices: map[uint32]*tpmIndex{},
-		keys: map[uint32]*tpmKey{}, platform: true, highest: 41}
-	l, err := net.Listen("unix", m.path)
+	dir, err := os.MkdirTemp("", "tpm") // short: a socket's path has 108 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	m := &Model{Path: filepath.Join(dir, "tpm"), Indices: map[uint32]*Index{}, Keys: map[uint32]*Key{}, Platform: true,
+		Highest: 41}
+	l, err := net.Listen("unix", m.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,14 +70,14 @@ func newTPM(t *testing.T) *tpmModel {
 	return m
 }
 
-// set changes what the model does next.
-func (m *tpmModel) set(f func()) {
+// Set changes what the model does next.
+func (m *Model) Set(f func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f()
 }
 
-func (m *tpmModel) serve(c net.Conn) {
+func (m *Model) serve(c net.Conn) {
 	defer c.Close()
 	for {
 		head := make([]byte, 10)
@@ -92,30 +101,30 @@ func (m *tpmModel) serve(c net.Conn) {
 	}
 }
 
-func (m *tpmModel) answer(head, rest []byte) (b []byte, up bool) {
+func (m *Model) answer(head, rest []byte) (b []byte, up bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	code := binary.BigEndian.Uint32(head[6:])
-	m.seen = append(m.seen, code)
-	if m.between != nil {
-		m.between(code)
+	m.Seen = append(m.Seen, code)
+	if m.Between != nil {
+		m.Between(code)
 	}
-	if len(m.seen) == -m.hangUp {
+	if len(m.Seen) == -m.HangUp {
 		return nil, true
 	}
-	if m.raw != nil {
-		return m.raw, false
+	if m.Raw != nil {
+		return m.Raw, false
 	}
-	if len(m.answers) > 0 {
-		rc := m.answers[0]
-		m.answers = m.answers[1:]
+	if len(m.Answers) > 0 {
+		rc := m.Answers[0]
+		m.Answers = m.Answers[1:]
 		if rc != 0 {
-			return response(0x8001, rc, nil), false
+			return Response(0x8001, rc, nil), false
 		}
 	}
 	params, rc := m.do(code, rest)
 	if rc != 0 {
-		return response(0x8001, rc, nil), len(m.seen) == m.hangUp
+		return Response(0x8001, rc, nil), len(m.Seen) == m.HangUp
 	}
 	tag := binary.BigEndian.Uint16(head)
 	if tag == 0x8002 && code == 0x131 { // the handle of what was made stands before the size
@@ -126,10 +135,11 @@ func (m *tpmModel) answer(head, rest []byte) (b []byte, up bool) {
 		params = append(binary.BigEndian.AppendUint32(nil, uint32(len(params))), params...)
 		params = append(params, 0, 0, 1, 0, 0)
 	}
-	return response(tag, 0, params), len(m.seen) == m.hangUp
+	return Response(tag, 0, params), len(m.Seen) == m.HangUp
 }
 
-func response(tag uint16, rc uint32, params []byte) []byte {
+// Response is a response as a TPM makes it: tag, size, code, and what follows.
+func Response(tag uint16, rc uint32, params []byte) []byte {
 	b := binary.BigEndian.AppendUint16(nil, tag)
 	b = binary.BigEndian.AppendUint32(b, uint32(10+len(params)))
 	return append(binary.BigEndian.AppendUint32(b, rc), params...)
@@ -137,7 +147,7 @@ func response(tag uint16, rc uint32, params []byte) []byte {
 
 // request is what is left to read of a command.
 type request struct {
-	m *tpmModel
+	m *Model
 	b []byte
 }
 
@@ -163,17 +173,17 @@ func (r *request) password() string {
 func (r *request) hierarchy(h uint32) (platform bool, rc uint32) {
 	pw := r.password()
 	switch {
-	case h == 0x40000001 && pw == r.m.owner:
+	case h == 0x40000001 && pw == r.m.Owner:
 		return false, 0
 	case h == 0x40000001:
 		return false, 0x9A2
-	case !r.m.platform:
+	case !r.m.Platform:
 		return false, 0x185
 	}
 	return true, 0
 }
 
-func (m *tpmModel) do(code uint32, b []byte) ([]byte, uint32) {
+func (m *Model) do(code uint32, b []byte) ([]byte, uint32) {
 	r := &request{m, b}
 	auth := r.u32()
 	switch code {
@@ -185,41 +195,41 @@ func (m *tpmModel) do(code uint32, b []byte) ([]byte, uint32) {
 		switch {
 		case rc != 0:
 			return nil, rc
-		case m.indices[i] != nil:
+		case m.Indices[i] != nil:
 			return nil, 0x14C
 		case platform != (area[6]&0x40 != 0):
 			return nil, 0x2C2
 		}
-		m.indices[i] = &tpmIndex{area: slices.Clone(area), platform: platform}
+		m.Indices[i] = &Index{Area: slices.Clone(area), Platform: platform}
 		return nil, 0
 	case 0x122: // NV_UndefineSpace
 		i := r.u32()
 		platform, rc := r.hierarchy(auth)
-		x := m.indices[i]
+		x := m.Indices[i]
 		switch {
 		case rc != 0:
 			return nil, rc
 		case x == nil:
 			return nil, 0x28B
-		case x.platform != platform:
+		case x.Platform != platform:
 			return nil, 0x149
 		}
-		delete(m.indices, i)
+		delete(m.Indices, i)
 		return nil, 0
 	case 0x169: // NV_ReadPublic
-		x := m.indices[auth]
+		x := m.Indices[auth]
 		if x == nil {
 			return nil, 0x18B
 		}
-		area := slices.Clone(x.area)
-		if x.written {
+		area := slices.Clone(x.Area)
+		if x.Written {
 			area[6] |= 0x20
 		}
 		sum := sha256.Sum256(area)
 		out := append(binary.BigEndian.AppendUint16(nil, uint16(len(area))), area...)
 		return append(append(out, 0, 34, 0, 11), sum[:]...), 0
 	case 0x134, 0x14E: // NV_Increment, NV_Read
-		x := m.indices[r.u32()]
+		x := m.Indices[r.u32()]
 		if x == nil {
 			return nil, 0x28B
 		}
@@ -227,19 +237,19 @@ func (m *tpmModel) do(code uint32, b []byte) ([]byte, uint32) {
 			return nil, 0x98E
 		}
 		if code == 0x14E {
-			if !x.written {
+			if !x.Written {
 				return nil, 0x14A
 			}
-			return binary.BigEndian.AppendUint64([]byte{0, 8}, x.count), 0
+			return binary.BigEndian.AppendUint64([]byte{0, 8}, x.Count), 0
 		}
-		if x.area[9]&0xF4 != 0x14 {
+		if x.Area[9]&0xF4 != 0x14 {
 			return nil, 0x82
 		}
-		if !x.written {
-			x.written, x.count = true, m.highest+m.skip
+		if !x.Written {
+			x.Written, x.Count = true, m.Highest+m.Skip
 		}
-		x.count++
-		m.highest = max(m.highest, x.count)
+		x.Count++
+		m.Highest = max(m.Highest, x.Count)
 		return nil, 0
 	}
 	return m.doKey(code, auth, r)

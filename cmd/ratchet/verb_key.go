@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"flag"
+
+	"github.com/ratchet-ota/ratchet/cmd/internal/cli"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
+)
+
+// keyFlags are those of both verbs.
+type keyFlags struct {
+	config  *string
+	request *bool
+}
+
+func addKeyFlags(fs *flag.FlagSet) keyFlags {
+	return keyFlags{fs.String("config", defaultConfig, "configuration `FILE`"),
+		fs.Bool("request", false, "print a certificate request (PKCS #10) for the device's id instead")}
+}
+
+func keyVerb() cli.Verb {
+	return cli.Verb{
+		Name: "key", Args: "[KEY] [flags]",
+		Short: "the public half of a key in the TPM",
+		Long: `
+Prints the public half of a key that the configuration has in the TPM. KEY is where the
+configuration names it: evidence.key (the device key, which is meant without KEY), mqtt.key or
+http.credentials[N].key. It needs no daemon.`,
+		Examples: []string{"ratchet key >gw-0042.pem", "ratchet key mqtt.key --request >gw-0042.csr"},
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			f := addKeyFlags(fs)
+			return func(ctx context.Context, c cli.Console, args []string) error {
+				return f.run(c, args, func(conf *config.Config, name string) (crypto.Signer, error) {
+					return wire.Key(ctx, conf, name)
+				})
+			}
+		},
+	}
+}
+
+func keyInitVerb() cli.Verb {
+	return cli.Verb{
+		Name: "key init", Args: "[KEY] [flags]",
+		Short: "make a key in the TPM",
+		Long: `
+Makes a key in the TPM, at the handle that the configuration has for it, such as
+evidence.key = "tpm2:0x81525401", and prints its public half: that of the device key to be enrolled.
+KEY is as for "ratchet key". It is made once, in the factory, by whoever has the password of the
+TPM's owner hierarchy; the daemon never makes one there. A key that is there is left as it is, so
+the command can be run again after a power cut. Anything else at the handle is an error, and is left
+as it is too.`,
+		Examples: []string{"ratchet key init >gw-0042.pem", "ratchet key init mqtt.key --request >gw-0042.csr"},
+		Setup: func(fs *flag.FlagSet) cli.Action {
+			f := addKeyFlags(fs)
+			auth := fs.String("auth-file", "",
+				"`FILE` with the owner hierarchy's password, without a line break; none: it is empty")
+			return func(ctx context.Context, c cli.Console, args []string) error {
+				return f.run(c, args, func(conf *config.Config, name string) (crypto.Signer, error) {
+					key, made, err := wire.MakeKey(ctx, conf, name, *auth)
+					if err == nil && !made {
+						c.Warn("the key is there already; it was left as it is")
+					}
+					return key, err
+				})
+			}
+		},
+	}
+}
+
+// run prints the public half of a key, or a request for its certificate.
+func (f keyFlags) run(c cli.Console, args []string, open func(*config.Config, string) (crypto.Signer, error)) error {
+	name := "evidence.key"
+	switch len(args) {
+	case 0:
+	case 1:
+		name = args[0]
+	default:
+		return cli.Usage("name one key at most")
+	}
+	conf, _, err := config.Load(*f.config)
+	if err != nil {
+		return err
+	}
+	key, err := open(&conf, name)
+	if err != nil {
+		return err
+	}
+	block := &pem.Block{Type: "PUBLIC KEY"}
+	if *f.request {
+		block.Type = "CERTIFICATE REQUEST"
+		block.Bytes, err = x509.CreateCertificateRequest(rand.Reader,
+			&x509.CertificateRequest{Subject: pkix.Name{CommonName: conf.Device.ID}}, key)
+	} else {
+		block.Bytes, err = x509.MarshalPKIXPublicKey(key.Public())
+	}
+	if err != nil {
+		return err
+	}
+	return pem.Encode(c.Out, block)
+}

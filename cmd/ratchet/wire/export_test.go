@@ -1,0 +1,7 @@
+package wire
+
+// For the tests.
+var (
+	SignClient      = signClient
+	LacksClientKeys = lacksClientKeys
+)
