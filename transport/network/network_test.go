@@ -288,3 +288,55 @@ func TestLazy(t *testing.T) {
 			}
 		})
 }
+
+// TestGoesOn: a payload whose process ends on the way goes on from where it is, by the next process; not without end.
+func TestGoesOn(t *testing.T) {
+	data := bytes.Repeat([]byte("payload "), 100_000)
+	for lives, want := range map[int]bool{1: true, 3: true, 4: false} {
+		left := lives
+		running(t, func(o *network.Options) {
+			fleet := newFleet()
+			o.Start = func() (network.Child, error) {
+				i := images{data: data}
+				if left > 0 {
+					left--
+					i.data = data[:len(data)/2+lives-left] // a byte more than of the one before
+				}
+				c := networktest.Start(func(conn pair.Conn) error {
+					return network.Serve(context.Background(), conn,
+						func([]byte, *network.Daemon) (network.Parts, error) {
+							return network.Parts{Fleet: fleet, Source: i.source}, nil
+						})
+				})
+				if len(i.data) < len(data) {
+					c = dies{c}
+				}
+				return c, nil
+			}
+		}, func(ctx context.Context, p *network.Process) {
+			got, _, err := read(ctx, p, 0)
+			if (err == nil) != want || want && !bytes.Equal(got, data) {
+				t.Errorf("%d processes end: %d bytes, %v", lives, len(got), err)
+			}
+		})
+	}
+}
+
+// dies is a process that ends when it has brought all that it has of a payload.
+type dies struct{ network.Child }
+
+func (d dies) Conn() pair.Conn { return last{d.Child.Conn(), d} }
+
+type last struct {
+	pair.Conn
+	of dies
+}
+
+func (l last) Receive(b []byte) (int, pair.File, error) {
+	n, f, err := l.Conn.Receive(b)
+	if n > 0 && b[0] == 4 { // Ended
+		_ = l.of.Kill()
+		return 0, nil, io.EOF
+	}
+	return n, f, err
+}

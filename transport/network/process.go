@@ -205,7 +205,7 @@ func (p *Process) await(ctx context.Context) (*session, error) {
 		p.mu.Lock()
 		s, changed, why := p.now, p.changed, p.trouble
 		p.mu.Unlock()
-		if s != nil {
+		if s != nil && s.cause() == nil {
 			return s, nil
 		}
 		select {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -33,19 +34,104 @@ func (s *source) Open(ctx context.Context, off int64, validator string) (io.Read
 	if err := s.p.o.Admit(s.addresses, s.size); err != nil {
 		return nil, "", fmt.Errorf("cannot open payload: %w", err)
 	}
-	now, err := s.p.await(ctx)
-	if err != nil {
-		return nil, "", fmt.Errorf("cannot open payload: %w", err)
-	}
-	body, validator, err := now.open(ctx, s, off, validator)
-	if err != nil {
+	b := &body{of: s, ctx: ctx, off: off}
+	if err := b.open(validator); err != nil {
 		return nil, "", fmt.Errorf("cannot open payload at byte %d: %w", off, err)
 	}
-	return body, validator, nil
+	return b, b.validator, nil
+}
+
+// progress is as many bytes as take back that a process has ended.
+const progress = 64 << 10
+
+// again is how often a payload is asked for once more without progress, when the process has ended on the way.
+const again = 3
+
+// errEnded is that the process has ended, which says nothing of the payload: another one is asked.
+var errEnded = errors.New("the network process has ended")
+
+// body is the bytes of a payload from one place on, as they come from one process or from several.
+type body struct {
+	of        *source
+	ctx       context.Context
+	off       int64  // of the next byte
+	validator string // of the content
+	gained    int64  // bytes since there was progress
+	ended     int    // processes since then
+	err       error  // what Read returns for good
+
+	mu     sync.Mutex
+	now    *flow // nil: none
+	closed bool
+}
+
+// open asks for the payload from where it is on.
+func (b *body) open(validator string) error {
+	for {
+		err := b.try(validator)
+		if err == nil || !b.ends(err) {
+			return err
+		}
+	}
+}
+
+// ends counts an end of a process, and tells whether another one is to be asked.
+func (b *body) ends(err error) bool {
+	b.ended++
+	return errors.Is(err, errEnded) && b.ended <= again && b.ctx.Err() == nil
+}
+
+func (b *body) try(validator string) error {
+	s, err := b.of.p.await(b.ctx)
+	if err != nil {
+		return err
+	}
+	f, got, err := s.open(b.ctx, b.of, b.off, validator)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return errors.Join(fs.ErrClosed, f.close())
+	}
+	b.now, b.validator = f, got
+	return nil
+}
+
+// Read implements io.Reader. Errors are final for this body.
+func (b *body) Read(p []byte) (int, error) {
+	for b.err == nil {
+		b.mu.Lock()
+		f := b.now
+		b.mu.Unlock()
+		n, err := f.read(p)
+		if n > 0 {
+			b.off += int64(n)
+			if b.gained += int64(n); b.gained >= progress {
+				b.ended, b.gained = 0, 0
+			}
+			return n, nil
+		}
+		_ = f.close()
+		if b.err = err; b.ends(err) {
+			b.err = b.open(b.validator)
+		}
+	}
+	return 0, b.err
+}
+
+// Close implements io.Closer. It may be called while Read waits.
+func (b *body) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	f := b.now
+	b.mu.Unlock()
+	return f.close()
 }
 
 // open has the process fill a pipe.
-func (s *session) open(ctx context.Context, src *source, off int64, validator string) (*body, string, error) {
+func (s *session) open(ctx context.Context, src *source, off int64, validator string) (*flow, string, error) {
 	r, w, err := s.p.o.Pipe()
 	if err != nil {
 		return nil, "", err
@@ -53,104 +139,99 @@ func (s *session) open(ctx context.Context, src *source, off int64, validator st
 	if len(validator) > pair.MaxValidator {
 		validator = "" // an earlier version took it; the digest decides
 	}
-	b := &body{s: s, r: r, answers: make(chan pair.Message, 2)}
+	f := &flow{s: s, r: r, answers: make(chan pair.Message, 2)}
 	s.mu.Lock()
 	s.last++
-	b.id = s.last
-	s.asks[b.id] = b.answers
+	f.id = s.last
+	s.asks[f.id] = f.answers
 	s.mu.Unlock()
-	err = s.send(pair.Open{ID: b.id, Addresses: src.addresses, Size: src.size, Offset: off, Validator: validator}, w)
+	err = s.send(pair.Open{ID: f.id, Addresses: src.addresses, Size: src.size, Offset: off, Validator: validator}, w)
 	_ = w.Close() // the process has its own, and the end of the pipe is its end
 	var started pair.Started
 	if err == nil {
-		started, err = b.started(ctx)
+		started, err = f.started(ctx)
+	} else if s.cause() != nil {
+		err = fmt.Errorf("%w: %w", errEnded, err)
 	}
 	if err != nil {
-		_ = b.Close()
+		_ = f.close()
 		return nil, "", err
 	}
-	return b, started.Validator, nil
+	return f, started.Validator, nil
 }
 
-// body is the bytes of one Open.
-type body struct {
+// flow is what one process brings of a payload.
+type flow struct {
 	s       *session
 	id      uint32
 	r       pair.File
 	answers chan pair.Message // Started, then Ended
-	err     error             // what Read returns for good
 	once    sync.Once
 }
 
 // started waits for the process' word on whether bytes follow.
-func (b *body) started(ctx context.Context) (pair.Started, error) {
-	m, err := b.answer(ctx, stallWait)
+func (f *flow) started(ctx context.Context) (pair.Started, error) {
+	m, err := f.answer(ctx, stallWait)
 	if err != nil {
 		return pair.Started{}, err
 	}
 	st, ok := m.(pair.Started)
 	if !ok {
-		return st, b.s.breach("%T comes before Started", m)
+		return st, f.s.breach("%T comes before Started", m)
 	}
 	return st, outcome(st.Code, st.Text)
 }
 
 // answer waits for the process' next word.
-func (b *body) answer(ctx context.Context, limit time.Duration) (pair.Message, error) {
+func (f *flow) answer(ctx context.Context, limit time.Duration) (pair.Message, error) {
 	late := time.NewTimer(limit)
 	defer late.Stop()
 	select {
-	case m := <-b.answers:
+	case m := <-f.answers:
 		return m, nil
 	case <-late.C:
 		err := fmt.Errorf("the network process has said nothing for %v, and is killed", limit)
-		b.s.end(err)
+		f.s.end(err)
 		return nil, err
-	case <-b.s.done:
+	case <-f.s.done:
 		select { // what it said before it ended counts
-		case m := <-b.answers:
+		case m := <-f.answers:
 			return m, nil
 		default:
 		}
-		return nil, fmt.Errorf("the network process has ended: %w", b.s.cause())
+		return nil, fmt.Errorf("%w: %w", errEnded, f.s.cause())
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 }
 
-// Read implements io.Reader. Errors are final for this body.
-func (b *body) Read(p []byte) (int, error) {
-	if b.err != nil {
-		return 0, b.err
-	}
-	if d, ok := b.r.(interface{ SetReadDeadline(time.Time) error }); ok {
+// read reads on; an error comes without bytes.
+func (f *flow) read(p []byte) (int, error) {
+	if d, ok := f.r.(interface{ SetReadDeadline(time.Time) error }); ok {
 		_ = d.SetReadDeadline(time.Now().Add(stallWait))
 	}
-	n, err := b.r.Read(p)
+	n, err := f.r.Read(p)
 	switch {
-	case errors.Is(err, io.EOF):
-		b.err = b.over()
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		b.err = fmt.Errorf("the network process has brought nothing for %v, and is killed", stallWait)
-		b.s.end(b.err)
-	case err != nil:
-		b.err = err
-	}
-	if n > 0 {
+	case n > 0:
 		return n, nil
+	case errors.Is(err, io.EOF):
+		return 0, f.over()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = fmt.Errorf("the network process has brought nothing for %v, and is killed", stallWait)
+		f.s.end(err)
 	}
-	return 0, b.err
+	return 0, err
 }
 
 // over is why no more bytes come: io.EOF at the payload's end.
-func (b *body) over() error {
-	m, err := b.answer(context.Background(), endWait)
+func (f *flow) over() error {
+	m, err := f.answer(context.Background(), endWait)
 	if err != nil {
 		return err
 	}
 	e, ok := m.(pair.Ended)
 	if !ok {
-		return b.s.breach("%T comes twice", m)
+		return f.s.breach("%T comes twice", m)
 	}
 	if err := outcome(e.Code, e.Text); err != nil {
 		return err
@@ -158,13 +239,12 @@ func (b *body) over() error {
 	return io.EOF
 }
 
-// Close implements io.Closer. It may be called while Read waits.
-func (b *body) Close() error {
+func (f *flow) close() error {
 	var err error
-	b.once.Do(func() {
-		err = b.r.Close()
-		b.s.forget(b.id)
-		go func() { _ = b.s.send(pair.Cancel{ID: b.id}, nil) }() // it may have ended
+	f.once.Do(func() {
+		err = f.r.Close()
+		f.s.forget(f.id)
+		go func() { _ = f.s.send(pair.Cancel{ID: f.id}, nil) }() // it may have ended
 	})
 	return err
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/ratchet-ota/ratchet/hal/sim"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport"
+	"github.com/ratchet-ota/ratchet/transport/network"
 )
 
 // Limits of one case: more is a defect (a loop of reboots, a device that never rests).
@@ -53,7 +54,9 @@ type Device struct {
 	boots     int
 	resets    int // kernels that came to nothing
 	opened    []int64
-	broken    int        // times that the network broke
+	broken    int // times that the network broke
+	kills     int // network processes that died
+	network   *network.Process
 	room      room       // of what the agent writes to
 	unusable  bool       // the journal, until the daemon is started again
 	told      life.Phase // the last that such a journal said was durable: a later one may be
@@ -168,7 +171,7 @@ func (d *Device) twin(w *sim.World) *Device {
 	c.fired, c.proven, c.read, c.notes = maps.Clone(d.fired), maps.Clone(d.proven), maps.Clone(d.read),
 		maps.Clone(d.notes)
 	c.opened, c.breaches, c.cuts = slices.Clone(d.opened), slices.Clone(d.breaches), slices.Clone(d.cuts)
-	c.inbox, c.agent, c.life, c.onReboot, c.stepped, c.amid, c.amids = nil, nil, nil, nil, nil, nil, nil
+	c.inbox, c.network, c.agent, c.life, c.onReboot, c.stepped, c.amid, c.amids = nil, nil, nil, nil, nil, nil, nil, nil
 	return &c
 }
 

@@ -201,5 +201,5 @@ func (d *Device) fleet() *fleet {
 
 // retain is a new retained message that comes while the device runs.
 func (d *Device) retain(kind transport.Kind, body []byte) {
-	d.sendNow(transport.Message{Kind: kind, Origin: "broker", Body: body})
+	d.sendNow(transport.Message{Kind: kind, Origin: "mqtt:broker", Body: body})
 }

@@ -236,6 +236,11 @@ func (d *Device) run(ctx context.Context) (ended chan struct{}, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.s.Divided {
+		if err := d.divide(ctx, &o); err != nil {
+			return nil, err
+		}
+	}
 	d.upSince = d.W.Clock().Uptime()
 	a, err := agent.New(o)
 	if err != nil {
@@ -271,6 +276,8 @@ func stopped(ended chan struct{}) error {
 func (d *Device) wait() bool {
 	wait, ok := d.W.NextTimer()
 	switch {
+	case d.network != nil && !d.network.Info().Running:
+		time.Sleep(time.Second) // the bubble's own time, after which another one is started
 	case d.makeRoom(ok && wait <= restful):
 		d.patience = afterRoom
 	case ok && (wait <= restful || d.patience > 0 && wait <= cmp.Or(d.s.Waits, 3*time.Hour)):
@@ -323,7 +330,7 @@ func (d *Device) messages() ([]transport.Message, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, transport.Message{Kind: transport.Offer, Origin: "broker", Body: b})
+		out = append(out, transport.Message{Kind: transport.Offer, Origin: "mqtt:broker", Body: b})
 	}
 	return out, nil
 }
@@ -340,7 +347,7 @@ func (d *Device) offerNow(r Release) {
 		panic("internal error: " + err.Error())
 	}
 	d.renewed = true
-	d.sendNow(transport.Message{Kind: transport.Offer, Origin: "broker", Body: b})
+	d.sendNow(transport.Message{Kind: transport.Offer, Origin: "mqtt:broker", Body: b})
 }
 
 // sendNow is a message that comes while the device runs.

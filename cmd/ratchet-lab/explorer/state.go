@@ -69,8 +69,8 @@ func (d *Device) stateKey(w *sim.World) string {
 	if d.s.Clocked {
 		fmt.Fprintf(&b, " at=%v", wall)
 	}
-	fmt.Fprintf(&b, " online=%v broken=%d opened=%d lost=%s proven=%d,%d", d.Online, min(d.broken, 10),
-		min(len(d.opened), 2), d.lost, d.proven["A"], d.proven["B"])
+	fmt.Fprintf(&b, " online=%v broken=%d opened=%d lost=%s proven=%d,%d kills=%d", d.Online, min(d.broken, 10),
+		min(len(d.opened), 2), d.lost, d.proven["A"], d.proven["B"], d.kills)
 	fired := make([]string, 0, len(d.fired))
 	for k, n := range d.fired {
 		if !slices.Contains(ownCounts, k) {
