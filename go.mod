@@ -28,5 +28,8 @@ require (
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
 
-// What the MQTT client could do and never does here; the package says why.
-replace github.com/gorilla/websocket => ./transport/mqtt/nowebsocket
+// What the MQTT client could do and never does here; the packages say why.
+replace (
+	github.com/gorilla/websocket => ./transport/mqtt/nowebsocket
+	golang.org/x/net => ./transport/mqtt/noproxy
+)
