@@ -23,67 +23,61 @@ type rule struct {
 
 const anything = ^uint32(0)
 
-// always are rules without a condition.
-//
-//go:noinline
-func always(nrs ...int) (rs []rule) {
+// plain are calls that are allowed as they are: what the runtime of Go and the packages os, net and time use, and what
+// the kernel's vDSO turns to where it has no clock of its own.
+var plain = []uint16{unix.SYS_READ, unix.SYS_WRITE, unix.SYS_FUTEX, unix.SYS_EPOLL_PWAIT, unix.SYS_NANOSLEEP,
+	unix.SYS_CLOCK_NANOSLEEP, unix.SYS_SCHED_YIELD, unix.SYS_CLOSE, unix.SYS_MADVISE, unix.SYS_MUNMAP,
+	unix.SYS_MINCORE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_FSTAT, unix.SYS_EPOLL_CTL,
+	unix.SYS_EPOLL_CREATE1, unix.SYS_EVENTFD2, unix.SYS_PIPE2, unix.SYS_RT_SIGACTION,
+	unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL,
+	unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_GETPPID, unix.SYS_GETUID,
+	unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID, unix.SYS_SCHED_GETAFFINITY, unix.SYS_CLOCK_GETTIME,
+	unix.SYS_CLOCK_GETRES, unix.SYS_GETTIMEOFDAY, unix.SYS_GETRANDOM, unix.SYS_UNAME, unix.SYS_SET_ROBUST_LIST,
+	unix.SYS_RSEQ, unix.SYS_GETCPU}
+
+// reading are those of a process that opens files.
+var reading = []uint16{unix.SYS_READLINKAT, unix.SYS_GETDENTS64, unix.SYS_PREAD64, unix.SYS_LSEEK, unix.SYS_FACCESSAT}
+
+const thread = unix.CLONE_THREAD | unix.CLONE_VM | unix.CLONE_SIGHAND
+
+// checked are calls of which an argument decides.
+var checked = []rule{
+	// Memory is written or executed, never both, and nothing new is executed.
+	{nr: mmap, arg: 2, mask: unix.PROT_EXEC, values: []uint32{0}, errno: unix.EPERM},
+	{nr: unix.SYS_MPROTECT, arg: 2, mask: unix.PROT_EXEC, values: []uint32{0}, errno: unix.EPERM},
+	// Threads, not processes. clone3 has its flags in memory, where a filter sees nothing: it is not there.
+	{nr: unix.SYS_CLONE, arg: 0, mask: thread | unix.CLONE_PTRACE | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP |
+		unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
+		values: []uint32{thread}, errno: unix.EPERM},
+	// Names of memory areas, which the runtime gives.
+	{nr: unix.SYS_PRCTL, arg: 0, mask: anything, values: []uint32{unix.PR_SET_VMA}, errno: unix.EPERM},
+	{nr: fcntl, arg: 1, mask: anything, errno: unix.EPERM, values: []uint32{unix.F_GETFL, unix.F_SETFL,
+		unix.F_GETFD, unix.F_SETFD, unix.F_DUPFD_CLOEXEC}},
+}
+
+// readOnly is how files may be opened.
+var readOnly = rule{nr: unix.SYS_OPENAT, arg: 2, mask: unix.O_ACCMODE | unix.O_CREAT | unix.O_TRUNC,
+	values: []uint32{unix.O_RDONLY}, errno: unix.EACCES}
+
+// rules are what a process of a policy may call. All else does not exist (ENOSYS), which is what Go and others know to
+// get along without.
+func rules(p Policy) []rule {
+	rs := append(always(nil, plain), checked...)
+	for _, nr := range []uint32{unix.SYS_TGKILL, unix.SYS_KILL} { // the runtime's signals to itself, and a crash
+		rs = append(rs, rule{nr: nr, mask: anything, values: []uint32{uint32(os.Getpid())}, errno: unix.EPERM})
+	}
+	if p.Read {
+		rs = append(always(rs, reading), readOnly)
+	}
+	return machine(rs, p)
+}
+
+// always appends rules without a condition.
+func always(rs []rule, nrs []uint16) []rule {
 	for _, nr := range nrs {
 		rs = append(rs, rule{nr: uint32(nr)})
 	}
 	return rs
-}
-
-// rules are what a process of a policy may call. What the runtime of Go and the packages os, net and
-// time use, and what the kernel's vDSO turns to where it has no clock of its own, is there for each
-// architecture; all else does not exist (ENOSYS), which is what Go and others know to get along without.
-func rules(p Policy) []rule {
-	const thread = unix.CLONE_THREAD | unix.CLONE_VM | unix.CLONE_SIGHAND
-	self := uint32(os.Getpid())
-	rs := always(unix.SYS_READ, unix.SYS_WRITE, unix.SYS_FUTEX, unix.SYS_EPOLL_PWAIT, unix.SYS_NANOSLEEP,
-		unix.SYS_CLOCK_NANOSLEEP, unix.SYS_SCHED_YIELD, unix.SYS_CLOSE, unix.SYS_MADVISE, unix.SYS_MUNMAP,
-		unix.SYS_MINCORE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_FSTAT, unix.SYS_EPOLL_CTL,
-		unix.SYS_EPOLL_CREATE1, unix.SYS_EVENTFD2, unix.SYS_PIPE2, unix.SYS_RT_SIGACTION,
-		unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL,
-		unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_GETPPID, unix.SYS_GETUID,
-		unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID, unix.SYS_SCHED_GETAFFINITY, unix.SYS_CLOCK_GETTIME,
-		unix.SYS_CLOCK_GETRES, unix.SYS_GETTIMEOFDAY, unix.SYS_GETRANDOM, unix.SYS_UNAME, unix.SYS_SET_ROBUST_LIST,
-		unix.SYS_RSEQ, unix.SYS_GETCPU)
-	rs = append(rs,
-		// Memory is written or executed, never both, and nothing new is executed.
-		rule{nr: mmap, arg: 2, mask: unix.PROT_EXEC, values: []uint32{0}, errno: unix.EPERM},
-		rule{nr: unix.SYS_MPROTECT, arg: 2, mask: unix.PROT_EXEC, values: []uint32{0}, errno: unix.EPERM},
-		// Threads, not processes. clone3 has its flags in memory, where a filter sees nothing: it is not there.
-		rule{nr: unix.SYS_CLONE, arg: 0, mask: thread | unix.CLONE_PTRACE | unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP |
-			unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET,
-			values: []uint32{thread}, errno: unix.EPERM},
-		// Signals to itself: the runtime's, and a crash.
-		rule{nr: unix.SYS_TGKILL, arg: 0, mask: anything, values: []uint32{self}, errno: unix.EPERM},
-		rule{nr: unix.SYS_KILL, arg: 0, mask: anything, values: []uint32{self}, errno: unix.EPERM},
-		// Names of memory areas, which the runtime gives.
-		rule{nr: unix.SYS_PRCTL, arg: 0, mask: anything, values: []uint32{unix.PR_SET_VMA}, errno: unix.EPERM},
-		rule{nr: fcntl, arg: 1, mask: anything, errno: unix.EPERM, values: []uint32{unix.F_GETFL, unix.F_SETFL,
-			unix.F_GETFD, unix.F_SETFD, unix.F_DUPFD_CLOEXEC}},
-	)
-	if p.Read {
-		rs = append(rs, rule{nr: unix.SYS_OPENAT, arg: 2, mask: unix.O_ACCMODE | unix.O_CREAT | unix.O_TRUNC,
-			values: []uint32{unix.O_RDONLY}, errno: unix.EACCES})
-		rs = append(rs, always(unix.SYS_READLINKAT, unix.SYS_GETDENTS64, unix.SYS_PREAD64, unix.SYS_LSEEK,
-			unix.SYS_FACCESSAT)...)
-	}
-	return append(rs, machine(p)...)
-}
-
-// direct are the rules of sockets where each call has its own number.
-func direct(p Policy) []rule {
-	rs := always(unix.SYS_RECVMSG, unix.SYS_SENDMSG, unix.SYS_SENDTO, unix.SYS_RECVFROM, unix.SYS_SHUTDOWN,
-		unix.SYS_GETSOCKOPT, unix.SYS_GETSOCKNAME)
-	if !p.Network {
-		return rs
-	}
-	rs = append(rs, always(unix.SYS_CONNECT, unix.SYS_GETPEERNAME, unix.SYS_SETSOCKOPT)...)
-	return append(rs,
-		rule{nr: unix.SYS_SOCKET, arg: 0, mask: anything, values: []uint32{unix.AF_INET, unix.AF_INET6},
-			errno: unix.EAFNOSUPPORT})
 }
 
 // families says whether the filter sees of which family a socket is.

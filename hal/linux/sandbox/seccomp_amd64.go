@@ -8,11 +8,16 @@ const (
 	fcntl     = unix.SYS_FCNTL
 )
 
-// machine are the rules of this architecture.
-func machine(p Policy) []rule {
-	rs := append(direct(p), always(unix.SYS_TIME, unix.SYS_EPOLL_WAIT)...)
-	if p.Read {
-		rs = append(rs, always(unix.SYS_NEWFSTATAT)...)
+// own are further calls of this architecture, ownFiles those of a process that opens files.
+var (
+	own      = []uint16{unix.SYS_TIME, unix.SYS_EPOLL_WAIT}
+	ownFiles = []uint16{unix.SYS_NEWFSTATAT}
+)
+
+// machine appends the rules of this architecture.
+func machine(rs []rule, p Policy) []rule {
+	if rs = always(sockets(rs, p), own); p.Read {
+		rs = always(rs, ownFiles)
 	}
 	return rs
 }

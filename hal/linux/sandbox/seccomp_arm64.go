@@ -8,11 +8,16 @@ const (
 	fcntl     = unix.SYS_FCNTL
 )
 
-// machine are the rules of this architecture.
-func machine(p Policy) []rule {
-	rs := direct(p)
-	if p.Read {
-		rs = append(rs, always(unix.SYS_FSTATAT)...)
+// own are further calls of this architecture, ownFiles those of a process that opens files.
+var (
+	own      = []uint16{}
+	ownFiles = []uint16{unix.SYS_FSTATAT}
+)
+
+// machine appends the rules of this architecture.
+func machine(rs []rule, p Policy) []rule {
+	if rs = always(sockets(rs, p), own); p.Read {
+		rs = always(rs, ownFiles)
 	}
 	return rs
 }

@@ -8,11 +8,17 @@ const (
 	fcntl     = unix.SYS_FCNTL
 )
 
-// machine are the rules of this architecture. Its runtime sleeps by pselect6.
-func machine(p Policy) []rule {
-	rs := append(direct(p), always(unix.SYS_PSELECT6, unix.SYS_RISCV_HWPROBE, unix.SYS_RISCV_FLUSH_ICACHE)...)
-	if p.Read {
-		rs = append(rs, always(unix.SYS_FSTATAT)...)
+// own are further calls of this architecture (its runtime sleeps by pselect6), ownFiles those of a process that
+// opens files.
+var (
+	own      = []uint16{unix.SYS_PSELECT6, unix.SYS_RISCV_HWPROBE, unix.SYS_RISCV_FLUSH_ICACHE}
+	ownFiles = []uint16{unix.SYS_FSTATAT}
+)
+
+// machine appends the rules of this architecture.
+func machine(rs []rule, p Policy) []rule {
+	if rs = always(sockets(rs, p), own); p.Read {
+		rs = always(rs, ownFiles)
 	}
 	return rs
 }

@@ -3,10 +3,10 @@ package sandbox
 import (
 	"fmt"
 	"os"
-	"os/user"
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -66,27 +66,23 @@ func Start(o Options) (*Child, error) {
 	if c, err := try(o); err == nil {
 		return c, nil
 	}
-	var left []string
-	for _, name := range []string{Landlock, User, Namespaces, Capabilities, Privileges} {
-		one := o
-		one.Without = append(slices.Clone(o.Without), name)
-		if c, alone := try(one); alone == nil {
-			return c.without(err, name), nil
+	names := []string{Landlock, User, Namespaces, Capabilities, Privileges}
+	for n := range 2 * len(names) {
+		out := names[n%len(names) : n%len(names)+1]
+		if n >= len(names) {
+			out = names[:n-len(names)+1]
 		}
-		left = append(left, name)
-	}
-	for n := 2; n <= len(left); n++ {
 		some := o
-		some.Without = append(slices.Clone(o.Without), left[:n]...)
+		some.Without = append(slices.Clone(o.Without), out...)
 		if c, last := try(some); last == nil {
-			return c.without(err, left[:n]...), nil
+			return c.without(err, out), nil
 		}
 	}
 	return nil, fmt.Errorf("cannot start a confined process: %w", err)
 }
 
 // without says of features that they are off because of err.
-func (c *Child) without(err error, names ...string) *Child {
+func (c *Child) without(err error, names []string) *Child {
 	for i, f := range c.features {
 		if slices.Contains(names, f.Name) && f.Detail == switchedOff {
 			c.features[i].Detail = fmt.Sprintf("the process does not start with it: %v", err)
@@ -169,22 +165,35 @@ func credential(name string, sys *syscall.SysProcAttr) (string, error) {
 	if os.Geteuid() != 0 {
 		return "", fmt.Errorf("this process is user %d, and only root can start one of another user", os.Geteuid())
 	}
-	uid, gid, detail := uint64(65534), uint64(65534), "as "+name
-	u, err := user.Lookup(name)
-	if err == nil {
-		if uid, err = strconv.ParseUint(u.Uid, 10, 32); err == nil {
-			gid, err = strconv.ParseUint(u.Gid, 10, 32)
-		}
-		if err == nil && (uid == 0 || gid == 0) {
-			err = fmt.Errorf("user %s is root, or in its group", name)
-			uid, gid = 65534, 65534
-		}
-	}
+	detail := "as " + name
+	uid, gid, err := lookUp(name)
 	if err != nil {
+		uid, gid = 65534, 65534
 		detail = fmt.Sprintf("as nobody, as which other programs may run, too: %v; make the system user %s", err, name)
 	}
-	sys.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	sys.Credential = &syscall.Credential{Uid: uid, Gid: gid}
 	return detail, nil
+}
+
+// lookUp finds a user of the system's own file, which is where system users are.
+func lookUp(name string) (uid, gid uint32, err error) {
+	b, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(b)) { // name:password:uid:gid:...
+		f := strings.SplitN(line, ":", 5)
+		if len(f) < 5 || f[0] != name {
+			continue
+		}
+		u, uerr := strconv.ParseUint(f[2], 10, 32)
+		g, gerr := strconv.ParseUint(f[3], 10, 32)
+		if uerr != nil || gerr != nil || u == 0 || g == 0 {
+			return 0, 0, fmt.Errorf("/etc/passwd has no user of its own for %s", name)
+		}
+		return uint32(u), uint32(g), nil
+	}
+	return 0, 0, fmt.Errorf("no user %s in /etc/passwd", name)
 }
 
 // priority makes the child end before this process when memory is short.
