@@ -59,6 +59,7 @@ func child(text string) {
 	if err := json.Unmarshal([]byte(text), &o); err != nil {
 		panic(err)
 	}
+	io.Copy(io.Discard, os.Stdin) // until Start has returned
 	// What acts is another thread than the one that confines, and there before.
 	work, ready := make(chan func()), make(chan bool)
 	go func() {
@@ -89,7 +90,6 @@ func child(text string) {
 		panic(err)
 	}
 	if o.Do == "stay" {
-		io.Copy(io.Discard, os.Stdin)
 		time.Sleep(time.Hour)
 	}
 }
@@ -109,6 +109,17 @@ func options(t testing.TB, o order, change func(*sandbox.Options)) sandbox.Optio
 	return so
 }
 
+// hold makes a child wait until the function that it returns is called.
+func hold(t testing.TB, o *sandbox.Options) func() {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Stdin = r
+	return func() { r.Close(); w.Close() }
+}
+
 // run runs a child to its end and returns what it said, with the features of both sides.
 func run(t testing.TB, o order, change func(*sandbox.Options)) answer {
 	t.Helper()
@@ -120,7 +131,9 @@ func run(t testing.TB, o order, change func(*sandbox.Options)) answer {
 	o.Policy.Files++
 	so := options(t, o, change)
 	so.Files = append([]*os.File{w}, so.Files...)
+	started := hold(t, &so)
 	c, err := sandbox.Start(so)
+	started()
 	w.Close()
 	if err != nil {
 		t.Fatal(err)

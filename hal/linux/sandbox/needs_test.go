@@ -284,13 +284,19 @@ func parent(text string) {
 	}
 	o.Policy.Files = 1
 	child, _ := json.Marshal(o)
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
 	c, err := sandbox.Start(sandbox.Options{Args: []string{"child", string(child)}, User: "ratchet-none",
-		Network: true, Files: []*os.File{w}, Stdout: os.Stdout, Stderr: os.Stderr})
+		Network: true, Files: []*os.File{w}, Stdin: inR, Stdout: os.Stdout, Stderr: os.Stderr})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	w.Close()
+	inR.Close()
+	inW.Close()
 	var a answer
 	if err := json.NewDecoder(r).Decode(&a); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -196,9 +199,15 @@ func lookUp(name string) (uid, gid uint32, err error) {
 	return 0, 0, fmt.Errorf("no user %s in /etc/passwd", name)
 }
 
-// priority makes the child end before this process when memory is short.
+// priority makes the child end before this process when memory is short. Whose the file is changes when the child
+// is no longer to be dumped: root without all of its capabilities can write it only then.
 func (c *Child) priority() Feature {
-	err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", c.pid), []byte("500"), 0)
+	path := fmt.Sprintf("/proc/%d/oom_score_adj", c.pid)
+	err := os.WriteFile(path, []byte("500"), 0)
+	for n := 0; n < 20 && errors.Is(err, fs.ErrPermission); n++ {
+		time.Sleep(10 * time.Millisecond)
+		err = os.WriteFile(path, []byte("500"), 0)
+	}
 	if err != nil {
 		return Feature{Name: Priority, Detail: err.Error()}
 	}
