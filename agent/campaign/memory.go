@@ -1,7 +1,6 @@
 package campaign
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -66,10 +65,10 @@ func DecodeMemory(b []byte) (Memory, error) {
 	case len(b) == 0:
 		return m, nil
 	case len(b) > MaxMemory:
-		return m, fmt.Errorf("cannot read campaign memory: %d bytes, at most %d", len(b), MaxMemory)
+		return m, errorf("cannot read campaign memory: %d bytes, at most %d", len(b), MaxMemory)
 	}
 	if err := cbor.Unmarshal(b, &m); err != nil {
-		return Memory{}, fmt.Errorf("cannot read campaign memory: %w", err)
+		return Memory{}, errorf("cannot read campaign memory: %w", err)
 	}
 	return m, nil
 }

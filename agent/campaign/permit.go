@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +57,7 @@ func decodeChallenge(b []byte) (Challenge, error) {
 func (c Challenge) Text() (string, error) {
 	b, err := c.encode()
 	if err != nil {
-		return "", fmt.Errorf("cannot write challenge: %w", err)
+		return "", errorf("cannot write challenge: %w", err)
 	}
 	sum := sha256.Sum256(b)
 	return challengePrefix + base64.RawURLEncoding.EncodeToString(append(b, sum[:4]...)), nil
@@ -73,7 +72,7 @@ func ParseChallenge(text string) (Challenge, error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if !ok || err != nil || len(b) < 4 {
 		return Challenge{},
-			fmt.Errorf("cannot read challenge: want %s and then letters, digits, - and _, as the device shows it",
+			errorf("cannot read challenge: want %s and then letters, digits, - and _, as the device shows it",
 				challengePrefix)
 	}
 	sum := sha256.Sum256(b[:len(b)-4])
@@ -82,7 +81,7 @@ func ParseChallenge(text string) (Challenge, error) {
 	}
 	c, err := decodeChallenge(b[:len(b)-4])
 	if err != nil {
-		return Challenge{}, fmt.Errorf("cannot read challenge: %w", err)
+		return Challenge{}, errorf("cannot read challenge: %w", err)
 	}
 	return c, nil
 }
@@ -147,7 +146,7 @@ func VerifyPermit(r trust.Root, msg []byte, open Challenge) (Permit, error) {
 	}
 	s, err := readPermit(payload)
 	if err != nil {
-		return Permit{}, fmt.Errorf("cannot read permit: %w: %w", trust.ErrMalformed, err)
+		return Permit{}, errorf("cannot read permit: %w: %w", trust.ErrMalformed, err)
 	}
 	switch {
 	case s.Generation != r.Generation(trust.RoleRecovery):
@@ -182,11 +181,11 @@ func (p Permit) IsZero() bool { return p.says().spec.Generation == 0 }
 // BuildPermit makes a permit that nobody has signed yet: sign it with trust.SignDocument("permit", ...).
 func BuildPermit(s PermitSpec) ([]byte, error) {
 	if err := s.validate(); err != nil {
-		return nil, fmt.Errorf("cannot build permit: %w", err)
+		return nil, errorf("cannot build permit: %w", err)
 	}
 	c, err := s.Challenge.encode()
 	if err != nil {
-		return nil, fmt.Errorf("cannot build permit: %w", err)
+		return nil, errorf("cannot build permit: %w", err)
 	}
 	w := wirePermit{Generation: s.Generation, Challenge: c, Manifest: s.Manifest.String(), Issued: seconds(s.Issued)}
 	for _, r := range s.Lifts {
@@ -208,7 +207,7 @@ func ReadPermit(msg []byte) (PermitSpec, error) {
 	}
 	s, err := readPermit(payload)
 	if err != nil {
-		return PermitSpec{}, fmt.Errorf("cannot read permit: %w", err)
+		return PermitSpec{}, errorf("cannot read permit: %w", err)
 	}
 	return s, nil
 }
@@ -244,14 +243,14 @@ func (s PermitSpec) validate() error {
 	case !timeOK(s.Issued):
 		return errors.New("issued must be in whole seconds")
 	case len(s.Lifts) == 0 || len(s.Lifts) > MaxPermitted:
-		return fmt.Errorf("%d rules, want 1 to %d", len(s.Lifts), MaxPermitted)
+		return errorf("%d rules, want 1 to %d", len(s.Lifts), MaxPermitted)
 	}
 	for i, r := range s.Lifts {
 		if !Liftable(r) {
-			return fmt.Errorf("a permit cannot lift %.48q", string(r))
+			return errorf("a permit cannot lift %.48q", string(r))
 		}
 		if i > 0 && s.Lifts[i-1] >= r {
-			return fmt.Errorf("%s is out of order or listed twice", r)
+			return errorf("%s is out of order or listed twice", r)
 		}
 	}
 	return nil

@@ -109,7 +109,7 @@ func VerifyPlan(r trust.Root, msg []byte) (Campaign, error) {
 	}
 	s, err := readPlan(payload)
 	if err != nil {
-		return Campaign{}, fmt.Errorf("cannot read plan: %w: %w", trust.ErrMalformed, err)
+		return Campaign{}, errorf("cannot read plan: %w: %w", trust.ErrMalformed, err)
 	}
 	if s.Generation != r.Generation(trust.RoleCampaign) {
 		return Campaign{}, refuse(reason.PlanVoid, "it is of generation %d, and the role campaign is at %d",
@@ -146,7 +146,7 @@ func Position(salt []byte, device string) int {
 // BuildPlan makes a plan that nobody has signed yet: sign it with trust.SignDocument("plan", ...).
 func BuildPlan(s PlanSpec) ([]byte, error) {
 	if err := s.validate(); err != nil {
-		return nil, fmt.Errorf("cannot build plan: %w", err)
+		return nil, errorf("cannot build plan: %w", err)
 	}
 	w := wirePlan{Generation: s.Generation, Channel: s.Channel, Sequence: s.Sequence, Manifest: s.Manifest.String(),
 		ManifestSequence: s.ManifestSequence, Devices: s.Devices, Salt: s.Salt,
@@ -162,7 +162,7 @@ func BuildPlan(s PlanSpec) ([]byte, error) {
 		return nil, err
 	}
 	if _, err := readPlan(payload); err != nil {
-		return nil, fmt.Errorf("internal error: cannot read back plan: %w", err)
+		return nil, errorf("internal error: cannot read back plan: %w", err)
 	}
 	return trust.BuildDocument("plan", payload)
 }
@@ -175,7 +175,7 @@ func ReadPlan(msg []byte) (PlanSpec, manifest.Digest, error) {
 	}
 	s, err := readPlan(payload)
 	if err != nil {
-		return PlanSpec{}, manifest.Digest{}, fmt.Errorf("cannot read plan: %w", err)
+		return PlanSpec{}, manifest.Digest{}, errorf("cannot read plan: %w", err)
 	}
 	return s, manifest.Sum(payload), nil
 }
@@ -193,13 +193,13 @@ func readPlan(payload []byte) (PlanSpec, error) {
 	}
 	for _, c := range w.Classes {
 		if len(c) != 16 {
-			return PlanSpec{}, fmt.Errorf("class of %d bytes", len(c))
+			return PlanSpec{}, errorf("class of %d bytes", len(c))
 		}
 		s.Classes = append(s.Classes, manifest.UUID(c))
 	}
 	for _, p := range w.Phases {
 		if p.BasisPoints > 10000 {
-			return PlanSpec{}, fmt.Errorf("phase of %d basis points", p.BasisPoints)
+			return PlanSpec{}, errorf("phase of %d basis points", p.BasisPoints)
 		}
 		t, err := instant(p.NotBefore)
 		if err != nil {
@@ -219,40 +219,40 @@ func readPlan(payload []byte) (PlanSpec, error) {
 func (s PlanSpec) validate() error {
 	switch {
 	case s.Generation == 0 || s.Sequence == 0:
-		return fmt.Errorf("generation %d, sequence %d: both start at 1", s.Generation, s.Sequence)
+		return errorf("generation %d, sequence %d: both start at 1", s.Generation, s.Sequence)
 	case !idOK(s.Channel):
-		return fmt.Errorf("channel %.80q: want 1 to %d of letters, digits, dots, underscores and hyphens",
+		return errorf("channel %.80q: want 1 to %d of letters, digits, dots, underscores and hyphens",
 			s.Channel, MaxChannel)
 	case s.Manifest.IsZero():
-		return fmt.Errorf("it names no manifest")
+		return errorf("it names no manifest")
 	case len(s.Salt) != SaltSize:
-		return fmt.Errorf("salt of %d bytes, want %d", len(s.Salt), SaltSize)
+		return errorf("salt of %d bytes, want %d", len(s.Salt), SaltSize)
 	case len(s.Classes) == 0 && len(s.Devices) == 0:
-		return fmt.Errorf("it names neither a class nor a device")
+		return errorf("it names neither a class nor a device")
 	case len(s.Classes) > MaxPlanIDs || len(s.Devices) > MaxDevices:
-		return fmt.Errorf("%d classes and %d devices, at most %d and %d",
+		return errorf("%d classes and %d devices, at most %d and %d",
 			len(s.Classes), len(s.Devices), MaxPlanIDs, MaxDevices)
 	case len(s.Phases) == 0 || len(s.Phases) > MaxPhases:
-		return fmt.Errorf("%d phases, want 1 to %d", len(s.Phases), MaxPhases)
+		return errorf("%d phases, want 1 to %d", len(s.Phases), MaxPhases)
 	case !timeOK(s.Issued) || !timeOK(s.ValidUntil) || !s.Issued.Before(s.ValidUntil):
-		return fmt.Errorf("issued and valid-until must be whole seconds, and issued comes first")
+		return errorf("issued and valid-until must be whole seconds, and issued comes first")
 	}
 	for i := 1; i < len(s.Classes); i++ {
 		if strings.Compare(string(s.Classes[i-1][:]), string(s.Classes[i][:])) >= 0 {
-			return fmt.Errorf("classes are out of order, or one is listed twice")
+			return errorf("classes are out of order, or one is listed twice")
 		}
 	}
 	for i, d := range s.Devices {
 		if !idOK(d) || i > 0 && s.Devices[i-1] >= d {
-			return fmt.Errorf("device %.80q is not a device id, is out of order, or is listed twice", d)
+			return errorf("device %.80q is not a device id, is out of order, or is listed twice", d)
 		}
 	}
 	for i, p := range s.Phases {
 		if p.BasisPoints < 1 || p.BasisPoints > 10000 || !p.NotBefore.IsZero() && !timeOK(p.NotBefore) {
-			return fmt.Errorf("phase %d: want 1 to 10000 basis points, and a time in whole seconds", i+1)
+			return errorf("phase %d: want 1 to 10000 basis points, and a time in whole seconds", i+1)
 		}
 		if i > 0 && (p.BasisPoints < s.Phases[i-1].BasisPoints || p.NotBefore.Before(s.Phases[i-1].NotBefore)) {
-			return fmt.Errorf("phase %d is smaller or earlier than the one before it: phases add up", i+1)
+			return errorf("phase %d is smaller or earlier than the one before it: phases add up", i+1)
 		}
 	}
 	return nil
@@ -299,7 +299,7 @@ func instant(n uint64) (time.Time, error) {
 	}
 	t, ok := trust.Seconds(n)
 	if !ok {
-		return time.Time{}, fmt.Errorf("time %d is beyond the year 9999", n)
+		return time.Time{}, errorf("time %d is beyond the year 9999", n)
 	}
 	return t, nil
 }

@@ -2,7 +2,6 @@ package campaign
 
 import (
 	"cmp"
-	"fmt"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent/manifest"
@@ -65,7 +64,7 @@ func VerifyPulse(r trust.Root, msg []byte) (Pulse, error) {
 	}
 	s, err := readPulse(payload)
 	if err != nil {
-		return Pulse{}, fmt.Errorf("cannot read pulse: %w: %w", trust.ErrMalformed, err)
+		return Pulse{}, errorf("cannot read pulse: %w: %w", trust.ErrMalformed, err)
 	}
 	if s.Generation != r.Generation(trust.RolePulse) {
 		return Pulse{}, refuse(reason.PulseVoid, "it is of generation %d, and the role pulse is at %d",
@@ -86,7 +85,7 @@ func (p Pulse) IsZero() bool { return p.says().digest.IsZero() }
 // BuildPulse makes a pulse that nobody has signed yet: sign it with trust.SignDocument("pulse", ...).
 func BuildPulse(s PulseSpec) ([]byte, error) {
 	if err := s.validate(); err != nil {
-		return nil, fmt.Errorf("cannot build pulse: %w", err)
+		return nil, errorf("cannot build pulse: %w", err)
 	}
 	payload, err := trust.Encode(wirePulse{Generation: s.Generation, Plan: s.Plan.String(), Sequence: s.Sequence,
 		State: string(s.State), Phase: uint64(s.Phase), Issued: seconds(s.Issued), Expires: seconds(s.Expires)})
@@ -104,7 +103,7 @@ func ReadPulse(msg []byte) (PulseSpec, error) {
 	}
 	s, err := readPulse(payload)
 	if err != nil {
-		return PulseSpec{}, fmt.Errorf("cannot read pulse: %w", err)
+		return PulseSpec{}, errorf("cannot read pulse: %w", err)
 	}
 	return s, nil
 }
@@ -115,7 +114,7 @@ func readPulse(payload []byte) (PulseSpec, error) {
 		return PulseSpec{}, err
 	}
 	if w.Phase >= MaxPhases {
-		return PulseSpec{}, fmt.Errorf("phase %d", w.Phase)
+		return PulseSpec{}, errorf("phase %d", w.Phase)
 	}
 	s := PulseSpec{Generation: w.Generation, Sequence: w.Sequence, State: State(w.State), Phase: int(w.Phase)}
 	var err error
@@ -134,18 +133,18 @@ func readPulse(payload []byte) (PulseSpec, error) {
 func (s PulseSpec) validate() error {
 	switch {
 	case s.Generation == 0 || s.Sequence == 0:
-		return fmt.Errorf("generation %d, sequence %d: both start at 1", s.Generation, s.Sequence)
+		return errorf("generation %d, sequence %d: both start at 1", s.Generation, s.Sequence)
 	case s.Plan.IsZero() || s.Plan.Alg != manifest.SHA256:
-		return fmt.Errorf("it names no plan")
+		return errorf("it names no plan")
 	case s.State != StateOpen && s.State != StatePaused && s.State != StateHalted && s.State != StateWithdrawn:
-		return fmt.Errorf("state %.40q: want %s, %s, %s or %s",
+		return errorf("state %.40q: want %s, %s, %s or %s",
 			s.State, StateOpen, StatePaused, StateHalted, StateWithdrawn)
 	case s.Phase < 0 || s.Phase >= MaxPhases:
-		return fmt.Errorf("phase %d", s.Phase)
+		return errorf("phase %d", s.Phase)
 	case !timeOK(s.Issued) || !timeOK(s.Expires) || !s.Issued.Before(s.Expires):
-		return fmt.Errorf("issued and expires must be whole seconds, and issued comes first")
+		return errorf("issued and expires must be whole seconds, and issued comes first")
 	case s.Expires.Sub(s.Issued) > MaxPulseLife:
-		return fmt.Errorf("it is valid for %s: want at most %s", s.Expires.Sub(s.Issued), MaxPulseLife)
+		return errorf("it is valid for %s: want at most %s", s.Expires.Sub(s.Issued), MaxPulseLife)
 	}
 	return nil
 }

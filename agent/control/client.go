@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -27,7 +26,7 @@ type Client struct {
 // Dial connects to the daemon that listens on path. Errors wrap ErrUnreachable or ErrNotPermitted.
 func Dial(path string) (*Client, error) {
 	if len(path) > maxPath {
-		return nil, fmt.Errorf("cannot reach the daemon at %s: %w", path, CheckPath(path))
+		return nil, errorf("cannot reach the daemon at %s: %w", path, CheckPath(path))
 	}
 	c := &Client{path: path}
 	return c, c.connect()
@@ -38,15 +37,15 @@ func (c *Client) connect() error {
 	switch {
 	case err == nil:
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("cannot open %s: %w", c.path, ErrNotPermitted)
+		return errorf("cannot open %s: %w", c.path, ErrNotPermitted)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
-		return fmt.Errorf("cannot reach the daemon at %s: %w", c.path, ErrUnreachable)
+		return errorf("cannot reach the daemon at %s: %w", c.path, ErrUnreachable)
 	default:
-		return fmt.Errorf("cannot reach the daemon at %s: %w: %w", c.path, ErrUnreachable, err)
+		return errorf("cannot reach the daemon at %s: %w: %w", c.path, ErrUnreachable, err)
 	}
 	u, ok := conn.(*net.UnixConn)
 	if !ok {
-		return fmt.Errorf("internal error: unix connection is a %T", conn)
+		return errorf("internal error: unix connection is a %T", conn)
 	}
 	c.conn = u
 	return nil
@@ -88,7 +87,7 @@ func (c *Client) Do(ctx context.Context, verb Verb, args map[string]string, file
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case sent != nil && !errors.Is(sent, syscall.EPIPE) && !errors.Is(sent, syscall.ECONNRESET):
-		return nil, fmt.Errorf("cannot send the request: %w", sent)
+		return nil, errorf("cannot send the request: %w", sent)
 	}
 	return nil, err
 }
@@ -101,7 +100,7 @@ func send(conn *net.UnixConn, w wire, files []*os.File) error {
 	}
 	line = append(line, '\n')
 	if len(line) > MaxRequest || len(files) > MaxFiles {
-		return fmt.Errorf("a request has at most %d bytes and %d descriptors", MaxRequest, MaxFiles)
+		return errorf("a request has at most %d bytes and %d descriptors", MaxRequest, MaxFiles)
 	}
 	var oob []byte
 	if len(files) > 0 {
@@ -112,7 +111,7 @@ func send(conn *net.UnixConn, w wire, files []*os.File) error {
 				err = raw.Control(func(fd uintptr) { fds[i] = int(fd) })
 			}
 			if err != nil {
-				return fmt.Errorf("cannot hand over %s: %w", f.Name(), err)
+				return errorf("cannot hand over %s: %w", f.Name(), err)
 			}
 		}
 		oob = unix.UnixRights(fds...)
@@ -139,7 +138,7 @@ func await(conn io.Reader, onProgress func(json.RawMessage)) (json.RawMessage, e
 		}
 		switch err := json.Unmarshal(line, &m); {
 		case err != nil:
-			return nil, fmt.Errorf("cannot understand the daemon: %w", err)
+			return nil, errorf("cannot understand the daemon: %w", err)
 		case m.Error != nil:
 			return nil, m.Error
 		case m.Result != nil:
@@ -162,9 +161,9 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 		case isEOF(err):
 			return nil, ErrLost
 		case !errors.Is(err, bufio.ErrBufferFull):
-			return nil, fmt.Errorf("%w: %w", ErrLost, err)
+			return nil, errorf("%w: %w", ErrLost, err)
 		case len(line) > MaxResponse:
-			return nil, fmt.Errorf("cannot understand the daemon: its answer is longer than %d bytes", MaxResponse)
+			return nil, errorf("cannot understand the daemon: its answer is longer than %d bytes", MaxResponse)
 		}
 	}
 }

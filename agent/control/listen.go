@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -24,13 +23,13 @@ const maxPath = 107
 // Two daemons that start in the same instant are not told apart here: the journal's lock is for that.
 func Listen(path string, mode os.FileMode) (net.Listener, error) {
 	if err := CheckPath(path); err != nil {
-		return nil, fmt.Errorf("cannot listen on %q: %w", path, err)
+		return nil, errorf("cannot listen on %q: %w", path, err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
+		return nil, errorf("cannot listen on %s: %w", path, err)
 	}
 	if err := removeStale(path); err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
+		return nil, errorf("cannot listen on %s: %w", path, err)
 	}
 	// The mode of the unbound socket bounds that of its file (unix(7)), so that the file is at no time
 	// more open than it is meant to be; what the umask took away comes back after.
@@ -43,11 +42,11 @@ func Listen(path string, mode os.FileMode) (net.Listener, error) {
 	}}
 	l, err := lc.Listen(context.Background(), "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
+		return nil, errorf("cannot listen on %s: %w", path, err)
 	}
 	if err := os.Chmod(path, mode.Perm()); err != nil {
 		_ = l.Close()
-		return nil, fmt.Errorf("cannot listen on %s: %w", path, err)
+		return nil, errorf("cannot listen on %s: %w", path, err)
 	}
 	return l, nil
 }
@@ -59,7 +58,7 @@ func CheckPath(path string) error {
 	case !filepath.IsAbs(path):
 		return errors.New("want an absolute path")
 	case len(path) > maxPath:
-		return fmt.Errorf("the path has %d bytes, and that of a socket has at most %d: use a shorter one", len(path),
+		return errorf("the path has %d bytes, and that of a socket has at most %d: use a shorter one", len(path),
 			maxPath)
 	}
 	return nil
@@ -74,7 +73,7 @@ func removeStale(path string) error {
 	case err != nil:
 		return err
 	case st.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s exists already and is not a socket", st.Mode().Type())
+		return errorf("%s exists already and is not a socket", st.Mode().Type())
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {

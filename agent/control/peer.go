@@ -1,7 +1,6 @@
 package control
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -59,7 +58,7 @@ func (a Access) withSocketGroup(addr net.Addr) Access {
 func peerOf(conn *net.UnixConn) (Peer, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
-		return Peer{}, fmt.Errorf("cannot tell who connected: %w", err)
+		return Peer{}, errorf("cannot tell who connected: %w", err)
 	}
 	var p Peer
 	var cred *unix.Ucred
@@ -71,7 +70,7 @@ func peerOf(conn *net.UnixConn) (Peer, error) {
 		err = e
 	}
 	if err != nil {
-		return Peer{}, fmt.Errorf("cannot tell who connected: %w", err)
+		return Peer{}, errorf("cannot tell who connected: %w", err)
 	}
 	return p, nil
 }

@@ -26,13 +26,13 @@ func decode(line []byte) (wire, error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&w); err != nil {
-		return wire{}, fmt.Errorf("the request is not understood: %w", err)
+		return wire{}, errorf("the request is not understood: %w", err)
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return wire{}, errors.New("the request is not understood: something follows the object")
 	}
 	if w.V != protocol {
-		return wire{}, fmt.Errorf("the request is of protocol version %d, this daemon speaks %d", w.V, protocol)
+		return wire{}, errorf("the request is of protocol version %d, this daemon speaks %d", w.V, protocol)
 	}
 	return w, nil
 }
@@ -55,7 +55,7 @@ func receive(conn *net.UnixConn) (line []byte, files []*os.File, err error) {
 	for {
 		if len(buf) == cap(buf) {
 			if len(buf) >= MaxRequest {
-				return nil, nil, fmt.Errorf("the request is longer than %d bytes", MaxRequest)
+				return nil, nil, errorf("the request is longer than %d bytes", MaxRequest)
 			}
 			buf = append(make([]byte, 0, min(4*cap(buf), MaxRequest)), buf...)
 		}
@@ -69,7 +69,7 @@ func receive(conn *net.UnixConn) (line []byte, files []*os.File, err error) {
 		case e != nil:
 			return nil, nil, e
 		case flags&unix.MSG_CTRUNC != 0 || len(fds) > MaxFiles:
-			return nil, nil, fmt.Errorf("the request has more than %d descriptors, or they did not arrive", MaxFiles)
+			return nil, nil, errorf("the request has more than %d descriptors, or they did not arrive", MaxFiles)
 		}
 		fresh := buf[len(buf) : len(buf)+n]
 		buf = buf[:len(buf)+n]
@@ -89,7 +89,7 @@ func rights(oob []byte) ([]int, error) {
 	}
 	msgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the control message: %w", err)
+		return nil, errorf("cannot read the control message: %w", err)
 	}
 	var fds []int
 	for i := range msgs {
@@ -98,7 +98,7 @@ func rights(oob []byte) ([]int, error) {
 		}
 		got, err := unix.ParseUnixRights(&msgs[i])
 		if err != nil {
-			return fds, fmt.Errorf("cannot read the control message: %w", err)
+			return fds, errorf("cannot read the control message: %w", err)
 		}
 		fds = append(fds, got...)
 	}
@@ -114,14 +114,14 @@ func adopt(fds []int) (files []*os.File, err error) {
 		if kind := st.Mode & unix.S_IFMT; err == nil && kind == unix.S_IFIFO {
 			err = unix.SetNonblock(fd, true)
 		} else if err == nil && kind != unix.S_IFREG {
-			err = fmt.Errorf("it is neither a regular file nor a pipe")
+			err = errorf("it is neither a regular file nor a pipe")
 		}
 		if err != nil {
 			for _, rest := range fds[i:] {
 				_ = unix.Close(rest)
 			}
 			closeAll(files)
-			return nil, fmt.Errorf("descriptor %d is not accepted: %w", i, err)
+			return nil, errorf("descriptor %d is not accepted: %w", i, err)
 		}
 		files = append(files, os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d of the client", i)))
 	}

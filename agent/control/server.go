@@ -47,9 +47,9 @@ func Serve(ctx context.Context, l net.Listener, a Access, h Handler) error {
 			}
 			return nil
 		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("cannot serve the control socket: %w", err)
+			return errorf("cannot serve the control socket: %w", err)
 		case err != nil: // out of descriptors or memory: others may give some back
-			s.access.Report(fmt.Errorf("cannot accept a connection: %w", err))
+			s.access.Report(errorf("cannot accept a connection: %w", err))
 			select {
 			case <-ctx.Done():
 			case <-time.After(pause):
@@ -61,7 +61,7 @@ func Serve(ctx context.Context, l net.Listener, a Access, h Handler) error {
 		u, ok := conn.(*net.UnixConn)
 		if !ok {
 			_ = conn.Close()
-			return fmt.Errorf("internal error: control socket is a %T", conn)
+			return errorf("internal error: control socket is a %T", conn)
 		}
 		s.accept(ctx, u)
 	}
@@ -238,7 +238,7 @@ func (s *server) request(conn *net.UnixConn, peer Peer, right Right) (Request, r
 	req := Request{Files: files, Peer: peer}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return req, rule{}, usage(fmt.Errorf("the request did not arrive within %v", readWithin))
+		return req, rule{}, usage(errorf("the request did not arrive within %v", readWithin))
 	case gone(err):
 		return req, rule{}, err
 	case err != nil:
@@ -250,7 +250,7 @@ func (s *server) request(conn *net.UnixConn, peer Peer, right Right) (Request, r
 	}
 	req.Verb, req.Args = w.Verb, w.Args
 	if w.Files != len(files) {
-		return req, rule{}, usage(fmt.Errorf("%d descriptors were announced and %d arrived", w.Files, len(files)))
+		return req, rule{}, usage(errorf("%d descriptors were announced and %d arrived", w.Files, len(files)))
 	}
 	row, err := req.check()
 	if err != nil {

@@ -2,7 +2,6 @@ package control
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -98,28 +97,28 @@ var verbs = map[Verb]rule{
 func (r Request) check() (rule, error) {
 	row, ok := verbs[r.Verb]
 	if !ok {
-		return rule{}, fmt.Errorf("unknown verb %q", clip(string(r.Verb)))
+		return rule{}, errorf("unknown verb %q", clip(string(r.Verb)))
 	}
 	for name, value := range r.Args {
 		if !slices.Contains(row.args, name) {
-			return rule{}, fmt.Errorf("verb %s has no argument %q", r.Verb, clip(name))
+			return rule{}, errorf("verb %s has no argument %q", r.Verb, clip(name))
 		}
 		if strings.ContainsRune(value, 0) {
-			return rule{}, fmt.Errorf("argument %q has a zero byte", name)
+			return rule{}, errorf("argument %q has a zero byte", name)
 		}
 		if name == "note" && len(value) > MaxNote {
-			return rule{}, fmt.Errorf("note is longer than %d bytes", MaxNote)
+			return rule{}, errorf("note is longer than %d bytes", MaxNote)
 		}
 	}
 	if n := len(r.Files); n < row.min || n > row.max {
-		return rule{}, fmt.Errorf("verb %s takes %d to %d descriptors, got %d", r.Verb, row.min, row.max, n)
+		return rule{}, errorf("verb %s takes %d to %d descriptors, got %d", r.Verb, row.min, row.max, n)
 	}
 	switch step := r.Args["step"]; {
 	case r.Verb == VerbInstall:
 		return row, r.checkInstall()
 	case r.Verb == VerbRecover &&
 		!(step == StepChallenge && len(r.Files) == 0 || step == StepPermit && len(r.Files) == 1):
-		return rule{}, fmt.Errorf("recover step %q with %d descriptors does not fit", clip(step), len(r.Files))
+		return rule{}, errorf("recover step %q with %d descriptors does not fit", clip(step), len(r.Files))
 	}
 	return row, nil
 }
@@ -131,11 +130,11 @@ func (row rule) checkFiles(files []*os.File) error {
 	for i, f := range files {
 		st, err := f.Stat()
 		if err != nil {
-			return fmt.Errorf("descriptor %d is not accepted: %w", i, err)
+			return errorf("descriptor %d is not accepted: %w", i, err)
 		}
 		raw, err := f.SyscallConn()
 		if err != nil {
-			return fmt.Errorf("descriptor %d is not accepted: %w", i, err)
+			return errorf("descriptor %d is not accepted: %w", i, err)
 		}
 		var flags int
 		if e := raw.Control(func(fd uintptr) { flags, err = unix.FcntlInt(fd, unix.F_GETFL, 0) }); e != nil {
@@ -144,19 +143,19 @@ func (row rule) checkFiles(files []*os.File) error {
 		access := flags & unix.O_ACCMODE
 		switch {
 		case err != nil:
-			return fmt.Errorf("descriptor %d is not accepted: %w", i, err)
+			return errorf("descriptor %d is not accepted: %w", i, err)
 		case flags&unix.O_PATH != 0:
-			return fmt.Errorf("descriptor %d is not open for reading or writing", i)
+			return errorf("descriptor %d is not open for reading or writing", i)
 		case row.output && access == unix.O_RDONLY:
-			return fmt.Errorf("descriptor %d is not open for writing", i)
+			return errorf("descriptor %d is not open for writing", i)
 		case !row.output && access == unix.O_WRONLY:
-			return fmt.Errorf("descriptor %d is not open for reading", i)
+			return errorf("descriptor %d is not open for reading", i)
 		case !row.output && !st.Mode().IsRegular():
-			return fmt.Errorf("descriptor %d is not a regular file", i)
+			return errorf("descriptor %d is not a regular file", i)
 		}
 		if !row.output {
 			if _, err := f.Seek(0, io.SeekStart); err != nil {
-				return fmt.Errorf("descriptor %d is not accepted: %w", i, err)
+				return errorf("descriptor %d is not accepted: %w", i, err)
 			}
 		}
 	}
@@ -173,9 +172,9 @@ func (r Request) checkInstall() error {
 	case step == StepCheck && len(r.Files) == 1 && len(names) == 0:
 	case step == StepInstall && len(names) == len(r.Files)-1:
 	case step == StepCheck || step == StepInstall:
-		return fmt.Errorf("install step %s: %d descriptors with %d names do not fit", step, len(r.Files), len(names))
+		return errorf("install step %s: %d descriptors with %d names do not fit", step, len(r.Files), len(names))
 	default:
-		return fmt.Errorf("install has no step %q", clip(step))
+		return errorf("install has no step %q", clip(step))
 	}
 	return nil
 }
@@ -189,17 +188,17 @@ func (r Request) Names() ([]string, error) {
 	}
 	var names []string
 	if err := json.Unmarshal([]byte(raw), &names); err != nil {
-		return nil, fmt.Errorf("names is not a JSON array of strings")
+		return nil, errorf("names is not a JSON array of strings")
 	}
 	if len(names) >= MaxFiles {
-		return nil, fmt.Errorf("%d payloads are more than %d", len(names), MaxFiles-1)
+		return nil, errorf("%d payloads are more than %d", len(names), MaxFiles-1)
 	}
 	for i, n := range names {
 		if !FileName(n) {
-			return nil, fmt.Errorf("payload name %q is not a plain file name", clip(n))
+			return nil, errorf("payload name %q is not a plain file name", clip(n))
 		}
 		if slices.Contains(names[:i], n) {
-			return nil, fmt.Errorf("payload name %q is there twice", clip(n))
+			return nil, errorf("payload name %q is there twice", clip(n))
 		}
 	}
 	return names, nil

@@ -145,11 +145,7 @@ func (in *Intake) Opened(state life.State, settled bool) Change {
 		return c
 	}
 	known, marks := in.o.Store.Alarms(), []string(nil)
-	note := func(name, why string) {
-		in.o.Log.Error("a stored document does not verify", "document", name, "error", why)
-		c.Events = append(c.Events, evidence.Event{Kind: evidence.KindConfig, Reason: reason.DocumentVoid, To: "void",
-			Actor: "journal", Detail: map[string]string{"document": name, "why": why}})
-	}
+	note := func(name, why string) { c.Events = append(c.Events, in.doubt(name, why)) }
 	for _, v := range in.book.void {
 		marks = append(marks, v.mark)
 		if !slices.Contains(known, v.mark) {
@@ -176,6 +172,13 @@ func (in *Intake) Opened(state life.State, settled bool) Change {
 		in.remember(&c)
 	}
 	return c
+}
+
+// doubt is on record when a stored document no longer verifies.
+func (in *Intake) doubt(name, why string) evidence.Event {
+	in.o.Log.Error("a stored document does not verify", "document", name, "error", why)
+	return evidence.Event{Kind: evidence.KindConfig, Reason: reason.DocumentVoid, To: "void", Actor: "journal",
+		Detail: map[string]string{"document": name, "why": why}}
 }
 
 // Remember is what an update that has ended changes: the root that the running image has brought is kept like one

@@ -50,7 +50,7 @@ func (r Root) Release(scope Scope) Authority {
 func (a Authority) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
 	if len(a.grants) == 0 {
 		return nil,
-			fmt.Errorf("the root gives nobody the role release for this device: %w", ErrNoSigner)
+			errorf("the root gives nobody the role release for this device: %w", ErrNoSigner)
 	}
 	found, worst, err := a.keys.authenticate(payload, blocks)
 	if err != nil {
@@ -82,7 +82,7 @@ func (a Authority) Authenticate(payload []byte, blocks [][]byte) ([]string, erro
 		if len(short) == 0 {
 			short = []string{"no signer with all keys"}
 		}
-		return nil, fmt.Errorf("signed by %s: %w", strings.Join(short, ", by "), ErrThreshold)
+		return nil, errorf("signed by %s: %w", strings.Join(short, ", by "), ErrThreshold)
 	}
 	return signers, nil
 }
@@ -105,7 +105,7 @@ func (a Authority) Covers(signers []string, component string) error {
 	asked.Component = component
 	g, ok := first(a.grants, asked)
 	if !ok || a.device.Component != "" && a.device.Component != component {
-		return fmt.Errorf("nobody may release %s for this device: %w", component, ErrNoSigner)
+		return errorf("nobody may release %s for this device: %w", component, ErrNoSigner)
 	}
 	n := 0
 	for _, m := range g.Members {
@@ -114,7 +114,7 @@ func (a Authority) Covers(signers []string, component string) error {
 		}
 	}
 	if n < g.Threshold {
-		return fmt.Errorf("%s is signed by %d of the %d needed for it: %w", component, n, g.Threshold, ErrThreshold)
+		return errorf("%s is signed by %d of the %d needed for it: %w", component, n, g.Threshold, ErrThreshold)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 )
 
 // Bundle holds every version of a root from the first on, in the order of their versions: a CBOR
@@ -19,13 +18,13 @@ type Bundle struct {
 func ParseBundle(b []byte) (Bundle, error) {
 	msgs, err := splitBundle(b)
 	if err != nil {
-		return Bundle{}, fmt.Errorf("cannot read root bundle: %w", err)
+		return Bundle{}, errorf("cannot read root bundle: %w", err)
 	}
 	out := Bundle{msgs: msgs}
 	for i, msg := range msgs {
 		d, err := open("root", msg)
 		if err != nil {
-			return Bundle{}, fmt.Errorf("cannot read root bundle: version %d: %w", i+1, err)
+			return Bundle{}, errorf("cannot read root bundle: version %d: %w", i+1, err)
 		}
 		out.docs = append(out.docs, d)
 	}
@@ -37,14 +36,14 @@ func splitBundle(b []byte) ([][]byte, error) {
 		return nil, ErrEmpty
 	}
 	if len(b) > MaxBundle {
-		return nil, fmt.Errorf("%d bytes, at most %d: %w", len(b), MaxBundle, ErrMalformed)
+		return nil, errorf("%d bytes, at most %d: %w", len(b), MaxBundle, ErrMalformed)
 	}
 	var msgs [][]byte
 	if err := Decode(b, &msgs); err != nil {
 		return nil, err
 	}
 	if len(msgs) == 0 || len(msgs) > MaxVersions {
-		return nil, fmt.Errorf("%d versions, want 1 to %d: %w", len(msgs), MaxVersions, ErrMalformed)
+		return nil, errorf("%d versions, want 1 to %d: %w", len(msgs), MaxVersions, ErrMalformed)
 	}
 	return msgs, nil
 }
@@ -60,7 +59,7 @@ func BuildBundle(roots ...[]byte) ([]byte, error) {
 		return nil, err
 	}
 	if _, err := Anchor(b); err != nil {
-		return nil, fmt.Errorf("cannot build root bundle: %w", err)
+		return nil, errorf("cannot build root bundle: %w", err)
 	}
 	return b, nil
 }
@@ -69,7 +68,7 @@ func BuildBundle(roots ...[]byte) ([]byte, error) {
 func SplitBundle(b []byte) ([][]byte, error) {
 	msgs, err := splitBundle(b)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read root bundle: %w", err)
+		return nil, errorf("cannot read root bundle: %w", err)
 	}
 	return msgs, nil
 }
@@ -81,21 +80,21 @@ func Anchor(b []byte) (Root, error) {
 	if !bytes.HasPrefix(b, tagSign) {
 		bundle, err := ParseBundle(b)
 		if err != nil {
-			return Root{}, fmt.Errorf("cannot use root anchor: %w", err)
+			return Root{}, errorf("cannot use root anchor: %w", err)
 		}
 		roots, err := bundle.whole()
 		if err != nil {
-			return Root{}, fmt.Errorf("cannot use root anchor: %w", err)
+			return Root{}, errorf("cannot use root anchor: %w", err)
 		}
 		return roots[len(roots)-1], nil
 	}
 	d, err := open("root", b)
 	if err != nil {
-		return Root{}, fmt.Errorf("cannot use root anchor: %w", err)
+		return Root{}, errorf("cannot use root anchor: %w", err)
 	}
 	r, err := anchor(d)
 	if err != nil {
-		return Root{}, fmt.Errorf("cannot use root anchor: %w", err)
+		return Root{}, errorf("cannot use root anchor: %w", err)
 	}
 	return r, nil
 }
@@ -116,16 +115,16 @@ func anchor(d document) (Root, error) {
 // before the trusted version), ErrFork (another root in its place), ErrVersion, ErrMalformed, ErrThreshold,
 // ErrNoSigner, ErrSignature, ErrAlgorithm.
 func (b Bundle) follow(trusted Root) ([]Root, error) {
-	fail := func(err error) ([]Root, error) { return nil, fmt.Errorf("cannot take root bundle: %w", err) }
+	fail := func(err error) ([]Root, error) { return nil, errorf("cannot take root bundle: %w", err) }
 	if trusted.IsZero() {
 		return fail(errors.New("there is no trusted root to begin with"))
 	}
 	v := trusted.Version()
 	if v > uint64(len(b.docs)) {
-		return fail(fmt.Errorf("it ends at version %d, version %d is trusted: %w", len(b.docs), v, ErrReplay))
+		return fail(errorf("it ends at version %d, version %d is trusted: %w", len(b.docs), v, ErrReplay))
 	}
 	if sha256.Sum256(b.docs[v-1].payload) != trusted.Digest() {
-		return fail(fmt.Errorf("version %d in it is not the trusted one: %w", v, ErrFork))
+		return fail(errorf("version %d in it is not the trusted one: %w", v, ErrFork))
 	}
 	if v == uint64(len(b.docs)) {
 		return nil, nil

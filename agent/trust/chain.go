@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"slices"
 )
 
@@ -20,11 +19,11 @@ func NewChain(anchor []byte) (Chain, error) {
 	if !IsRoot(anchor) {
 		b, err := ParseBundle(anchor)
 		if err != nil {
-			return Chain{}, fmt.Errorf("cannot use root anchor: %w", err)
+			return Chain{}, errorf("cannot use root anchor: %w", err)
 		}
 		roots, err := b.whole()
 		if err != nil {
-			return Chain{}, fmt.Errorf("cannot use root anchor: %w", err)
+			return Chain{}, errorf("cannot use root anchor: %w", err)
 		}
 		return Chain{msgs: b.msgs, roots: roots}, nil
 	}
@@ -85,7 +84,7 @@ func (c Chain) Take(msg []byte) (Chain, error) {
 	case err != nil:
 		return c, err
 	case len(roots) == 0:
-		return c, fmt.Errorf("cannot take root bundle: it ends at version %d: %w", b.Len(), ErrReplay)
+		return c, errorf("cannot take root bundle: it ends at version %d: %w", b.Len(), ErrReplay)
 	}
 	return Chain{msgs: b.msgs, roots: roots}, nil
 }
@@ -93,23 +92,23 @@ func (c Chain) Take(msg []byte) (Chain, error) {
 func (c Chain) takeOne(msg []byte) (Chain, error) {
 	d, err := open("root", msg)
 	if err != nil {
-		return c, fmt.Errorf("cannot take root: %w", err)
+		return c, errorf("cannot take root: %w", err)
 	}
-	fail := func(err error) (Chain, error) { return c, fmt.Errorf("cannot take root: %w", err) }
+	fail := func(err error) (Chain, error) { return c, errorf("cannot take root: %w", err) }
 	now, digest := c.Newest(), sha256.Sum256(d.payload)
 	if slices.ContainsFunc(c.roots, func(r Root) bool { return r.Digest() == digest }) {
 		return fail(ErrReplay)
 	}
 	n, err := now.next(d)
 	if err != nil {
-		return fail(fmt.Errorf("version %d: %w", now.Version()+1, err))
+		return fail(errorf("version %d: %w", now.Version()+1, err))
 	}
 	size := len(msg)
 	for _, m := range c.msgs {
 		size += len(m)
 	}
 	if len(c.msgs) >= MaxVersions || size > MaxBundle {
-		return fail(fmt.Errorf("%d versions of %d bytes, at most %d of %d: %w",
+		return fail(errorf("%d versions of %d bytes, at most %d of %d: %w",
 			len(c.msgs)+1, size, MaxVersions, MaxBundle, ErrMalformed))
 	}
 	return Chain{msgs: append(slices.Clone(c.msgs), bytes.Clone(msg)), roots: append(slices.Clone(c.roots), n)}, nil
@@ -122,7 +121,7 @@ func IsRoot(msg []byte) bool { return bytes.HasPrefix(msg, tagSign) }
 func (b Bundle) whole() ([]Root, error) {
 	r, err := anchor(b.docs[0])
 	if err == nil && r.Version() != 1 {
-		err = fmt.Errorf("the first root of a bundle is version %d: %w", r.Version(), ErrVersion)
+		err = errorf("the first root of a bundle is version %d: %w", r.Version(), ErrVersion)
 	}
 	if err != nil {
 		return nil, err
@@ -130,7 +129,7 @@ func (b Bundle) whole() ([]Root, error) {
 	roots := []Root{r}
 	for _, d := range b.docs[1:] {
 		if r, err = r.next(d); err != nil {
-			return nil, fmt.Errorf("version %d: %w", len(roots)+1, err)
+			return nil, errorf("version %d: %w", len(roots)+1, err)
 		}
 		roots = append(roots, r)
 	}

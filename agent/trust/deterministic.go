@@ -2,7 +2,6 @@ package trust
 
 import (
 	"bytes"
-	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -14,11 +13,11 @@ func Encode(v any) ([]byte, error) {
 	o.NilContainers = cbor.NilContainerAsEmpty
 	mode, err := o.EncMode()
 	if err != nil {
-		return nil, fmt.Errorf("internal error: cannot make a CBOR encoder: %w", err)
+		return nil, errorf("internal error: cannot make a CBOR encoder: %w", err)
 	}
 	b, err := mode.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("internal error: cannot encode: %w", err)
+		return nil, errorf("internal error: cannot encode: %w", err)
 	}
 	return b, nil
 }
@@ -35,7 +34,7 @@ func Decode(b []byte, v any) error {
 		return err
 	}
 	if !bytes.Equal(again, b) {
-		return fmt.Errorf("%w: not the deterministic encoding of what it says", ErrMalformed)
+		return errorf("%w: not the deterministic encoding of what it says", ErrMalformed)
 	}
 	return nil
 }
@@ -48,10 +47,10 @@ func decode(b []byte, v any) error {
 		MaxNestedLevels:   maxDepth, MaxArrayElements: maxElements, MaxMapPairs: maxElements,
 	}.DecMode()
 	if err != nil {
-		return fmt.Errorf("internal error: cannot make a CBOR decoder: %w", err)
+		return errorf("internal error: cannot make a CBOR decoder: %w", err)
 	}
 	if err := mode.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
+		return errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -65,9 +64,9 @@ func open(kind string, msg []byte) (document, error) {
 	case len(msg) == 0:
 		return document{}, ErrEmpty
 	case len(msg) > MaxMessage:
-		return document{}, fmt.Errorf("%d bytes, at most %d: %w", len(msg), MaxMessage, ErrMalformed)
+		return document{}, errorf("%d bytes, at most %d: %w", len(msg), MaxMessage, ErrMalformed)
 	case !bytes.HasPrefix(msg, tagSign):
-		return document{}, fmt.Errorf("want a tagged COSE_Sign; MACs, single signatures and untagged "+
+		return document{}, errorf("want a tagged COSE_Sign; MACs, single signatures and untagged "+
 			"ones are not accepted: %w", ErrMalformed)
 	}
 	var m coseSign
@@ -80,24 +79,24 @@ func open(kind string, msg []byte) (document, error) {
 	}
 	switch {
 	case !bytes.Equal(m.Protected, head) || len(m.Unprotected) > 0:
-		return document{}, fmt.Errorf("header is %.80x, want typ %q and nothing else: %w",
+		return document{}, errorf("header is %.80x, want typ %q and nothing else: %w",
 			m.Protected, mediaType("ratchet-"+kind), ErrMalformed)
 	case len(m.Payload) == 0:
-		return document{}, fmt.Errorf("payload is missing: %w", ErrMalformed)
+		return document{}, errorf("payload is missing: %w", ErrMalformed)
 	case len(m.Signatures) > MaxCosigned:
-		return document{}, fmt.Errorf("%d signatures, at most %d: %w", len(m.Signatures), MaxCosigned, ErrMalformed)
+		return document{}, errorf("%d signatures, at most %d: %w", len(m.Signatures), MaxCosigned, ErrMalformed)
 	}
 	d := document{kind: kind, payload: m.Payload}
 	last := ""
 	for i, s := range m.Signatures {
 		var h algHeader
 		if err := Decode(s.Protected, &h); err != nil {
-			return document{}, fmt.Errorf("signature %d: header is %.40x, want an algorithm and nothing else: %w",
+			return document{}, errorf("signature %d: header is %.40x, want an algorithm and nothing else: %w",
 				i+1, s.Protected, ErrMalformed)
 		}
 		kid := hex.EncodeToString(s.Unprotected.Kid)
 		if len(s.Unprotected.Kid) != sha256.Size || i > 0 && kid <= last {
-			return document{}, fmt.Errorf("signature %d: key ids must be thumbprints in their order, each once: %w",
+			return document{}, errorf("signature %d: key ids must be thumbprints in their order, each once: %w",
 				i+1, ErrMalformed)
 		}
 		last = kid
@@ -116,7 +115,7 @@ func (d document) encode() ([]byte, error) {
 	for _, s := range d.sigs {
 		kid, err := hex.DecodeString(s.kid)
 		if err != nil {
-			return nil, fmt.Errorf("internal error: key id %q is not hex", s.kid)
+			return nil, errorf("internal error: key id %q is not hex", s.kid)
 		}
 		m.Signatures = append(m.Signatures,
 			coseSignature{Protected: s.protected, Unprotected: kidHeader{kid}, Signature: s.sig})
@@ -127,7 +126,7 @@ func (d document) encode() ([]byte, error) {
 	}
 	b = append(slices.Clone(tagSign), b...)
 	if len(b) > MaxMessage {
-		return nil, fmt.Errorf("document has %d bytes, at most %d", len(b), MaxMessage)
+		return nil, errorf("document has %d bytes, at most %d", len(b), MaxMessage)
 	}
 	return b, nil
 }
@@ -156,9 +155,9 @@ func (d document) signedBy(members []Member) (ids map[string]bool, worst error) 
 		k, known := keys[s.kid]
 		switch {
 		case !known:
-			worst = worse(worst, fmt.Errorf("signed by %.16s: %w", s.kid, ErrNoSigner))
+			worst = worse(worst, errorf("signed by %.16s: %w", s.kid, ErrNoSigner))
 		case k.alg != s.alg:
-			worst = worse(worst, fmt.Errorf("key %.16s is not for algorithm %d: %w", s.kid, s.alg, ErrAlgorithm))
+			worst = worse(worst, errorf("key %.16s is not for algorithm %d: %w", s.kid, s.alg, ErrAlgorithm))
 		default:
 			if err := d.check(s, k); err != nil {
 				worst = worse(worst, err)
@@ -181,7 +180,7 @@ func (d document) check(s cosignature, k Key) error {
 		return err
 	}
 	if v.Verify(tbs, s.sig) != nil {
-		return fmt.Errorf("signature by key %.16s: %w", k.id, ErrSignature)
+		return errorf("signature by key %.16s: %w", k.id, ErrSignature)
 	}
 	return nil
 }
@@ -208,11 +207,11 @@ func kindOK(kind string) bool {
 // has signed yet.
 func BuildDocument(kind string, payload []byte) ([]byte, error) {
 	if !kindOK(kind) || len(payload) == 0 {
-		return nil, fmt.Errorf("cannot build document of kind %.40q with %d bytes", kind, len(payload))
+		return nil, errorf("cannot build document of kind %.40q with %d bytes", kind, len(payload))
 	}
 	b, err := document{kind: kind, payload: payload}.encode()
 	if err != nil {
-		return nil, fmt.Errorf("cannot build %s: %w", kind, err)
+		return nil, errorf("cannot build %s: %w", kind, err)
 	}
 	return b, nil
 }
@@ -223,7 +222,7 @@ func BuildDocument(kind string, payload []byte) ([]byte, error) {
 func SignDocument(kind string, msg []byte, s *Signer) ([]byte, error) {
 	d, err := open(kind, msg)
 	if err != nil {
-		return nil, fmt.Errorf("cannot sign %s: %w", kind, err)
+		return nil, errorf("cannot sign %s: %w", kind, err)
 	}
 	protected, err := Encode(algHeader{s.key.alg})
 	if err != nil {
@@ -235,11 +234,11 @@ func SignDocument(kind string, msg []byte, s *Signer) ([]byte, error) {
 	}
 	sig, err := raw{s}.Sign(nil, tbs)
 	if err != nil {
-		return nil, fmt.Errorf("cannot sign %s with key %.16s: %w", kind, s.key.id, err)
+		return nil, errorf("cannot sign %s with key %.16s: %w", kind, s.key.id, err)
 	}
 	mine := cosignature{protected: protected, alg: s.key.alg, kid: s.key.id, sig: sig}
 	if err := d.check(mine, s.key); err != nil {
-		return nil, fmt.Errorf("cannot sign %s: the signer gave something else than a signature: %w", kind, err)
+		return nil, errorf("cannot sign %s: the signer gave something else than a signature: %w", kind, err)
 	}
 	at, again := slices.BinarySearchFunc(d.sigs, mine.kid,
 		func(c cosignature, kid string) int { return strings.Compare(c.kid, kid) })
@@ -247,13 +246,13 @@ func SignDocument(kind string, msg []byte, s *Signer) ([]byte, error) {
 		d.sigs[at] = mine
 	} else {
 		if len(d.sigs) == MaxCosigned {
-			return nil, fmt.Errorf("cannot sign %s: it has %d signatures already", kind, MaxCosigned)
+			return nil, errorf("cannot sign %s: it has %d signatures already", kind, MaxCosigned)
 		}
 		d.sigs = slices.Insert(d.sigs, at, mine)
 	}
 	b, err := d.encode()
 	if err != nil {
-		return nil, fmt.Errorf("cannot sign %s: %w", kind, err)
+		return nil, errorf("cannot sign %s: %w", kind, err)
 	}
 	return b, nil
 }
@@ -263,7 +262,7 @@ func SignDocument(kind string, msg []byte, s *Signer) ([]byte, error) {
 func Payload(kind string, msg []byte) (payload []byte, kids []string, err error) {
 	d, err := open(kind, msg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read %s: %w", kind, err)
+		return nil, nil, errorf("cannot read %s: %w", kind, err)
 	}
 	for _, s := range d.sigs {
 		kids = append(kids, s.kid)

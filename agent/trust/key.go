@@ -11,7 +11,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"strings"
 
 	"filippo.io/mldsa"
@@ -62,28 +61,28 @@ func newKey(pub crypto.PublicKey) (Key, error) {
 		case elliptic.P384():
 			alg, crv = ESP384, crvP384
 		default:
-			return Key{}, fmt.Errorf("cannot use a key on curve %s: use P-256, P-384 or Ed25519", p.Params().Name)
+			return Key{}, errorf("cannot use a key on curve %s: use P-256, P-384 or Ed25519", p.Params().Name)
 		}
 		point, err := p.Bytes() // SEC 1, uncompressed: 4 || x || y
 		if err != nil {
-			return Key{}, fmt.Errorf("cannot use EC key: %w", err)
+			return Key{}, errorf("cannot use EC key: %w", err)
 		}
 		n := len(point) / 2
 		fields = map[int]any{labelKty: ktyEC2, labelCrv: crv, labelX: point[1 : 1+n], labelY: point[1+n:]}
 	case ed25519.PublicKey:
 		if len(p) != ed25519.PublicKeySize {
-			return Key{}, fmt.Errorf("cannot use Ed25519 key of %d bytes: %d expected", len(p), ed25519.PublicKeySize)
+			return Key{}, errorf("cannot use Ed25519 key of %d bytes: %d expected", len(p), ed25519.PublicKeySize)
 		}
 		alg = Ed25519
 		fields = map[int]any{labelKty: ktyOKP, labelCrv: crvEd255, labelX: []byte(p)}
 	case *mldsa.PublicKey:
 		if p.Parameters() != mldsa.MLDSA65() {
-			return Key{}, fmt.Errorf("cannot use a key of %s: use ML-DSA-65", p.Parameters())
+			return Key{}, errorf("cannot use a key of %s: use ML-DSA-65", p.Parameters())
 		}
 		alg = MLDSA65
 		fields = map[int]any{labelKty: ktyAKP, labelAlg: MLDSA65, labelPub: p.Bytes()}
 	default:
-		return Key{}, fmt.Errorf("cannot use a key of type %T: use P-256, P-384, Ed25519 or ML-DSA-65", pub)
+		return Key{}, errorf("cannot use a key of type %T: use P-256, P-384, Ed25519 or ML-DSA-65", pub)
 	}
 	short, err := Encode(fields)
 	if err != nil {
@@ -125,7 +124,7 @@ func parseKey(b []byte) (Key, error) {
 		}
 		p, err := ecdsa.ParseUncompressedPublicKey(curve, append(append([]byte{4}, x...), y...))
 		if err != nil {
-			return Key{}, fmt.Errorf("%w: not a point of the curve", ErrMalformed)
+			return Key{}, errorf("%w: not a point of the curve", ErrMalformed)
 		}
 		pub = p
 	case ktyOKP:
@@ -135,22 +134,22 @@ func parseKey(b []byte) (Key, error) {
 		get(labelPub, &x)
 		p, err := mldsa.NewPublicKey(mldsa.MLDSA65(), x)
 		if err != nil {
-			return Key{}, fmt.Errorf("%w: not an ML-DSA-65 key", ErrMalformed)
+			return Key{}, errorf("%w: not an ML-DSA-65 key", ErrMalformed)
 		}
 		pub = p
 	default:
-		return Key{}, fmt.Errorf("%w: key type %d", ErrMalformed, kty)
+		return Key{}, errorf("%w: key type %d", ErrMalformed, kty)
 	}
 	if bad != nil {
-		return Key{}, fmt.Errorf("%w: incomplete key", ErrMalformed)
+		return Key{}, errorf("%w: incomplete key", ErrMalformed)
 	}
 	k, err := newKey(pub)
 	if err != nil {
-		return Key{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return Key{}, errorf("%w: %w", ErrMalformed, err)
 	}
 	if k.cose != string(b) {
 		return Key{},
-			fmt.Errorf("%w: key is not written in the one allowed way, or bound to another algorithm", ErrMalformed)
+			errorf("%w: key is not written in the one allowed way, or bound to another algorithm", ErrMalformed)
 	}
 	return k, nil
 }
@@ -160,18 +159,18 @@ func parseKey(b []byte) (Key, error) {
 func ParsePublic(b []byte) (Key, error) {
 	der, kind, err := onePEM(b)
 	if err != nil {
-		return Key{}, fmt.Errorf("cannot read public key: %w", err)
+		return Key{}, errorf("cannot read public key: %w", err)
 	}
 	if kind != "PUBLIC KEY" {
 		if strings.HasSuffix(kind, "PRIVATE KEY") { // also one that is encrypted
 			return Key{}, errors.New("cannot read public key: the file holds a private key; keep it where it is " +
 				"signed with and give out its public half")
 		}
-		return Key{}, fmt.Errorf("cannot read public key: PEM block is %.40q, want \"PUBLIC KEY\"", kind)
+		return Key{}, errorf("cannot read public key: PEM block is %.40q, want \"PUBLIC KEY\"", kind)
 	}
 	pub, err := pkix.ParsePKIXPublicKey(der)
 	if err != nil {
-		return Key{}, fmt.Errorf("cannot read public key: %w", err)
+		return Key{}, errorf("cannot read public key: %w", err)
 	}
 	return newKey(pub)
 }
@@ -183,7 +182,7 @@ func (k Key) MarshalPEM() ([]byte, error) {
 	}
 	der, err := pkix.MarshalPKIXPublicKey(k.pub)
 	if err != nil {
-		return nil, fmt.Errorf("cannot write public key: %w", err)
+		return nil, errorf("cannot write public key: %w", err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
 }
@@ -191,7 +190,7 @@ func (k Key) MarshalPEM() ([]byte, error) {
 // onePEM returns the only PEM block of a file. Text before it is allowed, as OpenSSL writes it.
 func onePEM(b []byte) (der []byte, kind string, err error) {
 	if len(b) > MaxPEM {
-		return nil, "", fmt.Errorf("file is %d bytes, a key has at most %d", len(b), MaxPEM)
+		return nil, "", errorf("file is %d bytes, a key has at most %d", len(b), MaxPEM)
 	}
 	block, rest := pem.Decode(b)
 	if block == nil {
@@ -227,7 +226,7 @@ func (k Key) verifier(alg int64) (cose.Verifier, error) {
 	}[k.alg]
 	v, err := cose.NewVerifier(base, k.pub)
 	if err != nil {
-		return nil, fmt.Errorf("cannot use key %.16s: %w", k.id, err)
+		return nil, errorf("cannot use key %.16s: %w", k.id, err)
 	}
 	return verifier{Verifier: v, alg: alg}, nil
 }

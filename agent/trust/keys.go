@@ -26,19 +26,19 @@ func NewKeys(keys []Key, legacy bool) (Keys, error) {
 		return Keys{}, errors.New("cannot build trust anchors: no key")
 	}
 	if len(keys) > MaxKeys {
-		return Keys{}, fmt.Errorf("cannot build trust anchors: %d keys, at most %d", len(keys), MaxKeys)
+		return Keys{}, errorf("cannot build trust anchors: %d keys, at most %d", len(keys), MaxKeys)
 	}
 	seen := make(map[string]bool, len(keys))
 	for i, k := range keys {
 		if k.pub == nil {
-			return Keys{}, fmt.Errorf("cannot build trust anchors: key %d is empty", i+1)
+			return Keys{}, errorf("cannot build trust anchors: key %d is empty", i+1)
 		}
 		if k.alg == MLDSA65 {
-			return Keys{}, fmt.Errorf("cannot build trust anchors: key %.16s is ML-DSA-65, which counts "+
+			return Keys{}, errorf("cannot build trust anchors: key %.16s is ML-DSA-65, which counts "+
 				"only in a pair, in a root", k.id)
 		}
 		if seen[k.id] {
-			return Keys{}, fmt.Errorf("cannot build trust anchors: key %.16s is listed twice", k.id)
+			return Keys{}, errorf("cannot build trust anchors: key %.16s is listed twice", k.id)
 		}
 		seen[k.id] = true
 	}
@@ -85,7 +85,7 @@ func (k Keys) Authenticate(payload []byte, blocks [][]byte) ([]string, error) {
 // not. The error refuses the whole.
 func (k Keys) authenticate(payload []byte, blocks [][]byte) (signers []string, worst, err error) {
 	if len(blocks) == 0 {
-		return nil, nil, fmt.Errorf("nothing is signed: %w", ErrNoSigner)
+		return nil, nil, errorf("nothing is signed: %w", ErrNoSigner)
 	}
 	if payload == nil {
 		payload = []byte{}
@@ -94,16 +94,16 @@ func (k Keys) authenticate(payload []byte, blocks [][]byte) (signers []string, w
 	for i, b := range blocks {
 		s, err := detached(b, payload)
 		if err != nil {
-			worst = worse(worst, fmt.Errorf("block %d: %w", i+1, err))
+			worst = worse(worst, errorf("block %d: %w", i+1, err))
 			continue
 		}
 		for _, x := range s {
 			if _, ok := k.admits(x.alg); !ok {
-				worst = worse(worst, fmt.Errorf("algorithm %d: %w", x.alg, ErrAlgorithm))
+				worst = worse(worst, errorf("algorithm %d: %w", x.alg, ErrAlgorithm))
 				continue
 			}
 			if sigs = append(sigs, x); len(sigs) > MaxSignatures {
-				return nil, nil, fmt.Errorf("more than %d signatures: %w", MaxSignatures, ErrMalformed)
+				return nil, nil, errorf("more than %d signatures: %w", MaxSignatures, ErrMalformed)
 			}
 		}
 	}
@@ -125,23 +125,23 @@ func (k Keys) authenticate(payload []byte, blocks [][]byte) (signers []string, w
 // signer's key id. The payload shares memory with msg.
 func (k Keys) Verify1(msg, aad []byte, typ string) (payload []byte, signer string, err error) {
 	if len(msg) > MaxMessage {
-		return nil, "", fmt.Errorf("cannot verify message of %d bytes, at most %d: %w",
+		return nil, "", errorf("cannot verify message of %d bytes, at most %d: %w",
 			len(msg), MaxMessage, ErrMalformed)
 	}
 	m, err := decode1(msg)
 	if err != nil {
-		return nil, "", fmt.Errorf("cannot verify message: %w", err)
+		return nil, "", errorf("cannot verify message: %w", err)
 	}
 	if m.Payload == nil {
-		return nil, "", fmt.Errorf("cannot verify message: payload is missing: %w", ErrMalformed)
+		return nil, "", errorf("cannot verify message: payload is missing: %w", ErrMalformed)
 	}
 	alg, err := headers(m.Headers, message)
 	if err != nil {
-		return nil, "", fmt.Errorf("cannot verify message: %w", err)
+		return nil, "", errorf("cannot verify message: %w", err)
 	}
 	got, present := m.Headers.Protected[cose.HeaderLabelType]
 	if s, ok := got.(string); present != (typ != "") || present && (!ok || s != mediaType(typ)) {
-		return nil, "", fmt.Errorf("cannot verify message: typ is %.60q, want %q: %w",
+		return nil, "", errorf("cannot verify message: typ is %.60q, want %q: %w",
 			fmt.Sprint(got), mediaType(typ), ErrMalformed)
 	}
 	signer, err = k.check(signature{
@@ -149,7 +149,7 @@ func (k Keys) Verify1(msg, aad []byte, typ string) (payload []byte, signer strin
 		verify: func(v cose.Verifier) error { return m.Verify(aad, v) },
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("cannot verify message: %w", err)
+		return nil, "", errorf("cannot verify message: %w", err)
 	}
 	return m.Payload, signer, nil
 }
@@ -165,7 +165,7 @@ type signature struct {
 func (k Keys) check(s signature) (string, error) {
 	bound, ok := k.admits(s.alg)
 	if !ok {
-		return "", fmt.Errorf("algorithm %d: %w", s.alg, ErrAlgorithm)
+		return "", errorf("algorithm %d: %w", s.alg, ErrAlgorithm)
 	}
 	// A kid that names an anchor settles which key it is. Any other kid says nothing: older tools
 	// put their own names there.
@@ -189,15 +189,15 @@ func (k Keys) check(s signature) (string, error) {
 	}
 	switch {
 	case named != "" && !tried:
-		return "", fmt.Errorf("key %.16s is not for algorithm %d: %w", named, s.alg, ErrAlgorithm)
+		return "", errorf("key %.16s is not for algorithm %d: %w", named, s.alg, ErrAlgorithm)
 	case named != "":
-		return "", fmt.Errorf("signature by key %.16s: %w", named, ErrSignature)
+		return "", errorf("signature by key %.16s: %w", named, ErrSignature)
 	case tried && s.kid == nil:
-		return "", fmt.Errorf("signature without a key id fits none of the anchors: %w", ErrSignature)
+		return "", errorf("signature without a key id fits none of the anchors: %w", ErrSignature)
 	case s.kid == nil:
-		return "", fmt.Errorf("no anchor for algorithm %d: %w", s.alg, ErrNoSigner)
+		return "", errorf("no anchor for algorithm %d: %w", s.alg, ErrNoSigner)
 	}
-	return "", fmt.Errorf("signed by %.16x: %w", s.kid, ErrNoSigner)
+	return "", errorf("signed by %.16x: %w", s.kid, ErrNoSigner)
 }
 
 // admits maps the algorithm of a header to the one that keys are bound to.
@@ -262,7 +262,7 @@ func contains(list []string, s string) bool {
 // detached reads a block of an envelope and binds its signatures to payload.
 func detached(b, payload []byte) ([]signature, error) {
 	if len(b) > MaxBlock {
-		return nil, fmt.Errorf("%d bytes, at most %d are read: %w", len(b), MaxBlock, ErrMalformed)
+		return nil, errorf("%d bytes, at most %d are read: %w", len(b), MaxBlock, ErrMalformed)
 	}
 	if bytes.HasPrefix(b, []byte{0xd8, 0x62}) { // tag 98
 		return detachedSign(b, payload)
@@ -272,7 +272,7 @@ func detached(b, payload []byte) ([]signature, error) {
 		return nil, err
 	}
 	if m.Payload != nil {
-		return nil, fmt.Errorf("payload is attached, want nil: %w", ErrMalformed)
+		return nil, errorf("payload is attached, want nil: %w", ErrMalformed)
 	}
 	alg, err := headers(m.Headers, block)
 	if err != nil {
@@ -292,17 +292,17 @@ func detachedSign(b, payload []byte) ([]signature, error) {
 	}
 	var m cose.SignMessage
 	if err := m.UnmarshalCBOR(b); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return nil, errorf("%w: %w", ErrMalformed, err)
 	}
 	if m.Payload != nil {
-		return nil, fmt.Errorf("payload is attached, want nil: %w", ErrMalformed)
+		return nil, errorf("payload is attached, want nil: %w", ErrMalformed)
 	}
 	if _, err := headers(m.Headers, body); err != nil {
 		return nil, err
 	}
 	protected, err := m.Headers.MarshalProtected()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return nil, errorf("%w: %w", ErrMalformed, err)
 	}
 	if bytes.Equal(protected, []byte{0x41, 0xa0}) {
 		protected = []byte{0x40} // RFC 9052 section 4.4: an empty map is signed as the empty string
@@ -324,7 +324,7 @@ func detachedSign(b, payload []byte) ([]signature, error) {
 // decode1 reads a tagged COSE_Sign1.
 func decode1(b []byte) (*cose.Sign1Message, error) {
 	if len(b) == 0 || b[0] != 0xd2 { // tag 18
-		return nil, fmt.Errorf("want a tagged COSE_Sign1 or COSE_Sign; MACs and untagged blocks are not accepted: %w",
+		return nil, errorf("want a tagged COSE_Sign1 or COSE_Sign; MACs and untagged blocks are not accepted: %w",
 			ErrMalformed)
 	}
 	if err := wellformed(b); err != nil {
@@ -332,7 +332,7 @@ func decode1(b []byte) (*cose.Sign1Message, error) {
 	}
 	var m cose.Sign1Message
 	if err := m.UnmarshalCBOR(b); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return nil, errorf("%w: %w", ErrMalformed, err)
 	}
 	return &m, nil
 }
@@ -345,10 +345,10 @@ func wellformed(b []byte) error {
 		MaxNestedLevels: 8, MaxArrayElements: 64, MaxMapPairs: 64,
 	}.DecMode()
 	if err != nil {
-		return fmt.Errorf("internal error: cannot make a CBOR decoder: %w", err)
+		return errorf("internal error: cannot make a CBOR decoder: %w", err)
 	}
 	if err := mode.Wellformed(b); err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
+		return errorf("%w: %w", ErrMalformed, err)
 	}
 	return nil
 }
@@ -366,19 +366,19 @@ const (
 func headers(h cose.Headers, l layer) (alg int64, err error) {
 	for label := range h.Unprotected {
 		if _, twice := h.Protected[label]; twice || label == cose.HeaderLabelAlgorithm {
-			return 0, fmt.Errorf("header %v must be protected, and only that: %w", label, ErrMalformed)
+			return 0, errorf("header %v must be protected, and only that: %w", label, ErrMalformed)
 		}
 	}
 	crit, err := h.Protected.Critical()
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return 0, errorf("%w: %w", ErrMalformed, err)
 	}
 	for _, label := range crit {
 		// RFC 9052 section 3.1: what is critical must be understood.
 		known := label == cose.HeaderLabelAlgorithm || label == cose.HeaderLabelKeyID ||
 			label == cose.HeaderLabelType && l == message
 		if !known {
-			return 0, fmt.Errorf("critical header %v is not understood: %w", label, ErrMalformed)
+			return 0, errorf("critical header %v is not understood: %w", label, ErrMalformed)
 		}
 	}
 	if l == body {
@@ -386,7 +386,7 @@ func headers(h cose.Headers, l layer) (alg int64, err error) {
 	}
 	a, err := h.Protected.Algorithm()
 	if err != nil {
-		return 0, fmt.Errorf("no usable algorithm in the protected header: %w: %w", ErrMalformed, err)
+		return 0, errorf("no usable algorithm in the protected header: %w: %w", ErrMalformed, err)
 	}
 	return int64(a), nil
 }

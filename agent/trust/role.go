@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -102,7 +101,7 @@ func (g Grant) meet(ids map[string]bool) (signers []string, err error) {
 		}
 	}
 	if len(signers) < g.Threshold {
-		return signers, fmt.Errorf("signed by %d of the %d needed: %w", len(signers), g.Threshold, ErrThreshold)
+		return signers, errorf("signed by %d of the %d needed: %w", len(signers), g.Threshold, ErrThreshold)
 	}
 	return signers, nil
 }

@@ -3,7 +3,6 @@ package trust
 import (
 	"cmp"
 	"crypto/sha256"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -104,15 +103,15 @@ func (r Root) At(device Scope) Root {
 func (r Root) Verify(role Role, kind string, msg []byte) (payload []byte, signers []string, err error) {
 	d, err := open(kind, msg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("cannot verify %s: %w", kind, err)
+		return nil, nil, errorf("cannot verify %s: %w", kind, err)
 	}
 	g, ok := first(r.is().spec.Roles[role].Grants, r.is().device)
 	if !ok {
-		return nil, nil, fmt.Errorf("cannot verify %s: root %d gives nobody the role %s for this device: %w",
+		return nil, nil, errorf("cannot verify %s: root %d gives nobody the role %s for this device: %w",
 			kind, r.Version(), role, ErrNoSigner)
 	}
 	if signers, err = d.meets(g); err != nil {
-		return nil, nil, fmt.Errorf("cannot verify %s: %w", kind, err)
+		return nil, nil, errorf("cannot verify %s: %w", kind, err)
 	}
 	return d.payload, signers, nil
 }
@@ -121,7 +120,7 @@ func (r Root) Verify(role Role, kind string, msg []byte) (payload []byte, signer
 // then the form; then the new root's own root role.
 func (r Root) next(d document) (Root, error) {
 	if _, err := d.meets(r.is().spec.Roles[RoleRoot].Grants[0]); err != nil {
-		return Root{}, fmt.Errorf("by the signers of version %d: %w", r.Version(), err)
+		return Root{}, errorf("by the signers of version %d: %w", r.Version(), err)
 	}
 	n, err := parseRoot(d.payload)
 	if err != nil {
@@ -129,16 +128,16 @@ func (r Root) next(d document) (Root, error) {
 	}
 	switch {
 	case n.Version() != r.Version()+1:
-		return Root{}, fmt.Errorf("it says that it is version %d, after version %d: %w",
+		return Root{}, errorf("it says that it is version %d, after version %d: %w",
 			n.Version(), r.Version(), ErrVersion)
 	case n.Name() != r.Name() || n.Development() != r.Development():
-		return Root{}, fmt.Errorf("it belongs to %q, not to %q: %w", n.Name(), r.Name(), ErrFork)
+		return Root{}, errorf("it belongs to %q, not to %q: %w", n.Name(), r.Name(), ErrFork)
 	}
 	for _, role := range Roles() {
 		now, there := n.is().spec.Roles[role] // one that is not there was taken from everybody
 		same := sameGrants(r.is().spec.Roles[role].Grants, now.Grants)
 		if g := now.Generation; there && g != n.Version() && !(same && g == r.Generation(role)) {
-			return Root{}, fmt.Errorf("generation of role %s is %d, which is neither the old one "+
+			return Root{}, errorf("generation of role %s is %d, which is neither the old one "+
 				"unchanged nor version %d: %w", role, g, n.Version(), ErrMalformed)
 		}
 	}
@@ -151,7 +150,7 @@ func (r Root) next(d document) (Root, error) {
 // own checks the root's signatures by its own root role.
 func (r Root) own(d document) error {
 	if _, err := d.meets(r.is().spec.Roles[RoleRoot].Grants[0]); err != nil {
-		return fmt.Errorf("by its own signers: %w", err)
+		return errorf("by its own signers: %w", err)
 	}
 	return nil
 }

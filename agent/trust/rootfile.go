@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"fmt"
 	"slices"
 )
 
@@ -9,10 +8,10 @@ import (
 func BuildRoot(s RootSpec) ([]byte, error) {
 	payload, err := s.encode()
 	if err != nil {
-		return nil, fmt.Errorf("cannot build root: %w", err)
+		return nil, errorf("cannot build root: %w", err)
 	}
 	if _, err := parseRoot(payload); err != nil {
-		return nil, fmt.Errorf("internal error: cannot read back root: %w", err)
+		return nil, errorf("internal error: cannot read back root: %w", err)
 	}
 	return BuildDocument("root", payload)
 }
@@ -22,10 +21,10 @@ func BuildRoot(s RootSpec) ([]byte, error) {
 func SignRoot(msg []byte, s *Signer) ([]byte, error) {
 	d, err := open("root", msg)
 	if err != nil {
-		return nil, fmt.Errorf("cannot sign root: %w", err)
+		return nil, errorf("cannot sign root: %w", err)
 	}
 	if _, err := parseRoot(d.payload); err != nil {
-		return nil, fmt.Errorf("cannot sign root: a device would refuse it: %w", err)
+		return nil, errorf("cannot sign root: a device would refuse it: %w", err)
 	}
 	return SignDocument("root", msg, s)
 }
@@ -70,11 +69,11 @@ func (q Quorum) Met() bool { return q.Threshold > 0 && len(q.Signed) >= q.Thresh
 func ReviewRoot(msg []byte, old Root) (Review, error) {
 	d, err := open("root", msg)
 	if err != nil {
-		return Review{}, fmt.Errorf("cannot read root: %w", err)
+		return Review{}, errorf("cannot read root: %w", err)
 	}
 	n, err := parseRoot(d.payload)
 	if err != nil {
-		return Review{}, fmt.Errorf("cannot read root: %w", err)
+		return Review{}, errorf("cannot read root: %w", err)
 	}
 	v := Review{Spec: n.Spec(), Own: d.quorum(n.is().spec.Roles[RoleRoot].Grants[0])}
 	if old.IsZero() {
@@ -104,11 +103,11 @@ func (d document) quorum(g Grant) Quorum {
 func (r Root) ReviewDocument(role Role, kind string, msg []byte) (Quorum, error) {
 	d, err := open(kind, msg)
 	if err != nil {
-		return Quorum{}, fmt.Errorf("cannot read %s: %w", kind, err)
+		return Quorum{}, errorf("cannot read %s: %w", kind, err)
 	}
 	g, ok := first(r.is().spec.Roles[role].Grants, r.is().device)
 	if !ok {
-		return Quorum{}, fmt.Errorf("cannot read %s: the root gives nobody the role %s for such a device: %w",
+		return Quorum{}, errorf("cannot read %s: the root gives nobody the role %s for such a device: %w",
 			kind, role, ErrNoSigner)
 	}
 	return d.quorum(g), nil

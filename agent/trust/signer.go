@@ -11,7 +11,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"math/big"
 	"strings"
@@ -52,12 +51,12 @@ func Generate(alg int64) (*Signer, error) {
 	case MLDSA65:
 		priv, err = mldsa.GenerateKey(mldsa.MLDSA65())
 	default:
-		return nil, fmt.Errorf("cannot generate a key for algorithm %d: use %d (ESP256), %d (Ed25519), %d "+
+		return nil, errorf("cannot generate a key for algorithm %d: use %d (ESP256), %d (Ed25519), %d "+
 			"(ESP384) or %d (ML-DSA-65): %w",
 			alg, ESP256, Ed25519, ESP384, MLDSA65, ErrAlgorithm)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot generate key: %w", err)
+		return nil, errorf("cannot generate key: %w", err)
 	}
 	return NewSigner(priv)
 }
@@ -66,7 +65,7 @@ func Generate(alg int64) (*Signer, error) {
 func ParsePrivate(b []byte) (*Signer, error) {
 	der, kind, err := onePEM(b)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read private key: %w", err)
+		return nil, errorf("cannot read private key: %w", err)
 	}
 	var priv any
 	switch kind {
@@ -75,14 +74,14 @@ func ParsePrivate(b []byte) (*Signer, error) {
 	case "EC PRIVATE KEY":
 		priv, err = x509.ParseECPrivateKey(der)
 	default:
-		return nil, fmt.Errorf("cannot read private key: PEM block is %.40q, want \"PRIVATE KEY\"", kind)
+		return nil, errorf("cannot read private key: PEM block is %.40q, want \"PRIVATE KEY\"", kind)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read private key: %w", err)
+		return nil, errorf("cannot read private key: %w", err)
 	}
 	s, ok := priv.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("cannot read private key: a key of type %T does not sign", priv)
+		return nil, errorf("cannot read private key: a key of type %T does not sign", priv)
 	}
 	return NewSigner(s)
 }
@@ -91,7 +90,7 @@ func ParsePrivate(b []byte) (*Signer, error) {
 func (s *Signer) MarshalPEM() ([]byte, error) {
 	der, err := pkix.MarshalPKCS8PrivateKey(s.priv)
 	if err != nil {
-		return nil, fmt.Errorf("cannot write private key: %w", err)
+		return nil, errorf("cannot write private key: %w", err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
@@ -124,7 +123,7 @@ func (s *Signer) Sign1(payload, aad []byte, typ string) ([]byte, error) {
 func (s *Signer) message(payload, aad []byte, typ string) (*cose.Sign1Message, error) {
 	kid, err := hex.DecodeString(s.key.id)
 	if err != nil {
-		return nil, fmt.Errorf("internal error: key id %q is not hex", s.key.id)
+		return nil, errorf("internal error: key id %q is not hex", s.key.id)
 	}
 	if payload == nil {
 		payload = []byte{}
@@ -137,7 +136,7 @@ func (s *Signer) message(payload, aad []byte, typ string) (*cose.Sign1Message, e
 	}
 	m.Headers.Unprotected[cose.HeaderLabelKeyID] = kid
 	if err := m.Sign(nil, aad, raw{s}); err != nil {
-		return nil, fmt.Errorf("cannot sign with key %.16s: %w", s.key.id, err)
+		return nil, errorf("cannot sign with key %.16s: %w", s.key.id, err)
 	}
 	return m, nil
 }

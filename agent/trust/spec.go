@@ -92,7 +92,7 @@ func parseRoot(payload []byte) (Root, error) {
 		return Root{}, err
 	}
 	bad := func(format string, args ...any) (Root, error) {
-		return Root{}, fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+		return Root{}, errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 	}
 	issued, ok := Seconds(w.Issued)
 	expires, ok2 := Seconds(w.Expires)
@@ -112,7 +112,7 @@ func parseRoot(payload []byte) (Root, error) {
 		for _, b := range wm.Keys {
 			k, err := parseKey(b)
 			if err != nil {
-				return Root{}, fmt.Errorf("signer %d: %w", i+1, err)
+				return Root{}, errorf("signer %d: %w", i+1, err)
 			}
 			m.Keys = append(m.Keys, k)
 		}
@@ -191,12 +191,12 @@ func (s RootSpec) encode() ([]byte, error) {
 func (g wireGrant) grant(members []Member) (Grant, error) {
 	out := Grant{Scope: Scope{Component: g.Scope.Component}}
 	if g.Threshold > MaxMembers {
-		return out, fmt.Errorf("threshold %d", g.Threshold)
+		return out, errorf("threshold %d", g.Threshold)
 	}
 	out.Threshold = int(g.Threshold)
 	for i, n := range g.Members {
 		if n >= uint64(len(members)) || i > 0 && n <= g.Members[i-1] {
-			return out, fmt.Errorf("signer %d is not in the list, or out of order", n)
+			return out, errorf("signer %d is not in the list, or out of order", n)
 		}
 		out.Members = append(out.Members, members[n])
 	}
@@ -211,7 +211,7 @@ func (g wireGrant) grant(members []Member) (Grant, error) {
 func uuids(list [][]byte) (out [][16]byte, err error) {
 	for _, b := range list {
 		if len(b) != 16 {
-			return nil, fmt.Errorf("scope has a UUID of %d bytes", len(b))
+			return nil, errorf("scope has a UUID of %d bytes", len(b))
 		}
 		out = append(out, [16]byte(b))
 	}
@@ -233,7 +233,7 @@ const (
 func (d wireDigest) text() (string, error) {
 	name, size := hashName(d.Alg)
 	if name == "" || len(d.Sum) != size {
-		return "", fmt.Errorf("digest of algorithm %d with %d bytes", d.Alg, len(d.Sum))
+		return "", errorf("digest of algorithm %d with %d bytes", d.Alg, len(d.Sum))
 	}
 	return name + ":" + hex.EncodeToString(d.Sum), nil
 }
@@ -244,12 +244,12 @@ func digestOf(text string) (wireDigest, error) {
 		if n, size := hashName(alg); n == name {
 			b, err := hex.DecodeString(digits)
 			if err != nil || len(b) != size || strings.ToLower(digits) != digits {
-				return wireDigest{}, fmt.Errorf("digest %.160q: want %d lower-case hex digits", text, 2*size)
+				return wireDigest{}, errorf("digest %.160q: want %d lower-case hex digits", text, 2*size)
 			}
 			return wireDigest{Alg: alg, Sum: b}, nil
 		}
 	}
-	return wireDigest{}, fmt.Errorf("digest %.160q: want sha256:, sha384: or sha512: and hex digits", text)
+	return wireDigest{}, errorf("digest %.160q: want sha256:, sha384: or sha512: and hex digits", text)
 }
 
 func hashName(alg int64) (name string, size int) {

@@ -2,7 +2,6 @@ package trust
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -16,7 +15,7 @@ func (s RootSpec) validate() error {
 	case s.Version == 0:
 		return errors.New("versions count from 1")
 	case !nameOK(s.Name):
-		return fmt.Errorf("name %.80q: want 1 to %d visible ASCII characters", s.Name, MaxName)
+		return errorf("name %.80q: want 1 to %d visible ASCII characters", s.Name, MaxName)
 	case !wholeSecond(s.Issued) || !wholeSecond(s.Expires):
 		return errors.New("issued and expires are whole seconds after 1970")
 	case !s.Issued.Before(s.Expires):
@@ -29,24 +28,24 @@ func (s RootSpec) validate() error {
 		return err
 	}
 	if len(s.Components) > MaxComponents {
-		return fmt.Errorf("%d components with a range, at most %d", len(s.Components), MaxComponents)
+		return errorf("%d components with a range, at most %d", len(s.Components), MaxComponents)
 	}
 	for c, r := range s.Components {
 		if !componentOK(c) || r.Min > r.Max {
-			return fmt.Errorf("component %.80q from %d to %d: want a component's name, and the lower number first",
+			return errorf("component %.80q from %d to %d: want a component's name, and the lower number first",
 				c, r.Min, r.Max)
 		}
 	}
 	if len(s.Revoked) > MaxRevoked {
-		return fmt.Errorf("%d revoked manifests, at most %d: raise the lowest sequence of their component instead",
+		return errorf("%d revoked manifests, at most %d: raise the lowest sequence of their component instead",
 			len(s.Revoked), MaxRevoked)
 	}
 	for i, d := range s.Revoked {
 		if _, err := digestOf(d); err != nil {
-			return fmt.Errorf("revoked: %w", err)
+			return errorf("revoked: %w", err)
 		}
 		if i > 0 && d <= s.Revoked[i-1] {
-			return fmt.Errorf("revoked: %.40q is out of order or listed twice", d)
+			return errorf("revoked: %.40q is out of order or listed twice", d)
 		}
 	}
 	return nil
@@ -57,33 +56,33 @@ func (s RootSpec) validate() error {
 func (s RootSpec) validateKeys() error {
 	for i, a := range s.Algorithms {
 		if !slices.Contains([]int64{legacyES256, legacyEdDSA, ESP256, Ed25519, ESP384, MLDSA65}, a) {
-			return fmt.Errorf("algorithm %d is not known here", a)
+			return errorf("algorithm %d is not known here", a)
 		}
 		if i > 0 && a <= s.Algorithms[i-1] {
-			return fmt.Errorf("algorithm %d is out of order or listed twice", a)
+			return errorf("algorithm %d is out of order or listed twice", a)
 		}
 	}
 	if len(s.Members) > MaxMembers {
-		return fmt.Errorf("%d signers, at most %d", len(s.Members), MaxMembers)
+		return errorf("%d signers, at most %d", len(s.Members), MaxMembers)
 	}
 	seen := map[string]bool{}
 	for i, m := range s.Members {
 		if !nameOK(m.Name) {
-			return fmt.Errorf("signer %d: name %.80q: want 1 to %d visible ASCII characters", i+1, m.Name, MaxName)
+			return errorf("signer %d: name %.80q: want 1 to %d visible ASCII characters", i+1, m.Name, MaxName)
 		}
 		if len(m.Keys) != 1 && len(m.Keys) != 2 {
-			return fmt.Errorf("signer %s has %d keys: want one, or a pair", m.Name, len(m.Keys))
+			return errorf("signer %s has %d keys: want one, or a pair", m.Name, len(m.Keys))
 		}
 		for j, k := range m.Keys {
 			switch {
 			case k.pub == nil:
-				return fmt.Errorf("signer %s: key %d is empty", m.Name, j+1)
+				return errorf("signer %s: key %d is empty", m.Name, j+1)
 			case (k.alg == MLDSA65) != (j == 1):
-				return fmt.Errorf("signer %s: a pair is an ordinary key and an ML-DSA-65 key, in this order", m.Name)
+				return errorf("signer %s: a pair is an ordinary key and an ML-DSA-65 key, in this order", m.Name)
 			case !slices.Contains(s.Algorithms, k.alg):
-				return fmt.Errorf("signer %s: algorithm %d is not among the allowed ones", m.Name, k.alg)
+				return errorf("signer %s: algorithm %d is not among the allowed ones", m.Name, k.alg)
 			case seen[k.id]:
-				return fmt.Errorf("signer %s: key %.16s is listed twice; it would look like two signers", m.Name, k.id)
+				return errorf("signer %s: key %.16s is listed twice; it would look like two signers", m.Name, k.id)
 			}
 			seen[k.id] = true
 		}
@@ -100,30 +99,30 @@ func (s RootSpec) validateRoles() error {
 	for _, role := range slices.Sorted(maps.Keys(s.Roles)) {
 		rs := s.Roles[role]
 		if !slices.Contains(Roles(), role) {
-			return fmt.Errorf("role %.40q is not known", role)
+			return errorf("role %.40q is not known", role)
 		}
 		if len(rs.Grants) == 0 || len(rs.Grants) > MaxGrants {
-			return fmt.Errorf("role %s has %d grants: want 1 to %d", role, len(rs.Grants), MaxGrants)
+			return errorf("role %s has %d grants: want 1 to %d", role, len(rs.Grants), MaxGrants)
 		}
 		if rs.Generation == 0 || rs.Generation > s.Version {
-			return fmt.Errorf("role %s has generation %d: want 1 to the version", role, rs.Generation)
+			return errorf("role %s has generation %d: want 1 to the version", role, rs.Generation)
 		}
 		for i, g := range rs.Grants {
 			if err := g.validate(role); err != nil {
-				return fmt.Errorf("role %s, grant %d: %w", role, i+1, err)
+				return errorf("role %s, grant %d: %w", role, i+1, err)
 			}
 			for _, before := range rs.Grants[:i] {
 				if before.Scope.contains(g.Scope) {
-					return fmt.Errorf("role %s, grant %d is never reached: an earlier one covers all of it", role, i+1)
+					return errorf("role %s, grant %d is never reached: an earlier one covers all of it", role, i+1)
 				}
 			}
 			for _, m := range g.Members {
 				at, ok := listed[m.ID()]
 				if !ok || !slices.EqualFunc(m.Keys, s.Members[at].Keys, func(a, b Key) bool { return a.id == b.id }) {
-					return fmt.Errorf("role %s: signer %s is not in the list of signers", role, m.Name)
+					return errorf("role %s: signer %s is not in the list of signers", role, m.Name)
 				}
 				if r, ok := serves[m.ID()]; ok && r != role {
-					return fmt.Errorf("signer %s serves the roles %s and %s: one key, one role",
+					return errorf("signer %s serves the roles %s and %s: one key, one role",
 						m.Name, min(r, role), max(r, role))
 				}
 				serves[m.ID()] = role
@@ -141,18 +140,18 @@ func (s RootSpec) validateRoles() error {
 
 func (g Grant) validate(role Role) error {
 	if g.Threshold < 1 || g.Threshold > len(g.Members) {
-		return fmt.Errorf("threshold %d of %d signers", g.Threshold, len(g.Members))
+		return errorf("threshold %d of %d signers", g.Threshold, len(g.Members))
 	}
 	seen := map[string]bool{}
 	for _, m := range g.Members {
 		if seen[m.ID()] {
-			return fmt.Errorf("signer %s is listed twice", m.Name)
+			return errorf("signer %s is listed twice", m.Name)
 		}
 		seen[m.ID()] = true
 	}
 	for _, list := range [][][16]byte{g.Scope.Vendors, g.Scope.Classes} {
 		if len(list) > MaxScope {
-			return fmt.Errorf("scope names %d vendors or classes, at most %d", len(list), MaxScope)
+			return errorf("scope names %d vendors or classes, at most %d", len(list), MaxScope)
 		}
 		for i := range list {
 			if i > 0 && strings.Compare(string(list[i-1][:]), string(list[i][:])) >= 0 {
@@ -161,7 +160,7 @@ func (g Grant) validate(role Role) error {
 		}
 	}
 	if c := g.Scope.Component; c != "" && (role != RoleRelease || !componentOK(c)) {
-		return fmt.Errorf("scope names component %.80q: only the role release has components", c)
+		return errorf("scope names component %.80q: only the role release has components", c)
 	}
 	return nil
 }

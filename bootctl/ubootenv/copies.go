@@ -61,11 +61,11 @@ func (e env) valid() (one, error) {
 	}
 	if e.current < 0 && slices.ContainsFunc(e.copies, func(c one) bool { return c.other }) {
 		if len(e.copies) == 2 {
-			return one{}, fmt.Errorf("%w the format of one copy, and two are configured. If U-Boot has one copy, "+
+			return one{}, errorf("%w the format of one copy, and two are configured. If U-Boot has one copy, "+
 				"configure one; if it has two (and took over the one it had), let it write them: saveenv at its "+
 				"prompt, twice", errFormat)
 		}
-		return one{}, fmt.Errorf("%w the format of two copies, and one is configured: configure both, in U-Boot's "+
+		return one{}, errorf("%w the format of two copies, and one is configured: configure both, in U-Boot's "+
 			"order", errFormat)
 	}
 	var say []string
@@ -74,7 +74,7 @@ func (e env) valid() (one, error) {
 			say = append(say, fmt.Sprintf("copy %d: %v", i, c.fault))
 		}
 	}
-	return one{}, fmt.Errorf("%w: %s", bootctl.ErrInvalid, strings.Join(say, "; "))
+	return one{}, errorf("%w: %s", bootctl.ErrInvalid, strings.Join(say, "; "))
 }
 
 // choose is U-Boot's rule (env/common.c, env_import_redund) and fw_setenv's for devices that are not
@@ -115,11 +115,11 @@ func (c codec) copies() (env, error) {
 			// U-Boot goes on with the other copy, and so do we. Where no copy can be read it is
 			// not the metadata that is bad, and nothing may be restored over it.
 			if failed++; failed == len(e.copies) {
-				return env{}, fmt.Errorf("cannot read the environment: %w", err)
+				return env{}, errorf("cannot read the environment: %w", err)
 			}
 			e.copies[i].fault = err
 		case raw == nil:
-			e.copies[i].fault = fmt.Errorf("%s is missing or too short", loc.Path)
+			e.copies[i].fault = errorf("%s is missing or too short", loc.Path)
 		default:
 			e.copies[i] = parseCopy(raw, len(e.copies) == 2)
 		}
@@ -151,7 +151,7 @@ func (r *reading) write(l list) error {
 		// Crash: U-Boot's saveenv sends no flush. If the copy that counts is its own, and is still in
 		// the drive's cache, a cut in our write could take both.
 		if err := r.place(r.o.Copies[r.current]).flush(); err != nil {
-			return fmt.Errorf("cannot flush %s: %w", r.o.Copies[r.current].Path, err)
+			return errorf("cannot flush %s: %w", r.o.Copies[r.current].Path, err)
 		}
 	}
 	return engine.Put(p, raw)
@@ -166,7 +166,7 @@ func (r *reading) unchanged() error {
 	}
 	for i, c := range r.env.copies {
 		if !bytes.Equal(now.copies[i].raw, c.raw) {
-			return fmt.Errorf("%w: copy %d", bootctl.ErrChanged, i)
+			return errorf("%w: copy %d", bootctl.ErrChanged, i)
 		}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"slices"
 	"strings"
@@ -32,14 +31,14 @@ var errStructure = errors.New("not a list of variables")
 func parseList(data []byte) (list, error) {
 	if data[0] == 0 && data[1] != 0 {
 		// U-Boot deletes the variable without a name and reads on; fw_printenv sees an empty list.
-		return nil, fmt.Errorf("%w: it starts with an empty entry that is not the last", errStructure)
+		return nil, errorf("%w: it starts with an empty entry that is not the last", errStructure)
 	}
 	var l list
 	for len(data) > 0 && data[0] != 0 {
 		entry, rest, _ := bytes.Cut(data, []byte{0})
 		if name, value := cut(entry); name == "" && len(value) > 0 {
 			// himport_r gives the whole import up here and U-Boot takes its built-in defaults.
-			return nil, fmt.Errorf("%w: a value without a name", errStructure)
+			return nil, errorf("%w: a value without a name", errStructure)
 		}
 		l = append(l, entry)
 		data = rest
@@ -116,7 +115,7 @@ func (l list) encode(size int64, flags int) ([]byte, error) {
 	for _, entry := range l {
 		// One NUL ends the entry, a second one the list.
 		if len(entry)+2 > len(b)-p {
-			return nil, fmt.Errorf("the variables do not fit into the environment's %d bytes", size)
+			return nil, errorf("the variables do not fit into the environment's %d bytes", size)
 		}
 		p += copy(b[p:], entry) + 1
 	}
@@ -129,12 +128,12 @@ func (l list) encode(size int64, flags int) ([]byte, error) {
 // a redundant copy (0..255), or -1 for a single one.
 func Encode(vars []string, size int64, flags int) ([]byte, error) {
 	if size < minSize || size > maxSize || flags > 255 {
-		return nil, fmt.Errorf("cannot make an environment of %d bytes with flags %d", size, flags)
+		return nil, errorf("cannot make an environment of %d bytes with flags %d", size, flags)
 	}
 	l := make(list, 0, len(vars))
 	for _, v := range vars {
 		if name, value, ok := strings.Cut(v, "="); !ok || name == "" || value == "" || strings.ContainsRune(v, 0) {
-			return nil, fmt.Errorf("cannot make an environment: %q is not name=value", v)
+			return nil, errorf("cannot make an environment: %q is not name=value", v)
 		}
 		l = append(l, []byte(v))
 	}

@@ -1,7 +1,6 @@
 package ubootenv
 
 import (
-	"fmt"
 	"strings"
 )
 
@@ -27,7 +26,7 @@ func (c codec) allowed(l list) error {
 		if len(attributes) > 0 && strings.IndexByte("sdxbim", attributes[0]) >= 0 &&
 			strings.IndexByte(types, attributes[0]) < 0 ||
 			len(attributes) > 1 && strings.IndexByte("roc", attributes[1]) >= 0 {
-			return fmt.Errorf("the variable %s in U-Boot's environment has %q, and so U-Boot cannot count with %s: "+
+			return errorf("the variable %s in U-Boot's environment has %q, and so U-Boot cannot count with %s: "+
 				"take that out of %s, at U-Boot's prompt or with fw_setenv", flagsVar, entry, name, flagsVar)
 		}
 	}

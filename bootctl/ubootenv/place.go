@@ -2,7 +2,6 @@ package ubootenv
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"strings"
@@ -51,14 +50,14 @@ func (p place) Read() ([]byte, error) {
 	off := p.at(m.Size())
 	if off < 0 || off > m.Size()-p.Size {
 		if p.device() {
-			return nil, fmt.Errorf("%s has %d bytes, the environment of %d bytes at %d is outside",
+			return nil, errorf("%s has %d bytes, the environment of %d bytes at %d is outside",
 				p.Path, m.Size(), p.Size, p.Offset)
 		}
 		return nil, nil
 	}
 	raw := make([]byte, p.Size)
 	if n, err := m.ReadAt(raw, off); err != nil && (err != io.EOF || n < len(raw)) {
-		return nil, fmt.Errorf("cannot read %s: %w", p.Path, err)
+		return nil, errorf("cannot read %s: %w", p.Path, err)
 	}
 	return raw, nil
 }
@@ -88,7 +87,7 @@ func (p place) write(raw []byte) error {
 	off := p.at(size)
 	if fits := size >= 0 && off >= 0 && off <= size-p.Size; !fits || p.only && p.whole(size) {
 		if p.device() || p.Offset != 0 {
-			return fmt.Errorf("%d bytes at %d are outside of its %d bytes", p.Size, p.Offset, size)
+			return errorf("%d bytes at %d are outside of its %d bytes", p.Size, p.Offset, size)
 		}
 		// Crash: before -> the old file, or none where none was; after -> the new one. Nothing
 		// between, where the file system commits a rename as one (ext4, UBIFS); FAT may have

@@ -73,7 +73,7 @@ func (c codec) span(loc Location) (span, error) {
 		return span{loc: loc}, nil // whoever reads it says so
 	}
 	if r.Flash {
-		return span{}, fmt.Errorf("%s leads to raw flash: %s", loc.Path, noFlash)
+		return span{}, errorf("%s leads to raw flash: %s", loc.Path, noFlash)
 	}
 	if r.Self.Block && loc.Kind == Auto {
 		loc.Kind = Block // behind a link
@@ -87,7 +87,7 @@ func (c codec) span(loc Location) (span, error) {
 // together compares two copies on one device, by whatever paths and from whichever end they are given.
 func together(a, b span) (weakness string, err error) {
 	if a.from < b.to && b.from < a.to {
-		return "", fmt.Errorf("the copies overlap: %s leads to the bytes of %s; use the places of CONFIG_ENV_OFFSET "+
+		return "", errorf("the copies overlap: %s leads to the bytes of %s; use the places of CONFIG_ENV_OFFSET "+
 			"and CONFIG_ENV_OFFSET_REDUND", a.loc, b.loc)
 	}
 	unit := max(a.region.Unit, 1)
@@ -118,7 +118,7 @@ func floor(n, unit int64) int64 {
 }
 
 func errOneBlock(unit int64) error {
-	return fmt.Errorf("the copies lie in one block of %d bytes, and a write that is cut can spoil all of a block: "+
+	return errorf("the copies lie in one block of %d bytes, and a write that is cut can spoil all of a block: "+
 		"move CONFIG_ENV_OFFSET_REDUND to another multiple of %d", unit, unit)
 }
 
@@ -132,7 +132,7 @@ func (c codec) apart(s span) error {
 		switch {
 		case err != nil:
 		case r.On.Known() && r.On == s.region.On && r.Size > 0 && s.from < r.Start+r.Size && r.Start < s.to:
-			return fmt.Errorf("%s lies in %s, which is a slot: an update would overwrite it, or it the slot; "+
+			return errorf("%s lies in %s, which is a slot: an update would overwrite it, or it the slot; "+
 				"correct the offset", s.loc, part)
 		}
 	}
@@ -157,7 +157,7 @@ func (c codec) tables(s span) error {
 		if err == nil && parseCopy(raw, len(c.o.Copies) == 2).crcOK {
 			continue
 		}
-		return fmt.Errorf("%s lies in the partition table of the disk, in bytes %d to %d: correct the offset", s.loc,
+		return errorf("%s lies in the partition table of the disk, in bytes %d to %d: correct the offset", s.loc,
 			t.from, t.to)
 	}
 	return nil

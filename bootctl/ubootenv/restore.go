@@ -17,7 +17,7 @@ func (r *reading) Restore(c engine.Change) error {
 	if r.invalid != nil {
 		var err error
 		if l, err = r.foreign(); err != nil {
-			return fmt.Errorf("%w, and there is nothing to restore it from: %w", r.invalid, err)
+			return errorf("%w, and there is nothing to restore it from: %w", r.invalid, err)
 		}
 	}
 	err := r.write(r.record(l, c.Old, c.Next))
@@ -48,7 +48,7 @@ func (c codec) foreign() (list, error) {
 		return kept.without(c.ours()), nil
 	}
 	if c.o.Defaults == nil {
-		return nil, fmt.Errorf("boot.default-environment is not set, and %w", err)
+		return nil, errorf("boot.default-environment is not set, and %w", err)
 	}
 	l := make(list, len(c.o.Defaults))
 	for i, v := range c.o.Defaults {
@@ -69,12 +69,12 @@ func (c codec) loadShadow() (list, error) {
 		return nil, err
 	}
 	if size := c.o.Copies[0].Size; int64(len(raw)) != size {
-		return nil, fmt.Errorf("%w: it is from an environment of %d bytes, but %d are configured",
+		return nil, errorf("%w: it is from an environment of %d bytes, but %d are configured",
 			engine.ErrShadow, len(raw), size)
 	}
 	kept := parseCopy(raw, false)
 	if kept.fault != nil {
-		return nil, fmt.Errorf("%w: %w", engine.ErrShadow, kept.fault)
+		return nil, errorf("%w: %w", engine.ErrShadow, kept.fault)
 	}
 	return kept.list, nil
 }

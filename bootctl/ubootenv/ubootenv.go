@@ -56,7 +56,6 @@ package ubootenv
 import (
 	_ "embed"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,21 +125,21 @@ type Backend struct{ *engine.Engine }
 // New validates o. It touches no file.
 func New(fsys hal.FS, o Options) (*Backend, error) {
 	if err := checkCopies(o.Copies); err != nil {
-		return nil, fmt.Errorf("cannot use the U-Boot environment: %w", err)
+		return nil, errorf("cannot use the U-Boot environment: %w", err)
 	}
 	if err := choice.CheckSlots(o.Slots); err != nil {
-		return nil, fmt.Errorf("cannot use the U-Boot environment: %w", err)
+		return nil, errorf("cannot use the U-Boot environment: %w", err)
 	}
 	if o.FullTries == 0 {
 		o.FullTries = 3
 	}
 	if o.FullTries < 1 || o.FullTries > bootctl.MaxTries {
-		return nil, fmt.Errorf("cannot use the U-Boot environment: %d tries are outside of 1 to %d",
+		return nil, errorf("cannot use the U-Boot environment: %d tries are outside of 1 to %d",
 			o.FullTries, bootctl.MaxTries)
 	}
 	for _, v := range o.Defaults {
 		if name, value, ok := strings.Cut(v, "="); !ok || name == "" || value == "" {
-			return nil, fmt.Errorf("cannot use the U-Boot environment: the default %q is not name=value", v)
+			return nil, errorf("cannot use the U-Boot environment: the default %q is not name=value", v)
 		}
 	}
 	c := codec{fs: fsys, o: o}
@@ -170,7 +169,7 @@ func (c codec) read() (engine.Reading, error) {
 	r := &reading{codec: c}
 	var err error
 	if r.o.Copies, r.weakness, err = c.look(); err != nil {
-		return nil, fmt.Errorf("cannot use the environment: %w", err)
+		return nil, errorf("cannot use the environment: %w", err)
 	}
 	if r.env, err = r.codec.copies(); err != nil {
 		return nil, err

@@ -53,6 +53,8 @@ func technician(v cli.Verb, set func(*call) func(context.Context, []string) erro
 }
 
 // none refuses arguments.
+//
+//go:noinline
 func none(args []string) error {
 	if len(args) > 0 {
 		return cli.Usage("unexpected argument %q", args[0])

@@ -41,7 +41,7 @@ var _ hal.Blocks = Blocks{}
 func (Blocks) Identify(path string) (hal.DeviceID, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
-		return hal.DeviceID{}, fmt.Errorf("cannot identify %s: %w", path, err)
+		return hal.DeviceID{}, errorf("cannot identify %s: %w", path, err)
 	}
 	return identify(path, &st)
 }
@@ -53,7 +53,7 @@ func identify(path string, st *unix.Stat_t) (hal.DeviceID, error) {
 	case unix.S_IFREG:
 		return hal.DeviceID{Major: uint64(st.Dev), Minor: st.Ino}, nil
 	}
-	return hal.DeviceID{}, fmt.Errorf("cannot use %s: neither a block device nor a regular file", path)
+	return hal.DeviceID{}, errorf("cannot use %s: neither a block device nor a regular file", path)
 }
 
 // OpenTarget implements hal.Blocks. Besides the running device itself it refuses what shares its
@@ -61,13 +61,13 @@ func identify(path string, st *unix.Stat_t) (hal.DeviceID, error) {
 // below a device-mapper or loop device that runs.
 func (b Blocks) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error) {
 	if !running.Known() {
-		return nil, fmt.Errorf("cannot open %s for writing: it is not known which slot runs: %w", path, hal.ErrRunning)
+		return nil, errorf("cannot open %s for writing: it is not known which slot runs: %w", path, hal.ErrRunning)
 	}
 	// I3: the inode is held by an O_PATH descriptor, which opens nothing, and compared; only then
 	// is that same inode opened for writing. No change of links or device nodes comes in between.
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open %s: %w", path, err)
+		return nil, errorf("cannot open %s: %w", path, err)
 	}
 	defer unix.Close(fd)
 	id, err := fdIdentity(path, fd)
@@ -75,11 +75,11 @@ func (b Blocks) OpenTarget(path string, running hal.DeviceID) (hal.Medium, error
 		return nil, err
 	}
 	if err := b.topology().apart(id, running); err != nil {
-		return nil, fmt.Errorf("cannot open %s for writing: %w", path, err)
+		return nil, errorf("cannot open %s for writing: %w", path, err)
 	}
 	m, err := b.open(fmt.Sprintf("%s/self/fd/%d", orDefault(b.ProcPath, "/proc"), fd), path, unix.O_RDWR, id, true)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w (is %s mounted?)", err, orDefault(b.ProcPath, "/proc"))
+		return nil, errorf("%w (is %s mounted?)", err, orDefault(b.ProcPath, "/proc"))
 	}
 	return m, err
 }
@@ -116,11 +116,11 @@ func (b Blocks) open(via, path string, mode int, id hal.DeviceID, exclusive bool
 	}
 	switch {
 	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.ETXTBSY):
-		return nil, fmt.Errorf("cannot open %s: %w", path, hal.ErrBusy)
+		return nil, errorf("cannot open %s: %w", path, hal.ErrBusy)
 	case errors.Is(err, unix.EPERM) && id.Block: // not EACCES: a list of devices of the control group
-		return nil, fmt.Errorf("cannot open %s: %w: is it among DeviceAllow= of the daemon's unit?", path, err)
+		return nil, errorf("cannot open %s: %w: is it among DeviceAllow= of the daemon's unit?", path, err)
 	case err != nil:
-		return nil, fmt.Errorf("cannot open %s: %w", path, err)
+		return nil, errorf("cannot open %s: %w", path, err)
 	}
 	f := os.NewFile(uintptr(fd), path)
 	m, err := b.medium(f, direct, id, exclusive)
@@ -136,16 +136,16 @@ func (b Blocks) medium(f *os.File, direct bool, id hal.DeviceID, exclusive bool)
 	if now, err := fdIdentity(path, int(f.Fd())); err != nil {
 		return nil, err
 	} else if now != id {
-		return nil, fmt.Errorf("cannot open %s: another device has taken its place in the meantime", path)
+		return nil, errorf("cannot open %s: another device has taken its place in the meantime", path)
 	}
 	if !id.Block && exclusive {
 		if err := flock(f); errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("cannot open %s: %w", path, hal.ErrBusy)
+			return nil, errorf("cannot open %s: %w", path, hal.ErrBusy)
 		} else if err != nil {
-			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+			return nil, errorf("cannot lock %s: %w", path, err)
 		}
 		if dev := b.topology().loopOn(id); dev != "" {
-			return nil, fmt.Errorf("cannot open %s: loop device %s is set up on it (losetup -d /dev/%s): %w",
+			return nil, errorf("cannot open %s: loop device %s is set up on it (losetup -d /dev/%s): %w",
 				path, dev, dev, hal.ErrBusy)
 		}
 	}
@@ -155,13 +155,13 @@ func (b Blocks) medium(f *os.File, direct bool, id hal.DeviceID, exclusive bool)
 	}
 	size -= size % sector
 	if size == 0 {
-		return nil, fmt.Errorf("cannot use %s as a slot: it is empty; give it its full size first", path)
+		return nil, errorf("cannot use %s as a slot: it is empty; give it its full size first", path)
 	}
 	m := &slot{file: file{File: f, size: size}, direct: direct}
 	m.sync = m.flush
 	if !direct {
 		if err := m.flush(); err != nil {
-			return nil, fmt.Errorf("cannot drop the page cache of %s: %w", path, err)
+			return nil, errorf("cannot drop the page cache of %s: %w", path, err)
 		}
 	}
 	return m, nil
@@ -215,7 +215,7 @@ func (s *slot) Close() error {
 func fdIdentity(path string, fd int) (hal.DeviceID, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return hal.DeviceID{}, fmt.Errorf("cannot identify %s: %w", path, err)
+		return hal.DeviceID{}, errorf("cannot identify %s: %w", path, err)
 	}
 	return identify(path, &st)
 }

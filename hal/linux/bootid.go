@@ -3,7 +3,6 @@ package linux
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,7 +30,7 @@ func (i Identity) BootID() (string, error) {
 	case mark != "" || kernel != "":
 		return mark + kernel, nil
 	}
-	return "", fmt.Errorf("cannot read the boot id: %w", errors.Join(err, merr))
+	return "", errorf("cannot read the boot id: %w", errors.Join(err, merr))
 }
 
 // bootMark is what was drawn for this boot, "" where dir does not lie in memory: there it would outlive the boot.

@@ -4,7 +4,6 @@ package linux
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -28,7 +27,7 @@ func Checkpoint(path string) error {
 	defer f.Close()
 	fd := int(f.Fd())
 	if err := unix.Syncfs(fd); err != nil {
-		return fmt.Errorf("cannot write the file system of %s: %w", path, err)
+		return errorf("cannot write the file system of %s: %w", path, err)
 	}
 	var fsys unix.Statfs_t
 	if err := unix.Fstatfs(fd, &fsys); err != nil {
@@ -41,7 +40,7 @@ func Checkpoint(path string) error {
 		case errors.Is(err, unix.ENODEV): // no journal
 			return nil
 		case !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EOPNOTSUPP):
-			return fmt.Errorf("cannot empty the journal of the file system of %s: %w", path, err)
+			return errorf("cannot empty the journal of the file system of %s: %w", path, err)
 		}
 	}
 	return f.Sync() // a flush of the device

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"sync"
@@ -86,7 +85,7 @@ func (c *FileCounter) Raise(_ context.Context, to uint64) error {
 	}
 	m, err := c.fs.Open(c.path, hal.InPlace)
 	if err != nil {
-		return fmt.Errorf("cannot raise counter: %w", err)
+		return errorf("cannot raise counter: %w", err)
 	}
 	// Crash: before the write is durable -> the other copy, which holds the old value; the spare
 	// copy is old, new or does not validate. After Sync -> the new value.
@@ -97,7 +96,7 @@ func (c *FileCounter) Raise(_ context.Context, to uint64) error {
 		err = e
 	}
 	if err != nil {
-		return fmt.Errorf("cannot raise counter %s: %w", c.path, err)
+		return errorf("cannot raise counter %s: %w", c.path, err)
 	}
 	return nil
 }
@@ -106,7 +105,7 @@ func (c *FileCounter) Raise(_ context.Context, to uint64) error {
 func (c *FileCounter) read() (value uint64, spare int64, err error) {
 	b, err := hal.ReadFile(c.fs, c.path, 2*copySize)
 	if err != nil {
-		return 0, 0, fmt.Errorf("cannot read counter: %w", err)
+		return 0, 0, errorf("cannot read counter: %w", err)
 	}
 	first, ok1 := decodeCount(b)
 	second, ok2 := uint64(0), false
@@ -115,7 +114,7 @@ func (c *FileCounter) read() (value uint64, spare int64, err error) {
 	}
 	switch {
 	case !ok1 && !ok2:
-		return 0, 0, fmt.Errorf("cannot read counter %s: %w", c.path, ErrCounterDamaged)
+		return 0, 0, errorf("cannot read counter %s: %w", c.path, ErrCounterDamaged)
 	case !ok1, ok2 && second > first:
 		return second, 0, nil
 	}

@@ -5,7 +5,6 @@ package linux
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -61,11 +60,11 @@ func sizeOf(f *os.File) (int64, error) {
 		return 0, err
 	}
 	if m := st.Mode(); !m.IsRegular() && m&fs.ModeDevice == 0 {
-		return 0, fmt.Errorf("%s is neither a file nor a device", f.Name())
+		return 0, errorf("%s is neither a file nor a device", f.Name())
 	}
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return 0, fmt.Errorf("cannot find the size of %s: %w", f.Name(), err)
+		return 0, errorf("cannot find the size of %s: %w", f.Name(), err)
 	}
 	return size, nil
 }
@@ -134,7 +133,7 @@ func (FS) List(dir string) ([]string, error) {
 func (FS) Lock(ctx context.Context, path string) (func(), error) {
 	f, anybodys, err := openLock(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open lock %s: %w", path, err)
+		return nil, errorf("cannot open lock %s: %w", path, err)
 	}
 	for {
 		err := flock(f)
@@ -144,14 +143,14 @@ func (FS) Lock(ctx context.Context, path string) (func(), error) {
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			f.Close()
-			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+			return nil, errorf("cannot lock %s: %w", path, err)
 		}
 		select {
 		case <-ctx.Done():
 			f.Close()
-			err := fmt.Errorf("cannot lock %s, held by another program: %w", path, ctx.Err())
+			err := errorf("cannot lock %s, held by another program: %w", path, ctx.Err())
 			if anybodys {
-				err = fmt.Errorf("%w: %w", hal.ErrAnybodys, err)
+				err = errorf("%w: %w", hal.ErrAnybodys, err)
 			}
 			return nil, err
 		case <-time.After(lockPoll):
@@ -175,7 +174,7 @@ func openLock(path string) (f *os.File, anybodys bool, err error) {
 	switch {
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EISDIR), errors.Is(err, unix.ENXIO),
 		errors.Is(err, fs.ErrExist):
-		return nil, true, fmt.Errorf("%w: it is not a file: %w", hal.ErrAnybodys, err)
+		return nil, true, errorf("%w: it is not a file: %w", hal.ErrAnybodys, err)
 	case err != nil:
 		return nil, false, err
 	}
@@ -186,7 +185,7 @@ func openLock(path string) (f *os.File, anybodys bool, err error) {
 		return nil, false, err
 	case !st.Mode().IsRegular():
 		f.Close()
-		return nil, true, fmt.Errorf("%w: it is not a file", hal.ErrAnybodys)
+		return nil, true, errorf("%w: it is not a file", hal.ErrAnybodys)
 	}
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	return f, !ok || int(sys.Uid) != os.Geteuid() || st.Mode().Perm()&0o077 != 0, nil
@@ -208,9 +207,9 @@ func PrivateDir(path string) error {
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	switch {
 	case !st.IsDir():
-		return fmt.Errorf("%s is not a folder: remove it", path)
+		return errorf("%s is not a folder: remove it", path)
 	case !ok || int(sys.Uid) != os.Geteuid():
-		return fmt.Errorf("%s belongs to another user: remove it", path)
+		return errorf("%s belongs to another user: remove it", path)
 	case st.Mode().Perm() == 0o700:
 		return nil
 	}

@@ -4,7 +4,6 @@ package linux
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -87,11 +86,11 @@ func (i Identity) Root() (hal.DeviceID, error) {
 	if i.RootFile != "" {
 		b, err := readSmall(i.RootFile)
 		if err != nil {
-			return hal.DeviceID{}, fmt.Errorf("cannot read the root file: %w", err)
+			return hal.DeviceID{}, errorf("cannot read the root file: %w", err)
 		}
 		path := strings.TrimSpace(b)
 		if !strings.HasPrefix(path, "/") {
-			return hal.DeviceID{}, fmt.Errorf("cannot use root file %s: its content %q is not an absolute path",
+			return hal.DeviceID{}, errorf("cannot use root file %s: its content %q is not an absolute path",
 				i.RootFile, path)
 		}
 		return Blocks{}.Identify(path)
@@ -99,11 +98,11 @@ func (i Identity) Root() (hal.DeviceID, error) {
 	path := orDefault(i.RootPath, "/")
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
-		return hal.DeviceID{}, fmt.Errorf("cannot find the device behind %s: %w", path, err)
+		return hal.DeviceID{}, errorf("cannot find the device behind %s: %w", path, err)
 	}
 	dev := uint64(st.Dev)
 	if unix.Major(dev) == 0 {
-		return hal.DeviceID{}, fmt.Errorf("cannot find the device behind %s: it is not a file system on a block "+
+		return hal.DeviceID{}, errorf("cannot find the device behind %s: it is not a file system on a block "+
 			"device (overlay, btrfs, tmpfs); set a root file", path)
 	}
 	return hal.DeviceID{Block: true, Major: dev}, nil
@@ -114,7 +113,7 @@ func (i Identity) Root() (hal.DeviceID, error) {
 func (i Identity) Marker() (string, error) {
 	line, err := readSmall(orDefault(i.CmdlinePath, "/proc/cmdline"))
 	if err != nil {
-		return "", fmt.Errorf("cannot read the kernel command line: %w", err)
+		return "", errorf("cannot read the kernel command line: %w", err)
 	}
 	keys := []string{i.Key}
 	if i.Key == "" {
@@ -149,7 +148,7 @@ func parameter(line, key string) (string, error) {
 		v = strings.Trim(v, `"`)
 		if value != "" && v != value {
 			return "",
-				fmt.Errorf("cannot tell the booted slot: %s is %q and %q on the kernel command line", key, value, v)
+				errorf("cannot tell the booted slot: %s is %q and %q on the kernel command line", key, value, v)
 		}
 		value = v
 	}

@@ -16,11 +16,11 @@ import (
 func ReleaseText() error {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		return fmt.Errorf("cannot find the program: %w", err)
+		return errorf("cannot find the program: %w", err)
 	}
 	f, err := os.Open("/proc/self/maps")
 	if err != nil {
-		return fmt.Errorf("cannot read the memory map: %w", err)
+		return errorf("cannot read the memory map: %w", err)
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
@@ -34,7 +34,7 @@ func ReleaseText() error {
 			continue
 		}
 		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED); errno != 0 {
-			return fmt.Errorf("cannot release the program's pages: %w", errno)
+			return errorf("cannot release the program's pages: %w", errno)
 		}
 	}
 	return nil

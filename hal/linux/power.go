@@ -5,7 +5,6 @@ package linux
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,7 +95,7 @@ func (p *Power) Force(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err := restart(arg); err != nil {
-		return fmt.Errorf("cannot reboot: %w", err)
+		return errorf("cannot reboot: %w", err)
 	}
 	return nil
 }
@@ -131,13 +130,13 @@ func run(ctx context.Context, argv []string) error {
 		return nil
 	}
 	if cause := context.Cause(ctx); cause != nil {
-		err = fmt.Errorf("%w: %w", cause, err)
+		err = errorf("%w: %w", cause, err)
 	}
 	said := strings.TrimSpace(string(out.b))
 	if said != "" {
-		return fmt.Errorf("cannot reboot with %s: %w (%s)", argv[0], err, said)
+		return errorf("cannot reboot with %s: %w (%s)", argv[0], err, said)
 	}
-	return fmt.Errorf("cannot reboot with %s: %w", argv[0], err)
+	return errorf("cannot reboot with %s: %w", argv[0], err)
 }
 
 // head keeps the first bytes that are written to it.

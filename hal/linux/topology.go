@@ -33,16 +33,16 @@ func (t topology) apart(target, running hal.DeviceID) error {
 	below := t.below(running)
 	for _, id := range below {
 		if id == target {
-			return fmt.Errorf("%w: the running system lies on this device", hal.ErrRunning)
+			return errorf("%w: the running system lies on this device", hal.ErrRunning)
 		}
 		if disk, ok := t.disk(id); ok && disk == target {
-			return fmt.Errorf("%w: this is the whole disk that the running system lies on", hal.ErrRunning)
+			return errorf("%w: this is the whole disk that the running system lies on", hal.ErrRunning)
 		}
 	}
 	if disk, ok := t.disk(target); ok {
 		for _, id := range below {
 			if id == disk {
-				return fmt.Errorf("%w: this is a partition of the disk that runs", hal.ErrRunning)
+				return errorf("%w: this is a partition of the disk that runs", hal.ErrRunning)
 			}
 		}
 	}

@@ -5,7 +5,6 @@ package linux
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -38,7 +37,7 @@ func (v Variables) dir() string {
 // path refuses what is not the name of a file.
 func (v Variables) path(name string) (string, error) {
 	if name == "" || strings.ContainsAny(name, "/\x00") {
-		return "", fmt.Errorf("cannot use the variable %q: it is not a valid name", name)
+		return "", errorf("cannot use the variable %q: it is not a valid name", name)
 	}
 	return filepath.Join(v.dir(), name), nil
 }
@@ -47,11 +46,11 @@ func (v Variables) path(name string) (string, error) {
 func (v Variables) Names() ([]string, error) {
 	names, err := FS{}.List(v.dir())
 	if err != nil {
-		return nil, fmt.Errorf("cannot list the UEFI variables; was the machine started by UEFI, and "+
+		return nil, errorf("cannot list the UEFI variables; was the machine started by UEFI, and "+
 			"is efivarfs mounted? %w: %w", hal.ErrUnsupported, err)
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("cannot list the UEFI variables: %w: %s is empty; is efivarfs mounted?",
+		return nil, errorf("cannot list the UEFI variables: %w: %s is empty; is efivarfs mounted?",
 			hal.ErrUnsupported, v.dir())
 	}
 	return names, nil
@@ -72,12 +71,12 @@ func (v Variables) Get(name string) (uint32, []byte, error) {
 	}
 	switch {
 	case err != nil:
-		return 0, nil, fmt.Errorf("cannot read the variable: %w", err)
+		return 0, nil, errorf("cannot read the variable: %w", err)
 	case len(b) == 0:
-		return 0, nil, fmt.Errorf("cannot read the variable: %w",
+		return 0, nil, errorf("cannot read the variable: %w",
 			&fs.PathError{Op: "read", Path: path, Err: fs.ErrNotExist})
 	case len(b) < 4 || len(b) > maxVariable:
-		return 0, nil, fmt.Errorf("cannot read the variable: %s has %d bytes", path, len(b))
+		return 0, nil, errorf("cannot read the variable: %s has %d bytes", path, len(b))
 	}
 	return binary.LittleEndian.Uint32(b), b[4:], nil
 }
@@ -97,17 +96,17 @@ func (v Variables) Set(name string, attributes uint32, data []byte) error {
 	}
 	if len(data) == 0 {
 		if err := (FS{}).Remove(path); err != nil {
-			return fmt.Errorf("cannot delete the variable: %w", err)
+			return errorf("cannot delete the variable: %w", err)
 		}
 		return nil
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
-		return fmt.Errorf("cannot open the variable: %w", errors.Join(err, restore()))
+		return errorf("cannot open the variable: %w", errors.Join(err, restore()))
 	}
 	_, err = f.Write(append(binary.LittleEndian.AppendUint32(nil, attributes), data...))
 	if err := errors.Join(err, f.Close(), restore()); err != nil {
-		return fmt.Errorf("cannot write the variable: %w", err)
+		return errorf("cannot write the variable: %w", err)
 	}
 	return nil
 }
@@ -123,7 +122,7 @@ func mutable(path string) (restore func() error, err error) {
 		return none, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the variable: %w", err)
+		return nil, errorf("cannot open the variable: %w", err)
 	}
 	defer f.Close()
 	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
@@ -131,7 +130,7 @@ func mutable(path string) (restore func() error, err error) {
 		return none, nil
 	}
 	if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags&^immutable)); err != nil {
-		return nil, fmt.Errorf("cannot take the immutable flag off %s (it needs CAP_LINUX_IMMUTABLE): %w", path, err)
+		return nil, errorf("cannot take the immutable flag off %s (it needs CAP_LINUX_IMMUTABLE): %w", path, err)
 	}
 	return func() error {
 		f, err := os.Open(path)

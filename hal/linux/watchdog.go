@@ -4,7 +4,6 @@ package linux
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"sync"
@@ -31,11 +30,11 @@ func OpenWatchdog(path string) (*Watchdog, error) {
 	st, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("cannot find watchdog %s: %w", path, hal.ErrUnsupported)
+		return nil, errorf("cannot find watchdog %s: %w", path, hal.ErrUnsupported)
 	case err != nil:
-		return nil, fmt.Errorf("cannot find watchdog: %w", err)
+		return nil, errorf("cannot find watchdog: %w", err)
 	case st.Mode()&fs.ModeCharDevice == 0:
-		return nil, fmt.Errorf("cannot use %s as a watchdog: it is not a character device: %w",
+		return nil, errorf("cannot use %s as a watchdog: it is not a character device: %w",
 			path, hal.ErrUnsupported)
 	}
 	return &Watchdog{path: path}, nil
@@ -48,14 +47,14 @@ func (w *Watchdog) Arm(timeout time.Duration) error {
 	defer w.mu.Unlock()
 	want := int((timeout + time.Second - 1) / time.Second)
 	if want < 1 {
-		return fmt.Errorf("cannot arm watchdog %s: timeout %v is too short", w.path, timeout)
+		return errorf("cannot arm watchdog %s: timeout %v is too short", w.path, timeout)
 	}
 	if w.f == nil {
 		f, err := os.OpenFile(w.path, os.O_WRONLY, 0)
 		if errors.Is(err, unix.EBUSY) {
-			return fmt.Errorf("cannot arm watchdog %s: another program feeds it: %w", w.path, hal.ErrBusy)
+			return errorf("cannot arm watchdog %s: another program feeds it: %w", w.path, hal.ErrBusy)
 		} else if err != nil {
-			return fmt.Errorf("cannot arm watchdog: %w", err)
+			return errorf("cannot arm watchdog: %w", err)
 		}
 		w.f = f
 	}
@@ -66,10 +65,10 @@ func (w *Watchdog) Arm(timeout time.Duration) error {
 		got, err = unix.IoctlGetInt(int(w.f.Fd()), unix.WDIOC_GETTIMEOUT)
 	}
 	if err == nil && got < want {
-		err = fmt.Errorf("the hardware takes at most %d s, not %d s", got, want)
+		err = errorf("the hardware takes at most %d s, not %d s", got, want)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("cannot arm watchdog %s: %w", w.path, err), w.stop())
+		return errors.Join(errorf("cannot arm watchdog %s: %w", w.path, err), w.stop())
 	}
 	return nil
 }
@@ -79,10 +78,10 @@ func (w *Watchdog) Feed() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.f == nil {
-		return fmt.Errorf("cannot feed watchdog %s: it is not armed", w.path)
+		return errorf("cannot feed watchdog %s: it is not armed", w.path)
 	}
 	if err := unix.IoctlWatchdogKeepalive(int(w.f.Fd())); err != nil {
-		return fmt.Errorf("cannot feed watchdog %s: %w", w.path, err)
+		return errorf("cannot feed watchdog %s: %w", w.path, err)
 	}
 	return nil
 }
@@ -105,7 +104,7 @@ func (w *Watchdog) stop() error {
 	}
 	w.f = nil
 	if err != nil {
-		return fmt.Errorf("cannot stop watchdog %s: %w", w.path, err)
+		return errorf("cannot stop watchdog %s: %w", w.path, err)
 	}
 	return nil
 }

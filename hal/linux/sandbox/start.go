@@ -135,17 +135,7 @@ func fork(o Options) (*Child, error) {
 	for _, f := range append([]*os.File{o.Stdin, o.Stdout, o.Stderr}, o.Files...) {
 		attr.Files = append(attr.Files, f.Fd())
 	}
-	add := func(name string, f func() (string, error)) {
-		if slices.Contains(o.Without, name) {
-			c.features = append(c.features, Feature{Name: name, Detail: switchedOff})
-			return
-		}
-		detail, err := f()
-		if err != nil {
-			detail = err.Error()
-		}
-		c.features = append(c.features, Feature{Name: name, On: err == nil, Detail: detail})
-	}
+	add := func(name string, f func() (string, error)) { c.drop(name, slices.Contains(o.Without, name), f) }
 	add(User, func() (string, error) { return credential(o.User, attr.Sys) })
 	add(Namespaces, func() (string, error) { return namespaces(o.Network) })
 	add(Privileges, func() (string, error) {
@@ -161,6 +151,21 @@ func fork(o Options) (*Child, error) {
 	}
 	c.pid = pid
 	return c, nil
+}
+
+// drop gives up a right, unless that is switched off, and notes how that went.
+//
+//go:noinline
+func (c *Child) drop(name string, off bool, f func() (string, error)) {
+	if off {
+		c.features = append(c.features, Feature{Name: name, Detail: switchedOff})
+		return
+	}
+	detail, err := f()
+	if err != nil {
+		detail = err.Error()
+	}
+	c.features = append(c.features, Feature{Name: name, On: err == nil, Detail: detail})
 }
 
 // credential makes the child run as a user without supplementary groups.

@@ -102,6 +102,8 @@ func (c command) encode() []byte {
 }
 
 // appendTPM2B appends a sized buffer (part 2, section 10.4.2).
+//
+//go:noinline
 func appendTPM2B(b, data []byte) []byte {
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(data))), data...)
 }

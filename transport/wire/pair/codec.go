@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -128,13 +129,13 @@ func (m Next) check() error    { return nil }
 
 func (m Given) check() error { return line(m.Error) }
 func (m Signed) check() error {
-	return errors.Join(line(m.Error), within(len(m.Signature) <= maxSignature))
+	return cmp.Or(line(m.Error), within(len(m.Signature) <= maxSignature))
 }
 func (m Look) check() error { return nil }
 
 func (m Ready) check() error {
 	for _, f := range m.Features {
-		if err := errors.Join(line(f.Name), line(f.Detail)); err != nil {
+		if err := cmp.Or(line(f.Name), line(f.Detail)); err != nil {
 			return err
 		}
 	}
@@ -142,15 +143,15 @@ func (m Ready) check() error {
 }
 
 func (m Document) check() error {
-	return errors.Join(line(m.Origin), within(len(m.Body) <= MaxBody))
+	return cmp.Or(line(m.Origin), within(len(m.Body) <= MaxBody))
 }
 
 func (m Started) check() error {
-	return errors.Join(line(m.Text), within(m.Code < codes, len(m.Validator) <= MaxValidator))
+	return cmp.Or(line(m.Text), within(m.Code < codes, len(m.Validator) <= MaxValidator))
 }
 
-func (m Ended) check() error { return errors.Join(line(m.Text), within(m.Code < codes)) }
-func (m Sent) check() error  { return errors.Join(line(m.Text), within(m.Code < codes)) }
+func (m Ended) check() error { return cmp.Or(line(m.Text), within(m.Code < codes)) }
+func (m Sent) check() error  { return cmp.Or(line(m.Text), within(m.Code < codes)) }
 func (m State) check() error { return line(m.Trouble) }
 func (m Log) check() error   { return line(m.Text) }
 func (m Want) check() error  { return within(len(m.Path) > 0, len(m.Path) <= MaxPath) }
@@ -161,7 +162,7 @@ func (m Sign) check() error {
 
 func (m Looked) check() error {
 	for _, p := range m.Problems {
-		if err := errors.Join(line(p.Key), line(p.Text)); err != nil {
+		if err := cmp.Or(line(p.Key), line(p.Text)); err != nil {
 			return err
 		}
 	}
