@@ -1,6 +1,7 @@
 package connect_test
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -93,6 +94,30 @@ key = "DIR/key.pem"
 	put("cert.pem", cert)
 	put("ca.pem", cert)
 	says("at the end")
+}
+
+// TestClientKeysInTPM: a client key in the TPM is not asked for as a file, and is for TLS what the daemon signs with.
+func TestClientKeysInTPM(t *testing.T) {
+	cert, _ := pair(t)
+	s := connect.Settings{Device: "box",
+		MQTT: &config.MQTT{URL: "mqtts://b", Certificate: "/cert", Key: "tpm2:0x81525402"},
+		HTTP: config.HTTP{Credentials: []config.Credential{
+			{Origin: "https://a", Certificate: "/cert", Key: "tpm2:0x81525403"}}}}
+	if files := s.Files(); len(files) != 1 || !files["/cert"] {
+		t.Errorf("the daemon opens %v", files)
+	}
+	made := connect.New(s, func(path string, _ int) ([]byte, error) {
+		if path != "/cert" {
+			t.Errorf("%s is read", path)
+		}
+		return []byte(cert), nil
+	}, func(string, []byte, crypto.Hash) ([]byte, error) {
+		t.Error("it signs, and nobody has connected")
+		return nil, nil
+	}, slog.New(slog.DiscardHandler))
+	if bad := append(made.Bad, made.Problems()...); len(bad) > 0 {
+		t.Errorf("it cannot connect: %v", bad)
+	}
 }
 
 // pair is a certificate that signs itself, and its key.

@@ -161,8 +161,15 @@ type conn interface {
 // to one meanwhile, by whatever part of the program: each would be one more thread that waits.
 var silent sync.Map
 
-// errSilent: the TPM did not answer in time, or still owes an answer.
+// errSilent: the TPM did not answer in time, or still owes an answer. Its text is always the same: the daemon takes
+// another text for another problem.
 var errSilent = errors.New("the TPM does not answer")
+
+// silence is errSilent, and why nobody waits any longer.
+type silence struct{ cause error }
+
+func (silence) Error() string     { return errSilent.Error() }
+func (s silence) Unwrap() []error { return []error{errSilent, s.cause} }
 
 // open opens a TPM device, or the unix socket of one that is a program. A device that somebody
 // else has open (/dev/tpm0 takes one at a time, /dev/tpmrm0 any number) is waited for.
@@ -173,7 +180,7 @@ func open(ctx context.Context, path string) (device, error) {
 		select {
 		case <-owed.(chan struct{}):
 		case <-ctx.Done():
-			return device{}, ctx.Err()
+			return device{}, silence{ctx.Err()}
 		case <-limit.C:
 			return device{}, errSilent
 		}
@@ -275,10 +282,10 @@ func (d device) exchange(ctx context.Context, raw []byte) ([]byte, error) {
 	case <-ctx.Done():
 		silent.Store(d.path, owed)
 		_ = d.SetDeadline(time.Unix(1, 0))
-		return nil, fmt.Errorf("%w: %w", errSilent, ctx.Err())
+		return nil, silence{ctx.Err()}
 	case <-limit.C:
 		silent.Store(d.path, owed)
-		return nil, fmt.Errorf("%w within %v", errSilent, commandTime)
+		return nil, errSilent
 	}
 }
 
