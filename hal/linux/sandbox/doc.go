@@ -33,7 +33,7 @@ const (
 
 // Names are all features, in the order in which they are reported.
 func Names() []string {
-	return []string{User, Namespaces, Privileges, Capabilities, Landlock, Priority, Dumps, Limits, Seccomp}
+	return []string{Priority, User, Namespaces, Privileges, Capabilities, Landlock, Dumps, Limits, Seccomp}
 }
 
 // Feature is one feature as it came out.

@@ -217,6 +217,32 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// TestEndsBeforeTheDaemon: a shortage of memory takes the child, and the daemon keeps its own place.
+func TestEndsBeforeTheDaemon(t *testing.T) {
+	place := func(pid string) string {
+		b, err := os.ReadFile("/proc/" + pid + "/oom_score_adj")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(b))
+	}
+	before := place("self")
+	o := options(t, order{Do: "stay"}, nil)
+	started := hold(t, &o)
+	defer started()
+	c, err := sandbox.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Kill()
+	if got := place(fmt.Sprint(c.Pid())); got != "500" {
+		t.Errorf("the child has %s", got)
+	}
+	if got := place("self"); got != before {
+		t.Errorf("this process has %s, and had %s", got, before)
+	}
+}
+
 // TestOnlyWhatIsHandedOverIsInherited: neither the environment nor another descriptor, though it was
 // opened carelessly.
 func TestOnlyWhatIsHandedOverIsInherited(t *testing.T) {
@@ -344,6 +370,43 @@ func TestKernelWithoutAFeature(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDaemonOfTheUnit: root with the few capabilities that the unit leaves starts it, without namespaces alone.
+func TestDaemonOfTheUnit(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: capabilities")
+	}
+	cmd := exec.Command("/proc/self/exe", "parent", `{"Do":"run","Policy":{"Network":true}}`, "few")
+	cmd.Dir = "/"
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	var a answer
+	dec := json.NewDecoder(bytes.NewReader(out))
+	if err := errors.Join(dec.Decode(&pid), dec.Decode(&a)); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range a.Features {
+		if f.On == (f.Name == sandbox.Namespaces) {
+			t.Errorf("%s: on %v: %s", f.Name, f.On, f.Detail)
+		}
+	}
+}
+
+// few starts this program again as the parent, with the capabilities of the unit.
+func few() {
+	runtime.LockOSThread()
+	for c := uintptr(0); c < 64; c++ {
+		switch c {
+		case unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_SETPCAP, unix.CAP_KILL:
+		default:
+			unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		}
+	}
+	panic(syscall.Exec("/proc/self/exe", os.Args[:3], os.Environ()))
 }
 
 // TestUnprivilegedDaemon: who is not root starts it all the same, with what is left.

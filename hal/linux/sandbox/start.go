@@ -1,9 +1,7 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"runtime"
 	"slices"
@@ -11,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -120,11 +117,6 @@ func try(o Options) (*Child, error) {
 	}
 	go thread()
 	r := <-started
-	if r.err == nil && !slices.Contains(o.Without, Priority) {
-		r.c.features = append(r.c.features, r.c.priority())
-	} else if r.err == nil {
-		r.c.features = append(r.c.features, Feature{Name: Priority, Detail: switchedOff})
-	}
 	return r.c, r.err
 }
 
@@ -136,6 +128,12 @@ func fork(o Options) (*Child, error) {
 		attr.Files = append(attr.Files, f.Fd())
 	}
 	add := func(name string, f func() (string, error)) { c.drop(name, slices.Contains(o.Without, name), f) }
+	restore := func() {}
+	add(Priority, func() (_ string, err error) {
+		restore, err = yield()
+		return fmt.Sprintf("oom_score_adj %d", yielding), err
+	})
+	defer func() { restore() }()
 	add(User, func() (string, error) { return credential(o.User, attr.Sys) })
 	add(Namespaces, func() (string, error) { return namespaces(o.Network) })
 	add(Privileges, func() (string, error) {
@@ -202,21 +200,6 @@ func lookUp(name string) (uid, gid uint32, err error) {
 		return uint32(u), uint32(g), nil
 	}
 	return 0, 0, fmt.Errorf("no user %s in /etc/passwd", name)
-}
-
-// priority makes the child end before this process when memory is short. Whose the file is changes when the child
-// is no longer to be dumped: root without all of its capabilities can write it only then.
-func (c *Child) priority() Feature {
-	path := fmt.Sprintf("/proc/%d/oom_score_adj", c.pid)
-	err := os.WriteFile(path, []byte("500"), 0)
-	for n := 0; n < 20 && errors.Is(err, fs.ErrPermission); n++ {
-		time.Sleep(10 * time.Millisecond)
-		err = os.WriteFile(path, []byte("500"), 0)
-	}
-	if err != nil {
-		return Feature{Name: Priority, Detail: err.Error()}
-	}
-	return Feature{Name: Priority, On: true, Detail: "oom_score_adj 500"}
 }
 
 // reap waits for the child's end on the thread that it was started from.

@@ -3,7 +3,10 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -82,4 +85,39 @@ func held() bool {
 		return true
 	}
 	return data[0].Permitted|data[1].Permitted|data[0].Inheritable|data[1].Inheritable != 0
+}
+
+// yielding is a child's oom_score_adj, if this process has less.
+const yielding = 500
+
+// yields is held while this process has a child's: the value is the process's, not the thread's.
+var yields sync.Mutex
+
+// yield gives this process the place of a child in a shortage of memory, for the child to inherit; restore gives it
+// its own back, which needs no privilege, and is to be called. Under the unit a child's file in /proc is not to be
+// seen, and a child could write its own only by a right that it is not to have.
+func yield() (restore func(), err error) {
+	nothing := func() {}
+	f, err := os.OpenFile("/proc/self/oom_score_adj", os.O_RDWR, 0) // now: a confined thread cannot
+	if err != nil {
+		return nothing, err
+	}
+	yields.Lock()
+	done := func() { yields.Unlock(); f.Close() }
+	b := make([]byte, 16)
+	n, err := f.Read(b)
+	var own int
+	if err == nil {
+		own, err = strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	}
+	if err == nil && own < yielding {
+		if _, err = f.WriteAt(strconv.AppendInt(nil, yielding, 10), 0); err == nil {
+			return func() {
+				_, _ = f.WriteAt(strconv.AppendInt(nil, int64(own), 10), 0)
+				done()
+			}, nil
+		}
+	}
+	done()
+	return nothing, err
 }
