@@ -21,8 +21,16 @@ STATIC    := CGO_ENABLED=0
 # The Go that releases are built with, and that is looked at for known vulnerabilities. `make build` takes any.
 TOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 PINNED    := GOTOOLCHAIN=$(TOOLCHAIN)
+# A release depends on its commit and on nothing that is set on this machine.
+HERMETIC   = env -u GOEXPERIMENT -u GOFIPS140 -u GODEBUG -u GOWORK GOENV=off GOPROXY=$(shell $(GO) env GOPROXY) \
+             GOMODCACHE=$(shell $(GO) env GOMODCACHE) GOFLAGS=-buildvcs=true GOOS=linux GOAMD64=v1 GOARM64=v8.0 GOARM=7 \
+             GORISCV64=rva20u64 $(PINNED)
+ARCHES    ?= amd64 arm64 arm riscv64
+DIST      ?= dist
+KEY       ?=
+KEYS      ?= release-keys
 
-.PHONY: all build man demo test race lint cross test386 crash crash-full defects mutants fuzz interop bench idle size install uninstall unit units rig rig-smoke rig-look rig-programs clean help
+.PHONY: all build man demo test race lint cross test386 crash crash-full defects mutants fuzz interop bench idle size dist reproducible sbom release install uninstall unit units rig rig-smoke rig-look rig-programs clean help
 
 all: build
 
@@ -128,5 +136,17 @@ uninstall: ## remove what install put there; state, configuration and user stay
 	rm -f $(DESTDIR)$(PREFIX)/bin/ratchet $(DESTDIR)$(PREFIX)/lib/systemd/system/ratchet.service \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/ratchet.conf
 
+dist: ## the programs for each of ARCHES as a release has them, into dist/ARCH: the same bytes for everybody
+	@for arch in $(ARCHES); do $(HERMETIC) GOARCH=$$arch $(MAKE) build BIN=$(DIST)/$$arch || exit 1; done
+
+reproducible: ## two clones in unlike surroundings, one digest for each program (of the last commit)
+	scripts/reproducible.sh
+
+sbom: ## a bill of materials of each program of the last commit, CycloneDX, held against the program, into bin/sbom/
+	scripts/release.sh sbom "$(BIN)"
+
+release: ## the last commit, from a clone of its own, into dist/release: programs, bills, provenance, sums; KEY=... signs
+	ARCHES="$(ARCHES)" FLAGS="$(FLAGS)" scripts/release.sh release "$(DIST)" "$(KEY)" "$(KEYS)"
+
 clean: ## remove what was built
-	rm -rf $(BIN)
+	rm -rf $(BIN) $(DIST)
