@@ -67,8 +67,8 @@ func (c *Config) Keys() ([]PrivateKey, error) {
 		}
 		n, err := strconv.ParseUint(strings.TrimPrefix(k.Value, inTPM), 0, 32)
 		if err != nil || n < firstHandle || n > lastHandle {
-			return nil, c.Errorf(k.Name, "%q is not \"tpm2:\" and a handle from %#08x to %#08x", k.Value, firstHandle,
-				lastHandle)
+			return nil, c.Errorf(k.Name, "%q is not \"tpm2:\" and a handle from %#08x to %#08x", k.Value,
+				uint32(firstHandle), uint32(lastHandle))
 		}
 		keys[i].Handle = uint32(n)
 		// Whoever connects may have TLS sign what it likes, evidence too.
