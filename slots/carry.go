@@ -2,7 +2,6 @@ package slots
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/ratchet-ota/ratchet/hal"
@@ -20,7 +19,7 @@ type carried struct {
 // Open returns the bytes from off on.
 func (c carried) Open(ctx context.Context, off int64, _ string) (io.ReadCloser, string, error) {
 	if off < 0 || off > c.size || off%hal.Align != 0 && off != c.size {
-		return nil, "", fmt.Errorf("cannot carry from byte %d of %d", off, c.size)
+		return nil, "", errorf("cannot carry from byte %d of %d", off, c.size)
 	}
 	return &carrying{ctx: ctx, c: c, at: off}, "", nil
 }
@@ -60,7 +59,7 @@ func (r *carrying) fill() error {
 	for _, s := range spans(r.c.dev.Size(), r.at, int(n)) {
 		from := int(s.off - r.at)
 		if _, err := r.c.dev.ReadAt(r.buf[from:from+s.n], s.off); err != nil {
-			return fmt.Errorf("cannot read the running slot at byte %d: %w", s.off, err)
+			return errorf("cannot read the running slot at byte %d: %w", s.off, err)
 		}
 	}
 	r.at += n

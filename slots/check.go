@@ -2,7 +2,6 @@ package slots
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/hal"
@@ -16,11 +15,11 @@ const checkBuffers = 2
 // hal.Blocks opens does. progress may be nil; it is called by the goroutine that called Check.
 func Check(ctx context.Context, dev hal.Medium, img Image, progress func(Progress)) error {
 	if err := img.fits(dev.Size()); err != nil {
-		return fmt.Errorf("cannot check slot: %w", err)
+		return errorf("cannot check slot: %w", err)
 	}
 	h, err := newHash(img.Alg)
 	if err != nil {
-		return fmt.Errorf("cannot check slot: %w", err)
+		return errorf("cannot check slot: %w", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	free, full := make(chan []byte, checkBuffers), make(chan chunk, checkBuffers+1)
@@ -48,7 +47,7 @@ func Check(ctx context.Context, dev hal.Medium, img Image, progress func(Progres
 			told = time.Now()
 		}
 		if err := ctx.Err(); err != nil && done < img.Size {
-			return fmt.Errorf("cannot check slot: interrupted at byte %d: %w", done, err)
+			return errorf("cannot check slot: interrupted at byte %d: %w", done, err)
 		}
 	}
 	return digest(h, img)
@@ -71,7 +70,7 @@ func readChunks(ctx context.Context, dev hal.Medium, img Image, size int64, free
 		select {
 		case c.buf = <-free:
 		case <-ctx.Done():
-			full <- chunk{err: fmt.Errorf("cannot check slot: interrupted at byte %d: %w", off, ctx.Err())}
+			full <- chunk{err: errorf("cannot check slot: interrupted at byte %d: %w", off, ctx.Err())}
 			return
 		}
 		c.n = int(min(size, img.Size-off))

@@ -20,7 +20,7 @@ func (c *Checkpoint) restore(img Image) (hash.Hash, error) {
 	if err != nil {
 		return nil, err
 	}
-	bad := func(why string) error { return fmt.Errorf("cannot resume: %s: %w", why, ErrCheckpoint) }
+	bad := func(why string) error { return errorf("cannot resume: %s: %w", why, ErrCheckpoint) }
 	switch {
 	case c.Version != CheckpointVersion:
 		return nil, bad(fmt.Sprintf("version %d, this program writes %d", c.Version, CheckpointVersion))
@@ -58,7 +58,7 @@ func (t *tracker) at(written, payload int64) error {
 	}
 	state, err := t.h.(encoding.BinaryAppender).AppendBinary(t.latest.Hash[:0])
 	if err != nil {
-		return fmt.Errorf("cannot save the hash state: %w", err)
+		return errorf("cannot save the hash state: %w", err)
 	}
 	t.latest.Hash, t.latest.Written, t.latest.Payload, t.current = state, written, payload, true
 	return nil

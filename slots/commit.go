@@ -1,7 +1,6 @@
 package slots
 
 import (
-	"fmt"
 	"sync"
 )
 
@@ -51,7 +50,7 @@ func (c *committer) save(m Checkpoint) {
 		err = &MediumError{Op: "sync", Off: m.Written, Err: e}
 	} else if c.w.o.Save != nil {
 		if e := c.w.o.Save(m); e != nil {
-			err = fmt.Errorf("cannot save checkpoint at byte %d: %w", m.Written, e)
+			err = errorf("cannot save checkpoint at byte %d: %w", m.Written, e)
 		}
 	}
 	if err != nil {

@@ -2,7 +2,6 @@ package slots
 
 import (
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/klauspost/compress/zstd"
@@ -25,17 +24,17 @@ func Compress(dst io.Writer, src io.Reader, frame int64, level int) error {
 		frame = DefaultFrame
 	}
 	if frame < 0 || frame%hal.Align != 0 || frame > MaxFrame {
-		return fmt.Errorf("cannot compress: frames of %d bytes: must be a multiple of %d and at most %d",
+		return errorf("cannot compress: frames of %d bytes: must be a multiple of %d and at most %d",
 			frame, hal.Align, MaxFrame)
 	}
 	if level < 1 || level > 22 {
-		return fmt.Errorf("cannot compress: level %d: must be 1 to 22", level)
+		return errorf("cannot compress: level %d: must be 1 to 22", level)
 	}
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)),
 		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(MaxFrame), zstd.WithEncoderCRC(true),
 		zstd.WithSingleSegment(true))
 	if err != nil {
-		return fmt.Errorf("cannot compress: %w", err)
+		return errorf("cannot compress: %w", err)
 	}
 	defer enc.Close()
 	in, out := make([]byte, frame), []byte(nil)
@@ -45,12 +44,12 @@ func Compress(dst io.Writer, src io.Reader, frame int64, level int) error {
 			return errors.New("cannot compress: the image is empty")
 		}
 		if err != nil && err != io.EOF {
-			return fmt.Errorf("cannot read image to compress: %w", err)
+			return errorf("cannot read image to compress: %w", err)
 		}
 		if n > 0 {
 			out = enc.EncodeAll(in[:n], out[:0])
 			if _, err := dst.Write(out); err != nil {
-				return fmt.Errorf("cannot write compressed image: %w", err)
+				return errorf("cannot write compressed image: %w", err)
 			}
 		}
 		if err != nil {

@@ -34,7 +34,7 @@ func newZstdDecoder(b *body, at, ahead int64) (*zstdDecoder, error) {
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxMemory(MaxFrame), zstd.WithDecoderMaxWindow(MaxFrame))
 	if err != nil {
-		return nil, fmt.Errorf("internal error: zstd: %w", err)
+		return nil, errorf("internal error: zstd: %w", err)
 	}
 	return &zstdDecoder{f: frame{src: bufio.NewReaderSize(b, int(ahead)), body: b, pos: at}, dec: dec}, nil
 }
@@ -116,7 +116,7 @@ func (d *zstdDecoder) end() (int64, error) {
 		if n, err := d.read(more[:]); err != nil {
 			return 0, err
 		} else if n > 0 || d.open {
-			return 0, fmt.Errorf("payload decodes to more bytes than the image has: %w", ErrTooLarge)
+			return 0, errorf("payload decodes to more bytes than the image has: %w", ErrTooLarge)
 		}
 	}
 	_, err := d.f.src.Peek(1)
@@ -139,7 +139,7 @@ func (d *zstdDecoder) bad(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) && d.f.short {
 		return io.EOF
 	}
-	return fmt.Errorf("cannot decode the zstd frame at payload byte %d: %w: %w", d.f.start, ErrEncoding, err)
+	return errorf("cannot decode the zstd frame at payload byte %d: %w: %w", d.f.start, ErrEncoding, err)
 }
 
 // frame hands one frame's bytes to the decoder, and io.EOF behind its last byte. It reads block
@@ -165,7 +165,7 @@ type frame struct {
 func (f *frame) begin() error {
 	*f = frame{src: f.src, body: f.body, pos: f.pos, start: f.pos}
 	refuse := func(why string) error {
-		return fmt.Errorf("cannot decode the zstd frame at payload byte %d: %w: %s", f.start, ErrEncoding, why)
+		return errorf("cannot decode the zstd frame at payload byte %d: %w: %s", f.start, ErrEncoding, why)
 	}
 	if _, err := f.src.Peek(1); err != nil {
 		return f.source(err)

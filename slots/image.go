@@ -3,7 +3,6 @@ package slots
 import (
 	"crypto/sha256"
 	"crypto/sha512"
-	"fmt"
 	"hash"
 
 	"github.com/ratchet-ota/ratchet/hal"
@@ -23,7 +22,7 @@ func newHash(alg int) (hash.Hash, error) {
 	case SHA512:
 		return sha512.New(), nil
 	}
-	return nil, fmt.Errorf("unknown digest algorithm %d", alg)
+	return nil, errorf("unknown digest algorithm %d", alg)
 }
 
 // fits checks img by itself and against a slot of the given size.
@@ -33,15 +32,15 @@ func (img Image) fits(slot int64) error {
 	case err != nil:
 		return err
 	case len(img.Digest) != h.Size():
-		return fmt.Errorf("digest of %d bytes, the algorithm has %d", len(img.Digest), h.Size())
+		return errorf("digest of %d bytes, the algorithm has %d", len(img.Digest), h.Size())
 	case img.Size <= 0 || img.PayloadSize < 0:
-		return fmt.Errorf("image of %d bytes in a payload of %d", img.Size, img.PayloadSize)
+		return errorf("image of %d bytes in a payload of %d", img.Size, img.PayloadSize)
 	case img.Encoding != Raw && img.Encoding != Zstd:
-		return fmt.Errorf("unknown encoding %d: %w", img.Encoding, ErrEncoding)
+		return errorf("unknown encoding %d: %w", img.Encoding, ErrEncoding)
 	case img.Encoding == Raw && img.PayloadSize != 0 && img.PayloadSize != img.Size:
-		return fmt.Errorf("raw payload of %d bytes for an image of %d: %w", img.PayloadSize, img.Size, ErrEncoding)
+		return errorf("raw payload of %d bytes for an image of %d: %w", img.PayloadSize, img.Size, ErrEncoding)
 	case img.Size > slot-slot%tailUnit:
-		return fmt.Errorf("image of %d bytes, slot of %d: %w", img.Size, slot, ErrTooLarge)
+		return errorf("image of %d bytes, slot of %d: %w", img.Size, slot, ErrTooLarge)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package slots
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync/atomic"
 
@@ -48,15 +47,15 @@ func (b *body) Read(p []byte) (int, error) {
 	b.fetched.Add(int64(n))
 	switch {
 	case b.pos > b.limit:
-		b.err = fmt.Errorf("payload has more than %d bytes: %w", b.limit, ErrTooLarge)
+		b.err = errorf("payload has more than %d bytes: %w", b.limit, ErrTooLarge)
 		// The byte too many is not handed on.
 		return n - 1, b.err
 	case err == nil || err == io.EOF:
 		return n, err
 	case b.ctx.Err() != nil:
-		b.err = fmt.Errorf("interrupted at payload byte %d: %w", b.pos, b.ctx.Err())
+		b.err = errorf("interrupted at payload byte %d: %w", b.pos, b.ctx.Err())
 	default:
-		b.err = fmt.Errorf("cannot fetch payload at byte %d: %w", b.pos, err)
+		b.err = errorf("cannot fetch payload at byte %d: %w", b.pos, err)
 	}
 	return n, b.err
 }

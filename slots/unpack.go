@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"sync"
@@ -65,12 +64,12 @@ const patience = time.Minute
 func Unpack(in io.Reader, out io.Writer) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = tell(out, piece{cut: -1}, fmt.Errorf("internal error: %v", fault), make([]byte, pieceHead))
+			err = tell(out, piece{cut: -1}, errorf("internal error: %v", fault), make([]byte, pieceHead))
 		}
 	}()
 	var req [requestSize]byte
 	if _, err := io.ReadFull(in, req[:]); err != nil {
-		return fmt.Errorf("cannot read what to unpack: %w", err)
+		return errorf("cannot read what to unpack: %w", err)
 	}
 	off, at := int64(binary.LittleEndian.Uint64(req[:])), int64(binary.LittleEndian.Uint64(req[8:]))
 	size, buffer := int64(binary.LittleEndian.Uint64(req[16:])), int64(binary.LittleEndian.Uint32(req[24:]))
@@ -127,7 +126,7 @@ func tell(out io.Writer, got piece, err error, buf []byte) error {
 	binary.LittleEndian.PutUint64(buf[8:], uint64(got.payload))
 	buf[16], buf[17] = kind, byte(len(text))
 	if _, err := out.Write(append(buf[:pieceHead+got.n], text...)); err != nil {
-		return fmt.Errorf("cannot tell what was unpacked: %w", err)
+		return errorf("cannot tell what was unpacked: %w", err)
 	}
 	return nil
 }
@@ -159,7 +158,7 @@ func newRemoteDecoder(ctx context.Context, b *body, start func() (Unpacker, erro
 	*remoteDecoder, error) {
 	conn, err := start()
 	if err != nil {
-		return nil, fmt.Errorf("cannot start the process that decodes zstd: %w", err)
+		return nil, errorf("cannot start the process that decodes zstd: %w", err)
 	}
 	d := &remoteDecoder{b: b, from: off, base: b.pos, last: b.pos, size: size, buffer: buffer, conn: conn,
 		close: sync.OnceValue(conn.Close), fed: make(chan struct{})}
@@ -351,7 +350,7 @@ func (d *remoteDecoder) why(kind byte, text []byte) error {
 	case kindTooLarge:
 		return &remoteError{string(text), ErrTooLarge}
 	}
-	return fmt.Errorf("the process that decodes zstd says: %s", text)
+	return errorf("the process that decodes zstd says: %s", text)
 }
 
 // remoteError is an error as the other side told it, of a kind that is known here.
@@ -371,19 +370,19 @@ func (d *remoteDecoder) ended(err error) error {
 	d.mu.Unlock()
 	switch {
 	case silent:
-		return fmt.Errorf("the process that decodes zstd was silent for %v, though it had payload", patience)
+		return errorf("the process that decodes zstd was silent for %v, though it had payload", patience)
 	case how != nil:
-		return fmt.Errorf("the process that decodes zstd has %w", how)
+		return errorf("the process that decodes zstd has %w", how)
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
 		return errors.New("the process that decodes zstd has ended early") // io.EOF is the payload's end
 	}
-	return fmt.Errorf("cannot read from the process that decodes zstd: %w", err)
+	return errorf("cannot read from the process that decodes zstd: %w", err)
 }
 
 // lies is the error for what an honest one would not say.
 func (d *remoteDecoder) lies(what string) error {
 	d.close()
-	return fmt.Errorf("the process that decodes zstd answered with %s", what)
+	return errorf("the process that decodes zstd answered with %s", what)
 }
 
 // shut ends the other side and returns when nothing reads the body any more; the body is closed by then.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"hash"
 	"io"
 	"sync"
@@ -40,12 +39,12 @@ func Write(ctx context.Context, dev hal.Medium, img Image, src Source, o Options
 		o.Every = DefaultCheckpoint
 	}
 	if o.Every < 0 || o.Every%hal.Align != 0 {
-		return Result{}, fmt.Errorf("cannot write image: %d bytes between checkpoints is no multiple of %d",
+		return Result{}, errorf("cannot write image: %d bytes between checkpoints is no multiple of %d",
 			o.Every, hal.Align)
 	}
 	o.Every = max(o.Every, minEvery)
 	if err := img.fits(dev.Size()); err != nil {
-		return Result{}, fmt.Errorf("cannot write image: %w", err)
+		return Result{}, errorf("cannot write image: %w", err)
 	}
 	w := &writer{dev: dev, slot: dev.Size(), img: img, o: o}
 	w.track = tracker{img: img, latest: Checkpoint{Alg: img.Alg, Version: CheckpointVersion, Image: img.Digest}}
@@ -66,7 +65,7 @@ func Write(ctx context.Context, dev hal.Medium, img Image, src Source, o Options
 	defer cancel()
 	rc, validator, err := src.Open(ctx, w.fromPayload, w.track.latest.Validator)
 	if err != nil {
-		return res, fmt.Errorf("cannot open payload at byte %d: %w", w.fromPayload, err)
+		return res, errorf("cannot open payload at byte %d: %w", w.fromPayload, err)
 	}
 	// A body in the middle of a Read is set free by closing it.
 	closeBody := sync.OnceFunc(func() { rc.Close() })
@@ -81,7 +80,7 @@ func Write(ctx context.Context, dev hal.Medium, img Image, src Source, o Options
 // digest compares the running hash, over the whole image, with the manifest's digest.
 func digest(h hash.Hash, img Image) error {
 	if got := h.Sum(nil); !bytes.Equal(got, img.Digest) {
-		return fmt.Errorf("%w: it is %x, not %x", ErrDigest, got, img.Digest)
+		return errorf("%w: it is %x, not %x", ErrDigest, got, img.Digest)
 	}
 	return nil
 }
@@ -174,9 +173,9 @@ func (w *writer) run(ctx context.Context, cancel func(), rc io.Reader) error {
 func (w *writer) fetch(ctx context.Context, dec decoder, free chan []byte, ready chan block) {
 	stop := func(bl block, err error) {
 		if ctx.Err() != nil {
-			err = fmt.Errorf("interrupted at image byte %d: %w", bl.off+int64(bl.n), ctx.Err())
+			err = errorf("interrupted at image byte %d: %w", bl.off+int64(bl.n), ctx.Err())
 		} else if err == io.EOF {
-			err = fmt.Errorf("%w: %d of %d bytes", ErrShort, bl.off+int64(bl.n), w.img.Size)
+			err = errorf("%w: %d of %d bytes", ErrShort, bl.off+int64(bl.n), w.img.Size)
 		}
 		// Only what ends at a place to resume from is worth writing.
 		bl.n = max(bl.cut, 0)

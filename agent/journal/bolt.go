@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"runtime/debug"
@@ -48,10 +47,10 @@ func (o Options) Validate() (Options, error) {
 		o.Reserve = o.Size / 4
 	}
 	if o.Size < MinSize || o.Size > maxSize {
-		return o, fmt.Errorf("cannot use a journal of %d bytes: %d to %d are allowed", o.Size, MinSize, maxSize)
+		return o, errorf("cannot use a journal of %d bytes: %d to %d are allowed", o.Size, MinSize, maxSize)
 	}
 	if o.Reserve < floor || o.Reserve > o.Size/2 {
-		return o, fmt.Errorf("cannot use a reserve of %d bytes: %d to %d (half of the journal) are allowed",
+		return o, errorf("cannot use a reserve of %d bytes: %d to %d (half of the journal) are allowed",
 			o.Reserve, floor, o.Size/2)
 	}
 	o.Size = (o.Size + pageSize - 1) / pageSize * pageSize
@@ -87,7 +86,7 @@ func OpenBolt(path string, o Options) (Store, error) {
 	}
 	b, err := openBolt(path, o)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open journal %s: %w", path, classify(err))
+		return nil, errorf("cannot open journal %s: %w", path, classify(err))
 	}
 	return b, nil
 }
@@ -165,7 +164,7 @@ func guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", ErrCorrupt, p)
+			err = errorf("%w: %v", ErrCorrupt, p)
 		}
 	}()
 	return fn()
@@ -218,7 +217,7 @@ func (b *bolt) stop(what string, err error) error {
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		err = ErrClosed
 	}
-	err = fmt.Errorf("cannot %s journal: %w", what, classify(err))
+	err = errorf("cannot %s journal: %w", what, classify(err))
 	if errors.Is(err, ErrCorrupt) {
 		return b.fail(err)
 	}
@@ -299,9 +298,9 @@ func (b *bolt) failed(txid uint64, err error) error {
 // succeed. When the page was written and could not be synced, this process sees a transaction that
 // the medium may not hold: the store is of no use until it is opened again.
 func (b *bolt) settle(txid, now uint64, err error) error {
-	err = fmt.Errorf("cannot write journal: %w", classify(err))
+	err = errorf("cannot write journal: %w", classify(err))
 	if now >= txid {
-		return b.fail(fmt.Errorf("%w; its content is unknown until it is opened again", err))
+		return b.fail(errorf("%w; its content is unknown until it is opened again", err))
 	}
 	return err
 }
@@ -375,7 +374,7 @@ func (b *bolt) Close() error {
 	closed := error(ErrClosed)
 	b.broken.Store(&closed)
 	if err != nil {
-		return fmt.Errorf("cannot close journal: %w", classify(err))
+		return errorf("cannot close journal: %w", classify(err))
 	}
 	return nil
 }
@@ -396,7 +395,7 @@ func classify(err error) error {
 		}
 		for _, cause := range c.causes {
 			if errors.Is(err, cause) {
-				return fmt.Errorf("%w: %w", c.sentinel, err)
+				return errorf("%w: %w", c.sentinel, err)
 			}
 		}
 	}

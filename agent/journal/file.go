@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -160,7 +159,7 @@ func SetAside(path string) (newPath string, err error) {
 		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
-		return "", fmt.Errorf("cannot set journal %s aside: %w", path, classify(err))
+		return "", errorf("cannot set journal %s aside: %w", path, classify(err))
 	}
 	return newPath, nil
 }

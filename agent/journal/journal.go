@@ -15,7 +15,6 @@ package journal
 
 import (
 	"errors"
-	"fmt"
 )
 
 // Buckets. A bucket that is not there reads as empty.
@@ -77,11 +76,11 @@ type Store interface {
 func check(bucket, key string, value []byte) error {
 	switch {
 	case len(bucket) == 0 || len(bucket) > MaxBucket || bucket[0] == 0:
-		return fmt.Errorf("cannot use bucket %q: 1 to %d bytes, the first not zero", bucket, MaxBucket)
+		return errorf("cannot use bucket %q: 1 to %d bytes, the first not zero", bucket, MaxBucket)
 	case len(key) == 0 || len(key) > MaxKey:
-		return fmt.Errorf("cannot use a key of %d bytes: 1 to %d are allowed", len(key), MaxKey)
+		return errorf("cannot use a key of %d bytes: 1 to %d are allowed", len(key), MaxKey)
 	case len(value) > MaxValue:
-		return fmt.Errorf("cannot store %d bytes under %q: at most %d", len(value), key, MaxValue)
+		return errorf("cannot store %d bytes under %q: at most %d", len(value), key, MaxValue)
 	}
 	return nil
 }

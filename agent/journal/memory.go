@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -55,7 +54,7 @@ func (m *Memory) View(fn func(Tx) error) error {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if m.done {
-		return fmt.Errorf("cannot read journal: %w", ErrClosed)
+		return errorf("cannot read journal: %w", ErrClosed)
 	}
 	t := &memoryTx{m: m}
 	defer t.end()
@@ -66,7 +65,7 @@ func (m *Memory) Update(fn func(Tx) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.done {
-		return fmt.Errorf("cannot write journal: %w", ErrClosed)
+		return errorf("cannot write journal: %w", ErrClosed)
 	}
 	t := &memoryTx{m: m, writable: true, changes: map[string]map[string][]byte{}}
 	defer t.end()
@@ -80,7 +79,7 @@ func (m *Memory) Free() (int64, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if m.done {
-		return 0, fmt.Errorf("cannot read journal: %w", ErrClosed)
+		return 0, errorf("cannot read journal: %w", ErrClosed)
 	}
 	return max(0, m.limit-m.used), nil
 }
@@ -147,9 +146,9 @@ func (t *memoryTx) set(bucket, key string, value []byte) error {
 	case t.done:
 		return ErrClosed
 	case !t.writable:
-		return fmt.Errorf("cannot change key %q in a View", key)
+		return errorf("cannot change key %q in a View", key)
 	case slices.Contains(t.scanning, bucket):
-		return fmt.Errorf("cannot change key %q: %w", key, errScanning)
+		return errorf("cannot change key %q: %w", key, errScanning)
 	}
 	if t.changes[bucket] == nil {
 		t.changes[bucket] = map[string][]byte{}
@@ -205,9 +204,9 @@ func (t *memoryTx) commit() error {
 	case !changed:
 		return nil
 	case t.m.fault != nil:
-		return fmt.Errorf("cannot write journal: %w", t.m.fault)
+		return errorf("cannot write journal: %w", t.m.fault)
 	case grows > 0 && t.m.used+grows > t.m.limit:
-		return fmt.Errorf("cannot write %d bytes: %w", grows, ErrFull)
+		return errorf("cannot write %d bytes: %w", grows, ErrFull)
 	}
 	for b, kv := range t.changes {
 		for k, v := range kv {

@@ -3,7 +3,6 @@ package journal
 import (
 	"bytes"
 	"errors"
-	"fmt"
 
 	"go.etcd.io/bbolt"
 )
@@ -63,7 +62,7 @@ func (t *tx) value(bucket, key string, stored []byte) ([]byte, error) {
 	}
 	value = append([]byte{}, value...)
 	if crc(bucket, key, value) != c {
-		return nil, fmt.Errorf("%w: key %q in %s does not have the value that was put", ErrCorrupt, key, bucket)
+		return nil, errorf("%w: key %q in %s does not have the value that was put", ErrCorrupt, key, bucket)
 	}
 	return value, nil
 }
@@ -142,11 +141,11 @@ func (t *tx) change(bucket, key string, fn func() error) error {
 	case t.err != nil:
 		return t.err
 	case !t.writable:
-		return fmt.Errorf("cannot change key %q in a View", key)
+		return errorf("cannot change key %q in a View", key)
 	}
 	for _, s := range t.scanning {
 		if s == bucket {
-			return fmt.Errorf("cannot change key %q: %w", key, errScanning)
+			return errorf("cannot change key %q: %w", key, errScanning)
 		}
 	}
 	t.err = guard(fn)
@@ -206,7 +205,7 @@ func (t *tx) room(free, reserve int64) error {
 		keep = floor
 	}
 	if need := t.put + t.put/2 + commitPages*pageSize; free-need < keep {
-		return fmt.Errorf("cannot write %d bytes: %w: %d bytes are free, %d of them are kept back",
+		return errorf("cannot write %d bytes: %w: %d bytes are free, %d of them are kept back",
 			t.put, ErrFull, free, keep)
 	}
 	return nil

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
 	"strings"
 )
@@ -49,7 +48,7 @@ func encode(c uint32, value []byte) (stored []byte, aside bool) {
 // decode takes a stored value apart. aside tells that the bytes stand in the apart bucket.
 func decode(stored []byte) (value []byte, c uint32, aside bool, err error) {
 	if len(stored) < header || stored[0] > elsewhere || stored[0] == elsewhere && len(stored) != header {
-		return nil, 0, false, fmt.Errorf("%w: malformed value of %d bytes", ErrCorrupt, len(stored))
+		return nil, 0, false, errorf("%w: malformed value of %d bytes", ErrCorrupt, len(stored))
 	}
 	return stored[header:], binary.BigEndian.Uint32(stored[1:]), stored[0] == elsewhere, nil
 }
@@ -64,7 +63,7 @@ func (t tally) encode() []byte {
 
 func decodeTally(b []byte) (tally, error) {
 	if len(b) != 16 {
-		return tally{}, fmt.Errorf("%w: malformed tally of %d bytes", ErrCorrupt, len(b))
+		return tally{}, errorf("%w: malformed tally of %d bytes", ErrCorrupt, len(b))
 	}
 	return tally{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}, nil
 }
@@ -92,20 +91,20 @@ func (a *audit) add(bucket, key string, stored []byte) error {
 	}
 	value, c, aside, err := decode(stored)
 	if err != nil {
-		return fmt.Errorf("%w, key %q in %s", err, key, bucket)
+		return errorf("%w, key %q in %s", err, key, bucket)
 	}
 	got := crc(bucket, key, value)
 	if aside {
 		id := bucket + "\x00" + key
 		sum, ok := a.apart[id]
 		if !ok {
-			return fmt.Errorf("%w: the large value of key %q in %s is missing", ErrCorrupt, key, bucket)
+			return errorf("%w: the large value of key %q in %s is missing", ErrCorrupt, key, bucket)
 		}
 		delete(a.apart, id)
 		got = sum
 	}
 	if got != c {
-		return fmt.Errorf("%w: key %q in %s does not have the value that was put", ErrCorrupt, key, bucket)
+		return errorf("%w: key %q in %s does not have the value that was put", ErrCorrupt, key, bucket)
 	}
 	t := a.got[bucket]
 	a.got[bucket] = tally{t.count + 1, t.sum + uint64(c)}
@@ -115,18 +114,18 @@ func (a *audit) add(bucket, key string, stored []byte) error {
 func (a *audit) end() error {
 	for b, t := range a.got {
 		if a.want[b] != t {
-			return fmt.Errorf("%w: bucket %s does not add up: %d keys, %d were put",
+			return errorf("%w: bucket %s does not add up: %d keys, %d were put",
 				ErrCorrupt, b, t.count, a.want[b].count)
 		}
 		delete(a.want, b)
 	}
 	for b, t := range a.want {
 		if t != (tally{}) {
-			return fmt.Errorf("%w: bucket %s lost its %d keys", ErrCorrupt, b, t.count)
+			return errorf("%w: bucket %s lost its %d keys", ErrCorrupt, b, t.count)
 		}
 	}
 	if len(a.apart) != 0 {
-		return fmt.Errorf("%w: %d large values belong to no key", ErrCorrupt, len(a.apart))
+		return errorf("%w: %d large values belong to no key", ErrCorrupt, len(a.apart))
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ type walker struct {
 }
 
 func corrupt(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+	return errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }
 
 // walk checks the structure of the file and calls add with every key of every bucket, in order.
@@ -123,9 +123,9 @@ func (w *walker) read(b []byte, off int64) error {
 		case err == io.EOF || err == io.ErrUnexpectedEOF:
 			return corrupt("file ends within offset %d", off)
 		case !errors.Is(err, syscall.EIO):
-			return fmt.Errorf("cannot read journal at offset %d: %w", off, err)
+			return errorf("cannot read journal at offset %d: %w", off, err)
 		case try == 3:
-			return fmt.Errorf("%w: offset %d cannot be read: %w", ErrCorrupt, off, err)
+			return errorf("%w: offset %d cannot be read: %w", ErrCorrupt, off, err)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package http
 
 import (
 	"cmp"
-	"fmt"
 	nethttp "net/http"
 	"net/textproto"
 	"strconv"
@@ -23,11 +22,11 @@ type trouble struct {
 }
 
 func final(format string, args ...any) *trouble {
-	return &trouble{err: fmt.Errorf(format, args...), final: true}
+	return &trouble{err: errorf(format, args...), final: true}
 }
 
 func passing(format string, args ...any) *trouble {
-	return &trouble{err: fmt.Errorf(format, args...)}
+	return &trouble{err: errorf(format, args...)}
 }
 
 // answer is a response whose body may be used.

@@ -3,7 +3,6 @@ package http
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -28,7 +27,7 @@ const (
 var (
 	errStalled = errors.New("server stalls")
 	errSlow    = errors.New("server is too slow")
-	errClosed  = fmt.Errorf("payload is %w", fs.ErrClosed)
+	errClosed  = errorf("payload is %w", fs.ErrClosed)
 )
 
 // mirror is one address of the payload.
@@ -107,7 +106,7 @@ func (b *body) Read(p []byte) (int, error) {
 			b.off += int64(n)
 			b.account(int64(n))
 			if b.off > b.f.options.MaxBytes {
-				b.fail(fmt.Errorf("%w: more than %d bytes", transport.ErrUnusable, b.f.options.MaxBytes))
+				b.fail(errorf("%w: more than %d bytes", transport.ErrUnusable, b.f.options.MaxBytes))
 				return 0, b.err
 			}
 		}
@@ -139,7 +138,7 @@ func (b *body) fail(err error) {
 		return
 	}
 	if !errors.Is(err, io.EOF) {
-		err = fmt.Errorf("cannot read payload at byte %d: %w", b.off, err)
+		err = errorf("cannot read payload at byte %d: %w", b.off, err)
 	}
 	b.err = err
 	b.drop()
@@ -195,10 +194,10 @@ func (b *body) patient(p []byte) (int, error) {
 		b.quick, b.quiet = 0, 0
 	}
 	if b.quiet >= stall && !errors.Is(err, io.EOF) {
-		err = fmt.Errorf("%w: not %d bytes in %v", errStalled, advance, stall)
+		err = errorf("%w: not %d bytes in %v", errStalled, advance, stall)
 	}
 	if b.dawdles(n, spent) && err == nil {
-		err = fmt.Errorf("%w: less than %d bytes/s over %v", errSlow, b.f.options.MinRate, paceOver)
+		err = errorf("%w: less than %d bytes/s over %v", errSlow, b.f.options.MinRate, paceOver)
 	}
 	return n, err
 }
@@ -222,10 +221,10 @@ func (b *body) dawdles(n int, spent time.Duration) bool {
 // resume connects again after a connection has broken.
 func (b *body) resume() error {
 	if b.slow >= len(b.mirrors) { // each had its turn: the caller waits, and goes on from here
-		return fmt.Errorf("no server was fast enough: %w", plain(b.broke))
+		return errorf("no server was fast enough: %w", plain(b.broke))
 	}
 	if b.tries >= b.f.options.Retries {
-		return fmt.Errorf("connection broke %d times without progress: %w", b.tries+1, plain(b.broke))
+		return errorf("connection broke %d times without progress: %w", b.tries+1, plain(b.broke))
 	}
 	if err := b.pause(0); err != nil {
 		return err
@@ -261,7 +260,7 @@ func (b *body) connect() error {
 				if cause := context.Cause(b.ctx); cause != nil {
 					return cause
 				}
-				err := fmt.Errorf("%s: %w", show(m.url), t.err)
+				err := errorf("%s: %w", show(m.url), t.err)
 				if t.final {
 					m.dead = err
 					continue
@@ -275,7 +274,7 @@ func (b *body) connect() error {
 			return b.verdict()
 		}
 		if b.tries >= b.f.options.Retries {
-			return fmt.Errorf("no server answered in %d rounds: %w", b.tries+1, last)
+			return errorf("no server answered in %d rounds: %w", b.tries+1, last)
 		}
 		if err := b.pause(soonest); err != nil {
 			return err
@@ -296,7 +295,7 @@ func (b *body) verdict() error {
 	for _, m := range b.mirrors {
 		return m.dead
 	}
-	return fmt.Errorf("%w: no address is given", transport.ErrForbidden)
+	return errorf("%w: no address is given", transport.ErrForbidden)
 }
 
 // try asks one mirror for the payload from b.off on.

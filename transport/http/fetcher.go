@@ -16,7 +16,6 @@ package http
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	nethttp "net/http"
 	"net/url"
@@ -123,7 +122,7 @@ func (f *Fetcher) identify(h *hop, origin string) (err error) {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("cannot use the credentials for %s: %w", origin, err)
+		return errorf("cannot use the credentials for %s: %w", origin, err)
 	}
 	return nil
 }
@@ -138,9 +137,9 @@ func (f *Fetcher) Source(urls []string, size int64) transport.Source {
 // (transport.ErrForbidden). Nothing is dialled.
 func (f *Fetcher) Admit(urls []string, size int64) error {
 	if size > f.options.MaxBytes {
-		return fmt.Errorf("%w: %d bytes, at most %d are allowed", transport.ErrForbidden, size, f.options.MaxBytes)
+		return errorf("%w: %d bytes, at most %d are allowed", transport.ErrForbidden, size, f.options.MaxBytes)
 	}
-	first := fmt.Errorf("%w: no address is given", transport.ErrForbidden)
+	first := errorf("%w: no address is given", transport.ErrForbidden)
 	for i, s := range urls {
 		_, err := f.parse(s)
 		if err == nil {
@@ -172,13 +171,13 @@ type source struct {
 //   - anything else: no mirror answered properly in Options.Retries further rounds. Try later.
 func (s *source) Open(ctx context.Context, off int64, validator string) (io.ReadCloser, string, error) {
 	if off < 0 || s.size < 0 || (s.size > 0 && off > s.size) {
-		return nil, "", fmt.Errorf("cannot open payload at byte %d of %d", off, s.size)
+		return nil, "", errorf("cannot open payload at byte %d of %d", off, s.size)
 	}
 	if err := s.f.Admit(s.urls, s.size); err != nil {
-		return nil, "", fmt.Errorf("cannot open payload: %w", err)
+		return nil, "", errorf("cannot open payload: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, "", fmt.Errorf("cannot open payload: %w", err)
+		return nil, "", errorf("cannot open payload: %w", err)
 	}
 	b := newBody(ctx, s, off, validator)
 	if off > 0 && off == s.size {
@@ -189,7 +188,7 @@ func (s *source) Open(ctx context.Context, off int64, validator string) (io.Read
 	}
 	if err := b.connect(); err != nil {
 		b.Close()
-		return nil, "", fmt.Errorf("cannot open payload at byte %d: %w", off, err)
+		return nil, "", errorf("cannot open payload at byte %d: %w", off, err)
 	}
 	return b, b.validator, nil
 }

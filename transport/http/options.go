@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	nethttp "net/http"
 	"slices"
@@ -77,22 +76,22 @@ func (o Options) Validate() error {
 	for _, s := range o.AllowPlain {
 		u, err := parseOrigin(s)
 		if err != nil || u.Scheme != "http" {
-			return fmt.Errorf("cannot allow plain origin %q: need http://host[:port]", transport.Shown(s))
+			return errorf("cannot allow plain origin %q: need http://host[:port]", transport.Shown(s))
 		}
 		plain[origin(u)] = true
 	}
 	for s, c := range o.Credentials {
 		u, err := parseOrigin(s)
 		if err != nil {
-			return fmt.Errorf("cannot use credentials for %q: need https://host[:port] and nothing more",
+			return errorf("cannot use credentials for %q: need https://host[:port] and nothing more",
 				transport.Shown(s))
 		}
 		if u.Scheme != "https" && !plain[origin(u)] {
-			return fmt.Errorf("cannot use credentials for %q: it is not encrypted and not listed as a plain origin",
+			return errorf("cannot use credentials for %q: it is not encrypted and not listed as a plain origin",
 				transport.Shown(s))
 		}
 		if c == nil {
-			return fmt.Errorf("cannot use credentials for %q: there are none", transport.Shown(s))
+			return errorf("cannot use credentials for %q: there are none", transport.Shown(s))
 		}
 	}
 	if o.MaxRedirects < -1 || o.Retries < -1 || o.MaxBytes < 0 || o.Limit < 0 || o.MinRate < 0 ||
@@ -100,7 +99,7 @@ func (o Options) Validate() error {
 		return errors.New("cannot use negative limits; -1 stands for none in redirects and retries")
 	}
 	if o.Limit > 0 && o.Limit < 128 {
-		return fmt.Errorf("cannot use limit of %d bytes/s: need at least 128", o.Limit)
+		return errorf("cannot use limit of %d bytes/s: need at least 128", o.Limit)
 	}
 	if o.Backoff != (transport.Backoff{}) {
 		return o.Backoff.Validate()
@@ -118,7 +117,7 @@ func (c Credentials) Validate() error {
 	}
 	for name := range c.Header {
 		if slices.Contains(own, nethttp.CanonicalHeaderKey(name)) {
-			return fmt.Errorf("header field %s is not theirs to set", name)
+			return errorf("header field %s is not theirs to set", name)
 		}
 	}
 	return nil

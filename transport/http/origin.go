@@ -2,7 +2,6 @@ package http
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -36,11 +35,11 @@ func parseOrigin(s string) (*url.URL, error) {
 // parse checks an address that a manifest names.
 func (f *Fetcher) parse(s string) (*url.URL, error) {
 	if len(s) > maxURL {
-		return nil, fmt.Errorf("%w: address is longer than %d bytes", transport.ErrForbidden, maxURL)
+		return nil, errorf("%w: address is longer than %d bytes", transport.ErrForbidden, maxURL)
 	}
 	u, err := url.Parse(s)
 	if err != nil { // url.Error repeats s, which may hold a secret
-		return nil, fmt.Errorf("%w: not a URL", transport.ErrForbidden)
+		return nil, errorf("%w: not a URL", transport.ErrForbidden)
 	}
 	return u, f.admit(u)
 }
@@ -49,13 +48,13 @@ func (f *Fetcher) parse(s string) (*url.URL, error) {
 func (f *Fetcher) admit(u *url.URL) error {
 	switch {
 	case u.Scheme == "http" && u.Host != "" && !f.plain[origin(u)]:
-		return fmt.Errorf("%w: %s is not encrypted and not listed as a plain origin", transport.ErrForbidden, show(u))
+		return errorf("%w: %s is not encrypted and not listed as a plain origin", transport.ErrForbidden, show(u))
 	case u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("%w: scheme %q; payloads come over https", transport.ErrForbidden, clip(u.Scheme))
+		return errorf("%w: scheme %q; payloads come over https", transport.ErrForbidden, clip(u.Scheme))
 	case u.Hostname() == "" || u.Opaque != "":
-		return fmt.Errorf("%w: address without a host", transport.ErrForbidden)
+		return errorf("%w: address without a host", transport.ErrForbidden)
 	case u.User != nil:
-		return fmt.Errorf("%w: user information in the address of %s; configure credentials for the origin instead",
+		return errorf("%w: user information in the address of %s; configure credentials for the origin instead",
 			transport.ErrForbidden, clip(u.Hostname()))
 	}
 	return nil
@@ -64,10 +63,10 @@ func (f *Fetcher) admit(u *url.URL) error {
 // admitRedirect checks where a server sends us: from one hop to the next, having started at start.
 func (f *Fetcher) admitRedirect(start, from, to *url.URL) error {
 	if err := f.admit(to); err != nil {
-		return fmt.Errorf("redirect: %w", err)
+		return errorf("redirect: %w", err)
 	}
 	if from.Scheme == "https" && to.Scheme != "https" {
-		return fmt.Errorf("redirect: %w: from https to %s", transport.ErrForbidden, to.Scheme)
+		return errorf("redirect: %w: from https to %s", transport.ErrForbidden, to.Scheme)
 	}
 	// The address behind a name is checked when it is dialled; a proxy dials for us, so what the
 	// address says by itself is checked here.
@@ -77,7 +76,7 @@ func (f *Fetcher) admitRedirect(start, from, to *url.URL) error {
 	}
 	if a.IsValid() {
 		if err := reachFrom(start).onward().admit(a); err != nil {
-			return fmt.Errorf("redirect: %w", err)
+			return errorf("redirect: %w", err)
 		}
 	}
 	return nil
@@ -121,7 +120,7 @@ func (r reach) admit(a netip.Addr) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%w: %v is %s", transport.ErrForbidden, a, what)
+	return errorf("%w: %v is %s", transport.ErrForbidden, a, what)
 }
 
 // show names an address without its query, which may be a signature.
