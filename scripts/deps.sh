@@ -5,7 +5,7 @@
 set -eu
 case "${1:-}" in
 interop) packages="mosquitto libubootenv-tool grub-common e2fsprogs squashfs-tools util-linux mount softhsm2 opensc openssl openssh-client swtpm tpm2-tools libtss2-tcti-swtpm0 systemd" ;;
-units) packages="qemu-system-x86 ovmf mmdebstrap debian-archive-keyring e2fsprogs systemd" ;;
+units) packages="qemu-system-x86 ovmf swtpm mmdebstrap debian-archive-keyring e2fsprogs systemd" ;;
 bench) packages="e2fsprogs util-linux mount strace procps mosquitto" ;;
 rig|rig-smoke) packages="qemu-system-arm qemu-system-x86 u-boot-qemu u-boot-tools libubootenv-tool ovmf grub-efi-amd64-bin grub-common mtools gdisk e2fsprogs mosquitto" ;;
 *) echo "usage: scripts/deps.sh interop|bench|rig-smoke|rig|units" >&2; exit 2 ;;

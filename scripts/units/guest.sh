@@ -19,10 +19,10 @@ result() { field result; }
 # in_unit PROGRAM...: with the unit's list of devices, which is its control group's.
 in_unit() { sh -c 'echo $$ >/sys/fs/cgroup/system.slice/ratchet.service/cgroup.procs && exec "$@"' sh "$@" 2>&1; }
 
-# net_process: the number of the process that holds the connections.
-net_process() {
+# process VERB: the number of a process of the agent's.
+process() {
 	for p in /proc/[0-9]*; do
-		[ "$(tr '\0' ' ' <"$p/cmdline" 2>/dev/null)" = "ratchet net " ] && basename "$p" && return
+		case $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) in "ratchet $1 "*) basename "$p" && return ;; esac
 	done
 }
 of_process() { sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status" | tr '\t' ' '; }
@@ -32,6 +32,7 @@ devices() {
 	modprobe loop && truncate -s 1M /run/late && losetup /dev/loop0 /run/late
 	same "$version a block device of a driver that came later" \
 		"$(in_unit head -c 512 /dev/loop0 | tr -d '\0')" ""
+	same "$version a TPM" "$(in_unit sh -c ': <>/dev/tpmrm0')" ""
 	same "$version another device" "$(in_unit head -c 1 /dev/kmsg | sed 's/.*: //')" "Operation not permitted"
 }
 
@@ -54,20 +55,22 @@ variables() {
 	ls -l $name >/dev/console
 	said=$(nsenter -t "$pid" -m sh -c 'echo 1 >/sys/kernel/mm/ksm/run' 2>&1 | sed 's/.*: //')
 	same "$version a setting of the kernel" "$said" "Read-only file system"
-	said=$(nsenter -t "$pid" -m sh -c 'for d in /etc /usr /var /run /boot; do test -w $d && printf "$d "; done')
+	said=$(nsenter -t "$pid" -m sh -c 'for d in /opt /root /var /run /boot; do test -w $d && printf "$d "; done')
 	same "$version folders that can be written" "$said" "/var /run /boot "
 }
 
-# network: its process is another user's, has no capabilities and filters its system calls.
-network() {
-	net=$(net_process)
-	caps=$(of_process "$net" CapEff)
-	user=$(of_process "$net" Uid | cut -d' ' -f1)
+# confined VERB: such a process is another user's, has no capabilities and filters its system calls.
+confined() {
+	n=0
+	while p=$(process "$1") && [ -z "$p" ] && [ "$n" -lt 300 ]; do
+		sleep 0.3
+		n=$((n + 1))
+	done
+	sleep 0.3 # it confines itself first
+	user=$(of_process "$p" Uid | cut -d' ' -f1)
 	user=$(sed -n "s/^\([^:]*\):x:$user:.*/\1/p" /etc/passwd)
-	same "$version network process" "user $user, capabilities $caps, filters of system calls $(of_process "$net" Seccomp)" \
-		"user ratchet-net, capabilities 0000000000000000, filters of system calls 2"
-	check "$version its confinement" ok \
-		"$(ratchet status | awk '/^Process/ {p = 1} p && !/^(Process| )/ {exit} p' | tr -s ' \n' ' ')"
+	same "$version ratchet $1" "user $user, capabilities $(of_process "$p" CapEff), filters $(of_process "$p" Seccomp)" \
+		"user ratchet-net, capabilities 0000000000000000, filters 2"
 }
 
 version=$(cat /etc/release-version)
@@ -94,8 +97,11 @@ if [ "$version" = 1.0.0 ]; then
 	devices
 	late_mount
 	variables
-	network
+	confined net
+	check "$version its confinement" ok \
+		"$(ratchet status | awk '/^Process/ {p = 1} p && !/^(Process| )/ {exit} p' | tr -s ' \n' ' ')"
 	refusals
+	confined unpack &
 	# The agent reboots when the release is armed; it stops this first.
 	printf '\tREBOOT\n' >&3
 	out=$(ratchet install --yes /mnt/release.suit 2>&1)

@@ -176,6 +176,13 @@ func (m *machine) boot(base, slot string) (off bool, err error) {
 			"root=" + root + " ratchet.slot=" + slot}
 	args = append(args, "-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+firmware+"/OVMF_CODE_4M.fd",
 		"-drive", "if=pflash,format=raw,unit=1,file="+m.path("vars.fd"))
+	stop, err := m.tpm()
+	if err != nil {
+		return false, err
+	}
+	defer stop()
+	args = append(args, "-chardev", "socket,id=tpm,path="+m.path("tpm.sock"), "-tpmdev", "emulator,id=tpm0,chardev=tpm",
+		"-device", "tpm-tis,tpmdev=tpm0")
 	for _, disk := range []string{"a", "b", "boot", "state", "lab"} {
 		args = append(args, "-drive", "if=virtio,format=raw,cache=unsafe,file="+m.path(disk+".img"))
 	}
@@ -198,6 +205,25 @@ func (m *machine) boot(base, slot string) (off bool, err error) {
 		err = fmt.Errorf("slot %s: the machine ended and did not say why", slot)
 	}
 	return ended, err
+}
+
+// tpm starts a TPM, which ends with the machine that it is connected to.
+func (m *machine) tpm() (stop func(), err error) {
+	socket := m.path("tpm.sock")
+	_ = os.Remove(socket)
+	cmd := exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+m.work, "--ctrl", "type=unixio,path="+socket)
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	stop = func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
+	for range 100 {
+		if _, err := os.Stat(socket); err == nil {
+			return stop, nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	stop()
+	return nil, errors.New("swtpm makes no socket")
 }
 
 // listen notes the machine's checks, and tells whether it has come to its end.

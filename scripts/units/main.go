@@ -53,7 +53,8 @@ func run(o options, only string) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("building a root file system needs root")
 	}
-	for _, program := range []string{"mmdebstrap", "mke2fs", "debugfs", "qemu-system-x86_64", "systemd-sysusers"} {
+	for _, program := range []string{"mmdebstrap", "mke2fs", "debugfs", "qemu-system-x86_64", "swtpm",
+		"systemd-sysusers"} {
 		if _, err := exec.LookPath(program); err != nil {
 			return fmt.Errorf("%s is not installed (scripts/deps.sh units)", program)
 		}

@@ -120,7 +120,8 @@ func (m *machine) files() map[string]string {
 		"etc/modules-load.d/lab.conf": "softdog\nefivarfs\n",
 		"etc/fstab": "LABEL=boot /boot ext4 nofail 0 2\n" +
 			"LABEL=state /var/lib/ratchet ext4 nofail 0 2\n" +
-			"LABEL=lab /mnt ext4 ro,nofail 0 0\n",
+			"LABEL=lab /mnt ext4 ro,nofail 0 0\n" +
+			"tmpfs /opt tmpfs mode=755 0 0\n", // which can be written, but by the unit
 		"usr/lib/lab/guest": guest,
 		"usr/lib/systemd/system/lab.service": "[Unit]\nDescription=Checks of this machine\nAfter=dev-ttyS1.device\n" +
 			"RequiresMountsFor=/mnt\n[Service]\nExecStart=/bin/sh /usr/lib/lab/guest\nStandardOutput=null\n" +
