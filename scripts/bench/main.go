@@ -50,11 +50,12 @@ var jobs = []job{
 	{Name: "http ratchet", Ours: true, HTTP: true, Versus: "http overlapped + read-back"},
 	{Name: "zstd overlapped + read-back", Overlap: true, Readback: true, Zstd: true, Versus: "plain pass"},
 	{Name: "zstd ratchet", Ours: true, Zstd: true, Versus: "zstd overlapped + read-back"},
-	{Name: "zstd ratchet, divided", Ours: true, Zstd: true, Unpack: true, Versus: "zstd ratchet"},
+	{Name: "zstd ratchet, ratchet unpack", Ours: true, Zstd: true, Unpack: true, Versus: "zstd ratchet"},
 	{Name: "http zstd overlapped + read-back",
 		Overlap: true, Readback: true, Zstd: true, HTTP: true, Versus: "plain pass"},
 	{Name: "http zstd ratchet", Ours: true, Zstd: true, HTTP: true, Versus: "http zstd overlapped + read-back"},
-	{Name: "http zstd ratchet, divided", Ours: true, Zstd: true, HTTP: true, Unpack: true, Versus: "http zstd ratchet"},
+	{Name: "http zstd ratchet, ratchet unpack",
+		Ours: true, Zstd: true, HTTP: true, Unpack: true, Versus: "http zstd ratchet"},
 }
 
 // order is what a measuring process is told.
