@@ -14,6 +14,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/unpack"
 )
 
@@ -37,7 +39,7 @@ type job struct {
 	Readback bool // baseline: read the slot again, past the page cache
 	Zstd     bool
 	HTTP     bool
-	Unpack   bool   // zstd is decoded in a process of its own, as by the daemon
+	Divided  bool   // processes of their own fetch by HTTP and decode zstd, as for the daemon
 	Versus   string `json:"-"` // the job that this one is held against
 }
 
@@ -48,14 +50,15 @@ var jobs = []job{
 	{Name: "ratchet", Ours: true, Versus: "overlapped + read-back"},
 	{Name: "http overlapped + read-back", Overlap: true, Readback: true, HTTP: true, Versus: "plain pass"},
 	{Name: "http ratchet", Ours: true, HTTP: true, Versus: "http overlapped + read-back"},
+	{Name: "http ratchet, divided", Ours: true, HTTP: true, Divided: true, Versus: "http ratchet"},
 	{Name: "zstd overlapped + read-back", Overlap: true, Readback: true, Zstd: true, Versus: "plain pass"},
 	{Name: "zstd ratchet", Ours: true, Zstd: true, Versus: "zstd overlapped + read-back"},
-	{Name: "zstd ratchet, ratchet unpack", Ours: true, Zstd: true, Unpack: true, Versus: "zstd ratchet"},
+	{Name: "zstd ratchet, divided", Ours: true, Zstd: true, Divided: true, Versus: "zstd ratchet"},
 	{Name: "http zstd overlapped + read-back",
 		Overlap: true, Readback: true, Zstd: true, HTTP: true, Versus: "plain pass"},
 	{Name: "http zstd ratchet", Ours: true, Zstd: true, HTTP: true, Versus: "http zstd overlapped + read-back"},
-	{Name: "http zstd ratchet, ratchet unpack",
-		Ours: true, Zstd: true, HTTP: true, Unpack: true, Versus: "http zstd ratchet"},
+	{Name: "http zstd ratchet, divided",
+		Ours: true, Zstd: true, HTTP: true, Divided: true, Versus: "http zstd ratchet"},
 }
 
 // order is what a measuring process is told.
@@ -81,6 +84,10 @@ type sample struct {
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "unpack" {
 		check(unpack.Process(os.Stdin, os.Stdout, os.Args[2:]))
+		return
+	}
+	if len(os.Args) == 2 && os.Args[1] == "net" {
+		check(connect.Process(context.Background()))
 		return
 	}
 	if len(os.Args) == 3 && os.Args[1] == "measure" {

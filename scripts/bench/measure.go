@@ -7,12 +7,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	nethttp "net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -21,8 +22,11 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/agent/journal"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/unpack"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/wire"
 	"github.com/ratchet-ota/ratchet/hal"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/slots"
@@ -81,7 +85,7 @@ func ratchet(o order) error {
 		img.Encoding = slots.Zstd
 	}
 	var start func() (slots.Unpacker, error)
-	if o.Unpack {
+	if o.Divided && o.Zstd {
 		start = func() (slots.Unpacker, error) { return unpack.Start("ratchet-net", nil) }
 	}
 	save := func(c slots.Checkpoint) error {
@@ -117,11 +121,31 @@ func payload(o order) (slots.Source, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := http.New(http.Options{AllowPlain: []string{u.Scheme + "://" + u.Host}})
+	plain := []string{u.Scheme + "://" + u.Host}
+	if o.Divided {
+		return divided(o, plain)
+	}
+	f, err := http.New(http.Options{AllowPlain: plain})
 	if err != nil {
 		return nil, nil, err
 	}
 	return f.Source([]string{o.Source}, o.Payload), func() {}, nil
+}
+
+// divided is the same by a network process.
+func divided(o order, plain []string) (slots.Source, func(), error) {
+	c := config.Config{HTTP: config.HTTP{AllowPlain: plain}}
+	p, bad := wire.Network(&agent.Options{}, &c, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if len(bad) > 0 {
+		return nil, nil, errors.Join(bad...)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = p.Run(ctx)
+	}()
+	return p.Source([]string{o.Source}, o.Payload), func() { cancel(); <-ended }, nil
 }
 
 // plain opens a path or a URL with nothing in between.
@@ -284,29 +308,9 @@ func watchPSS() func() int64 {
 				most <- peak
 				return
 			case <-tick.C:
-				peak = max(peak, pssOfAll())
+				peak = max(peak, linux.Together(os.Getpid())>>10)
 			}
 		}
 	}()
 	return func() int64 { close(stop); return <-most }
-}
-
-// pssOfAll is the memory of this process and its children now, shared pages divided among those who share them.
-func pssOfAll() (sum int64) {
-	pids := []string{"self"}
-	tasks, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, t := range tasks {
-		b, _ := os.ReadFile(t)
-		pids = append(pids, strings.Fields(string(b))...)
-	}
-	for _, pid := range pids {
-		b, _ := os.ReadFile("/proc/" + pid + "/smaps_rollup")
-		for line := range strings.Lines(string(b)) {
-			var kib int64
-			if _, err := fmt.Sscanf(line, "Pss: %d", &kib); err == nil {
-				sum += kib
-			}
-		}
-	}
-	return sum
 }

@@ -113,15 +113,15 @@ func (s *server) receive(buf []byte) (pair.Message, pair.File, error) {
 func (s *server) begin(setup pair.Setup, begin func([]byte, *Daemon) (Parts, error)) error {
 	parts, err := begin(setup.Settings, s.daemon)
 	if err == nil {
+		s.mu.Lock()
+		s.parts, s.ready = parts, true // before the daemon knows, who asks for something at once
+		s.mu.Unlock()
 		err = s.daemon.send(pair.Ready{Version: pair.Version, Features: parts.Features})
 	}
 	if err != nil {
 		_ = s.daemon.conn.Close()
 		return err
 	}
-	s.mu.Lock()
-	s.parts, s.ready = parts, true
-	s.mu.Unlock()
 	if f := parts.Fleet; f != nil {
 		s.work.Go(func() { _ = f.Run(s.ctx) })
 		s.work.Go(func() { s.documents(f) })
@@ -290,7 +290,7 @@ func (s *server) fetch(ctx context.Context, m pair.Open, w pair.File) {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = w.Close() }) // nobody reads any more
 	defer stop()
-	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{body}, make([]byte, 64<<10))
+	_, err = io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{body}, make([]byte, 256<<10))
 	_ = body.Close()
 	e := pair.Ended{ID: m.ID}
 	if e.Code, e.Text = told(err); ctx.Err() != nil {

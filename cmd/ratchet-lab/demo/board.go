@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/bootctl"
@@ -39,10 +40,12 @@ type board struct {
 	ratchet string // the daemon's program
 	log     *os.File
 	cmd     *exec.Cmd
+	pid     atomic.Int64 // of the daemon that was started last
 	done    chan error
 	boots   int
 	slots   map[string]string // device or file of each
 	peak    int64             // largest memory of a daemon that ended in order, in bytes, since it was last taken
+	all     atomic.Int64      // most that a daemon and its processes had together, in bytes, likewise
 	loops   []string          // loop devices to give back
 	slot    string
 }
@@ -165,6 +168,7 @@ func (b *board) start() error {
 	if err := b.cmd.Start(); err != nil {
 		return fmt.Errorf("cannot start the daemon: %w", err)
 	}
+	b.pid.Store(int64(b.cmd.Process.Pid))
 	b.done = make(chan error, 1)
 	go func(c *exec.Cmd, done chan error) { done <- c.Wait() }(b.cmd, b.done)
 	return nil
@@ -223,6 +227,9 @@ func (b *board) watchButton(ctx context.Context, booted func(slot string)) error
 		case <-ctx.Done():
 			return nil
 		case <-time.After(50 * time.Millisecond):
+			if pid := b.pid.Load(); pid > 0 {
+				b.all.Store(max(b.all.Load(), linux.Together(int(pid))))
+			}
 		}
 		if !b.button() {
 			continue

@@ -77,7 +77,8 @@ func (d *Demo) outcome(ctx context.Context, k int) (string, error) {
 
 // memory says what the daemon that wrote the image had resident at most.
 func (d *Demo) memory() {
-	d.Say("    the daemon that wrote it had %.1f MiB resident at most", float64(d.board.peak)/(1<<20))
+	d.Say("    the daemon that wrote it had %.1f MiB resident at most, and %.1f MiB with its processes (PSS)",
+		float64(d.board.peak)/(1<<20), float64(d.board.all.Swap(0))/(1<<20))
 	d.board.peak = 0
 }
 

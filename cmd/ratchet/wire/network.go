@@ -13,6 +13,7 @@ import (
 	"github.com/ratchet-ota/ratchet/agent"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
+	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/hal/textfile"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport/network"
@@ -40,9 +41,9 @@ func keyed(c *config.Config, err error) error {
 	return err
 }
 
-// wireNetwork wires the process that holds all connections, nil where there is nobody to connect to, and returns what
+// Network wires the process that holds all connections, nil where there is nobody to connect to, and returns what
 // of the configuration cannot be used for it.
-func wireNetwork(o *agent.Options, c *config.Config, log *slog.Logger) (*network.Process, []error) {
+func Network(o *agent.Options, c *config.Config, log *slog.Logger) (*network.Process, []error) {
 	s := settings(c)
 	// For its rules: nothing is read or dialled.
 	made := connect.New(s, textfile.Read, noSignature, slog.New(slog.DiscardHandler))
@@ -94,12 +95,14 @@ func noSignature(name string, _ []byte, _ crypto.Hash) ([]byte, error) {
 	return nil, fmt.Errorf("internal error: %s signs for nobody here", name)
 }
 
-// pipe is what a payload comes through.
+// pipe is what a payload comes through. It is made large, where the kernel lets it be: the two processes wake each
+// other less often.
 func pipe() (r, w pair.File, err error) {
 	from, to, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
 	}
+	linux.LargePipe(to)
 	return from, to, nil
 }
 

@@ -90,7 +90,7 @@ func wireLate(o *agent.Options, c *config.Config, log *slog.Logger) *network.Pro
 		o.Watchdog = w
 		looks = append(looks, func() []error { return []error{w.look(c)} })
 	}
-	net, bad := wireNetwork(o, c, log)
+	net, bad := Network(o, c, log)
 	looks = append(looks, func() []error { return bad }, func() []error { return lacksClientKeys(c) })
 	if net != nil {
 		looks = append(looks, func() []error { return unusable(c, net) })
