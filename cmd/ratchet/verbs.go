@@ -7,7 +7,7 @@ import (
 // verbs lists all of them: the daemon, what a technician asks of it, and the counter, which needs none.
 func verbs() []cli.Verb {
 	return []cli.Verb{
-		daemonVerb(), netVerb(), unpackVerb(),
+		daemonVerb(), netVerb(), unpackVerb(), probeVerb(),
 		technician(cli.Verb{
 			Name: "status", Args: "[--json] [--watch]",
 			Short: "what runs, what happened last and why, what to do",

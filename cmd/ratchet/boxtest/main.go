@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/probe"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/unpack"
 	"github.com/ratchet-ota/ratchet/transport/network/networktest"
 	"github.com/ratchet-ota/ratchet/transport/wire/pair"
@@ -30,6 +31,8 @@ func Main(m *testing.M, rogues Rogues) {
 		err = process(rogues)
 	case len(os.Args) > 1 && os.Args[1] == "unpack":
 		err = unpack.Process(os.Stdin, os.Stdout, os.Args[2:])
+	case len(os.Args) > 1 && os.Args[1] == "probe":
+		err = probe.Process(context.Background(), os.Stdin, os.Stdout)
 	default:
 		os.Exit(m.Run())
 	}

@@ -17,11 +17,11 @@ import (
 	"github.com/ratchet-ota/ratchet/bootctl"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
+	"github.com/ratchet-ota/ratchet/cmd/ratchet/probe"
 	"github.com/ratchet-ota/ratchet/hal/linux"
 	"github.com/ratchet-ota/ratchet/hal/textfile"
 	"github.com/ratchet-ota/ratchet/slots"
 	"github.com/ratchet-ota/ratchet/transport/network"
-	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
 // Options wires the parts of the device that the configuration describes. What the device boots by must be
@@ -166,14 +166,13 @@ func healthPlan(c *config.Config, online func() (bool, time.Time)) (health.Plan,
 		}
 	}
 	for i, x := range h.HTTP {
-		check := health.HTTP{Title: x.Name, URL: x.URL, Status: x.Status, Contains: x.Contains,
-			TLS: secure.Files{}.Config}
+		check := probed(c, x.Name, probe.Question{URL: x.URL, Status: x.Status, Contains: x.Contains})
 		if err := add(check, "health.http.%d.name", i); err != nil {
 			return p, err
 		}
 	}
 	for i, x := range h.TCP {
-		if err := add(health.TCP{Title: x.Name, Addr: x.Address}, "health.tcp.%d.name", i); err != nil {
+		if err := add(probed(c, x.Name, probe.Question{Address: x.Address}), "health.tcp.%d.name", i); err != nil {
 			return p, err
 		}
 	}
@@ -184,6 +183,13 @@ func healthPlan(c *config.Config, online func() (bool, time.Time)) (health.Plan,
 		return p, add(&health.Broker{Online: online}, "health.broker")
 	}
 	return p, nil
+}
+
+// probed is a check that connects, which is not for root to do.
+func probed(c *config.Config, title string, q probe.Question) health.Check {
+	s := settings(c)
+	q.Environment, q.Without = s.Environment, c.Sandbox.Without
+	return probe.New(title, q, probe.How{User: netUser(c), Read: readable(s)})
 }
 
 // unitCheck is a check of systemd units, and the key that it comes from.
