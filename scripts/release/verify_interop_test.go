@@ -125,10 +125,16 @@ func TestInteropVerifyADownload(t *testing.T) {
 	program, signature := in("ratchet-linux-arm64"), in(sumsName+".sig")
 	garbage := "-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"
 	for what, change := range map[string]func(){
-		"a program that was changed":              func() { write(program, "evil") },
-		"another processor's program":             func() { copied(in("ratchet-linux-amd64"), program) },
-		"sums that were changed with it":          func() { write(program, "evil"); sums() },
-		"sums without the program":                func() { os.Remove(program); sums(); write(program, "evil") },
+		"a program that was changed":     func() { write(program, "evil") },
+		"another processor's program":    func() { copied(in("ratchet-linux-amd64"), program) },
+		"sums that were changed with it": func() { write(program, "evil"); sums() },
+		"a program that is not in signed sums": func() {
+			os.Remove(program)
+			sums()
+			os.Remove(signature)
+			signed(key, keys)
+			write(program, "evil")
+		},
 		"no signature":                            func() { os.Remove(signature) },
 		"garbage in place of a signature":         func() { write(signature, garbage) },
 		"somebody else's key":                     func() { os.Remove(signature); signed(evil, evils) },
