@@ -25,7 +25,7 @@ var licences = map[string]string{"filippo.io/mldsa": "BSD-3-Clause", "golang.org
 // writeBills makes PROGRAM.cdx.json beside each program.
 func writeBills(ctx context.Context, paths []string) error {
 	if len(paths) == 0 {
-		return errors.New("usage: release sbom PROGRAM...")
+		return errors.New("name the programs: release sbom PROGRAM")
 	}
 	dir, err := os.MkdirTemp("", "sbom-")
 	if err != nil {
