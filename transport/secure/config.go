@@ -95,6 +95,10 @@ func (f Files) Pair() (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot use client certificate: %w", err)
 	}
+	if bytes.Contains(key, []byte("BEGIN ENCRYPTED ")) || bytes.Contains(key, []byte("4,ENCRYPTED")) {
+		return nil, fmt.Errorf("cannot use client certificate %s: its key %s is encrypted, and TLS needs it plain, "+
+			"with mode 0600: openssl pkey -in KEY -out PLAIN", f.Certificate, f.Key)
+	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use client certificate %s: %w", f.Certificate, err)

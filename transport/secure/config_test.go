@@ -34,6 +34,7 @@ func pemFiles(t *testing.T) (dir string) {
 		"cert.pem":  pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}),
 		"key.pem":   pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
 		"other.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: other}),
+		"locked":    pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: key}),
 		"text":      []byte("no PEM"),
 		"large":     bytes.Repeat([]byte{'\n'}, 1<<20+1),
 	} {
@@ -66,6 +67,7 @@ func TestConfig(t *testing.T) {
 		"not its key":       {"", "cert.pem", "other.pem", "cannot use client certificate"},
 		"no certificate":    {"", "none", "key.pem", "cannot use client certificate"},
 		"no such key":       {"", "cert.pem", "none", "cannot use client certificate"},
+		"an encrypted key":  {"", "cert.pem", "locked", "is encrypted, and TLS needs it plain"},
 		"large certificate": {"", "large", "key.pem", "more than 1048576 bytes"},
 	} {
 		got, err := secure.Files{CA: in(c.ca), Certificate: in(c.cert), Key: in(c.key)}.Config()
