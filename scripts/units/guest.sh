@@ -100,6 +100,8 @@ if [ "$version" = 1.0.0 ]; then
 	confined net
 	check "$version its confinement" ok \
 		"$(ratchet status | awk '/^Process/ {p = 1} p && !/^(Process| )/ {exit} p' | tr -s ' \n' ' ')"
+	check "$version its Landlock" ok \
+		"$(ratchet status --json | sed -n '/"landlock"/,/}/s/.*"detail": "\(.*\)".*/\1/p' | head -n 1)"
 	refusals
 	confined unpack &
 	# The agent reboots when the release is armed; it stops this first.
