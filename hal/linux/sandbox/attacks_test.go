@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -18,6 +19,9 @@ import (
 
 func read(path string) error {
 	f, err := os.Open(path)
+	if errors.Is(err, unix.ENXIO) { // a device that is not there could be opened
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -204,6 +208,13 @@ func unseen(name string) bool {
 	return runtime.GOARCH == "386" && strings.HasPrefix(name, "a socket of ")
 }
 
+// later tells whether the kernel's Landlock, which detail begins with, is too old for what it stops in a newer one.
+func later(name, detail string) bool {
+	var version int
+	fmt.Sscanf(detail, "version %d", &version)
+	return version > 0 && (name == "listen" && version < 4 || name == "signal a process" && version < 6)
+}
+
 func last(name string) string {
 	if name == "become another user" {
 		return name
@@ -252,7 +263,7 @@ func TestEachFeatureStopsAttacksByItself(t *testing.T) {
 			for _, s := range stops {
 				if attacks[s] == nil {
 					t.Errorf("%q is no attack", s)
-				} else if a.Errors[s] == "" && !unseen(s) {
+				} else if a.Errors[s] == "" && !unseen(s) && !later(s, feature(t, a.Features, name).Detail) {
 					t.Errorf("it does not stop: %s", s)
 				}
 			}
