@@ -145,6 +145,7 @@ type remoteDecoder struct {
 	conn  Unpacker
 	close func() error // ends it, once
 	fed   chan struct{}
+	all   bool // everything was read, or the source has failed; feed's, until fed is closed
 	mu    sync.Mutex
 	// waited is how long feed has waited for the source, without the present time, which began at since.
 	waited time.Duration
@@ -192,6 +193,7 @@ func (d *remoteDecoder) feed(req []byte) {
 			}
 		}
 		if err != nil {
+			d.all = true
 			end() // first: who answers to the end finds here why it is one
 			d.conn.CloseWrite()
 			return
@@ -306,17 +308,23 @@ func (d *remoteDecoder) place(got piece, off int64) bool {
 		got.payload >= d.last && got.payload <= d.base+d.b.fetched.Load()
 }
 
-// whole holds the end of the image against what was fetched: all of it, and nothing more.
-func (d *remoteDecoder) whole(got piece, off int64) (piece, error) {
+// atEnd tells whether the other side can know of the payload's end, and how the source failed, if it has.
+func (d *remoteDecoder) atEnd() (bool, error) {
 	select {
 	case <-d.fed:
+		return d.all, d.b.err
 	default:
-		return piece{cut: -1}, d.lies("an end before the payload's")
+		return false, nil
 	}
+}
+
+// whole holds the end of the image against what was fetched: all of it, and nothing more.
+func (d *remoteDecoder) whole(got piece, off int64) (piece, error) {
+	end, err := d.atEnd()
 	switch {
-	case d.b.err != nil:
-		return piece{cut: -1}, d.b.err
-	case off != d.size || got.n != 0 || got.payload != d.b.pos:
+	case err != nil:
+		return piece{cut: -1}, err
+	case !end || off != d.size || got.n != 0 || got.payload != d.b.pos:
 		return piece{cut: -1}, d.lies("an end that is none")
 	}
 	return piece{cut: -1, payload: got.payload}, errWhole
@@ -327,15 +335,12 @@ func (d *remoteDecoder) why(kind byte, text []byte) error {
 	if kind == kindMore {
 		return nil
 	}
-	select {
-	case <-d.fed:
-		if d.b.err != nil {
-			return d.b.err
-		}
-	default:
-		if kind == kindShort {
-			return d.lies("an end before the payload's")
-		}
+	end, err := d.atEnd()
+	switch {
+	case err != nil:
+		return err
+	case kind == kindShort && !end:
+		return d.lies("an end before the payload's")
 	}
 	for i, c := range text {
 		if c < ' ' || c > '~' {

@@ -124,7 +124,21 @@ func TestTakenOverUnpacker(t *testing.T) {
 		"what was not sent":   {say(head(8*kib, 0, 1<<40, 0, ""), first), "nobody asked for"},
 		"a negative position": {say(head(8*kib, 0, 1<<63, 0, ""), first), "nobody asked for"},
 		"whole, too early":    {say(head(0, none, uint64(len(payload)), 1, "")), "an end"},
-		"an unknown kind":     {say(head(0, none, 0, 200, "text\x1b[31m\n")), "text?[31m?"},
+		"short, too early": {func(in io.Reader, out io.Writer) error {
+			if _, err := io.ReadFull(in, make([]byte, 28)); err != nil { // the request, and no payload
+				return err
+			}
+			_, err := out.Write(head(0, none, 0, 2, ""))
+			return err
+		}, "an end before the payload's"},
+		"whole, at another place": {func(in io.Reader, out io.Writer) error {
+			return slots.Unpack(in, changes{out, func(piece []byte) {
+				if piece[16] == 1 {
+					piece[8]-- // payload that was not used
+				}
+			}})
+		}, "an end that is none"},
+		"an unknown kind": {say(head(0, none, 0, 200, "text\x1b[31m\n")), "text?[31m?"},
 		"other bytes": {say(head(8*kib, none, 0, 0, ""), first, head(0, none, 0, 3, "damaged"), first),
 			"damaged"},
 	} {
@@ -150,6 +164,17 @@ func TestTakenOverUnpacker(t *testing.T) {
 			r.holds(content)
 		})
 	}
+}
+
+// changes changes each piece that an honest process tells.
+type changes struct {
+	io.Writer
+	do func(piece []byte)
+}
+
+func (c changes) Write(b []byte) (int, error) {
+	c.do(b)
+	return c.Writer.Write(b)
 }
 
 // TestUnpackerThatCannotBeStarted: the payload is not decoded here instead, where a fault in the decoder would
@@ -210,10 +235,11 @@ func TestSilentUnpacker(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			deaf := func(io.Reader, io.Writer) error { time.Sleep(time.Hour); return nil }
+			begin := time.Now()
 			_, err := slots.Write(ctx, newRig(t, 1, 128*kib).open(), img, &source{data: payload},
 				slots.Options{Unpack: another(deaf)})
-			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("got %v", err)
+			if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took > 2*time.Second {
+				t.Errorf("got %v after %v", err, took)
 			}
 			time.Sleep(2 * time.Hour)
 		})
