@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -52,6 +53,13 @@ var rogues = boxtest.Rogues{
 	}),
 	"forger": forges,
 	"thief":  steals,
+	"heir": func(*networktest.Rogue, string) error { // what it leaves behind holds on to all that it had
+		a := &syscall.ProcAttr{Files: []uintptr{0, 1, 2, 3}}
+		if _, err := syscall.ForkExec("/bin/sleep", []string{"sleep", "40"}, a); err != nil {
+			return fmt.Errorf("without an heir: %w", err)
+		}
+		return errors.New("so it ends")
+	},
 	"deaf": func(*networktest.Rogue, string) error {
 		for { // not even the end of the daemon's socket is heard
 			_ = syscall.Pause()

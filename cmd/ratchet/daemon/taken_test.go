@@ -139,6 +139,19 @@ func TestThief(t *testing.T) {
 	}
 }
 
+// TestHeir: where the kernel does not keep a network process from making others, one that outlives it does not keep the
+// next one from being started.
+func TestHeir(t *testing.T) {
+	b := newBox(t)
+	b.more = "[sandbox]\nwithout = [\"seccomp\", \"namespaces\", \"landlock\"]\n"
+	log := b.taken("heir", func(st control.Status, _ string) bool {
+		return len(st.Processes) == 1 && st.Processes[0].Starts > 1
+	})
+	if strings.Contains(log, "without an heir") {
+		t.Error(log)
+	}
+}
+
 // TestDeaf: a network process that hears nothing, and would outlive the daemon, does not: the daemon ends in time, and
 // the process with it.
 func TestDeaf(t *testing.T) {

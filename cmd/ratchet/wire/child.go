@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/connect"
@@ -53,30 +53,6 @@ func netUser(c *config.Config) string {
 	return DefaultUser
 }
 
-// readable are the paths of what is no secret and needed to connect: how names are resolved, and whom the system
-// trusts. The folder behind /etc/resolv.conf is another one where a service keeps it, which replaces the file.
-func readable(s connect.Settings) []string {
-	paths := []string{"/etc"}
-	if to, err := os.Readlink("/etc/resolv.conf"); err == nil {
-		if !filepath.IsAbs(to) {
-			to = filepath.Join("/etc", to)
-		}
-		paths = append(paths, filepath.Dir(to))
-	}
-	for _, dir := range []string{"/usr/share/ca-certificates", "/usr/local/share/ca-certificates"} {
-		if _, err := os.Stat(dir); err == nil { // the links in /etc/ssl/certs lead there
-			paths = append(paths, dir)
-		}
-	}
-	if file := s.Environment["SSL_CERT_FILE"]; file != "" {
-		paths = append(paths, filepath.Dir(file))
-	}
-	if dirs := s.Environment["SSL_CERT_DIR"]; dirs != "" {
-		paths = append(paths, strings.Split(dirs, ":")...)
-	}
-	return paths
-}
-
 // Conn implements network.Child.
 func (c *child) Conn() pair.Conn { return c.conn }
 
@@ -99,14 +75,19 @@ func (c *child) Wait() error {
 
 // lastWords is the beginning of what a process says where only a crash says anything.
 type lastWords struct {
+	from *os.File
 	mu   sync.Mutex
 	text []byte
 	done chan struct{}
 }
 
+// lastTime is how long last words are waited for. They are in the pipe when a process ends; but another process can
+// hold its end of the pipe, where the kernel has nothing by which the first one is kept from making processes.
+const lastTime = time.Second
+
 // hear reads r to its end; what is beyond the first few lines is let go.
 func hear(r *os.File) *lastWords {
-	l := &lastWords{done: make(chan struct{})}
+	l := &lastWords{from: r, done: make(chan struct{})}
 	go func() {
 		defer close(l.done)
 		defer r.Close()
@@ -122,9 +103,10 @@ func (l *lastWords) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is what was heard, in one line.
+// String is what was heard, in one line. The process has ended.
 func (l *lastWords) String() string {
-	<-l.done // the process has ended, and its end of the pipe with it
+	_ = l.from.SetReadDeadline(time.Now().Add(lastTime))
+	<-l.done
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.TrimSpace(pair.Line(string(l.text)))

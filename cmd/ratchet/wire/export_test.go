@@ -3,5 +3,6 @@ package wire
 // For the tests.
 var (
 	SignClient      = signClient
+	Reach           = reach
 	LacksClientKeys = lacksClientKeys
 )

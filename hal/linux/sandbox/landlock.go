@@ -99,12 +99,13 @@ func restrict(o Options) (string, error) {
 
 // beneath allows access at path and beneath. Rules are of what stands there now: for what is missing,
 // and for a file that is replaced by another, the folder has to be named. A missing one stands for the
-// nearest folder that is there, but never for / or what stands directly in it.
+// nearest folder that is there, but never for / or what stands directly in it, save for /run, which is filled while the
+// system starts: by who keeps /etc/resolv.conf, too.
 func beneath(rules int, path string, access uint64) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	for err == unix.ENOENT || err == unix.ENOTDIR {
 		path = filepath.Dir(path)
-		if filepath.Dir(path) == "/" || path == "." {
+		if filepath.Dir(path) == "/" && path != "/run" || path == "." {
 			return nil
 		}
 		fd, err = unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)

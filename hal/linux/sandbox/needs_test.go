@@ -52,6 +52,15 @@ var needs = map[string]func(place) error{
 		}
 		return err
 	},
+	"late": func(p place) error { // the server makes the file
+		r, err := http.Get("http://" + p.Server)
+		if err != nil {
+			return err
+		}
+		defer r.Body.Close()
+		_, err = os.ReadFile(p.Secret)
+		return err
+	},
 	"certificates": func(place) error { _, err := x509.SystemCertPool(); return err },
 	"run":          work,
 	"descriptor":   takeDescriptor,
@@ -196,6 +205,29 @@ func TestConfinedProcessDoesItsWork(t *testing.T) {
 				t.Error(a.Errors[name])
 			}
 		})
+	}
+}
+
+// TestRunIsFilledLate: what a service keeps in a folder of /run that it makes after the process was started can be
+// read, for /etc/resolv.conf may lead there.
+func TestRunIsFilledLate(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a folder in /run needs root")
+	}
+	dir := fmt.Sprintf("/run/ratchet-test-%d", os.Getpid())
+	defer os.RemoveAll(dir)
+	p := place{Secret: dir + "/resolv.conf"}
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(p.Secret, nil, 0o644)); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer srv.Close()
+	p.Server = strings.TrimPrefix(srv.URL, "http://")
+	a := run(t, order{Do: "late", Place: p, Policy: sandbox.Policy{Network: true, Read: true}},
+		func(o *sandbox.Options) { o.Read = append(o.Read, dir) })
+	if a.Errors["late"] != "" {
+		t.Error(a.Errors["late"])
 	}
 }
 
