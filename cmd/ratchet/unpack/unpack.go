@@ -20,6 +20,8 @@ import (
 const (
 	// heap is what the decoder's memory is kept near to: the largest window, and what one frame takes.
 	heap = 16 << 20
+	// most is where the process ends, in bytes. The runtime of Go takes 64 MiB at once on processors of 64 bits.
+	most = 256 << 20
 	// endTime is how long the end of a killed process is waited for.
 	endTime = 5 * time.Second
 )

@@ -62,7 +62,7 @@ func limits(p Policy) (string, error) {
 	all := []limit{{unix.RLIMIT_CORE, 0}, {unix.RLIMIT_NOFILE, Descriptors}, {unix.RLIMIT_MEMLOCK, 0},
 		{unix.RLIMIT_MSGQUEUE, 0}, {unix.RLIMIT_RTPRIO, 0}}
 	detail := fmt.Sprintf("%d descriptors", Descriptors)
-	if p.Memory > 0 {
+	if p.Memory > 0 && !unlimited {
 		all = append(all, limit{unix.RLIMIT_DATA, uint64(p.Memory)})
 		detail += fmt.Sprintf(", %d MiB of data", p.Memory>>20)
 	}
