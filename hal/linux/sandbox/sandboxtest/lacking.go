@@ -52,6 +52,12 @@ func Lacks() []Lack {
 	}
 }
 
+// NoProcesses is a machine on which package sandbox cannot start any: one at its limit of processes.
+func NoProcesses() Lack {
+	const flags = unix.CLONE_VFORK | unix.CLONE_VM | int64(unix.SIGCHLD) // syscall.ForkExec; package os has one more
+	return Lack{Name: "no more processes", calls: []call{{unix.SYS_CLONE, flags, unix.EAGAIN}}}
+}
+
 // Start starts cmd as on a machine that lacks all of lacks, for it and for all that it starts.
 func Start(cmd *exec.Cmd, lacks ...Lack) error {
 	done := make(chan error)
