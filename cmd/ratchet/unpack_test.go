@@ -57,15 +57,17 @@ func TestZstdIsDecodedElsewhere(t *testing.T) {
 			written := bytes.HasPrefix(got, img)
 			if name != "no processes" {
 				if code != 0 || !written {
+					b.kill()
 					t.Fatalf("exit %d, written %v\n%s\n%s", code, written, errs, b.log.String())
 				}
 				return
 			}
+			b.status()
+			b.kill() // the log is whole
 			if said := errs + b.log.String(); code == 0 || written ||
 				!strings.Contains(said, "cannot start the process that decodes zstd") {
 				t.Errorf("exit %d, written %v\n%s", code, written, said)
 			}
-			b.status()
 		})
 	}
 }
