@@ -24,7 +24,8 @@ const hook = `set -e; cd "$1"
 mv boot/vmlinuz-* "$OUT"/vmlinuz; mv boot/initrd.img-* "$OUT"/initrd
 rm -rf var/lib/apt/lists/* var/cache/apt/* usr/share/perl* usr/lib/*/perl* usr/lib/*/gconv usr/lib/udev/hwdb.*
 rm -rf usr/share/zoneinfo
-find lib/modules/*/kernel -type f ! -path "*/watchdog/*" ! -path "*/efivarfs/*" ! -name "loop.ko*" -delete`
+find lib/modules/*/kernel -type f ! -path "*/watchdog/*" ! -path "*/efivarfs/*" ! -path "*/drivers/char/*" ` +
+	`! -name "loop.ko*" -delete`
 
 // base makes a root file system, a kernel and an initramfs of Debian in the cache, once.
 func (m *machine) base() (dir string, err error) {
@@ -117,7 +118,7 @@ func (m *machine) files() map[string]string {
 	files := map[string]string{
 		"etc/ratchet/ratchet.toml":    config,
 		"etc/hostname":                m.suite.name + "\n",
-		"etc/modules-load.d/lab.conf": "softdog\nefivarfs\n",
+		"etc/modules-load.d/lab.conf": "softdog\nefivarfs\ntpm_tis\n",
 		"etc/fstab": "LABEL=boot /boot ext4 nofail 0 2\n" +
 			"LABEL=state /var/lib/ratchet ext4 nofail 0 2\n" +
 			"LABEL=lab /mnt ext4 ro,nofail 0 0\n" +
