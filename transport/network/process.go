@@ -73,6 +73,7 @@ type Process struct {
 	over     chan struct{} // Run has ended
 	slots    chan struct{}
 	asked    atomic.Uint64 // version of the root, 0: none
+	files    Pending       // that a process has asked for
 
 	mu      sync.Mutex
 	now     *session

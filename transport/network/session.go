@@ -337,24 +337,17 @@ func (s *session) lend() {
 		case <-s.done:
 			return
 		}
-		given := make(chan struct{})
-		go func() { // a file system may not answer
-			defer close(given)
-			f, err := s.p.o.Open(m.Path)
-			if err != nil {
-				_ = s.send(pair.Given{ID: m.ID, Error: err.Error()}, nil)
-				return
-			}
-			_ = s.send(pair.Given{ID: m.ID}, f)
-			_ = f.Close()
-		}()
-		select {
-		case <-given:
-		case <-s.done:
-			return
+		f, err := Within(&s.p.files, m.Path, func() (pair.File, error) { return s.p.o.Open(m.Path) }, shut)
+		if err != nil {
+			_ = s.send(pair.Given{ID: m.ID, Error: err.Error()}, nil)
+			continue
 		}
+		_ = s.send(pair.Given{ID: m.ID}, f)
+		shut(f)
 	}
 }
+
+func shut(f pair.File) { _ = f.Close() }
 
 // sign signs what the process asks for, with the keys that are for that.
 func (s *session) sign() {

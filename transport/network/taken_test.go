@@ -316,3 +316,45 @@ func TestFilesAndKeys(t *testing.T) {
 		t.Error(result)
 	}
 }
+
+// TestHungFile: a file whose file system does not answer is a problem that is told, by its name. It keeps nobody
+// from the other files, costs the process nothing, and is not tried twice at a time, whoever asks.
+func TestHungFile(t *testing.T) {
+	tries := 0
+	running(t, func(o *network.Options) {
+		o.Open = func(p string) (pair.File, error) {
+			if p == "/hung" {
+				tries++
+				time.Sleep(365 * 24 * time.Hour)
+			}
+			return nil, errors.New(p + " is not there")
+		}
+		plays(o, func(conn pair.Conn) error {
+			return network.Serve(context.Background(), conn, func(_ []byte, d *network.Daemon) (network.Parts, error) {
+				return network.Parts{Problems: func() (all []pair.Problem) {
+					for _, path := range []string{"/hung", "/other", "/hung"} {
+						if f, err := d.Open(path); err == nil {
+							_ = f.Close()
+						} else {
+							all = append(all, pair.Problem{Text: err.Error()})
+						}
+					}
+					return all
+				}}, nil
+			})
+		})
+	}, func(ctx context.Context, p *network.Process) {
+		for range 99 {
+			all, err := p.Problems(ctx)
+			if err != nil || len(all) != 3 || !strings.HasPrefix(all[0].Text, "/hung: its file system does not") ||
+				all[1].Text != "/other is not there" {
+				t.Fatalf("told is %v, %v", all, err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if i := p.Info(); i.Starts != 1 || tries != 1 {
+			t.Errorf("%d processes, and %d tries", i.Starts, tries)
+		}
+		time.Sleep(2 * 365 * 24 * time.Hour)
+	})
+}

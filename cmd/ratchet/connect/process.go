@@ -95,16 +95,18 @@ func Confine(s Settings) (all []pair.Feature) {
 
 // reader reads what the daemon opens.
 func reader(d *network.Daemon) Reader {
+	var reads network.Pending
 	return func(path string, limit int) ([]byte, error) {
 		f, err := d.Open(path)
 		if err != nil {
 			return nil, err
 		}
-		defer f.Close()
+		defer f.Close() // which waits for no read
 		file, ok := f.(*os.File)
 		if !ok {
 			return nil, errors.New("internal error: no descriptor")
 		}
-		return textfile.From(file, path, limit)
+		return network.Within(&reads, path, func() ([]byte, error) { return textfile.From(file, path, limit) },
+			func([]byte) {})
 	}
 }
