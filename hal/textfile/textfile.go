@@ -46,6 +46,9 @@ func From(f *os.File, path string, limit int) ([]byte, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
 	if err != nil {
+		if named := (*fs.PathError)(nil); errors.As(err, &named) {
+			named.Path = path // who was handed f does not know it
+		}
 		return nil, err
 	}
 	if len(b) > limit {

@@ -69,3 +69,17 @@ func TestReadNeverWaits(t *testing.T) {
 		}
 	}
 }
+
+// Who was handed a file by another process is told its path, not what the descriptor is called here.
+func TestErrorsNameThePath(t *testing.T) {
+	fd, err := syscall.Open(t.TempDir(), syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "descriptor")
+	defer f.Close()
+	_, err = textfile.From(f, "/etc/password", 64)
+	if err == nil || err.Error() != "read /etc/password: is a directory" {
+		t.Error(err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"log/slog"
 	"math/big"
 	"os"
@@ -139,4 +140,37 @@ func pair(t *testing.T) (cert, key string) {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+}
+
+// TestSystemAuthorities: where nobody names a file of authorities, those of the system are read by the process itself,
+// as its user; that it cannot is a problem that says which file, and what to do.
+func TestSystemAuthorities(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "ca.pem")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ file, dirs, ca, want string }{
+		{file, dir, "", ""},
+		{filepath.Join(dir, "nothing"), filepath.Join(dir, "nowhere"), "", ""},
+		{dir, "", "", "http.ca: the network process cannot read whom the system trusts: read " + dir},
+		{file, dir + ":" + file, "", file},
+		{dir, "", "ca.pem", ""},
+	} {
+		t.Setenv("SSL_CERT_FILE", c.file)
+		t.Setenv("SSL_CERT_DIR", c.dirs)
+		s := connect.Settings{HTTP: config.HTTP{CA: c.ca}, Proxy: config.Proxy{URL: "direct"}}
+		read := func(string, int) ([]byte, error) { return nil, os.ErrDeadlineExceeded }
+		all := connect.New(s, read, nil, slog.New(slog.DiscardHandler)).Problems()
+		got := ""
+		if len(all) > 0 && c.ca == "" {
+			got = all[0].Error()
+		}
+		if !strings.Contains(got, c.want) || (got == "") != (c.want == "") {
+			t.Errorf("%+v: %q", c, all)
+		}
+		if c.ca != "" && strings.Contains(errors.Join(all...).Error(), "the system trusts") {
+			t.Errorf("%+v: %q", c, all)
+		}
+	}
 }

@@ -6,9 +6,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/cmd/ratchet/config"
+	"github.com/ratchet-ota/ratchet/hal/textfile"
 	"github.com/ratchet-ota/ratchet/transport/secure"
 )
 
@@ -65,6 +70,9 @@ func (m *material) tls(table string, files secure.Files) func() (*tls.Config, er
 	live := m.files(files).Live()
 	m.looks = append(m.looks, func() []error {
 		authorities, pair := live.Problems()
+		if files.CA == "" {
+			authorities = systemAuthorities()
+		}
 		key := "certificate"
 		if files.Certificate == "" {
 			key = "key"
@@ -79,6 +87,54 @@ func (m *material) tls(table string, files secure.Files) func() (*tls.Config, er
 		t.Time = believable(time.Now)
 		return t, nil
 	}
+}
+
+// SystemFiles are where the package crypto/x509 looks for the authorities that the system trusts, unless
+// SSL_CERT_FILE names another file. It takes the first one that it can read.
+func SystemFiles() []string {
+	if file := os.Getenv("SSL_CERT_FILE"); file != "" {
+		return []string{file}
+	}
+	return []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/ca-bundle.pem", "/etc/pki/tls/cacert.pem", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+		"/etc/ssl/cert.pem"}
+}
+
+// systemAuthorities says what of the authorities that the system trusts cannot be read: the process that connects reads
+// them as its user, and not through the daemon. What is not there is no error.
+func systemAuthorities() error {
+	tell := func(err error) error {
+		return fmt.Errorf("the network process cannot read whom the system trusts: %w; let its user read it, "+
+			"or name a file here, which the daemon reads", err)
+	}
+	for _, path := range SystemFiles() {
+		err := try(path, func(f *os.File) error { _, err := f.Read(make([]byte, 1)); return err })
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return tell(err)
+		}
+	}
+	for _, path := range filepath.SplitList(os.Getenv("SSL_CERT_DIR")) {
+		err := try(path, func(f *os.File) error { _, err := f.Readdirnames(1); return err })
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return tell(err)
+		}
+	}
+	return nil
+}
+
+func try(path string, read func(*os.File) error) error {
+	f, err := textfile.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err = read(f); errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // files are read and, where a key is in the TPM, signed with by the daemon.

@@ -60,6 +60,10 @@ var rogues = boxtest.Rogues{
 		}
 		return errors.New("so it ends")
 	},
+	"crash": func(*networktest.Rogue, string) error {
+		go panic("so it goes")
+		select {}
+	},
 	"deaf": func(*networktest.Rogue, string) error {
 		for { // not even the end of the daemon's socket is heard
 			_ = syscall.Pause()

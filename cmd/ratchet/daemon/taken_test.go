@@ -152,6 +152,21 @@ func TestHeir(t *testing.T) {
 	}
 }
 
+// TestCrash: people are told why a process crashed, in words that are the same each time, and not where.
+func TestCrash(t *testing.T) {
+	b := newBox(t)
+	why := ""
+	b.taken("crash", func(st control.Status, _ string) bool {
+		if len(st.Processes) == 1 && strings.Contains(st.Processes[0].Error, "exit status 2") {
+			why = st.Processes[0].Error
+		}
+		return why != ""
+	})
+	if why != "it ended: ended with exit status 2: panic: so it goes" {
+		t.Errorf("told is %q", why)
+	}
+}
+
 // TestDeaf: a network process that hears nothing, and would outlive the daemon, does not: the daemon ends in time, and
 // the process with it.
 func TestDeaf(t *testing.T) {

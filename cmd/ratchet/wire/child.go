@@ -103,11 +103,16 @@ func (l *lastWords) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is what was heard, in one line. The process has ended.
+// String is what was heard, in one line, without where in the program that was: the line is for people, and it is to be
+// the same one each time. The process has ended.
 func (l *lastWords) String() string {
 	_ = l.from.SetReadDeadline(time.Now().Add(lastTime))
 	<-l.done
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.TrimSpace(pair.Line(string(l.text)))
+	text := string(l.text)
+	for _, trace := range []string{"\ngoroutine ", "\nruntime stack:"} {
+		text, _, _ = strings.Cut(text, trace)
+	}
+	return strings.TrimSpace(pair.Line(text))
 }

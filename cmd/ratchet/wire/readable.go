@@ -13,10 +13,7 @@ import (
 // What the packages net and crypto/x509 read to resolve names, and to know whom the system trusts: files, and folders
 // of files. All of them may be links to where a service or a package keeps them.
 var (
-	nameFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"}
-	rootFiles = []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-		"/etc/ssl/ca-bundle.pem", "/etc/pki/tls/cacert.pem", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-		"/etc/ssl/cert.pem"}
+	nameFiles   = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"}
 	rootFolders = []string{"/etc/ssl/certs", "/etc/pki/tls/certs"}
 	// What the links of rootFolders may lead to later.
 	laterFolders = []string{"/usr/share/ca-certificates", "/usr/local/share/ca-certificates"}
@@ -25,10 +22,7 @@ var (
 // readable are the paths of what is no secret and needed to connect: how names are resolved, and whom the system
 // trusts.
 func readable(s connect.Settings) []string {
-	files, folders := slices.Concat(nameFiles, rootFiles), slices.Clone(rootFolders)
-	if file := s.Environment["SSL_CERT_FILE"]; file != "" {
-		files = append(files, file)
-	}
+	files, folders := slices.Concat(nameFiles, connect.SystemFiles()), slices.Clone(rootFolders)
 	if dirs := s.Environment["SSL_CERT_DIR"]; dirs != "" {
 		folders = append(folders, strings.Split(dirs, ":")...)
 	}

@@ -145,7 +145,7 @@ func fork(o Options) (*Child, error) {
 	// A finalizer must not close what is being handed over.
 	runtime.KeepAlive(o)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", o.Exe, err)
 	}
 	c.pid = pid
 	return c, nil
