@@ -38,6 +38,16 @@ func run(p cli.Program, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
+// TestHelpWithoutExamples: a verb that is not for people has no examples, and no heading over nothing.
+func TestHelpWithoutExamples(t *testing.T) {
+	for verb, want := range map[string]bool{"look": true, "key show": false} {
+		_, out, _ := run(tool(nil), append([]string{"help"}, strings.Fields(verb)...)...)
+		if !strings.Contains(out, "Usage: tool "+verb) || strings.Contains(out, "Examples:") != want {
+			t.Errorf("%s: examples are wanted: %t:\n%s", verb, want, out)
+		}
+	}
+}
+
 func TestArgumentsInAnyOrder(t *testing.T) {
 	for _, c := range []struct{ args, operands, keys string }{
 		{"a --key 1 b --key 2", "a b", "1 2"},

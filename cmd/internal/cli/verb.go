@@ -59,7 +59,9 @@ func (v Verb) help(w io.Writer, program string) {
 	if flags.Len() > 0 {
 		fmt.Fprintf(w, "\nFlags:\n%s", flags)
 	}
-	fmt.Fprint(w, "\nExamples:\n")
+	if len(v.Examples) > 0 {
+		fmt.Fprint(w, "\nExamples:\n")
+	}
 	for _, e := range v.Examples {
 		fmt.Fprintf(w, "  %s\n", e)
 	}

@@ -236,10 +236,11 @@ type Credential struct {
 
 // Sandbox is the table [sandbox]: the processes that hold all connections and decode zstd.
 type Sandbox struct {
-	// text (default `ratchet-net`): The system user that they run as. Where there is none they run as `nobody`,
-	// which other programs may do, too.
+	// text (default `ratchet-net`): The system user that the daemon's processes `net`, `unpack` and `probe` run as.
+	// Where there is none they run as `nobody`, which other programs may do, too.
 	User string `toml:"user"`
-	// array of text (default none): What they are not confined by, for a kernel on which that does harm: `user`,
+	// array of text (default none): What these processes are not confined by, for a kernel on which that does
+	// harm: `user`,
 	// `namespaces`, `no-new-privileges`, `capabilities`, `landlock`, `out-of-memory`, `no-dumps`, `limits`, `seccomp`.
 	// What a kernel does not have is left out by itself; `ratchet status` tells.
 	Without []string `toml:"without"`
