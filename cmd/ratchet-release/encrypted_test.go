@@ -151,6 +151,7 @@ func TestOnePersonRoot(t *testing.T) {
 	for _, name := range []string{"alice", "bob"} {
 		write(t, in(name+".pem"), "a key")
 	}
-	_, errs = do(t, 0, "root", "show", in("root-1.cbor"))
-	contains(t, errs, alone, "enough of its signers (2) lie in one folder")
+	t.Chdir(dir) // the folder is named also where it is the current one
+	_, errs = do(t, 0, "root", "show", "root-1.cbor")
+	contains(t, errs, alone, "enough of its signers (2) lie in one folder, "+dir)
 }

@@ -32,6 +32,9 @@ func warnAlone(c cli.Console, dir string, s trust.RootSpec) {
 // alone says what makes a root that of one person; nothing where it is not.
 func alone(dir string, s trust.RootSpec) (why []string) {
 	near := privateHalves(dir)
+	if abs, err := filepath.Abs(dir); err == nil { // "in one folder, ." tells nobody which
+		dir = abs
+	}
 	owned := func(m trust.Member) bool {
 		for _, k := range m.Keys {
 			if !near[k.ID()] {
