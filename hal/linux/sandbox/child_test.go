@@ -2,7 +2,6 @@ package sandbox_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -194,6 +193,6 @@ func feature(t testing.TB, fs []sandbox.Feature, name string) sandbox.Feature {
 			return f
 		}
 	}
-	t.Fatal(fmt.Sprintf("feature %s is not reported: %+v", name, fs))
+	t.Fatalf("feature %s is not reported: %+v", name, fs)
 	return sandbox.Feature{}
 }

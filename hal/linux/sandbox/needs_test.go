@@ -105,6 +105,7 @@ func work(place) error {
 				b = append(b, make([]byte, 1<<20)...)
 				time.Sleep(time.Millisecond)
 			}
+			runtime.KeepAlive(b)
 		})
 		wg.Go(func() {
 			for !stop.Load() { // only a signal interrupts it
