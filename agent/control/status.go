@@ -228,6 +228,7 @@ type ProcessStatus struct {
 	Since   time.Time `json:"since,omitzero"`  // it runs
 	Starts  int       `json:"starts"`          // since the daemon started
 	Error   string    `json:"error,omitempty"` // why it does not run
+	Ended   string    `json:"ended,omitempty"` // why the one before ended
 	// what it is confined by, and what is missing
 	Sandbox []SandboxStatus `json:"sandbox,omitempty"`
 }

@@ -82,6 +82,7 @@ type Process struct {
 	since   time.Time
 	trouble error
 
+	ended       error // why the last process ended
 	starts      int
 	connections uint64 // to the broker, that the present process has made
 }
@@ -178,6 +179,8 @@ func (p *Process) set(s *session, err error) {
 	p.trouble, p.connections = err, 0
 	if s != nil {
 		p.starts++
+	} else {
+		p.ended = err
 	}
 	if p.online {
 		p.online, p.since = false, time.Now()
@@ -339,6 +342,7 @@ type Info struct {
 	Since    time.Time      // of its start
 	Starts   int            // so far
 	Why      error          // it does not run
+	Ended    error          // why the one before ended, while one runs
 	Features []pair.Feature // by which it is confined
 }
 
@@ -349,6 +353,7 @@ func (p *Process) Info() Info {
 	i := Info{Starts: p.starts}
 	if s := p.now; s != nil {
 		i.Running, i.Pid, i.Since, i.Features = true, s.child.Pid(), s.began, s.features
+		i.Ended = p.ended
 	} else {
 		i.Why = p.trouble
 	}

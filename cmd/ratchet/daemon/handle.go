@@ -79,6 +79,9 @@ func (d *device) processes() (all []control.ProcessStatus) {
 	if i.Why != nil {
 		p.Error = i.Why.Error()
 	}
+	if i.Ended != nil {
+		p.Ended = i.Ended.Error()
+	}
 	for _, f := range i.Features {
 		p.Sandbox = append(p.Sandbox, control.SandboxStatus{Name: f.Name, On: f.On, Detail: f.Detail})
 	}

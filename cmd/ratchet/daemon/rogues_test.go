@@ -60,6 +60,23 @@ var rogues = boxtest.Rogues{
 		}
 		return errors.New("so it ends")
 	},
+	"crash-once": func(r *networktest.Rogue, dir string) error {
+		if err := r.Says(pair.Want{ID: 1, Path: filepath.Join(dir, "offer")}); err != nil {
+			return err
+		}
+		for {
+			m, f, err := r.Hears()
+			if err != nil {
+				return err
+			}
+			if _, ok := m.(pair.Given); ok && f == nil {
+				return r.Sleeps()
+			}
+			if f != nil {
+				panic("so it goes")
+			}
+		}
+	},
 	"crash": func(*networktest.Rogue, string) error {
 		go panic("so it goes")
 		select {}

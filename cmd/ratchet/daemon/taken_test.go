@@ -167,6 +167,24 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// TestWhyItWasStartedAgain: while a process runs the status tells why the one before ended.
+func TestWhyItWasStartedAgain(t *testing.T) {
+	b := newBox(t)
+	why := ""
+	b.taken("crash-once", func(st control.Status, _ string) bool {
+		if len(st.Processes) == 1 && st.Processes[0].Error != "" {
+			_ = os.Remove(b.Path("offer")) // the next one lives
+		}
+		if len(st.Processes) == 1 && st.Processes[0].Running && st.Processes[0].Starts > 1 {
+			why = st.Processes[0].Ended
+		}
+		return why != ""
+	})
+	if why != "it ended: ended with exit status 2: panic: so it goes" {
+		t.Errorf("told is %q", why)
+	}
+}
+
 // TestDeaf: a network process that hears nothing, and would outlive the daemon, does not: the daemon ends in time, and
 // the process with it.
 func TestDeaf(t *testing.T) {

@@ -119,6 +119,9 @@ func processLine(x control.ProcessStatus) string {
 	if x.Starts > 1 {
 		text += fmt.Sprintf("; started %d times", x.Starts)
 	}
+	if x.Ended != "" {
+		text += ", the last time because " + screen.Plain(x.Ended)
+	}
 	return text
 }
 

@@ -35,12 +35,25 @@ func Sockets() (Conn, *os.File, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot make a pair of sockets: %w", err)
 	}
+	for _, fd := range fds {
+		large(fd)
+	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "daemon"), os.NewFile(uintptr(fds[1]), "network")
 	c, err := Socket(ours, false)
 	if err != nil {
 		return nil, nil, errors.Join(err, theirs.Close())
 	}
 	return c, theirs, nil
+}
+
+// large gives a socket room for messages of any length that is allowed, whatever the system gives to all
+// (net.core.wmem_default): what does not fit can never be sent. A lower limit of the system (wmem_max) is for root to
+// pass.
+func large(fd int) {
+	const room = 4 * Max
+	if syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUFFORCE, room) != nil {
+		_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, room)
+	}
 }
 
 // Socket is the connection whose descriptor f is; f is closed. Descriptors are taken only where takes says so: the

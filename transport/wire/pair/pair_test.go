@@ -237,3 +237,27 @@ func fuzz(f *testing.F, seeds []pair.Message, one, two *pair.Codec) {
 		}
 	})
 }
+
+// TestRoom: the longest message fits into either end's socket, whatever the system gives to sockets by default.
+func TestRoom(t *testing.T) {
+	ours, theirs, err := pair.Sockets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	defer theirs.Close()
+	raw, err := ours.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(fd uintptr) {
+		n, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF)
+		if err != nil || n < 4*pair.Max {
+			t.Errorf("room for %d bytes, %v", n, err)
+		}
+	}
+	if err := raw.Control(look); err != nil {
+		t.Error(err)
+	}
+	look(theirs.Fd())
+}
