@@ -16,8 +16,13 @@ func TestVerbHelpFits(t *testing.T) {
 			t.Errorf("%s -h: exit %d, %s", v.Name, code, errs.String())
 		}
 		text := out.String()
-		for _, part := range []string{"Usage: ratchet " + v.Name, "Examples:", "Exit codes:"} {
-			if !strings.Contains(text, part) {
+		parts := []string{"Usage: ratchet " + v.Name, "Examples:", "Exit codes:"}
+		if strings.Contains(v.Short, "the daemon starts it") {
+			parts[1] = "It is not for people" // and has no example
+		}
+		flat := strings.Join(strings.Fields(text), " ")
+		for _, part := range parts {
+			if !strings.Contains(flat, part) {
 				t.Errorf("help of %s lacks %q", v.Name, part)
 			}
 		}

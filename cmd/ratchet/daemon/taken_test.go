@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -127,7 +128,9 @@ func TestThief(t *testing.T) {
 				return strings.Contains(log, "the thief is done") && len(st.Processes[0].Sandbox) > 0
 			})
 			for line := range strings.Lines(log) {
-				if strings.Contains(line, "STOLEN") {
+				// There a filter cannot tell sockets apart, and root may speak to the daemon.
+				known := runtime.GOARCH == "386" && off == sandbox.User && strings.Contains(line, "the ear of")
+				if strings.Contains(line, "STOLEN") && !known {
 					t.Error(line)
 				}
 			}
