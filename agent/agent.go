@@ -2,7 +2,6 @@ package agent
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -72,7 +71,7 @@ type measured struct {
 func New(o Options) (*Agent, error) {
 	o.defaults()
 	if err := o.Validate(); err != nil {
-		return nil, fmt.Errorf("cannot start agent: %w", err)
+		return nil, errorf("cannot start agent: %w", err)
 	}
 	a := &Agent{o: o, log: o.Log, view: view.New(o.Clock), requests: make(chan request)}
 	a.s.Rec.Phase = life.Idle
@@ -96,7 +95,7 @@ func New(o Options) (*Agent, error) {
 	}
 	a.s.Tally = a.q.Tally()
 	if err := a.openStore(); err != nil {
-		return nil, fmt.Errorf("cannot start agent: %w", err)
+		return nil, errorf("cannot start agent: %w", err)
 	}
 	a.openIntake()
 	a.reporter = report.New(report.Options{Device: o.Device, Version: o.Running, Signer: o.Signer, Outbox: o.Outbox,

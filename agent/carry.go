@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 
@@ -30,7 +29,7 @@ func (e *errand) compare(ctx context.Context, d *life.Done) error {
 		err = slots.Check(ctx, dev, imageOf(c), e.view.Meter(c.Component))
 		_ = dev.Close()
 		if err != nil {
-			return fmt.Errorf("%w: %s: %w", errUncarried, c.Component, err)
+			return errorf("%w: %s: %w", errUncarried, c.Component, err)
 		}
 	}
 	return nil
@@ -117,7 +116,7 @@ func (e *errand) carry(ctx context.Context, c policy.Carry, d *life.Done) error 
 	err = p.stream(ctx, dev, imageOf(c), unproven{slots.Carried(running, c.Size)})
 	d.Fetched = 0 // nothing came over the network
 	if errors.Is(err, slots.ErrDigest) {
-		return fmt.Errorf("%w: %s: %w", errUncarried, c.Component, err)
+		return errorf("%w: %s: %w", errUncarried, c.Component, err)
 	}
 	return err
 }
@@ -137,7 +136,7 @@ func imageOf(c policy.Carry) slots.Image {
 func (e *errand) openRunning(component string) (hal.Medium, error) {
 	dev, err := e.o.Blocks.OpenRunning(e.slot(e.s.Run).Parts[component])
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", errUncarried, component, err)
+		return nil, errorf("%w: %s: %w", errUncarried, component, err)
 	}
 	return dev, nil
 }
@@ -149,7 +148,7 @@ type unproven struct{ slots.Source }
 func (u unproven) Open(ctx context.Context, off int64, validator string) (io.ReadCloser, string, error) {
 	body, validator, err := u.Source.Open(ctx, off, validator)
 	if err != nil {
-		return nil, "", fmt.Errorf("%w: %w", errUncarried, err)
+		return nil, "", errorf("%w: %w", errUncarried, err)
 	}
 	return unprovenBody{body}, validator, nil
 }
@@ -160,7 +159,7 @@ type unprovenBody struct{ io.ReadCloser }
 func (u unprovenBody) Read(p []byte) (int, error) {
 	n, err := u.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %w", errUncarried, err)
+		err = errorf("%w: %w", errUncarried, err)
 	}
 	return n, err
 }

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -143,7 +142,7 @@ func (o Options) Validate() error {
 	case o.Slots[0].Name == "" || o.Slots[1].Name == "" || o.Slots[0].Name == o.Slots[1].Name:
 		return errors.New("two slots with different names are needed")
 	case o.Tries < 0 || o.Tries > bootctl.MaxTries:
-		return fmt.Errorf("tries must be 1 to %d", bootctl.MaxTries)
+		return errorf("tries must be 1 to %d", bootctl.MaxTries)
 	case len(o.Root) > 0 && o.Authority != nil:
 		return errors.New("a device with a trust root takes no flat anchors")
 	case o.Boot == nil, o.Blocks == nil, o.FS == nil, o.Power == nil, o.Clock == nil, o.Identity == nil, o.Log == nil:
@@ -151,18 +150,18 @@ func (o Options) Validate() error {
 	}
 	for _, s := range o.Slots {
 		if s.Parts[o.RootComponent] == "" && o.RootComponent != "" {
-			return fmt.Errorf("slot %s has no device for component %q, which is mounted at /", s.Name, o.RootComponent)
+			return errorf("slot %s has no device for component %q, which is mounted at /", s.Name, o.RootComponent)
 		}
 		if len(s.Parts) > manifest.MaxComponents {
-			return fmt.Errorf("slot %s has %d components: one release must be able to name all, and names %d at most",
+			return errorf("slot %s has %d components: one release must be able to name all, and names %d at most",
 				s.Name, len(s.Parts), manifest.MaxComponents)
 		}
 		for c := range s.Parts {
 			if len(c) > maxPartName {
-				return fmt.Errorf("component %.40q...: a name has %d bytes at most", c, maxPartName)
+				return errorf("component %.40q...: a name has %d bytes at most", c, maxPartName)
 			}
 			if o.Slots[0].Parts[c] == "" || o.Slots[1].Parts[c] == "" {
-				return fmt.Errorf("component %q must be in both slots", c)
+				return errorf("component %q must be in both slots", c)
 			}
 		}
 	}

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/ratchet-ota/ratchet/agent/cipher"
@@ -261,10 +260,10 @@ func (e *errand) check(ctx context.Context, d *life.Done) error {
 func (a *Agent) proveRunning() (bootctl.Slot, error) {
 	root, err := a.o.Identity.Root()
 	if err != nil {
-		return "", fmt.Errorf("cannot prove what runs: %w", err)
+		return "", errorf("cannot prove what runs: %w", err)
 	}
 	if !root.Known() {
-		return "", fmt.Errorf("cannot prove what runs: the device behind / is not known")
+		return "", errorf("cannot prove what runs: the device behind / is not known")
 	}
 	var found bootctl.Slot
 	for _, s := range a.o.Slots {
@@ -274,22 +273,22 @@ func (a *Agent) proveRunning() (bootctl.Slot, error) {
 		}
 		if id == root {
 			if found != "" {
-				return "", fmt.Errorf("cannot prove what runs: slots %s and %s are one device", found, s.Name)
+				return "", errorf("cannot prove what runs: slots %s and %s are one device", found, s.Name)
 			}
 			found = s.Name
 		}
 	}
 	marker, err := a.o.Identity.Marker()
 	if err != nil {
-		return "", fmt.Errorf("cannot prove what runs: %w", err)
+		return "", errorf("cannot prove what runs: %w", err)
 	}
 	switch {
 	case found == "":
-		return "", fmt.Errorf("cannot prove what runs: / is on none of the slots (bootloader says %q)", marker)
+		return "", errorf("cannot prove what runs: / is on none of the slots (bootloader says %q)", marker)
 	case marker == "" && a.o.NeedMarker:
-		return "", fmt.Errorf("cannot prove what runs: / is slot %s, but the bootloader passed no slot name", found)
+		return "", errorf("cannot prove what runs: / is slot %s, but the bootloader passed no slot name", found)
 	case marker != "" && bootctl.Slot(marker) != found:
-		return "", fmt.Errorf("cannot prove what runs: / is slot %s, but the bootloader says %s", found, marker)
+		return "", errorf("cannot prove what runs: / is slot %s, but the bootloader says %s", found, marker)
 	}
 	return found, nil
 }

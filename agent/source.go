@@ -3,7 +3,6 @@ package agent
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/ratchet-ota/ratchet/agent/cipher"
@@ -21,7 +20,7 @@ var _ slots.Source = content(nil)
 // Open returns the bytes from off on.
 func (c content) Open(_ context.Context, off int64, _ string) (io.ReadCloser, string, error) {
 	if off < 0 || off > int64(len(c)) {
-		return nil, "", fmt.Errorf("cannot read integrated payload at %d: it has %d bytes", off, len(c))
+		return nil, "", errorf("cannot read integrated payload at %d: it has %d bytes", off, len(c))
 	}
 	return io.NopCloser(bytes.NewReader(c[off:])), "", nil
 }
@@ -45,17 +44,17 @@ func (e *errand) source(i manifest.Install) (slots.Source, error) {
 func (e *errand) payload(i manifest.Install) (slots.Source, error) {
 	switch {
 	case i.From != "":
-		return nil, fmt.Errorf("%w: a copy of component %s", errNoCopy, i.From)
+		return nil, errorf("%w: a copy of component %s", errNoCopy, i.From)
 	case i.Content != nil:
 		return content(i.Content), nil
 	case e.s.Rec.Ext.Local:
 		if s := e.local[console.PayloadName(i.URI)]; s != nil {
 			return s, nil
 		}
-		return nil, fmt.Errorf("%w: the file %s was handed over to a daemon that has ended since",
+		return nil, errorf("%w: the file %s was handed over to a daemon that has ended since",
 			errInterrupted, console.PayloadName(i.URI))
 	case e.o.Fetch == nil:
-		return nil, fmt.Errorf("%w: no network is configured", transport.ErrForbidden)
+		return nil, errorf("%w: no network is configured", transport.ErrForbidden)
 	}
 	return e.o.Fetch(append([]string{i.URI}, i.Mirrors...), i.PayloadSize)
 }

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/ratchet-ota/ratchet/agent/evidence"
@@ -27,9 +26,9 @@ func (a *Agent) seen() (evidence.Head, error) {
 		return head, nil
 	}
 	if last := a.w.Head(); last != nil && last.Chain == head.Chain {
-		return *last, fmt.Errorf("cannot note how far evidence may leave: %w", err)
+		return *last, errorf("cannot note how far evidence may leave: %w", err)
 	}
-	return evidence.Head{}, fmt.Errorf("cannot note how far evidence may leave: %w", err)
+	return evidence.Head{}, errorf("cannot note how far evidence may leave: %w", err)
 }
 
 // goneBack looks whether the journal is behind what others have seen: then its chain ends, since going on would fork

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/ratchet-ota/ratchet/agent/internal/store"
 	"github.com/ratchet-ota/ratchet/agent/life"
@@ -135,7 +134,7 @@ func plainSize(i manifest.Install) int64 {
 func (e *errand) openTarget(component string) (hal.Medium, error) {
 	root, err := e.o.Blocks.Identify(e.slot(e.s.Run).Parts[component])
 	if err != nil {
-		return nil, fmt.Errorf("cannot tell the running slot apart: %w", err)
+		return nil, errorf("cannot tell the running slot apart: %w", err)
 	}
 	return e.o.Blocks.OpenTarget(e.slot(e.s.Rec.Target).Parts[component], root)
 }

@@ -3,7 +3,6 @@ package health
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -42,7 +41,7 @@ func (c Command) Run(ctx context.Context) error {
 		return nil
 	}
 	if said := lastLine(out); said != "" {
-		return fmt.Errorf("%w: %s", err, said)
+		return errorf("%w: %s", err, said)
 	}
 	return err
 }
@@ -63,7 +62,7 @@ func run(ctx context.Context, argv, env []string) (string, error) {
 	// A child that escaped the group may hold the pipe open; it is not waited for.
 	cmd.WaitDelay = Grace / 2
 	if err := cmd.Start(); err != nil {
-		return "", fmt.Errorf("cannot run %s: %w", argv[0], err)
+		return "", errorf("cannot run %s: %w", argv[0], err)
 	}
 	err := cmd.Wait()
 	// What the program left behind goes too. The group's number cannot belong to somebody else while
@@ -75,7 +74,7 @@ func run(ctx context.Context, argv, env []string) (string, error) {
 	case errors.Is(err, exec.ErrWaitDelay):
 		return out.String(), nil // it exited with 0 and left a child, which is gone now
 	case err != nil:
-		return out.String(), fmt.Errorf("%s: %w", argv[0], err)
+		return out.String(), errorf("%s: %w", argv[0], err)
 	}
 	return out.String(), nil
 }

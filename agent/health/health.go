@@ -9,7 +9,6 @@ package health
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -89,16 +88,16 @@ func (p Plan) Validate() error {
 		return errors.New("soak, interval, timeout and minimum uptime must not be negative")
 	}
 	if p.Deadline <= p.Soak {
-		return fmt.Errorf("the deadline (%v) must be later than the soak time (%v)", p.Deadline, p.Soak)
+		return errorf("the deadline (%v) must be later than the soak time (%v)", p.Deadline, p.Soak)
 	}
 	seen := make(map[string]bool)
 	for _, c := range p.Checks {
 		name := c.Name()
 		if name == "" || name != plain(name, maxName) {
-			return fmt.Errorf("%q is not a name for a check (1 to %d printable characters)", name, maxName)
+			return errorf("%q is not a name for a check (1 to %d printable characters)", name, maxName)
 		}
 		if seen[name] {
-			return fmt.Errorf("two checks are named %q: give one of them another name", name)
+			return errorf("two checks are named %q: give one of them another name", name)
 		}
 		seen[name] = true
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -43,7 +42,7 @@ func (h HTTP) Name() string {
 func (h HTTP) Run(ctx context.Context) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.URL, nil)
 	if err != nil { // which repeats the address
-		return fmt.Errorf("cannot ask %s: not an address", transport.Shown(h.URL))
+		return errorf("cannot ask %s: not an address", transport.Shown(h.URL))
 	}
 	req.Header.Set("User-Agent", "ratchet-health")
 	var config *tls.Config
@@ -72,7 +71,7 @@ func (h HTTP) Run(ctx context.Context) error {
 		want = http.StatusOK
 	}
 	if resp.StatusCode != want {
-		return fmt.Errorf("%s answers %d, not %d", transport.Shown(h.URL), resp.StatusCode, want)
+		return errorf("%s answers %d, not %d", transport.Shown(h.URL), resp.StatusCode, want)
 	}
 	if h.Contains == "" {
 		return nil
@@ -84,7 +83,7 @@ func (h HTTP) Run(ctx context.Context) error {
 	if err != nil {
 		return cause(ctx, err)
 	}
-	return fmt.Errorf("the answer of %s does not contain %q", transport.Shown(h.URL), plain(h.Contains, maxName))
+	return errorf("the answer of %s does not contain %q", transport.Shown(h.URL), plain(h.Contains, maxName))
 }
 
 // TCP holds when a connection to Addr ("host:port") can be opened.

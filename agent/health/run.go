@@ -3,7 +3,6 @@ package health
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/hal"
@@ -128,7 +127,7 @@ type answer struct {
 
 // runAll runs the checks at the same time and returns one error or nil for each, in order.
 func (t *trial) runAll(parent context.Context) []error {
-	limit, over := t.plan.Timeout, fmt.Errorf("%w (%v)", ErrTimeout, t.plan.Timeout)
+	limit, over := t.plan.Timeout, errorf("%w (%v)", ErrTimeout, t.plan.Timeout)
 	if left := t.end - t.clock.Uptime(); left < limit {
 		limit, over = left, errCut
 	}
@@ -165,7 +164,7 @@ func (t *trial) runAll(parent context.Context) []error {
 			if !late {
 				errs[a.i] = a.err
 			} else if a.err != nil && !errors.Is(a.err, context.Canceled) {
-				errs[a.i] = fmt.Errorf("%w: %w", over, a.err)
+				errs[a.i] = errorf("%w: %w", over, a.err)
 			}
 			continue
 		case <-gone:
@@ -204,18 +203,18 @@ func (t *trial) blame() (string, error) {
 			return res.Name, res.Err
 		}
 	}
-	held := fmt.Errorf("the checks held, but not for the whole of %v before the deadline", t.plan.Soak)
+	held := errorf("the checks held, but not for the whole of %v before the deadline", t.plan.Soak)
 	switch {
 	case t.last.Results == nil:
 		return "deadline", errors.New("the deadline had passed before the first round of checks")
 	case t.broke.Err != nil:
-		return t.broke.Name, fmt.Errorf("%w; what broke it: %w", held, t.broke.Err)
+		return t.broke.Name, errorf("%w; what broke it: %w", held, t.broke.Err)
 	case cut != "":
 		return cut, errCut
 	case t.last.SoakLeft > 0:
 		return "soak", held
 	case t.last.At < t.plan.MinUptime:
-		return "uptime", fmt.Errorf("the machine is up for %v, less than %v",
+		return "uptime", errorf("the machine is up for %v, less than %v",
 			t.last.At.Round(time.Second), t.plan.MinUptime)
 	}
 	return "deadline", errors.New("the verdict came after the deadline")

@@ -3,7 +3,6 @@ package health
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -38,11 +37,11 @@ func (u Unit) Validate() error {
 		return errors.New("a unit check without a unit")
 	}
 	if len(u.Units) > 32 {
-		return fmt.Errorf("%d units in one check are more than 32", len(u.Units))
+		return errorf("%d units in one check are more than 32", len(u.Units))
 	}
 	for _, name := range u.Units {
 		if !unitName(name) {
-			return fmt.Errorf("%q is not the name of a systemd unit: write it in full, like %q",
+			return errorf("%q is not the name of a systemd unit: write it in full, like %q",
 				plain(name, maxName), "sshd.service")
 		}
 	}
@@ -94,7 +93,7 @@ func (u Unit) active(ctx context.Context) error {
 		case state == "" || strings.ContainsRune(state, ' '):
 			return u.unclear(ctx, out, err)
 		default:
-			return fmt.Errorf("unit %s is %s", u.Units[i], plain(state, maxSaid))
+			return errorf("unit %s is %s", u.Units[i], plain(state, maxSaid))
 		}
 	}
 	return nil
@@ -117,11 +116,11 @@ func (u Unit) noneFailed(ctx context.Context) error {
 		if err != nil || len(names) == 0 {
 			return errors.New("a unit has failed (systemctl --failed)")
 		}
-		return fmt.Errorf("failed units: %s", strings.Join(names, ", "))
+		return errorf("failed units: %s", strings.Join(names, ", "))
 	case "":
 		return u.unclear(ctx, out, err)
 	}
-	return fmt.Errorf("the system is %s", state)
+	return errorf("the system is %s", state)
 }
 
 // ask runs systemctl and returns its output. A non-zero exit is part of many of its answers.
@@ -139,9 +138,9 @@ func (u Unit) unclear(ctx context.Context, out string, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil && lastLine(out) != "":
-		return fmt.Errorf("%w: %s", err, lastLine(out))
+		return errorf("%w: %s", err, lastLine(out))
 	case err != nil:
 		return err
 	}
-	return fmt.Errorf("systemctl gives an answer that is not understood: %q", lastLine(out))
+	return errorf("systemctl gives an answer that is not understood: %q", lastLine(out))
 }

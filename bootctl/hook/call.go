@@ -3,7 +3,6 @@ package hook
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os/exec"
 	"strings"
@@ -26,7 +25,7 @@ const maxError = 1 << 10
 
 var (
 	errTimeout = errors.New("the hook took too long and was ended")
-	errOutput  = fmt.Errorf("the hook printed more than %d bytes", maxOutput)
+	errOutput  = errorf("the hook printed more than %d bytes", maxOutput)
 )
 
 // call runs the hook once and returns what it printed.
@@ -50,11 +49,11 @@ func (b *Backend) call(ctx context.Context, args ...string) ([]byte, error) {
 	var start *fs.PathError // it could not be started
 	switch {
 	case errors.As(err, &start):
-		return nil, fmt.Errorf("cannot run the boot hook %s: %w", b.o.Command, start.Err)
+		return nil, errorf("cannot run the boot hook %s: %w", b.o.Command, start.Err)
 	case ctx.Err() != nil && err != nil:
-		return nil, fmt.Errorf("%q: %w", args[0], context.Cause(ctx))
+		return nil, errorf("%q: %w", args[0], context.Cause(ctx))
 	case err != nil:
-		return nil, fmt.Errorf("%q: %w%s", args[0], outcome(err), stderr.firstLine())
+		return nil, errorf("%q: %w%s", args[0], outcome(err), stderr.firstLine())
 	case stdout.over:
 		return nil, errOutput
 	}

@@ -56,7 +56,6 @@ package hook
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -89,23 +88,23 @@ var _ bootctl.Backend = (*Backend)(nil)
 // New validates o. It calls nothing.
 func New(o Options) (*Backend, error) {
 	if !filepath.IsAbs(o.Command) {
-		return nil, fmt.Errorf("cannot use the boot hook: %q is not an absolute path", o.Command)
+		return nil, errorf("cannot use the boot hook: %q is not an absolute path", o.Command)
 	}
 	if err := choice.CheckSlots(o.Slots); err != nil {
-		return nil, fmt.Errorf("cannot use the boot hook: %w", err)
+		return nil, errorf("cannot use the boot hook: %w", err)
 	}
 	if o.FullTries == 0 {
 		o.FullTries = 3
 	}
 	if o.FullTries < 1 || o.FullTries > bootctl.MaxTries {
-		return nil, fmt.Errorf("cannot use the boot hook: %d tries are outside of 1 to %d",
+		return nil, errorf("cannot use the boot hook: %d tries are outside of 1 to %d",
 			o.FullTries, bootctl.MaxTries)
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 30 * time.Second
 	}
 	if o.Timeout < 0 {
-		return nil, fmt.Errorf("cannot use the boot hook: the time limit %v is negative", o.Timeout)
+		return nil, errorf("cannot use the boot hook: the time limit %v is negative", o.Timeout)
 	}
 	return &Backend{o: o}, nil
 }
@@ -116,7 +115,7 @@ func (b *Backend) State(ctx context.Context) (bootctl.State, error) {
 	defer b.mu.Unlock()
 	s, err := b.state(ctx)
 	if err != nil {
-		return bootctl.State{}, fmt.Errorf("cannot read the boot state: %w", err)
+		return bootctl.State{}, errorf("cannot read the boot state: %w", err)
 	}
 	return s, nil
 }
@@ -126,7 +125,7 @@ func (b *Backend) Refresh(ctx context.Context, running bootctl.Slot) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.refresh(ctx, running); err != nil {
-		return fmt.Errorf("cannot refresh slot %s: %w", running, err)
+		return errorf("cannot refresh slot %s: %w", running, err)
 	}
 	return nil
 }
@@ -163,7 +162,7 @@ func (b *Backend) Disable(ctx context.Context, target bootctl.Slot) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.disable(ctx, target); err != nil {
-		return fmt.Errorf("cannot disable slot %s: %w", target, err)
+		return errorf("cannot disable slot %s: %w", target, err)
 	}
 	return nil
 }
@@ -190,7 +189,7 @@ func (b *Backend) Try(ctx context.Context, target bootctl.Slot, tries int) error
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.try(ctx, target, tries); err != nil {
-		return fmt.Errorf("cannot arm slot %s: %w", target, err)
+		return errorf("cannot arm slot %s: %w", target, err)
 	}
 	return nil
 }
@@ -201,7 +200,7 @@ func (b *Backend) try(ctx context.Context, target bootctl.Slot, tries int) error
 		return err
 	}
 	if tries < 1 || tries > old.Caps.MaxTries {
-		return fmt.Errorf("%d tries are outside of 1 to %d", tries, old.Caps.MaxTries)
+		return errorf("%d tries are outside of 1 to %d", tries, old.Caps.MaxTries)
 	}
 	if !fallback(old, target, true) {
 		return bootctl.ErrNoFallback
@@ -233,7 +232,7 @@ func (b *Backend) Confirm(ctx context.Context, slot bootctl.Slot) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.confirm(ctx, slot); err != nil {
-		return fmt.Errorf("cannot confirm slot %s: %w", slot, err)
+		return errorf("cannot confirm slot %s: %w", slot, err)
 	}
 	return nil
 }
@@ -255,7 +254,7 @@ func (b *Backend) confirm(ctx context.Context, slot bootctl.Slot) error {
 
 func (b *Backend) known(s bootctl.Slot) error {
 	if !slices.Contains(b.o.Slots, s) {
-		return fmt.Errorf("no such slot %q in the slot table", string(s))
+		return errorf("no such slot %q in the slot table", string(s))
 	}
 	return nil
 }
@@ -288,7 +287,7 @@ func (b *Backend) state(ctx context.Context) (bootctl.State, error) {
 	}
 	s, err := parseState(out, b.o.Slots)
 	if err != nil {
-		return bootctl.State{}, fmt.Errorf("the hook's output is not understood: %w", err)
+		return bootctl.State{}, errorf("the hook's output is not understood: %w", err)
 	}
 	return s, nil
 }
@@ -306,10 +305,10 @@ func (b *Backend) change(ctx context.Context, there func(bootctl.State) bool, ar
 	}
 	s, err := b.state(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: %w", bootctl.ErrNotVerified, err)
+		return errorf("%w: %w", bootctl.ErrNotVerified, err)
 	}
 	if !there(s) {
-		return fmt.Errorf("%w: after %q the hook says %+v", bootctl.ErrNotVerified, args, s.Slots)
+		return errorf("%w: after %q the hook says %+v", bootctl.ErrNotVerified, args, s.Slots)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package hook
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -21,7 +20,7 @@ func parseState(out []byte, slots []bootctl.Slot) (bootctl.State, error) {
 	}
 	p := parser{values: values}
 	if v := p.text("version"); v != "1" && p.err == nil {
-		return bootctl.State{}, fmt.Errorf("it speaks version %q of the contract, 1 is wanted", v)
+		return bootctl.State{}, errorf("it speaks version %q of the contract, 1 is wanted", v)
 	}
 	s := bootctl.State{Slots: map[bootctl.Slot]bootctl.SlotState{}}
 	for _, slot := range slots {
@@ -51,7 +50,7 @@ func parseState(out []byte, slots []bootctl.Slot) (bootctl.State, error) {
 		return bootctl.State{}, p.err
 	}
 	for key := range p.values {
-		return bootctl.State{}, fmt.Errorf("the key %q is not known", key)
+		return bootctl.State{}, errorf("the key %q is not known", key)
 	}
 	return s, check(s)
 }
@@ -65,11 +64,11 @@ func check(s bootctl.State) error {
 	for slot, st := range s.Slots {
 		bootable = bootable || st.Bootable
 		if st.Bootable && (st.Tries == 0 || st.Exhausted) {
-			return fmt.Errorf("slot %s is bootable with no tries left", slot)
+			return errorf("slot %s is bootable with no tries left", slot)
 		}
 	}
 	if st, known := s.Slots[s.Next]; s.Next != "" && (!known || !st.Bootable) {
-		return fmt.Errorf("the next slot %q is not bootable", string(s.Next))
+		return errorf("the next slot %q is not bootable", string(s.Next))
 	}
 	if s.Next == "" && bootable {
 		return errors.New("a slot is bootable, but none is next")
@@ -79,7 +78,7 @@ func check(s bootctl.State) error {
 
 func parseLines(out []byte) (map[string]string, error) {
 	if len(out) > maxOutput {
-		return nil, fmt.Errorf("more than %d bytes", maxOutput)
+		return nil, errorf("more than %d bytes", maxOutput)
 	}
 	text, ended := strings.CutSuffix(string(out), "\n")
 	if !ended {
@@ -89,15 +88,15 @@ func parseLines(out []byte) (map[string]string, error) {
 	for i, line := range strings.Split(text, "\n") {
 		for _, c := range []byte(line) {
 			if c < ' ' || c > '~' {
-				return nil, fmt.Errorf("line %d has the byte %#02x", i+1, c)
+				return nil, errorf("line %d has the byte %#02x", i+1, c)
 			}
 		}
 		key, value, ok := strings.Cut(line, "=")
 		if !ok || key == "" {
-			return nil, fmt.Errorf("line %d is not key=value", i+1)
+			return nil, errorf("line %d is not key=value", i+1)
 		}
 		if _, twice := values[key]; twice {
-			return nil, fmt.Errorf("the key %q is there twice", key)
+			return nil, errorf("the key %q is there twice", key)
 		}
 		values[key] = value
 	}
@@ -118,7 +117,7 @@ func (p *parser) take(key string) (string, bool) {
 
 func (p *parser) fail(format string, args ...any) {
 	if p.err == nil {
-		p.err = fmt.Errorf(format, args...)
+		p.err = errorf(format, args...)
 	}
 }
 

@@ -2,7 +2,6 @@ package file
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,16 +25,16 @@ func OpenBundle(name string) (*Bundle, error) {
 		err = kind(info)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot open envelope %s: %w", printable(name), plain(err))
+		return nil, errorf("cannot open envelope %s: %w", printable(name), plain(err))
 	}
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open envelope %s: %w", printable(name), plain(err))
+		return nil, errorf("cannot open envelope %s: %w", printable(name), plain(err))
 	}
 	dir, err := os.OpenRoot(filepath.Dir(name))
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("cannot open the directory of %s: %w", printable(name), plain(err))
+		return nil, errorf("cannot open the directory of %s: %w", printable(name), plain(err))
 	}
 	return &Bundle{envelope: f, dir: dir}, nil
 }
@@ -55,16 +54,16 @@ func (b *Bundle) Close() error { return errors.Join(b.envelope.Close(), b.dir.Cl
 func ReadEnvelope(f *os.File) (transport.Message, error) {
 	size, err := regular(f)
 	if err != nil {
-		return transport.Message{}, fmt.Errorf("cannot read envelope %s: %w", name(f), err)
+		return transport.Message{}, errorf("cannot read envelope %s: %w", name(f), err)
 	}
 	if size == 0 || size > transport.MaxMessage {
-		return transport.Message{}, fmt.Errorf("cannot read envelope %s: it has %d bytes, an envelope has 1 "+
+		return transport.Message{}, errorf("cannot read envelope %s: it has %d bytes, an envelope has 1 "+
 			"to %d; is this the payload?",
 			name(f), size, transport.MaxMessage)
 	}
 	b := make([]byte, size)
 	if _, err := f.ReadAt(b, 0); err != nil {
-		return transport.Message{}, fmt.Errorf("cannot read envelope %s: %w", name(f), err)
+		return transport.Message{}, errorf("cannot read envelope %s: %w", name(f), err)
 	}
 	return transport.Message{Kind: transport.Offer, Origin: "file:" + name(f), Body: b}, nil
 }
@@ -86,15 +85,15 @@ func OpenLocal(dir *os.Root, uris []string) (*os.File, error) {
 			return f, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("cannot open payload %s: %w", printable(name), plain(err))
+			return nil, errorf("cannot open payload %s: %w", printable(name), plain(err))
 		}
 		tried = append(tried, printable(name))
 	}
 	if len(tried) > 0 {
-		return nil, fmt.Errorf("cannot find payload %s beside the envelope: %w",
+		return nil, errorf("cannot find payload %s beside the envelope: %w",
 			strings.Join(tried, " or "), fs.ErrNotExist)
 	}
-	return nil, fmt.Errorf("cannot find payload beside the envelope: %w: %w", transport.ErrForbidden, refused)
+	return nil, errorf("cannot find payload beside the envelope: %w: %w", transport.ErrForbidden, refused)
 }
 
 func openIn(dir *os.Root, name string) (*os.File, error) {

@@ -34,13 +34,13 @@ type Source struct {
 func NewSource(f *os.File) (*Source, error) {
 	size, err := regular(f)
 	if err != nil {
-		return nil, fmt.Errorf("cannot use %s as a payload: %w", name(f), err)
+		return nil, errorf("cannot use %s as a payload: %w", name(f), err)
 	}
 	if size == 0 {
-		return nil, fmt.Errorf("cannot use %s as a payload: it is empty", name(f))
+		return nil, errorf("cannot use %s as a payload: it is empty", name(f))
 	}
 	if _, err := f.ReadAt(make([]byte, 1), 0); err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", name(f), err)
+		return nil, errorf("cannot read %s: %w", name(f), err)
 	}
 	return &Source{f: f, size: size}, nil
 }
@@ -55,22 +55,22 @@ func (s *Source) Size() int64 { return s.size }
 // that was written in place meanwhile is ErrChanged, here or at the end of the body.
 func (s *Source) Open(ctx context.Context, off int64, validator string) (io.ReadCloser, string, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, "", fmt.Errorf("cannot open payload: %w", err)
+		return nil, "", errorf("cannot open payload: %w", err)
 	}
 	now, err := validatorOf(s.f)
 	if err != nil {
-		return nil, "", fmt.Errorf("cannot open payload: %w", err)
+		return nil, "", errorf("cannot open payload: %w", err)
 	}
 	if off > 0 && validator != now {
-		return nil, "", fmt.Errorf("cannot open payload at byte %d: %w: size and time were %q, now they are %q",
+		return nil, "", errorf("cannot open payload at byte %d: %w: size and time were %q, now they are %q",
 			off, transport.ErrChanged, validator, now)
 	}
 	info, err := s.f.Stat()
 	if err != nil {
-		return nil, "", fmt.Errorf("cannot open payload: %w", err)
+		return nil, "", errorf("cannot open payload: %w", err)
 	}
 	if off < 0 || off > info.Size() {
-		return nil, "", fmt.Errorf("cannot open payload at byte %d of %d", off, info.Size())
+		return nil, "", errorf("cannot open payload at byte %d of %d", off, info.Size())
 	}
 	return &body{ctx: ctx, f: s.f, off: off, size: info.Size(), validator: now}, now, nil
 }
@@ -87,10 +87,10 @@ type body struct {
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
 	if b.closed.Load() {
-		return 0, fmt.Errorf("cannot read payload: body is %w", fs.ErrClosed)
+		return 0, errorf("cannot read payload: body is %w", fs.ErrClosed)
 	}
 	if err := b.ctx.Err(); err != nil {
-		return 0, fmt.Errorf("cannot read payload: %w", err)
+		return 0, errorf("cannot read payload: %w", err)
 	}
 	if left := b.size - b.off; int64(len(p)) > left {
 		p = p[:left]
@@ -105,16 +105,16 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	switch {
 	case errors.Is(err, io.EOF) && b.off < b.size:
-		return n, fmt.Errorf("cannot read payload at byte %d: %w: the file became shorter", b.off, transport.ErrChanged)
+		return n, errorf("cannot read payload at byte %d: %w: the file became shorter", b.off, transport.ErrChanged)
 	case err != nil && !errors.Is(err, io.EOF):
-		return n, fmt.Errorf("cannot read payload at byte %d: %w", b.off, err)
+		return n, errorf("cannot read payload at byte %d: %w", b.off, err)
 	case b.off < b.size:
 		return n, nil
 	}
 	if now, err := validatorOf(b.f); err != nil {
-		return n, fmt.Errorf("cannot finish payload: %w", err)
+		return n, errorf("cannot finish payload: %w", err)
 	} else if now != b.validator {
-		return n, fmt.Errorf("cannot finish payload: %w while it was read", transport.ErrChanged)
+		return n, errorf("cannot finish payload: %w while it was read", transport.ErrChanged)
 	}
 	if n == 0 {
 		return 0, io.EOF

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -26,7 +25,7 @@ func Within[T any](p *Pending, path string, do func() (T, error), late func(T)) 
 		err error
 	}
 	var none T
-	tooLong := fmt.Errorf("%s: its file system does not answer: %w", path, os.ErrDeadlineExceeded)
+	tooLong := errorf("%s: its file system does not answer: %w", path, os.ErrDeadlineExceeded)
 	p.mu.Lock()
 	busy := p.paths[path]
 	if p.paths == nil {

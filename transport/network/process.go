@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -138,7 +137,7 @@ func (p *Process) Run(ctx context.Context) error {
 func (p *Process) hold(ctx context.Context) error {
 	child, err := p.o.Start()
 	if err != nil {
-		err = fmt.Errorf("cannot start the network process: %w", err)
+		err = errorf("cannot start the network process: %w", err)
 		p.set(nil, err)
 		return err
 	}
@@ -163,7 +162,7 @@ func (p *Process) hold(ctx context.Context) error {
 	}
 	_ = child.Kill()
 	if gone := <-waited; gone != nil {
-		err = fmt.Errorf("%w: %w", err, gone)
+		err = errorf("%w: %w", err, gone)
 		p.set(nil, err)
 	}
 	return err
@@ -192,7 +191,7 @@ func (p *Process) session() (*session, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.now == nil {
-		return nil, fmt.Errorf("%w: the network process does not run", transport.ErrOffline)
+		return nil, errorf("%w: the network process does not run", transport.ErrOffline)
 	}
 	return p.now, nil
 }
@@ -217,7 +216,7 @@ func (p *Process) await(ctx context.Context) (*session, error) {
 		case <-p.over:
 			return nil, errors.New("the network process has ended")
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("the network process does not run: %w", context.Cause(ctx)), why)
+			return nil, errors.Join(errorf("the network process does not run: %w", context.Cause(ctx)), why)
 		}
 	}
 }
@@ -256,17 +255,17 @@ func (p *Process) AskRoot(version uint64) {
 // message that can never be sent.
 func (p *Process) Send(ctx context.Context, m transport.Message) error {
 	if m.Kind != transport.Status && m.Kind != transport.Evidence && m.Kind != transport.Report {
-		return fmt.Errorf("cannot send %v: a device sends only status, evidence and reports", m.Kind)
+		return errorf("cannot send %v: a device sends only status, evidence and reports", m.Kind)
 	}
 	if n := len(m.Body); n == 0 || n > transport.MaxMessage {
-		return fmt.Errorf("cannot send %v: body of %d bytes, need 1 to %d", m.Kind, n, transport.MaxMessage)
+		return errorf("cannot send %v: body of %d bytes, need 1 to %d", m.Kind, n, transport.MaxMessage)
 	}
 	err := p.handOver(ctx, m)
 	if err != nil && !errors.Is(err, transport.ErrOffline) {
-		err = fmt.Errorf("%w: %w", transport.ErrOffline, err)
+		err = errorf("%w: %w", transport.ErrOffline, err)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot send %v: %w", m.Kind, err)
+		return errorf("cannot send %v: %w", m.Kind, err)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -58,7 +57,7 @@ func Serve(ctx context.Context, conn pair.Conn, begin func(settings []byte, d *D
 	}
 	setup, ok := m.(pair.Setup)
 	if !ok || setup.Version != pair.Version {
-		return fmt.Errorf("the daemon is another version than this process: %T", m)
+		return errorf("the daemon is another version than this process: %T", m)
 	}
 	began := make(chan error, 1)
 	go func() { began <- s.begin(setup, begin) }() // it may ask for files, whose answers come below
@@ -169,7 +168,7 @@ func (s *server) handle(m pair.Message, f pair.File) error {
 	case pair.Look:
 		s.work.Go(func() { s.look(m) })
 	default:
-		return fmt.Errorf("internal error: %T from the daemon", m)
+		return errorf("internal error: %T from the daemon", m)
 	}
 	return nil
 }
@@ -226,7 +225,7 @@ func (s *server) states(f Fleet) {
 
 // send hands a document to the broker.
 func (s *server) send(m pair.Send) {
-	err := fmt.Errorf("%w: there is no broker", transport.ErrOffline)
+	err := errorf("%w: there is no broker", transport.ErrOffline)
 	if p, ok := s.parted(); ok && p.Fleet != nil {
 		err = p.Fleet.Send(s.ctx, transport.Message{Kind: transport.Kind(m.Kind), Body: m.Body})
 	}
@@ -371,7 +370,7 @@ func (d *Daemon) ask(of func(id uint32) pair.Message) (any, error) {
 	case a := <-answer:
 		return a, nil
 	case <-late.C:
-		return nil, fmt.Errorf("the daemon has not answered: %w", os.ErrDeadlineExceeded)
+		return nil, errorf("the daemon has not answered: %w", os.ErrDeadlineExceeded)
 	case <-d.ctx.Done():
 		return nil, d.ctx.Err()
 	}
@@ -393,7 +392,7 @@ func (d *Daemon) answer(id uint32, a any) {
 func (d *Daemon) Open(path string) (pair.File, error) {
 	a, err := d.ask(func(id uint32) pair.Message { return pair.Want{ID: id, Path: path} })
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", path, err)
+		return nil, errorf("cannot read %s: %w", path, err)
 	}
 	g, ok := a.(given)
 	switch {
@@ -402,7 +401,7 @@ func (d *Daemon) Open(path string) (pair.File, error) {
 	case g.err != "":
 		return nil, errors.New(g.err)
 	case g.file == nil:
-		return nil, fmt.Errorf("cannot read %s: the daemon gave nothing", path)
+		return nil, errorf("cannot read %s: the daemon gave nothing", path)
 	}
 	return g.file, nil
 }
@@ -413,11 +412,11 @@ func (d *Daemon) Sign(name string, digest []byte, hash crypto.Hash) ([]byte, err
 		return pair.Sign{ID: id, Name: name, Hash: uint(hash), Digest: digest}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot sign with %s: %w", name, err)
+		return nil, errorf("cannot sign with %s: %w", name, err)
 	}
 	m, ok := a.(pair.Signed)
 	if !ok || m.Error != "" || len(m.Signature) == 0 {
-		return nil, fmt.Errorf("cannot sign with %s: %s", name, m.Error)
+		return nil, errorf("cannot sign with %s: %s", name, m.Error)
 	}
 	return m.Signature, nil
 }

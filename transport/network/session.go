@@ -3,7 +3,6 @@ package network
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -75,7 +74,7 @@ func (s *session) cause() error {
 
 // breach ends a process that breaks the rules.
 func (s *session) breach(format string, args ...any) error {
-	err := fmt.Errorf("the network process breaks the rules, and is killed: "+format, args...)
+	err := errorf("the network process breaks the rules, and is killed: "+format, args...)
 	s.end(err)
 	return err
 }
@@ -119,7 +118,7 @@ func (s *session) begin(buf []byte) error {
 	if err := s.send(pair.Setup{Version: pair.Version, Settings: settings}, nil); err != nil {
 		return err
 	}
-	late := time.AfterFunc(readyWait, func() { s.end(fmt.Errorf("it was not ready within %v", readyWait)) })
+	late := time.AfterFunc(readyWait, func() { s.end(errorf("it was not ready within %v", readyWait)) })
 	defer late.Stop()
 	for {
 		m, err := s.receive(buf)
@@ -167,7 +166,7 @@ func (s *session) send(m pair.Message, f pair.File) error {
 		return err // ours, and not the process' fault
 	}
 	if err := s.conn.Send(b, f); err != nil {
-		err = fmt.Errorf("it takes no messages: %w", err)
+		err = errorf("it takes no messages: %w", err)
 		s.end(err)
 		return err
 	}
@@ -194,7 +193,7 @@ func (s *session) ask(ctx context.Context, of func(id uint32) pair.Message, f pa
 	case m := <-answer:
 		return m, nil
 	case <-late.C:
-		err := fmt.Errorf("no answer within %v", limit)
+		err := errorf("no answer within %v", limit)
 		s.end(err)
 		return nil, err
 	case <-s.done:
@@ -406,13 +405,13 @@ func outcome(c pair.Code, text string) error {
 	case pair.OK:
 		return nil
 	case pair.Offline:
-		return fmt.Errorf("%w: %s", transport.ErrOffline, text)
+		return errorf("%w: %s", transport.ErrOffline, text)
 	case pair.Changed:
-		return fmt.Errorf("%w: %s", transport.ErrChanged, text)
+		return errorf("%w: %s", transport.ErrChanged, text)
 	case pair.Gone:
-		return fmt.Errorf("%w: %s", transport.ErrGone, text)
+		return errorf("%w: %s", transport.ErrGone, text)
 	case pair.Unusable:
-		return fmt.Errorf("%w: %s", transport.ErrUnusable, text)
+		return errorf("%w: %s", transport.ErrUnusable, text)
 	}
 	return errors.New(text)
 }

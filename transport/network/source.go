@@ -3,7 +3,6 @@ package network
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -29,14 +28,14 @@ type source struct {
 // Open implements transport.Source. ErrForbidden is this end's word alone; all others are the process'.
 func (s *source) Open(ctx context.Context, off int64, validator string) (io.ReadCloser, string, error) {
 	if off < 0 || s.size < 0 || s.size > 0 && off > s.size {
-		return nil, "", fmt.Errorf("cannot open payload at byte %d of %d", off, s.size)
+		return nil, "", errorf("cannot open payload at byte %d of %d", off, s.size)
 	}
 	if err := s.p.o.Admit(s.addresses, s.size); err != nil {
-		return nil, "", fmt.Errorf("cannot open payload: %w", err)
+		return nil, "", errorf("cannot open payload: %w", err)
 	}
 	b := &body{of: s, ctx: ctx, off: off}
 	if err := b.open(validator); err != nil {
-		return nil, "", fmt.Errorf("cannot open payload at byte %d: %w", off, err)
+		return nil, "", errorf("cannot open payload at byte %d: %w", off, err)
 	}
 	return b, b.validator, nil
 }
@@ -151,7 +150,7 @@ func (s *session) open(ctx context.Context, src *source, off int64, validator st
 	if err == nil {
 		started, err = f.started(ctx)
 	} else if s.cause() != nil {
-		err = fmt.Errorf("%w: %w", errEnded, err)
+		err = errorf("%w: %w", errEnded, err)
 	}
 	if err != nil {
 		_ = f.close()
@@ -190,7 +189,7 @@ func (f *flow) answer(ctx context.Context, limit time.Duration) (pair.Message, e
 	case m := <-f.answers:
 		return m, nil
 	case <-late.C:
-		err := fmt.Errorf("the network process has said nothing for %v, and is killed", limit)
+		err := errorf("the network process has said nothing for %v, and is killed", limit)
 		f.s.end(err)
 		return nil, err
 	case <-f.s.done:
@@ -199,7 +198,7 @@ func (f *flow) answer(ctx context.Context, limit time.Duration) (pair.Message, e
 			return m, nil
 		default:
 		}
-		return nil, fmt.Errorf("%w: %w", errEnded, f.s.cause())
+		return nil, errorf("%w: %w", errEnded, f.s.cause())
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -217,7 +216,7 @@ func (f *flow) read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		return 0, f.over()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = fmt.Errorf("the network process has brought nothing for %v, and is killed", stallWait)
+		err = errorf("the network process has brought nothing for %v, and is killed", stallWait)
 		f.s.end(err)
 	}
 	return 0, err

@@ -59,7 +59,9 @@ func systemAuthorities() *x509.CertPool {
 		if some || system.pool == nil { // a bundle that is being written leaves the old one in use
 			system.pool = pool
 		}
-		system.stamp = stamp.String()
+		if some { // and is read again, also where only its mode is another one
+			system.stamp = stamp.String()
+		}
 	}
 	return system.pool
 }

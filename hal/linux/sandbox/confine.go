@@ -86,7 +86,7 @@ func limits(p Policy) (string, error) {
 			err = unix.Setrlimit(l.what, &unix.Rlimit{Cur: n, Max: n})
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("cannot set limit %d: %w", l.what, err))
+			errs = append(errs, errorf("cannot set limit %d: %w", l.what, err))
 		}
 	}
 	return detail, errors.Join(errs...)

@@ -65,13 +65,13 @@ func restrict(o Options) (string, error) {
 	case unix.EOPNOTSUPP:
 		return "", errors.New("the kernel was started without it (lsm=landlock,...)")
 	default:
-		return "", fmt.Errorf("cannot ask the kernel for it: %w", errno)
+		return "", errorf("cannot ask the kernel for it: %w", errno)
 	}
 	version := min(int(api), landlockAPI)
 	attr, detail := handled(version, o.Network)
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), size(version), 0)
 	if errno != 0 {
-		return "", fmt.Errorf("cannot make a set of rules: %w", errno)
+		return "", errorf("cannot make a set of rules: %w", errno)
 	}
 	defer unix.Close(int(fd))
 	if err := beneath(int(fd), o.Exe, readFile|unix.LANDLOCK_ACCESS_FS_EXECUTE); err != nil {
@@ -92,7 +92,7 @@ func restrict(o Options) (string, error) {
 		}
 	}
 	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
-		return "", fmt.Errorf("cannot lay the rules on: %w", errno) // EPERM: neither root nor no-new-privileges
+		return "", errorf("cannot lay the rules on: %w", errno) // EPERM: neither root nor no-new-privileges
 	}
 	return detail, nil
 }
@@ -111,12 +111,12 @@ func beneath(rules int, path string, access uint64) error {
 		fd, err = unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot open %s: %w", path, err)
+		return errorf("cannot open %s: %w", path, err)
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("cannot look at %s: %w", path, err)
+		return errorf("cannot look at %s: %w", path, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		access &^= unix.LANDLOCK_ACCESS_FS_READ_DIR
@@ -125,7 +125,7 @@ func beneath(rules int, path string, access uint64) error {
 	_, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules), unix.LANDLOCK_RULE_PATH_BENEATH,
 		uintptr(unsafe.Pointer(&attr)), 0, 0, 0)
 	if errno != 0 {
-		return fmt.Errorf("cannot allow %s: %w", path, errno)
+		return errorf("cannot allow %s: %w", path, errno)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"unsafe"
@@ -134,9 +133,9 @@ func filter(p Policy) (string, error) {
 	case errno == unix.EACCES:
 		return "", errors.New("it needs no-new-privileges")
 	case errno != 0:
-		return "", fmt.Errorf("cannot lay the filter on: %w", errno)
+		return "", errorf("cannot lay the filter on: %w", errno)
 	case stuck != 0:
-		return "", fmt.Errorf("cannot lay the filter on thread %d", stuck)
+		return "", errorf("cannot lay the filter on thread %d", stuck)
 	}
 	detail := "no other program or process, no executable memory, nothing of another process"
 	if !p.Read {

@@ -48,7 +48,7 @@ func Start(o Options) (*Child, error) {
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot start a confined process: %w", err)
+		return nil, errorf("cannot start a confined process: %w", err)
 	}
 	defer null.Close()
 	for _, f := range []**os.File{&o.Stdin, &o.Stdout, &o.Stderr} {
@@ -78,7 +78,7 @@ func Start(o Options) (*Child, error) {
 			return c.without(err, out), nil
 		}
 	}
-	return nil, fmt.Errorf("cannot start a confined process: %w", err)
+	return nil, errorf("cannot start a confined process: %w", err)
 }
 
 // without says of features that they are off because of err.
@@ -145,7 +145,7 @@ func fork(o Options) (*Child, error) {
 	// A finalizer must not close what is being handed over.
 	runtime.KeepAlive(o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Exe, err)
+		return nil, errorf("%s: %w", o.Exe, err)
 	}
 	c.pid = pid
 	return c, nil
@@ -169,7 +169,7 @@ func (c *Child) drop(name string, off bool, f func() (string, error)) {
 // credential makes the child run as a user without supplementary groups.
 func credential(name string, sys *syscall.SysProcAttr) (string, error) {
 	if os.Geteuid() != 0 {
-		return "", fmt.Errorf("this process is user %d, and only root can start one of another user", os.Geteuid())
+		return "", errorf("this process is user %d, and only root can start one of another user", os.Geteuid())
 	}
 	detail := "as " + name
 	uid, gid, err := lookUp(name)
@@ -195,11 +195,11 @@ func lookUp(name string) (uid, gid uint32, err error) {
 		u, uerr := strconv.ParseUint(f[2], 10, 32)
 		g, gerr := strconv.ParseUint(f[3], 10, 32)
 		if uerr != nil || gerr != nil || u == 0 || g == 0 {
-			return 0, 0, fmt.Errorf("/etc/passwd has no user of its own for %s", name)
+			return 0, 0, errorf("/etc/passwd has no user of its own for %s", name)
 		}
 		return uint32(u), uint32(g), nil
 	}
-	return 0, 0, fmt.Errorf("no user %s in /etc/passwd", name)
+	return 0, 0, errorf("no user %s in /etc/passwd", name)
 }
 
 // reap waits for the child's end on the thread that it was started from.
@@ -247,9 +247,9 @@ func (c *Child) Wait() error {
 	<-c.done
 	switch s := c.status; {
 	case s.Signaled():
-		return fmt.Errorf("ended by signal %d (%v)", int(s.Signal()), s.Signal())
+		return errorf("ended by signal %d (%v)", int(s.Signal()), s.Signal())
 	case s.ExitStatus() != 0:
-		return fmt.Errorf("ended with exit status %d", s.ExitStatus())
+		return errorf("ended with exit status %d", s.ExitStatus())
 	}
 	return nil
 }

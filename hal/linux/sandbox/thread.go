@@ -58,21 +58,21 @@ func noCapabilities(other bool) (string, error) {
 			break
 		}
 		if err != nil {
-			return "", fmt.Errorf("cannot empty the bounding set (CAP_SETPCAP): %w", err)
+			return "", errorf("cannot empty the bounding set (CAP_SETPCAP): %w", err)
 		}
 	}
 	err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 	if err != nil && err != unix.EINVAL { // there is none before Linux 4.3
-		return "", fmt.Errorf("cannot clear the ambient set: %w", err)
+		return "", errorf("cannot clear the ambient set: %w", err)
 	}
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&head, &data[0]); err != nil {
-		return "", fmt.Errorf("cannot read the capabilities: %w", err)
+		return "", errorf("cannot read the capabilities: %w", err)
 	}
 	data[0].Inheritable, data[1].Inheritable = 0, 0
 	if err := unix.Capset(&head, &data[0]); err != nil {
-		return "", fmt.Errorf("cannot clear the inheritable set: %w", err)
+		return "", errorf("cannot clear the inheritable set: %w", err)
 	}
 	return detail, nil
 }

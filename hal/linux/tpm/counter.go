@@ -113,7 +113,7 @@ func (c *Counter) Raise(ctx context.Context, to uint64) error {
 	return c.with(ctx, "raise", func(link device) error {
 		now, _, err := c.value(ctx, link)
 		if err == nil && to > now && to-now > MaxRaise {
-			return fmt.Errorf("from %d to %d is more than %d steps", now, to, MaxRaise)
+			return errorf("from %d to %d is more than %d steps", now, to, MaxRaise)
 		}
 		// Crash: before an increment is answered -> the old number or the next; after -> the next. It is
 		// read again before each, so that none is made twice.
@@ -147,7 +147,7 @@ func (c *Counter) with(ctx context.Context, what string, f func(device) error) e
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := use(ctx, c.path, f); err != nil {
-		return fmt.Errorf("cannot %s counter %#08x of the TPM %s: %w", what, c.index, c.path, err)
+		return errorf("cannot %s counter %#08x of the TPM %s: %w", what, c.index, c.path, err)
 	}
 	return nil
 }
@@ -163,7 +163,7 @@ func (c *Counter) value(ctx context.Context, link device) (uint64, nvPublic, err
 	}
 	n, err := c.number(ctx, link)
 	if err == nil && n < p.base() {
-		err = fmt.Errorf("%w: it stands at %d, below its base %d", ErrForeign, n, p.base())
+		err = errorf("%w: it stands at %d, below its base %d", ErrForeign, n, p.base())
 	}
 	if err != nil {
 		return 0, p, err
@@ -205,7 +205,7 @@ func decodeNumber(b []byte) (uint64, error) {
 		return 0, err
 	}
 	if len(data) != 8 || len(rest) != 0 {
-		return 0, fmt.Errorf("%w: a counter of %d bytes", errResponse, len(data))
+		return 0, errorf("%w: a counter of %d bytes", errResponse, len(data))
 	}
 	return binary.BigEndian.Uint64(data), nil
 }
@@ -228,19 +228,19 @@ func decodePublic(b []byte) (nvPublic, error) {
 	}
 	name, rest, err := takeTPM2B(rest)
 	if err != nil || len(rest) != 0 || len(area) < 12 {
-		return nvPublic{}, fmt.Errorf("%w: a public area of %d bytes", errResponse, len(area))
+		return nvPublic{}, errorf("%w: a public area of %d bytes", errResponse, len(area))
 	}
 	p := nvPublic{index: binary.BigEndian.Uint32(area), hash: binary.BigEndian.Uint16(area[4:]),
 		attributes: binary.BigEndian.Uint32(area[6:])}
 	policy, rest, err := takeTPM2B(area[10:])
 	if err != nil || len(rest) != 2 {
-		return nvPublic{}, fmt.Errorf("%w: a public area of %d bytes", errResponse, len(area))
+		return nvPublic{}, errorf("%w: a public area of %d bytes", errResponse, len(area))
 	}
 	p.policy, p.size = bytes.Clone(policy), binary.BigEndian.Uint16(rest)
 	if p.hash == algSHA256 {
 		sum := sha256.Sum256(area)
 		if !bytes.Equal(name, append([]byte{0, algSHA256}, sum[:]...)) {
-			return nvPublic{}, fmt.Errorf("%w: the name is not that of the public area", errResponse)
+			return nvPublic{}, errorf("%w: the name is not that of the public area", errResponse)
 		}
 	}
 	return p, nil
@@ -265,7 +265,7 @@ func (p nvPublic) ours(index uint32) bool {
 func (p nvPublic) check(index uint32) error {
 	switch {
 	case !p.ours(index):
-		return fmt.Errorf("%w (attributes %#x, %d bytes)", ErrForeign, p.attributes, p.size)
+		return errorf("%w (attributes %#x, %d bytes)", ErrForeign, p.attributes, p.size)
 	case p.attributes&nvWritten == 0:
 		return ErrUnfinished
 	case p.base() == measuring:

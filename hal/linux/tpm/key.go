@@ -9,7 +9,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 )
@@ -88,7 +87,7 @@ func (k *Key) read(ctx context.Context) func(device) error {
 }
 
 func (k *Key) cannot(what string, err error) error {
-	return fmt.Errorf("cannot %s key %#08x of the TPM %s: %w", what, k.handle, k.path, err)
+	return errorf("cannot %s key %#08x of the TPM %s: %w", what, k.handle, k.path, err)
 }
 
 // Public implements crypto.Signer: an *ecdsa.PublicKey on P-256.
@@ -99,7 +98,7 @@ func (k *Key) Public() crypto.PublicKey { return k.pub }
 // key may be another one than when it was opened.
 func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if opts.HashFunc() != crypto.SHA256 || len(digest) != crypto.SHA256.Size() {
-		return nil, k.cannot("sign with", fmt.Errorf("it signs digests of SHA-256, and none of %d bytes and hash %d",
+		return nil, k.cannot("sign with", errorf("it signs digests of SHA-256, and none of %d bytes and hash %d",
 			len(digest), opts.HashFunc()))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), signTime)
@@ -117,7 +116,7 @@ func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, 
 		case isCode(err, rcHandle):
 			return ErrNoKey
 		case isCode(err, rcAuthFail) || isCode(err, rcBadAuth):
-			return fmt.Errorf("%w: it has a password", ErrKind)
+			return errorf("%w: it has a password", ErrKind)
 		case err != nil:
 			return err
 		}

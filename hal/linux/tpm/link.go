@@ -12,7 +12,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -113,7 +112,7 @@ func appendTPM2B(b, data []byte) []byte {
 // 18.10).
 func decodeResponse(b []byte, sessions, makes bool) ([]byte, error) {
 	if len(b) < headerSize || len(b) > maxResponse || binary.BigEndian.Uint32(b[2:]) != uint32(len(b)) {
-		return nil, fmt.Errorf("%w: %d bytes", errResponse, len(b))
+		return nil, errorf("%w: %d bytes", errResponse, len(b))
 	}
 	tag, code := binary.BigEndian.Uint16(b), binary.BigEndian.Uint32(b[6:])
 	b = b[headerSize:]
@@ -122,7 +121,7 @@ func decodeResponse(b []byte, sessions, makes bool) ([]byte, error) {
 	}
 	if !sessions {
 		if tag != tagNoSessions {
-			return nil, fmt.Errorf("%w: tag %#x", errResponse, tag)
+			return nil, errorf("%w: tag %#x", errResponse, tag)
 		}
 		return b, nil
 	}
@@ -131,7 +130,7 @@ func decodeResponse(b []byte, sessions, makes bool) ([]byte, error) {
 		at = 4
 	}
 	if tag != tagSessions || len(b) < at+4 || uint64(binary.BigEndian.Uint32(b[at:])) > uint64(len(b)-at-4) {
-		return nil, fmt.Errorf("%w: tag %#x", errResponse, tag)
+		return nil, errorf("%w: tag %#x", errResponse, tag)
 	}
 	params := b[at+4:][:binary.BigEndian.Uint32(b[at:])]
 	return slices.Concat(b[:at], params), nil
@@ -140,7 +139,7 @@ func decodeResponse(b []byte, sessions, makes bool) ([]byte, error) {
 // takeTPM2B takes a sized buffer off the front.
 func takeTPM2B(b []byte) (data, rest []byte, err error) {
 	if len(b) < 2 || int(binary.BigEndian.Uint16(b)) > len(b)-2 {
-		return nil, nil, fmt.Errorf("%w: a buffer is cut off", errResponse)
+		return nil, nil, errorf("%w: a buffer is cut off", errResponse)
 	}
 	n := 2 + int(binary.BigEndian.Uint16(b))
 	return b[2:n], b[n:], nil
@@ -187,7 +186,7 @@ func open(ctx context.Context, path string) (device, error) {
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return device{}, fmt.Errorf("%w; is there a TPM, and its driver in the kernel?", err)
+		return device{}, errorf("%w; is there a TPM, and its driver in the kernel?", err)
 	} else if err != nil {
 		return device{}, err
 	}
@@ -301,7 +300,7 @@ func (d device) talk(raw []byte) ([]byte, error) {
 	}
 	size := binary.BigEndian.Uint32(buf[2:])
 	if size < headerSize || size > maxResponse {
-		return nil, fmt.Errorf("%w: it says that it has %d bytes", errResponse, size)
+		return nil, errorf("%w: it says that it has %d bytes", errResponse, size)
 	}
 	if n < int(size) {
 		if _, err := io.ReadFull(d, buf[n:size]); err != nil {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 )
 
@@ -41,7 +40,7 @@ type Provision struct {
 // Version was asked for, which Make finds whole: it raises it then.
 func (c *Counter) Make(ctx context.Context, how Provision) (made bool, err error) {
 	if how.Version > MaxRaise {
-		return false, fmt.Errorf("cannot make a counter at %d: the maximum is %d", how.Version, MaxRaise)
+		return false, errorf("cannot make a counter at %d: the maximum is %d", how.Version, MaxRaise)
 	}
 	err = c.with(ctx, "make", func(link device) error {
 		p, err := c.public(ctx, link)
@@ -86,7 +85,7 @@ func (c *Counter) define(ctx context.Context, link device, how Provision) error 
 			return errors.Join(err, uerr)
 		}
 		if n <= last || n >= measuring-MaxRaise {
-			return fmt.Errorf("the TPM's counters go from %d to %d; it cannot be used", last, n)
+			return errorf("the TPM's counters go from %d to %d; it cannot be used", last, n)
 		}
 		if base != measuring {
 			step = n - last // as this TPM counts; one by the standard

@@ -86,14 +86,14 @@ func decodeObject(b []byte) (object, error) {
 		_, rest, err = takeTPM2B(rest)
 	}
 	if err != nil || len(rest) != 0 || len(area) < 10 {
-		return object{}, fmt.Errorf("%w: a public area of %d bytes", errResponse, len(area))
+		return object{}, errorf("%w: a public area of %d bytes", errResponse, len(area))
 	}
 	o := object{kind: binary.BigEndian.Uint16(area), hash: binary.BigEndian.Uint16(area[2:]),
 		attributes: binary.BigEndian.Uint32(area[4:])}
 	if o.hash == algSHA256 {
 		sum := sha256.Sum256(area)
 		if !bytes.Equal(name, append([]byte{0, algSHA256}, sum[:]...)) {
-			return object{}, fmt.Errorf("%w: the name is not that of the public area", errResponse)
+			return object{}, errorf("%w: the name is not that of the public area", errResponse)
 		}
 	}
 	policy, rest, err := takeTPM2B(area[8:])
@@ -108,7 +108,7 @@ func decodeObject(b []byte) (object, error) {
 				return object{}, err
 			}
 			if o.y, rest, err = takeTPM2B(rest); err != nil || len(rest) != 0 {
-				return object{}, fmt.Errorf("%w: a public area of %d bytes", errResponse, len(area))
+				return object{}, errorf("%w: a public area of %d bytes", errResponse, len(area))
 			}
 			break
 		}
@@ -137,16 +137,16 @@ func (o object) key() (*ecdsa.PublicKey, error) {
 		why = "a key of another curve or scheme"
 	}
 	if why != "" {
-		return nil, fmt.Errorf("%w: it is %s (attributes %#x)", ErrKind, why, o.attributes)
+		return nil, errorf("%w: it is %s (attributes %#x)", ErrKind, why, o.attributes)
 	}
 	point := make([]byte, 1+2*width)
 	point[0] = 4 // SEC 1, uncompressed
 	if !pad(point[1:1+width], o.x) || !pad(point[1+width:], o.y) {
-		return nil, fmt.Errorf("%w: a point of %d and %d bytes", errResponse, len(o.x), len(o.y))
+		return nil, errorf("%w: a point of %d and %d bytes", errResponse, len(o.x), len(o.y))
 	}
 	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errResponse, err)
+		return nil, errorf("%w: %w", errResponse, err)
 	}
 	return pub, nil
 }
@@ -164,7 +164,7 @@ func pad(field, number []byte) bool {
 // SHA-256 (part 2, sections 11.3.4 and 11.3.2). It is returned as Go has it, ASN.1.
 func decodeSignature(b []byte) ([]byte, error) {
 	if len(b) < 4 || binary.BigEndian.Uint16(b) != algECDSA || binary.BigEndian.Uint16(b[2:]) != algSHA256 {
-		return nil, fmt.Errorf("%w: no signature by ECDSA with SHA-256", errResponse)
+		return nil, errorf("%w: no signature by ECDSA with SHA-256", errResponse)
 	}
 	r, rest, err := takeTPM2B(b[4:])
 	if err != nil {
@@ -172,7 +172,7 @@ func decodeSignature(b []byte) ([]byte, error) {
 	}
 	s, rest, err := takeTPM2B(rest)
 	if err != nil || len(rest) != 0 || len(r) > width || len(s) > width {
-		return nil, fmt.Errorf("%w: a signature of %d bytes", errResponse, len(b))
+		return nil, errorf("%w: a signature of %d bytes", errResponse, len(b))
 	}
 	return asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(r), new(big.Int).SetBytes(s)})
 }
