@@ -14,8 +14,8 @@ import (
 	"github.com/ratchet-ota/ratchet/transport/wire/pair"
 )
 
-// divide has the device's connections held by a network process, both ends as they are, which speak in memory. Where
-// the scenario kills the process, each one dies at one message later than the one before it.
+// divide has the device's connections held by a network process, both ends as they are, which speak in memory. Each
+// process dies at one message later than the one before it.
 func (d *Device) divide(ctx context.Context, o *agent.Options) error {
 	fetch := o.Fetch
 	retained, err := d.messages()
@@ -95,7 +95,7 @@ func (broker) AskRoot(uint64)                                {}
 
 // mortal is a process that dies at a message, for as long as there is one more to die at.
 func (d *Device) mortal(c network.Child) network.Child {
-	if !d.s.Kills || d.kills >= maxKills {
+	if d.kills >= maxKills {
 		return c
 	}
 	d.kills++

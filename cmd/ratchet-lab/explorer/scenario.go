@@ -51,8 +51,7 @@ type Scenario struct {
 	Waits    time.Duration // the longest wait that is played; 0: three hours
 	Clocked  bool          // what happens depends on the time of day
 
-	Divided bool // a network process holds the connections
-	Kills   bool // and is killed, at each of its messages in turn
+	Divided bool // a network process holds the connections, and is killed at each of its messages in turn
 
 	Wrong  bool // the loader's marker names the other slot
 	Report bool // the agent reports, and what it reports to takes nothing

@@ -70,10 +70,8 @@ func goodScenarios() []Scenario {
 	return []Scenario{
 		{Name: "update", Says: "a healthy image is installed and confirmed", Bricks: []int{7, 13}, Deep: true,
 			Quick: true, Offers: offer2, Ends: updated},
-		{Name: "divided", Says: "the same, and a process of its own holds the connections", Divided: true, Few: true,
-			Offers: offer2, Ends: updated},
-		{Name: "divided-killed", Says: "the same, and that process is killed at each of its messages in turn",
-			Divided: true, Kills: true, Few: true, Offers: offer2, Ends: updated,
+		{Name: "divided", Says: "the same, and a process of its own holds the connections, which is killed at each " +
+			"of its messages in turn", Divided: true, Few: true, Offers: offer2, Ends: updated,
 			Options: func(_ *Device, o *agent.Options) { o.RetryMax = 5 * time.Minute }},
 		{Name: "told-cuts", Says: "the machine tells of each loss of power: none in a trial is taken for a bad image",
 			Tells: true, Deep: true, Offers: offer2,
