@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -320,11 +321,11 @@ func TestFilesAndKeys(t *testing.T) {
 // TestHungFile: a file whose file system does not answer is a problem that is told, by its name. It keeps nobody
 // from the other files, costs the process nothing, and is not tried twice at a time, whoever asks.
 func TestHungFile(t *testing.T) {
-	tries := 0
+	var tries atomic.Int32
 	running(t, func(o *network.Options) {
 		o.Open = func(p string) (pair.File, error) {
 			if p == "/hung" {
-				tries++
+				tries.Add(1)
 				time.Sleep(365 * 24 * time.Hour)
 			}
 			return nil, errors.New(p + " is not there")
@@ -352,8 +353,8 @@ func TestHungFile(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
-		if i := p.Info(); i.Starts != 1 || tries != 1 {
-			t.Errorf("%d processes, and %d tries", i.Starts, tries)
+		if i := p.Info(); i.Starts != 1 || tries.Load() != 1 {
+			t.Errorf("%d processes, and %d tries", i.Starts, tries.Load())
 		}
 		time.Sleep(2 * 365 * 24 * time.Hour)
 	})

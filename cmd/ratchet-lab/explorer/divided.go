@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/ratchet-ota/ratchet/agent"
@@ -99,7 +100,9 @@ func (d *Device) mortal(c network.Child) network.Child {
 		return c
 	}
 	d.kills++
-	return &mortal{Child: c, left: d.kills}
+	m := &mortal{Child: c}
+	m.left.Store(int32(d.kills))
+	return m
 }
 
 // maxKills is how many messages there are to die at: as many as a process that fetches one image has.
@@ -107,7 +110,7 @@ const maxKills = 7
 
 type mortal struct {
 	network.Child
-	left int
+	left atomic.Int32
 }
 
 func (m *mortal) Conn() pair.Conn { return dying{m.Child.Conn(), m} }
@@ -128,10 +131,7 @@ const (
 
 // ends tells whether the process dies at a message.
 func (c dying) ends(counts bool) bool {
-	if counts {
-		c.of.left--
-	}
-	if !counts || c.of.left > 0 {
+	if !counts || c.of.left.Add(-1) > 0 {
 		return false
 	}
 	_ = c.of.Kill()

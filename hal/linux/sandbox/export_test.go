@@ -1,0 +1,4 @@
+package sandbox
+
+// Unlimited: the memory of a process is not limited.
+const Unlimited = unlimited
