@@ -30,7 +30,7 @@ type Code uint8
 // There is no code for an address that is not allowed: that is final, and the daemon finds it out by itself.
 const (
 	OK       Code = iota
-	Failed        // for now; any error that is not one of the others
+	Failed        // any error that is not one of the others; it may pass
 	Offline       // transport.ErrOffline
 	Changed       // transport.ErrChanged
 	Gone          // transport.ErrGone
